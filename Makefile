@@ -1,0 +1,59 @@
+# Needs Debian (or a relative), Python 3.11, git and make. `make help` says what there is.
+PYTHON ?= python3
+JOBS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system-packages system-packages-strict demo test test-nightly lint format clean
+.DELETE_ON_ERROR:
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
+
+setup: system-packages $(VENV)/.installed  ## make .venv with everything in it (again: does nothing)
+
+demo: setup  ## the whole trip, from login to receipt, on this computer
+	@$(BIN)/gpurent demo
+
+test: system-packages-strict setup lint  ## lint, then the tests (JOBS=2 at a time)
+	$(BIN)/python -m pytest -n $(JOBS)
+
+test-nightly: system-packages-strict setup  ## the long tests
+	$(BIN)/python -m pytest -n $(JOBS) -m nightly
+
+lint: setup  ## ruff, mypy --strict and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports
+
+format: setup  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove .venv, caches and build results
+	rm -rf $(VENV) build dist .coverage .coverage.* .import_linter_cache
+	find . -name .git -prune -o -type d \( -name __pycache__ -o -name '.*_cache' -o -name .hypothesis \
+		-o -name '*.egg-info' \) -prune -exec rm -rf {} +
+
+system-packages:
+	@PYTHON=$(PYTHON) scripts/system-packages.sh
+
+system-packages-strict:
+	@PYTHON=$(PYTHON) scripts/system-packages.sh --strict
+
+$(VENV)/.python: | system-packages
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gpurent needs Python 3.11 or later: make PYTHON=...")'
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.requirements: requirements/dev.txt $(VENV)/.python
+	$(PIP) install --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.requirements pyproject.toml $(PLUGINS:%=%/pyproject.toml)
+	$(PIP) install --no-deps --no-build-isolation -e . $(PLUGINS:%=-e ./%)
+	@touch $@

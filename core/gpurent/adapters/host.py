@@ -1,0 +1,33 @@
+"""The host as a plugin sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from logging import Logger
+
+from attrs import frozen
+
+from gpurent.model.mail import Challenge
+from gpurent.ports.authenticator import Login
+from gpurent.ports.host import Clock, Http, Notes, Post, Vault
+
+
+@frozen(kw_only=True)
+class PluginHost:
+    """Implements `gpurent.ports.host.Host` for one plugin; logins and questions go back to core."""
+
+    http: Http
+    clock: Clock
+    vault: Vault
+    notes: Notes
+    mail: Post
+    settings: Mapping[str, str]
+    log: Logger
+    log_in: Callable[[bool], Awaitable[Login]]
+    put_question: Callable[[Challenge], Awaitable[str]]
+
+    async def login(self, *, renew: bool = False) -> Login:
+        return await self.log_in(renew)
+
+    async def ask(self, challenge: Challenge) -> str:
+        return await self.put_question(challenge)

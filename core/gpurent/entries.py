@@ -1,0 +1,137 @@
+"""What a hook yields: typed, named, frozen. ``build`` imports the heavy module and makes the role's object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from attrs import field, frozen, validators
+
+if TYPE_CHECKING:
+    import click
+
+    from gpurent.model.access import HostProfile
+    from gpurent.ports.authenticator import Authenticator
+    from gpurent.ports.billing import BillingProvider
+    from gpurent.ports.exporter import Exporter
+    from gpurent.ports.host import Host
+    from gpurent.ports.launcher import Launcher
+    from gpurent.ports.lease import LeaseProvider
+    from gpurent.ports.mailbox import Mailbox
+    from gpurent.ports.notifier import Notifier
+    from gpurent.ports.portal import SandboxPortal, Site
+    from gpurent.ports.session import SessionBackend
+    from gpurent.ports.transfer import TransferBackend
+
+RoleT = TypeVar("RoleT")
+NAME = r"[a-z0-9][a-z0-9-]{0,30}"
+
+
+@frozen(kw_only=True)
+class Field:
+    """An input that the plugin declares: prompts, help and redaction come from it.
+
+    A login field's ``name`` is a key of what `Authenticator.login` is given; a setting's is a key of `Host.settings`.
+    """
+
+    name: str = field(validator=validators.matches_re(r"[a-z][a-z0-9_]*"))
+    label: str
+    secret: bool = False
+    optional: bool = False
+    default: str = ""
+
+
+@frozen(kw_only=True)
+class Entry(Generic[RoleT]):
+    """``name`` is what the user types; ``summary`` one line; ``settings`` what can be configured."""
+
+    name: str = field(validator=validators.matches_re(NAME))
+    summary: str
+    build: Callable[[Host], RoleT]
+    settings: tuple[Field, ...] = ()
+
+
+@frozen(kw_only=True)
+class AuthEntry(Entry["Authenticator"]):
+    """``fields`` are asked for at login, in this order."""
+
+    fields: tuple[Field, ...] = ()
+
+
+@frozen(kw_only=True)
+class BillingEntry(Entry["BillingProvider"]):
+    """``currency`` is the code of the account's money."""
+
+    currency: str
+
+
+@frozen(kw_only=True)
+class LeaseEntry(Entry["LeaseProvider"]):
+    """A provider: names its auth and billing entries, describes its machines, and declares what it can do.
+
+    ``overview`` is the row of `gpurent providers`: machines, difficulty, price, upload, cpu_only, compatibility, invoice, cash_out
+    in words. ``live`` says plainly what is known to work against the real service.
+    """
+
+    auth: str
+    billing: str
+    profile: HostProfile
+    overview: Mapping[str, str] = field(factory=dict)
+    live: str = ""
+    mailbox: bool = False
+
+
+@frozen(kw_only=True)
+class TransferEntry(Entry["TransferBackend"]):
+    """``rank``: the highest available one is taken when the user does not choose."""
+
+    rank: int = 0
+
+
+@frozen(kw_only=True)
+class SessionEntry(Entry["SessionBackend"]):
+    """``rank``: the highest one is taken when the user does not choose."""
+
+    rank: int = 0
+
+
+@frozen(kw_only=True)
+class MailboxEntry(Entry["Mailbox"]):
+    """A mailbox is in use when its settings are filled."""
+
+
+@frozen(kw_only=True)
+class NotifierEntry(Entry["Notifier"]):
+    """Told of every event of a trip."""
+
+
+@frozen(kw_only=True)
+class LauncherEntry(Entry["Launcher"]):
+    """``gpurent run --launcher NAME``."""
+
+
+@frozen(kw_only=True)
+class ExporterEntry(Entry["Exporter"]):
+    """``suffix`` of the file that it writes."""
+
+    suffix: str = ""
+
+
+@frozen(kw_only=True)
+class CommandEntry:
+    """A command of the CLI; ``build`` imports it. ``group`` is the help's heading. ``summary`` is its help line."""
+
+    name: str
+    summary: str
+    build: Callable[[], click.Command]
+    group: str = "plugins"
+    hidden: bool = False
+
+
+@frozen(kw_only=True)
+class SandboxEntry:
+    """The fake service that `gpurent sandbox` raises for plugin ``name``."""
+
+    name: str
+    summary: str
+    build: Callable[[Site], SandboxPortal]

@@ -1,0 +1,1 @@
+"""The nouns of renting: frozen values, no I/O, no clock."""

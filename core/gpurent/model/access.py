@@ -1,0 +1,92 @@
+"""How a rented machine is reached, and what is on it."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+
+from attrs import field, frozen
+
+from gpurent.errors import UsageError
+
+_USER = r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_NAME = rf"{_LABEL}(?:\.{_LABEL})*"
+_HOST = rf"(?:{_NAME}|\[[0-9A-Fa-f:.]{{2,45}}\])"
+_LINE = re.compile(
+    rf"(?:ssh[ ]+)?(?:-p[ ]+(?P<before>\d{{1,5}})[ ]+)?(?P<user>{_USER})@(?P<host>{_HOST})(?:[ ]+-p[ ]+(?P<after>\d{{1,5}}))?"
+)
+
+
+def _is_host(host: str) -> bool:
+    if len(host) > 253 or not re.fullmatch(_HOST, host, re.ASCII):
+        return False
+    try:
+        if host.startswith("["):
+            IPv6Address(host[1:-1])
+        elif re.fullmatch(r"[0-9.]+", host):
+            IPv4Address(host)
+    except AddressValueError:
+        return False
+    return True
+
+
+def _host(instance: object, attribute: object, value: str) -> None:
+    if not _is_host(value):
+        raise UsageError(f"not a host name or address: {value[:60]!r}")
+
+
+def _user(instance: object, attribute: object, value: str) -> None:
+    if not re.fullmatch(_USER, value, re.ASCII):
+        raise UsageError(f"not a user name: {value[:60]!r}")
+
+
+def _port(instance: object, attribute: object, value: int) -> None:
+    if not 1 <= value <= 65535:
+        raise UsageError(f"not a port: {value}")
+
+
+@frozen
+class Endpoint:
+    """``user@host -p port``; every part is checked, so that none can ever be read as an option."""
+
+    user: str = field(validator=_user)
+    host: str = field(validator=_host)
+    port: int = field(default=22, validator=_port)
+
+    @classmethod
+    def parse(cls, line: str) -> Endpoint:
+        """Read ``[ssh] user@host [-p port]`` (the port before or after). Anything else is a `UsageError`."""
+        match = _LINE.fullmatch(line.strip(" \t")) if line.isascii() else None
+        if match is None:
+            raise UsageError(
+                f"not an SSH line: {line[:80]!r}", hint="It should look like: ssh user@host -p 10000"
+            )
+        before, after = match["before"], match["after"]
+        if before and after:
+            raise UsageError(f"two ports in {line[:80]!r}")
+        return cls(match["user"], match["host"], int(before or after or 22))
+
+    @property
+    def address(self) -> str:
+        """The host as a socket wants it: without brackets."""
+        return self.host.strip("[]")
+
+    def __str__(self) -> str:
+        return f"ssh {self.user}@{self.host} -p {self.port}"
+
+
+@frozen(kw_only=True)
+class HostProfile:
+    """What a provider's machines are like.
+
+    ``stop_script`` is a shell command that ends machine and billing from within, empty if there is none;
+    ``install`` is the shell command before a package's name, empty if packages cannot be installed.
+    """
+
+    user: str
+    python: str = "python3"
+    home: str = "~"
+    data: str = ""
+    install: str = ""
+    stop_script: str = ""

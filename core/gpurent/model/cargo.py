@@ -1,0 +1,61 @@
+"""What is carried, and what became of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class Limits:
+    """How much one transfer may hold before it is refused as hostile or mistaken. Sizes in bytes."""
+
+    files: int = 1_000_000
+    total: int = 1 << 44
+    depth: int = 64
+    name: int = 255
+
+
+@frozen(kw_only=True)
+class Push:
+    """Carry ``sources`` (files or folders) into the remote folder ``target`` (relative to the home).
+
+    A folder's *content* goes into ``target`` when it is the only source and ``content`` is true (the user's project
+    folder), else each source keeps its name. ``ignore``: honour ``.gpurentignore`` and ``.gitignore``.
+    """
+
+    sources: tuple[Path, ...]
+    target: str
+    content: bool = False
+    ignore: bool = True
+    limits: Limits = Limits()
+
+
+@frozen(kw_only=True)
+class Pull:
+    """Bring the remote ``sources`` (relative to the home or absolute) into the local folder ``target``."""
+
+    sources: tuple[str, ...]
+    target: Path
+    limits: Limits = Limits()
+
+
+@frozen(kw_only=True)
+class Skipped:
+    """A name that was not carried, and why in words."""
+
+    name: str
+    why: str
+
+
+@frozen(kw_only=True)
+class TransferReport:
+    """``sent`` bytes really went over the line; ``total`` bytes lie there now, verified by hash; ``resumed`` were there before."""
+
+    files: int
+    total: int
+    sent: int
+    resumed: int
+    seconds: float
+    skipped: tuple[Skipped, ...] = ()

@@ -1,0 +1,42 @@
+"""What happens on a trip, told to whoever shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+
+from attrs import field, frozen
+
+
+class EventKind(Enum):
+    """The names are append-only: notifiers and scripts depend on them."""
+
+    STEP_BEGUN = "step-begun"
+    STEP_DONE = "step-done"
+    WAITING = "waiting"
+    LEASE_CHANGED = "lease-changed"
+    PAYING = "paying"
+    PAID = "paid"
+    PROGRESS = "progress"
+    JOB_OUTPUT = "job-output"
+    JOB_STARTED = "job-started"
+    JOB_ENDED = "job-ended"
+    LINE_LOST = "line-lost"
+    LINE_BACK = "line-back"
+    TIME_LOW = "time-low"
+    RELEASED = "released"
+    WARNING = "warning"
+
+
+@frozen(kw_only=True)
+class Event:
+    """``text`` is for people, already in their language; ``data`` is for scripts and never holds a secret."""
+
+    kind: EventKind
+    at: datetime
+    trip: str = ""
+    lease: str = ""
+    step: str = ""
+    text: str = ""
+    data: Mapping[str, str | int] = field(factory=dict)

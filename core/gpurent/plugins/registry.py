@@ -1,0 +1,232 @@
+"""The one place that holds a plugin manager. Every entry point and every hook runs in its own ``try``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from types import ModuleType
+from typing import Any, cast
+
+import pluggy
+from attrs import define, field, frozen
+from importlib_metadata import EntryPoint, entry_points
+
+from gpurent import hookspecs
+from gpurent.entries import (
+    AuthEntry,
+    BillingEntry,
+    CommandEntry,
+    ExporterEntry,
+    LauncherEntry,
+    LeaseEntry,
+    MailboxEntry,
+    NotifierEntry,
+    SandboxEntry,
+    SessionEntry,
+    TransferEntry,
+)
+from gpurent.errors import PluginError
+
+GROUP = "gpurent"
+PREFIX = "gpurent_register_"
+AnyEntry = (
+    AuthEntry
+    | BillingEntry
+    | CommandEntry
+    | ExporterEntry
+    | LauncherEntry
+    | LeaseEntry
+    | MailboxEntry
+    | NotifierEntry
+    | SandboxEntry
+    | SessionEntry
+    | TransferEntry
+)
+KINDS: Mapping[str, type[Any]] = {
+    "auth": AuthEntry,
+    "billing": BillingEntry,
+    "lease": LeaseEntry,
+    "transfer": TransferEntry,
+    "session": SessionEntry,
+    "mailbox": MailboxEntry,
+    "notifier": NotifierEntry,
+    "launcher": LauncherEntry,
+    "exporter": ExporterEntry,
+    "command": CommandEntry,
+    "portal": SandboxEntry,
+}
+
+
+@frozen(kw_only=True)
+class Problem:
+    """What is wrong with a plugin, in words. ``plugin`` is the entry point, ``distribution`` what to reinstall."""
+
+    plugin: str
+    distribution: str
+    what: str
+
+
+@define(kw_only=True)
+class Plugin:
+    """One loaded entry point and what it registered, as ``(kind, name)``."""
+
+    name: str
+    distribution: str
+    version: str
+    entries: list[tuple[str, str]] = field(factory=list)
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error)[:300]}" if str(error) else type(error).__name__
+
+
+class Registry:
+    """All entries of all plugins by kind and name."""
+
+    def __init__(self) -> None:
+        self.plugins: list[Plugin] = []
+        self.problems: list[Problem] = []
+        self._entries: dict[str, dict[str, AnyEntry]] = {kind: {} for kind in KINDS}
+        self._owners: dict[tuple[str, str], str] = {}
+        self._clashes: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._manager = pluggy.PluginManager("gpurent")
+        self._manager.add_hookspecs(hookspecs)
+
+    @classmethod
+    def load(cls, builtin: Iterable[ModuleType] = (), points: Iterable[EntryPoint] | None = None) -> Registry:
+        """Core's own modules, then every installed plugin (or just ``points``). Never raises for a plugin's fault."""
+        registry = cls()
+        for module in builtin:
+            registry._admit("core", GROUP, "", lambda module=module: module)  # type: ignore[misc]
+        for point in entry_points(group=GROUP) if points is None else points:
+            dist = point.dist
+            name, version = (str(dist.name), str(dist.version)) if dist else (point.name, "")
+            registry._admit(point.name, name, version, point.load)
+        return registry
+
+    def _admit(self, name: str, distribution: str, version: str, load: Callable[[], object]) -> None:
+        def broken(what: str) -> None:
+            self.problems.append(Problem(plugin=name, distribution=distribution, what=what))
+
+        try:
+            module = load()
+        except (Exception, SystemExit) as error:  # a plugin may fail in any way
+            return broken(f"cannot be imported: {_reason(error)}")
+        unknown = [
+            hook
+            for hook in dir(module)
+            if hook.startswith(PREFIX) and not hasattr(hookspecs, hook) and not hook.startswith("_")
+        ]
+        if unknown:
+            broken(f"implements hooks that gpurent does not have: {', '.join(unknown)}")
+        plugin = Plugin(name=name, distribution=distribution, version=version)
+        if not unknown and not self._fits(module, f"{distribution}:{name}", broken):
+            return None
+        for kind in KINDS:
+            hook = getattr(module, PREFIX + kind, None)
+            if hook is None:
+                continue
+            try:
+                self._take(plugin, kind, hook)
+            except (Exception, SystemExit) as error:
+                broken(f"{PREFIX}{kind} failed: {_reason(error)}")
+        self.plugins.append(plugin)
+        return None
+
+    def _fits(self, module: object, name: str, broken: Callable[[str], None]) -> bool:
+        """Let pluggy judge the arguments of every hook."""
+        try:
+            self._manager.register(module, name=name)
+            self._manager.check_pending()
+        except Exception as error:
+            self._manager.unregister(module)
+            broken(f"does not fit the hooks: {_reason(error)}")
+            return False
+        return True
+
+    def _take(self, plugin: Plugin, kind: str, hook: Callable[[], object]) -> None:
+        if inspect.iscoroutinefunction(hook):
+            raise PluginError("a hook must be a plain function, not `async def`")
+        given = hook()
+        if not isinstance(given, list | tuple):
+            raise PluginError(f"a hook returns a list of entries, not {type(given).__name__}")
+        for entry in given:
+            if not isinstance(entry, KINDS[kind]):
+                raise PluginError(f"{entry!r:.80} is no {KINDS[kind].__name__}")
+            self._claim(plugin, kind, cast("AnyEntry", entry))
+
+    def _claim(self, plugin: Plugin, kind: str, entry: AnyEntry) -> None:
+        key = (kind, entry.name)
+        plugin.entries.append(key)
+        if key in self._owners:
+            owners = (*self._clashes.get(key, (self._owners[key],)), plugin.distribution)
+            self._clashes[key] = owners
+            # Core keeps its own names; between others nobody wins.
+            if self._owners[key] != GROUP:
+                self._entries[kind].pop(entry.name, None)
+            what = f"{kind} {entry.name!r} is claimed by {' and '.join(owners)}; uninstall one of them"
+            self.problems.append(Problem(plugin=plugin.name, distribution=plugin.distribution, what=what))
+            return
+        self._owners[key] = plugin.distribution
+        self._entries[kind][entry.name] = entry
+
+    def _all(self, kind: str) -> Mapping[str, Any]:
+        return self._entries[kind]
+
+    @property
+    def auth(self) -> Mapping[str, AuthEntry]:
+        return self._all("auth")
+
+    @property
+    def billing(self) -> Mapping[str, BillingEntry]:
+        return self._all("billing")
+
+    @property
+    def lease(self) -> Mapping[str, LeaseEntry]:
+        return self._all("lease")
+
+    @property
+    def transfer(self) -> Mapping[str, TransferEntry]:
+        return self._all("transfer")
+
+    @property
+    def session(self) -> Mapping[str, SessionEntry]:
+        return self._all("session")
+
+    @property
+    def mailbox(self) -> Mapping[str, MailboxEntry]:
+        return self._all("mailbox")
+
+    @property
+    def notifier(self) -> Mapping[str, NotifierEntry]:
+        return self._all("notifier")
+
+    @property
+    def launcher(self) -> Mapping[str, LauncherEntry]:
+        return self._all("launcher")
+
+    @property
+    def exporter(self) -> Mapping[str, ExporterEntry]:
+        return self._all("exporter")
+
+    @property
+    def command(self) -> Mapping[str, CommandEntry]:
+        return self._all("command")
+
+    @property
+    def portal(self) -> Mapping[str, SandboxEntry]:
+        return self._all("portal")
+
+    def get(self, kind: str, name: str) -> Any:
+        """The entry ``name`` of ``kind``; a `PluginError` says who clashes, what is near, or what to install."""
+        found = self._entries[kind].get(name)
+        if found is not None:
+            return found
+        if (kind, name) in self._clashes:
+            owners = " and ".join(self._clashes[kind, name])
+            raise PluginError(f"{kind} {name!r} is claimed by {owners}", hint="Uninstall one of them.")
+        near = get_close_matches(name, self._entries[kind], 1)
+        known = ", ".join(sorted(self._entries[kind])) or "none"
+        hint = f"Did you mean {near[0]!r}?" if near else f"pip install gpurent-plugin-{name}"
+        raise PluginError(f"no {kind} is called {name!r} (installed: {known})", hint=hint)

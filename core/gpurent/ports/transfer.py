@@ -1,0 +1,37 @@
+"""Who carries files."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+from gpurent.model.cargo import Pull, Push, TransferReport
+from gpurent.ports.host import Link
+
+
+class Progress(Protocol):
+    """Told what happens while files travel. Bytes of files, not of the line."""
+
+    def total(self, files: int, size: int) -> None:
+        """How much there is; may be called again as the scan goes on."""
+
+    def advance(self, size: int, name: str = "") -> None:
+        """``size`` more bytes are verifiably there (or were there already)."""
+
+    def file_done(self, name: str) -> None: ...
+
+
+class TransferBackend(ABC):
+    """Carries files both ways, resumes after a cut, verifies by hash.
+
+    Final names appear only complete; modes and mtimes are kept. Called again after any failure, it goes on from what has
+    verifiably arrived. Errors: `TransferError` (with what is missing), `UnavailableError` when the line is lost.
+    """
+
+    @abstractmethod
+    async def push(self, link: Link, cargo: Push, progress: Progress) -> TransferReport:
+        """Carry up. A full remote disk is a `TransferError` before, where it can be known, else during."""
+
+    @abstractmethod
+    async def pull(self, link: Link, cargo: Pull, progress: Progress) -> TransferReport:
+        """Bring home. The far side is hostile: never a byte outside ``cargo.target``."""

@@ -1,0 +1,1 @@
+"""For plugin authors and the sandbox; the product itself never imports it."""

@@ -1,0 +1,1 @@
+"""A whole rental world on this computer: portals, mail, machines, one clock."""

@@ -1,0 +1,58 @@
+"""Reading and writing raw file descriptors (pipes, terminals) from the event loop."""
+
+import asyncio
+import os
+
+
+class Descriptor:
+    """One non-blocking end of a pipe, or the master side of a terminal."""
+
+    def __init__(self, fd: int) -> None:
+        os.set_blocking(fd, False)
+        self.fd = fd
+
+    async def read(self, size: int = 65536) -> bytes:
+        """Some bytes; empty at the end, which for a terminal is that nobody has its other side open."""
+        while self.fd >= 0:
+            try:
+                return os.read(self.fd, size)
+            except BlockingIOError:
+                await self._ready(reading=True)
+            except OSError:
+                break
+        return b""
+
+    async def write(self, data: bytes) -> None:
+        """All of it. Raises ``BrokenPipeError`` when nobody reads, or after ``close``."""
+        while data:
+            if self.fd < 0:
+                raise BrokenPipeError
+            try:
+                data = data[os.write(self.fd, data) :]
+            except BlockingIOError:
+                await self._ready(reading=False)
+            except OSError:
+                raise BrokenPipeError from None
+
+    def close(self) -> None:
+        """Idempotent; the caller first ends who waits in ``read`` or ``write``."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    async def _ready(self, *, reading: bool) -> None:
+        loop = asyncio.get_running_loop()
+        fd, ready = self.fd, loop.create_future()
+        add, remove = (
+            (loop.add_reader, loop.remove_reader) if reading else (loop.add_writer, loop.remove_writer)
+        )
+        add(fd, _settle, ready)
+        try:
+            await ready
+        finally:
+            remove(fd)
+
+
+def _settle(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,103 @@
+"""The disks: folders that outlive machines."""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import IO
+
+from attrs import define, field
+
+from gpurent.testing.sandbox.machines.model import DiskInUse
+
+@define(eq=False)
+class Disk:
+    """One persistent disk, locked while a machine lives on it.
+
+    ``home`` is the login folder, ``data`` the machine's ``/data``, ``host_key`` the private host key (PEM),
+    ``opt`` what each boot writes anew.
+    """
+
+    folder: Path
+    _lock: IO[bytes] = field(repr=False)
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def opt(self) -> Path:
+        return self.folder / "opt"
+
+    @property
+    def host_key(self) -> Path:
+        return self.folder / "host_key"
+
+    def release(self) -> None:
+        """Let another machine have the disk."""
+        self._lock.close()
+
+
+class Disks:
+    """All disks below one folder, a folder each, named after their keys."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def take(self, key: str) -> Disk:
+        """The disk of that key, made if new. Raises ``DiskInUse``."""
+        folder = self._folder / _slug(key)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        disk = Disk(folder, _locked(folder / "lock", key))
+        disk.home.mkdir(mode=0o700, exist_ok=True)
+        disk.data.mkdir(mode=0o755, exist_ok=True)
+        return disk
+
+    def erase(self, key: str) -> None:
+        """Delete the disk. Silent if there is none; raises ``DiskInUse``."""
+        folder = self._folder / _slug(key)
+        if folder.exists():
+            with _locked(folder / "lock", key):
+                remove_tree(folder)
+
+
+def _slug(key: str) -> str:
+    readable = re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")[:16]
+    return f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:8]}".lstrip("-")
+
+
+def _locked(path: Path, key: str) -> IO[bytes]:
+    lock = path.open("ab")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise DiskInUse(f"a machine lives on the disk {key!r}") from None
+    return lock
+
+
+def remove_tree(folder: Path) -> None:
+    """Delete a folder, also one with folders that its owner may not enter. Silent if it is not there."""
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        _open_up(folder)
+        shutil.rmtree(folder)
+
+
+def _open_up(folder: Path) -> None:
+    folder.chmod(0o700)
+    for parent, names, _ in os.walk(folder):
+        for name in names:
+            path = os.path.join(parent, name)
+            if not os.path.islink(path):
+                os.chmod(path, 0o700)

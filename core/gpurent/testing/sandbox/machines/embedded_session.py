@@ -1,0 +1,193 @@
+"""One SSH session of an embedded machine: a shell or a command, on a terminal or on three pipes."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import struct
+import termios
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+import asyncssh
+
+from gpurent.testing.sandbox.machines.descriptors import Descriptor
+from gpurent.testing.sandbox.machines.keeper import Child, Keeper
+
+_LAST_WORDS = 0.1
+"""Seconds of silence after which the output of an ended session on a terminal is taken for complete."""
+
+Process = asyncssh.SSHServerProcess[bytes]
+
+
+class Household(Protocol):
+    """What a session needs of its machine."""
+
+    keeper: Keeper
+    shell: str
+    home: str
+
+    def environment(self, process: Process) -> dict[str, str]:
+        """All variables of a new session."""
+
+
+async def serve(process: Process, house: Household) -> None:
+    """Run what the client asked for, until it ends or the line breaks."""
+    try:
+        session = _Terminal(process, house) if process.term_type else _Pipes(process, house)
+        work = asyncio.ensure_future(session.run())
+        broken = asyncio.ensure_future(process.wait_closed())
+        await asyncio.wait({work, broken}, return_when=asyncio.FIRST_COMPLETED)
+        broken.cancel()
+        work.cancel()
+        await asyncio.wait({work})
+        session.close()
+        if not work.cancelled() and work.exception() is None:
+            _report(process, work.result())
+        elif not process.is_closing():
+            process.exit(255)
+    except (OSError, asyncssh.Error):
+        process.close()
+
+
+def _report(process: Process, status: int) -> None:
+    if process.is_closing():
+        return
+    if status < 0:
+        process.exit_with_signal(_signal_name(-status))
+    else:
+        process.exit(status)
+
+
+def _signal_name(number: int) -> str:
+    import signal
+
+    return signal.Signals(number).name.removeprefix("SIG")
+
+
+class _Session:
+    """Shared by both kinds: what is run, and how the client's side is fed and read."""
+
+    def __init__(self, process: Process, house: Household) -> None:
+        self.process = process
+        self.house = house
+        self.child: Child | None = None
+        self.ends: list[Descriptor] = []
+
+    async def run(self) -> int:
+        """Status of the command; below 0: the signal that ended it."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Drop our ends: whoever still writes gets a hang-up or a broken pipe. Idempotent."""
+        for end in self.ends:
+            end.close()
+
+    def resized(self) -> None:
+        """The client's window changed."""
+
+    async def spawn(self, fds: list[int], env: dict[str, str], *, tty: bool) -> Child:
+        shell, command = self.house.shell, self.process.command
+        name = os.path.basename(shell)  # noqa: PTH119  of a string, for argv[0]
+        argv = [shell, f"-{name}"] if command is None else [shell, name, "-c", command]
+        try:
+            return await self.house.keeper.spawn(argv, env, self.house.home, fds, tty=tty)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    async def feed(self, sink: Descriptor, *, closes: bool) -> None:
+        """Client to process, until the client's end of file."""
+        while True:
+            try:
+                data = await self.process.stdin.read(65536)
+            except asyncssh.TerminalSizeChanged:
+                self.resized()
+                continue
+            except asyncssh.SignalReceived as received:
+                if self.child:
+                    self.child.signal(received.signal)
+                continue
+            except asyncssh.BreakReceived:
+                continue
+            if not data:
+                break
+            with contextlib.suppress(BrokenPipeError):
+                await sink.write(data)
+        if closes:
+            sink.close()
+
+    async def drain(self, source: Descriptor, writer: "asyncssh.SSHWriter[bytes]") -> None:
+        """Process to client, until nobody has the other side open."""
+        while data := await source.read():
+            writer.write(data)
+            await writer.drain()
+
+
+class _Pipes(_Session):
+    async def run(self) -> int:
+        stdin, stdout, stderr = os.pipe(), os.pipe(), os.pipe()
+        sink, output, errors = self.ends = [Descriptor(stdin[1]), Descriptor(stdout[0]), Descriptor(stderr[0])]
+        env = self.house.environment(self.process)
+        self.child = await self.spawn([stdin[0], stdout[1], stderr[1]], env, tty=False)
+        async with _beside(self.feed(sink, closes=True)):
+            await asyncio.gather(
+                self.drain(output, self.process.stdout), self.drain(errors, self.process.stderr)
+            )
+            return await asyncio.shield(self.child.ended)
+
+
+class _Terminal(_Session):
+    async def run(self) -> int:
+        master, slave = os.openpty()
+        self.ends = [Descriptor(master)]
+        screen = self.ends[0]
+        self.resized()
+        env = self.house.environment(self.process) | {"SSH_TTY": os.ttyname(slave)}
+        self.child = await self.spawn([slave], env, tty=True)
+        async with _beside(self.feed(screen, closes=False)):
+            output = asyncio.ensure_future(self._show(screen))
+            try:
+                status = await asyncio.shield(self.child.ended)
+                await self._hear_out(output)
+            finally:
+                output.cancel()
+                await asyncio.wait({output})
+            return status
+
+    def resized(self) -> None:
+        columns, rows, width, height = self.process.term_size
+        with contextlib.suppress(OSError, struct.error):
+            size = struct.pack("HHHH", rows, columns, width, height)
+            fcntl.ioctl(self.ends[0].fd, termios.TIOCSWINSZ, size)
+
+    async def _show(self, screen: Descriptor) -> None:
+        self._moved = asyncio.Event()
+        while data := await screen.read():
+            self._moved.set()
+            self.process.stdout.write(data)
+            await self.process.stdout.drain()
+
+    async def _hear_out(self, output: "asyncio.Task[None]") -> None:
+        """The leader ended; wait for what it wrote, but not for what it left in the background."""
+        while not output.done():
+            self._moved.clear()
+            done, _ = await asyncio.wait({output}, timeout=_LAST_WORDS)
+            if not done and not self._moved.is_set():
+                return
+
+
+class _beside:  # noqa: N801  used like a function
+    """Run a coroutine as long as the block; its own end or failure does not matter to the block."""
+
+    def __init__(self, work: Coroutine[Any, Any, None]) -> None:
+        self._work = work
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.ensure_future(self._work)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        if not self._task.cancelled():
+            self._task.exception()

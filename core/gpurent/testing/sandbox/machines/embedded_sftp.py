@@ -1,0 +1,70 @@
+"""SFTP of an embedded machine: the same absolute paths as its shell, and a disk that can be full."""
+
+import errno
+import os
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import asyncssh
+from asyncssh.sftp import SFTPAttrs
+
+_WRITING = asyncssh.FXF_WRITE | asyncssh.FXF_APPEND
+
+
+class Quota:
+    """A disk's size and what is on it.
+
+    What the shell writes is seen when the next file is opened; what SFTP writes is counted at once.
+    """
+
+    def __init__(self, folder: Path, limit: int | None) -> None:
+        self._folder = folder
+        self._limit = limit
+        self._used = 0
+
+    def measure(self) -> None:
+        """Look again at what is there."""
+        if self._limit is not None:
+            self._used = _tree_bytes(self._folder)
+
+    def claim(self, growth: int) -> None:
+        """Take that many bytes, or raise ``OSError`` (ENOSPC)."""
+        if self._limit is None or growth <= 0:
+            return
+        if self._used + growth > self._limit:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._used += growth
+
+
+class MachineSftp(asyncssh.SFTPServer):
+    """Not confined; relative paths start at the machine's home."""
+
+    def __init__(self, channel: "asyncssh.SSHServerChannel[bytes]", home: str, quota: Quota) -> None:
+        super().__init__(channel)
+        self._home = os.fsencode(home)
+        self._quota = quota
+
+    def map_path(self, path: bytes) -> bytes:
+        return os.path.join(self._home, path)  # noqa: PTH118  bytes
+
+    def open(self, path: bytes, pflags: int, attrs: SFTPAttrs) -> object:
+        if pflags & _WRITING:
+            self._quota.measure()
+        return super().open(path, pflags, attrs)
+
+    def write(self, file_obj: object, offset: int, data: bytes) -> int:
+        size = os.fstat(cast(BinaryIO, file_obj).fileno()).st_size
+        self._quota.claim(offset + len(data) - size)
+        written = super().write(file_obj, offset, data)
+        return cast(int, written)
+
+
+def _tree_bytes(folder: Path) -> int:
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118  many, and only their sizes
+            except OSError:
+                continue
+    return total

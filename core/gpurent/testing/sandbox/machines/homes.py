@@ -1,0 +1,20 @@
+"""What a machine's home holds at boot: the start-up files of its shell."""
+
+from pathlib import Path
+
+from gpurent.testing.sandbox.machines.model import MachineSpec
+from gpurent.testing.sandbox.machines.programs import INSIDE
+
+_MARK = "# Written by the machine at boot."
+
+
+def furnish(home: Path, spec: MachineSpec, search: str) -> None:
+    """Write ``.profile`` (PATH survives a login shell) and ``.bashrc`` (the prompt), unless they were changed."""
+    for name in ("profile", "bashrc"):
+        text = (INSIDE / name).read_text()
+        text = text.replace("@PATH@", search).replace("@USER@", spec.user).replace("@HOSTNAME@", spec.hostname)
+        path = home / f".{name}"
+        if path.is_symlink():
+            continue
+        if not path.exists() or path.read_text(errors="replace").startswith(_MARK):
+            path.write_text(text)

@@ -1,0 +1,166 @@
+"""The driver's side of a supervisor: starts it, orders processes from it, ends it."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from attrs import define, field
+
+from gpurent.testing.sandbox.machines.model import BootFailed
+from gpurent.testing.sandbox.machines.proctree import descendants
+
+_SCRIPT = Path(__file__).with_name("supervisor.py")
+_PATIENCE = 10.0  # seconds
+
+
+@define(eq=False)
+class Child:
+    """A process in the machine, leader of its own session. ``ended`` gives its status; below 0: a signal."""
+
+    number: int
+    pid: int
+    ended: "asyncio.Future[int]" = field(repr=False)
+
+    def signal(self, name: str) -> None:
+        """Send e.g. ``TERM`` to its process group, as sshd does. Silent for an unknown name or a dead process."""
+        number = getattr(signal, f"SIG{name}", None)
+        if number is not None and not self.ended.done():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+
+class Keeper:
+    """One supervisor process and the socket to it."""
+
+    def __init__(self, line: socket.socket, process: subprocess.Popen[bytes]) -> None:
+        self.gone = asyncio.Event()
+        """Set when the supervisor ended, asked or unasked, and all that it kept with it."""
+        self._line = line
+        self._process = process
+        self._numbers = itertools.count(1)
+        self._buffer = b""
+        self._ready = asyncio.Event()
+        self._starting: dict[int, asyncio.Future[int]] = {}
+        self._ends: dict[int, asyncio.Future[int]] = {}
+        self._lock = asyncio.Lock()
+        asyncio.get_running_loop().add_reader(line, self._hear)
+
+    @classmethod
+    async def start(cls, log: Path) -> Self:
+        """A running supervisor; its own errors go to ``log``. Raises ``BootFailed``."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with theirs, log.open("wb") as errors:
+            process = subprocess.Popen(  # noqa: ASYNC220  a fork of a millisecond
+                [sys.executable, "-I", "-S", str(_SCRIPT), str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env={},
+                cwd="/",
+                start_new_session=True,
+            )
+        keeper = cls(ours, process)
+        try:
+            await asyncio.wait_for(keeper._ready.wait(), _PATIENCE)
+        except TimeoutError:
+            await keeper.kill()
+            raise BootFailed(log.read_text(errors="replace")[-2000:]) from None
+        if keeper.gone.is_set():
+            await keeper.kill()
+            raise BootFailed(log.read_text(errors="replace")[-2000:])
+        return keeper
+
+    async def spawn(
+        self, argv: Sequence[str], env: Mapping[str, str], cwd: str, fds: Sequence[int], *, tty: bool
+    ) -> Child:
+        """Start ``argv[0]`` with the arguments ``argv[1:]`` (their first is the name it sees).
+
+        ``fds``: one terminal, or standard input, output, error; they are copied, the caller closes its own.
+        Raises ``ConnectionError`` when the machine is gone.
+        """
+        number = next(self._numbers)
+        order = {"spawn": number, "argv": list(argv), "env": dict(env), "cwd": cwd, "tty": tty}
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[int] = loop.create_future()
+        async with self._lock:  # one order at a time: descriptors of two orders must not be mixed up
+            if self.gone.is_set():
+                raise ConnectionError("the machine is gone")
+            self._ends[number] = ended
+            self._starting[number] = loop.create_future()
+            await self._send(json.dumps(order).encode() + b"\n", fds)
+            pid = await self._starting.pop(number)
+        return Child(number, pid, ended)
+
+    def processes(self) -> list[int]:
+        """The supervisor and all that descends from it."""
+        return [] if self.gone.is_set() else [self._process.pid, *descendants(self._process.pid)]
+
+    async def kill(self) -> None:
+        """End everything; returns when nothing is left."""
+        with contextlib.suppress(OSError):
+            self._line.shutdown(socket.SHUT_WR)
+        try:
+            await asyncio.wait_for(self.gone.wait(), _PATIENCE)
+        except TimeoutError:
+            for pid in reversed(self.processes()):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._lost()
+        while self._process.poll() is None:
+            await asyncio.sleep(0.002)
+        self._line.close()
+
+    async def _send(self, message: bytes, fds: Sequence[int]) -> None:
+        sent = socket.send_fds(self._line, [message], fds)
+        if sent < len(message):
+            await asyncio.get_running_loop().sock_sendall(self._line, message[sent:])
+
+    def _hear(self) -> None:
+        try:
+            data = self._line.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._lost()
+            return
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            self._note(json.loads(line))
+
+    def _note(self, news: dict[str, Any]) -> None:
+        if "ready" in news:
+            self._ready.set()
+        elif "started" in news:
+            self._starting[news["started"]].set_result(news["pid"])
+        elif "ended" in news:
+            _settle(self._ends.pop(news["ended"]), news["status"])
+
+    def _lost(self) -> None:
+        if self.gone.is_set():
+            return
+        asyncio.get_running_loop().remove_reader(self._line)
+        self.gone.set()
+        self._ready.set()
+        for starting in self._starting.values():
+            if not starting.done():
+                starting.set_exception(ConnectionError("the machine is gone"))
+        for ended in self._ends.values():
+            _settle(ended, -signal.SIGKILL)
+
+
+def _settle(future: "asyncio.Future[int]", status: int) -> None:
+    if not future.done():
+        future.set_result(status)

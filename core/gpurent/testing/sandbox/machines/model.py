@@ -1,0 +1,135 @@
+"""What a fake rented server is, and what raises and ends it."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from attrs import Attribute, define, field, frozen
+
+from gpurent.testing.sandbox.faults import FaultProxy
+
+StopCallback = Callable[[str], Awaitable[None]]
+"""Awaited with the machine's id when one of its stop scripts is run inside."""
+
+DriverName = Literal["embedded", "bwrap", "auto"]
+
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_HOSTNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}")
+_PROGRAM = re.compile(r"[a-z0-9][a-z0-9.+_-]*")
+_SCRIPT = re.compile(r"(~|(/[A-Za-z0-9._-]+)*)/[A-Za-z0-9._-]+")
+
+
+def _matches(pattern: re.Pattern[str]) -> "Callable[[object, Attribute[str], str], None]":
+    def check(_: object, attribute: "Attribute[str]", value: str) -> None:
+        if not pattern.fullmatch(value):
+            raise ValueError(f"{attribute.name}: {value!r} does not match {pattern.pattern}")
+
+    return check
+
+
+def _all_match(pattern: re.Pattern[str]) -> "Callable[[object, Attribute[tuple[str, ...]], tuple[str, ...]], None]":
+    def check(_: object, attribute: "Attribute[tuple[str, ...]]", values: tuple[str, ...]) -> None:
+        for value in values:
+            if not pattern.fullmatch(value):
+                raise ValueError(f"{attribute.name}: {value!r} does not match {pattern.pattern}")
+
+    return check
+
+
+def _not_empty(_: object, attribute: "Attribute[str]", value: str) -> None:
+    if not value or "\n" in value:
+        raise ValueError(f"{attribute.name} must be one line, and not empty")
+
+
+@frozen(kw_only=True)
+class MachineSpec:
+    """A machine as ordered. Raises ``ValueError`` for names that no real machine could have."""
+
+    user: str = field(validator=_matches(_USER))
+    """Login name: ``mist``, ``root``."""
+    password: str = field(validator=_not_empty, repr=False)
+    hostname: str = field(validator=_matches(_HOSTNAME))
+    data: str = field(validator=_not_empty)
+    """Key of the persistent disk: same key, same files and same host key at the next boot."""
+    python: Literal["python3", "python2"] = "python3"
+    """What plain ``python`` is; ``python3`` is always real."""
+    stop_scripts: tuple[str, ...] = field(default=(), validator=_all_match(_SCRIPT))
+    """Absolute paths or ``~/name``; running one stops the machine. One in a folder of ``PATH`` works under
+    every driver, another absolute path under ``bwrap`` only."""
+    missing: tuple[str, ...] = field(default=(), validator=_all_match(_PROGRAM))
+    """Programs that are not there until ``apt-get install`` brings them."""
+    disk_bytes: int | None = None
+    """Size of the disk; beyond it, writing fails with ENOSPC. None: as much as there is."""
+    port: int = 0
+    """The wished TCP port; 0: any free one."""
+
+
+@define(eq=False, kw_only=True)
+class Machine:
+    """A booted machine. Its port stays the same as long as it lives."""
+
+    id: str
+    host: str
+    port: int
+    spec: MachineSpec
+    host_key: str
+    """Public line, ``ssh-ed25519 AAAA...``, without a comment."""
+    home: str
+    """The home folder as its shell sees it."""
+    line: FaultProxy = field(repr=False)
+    """The wire to the machine: set ``line.plan`` to make it slow, stalled or cut."""
+    alive: bool = True
+
+
+class MachineDriver(ABC):
+    """Raises and ends machines. Used from one event loop; nothing that it starts outlives its process."""
+
+    name: str
+    why: str = ""
+    """Why this driver and not a better one; empty when it is the one that was asked for."""
+
+    @abstractmethod
+    async def boot(self, spec: MachineSpec, on_stop: StopCallback | None = None) -> Machine:
+        """A machine that accepts logins. When a stop script is run inside, ``on_stop(machine id)`` is
+        awaited, then the machine is killed.
+
+        Raises ``DiskInUse`` when another machine lives on that disk, ``OSError`` when the wished port is
+        taken, ``BootFailed`` with the tail of the machine's own log otherwise.
+        """
+
+    @abstractmethod
+    async def kill(self, machine_id: str) -> None:
+        """Power off: everything in it ends at once, detached sessions too. Silent if it is gone."""
+
+    @abstractmethod
+    async def freeze(self, machine_id: str, frozen: bool) -> None:
+        """A hung machine: it accepts nothing and answers nothing, until thawed. Silent if it is gone."""
+
+    @abstractmethod
+    async def cut(self, machine_id: str) -> int:
+        """Reset every open connection; processes and detached sessions stay. Returns how many were cut."""
+
+    @abstractmethod
+    async def erase(self, data: str) -> None:
+        """Delete a disk. Silent if there is none; raises ``DiskInUse`` when a machine lives on it."""
+
+    @abstractmethod
+    def processes(self, machine_id: str) -> list[int]:
+        """Process ids of all that lives in the machine, its own keeper included; empty if it is gone."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Kill all machines; the driver can boot no more."""
+
+
+class MachineError(RuntimeError):
+    """A machine could not be raised."""
+
+
+class DiskInUse(MachineError):
+    """Another living machine has that disk."""
+
+
+class BootFailed(MachineError):
+    """The machine did not come up; the message holds the end of its log."""

@@ -1,0 +1,109 @@
+"""Which programs a machine has: the host's, less the missing ones, plus a few stand-ins."""
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from attrs import frozen
+
+from gpurent.testing.sandbox.machines.disks import remove_tree
+from gpurent.testing.sandbox.machines.model import MachineSpec
+
+SYSTEM_DIRS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+INSIDE = Path(__file__).with_name("inside")
+_PYTHON2 = Path(__file__).with_name("python2.py")
+
+
+@frozen
+class Programs:
+    """``search``: the machine's PATH for an ``opt`` folder seen at ``opt_inside``."""
+
+    opt_inside: str
+    farm: Path | None
+    """Folder of links to all programs but the missing ones; None when nothing is missing."""
+    farm_inside: str
+
+    @property
+    def search(self) -> str:
+        rest = SYSTEM_DIRS if self.farm is None else (self.farm_inside,)
+        return ":".join((f"{self.opt_inside}/bin", *rest))
+
+
+def fit_out(opt: Path, farms: Path, spec: MachineSpec, opt_inside: str, farm_inside: str = "") -> Programs:
+    """Write the machine's own programs into ``opt`` (made anew), and give its PATH.
+
+    ``opt_inside``, ``farm_inside``: where the machine sees these folders; ``farm_inside`` empty: where they are.
+    """
+    remove_tree(opt)
+    for folder in (opt, opt / "bin", opt / "shelf"):
+        folder.mkdir(mode=0o755)
+    _stand_ins(opt / "bin", spec)
+    _shelve(opt, spec.missing)
+    farm = _farm(farms, spec.missing) if spec.missing else None
+    return Programs(opt_inside, farm, farm_inside or str(farm or ""))
+
+
+def host_program(name: str) -> str | None:
+    """Absolute path of a program of the host's system folders; None if there is none."""
+    return shutil.which(name, path=":".join(SYSTEM_DIRS))
+
+
+def real_python() -> str:
+    """A real Python 3: the system's, else the one that runs us."""
+    return host_program("python3") or str(Path(sys.executable).resolve())
+
+
+def write_program(path: Path, text: str) -> None:
+    """A file that everybody may run, in place of whatever lay there: a link is not followed."""
+    path.unlink(missing_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def _stand_ins(folder: Path, spec: MachineSpec) -> None:
+    for name in ("apt-get", "sudo"):
+        write_program(folder / name, (INSIDE / name).read_text())
+    (folder / "apt").symlink_to("apt-get")
+    python3 = real_python()
+    if host_program("python3") is None:
+        (folder / "python3").symlink_to(python3)
+    if spec.python == "python3":
+        (folder / "python").symlink_to(python3)
+        return
+    if python2 := host_program("python2"):
+        (folder / "python2").symlink_to(python2)
+    else:
+        write_program(folder / "python2", f"#!{python3} -I\n{_PYTHON2.read_text()}")
+    (folder / "python").symlink_to("python2")
+
+
+def _shelve(opt: Path, missing: tuple[str, ...]) -> None:
+    """What ``apt-get install`` can bring: the missing programs that the host really has."""
+    for name in missing:
+        if program := host_program(name):
+            (opt / "shelf" / name).symlink_to(program)
+        (opt / "bin" / name).unlink(missing_ok=True)
+
+
+def _farm(farms: Path, missing: tuple[str, ...]) -> Path:
+    """One folder of links for each set of missing programs, kept as long as the host's folders do not change."""
+    folders = [Path(name) for name in SYSTEM_DIRS if Path(name).is_dir()]
+    mark = repr((sorted(missing), [folder.stat().st_mtime_ns for folder in folders]))
+    farm = farms / hashlib.sha256(mark.encode()).hexdigest()[:12]
+    if not farm.exists():
+        growing = farms / f"{farm.name}.{os.getpid()}"
+        remove_tree(growing)
+        growing.mkdir(mode=0o755, parents=True)
+        _plant(growing, folders, set(missing))
+        growing.rename(farm)
+    return farm
+
+
+def _plant(farm: Path, folders: list[Path], left_out: set[str]) -> None:
+    for folder in folders:
+        for name in os.listdir(folder):  # noqa: PTH208  names alone, some thousands of them
+            if name not in left_out:
+                left_out.add(name)
+                (farm / name).symlink_to(folder / name)

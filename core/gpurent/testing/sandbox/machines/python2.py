@@ -1,0 +1,150 @@
+# Stands in for Python 2.7 inside a fake machine: it refuses what only Python 3 can read, runs the rest with 3.
+import ast
+import io
+import os
+import re
+import sys
+import tokenize
+from collections.abc import Iterator
+from typing import NoReturn
+
+VERSION = "Python 2.7.17"
+CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")
+NEW_NODES = tuple(
+    getattr(ast, name)
+    for name in (
+        "JoinedStr AnnAssign NamedExpr AsyncFunctionDef Await AsyncFor AsyncWith Nonlocal Starred YieldFrom"
+        " MatMult Match TryStar TypeAlias"
+    ).split()
+    if hasattr(ast, name)
+)
+NEW_NUMBER = re.compile(r"\d_\d")
+
+
+def refuse(where: str, line: int, column: int, text: str, message: str = "invalid syntax") -> NoReturn:
+    """Say it as Python 2 does, and end with status 1."""
+    lines = text.splitlines()
+    code = lines[line - 1] if 0 < line <= len(lines) else ""
+    caret = " " * max(0, column - (len(code) - len(code.lstrip()))) + "^"
+    sys.stderr.write(f'  File "{where}", line {line}\n    {code.strip()}\n    {caret}\nSyntaxError: {message}\n')
+    raise SystemExit(1)
+
+
+def check_bytes(source: bytes, where: str) -> None:
+    """Text that is not ASCII needs a declared coding."""
+    lines = source.split(b"\n")
+    if source.startswith(b"\xef\xbb\xbf") or any(CODING.match(line) for line in lines[:2]):
+        return
+    for number, line in enumerate(lines, 1):
+        strange = next((byte for byte in line if byte > 127), None)
+        if strange is not None:
+            sys.stderr.write(
+                f"  File \"{where}\", line {number}\nSyntaxError: Non-ASCII character '\\x{strange:02x}' in file "
+                f"{where} on line {number}, but no encoding declared\n"
+            )
+            raise SystemExit(1)
+
+
+def new_in_call(node: ast.Call, prints: bool) -> bool:
+    """print(x, end="") without the future import; f(*a, b)."""
+    is_print = isinstance(node.func, ast.Name) and node.func.id == "print"
+    return is_print and not prints and bool(node.keywords)
+
+
+def new_in_function(node: ast.FunctionDef | ast.Lambda) -> bool:
+    """Annotations, arguments that are keyword-only or positional-only."""
+    arguments = node.args
+    everyone = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    everyone += [extra for extra in (arguments.vararg, arguments.kwarg) if extra]
+    returns = getattr(node, "returns", None)
+    return bool(
+        returns or arguments.kwonlyargs or arguments.posonlyargs or any(each.annotation for each in everyone)
+    )
+
+
+def is_new(node: ast.AST, prints: bool, call_stars: set[ast.AST]) -> bool:
+    """Whether Python 2 has no such thing."""
+    if isinstance(node, ast.Call):
+        return new_in_call(node, prints)
+    if isinstance(node, ast.FunctionDef | ast.Lambda):
+        return new_in_function(node)
+    if isinstance(node, ast.Raise):
+        return node.cause is not None
+    if isinstance(node, ast.ClassDef):
+        return bool(node.keywords)
+    return isinstance(node, NEW_NODES) and node not in call_stars
+
+
+def new_things(tree: ast.Module) -> Iterator[tuple[int, int]]:
+    """Line and column of what Python 2 cannot read."""
+    prints = any(
+        isinstance(node, ast.ImportFrom)
+        and node.module == "__future__"
+        and any(alias.name == "print_function" for alias in node.names)
+        for node in tree.body
+    )
+    call_stars: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            call_stars.update(argument for argument in node.args if isinstance(argument, ast.Starred))
+        if is_new(node, prints, call_stars):
+            yield getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
+
+
+def check(source: bytes, where: str) -> None:
+    """Return if Python 2 could read it; else end with status 1 and its message."""
+    check_bytes(source, where)
+    text = source.decode("utf-8", "replace")
+    try:
+        tree = ast.parse(source)
+        tokens = list(tokenize.tokenize(io.BytesIO(source).readline))
+    except (SyntaxError, ValueError) as problem:
+        line, column = getattr(problem, "lineno", 1) or 1, getattr(problem, "offset", 1) or 1
+        refuse(where, line, column - 1, text)
+    found = list(new_things(tree))
+    found += [
+        token.start
+        for token in tokens
+        if token.type == tokenize.NUMBER and NEW_NUMBER.search(token.string)
+    ]
+    if found:
+        refuse(where, *min(found), text)
+
+
+def split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The interpreter's own flags, and the rest: a script, ``-c``, ``-m``, ``-`` and what follows."""
+    flags: list[str] = []
+    while arguments and arguments[0].startswith("-") and arguments[0][:2] not in ("-c", "-m") and arguments[0] != "-":
+        flags.append(arguments[0])
+        arguments = arguments[1:]
+    return flags, arguments
+
+
+def main() -> None:
+    """Check what is to be run, then run it."""
+    flags, rest = split(sys.argv[1:])
+    if {"-V", "--version"} & set(flags):
+        sys.stderr.write(VERSION + "\n")
+        return
+    python = os.path.realpath(sys.executable)
+    if not rest and os.isatty(0):
+        sys.stderr.write(f"{VERSION} (stand-in)\n")
+    elif not rest or rest[0] == "-":
+        source = sys.stdin.buffer.read()
+        check(source, "<stdin>")
+        os.execv(python, [python, *flags, "-c", source.decode(), *rest[1:]])
+    elif rest[0].startswith("-c"):
+        check((rest[0][2:] or (rest[1] if len(rest) > 1 else "")).encode(), "<string>")
+    elif rest[0] != "-m":
+        try:
+            with open(rest[0], "rb") as script:  # noqa: PTH123
+                source = script.read()
+        except OSError as problem:
+            sys.stderr.write(f"python: can't open file '{rest[0]}': [Errno {problem.errno}] {problem.strerror}\n")
+            raise SystemExit(2) from None
+        check(source, rest[0])
+    os.execv(python, [python, *flags, *rest])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The driver's folder for what lives only as long as a machine: sockets, named pipes, logs."""
+
+import contextlib
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from gpurent.testing.sandbox.machines.disks import remove_tree
+
+_LONGEST = 40
+"""Bytes. A Unix socket's path may have 107, and screen puts a folder, a process id and a long name below."""
+
+
+class Runtime:
+    """One folder a machine, named after the process that made it; the folders of dead processes are removed."""
+
+    def __init__(self, root: Path) -> None:
+        self._base = _short_base(root)
+        for left in self._base.iterdir():
+            if not _lives(left.name.partition("-")[0]):
+                remove_tree(left)
+
+    def folder(self) -> tuple[str, Path]:
+        """A new machine id, and its folder (0700)."""
+        machine_id = f"m{secrets.token_hex(3)}"
+        path = self._base / f"{os.getpid()}-{machine_id}"
+        path.mkdir(mode=0o700)
+        return machine_id, path
+
+
+def _short_base(root: Path) -> Path:
+    base = root / "run"
+    if len(os.fsencode(base)) > _LONGEST:
+        mark = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:8]
+        base = Path(f"/tmp/gpr{os.getuid()}-{mark}")  # noqa: S108  owner and mode are checked below
+    with contextlib.suppress(FileExistsError):
+        base.mkdir(mode=0o700)
+    status = base.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o170077 != 0o040000:
+        raise PermissionError(f"{base} is not a folder of our own")
+    return base
+
+
+def _lives(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, PermissionError):
+        return True
+    return True

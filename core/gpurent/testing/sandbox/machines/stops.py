@@ -1,0 +1,56 @@
+"""Stop scripts: files in a machine that ask the driver to end it."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from gpurent.testing.sandbox.machines.programs import INSIDE, SYSTEM_DIRS, write_program
+
+
+class Bell:
+    """A named pipe; whoever writes into it inside the machine rings outside. It calls ``rung`` once."""
+
+    def __init__(self, path: Path, rung: Callable[[], None]) -> None:
+        self.path = path
+        self._rung = rung
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        os.mkfifo(path, 0o600)
+        # Open for both, so that there is never an end of file and no writer has to wait for us.
+        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        asyncio.get_running_loop().add_reader(self._fd, self._heard)
+
+    def close(self) -> None:
+        """Listen no more. Idempotent."""
+        if self._fd >= 0:
+            asyncio.get_running_loop().remove_reader(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+            self.path.unlink(missing_ok=True)
+
+    def _heard(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._fd, 4096)
+        asyncio.get_running_loop().remove_reader(self._fd)
+        self._rung()
+
+
+def stop_script(bell_inside: str) -> str:
+    """The text of a stop script, for a bell that the machine sees at that path."""
+    return (INSIDE / "stop.sh").read_text().replace("@BELL@", bell_inside)
+
+
+def write_own(scripts: tuple[str, ...], home: Path, opt: Path, bell_inside: str) -> None:
+    """Write the scripts that lie in the home or in a folder of PATH; the others are the driver's affair."""
+    for script in scripts:
+        if script.startswith("~/"):
+            write_program(home / script[2:], stop_script(bell_inside))
+        elif is_on_path(script):
+            write_program(opt / "bin" / Path(script).name, stop_script(bell_inside))
+
+
+def is_on_path(script: str) -> bool:
+    """Whether it shadows, or would be, a program of the system's: ``/usr/sbin/shutdown``."""
+    return str(Path(script).parent) in SYSTEM_DIRS

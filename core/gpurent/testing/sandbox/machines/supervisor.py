@@ -1,0 +1,153 @@
+"""The keeper of one embedded machine: a process of its own, run as ``python -I -S supervisor.py FD``.
+
+It starts what it is told to, reports each end, and adopts what detaches itself (Linux: as a subreaper), so
+that "kill" leaves nothing behind. It imports the standard library only, to be small and quick to start.
+
+On the Unix stream socket FD, one JSON object a line:
+    in   {"spawn": n, "argv": [...], "env": {...}, "cwd": "...", "tty": bool}   with 1 (tty) or 3 descriptors
+    in   {"kill": true}            the end of the stream means the same
+    out  {"ready": true}  {"started": n, "pid": p}  {"ended": n, "status": s}   s < 0: killed by signal -s
+The end of the out stream means: nothing is left.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import termios
+from pathlib import Path
+from typing import Any
+
+PR_SET_CHILD_SUBREAPER = 36
+NOT_FOUND = 127
+
+
+def become_subreaper() -> None:
+    """Orphans of this machine become our children, not those of process 1."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children() -> list[int]:
+    """Our direct children."""
+    me = os.getpid()
+    with contextlib.suppress(FileNotFoundError):
+        return [int(pid) for pid in Path(f"/proc/self/task/{me}/children").read_text().split()]
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(entry.read_text().rpartition(")")[2].split()[1]) == me:
+                found.append(int(entry.parent.name))
+    return found
+
+
+class Supervisor:
+    """Talks to the driver over ``line``."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._ids: dict[int, int] = {}  # pid -> the driver's number for it
+        self._buffer = b""
+        self._fds: list[int] = []
+
+    def run(self) -> None:
+        """Serve until told to kill, or until the driver is gone; then leave nothing behind."""
+        waker, alarm = os.pipe()
+        os.set_blocking(waker, False)
+        os.set_blocking(alarm, False)
+        signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._say({"ready": True})
+        alive = True
+        while alive:
+            ready, _, _ = select.select([self._line, waker], [], [])
+            if waker in ready:
+                os.read(waker, 4096)
+                self._reap()
+            if self._line in ready:
+                alive = self._listen()
+        self._kill_all()
+
+    def _say(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            self._line.sendall(json.dumps(message).encode() + b"\n")
+
+    def _listen(self) -> bool:
+        data, fds, _, _ = socket.recv_fds(self._line, 65536, 3)
+        self._fds += fds
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            order = json.loads(line)
+            if "kill" in order:
+                return False
+            self._spawn(order)
+        return bool(data)
+
+    def _spawn(self, order: dict[str, Any]) -> None:
+        fds, self._fds = self._fds, []
+        pid = os.fork()
+        if pid == 0:
+            become_command(order, fds)
+        self._ids[pid] = order["spawn"]
+        for fd in fds:
+            os.close(fd)
+        self._say({"started": order["spawn"], "pid": pid})
+
+    def _reap(self) -> bool:
+        """Bury the dead; false when there is nobody left, dead or alive."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return True
+                if pid in self._ids:
+                    self._say({"ended": self._ids.pop(pid), "status": os.waitstatus_to_exitcode(status)})
+        return False
+
+    def _kill_all(self) -> None:
+        while self._reap():
+            for pid in children():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            select.select([], [], [], 0.001)
+
+
+def become_command(order: dict[str, Any], fds: list[int]) -> None:
+    """Runs in the forked child, and does not return."""
+    try:
+        os.setsid()
+        for target in range(3):
+            os.dup2(fds[min(target, len(fds) - 1)], target)
+        if order["tty"]:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX") if sys.platform != "linux" else 4096)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        os.umask(0o022)
+        with contextlib.suppress(OSError):
+            os.chdir(order["cwd"])
+        program, *names = order["argv"]
+        os.execve(program, names, order["env"])
+    except BaseException as problem:
+        os.write(2, f"{problem}\n".encode())
+    finally:
+        os._exit(NOT_FOUND)
+
+
+def main() -> None:
+    """Take the socket that the driver passed on, and serve."""
+    line = socket.socket(fileno=int(sys.argv[1]))
+    line.set_inheritable(False)
+    os.chdir("/")
+    become_subreaper()
+    Supervisor(line).run()
+
+
+if __name__ == "__main__":
+    main()

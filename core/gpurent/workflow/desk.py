@@ -1,0 +1,253 @@
+"""The composition root: one place that knows where the journal, the vault, the plugins and the user are."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from platformdirs import user_data_path
+
+from gpurent.adapters.clock import clock_from
+from gpurent.adapters.files import private_folder
+from gpurent.adapters.host import PluginHost
+from gpurent.adapters.http import HttpClient
+from gpurent.adapters.journal import Journal, ScopedNotes
+from gpurent.adapters.prompt import Asker
+from gpurent.adapters.redact import Redactor
+from gpurent.adapters.settings import read_config, settings_for, variable
+from gpurent.adapters.vault import FileVault
+from gpurent.entries import Entry, LeaseEntry
+from gpurent.errors import GpurentError, LeaseError, NeedsPerson, PluginError, UsageError
+from gpurent.locale import _
+from gpurent.model.events import Event, EventKind
+from gpurent.model.lease import Lease
+from gpurent.model.mail import Challenge
+from gpurent.model.secret import Secret
+from gpurent.plugins.registry import Registry
+from gpurent.ports.authenticator import Authenticator, Login
+from gpurent.ports.billing import BillingProvider
+from gpurent.ports.lease import LeaseProvider
+from gpurent.workflow.accounts import Accounts
+from gpurent.workflow.post import MailboxPost
+from gpurent.workflow.ui import Ui
+
+
+class Desk:
+    """Everything a step may use. Plugins' objects are built once, on first use."""
+
+    def __init__(self, registry: Registry, home: Path, ui: Ui, environment: Mapping[str, str]) -> None:
+        self.registry = registry
+        self.home = private_folder(home)
+        self.ui = ui
+        self.environment = environment
+        self.config = read_config(home / "config.toml")
+        self.clock = clock_from(environment.get("GPURENT_CLOCK", ""))
+        self.redactor = Redactor()
+        self.journal = Journal(home / "journal.sqlite", self.clock.now)
+        self.accounts = Accounts(self)
+        self._built: dict[tuple[str, str], Any] = {}
+        self._clients: list[HttpClient] = []
+
+    @classmethod
+    def open(cls, registry: Registry, ui: Ui) -> Desk:
+        """From the environment: ``GPURENT_HOME``, else the platform's data folder."""
+        home = os.environ.get("GPURENT_HOME", "")
+        return cls(registry, Path(home) if home else user_data_path("gpurent"), ui, os.environ)
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await client.aclose()
+        self.journal.close()
+
+    @cached_property
+    def vault(self) -> FileVault:
+        return FileVault(private_folder(self.home / "vault"), self._passphrase)
+
+    @cached_property
+    def ssh(self) -> Any:
+        from gpurent.adapters.ssh import Ssh
+
+        return Ssh(private_folder(self.home / "ssh"))
+
+    def _passphrase(self, first: bool) -> Secret | None:
+        given = self.environment.get("GPURENT_PASSPHRASE")
+        if given:
+            return Secret(given)
+        label = _("A passphrase for your keys (empty: none)") if first else _("Your passphrase")
+        answer = self.ui.ask(label, secret=True)
+        return Secret(answer) if answer else None
+
+    # settings and plugins
+
+    def setting(self, section: str, key: str, default: str = "") -> str:
+        """One setting of core's own: environment, file, default."""
+        value = self.environment.get(variable(section, key))
+        return value if value is not None else self.config.get(section, {}).get(key, default)
+
+    def settings(self, entry: Entry[Any]) -> Mapping[str, str]:
+        return settings_for(entry.name, entry.settings, self.config, self.environment)
+
+    def provider(self, name: str) -> LeaseEntry:
+        entry: LeaseEntry = self.registry.get("lease", name)
+        return entry
+
+    def shop(self, provider: str) -> LeaseProvider:
+        entry = self.provider(provider)
+        made: LeaseProvider = self._build("lease", entry, LeaseProvider, entry.auth)
+        return made
+
+    def wallet(self, provider: str) -> BillingProvider:
+        entry = self.provider(provider)
+        made: BillingProvider = self._build(
+            "billing", self.registry.get("billing", entry.billing), BillingProvider, entry.auth
+        )
+        return made
+
+    def authenticator(self, provider: str) -> Authenticator:
+        entry = self.provider(provider)
+        made: Authenticator = self._build(
+            "auth", self.registry.get("auth", entry.auth), Authenticator, entry.auth
+        )
+        return made
+
+    def tool(self, kind: str, name: str, role: type[Any]) -> Any:
+        """A transfer, session or launcher by name, or the highest ranked one."""
+        entries: Mapping[str, Any] = getattr(self.registry, kind)
+        if not name:
+            if not entries:
+                raise PluginError(f"no {kind} plugin is installed")
+            name = max(entries, key=lambda key: (getattr(entries[key], "rank", 0), key))
+        return self._build(kind, self.registry.get(kind, name), role, "")
+
+    def _build(self, kind: str, entry: Entry[Any], role: type[Any], auth: str) -> Any:
+        key = (kind, entry.name)
+        if key not in self._built:
+            try:
+                made = entry.build(self._host(entry, auth))
+            except GpurentError:
+                raise
+            except Exception as error:
+                raise PluginError(
+                    f"{kind} {entry.name!r} cannot be built: {type(error).__name__}: {error}"
+                ) from error
+            if not isinstance(made, role):
+                raise PluginError(f"{kind} {entry.name!r} built a {type(made).__name__}, not a {role.__name__}")
+            self._built[key] = made
+        return self._built[key]
+
+    def _host(self, entry: Entry[Any], auth: str) -> PluginHost:
+        settings = self.settings(entry)
+        for declared in entry.settings:
+            if declared.secret and declared.name in settings:
+                self.redactor.register(Secret(settings[declared.name]))
+        log = logging.getLogger(f"gpurent.plugin.{entry.name}")
+        client = HttpClient(settings.get("url", ""), redact=self.redactor, log=log)
+        self._clients.append(client)
+
+        async def log_in(renew: bool) -> Login:
+            return await self.accounts.login(auth, renew=renew)
+
+        return PluginHost(
+            http=client,
+            clock=self.clock,
+            vault=self.vault.scoped(entry.name),
+            notes=ScopedNotes(self.journal, entry.name),
+            mail=MailboxPost(self),
+            settings=settings,
+            log=log,
+            log_in=log_in,
+            put_question=self.ask,
+        )
+
+    # the user
+
+    async def ask(self, challenge: Challenge) -> str:
+        person = (lambda label: self.ui.ask(label, challenge.secret)) if self.interactive else None
+        return await Asker(post=MailboxPost(self), clock=self.clock, person=person).ask(challenge)
+
+    @property
+    def interactive(self) -> bool:
+        return bool(getattr(self.ui, "interactive", True))
+
+    def need(self, label: str, *, secret: bool = False, hint: str = "") -> str:
+        """An answer of the person's; `NeedsPerson` when nobody is there."""
+        answer = self.ui.ask(label, secret=secret)
+        if not answer:
+            raise NeedsPerson(_("“{label}” is needed, and nobody answered").format(label=label), hint=hint)
+        return answer
+
+    def tell(
+        self, kind: EventKind, text: str = "", *, trip: str = "", lease: str = "", step: str = "", **data: str | int
+    ) -> None:
+        self.ui.notify(
+            Event(kind=kind, at=self.clock.now(), trip=trip, lease=lease, step=step, text=text, data=data)
+        )
+
+    async def pace(self, span: timedelta, floor: float = 0.1) -> None:
+        """Wait ``span`` of provider time, but at least ``floor`` real seconds, so that a fast clock does not spin."""
+        begun = monotonic()
+        await self.clock.sleep(span)
+        rest = floor - (monotonic() - begun)
+        if rest > 0:
+            await asyncio.sleep(rest)
+
+    # leases
+
+    def lease(self, given: str) -> Lease:
+        """The lease with this id, or the only one that it begins; `UsageError` else."""
+        leases = self.journal.leases()
+        exact = [lease for lease in leases if lease.id == given]
+        found = exact or [lease for lease in leases if given and lease.id.startswith(given)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UsageError(_("{given} may be {many}").format(given=given, many=", ".join(x.id for x in found)))
+        raise LeaseError(_("no lease is called {given}").format(given=given), hint=_("See: gpurent ls --all"))
+
+    def keep(self, lease: Lease) -> Lease:
+        """Write the lease as it is now; tells when its state changed."""
+        before = self.journal.lease(lease.id)
+        self.journal.keep_lease(lease)
+        if before is None or before.state is not lease.state:
+            self.tell(EventKind.LEASE_CHANGED, lease.note, lease=lease.id, state=lease.state.value)
+        return lease
+
+    @contextmanager
+    def hold(self, trip: str) -> Iterator[None]:
+        """Keep a trip for this process; the system lets go of it when the process dies."""
+        folder = private_folder(self.home / "locks")
+        path = folder / f"{trip}.lock"
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "?"
+                raise UsageError(
+                    _("{trip} is being worked on by process {holder}").format(trip=trip, holder=holder),
+                    hint=_("Wait for it, or end it; the job itself goes on either way."),
+                ) from None
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
+            yield
+        finally:
+            os.close(handle)
+
+
+@asynccontextmanager
+async def opened(registry: Registry, ui: Ui) -> AsyncIterator[Desk]:
+    """`Desk.open`, closed at the end."""
+    desk = Desk.open(registry, ui)
+    try:
+        yield desk
+    finally:
+        await desk.close()

@@ -1,0 +1,73 @@
+"""Step: be someone to the provider, and reachable by its mail where it needs that."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from attrs import evolve
+
+from gpurent.errors import AuthError
+from gpurent.locale import _
+from gpurent.model.events import EventKind
+from gpurent.ports.lease import Binding, MailBinding
+from gpurent.workflow.pay import pay
+from gpurent.workflow.trail import Trail
+
+POLL = timedelta(seconds=15)
+PATIENCE = timedelta(minutes=30)
+
+
+async def login(trail: Trail, provider: str) -> str:
+    """The account's name at ``provider``."""
+    entry = trail.desk.provider(provider)
+
+    async def enter() -> str:
+        return (await trail.desk.accounts.ensure(entry.auth)).account
+
+    account = await trail.once("login", str, enter)
+    await _bind_mail(trail, provider)
+    return account
+
+
+async def _bind_mail(trail: Trail, provider: str) -> None:
+    desk = trail.desk
+    shop = desk.shop(provider)
+    if not isinstance(shop, MailBinding):
+        return
+
+    async def bound() -> str:
+        return await shop.bound() or "-"
+
+    # Recorded only once an address is bound, so a resumed walk asks the shop again until then.
+    if desk.journal.recall(trail.trip, "bind", str) is not None or await bound() != "-":
+        return
+
+    async def request() -> Binding:
+        email = desk.setting("mail", "address") or desk.setting("imap", "user")
+        if not email:
+            email = desk.need(_("Your e-mail address (codes and SSH access come by mail)"))
+        return await shop.request_binding(email, f"{trail.trip}-bind")
+
+    binding = await trail.once("bind.request", Binding, request)
+    payment = None
+    if binding.bill is not None:
+        payment = await pay(trail, "bind.pay", provider, binding.bill, ceiling=None)
+
+    async def finish() -> str:
+        waited = timedelta()
+        state = evolve(binding)
+        while True:
+            state = await shop.bind(state, payment)
+            if state.done:
+                return state.email
+            if waited > PATIENCE:
+                raise AuthError(
+                    _("{provider} did not confirm {email} in time").format(provider=provider, email=state.email),
+                    hint=_("Try again later with: gpurent resume {trip}").format(trip=trail.trip),
+                    retryable=True,
+                )
+            trail.tell(EventKind.WAITING, _("waiting for {email} to be bound").format(email=state.email))
+            await desk.pace(POLL)
+            waited += POLL
+
+    await trail.once("bind", str, finish)

@@ -1,0 +1,83 @@
+"""The whole product: one straight walk. Resume is the same walk again."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from gpurent.errors import GpurentError
+from gpurent.model.receipt import Receipt
+from gpurent.model.trip import Plan, Want
+from gpurent.workflow.connect import connect
+from gpurent.workflow.fund import Funding, fund
+from gpurent.workflow.launch import Launched, launch
+from gpurent.workflow.line import Line
+from gpurent.workflow.login import login
+from gpurent.workflow.monitor import Ended, monitor
+from gpurent.workflow.plan import plan
+from gpurent.workflow.provision import provision
+from gpurent.workflow.rescue import rescue
+from gpurent.workflow.select import select
+from gpurent.workflow.sessions import job_of
+from gpurent.workflow.settle import settle
+from gpurent.workflow.trail import Trail
+from gpurent.workflow.transfer import pull, push, work_folder
+
+
+@frozen(kw_only=True)
+class TripEnd:
+    """How a walk ended. ``under_way``: the job runs on without us. ``exit_code`` is the job's own."""
+
+    trip: str
+    lease: str
+    under_way: bool = False
+    exit_code: int | None = None
+    receipt: Receipt | None = None
+
+
+async def walk(trail: Trail, want: Want, *, detach: bool = False) -> TripEnd:
+    """login, select, plan, fund, then each leg, then settle."""
+    await login(trail, want.provider)
+    offer = await select(trail, want)
+    planned = await plan(trail, want, offer)
+    funding = await fund(trail, want, planned)
+    lease_id = lease_of(trail.trip, want.provider)
+    trail.desk.journal.set_trip_lease(trail.trip, lease_id)
+    try:
+        return await _legs(trail, want, planned, funding, lease_id, detach)
+    except GpurentError as error:
+        await rescue(trail, want, lease_id, error)
+        raise
+
+
+def lease_of(trip: str, provider: str) -> str:
+    """The lease's id is known before the lease is."""
+    return f"{provider}-{trip.rpartition('-')[2]}"
+
+
+async def _legs(
+    trail: Trail, want: Want, planned: Plan, funding: Funding, lease_id: str, detach: bool
+) -> TripEnd:
+    launched: Launched | None = None
+    ended: Ended | None = None
+    for number, leg in enumerate(planned.legs):
+        name = f"leg{number}"
+        await provision(trail, name, leg.order, lease_id, funding.ceiling, funding.deposit)
+        line = await connect(trail, name, lease_id)
+        try:
+            if leg.cargo and not want.only_rent:
+                await push(trail, name, line, want)
+            if leg.job:
+                job = job_of(trail.desk, want, trail.trip, work_folder(trail.trip))
+                launched = await launch(trail, name, line, want, job)
+                if detach:
+                    return TripEnd(trip=trail.trip, lease=lease_id, under_way=True)
+                ended = await monitor(trail, name, line, want, job, funding.budget)
+                if want.results:
+                    await pull(trail, name, line, want)
+        finally:
+            await line.close()
+    code = ended.status.exit_code if ended else None
+    if want.only_rent or want.keep:
+        return TripEnd(trip=trail.trip, lease=lease_id, exit_code=code)
+    receipt = await settle(trail, lease_id, launched.at if launched else None, ended.at if ended else None)
+    return TripEnd(trip=trail.trip, lease=lease_id, exit_code=code, receipt=receipt)

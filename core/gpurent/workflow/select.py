@@ -1,0 +1,89 @@
+"""Step: pick the machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+
+from gpurent.errors import GpurentError, SoldOut, UnavailableError
+from gpurent.locale import _
+from gpurent.model.offer import Known, Offer, Prepaid, Unknown, Wish
+from gpurent.model.trip import Want
+from gpurent.workflow.desk import Desk
+from gpurent.workflow.trail import Trail
+
+TIMEOUT = 30.0
+
+
+def fits(offer: Offer, wish: Wish) -> bool:
+    """Whether ``offer`` is what ``wish`` asks for; a GPU's name matches without regard to case, spaces and dashes."""
+    if wish.key and offer.key != wish.key:
+        return False
+    if wish.cpu_only:
+        return offer.hardware.gpus == 0
+    if offer.hardware.gpus < wish.gpus:
+        return False
+    return plain(wish.gpu) in plain(offer.hardware.gpu)
+
+
+def plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def price(offer: Offer) -> Decimal:
+    """Whole units an hour, for sorting within one currency."""
+    return offer.tariff.price.value / Decimal(offer.tariff.price.per // timedelta(seconds=1))
+
+
+async def listing(desk: Desk, provider: str, wish: Wish) -> Known[Offer] | Unknown:
+    """The fitting offers of one provider, cheapest first; a failure is `Unknown` with its reason."""
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            found = await desk.shop(provider).offers(wish)
+    except GpurentError as error:
+        return Unknown(error.message)
+    except TimeoutError:
+        return Unknown(_("no answer within {seconds:g} s").format(seconds=TIMEOUT))
+    if isinstance(found, Unknown):
+        return found
+    kept = [item for item in found.items if fits(item, wish) and (item.free or wish.include_taken)]
+    return Known(sorted(kept, key=lambda offer: (not offer.free, price(offer), offer.key)))
+
+
+async def select(trail: Trail, want: Want) -> Offer:
+    """The cheapest free offer of ``want.provider`` that fits."""
+
+    async def pick() -> Offer:
+        found = await listing(trail.desk, want.provider, want.wish)
+        if isinstance(found, Unknown):
+            raise UnavailableError(
+                _("{provider} shows no machines: {reason}").format(provider=want.provider, reason=found.reason),
+                retryable=True,
+            )
+        for offer in found.items:
+            if _long_enough(offer, want):
+                return offer
+        raise SoldOut(
+            _("nothing free at {provider} fits {wish}").format(provider=want.provider, wish=_words(want.wish)),
+            hint=_("Nothing was spent. See what there is: gpurent offers --all"),
+        )
+
+    return await trail.once("select", Offer, pick)
+
+
+def _long_enough(offer: Offer, want: Want) -> bool:
+    tariff = offer.tariff
+    if not isinstance(tariff, Prepaid) or tariff.maximum is None or want.term is None:
+        return True
+    return want.term <= tariff.maximum
+
+
+def _words(wish: Wish) -> str:
+    parts: Sequence[str] = (
+        wish.key,
+        "CPU" if wish.cpu_only else wish.gpu,
+        f"x{wish.gpus}" if wish.gpus > 1 else "",
+    )
+    return " ".join(part for part in parts if part) or _("any machine")

@@ -1,0 +1,297 @@
+"""What the CLI can do, each as one call. Everything that costs money is a journaled trip."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
+
+from attrs import evolve
+
+from gpurent.adapters.journal import TripRow
+from gpurent.errors import GpurentError, LeaseError, Spent, UsageError
+from gpurent.locale import _
+from gpurent.model.lease import Lease, LeaseState
+from gpurent.model.money import Money
+from gpurent.model.offer import Known, Offer, Unknown, Wish
+from gpurent.model.order import Order, OrderKind
+from gpurent.model.receipt import Receipt
+from gpurent.model.secret import Secret
+from gpurent.model.trip import Want
+from gpurent.ports.authenticator import Enrolling, Login
+from gpurent.ports.billing import Balance, TopUp
+from gpurent.ports.lease import Extending, Restarting
+from gpurent.workflow.desk import Desk
+from gpurent.workflow.fund import Funding
+from gpurent.workflow.launch import Launched
+from gpurent.workflow.monitor import Ended
+from gpurent.workflow.plan import quote, term_of
+from gpurent.workflow.provision import provision
+from gpurent.workflow.run import TripEnd, lease_of, walk
+from gpurent.workflow.select import listing
+from gpurent.workflow.settle import give_back, idle_spans, receipt_of
+from gpurent.workflow.trail import Trail
+
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+class Service:
+    """Bound to one `Desk`."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    # looking
+
+    async def offers(self, wish: Wish, providers: Sequence[str] = ()) -> list[tuple[str, Known[Offer] | Unknown]]:
+        """Side by side; a provider that fails is `Unknown` with its reason."""
+        names = list(providers) or sorted(self.desk.registry.lease)
+        for name in names:
+            self.desk.provider(name)
+        found = await asyncio.gather(*(self._offers(name, wish) for name in names))
+        return list(zip(names, found, strict=True))
+
+    async def _offers(self, provider: str, wish: Wish) -> Known[Offer] | Unknown:
+        try:
+            return await listing(self.desk, provider, wish)
+        except GpurentError as error:
+            return Unknown(error.message)
+
+    async def leases(self, *, refresh: bool = True, over: bool = False) -> list[Lease]:
+        """Ours, oldest first; those that are not over, unless ``over``."""
+        kept = [lease for lease in self.desk.journal.leases() if over or not lease.over]
+        if refresh:
+            kept = list(await asyncio.gather(*(self._fresh(lease) for lease in kept)))
+        return [lease for lease in kept if over or not lease.over]
+
+    async def _fresh(self, lease: Lease) -> Lease:
+        if lease.over:
+            return lease
+        try:
+            return self.desk.keep(await self.desk.shop(lease.provider).refresh(lease))
+        except GpurentError as error:
+            return evolve(lease, note=error.message)
+
+    async def lease(self, given: str) -> Lease:
+        return await self._fresh(self.desk.lease(given))
+
+    def trips(self) -> Sequence[TripRow]:
+        return self.desk.journal.trips()
+
+    def trip(self, given: str) -> TripRow:
+        """The trip with this id or its only match; empty: the only one under way."""
+        rows = self.trips()
+        found = [row for row in rows if row.id == given] or [
+            row for row in rows if (row.id.endswith(given) if given else not row.outcome)
+        ]
+        if len(found) != 1:
+            many = ", ".join(row.id for row in found) or _("none")
+            raise UsageError(_("which trip? ({many})").format(many=many), hint=_("See: gpurent trips"))
+        return found[0]
+
+    # account
+
+    async def login(self, provider: str, given: Mapping[str, str]) -> Login:
+        """Log in; the mail binding that a shop may need is part of the first trip."""
+        auth = self.desk.provider(provider).auth
+        fields = {name: Secret(value) for name, value in given.items()}
+        return await self.desk.accounts.log_in(auth, fields)
+
+    def logout(self, provider: str, *, credentials: bool = False) -> None:
+        """Forget the login. A wallet's key is only forgotten when asked, since its money would be lost."""
+        entry = self.desk.provider(provider)
+        enrolled = isinstance(self.desk.authenticator(provider), Enrolling)
+        self.desk.accounts.forget(entry.auth, credentials=credentials or not enrolled)
+
+    def whoami(self) -> list[tuple[str, str]]:
+        """``(provider, account)`` of every kept login."""
+        found = []
+        for name, entry in sorted(self.desk.registry.lease.items()):
+            login = self.desk.accounts.stored(entry.auth)
+            if login is not None:
+                found.append((name, login.account))
+        return found
+
+    def credentials(self, provider: str) -> Mapping[str, Secret]:
+        return self.desk.accounts.credentials(self.desk.provider(provider).auth)
+
+    async def balance(self, provider: str) -> Balance:
+        return await self.desk.wallet(provider).balance()
+
+    async def money(self, provider: str, value: Decimal) -> Money:
+        """``value`` in the currency of the provider's account."""
+        return (await self.balance(provider)).available.currency.money(value)
+
+    async def topup(self, provider: str, value: Decimal) -> TopUp:
+        return await self.desk.wallet(provider).top_up(await self.money(provider, value))
+
+    # trips
+
+    def _new(self, kind: str, want: Want, lease: str = "") -> Trail:
+        day = self.desk.clock.now().strftime("%m%d")
+        trip = f"t{day}-{''.join(secrets.choice(_LETTERS) for _i in range(5))}"
+        self.desk.journal.begin_trip(trip, kind, want, lease)
+        return Trail(self.desk, trip)
+
+    async def run(self, want: Want, *, detach: bool = False) -> TripEnd:
+        """A whole trip."""
+        return await self._walk(self._new("run", want), want, detach)
+
+    async def rent(self, want: Want) -> Lease:
+        """Only a machine: the lease stays until it is released."""
+        want = evolve(want, only_rent=True)
+        end = await self._walk(self._new("rent", want), want, detach=False)
+        return self.desk.lease(end.lease)
+
+    async def _walk(self, trail: Trail, want: Want, detach: bool) -> TripEnd:
+        with self.desk.hold(trail.trip):
+            try:
+                end = await walk(trail, want, detach=detach)
+            except GpurentError as error:
+                if self.desk.journal.lease(lease_of(trail.trip, want.provider)) is None and not error.retryable:
+                    self.desk.journal.end_trip(trail.trip, f"failed: {error.code}")
+                raise
+            if not end.under_way:
+                self.desk.journal.end_trip(trail.trip, "done")
+            return end
+
+    async def resume(self, given: str = "", *, detach: bool = False) -> TripEnd:
+        """Walk again: what was done is recalled, what was not is done."""
+        row = self.trip(given)
+        if row.outcome:
+            raise UsageError(_("{trip} has ended: {outcome}").format(trip=row.id, outcome=row.outcome))
+        trail = Trail(self.desk, row.id)
+        if row.kind in ("run", "rent"):
+            return await self._walk(trail, row.want, detach)
+        with self.desk.hold(row.id):
+            return await self._single(trail, row)
+
+    async def _single(self, trail: Trail, row: TripRow) -> TripEnd:
+        receipt = None
+        if row.kind == "release":
+            receipt = await self._release(trail, row.lease)
+        else:
+            order = self.desk.journal.recall(row.id, "order", Order)
+            if order is None:
+                self.desk.journal.end_trip(row.id, "failed: nothing ordered")
+                raise UsageError(_("{trip} ordered nothing; start it again").format(trip=row.id))
+            await self._carry_out(trail, row.lease, order)
+        self.desk.journal.end_trip(row.id, "done")
+        return TripEnd(trip=row.id, lease=row.lease, receipt=receipt)
+
+    async def _order(self, kind: str, lease: Lease, want: Want, order: Order) -> Lease:
+        trail = self._new(kind, want, lease.id)
+        order = evolve(order, key=f"{trail.trip}-{kind}")
+        with self.desk.hold(trail.trip):
+
+            async def same() -> Order:
+                return order
+
+            await trail.once("order", Order, same, quiet=True)
+            try:
+                await self._carry_out(trail, lease.id, order)
+            except GpurentError as error:
+                if not error.retryable:
+                    self.desk.journal.end_trip(trail.trip, f"failed: {error.code}")
+                raise
+            self.desk.journal.end_trip(trail.trip, "done")
+        return self.desk.lease(lease.id)
+
+    async def _carry_out(self, trail: Trail, lease_id: str, order: Order) -> None:
+        price = await trail.once("quote", Funding, lambda: self._price(order), quiet=True)
+        await provision(trail, "leg0", order, lease_id, price.ceiling, price.deposit)
+
+    async def _price(self, order: Order) -> Funding:
+        expected = await quote(self.desk, order.offer, order.term, order.gpus)
+        balance = (await self.desk.wallet(order.offer.provider).balance()).available
+        return Funding(ceiling=expected.high, deposit=expected.deposit, budget=None, balance=balance)
+
+    async def renew(self, given: str, term: timedelta) -> Lease:
+        """More time on a prepaid lease."""
+        lease = await self.lease(given)
+        shop = self.desk.shop(lease.provider)
+        if not isinstance(shop, Extending):
+            raise UsageError(
+                _("{provider} has no renewal: it runs while its balance lasts").format(provider=lease.provider),
+                hint=_("Top up instead: gpurent topup {provider} AMOUNT").format(provider=lease.provider),
+            )
+        self._must_run(lease)
+        return await self._order("renew", lease, Want(provider=lease.provider), shop.extension(lease, term, ""))
+
+    async def upgrade(self, given: str, want: Want) -> Lease:
+        """From the staged machine to the wanted one."""
+        lease = await self.lease(given)
+        self._must_run(lease)
+        found = await listing(self.desk, lease.provider, evolve(want.wish, key=want.wish.key or lease.offer.key))
+        if isinstance(found, Unknown) or not found.items:
+            reason = found.reason if isinstance(found, Unknown) else _("no such GPU is free on this machine")
+            raise LeaseError(reason, hint=_("Your staged machine goes on."), burning=(lease.id,))
+        offer = found.items[0]
+        order = Order(
+            key="", kind=OrderKind.SWITCH, offer=offer, term=term_of(offer, want), gpus=want.wish.gpus,
+            disk=want.disk, image=want.image, password_ref=lease.password_ref,
+        )  # fmt: skip
+        return await self._order("upgrade", lease, want, order)
+
+    async def restart(self, given: str) -> Lease:
+        """A machine that was shut, with its kept files; a new lease."""
+        lease = await self.lease(given)
+        shop = self.desk.shop(lease.provider)
+        if not isinstance(shop, Restarting) or lease.state is not LeaseState.KEPT:
+            raise UsageError(_("{lease} cannot be started again").format(lease=lease.id))
+        trail = self._new("restart", Want(provider=lease.provider))
+        new_id = lease_of(trail.trip, lease.provider)
+        order = evolve(shop.restart(lease, f"{trail.trip}-restart"), password_ref=f"password-{trail.trip}")
+        self.desk.journal.set_trip_lease(trail.trip, new_id)
+        with self.desk.hold(trail.trip):
+
+            async def same() -> Order:
+                return order
+
+            await trail.once("order", Order, same, quiet=True)
+            await self._carry_out(trail, new_id, order)
+            self.desk.journal.end_trip(trail.trip, "done")
+        return self.desk.lease(new_id)
+
+    def _must_run(self, lease: Lease) -> None:
+        if lease.state is not LeaseState.READY:
+            raise LeaseError(
+                _("{lease} is not running ({state})").format(lease=lease.id, state=lease.state.value), spent=Spent.NO
+            )
+
+    async def release(self, given: str) -> Receipt:
+        """Give back now; ends the trips that used it."""
+        lease = self.desk.lease(given)
+        trail = self._new("release", Want(provider=lease.provider), lease.id)
+        with self.desk.hold(trail.trip):
+            receipt = await self._release(trail, lease.id)
+        for row in self.trips():
+            if row.lease == lease.id and not row.outcome:
+                self.desk.journal.end_trip(row.id, "done" if row.id == trail.trip else "released")
+        return receipt
+
+    async def _release(self, trail: Trail, lease_id: str) -> Receipt:
+        lease = await give_back(trail, lease_id)
+        return await receipt_of(self.desk, lease, self.idle_of(lease_id))
+
+    def idle_of(self, lease_id: str) -> tuple[tuple[str, timedelta], ...]:
+        """Paid but idle, from the journal of the trip that ran a job on the lease."""
+        journal = self.desk.journal
+        releases = [row for row in self.trips() if row.lease == lease_id]
+        for row in releases:
+            for step in journal.steps(row.id):
+                if step.name.endswith(".launch") and step.done_at:
+                    leg = step.name.partition(".")[0]
+                    launched = journal.recall(row.id, step.name, Launched)
+                    ended = journal.recall(row.id, f"{leg}.monitor", Ended)
+                    return idle_spans(
+                        Trail(self.desk, row.id), launched.at if launched else None, ended.at if ended else None
+                    )
+        return ()
+
+    async def receipt(self, given: str) -> Receipt:
+        """By the books as they stand now."""
+        lease = await self.lease(given)
+        return await receipt_of(self.desk, lease, self.idle_of(lease.id))

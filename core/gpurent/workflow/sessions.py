@@ -1,0 +1,32 @@
+"""Jobs on a leased machine: which keeper, which launcher, which line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpurent.model.session import Job
+from gpurent.model.trip import Want
+from gpurent.ports.host import Link
+from gpurent.ports.launcher import Launcher
+from gpurent.ports.session import SessionBackend
+from gpurent.workflow.desk import Desk
+
+if TYPE_CHECKING:
+    from gpurent.adapters.jobs import Jobs
+
+
+def jobs(desk: Desk, link: Link, provider: str, session: str) -> Jobs:
+    """The jobs of one machine."""
+    from gpurent.adapters.jobs import Jobs
+
+    keeper: SessionBackend = desk.tool("session", session, SessionBackend)
+    return Jobs(link, keeper, desk.provider(provider).profile.install)
+
+
+def command_line(desk: Desk, want: Want) -> str:
+    launcher: Launcher = desk.tool("launcher", want.launcher, Launcher)
+    return launcher.launch(want.command, desk.provider(want.provider).profile)
+
+
+def job_of(desk: Desk, want: Want, trip: str, folder: str) -> Job:
+    return Job(name=want.name or trip, command=command_line(desk, want), folder=folder)

@@ -1,0 +1,97 @@
+"""Step: give the machine back, and account for every unit."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from gpurent.errors import LeaseError, Spent
+from gpurent.locale import _
+from gpurent.model.events import EventKind
+from gpurent.model.lease import Lease
+from gpurent.model.offer import Unknown
+from gpurent.model.receipt import Receipt
+from gpurent.workflow.desk import Desk
+from gpurent.workflow.trail import Trail
+
+POLL = timedelta(seconds=6)
+PATIENCE = timedelta(minutes=30)
+BOOKS = timedelta(minutes=5)
+
+
+async def give_back(trail: Trail, lease_id: str) -> Lease:
+    """Release until the shop says that it is over. Idempotent; journaled once it is so."""
+    desk = trail.desk
+
+    async def release() -> str:
+        waited = timedelta()
+        lease = desk.lease(lease_id)
+        while not (lease.over and lease.pending is None):
+            lease = desk.keep(await desk.shop(lease.provider).release(lease))
+            if lease.over:
+                break
+            if waited >= PATIENCE:
+                raise LeaseError(
+                    _("{lease} was given back, but its shop does not say that it ended").format(lease=lease_id),
+                    hint=_("Look at the shop's page, then: gpurent release {lease}").format(lease=lease_id),
+                    spent=Spent.YES,
+                    burning=(lease_id,),
+                    retryable=True,
+                )
+            await desk.pace(POLL)
+            waited += POLL
+            lease = desk.keep(await desk.shop(lease.provider).refresh(lease))
+        trail.tell(EventKind.RELEASED, lease.note, lease=lease.id, state=lease.state.value)
+        return lease.state.value
+
+    await trail.once("release", str, release)
+    return desk.lease(lease_id)
+
+
+async def receipt_of(desk: Desk, lease: Lease, idle: tuple[tuple[str, timedelta], ...] = ()) -> Receipt:
+    """The receipt by the account's own books; refunds may need some minutes to arrive, and are waited for."""
+    waited = timedelta()
+    while True:
+        charges = await desk.wallet(lease.provider).charges(lease)
+        if isinstance(charges, Unknown):
+            raise LeaseError(
+                _("no receipt for {lease} yet: {reason}").format(lease=lease.id, reason=charges.reason),
+                hint=_("Ask again: gpurent receipts {lease}").format(lease=lease.id),
+                spent=Spent.YES,
+                retryable=True,
+            )
+        receipt = Receipt(
+            lease=lease.id,
+            provider=lease.provider,
+            charges=tuple(charges.items),
+            started_at=lease.started_at,
+            ended_at=lease.ended_at,
+            idle=idle,
+        )
+        held = any(total.held.amount > 0 for total in receipt.totals())
+        if not (lease.over and held) or waited >= BOOKS:
+            return receipt
+        await desk.pace(POLL)
+        waited += POLL
+
+
+def idle_spans(trail: Trail, job_started: datetime | None, job_ended: datetime | None) -> tuple[tuple[str, timedelta], ...]:
+    """Paid but idle, in provider time: from the end of the upload to the job's start, from its end to the release."""
+    steps = {row.name: row.done_at for row in trail.desk.journal.steps(trail.trip)}
+    pushed = max((at for name, at in steps.items() if name.endswith(".push") and at), default=None)
+    released = steps.get("release")
+    spans = []
+    if pushed and job_started:
+        spans.append(("upload-to-job", max(timedelta(), job_started - pushed)))
+    if job_ended and released:
+        spans.append(("job-to-release", max(timedelta(), released - job_ended)))
+    return tuple(spans)
+
+
+async def settle(trail: Trail, lease_id: str, job_started: datetime | None, job_ended: datetime | None) -> Receipt:
+    """Give back, then the receipt."""
+    lease = await give_back(trail, lease_id)
+
+    async def books() -> Receipt:
+        return await receipt_of(trail.desk, lease, idle_spans(trail, job_started, job_ended))
+
+    return await trail.once("receipt", Receipt, books)

@@ -1,0 +1,61 @@
+"""Step: files up, results home."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpurent.errors import UsageError
+from gpurent.locale import _
+from gpurent.model.cargo import Pull, Push, TransferReport
+from gpurent.model.trip import Want
+from gpurent.ports.transfer import TransferBackend
+from gpurent.workflow.desk import Desk
+from gpurent.workflow.line import Line
+from gpurent.workflow.trail import Trail
+
+
+def work_folder(trip: str) -> str:
+    """Where a trip's files live on the machine, relative to the home."""
+    return f"gpurent/{trip}"
+
+
+def courier(desk: Desk, name: str) -> TransferBackend:
+    made: TransferBackend = desk.tool("transfer", name, TransferBackend)
+    return made
+
+
+async def carry_up(desk: Desk, line: Line, cargo: Push, name: str = "") -> TransferReport:
+    """Push over a line that may be cut."""
+    title = _("upload")
+    return await line.do(lambda link: courier(desk, name).push(link, cargo, desk.ui.progress(title)))
+
+
+async def carry_home(desk: Desk, line: Line, cargo: Pull, name: str = "") -> TransferReport:
+    """Pull over a line that may be cut."""
+    title = _("results")
+    return await line.do(lambda link: courier(desk, name).pull(link, cargo, desk.ui.progress(title)))
+
+
+async def push(trail: Trail, leg: str, line: Line, want: Want) -> TransferReport:
+    """The user's folder goes up."""
+
+    async def up() -> TransferReport:
+        folder = Path(want.folder)
+        if not folder.is_dir():
+            raise UsageError(_("{folder} is not a folder").format(folder=folder))
+        cargo = Push(sources=(folder,), target=work_folder(trail.trip), content=True)
+        return await carry_up(trail.desk, line, cargo, want.transfer)
+
+    return await trail.once(f"{leg}.push", TransferReport, up)
+
+
+async def pull(trail: Trail, leg: str, line: Line, want: Want) -> TransferReport:
+    """The results come home, into the place in the folder that they have on the machine."""
+
+    async def down() -> TransferReport:
+        base = work_folder(trail.trip)
+        target = Path(want.home or want.folder)
+        sources = tuple(f"{base}/{name}" for name in want.results)
+        return await carry_home(trail.desk, line, Pull(sources=sources, target=target), want.transfer)
+
+    return await trail.once(f"{leg}.pull", TransferReport, down)

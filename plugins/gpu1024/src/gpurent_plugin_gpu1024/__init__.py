@@ -1,0 +1,1 @@
+"""1024GPU for gpurent: leases paid ahead for a term."""

@@ -1,0 +1,1 @@
+"""GNU screen as a session keeper for gpurent."""

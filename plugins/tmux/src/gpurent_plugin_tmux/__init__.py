@@ -1,0 +1,1 @@
+"""tmux as a session keeper for gpurent."""
