@@ -1,3 +1,4 @@
+# ruff: noqa: F401 - the roles are named in quoted type arguments, which the linter does not read
 """What a hook yields: typed, named, frozen. ``build`` imports the heavy module and makes the role's object."""
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ class BillingEntry(Entry["BillingProvider"]):
 class LeaseEntry(Entry["LeaseProvider"]):
     """A provider: names its auth and billing entries, describes its machines, and declares what it can do.
 
-    ``overview`` is the row of `gpurent providers`: machines, difficulty, price, upload, cpu_only, compatibility, invoice, cash_out
-    in words. ``live`` says plainly what is known to work against the real service.
+    ``overview`` is the row of `gpurent providers` in words: machines, difficulty, price, upload, cpu_only,
+    compatibility, invoice, cash_out. ``live`` says plainly what is known to work against the real service.
     """
 
     auth: str

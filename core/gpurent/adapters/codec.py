@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -23,7 +23,14 @@ def _no_secret(value: Secret) -> NoReturn:
 
 
 def _time(value: datetime) -> str:
+    if value.tzinfo is None:
+        raise TypeError(f"a time without a zone: {value}")
     return value.astimezone(UTC).isoformat()
+
+
+def _tagged(kind: type, plain: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    """``plain`` with the name of the class, so that `_tariff` can tell the two apart."""
+    return lambda value: {"kind": kind.__name__.lower(), **plain(value)}
 
 
 def _tariff(value: Mapping[str, Any], converter: cattrs.Converter) -> Metered | Prepaid:
@@ -42,11 +49,8 @@ def converter() -> cattrs.Converter:
     made.register_unstructure_hook(Decimal, str)
     made.register_structure_hook(Decimal, lambda text, _: Decimal(text))
     made.register_unstructure_hook(Secret, _no_secret)
-    plain = {kind: made.gen_unstructure_attrs_fromdict(kind) for kind in get_args(Tariff)}
-    for kind, hook in plain.items():
-        made.register_unstructure_hook(
-            kind, lambda value, hook=hook, kind=kind: {"kind": kind.__name__.lower(), **hook(value)}
-        )
+    for kind in get_args(Tariff):
+        made.register_unstructure_hook(kind, _tagged(kind, made.gen_unstructure_attrs_fromdict(kind)))
     made.register_structure_hook(Tariff, lambda value, _: _tariff(value, made))
     made.register_structure_hook_func(
         lambda kind: getattr(kind, "__origin__", None) is Sequence,

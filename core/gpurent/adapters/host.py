@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from logging import Logger
 
-from attrs import frozen
+from attrs import field, frozen
 
 from gpurent.model.mail import Challenge
 from gpurent.ports.authenticator import Login
@@ -21,7 +21,7 @@ class PluginHost:
     vault: Vault
     notes: Notes
     mail: Post
-    settings: Mapping[str, str]
+    settings: Mapping[str, str] = field(repr=False)  # some are secret
     log: Logger
     log_in: Callable[[bool], Awaitable[Login]]
     put_question: Callable[[Challenge], Awaitable[str]]

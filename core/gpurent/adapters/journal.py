@@ -65,27 +65,49 @@ class Journal:
     def __init__(self, path: Path, now: Callable[[], datetime]) -> None:
         self._now = now
         self._path = path
-        if not path.exists():
+        if path.exists():
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o600)
+        else:
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         self._lock = threading.RLock()
-        self._db.execute("PRAGMA journal_mode=DELETE")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("PRAGMA foreign_keys=ON")
-        self._migrate()
+        try:
+            self._check()
+            self._db.execute("PRAGMA journal_mode=DELETE")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA foreign_keys=ON")
+            self._migrate()
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            if isinstance(error, sqlite3.OperationalError):
+                what, hint = "cannot be used now", "Another gpurent may be writing, or the disk is full."
+            else:
+                what, hint = (
+                    "is no journal of gpurent",
+                    "Nothing was changed. Move the file away to start afresh.",
+                )
+            raise UsageError(f"{path} {what}: {error}", hint=hint) from None
+        except BaseException:
+            self._db.close()
+            raise
 
     def close(self) -> None:
         self._db.close()
 
+    def _check(self) -> int:
+        """The schema of the file; looks before anything is changed."""
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA:
+            raise UsageError(
+                f"{self._path} was written by a newer gpurent (schema {version}, this one knows {SCHEMA})",
+                hint="Upgrade gpurent; nothing was changed.",
+            )
+        return int(version)
+
     def _migrate(self) -> None:
         with self._write():
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version > SCHEMA:
-                raise UsageError(
-                    f"{self._path} was written by a newer gpurent (schema {version}, this one knows {SCHEMA})",
-                    hint="Upgrade gpurent; nothing was changed.",
-                )
-            if version == 0:
+            if self._check() == 0:
                 for statement in _TABLES.split(";"):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version={SCHEMA}")
@@ -96,10 +118,12 @@ class Journal:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                # SQLite itself rolls back after some failures, a full disk for one.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def _rows(self, sql: str, *values: str) -> list[Any]:
         with self._lock:
@@ -151,16 +175,19 @@ class Journal:
         """Write the intent. Begun before and never recorded: the first begin stands."""
         with self._write():
             self._db.execute(
-                "INSERT OR IGNORE INTO steps (trip, name, begun_at) VALUES (?, ?, ?)", (trip, step, self._stamp())
+                "INSERT OR IGNORE INTO steps (trip, name, begun_at) VALUES (?, ?, ?)",
+                (trip, step, self._stamp()),
             )
 
     def record(self, trip: str, step: str, value: object) -> None:
-        """Write what the step gave."""
+        """Write what the step gave. A step that was never begun is a `LookupError`: its intent was not on disk."""
         with self._write():
-            self._db.execute(
+            written = self._db.execute(
                 "UPDATE steps SET done_at = ?, value = ? WHERE trip = ? AND name = ?",
                 (self._stamp(), dumps(value), trip, step),
             )
+            if written.rowcount != 1:
+                raise LookupError(f"step {step} of trip {trip} was not begun")
 
     def recall(self, trip: str, step: str, kind: type[T]) -> T | None:
         """What the step gave, None if it was not recorded."""
@@ -170,7 +197,9 @@ class Journal:
         return None
 
     def steps(self, trip: str) -> Sequence[StepRow]:
-        rows = self._rows("SELECT name, begun_at, done_at, value FROM steps WHERE trip = ? ORDER BY rowid", trip)
+        rows = self._rows(
+            "SELECT name, begun_at, done_at, value FROM steps WHERE trip = ? ORDER BY rowid", trip
+        )
         return [
             StepRow(
                 name=name,
@@ -191,6 +220,15 @@ class Journal:
                 " changed_at = excluded.changed_at",
                 (lease.id, lease.provider, lease.state.value, dumps(lease), self._stamp()),
             )
+
+    def swap_lease(self, before: Lease, after: Lease) -> bool:
+        """Write ``after`` only if the lease still stands as ``before``; somebody else may have moved it meanwhile."""
+        with self._write():
+            changed = self._db.execute(
+                "UPDATE leases SET state = ?, value = ?, changed_at = ? WHERE id = ? AND value = ?",
+                (after.state.value, dumps(after), self._stamp(), before.id, dumps(before)),
+            )
+            return changed.rowcount == 1
 
     def lease(self, lease: str) -> Lease | None:
         for (value,) in self._rows("SELECT value FROM leases WHERE id = ?", lease):

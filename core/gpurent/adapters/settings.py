@@ -18,6 +18,8 @@ def read_config(path: Path) -> Mapping[str, Mapping[str, str]]:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     config: dict[str, dict[str, str]] = {}
     for section, values in raw.items():
         if not isinstance(values, dict):

@@ -14,7 +14,9 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME = rf"{_LABEL}(?:\.{_LABEL})*"
 _HOST = rf"(?:{_NAME}|\[[0-9A-Fa-f:.]{{2,45}}\])"
 _LINE = re.compile(
-    rf"(?:ssh[ ]+)?(?:-p[ ]+(?P<before>\d{{1,5}})[ ]+)?(?P<user>{_USER})@(?P<host>{_HOST})(?:[ ]+-p[ ]+(?P<after>\d{{1,5}}))?"
+    rf"(?:ssh[ ]+)?(?:-p[ ]+(?P<before>\d{{1,5}})[ ]+)?"
+    rf"(?P<user>{_USER})@(?P<host>{_HOST})"
+    r"(?:[ ]+-p[ ]+(?P<after>\d{1,5}))?"
 )
 
 

@@ -51,7 +51,7 @@ class Skipped:
 
 @frozen(kw_only=True)
 class TransferReport:
-    """``sent`` bytes really went over the line; ``total`` bytes lie there now, verified by hash; ``resumed`` were there before."""
+    """``sent`` bytes went over the line; ``total`` lie there now, verified by hash; ``resumed`` were there before."""
 
     files: int
     total: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
+from types import MappingProxyType
 
 from attrs import evolve, field, frozen
 
@@ -31,8 +32,8 @@ class LeaseState(Enum):
 
 
 _S = LeaseState
-_ENDS = {_S.RELEASED, _S.EXPIRED, _S.KEPT, _S.GONE, _S.FAILED}
-MOVES: Mapping[LeaseState, frozenset[LeaseState]] = {
+_ENDS = frozenset({_S.RELEASED, _S.EXPIRED, _S.KEPT, _S.GONE, _S.FAILED})
+_MOVES = {
     _S.REQUESTED: frozenset({_S.PAYABLE, _S.PROVISIONING, _S.READY, _S.CANCELLED, _S.FAILED, _S.GONE}),
     _S.PAYABLE: frozenset({_S.PROVISIONING, _S.READY, _S.CANCELLED, _S.FAILED, _S.EXPIRED, _S.GONE}),
     _S.PROVISIONING: frozenset({_S.READY, _S.RELEASING, *_ENDS}),
@@ -43,8 +44,9 @@ MOVES: Mapping[LeaseState, frozenset[LeaseState]] = {
     _S.KEPT: frozenset({_S.GONE, _S.RELEASED}),
     _S.FAILED: frozenset({_S.GONE, _S.RELEASED}),
     _S.CANCELLED: frozenset({_S.GONE}),
-    _S.GONE: frozenset(),
+    _S.GONE: frozenset[LeaseState](),
 }
+MOVES: Mapping[LeaseState, frozenset[LeaseState]] = MappingProxyType(_MOVES)
 OVER = frozenset({_S.RELEASED, _S.EXPIRED, _S.FAILED, _S.CANCELLED, _S.KEPT, _S.GONE})
 
 

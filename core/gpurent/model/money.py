@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil, floor
 
 from attrs import field, frozen, validators
 
 from gpurent.errors import MoneyError, UsageError
 
 HOUR = timedelta(hours=1)
+MICRO = timedelta(microseconds=1)
+_NUMBER = re.compile(r"[+-]?(?P<whole>\d{0,40})(?:\.(?P<part>\d{0,40}))?", re.ASCII)
+
+
+def _rounded(exact: Fraction, currency: Currency, *, up: bool) -> Money:
+    """``exact`` whole units as money: rounded once, and from the exact value (a Decimal has 28 digits only)."""
+    minor = exact * 10**currency.exponent
+    return Money(ceil(minor) if up else floor(minor), currency)
+
+
+def _whole(instance: object, attribute: object, value: int) -> None:
+    if type(value) is not int:
+        raise TypeError(f"money is a whole number of minor units, not {type(value).__name__}")
+
+
+def _price(instance: object, attribute: object, value: Decimal) -> None:
+    if not isinstance(value, Decimal):
+        raise TypeError(f"a price is a Decimal, not {type(value).__name__}")
+    if not value.is_finite() or value < 0:
+        raise MoneyError(f"a price of {value} is none")
 
 
 @frozen
@@ -23,13 +46,15 @@ class Currency:
         """Read a decimal number of whole units, ``"3.60"``, exactly; more digits than the unit has are refused."""
         if isinstance(text, float):
             raise TypeError("money is never a float")
-        try:
-            minor = Decimal(text).scaleb(self.exponent)
-        except InvalidOperation:
-            raise UsageError(f"not an amount of {self.code}: {str(text)[:40]!r}") from None
-        if not minor.is_finite() or minor != minor.to_integral_value():
-            raise UsageError(f"{text} has more digits than {self.code} has ({self.exponent})")
-        return Money(int(minor), self)
+        plain = f"{text:f}" if isinstance(text, Decimal) else str(text).strip()
+        match = _NUMBER.fullmatch(plain)
+        if match is None or not (match["whole"] or match["part"]):
+            raise UsageError(f"not an amount of {self.code}: {plain[:40]!r}")
+        part = (match["part"] or "").rstrip("0")
+        if len(part) > self.exponent:
+            raise UsageError(f"{plain} has more digits than {self.code} has ({self.exponent})")
+        minor = int((match["whole"] or "0") + part.ljust(self.exponent, "0"))
+        return Money(-minor if plain.startswith("-") else minor, self)
 
     @property
     def zero(self) -> Money:
@@ -49,7 +74,7 @@ def _same(one: Money, other: Money) -> None:
 class Money:
     """``amount`` integer minor units of ``currency``."""
 
-    amount: int = field(validator=validators.instance_of(int))
+    amount: int = field(validator=_whole)
     currency: Currency
 
     def __add__(self, other: Money) -> Money:
@@ -79,7 +104,9 @@ class Money:
 
     @property
     def decimal(self) -> Decimal:
-        return Decimal(self.amount).scaleb(-self.currency.exponent)
+        """Whole units, exactly: no context rounds it."""
+        sign, digits, _ = Decimal(self.amount).as_tuple()
+        return Decimal((sign, digits, -self.currency.exponent))
 
     def __str__(self) -> str:
         """Whole units with all decimals up to two, then without trailing zeros: ``3.60 CNY``."""
@@ -92,18 +119,17 @@ class Money:
 
 @frozen
 class UnitPrice:
-    """A price of ``value`` whole units of ``currency`` for each ``per``; may be finer than the currency's minor unit."""
+    """``value`` whole units of ``currency`` for each ``per``; may be finer than the currency's minor unit."""
 
-    value: Decimal = field(validator=validators.instance_of(Decimal))
+    value: Decimal = field(validator=_price)
     currency: Currency
     per: timedelta = HOUR
 
     def cost(self, time: timedelta, *, up: bool = True) -> Money:
         """What ``time`` costs, rounded up (or down) to one minor unit, once."""
-        micros = Decimal(time // timedelta(microseconds=1))
-        per = Decimal(self.per // timedelta(microseconds=1))
-        exact = (self.value * micros / per).scaleb(self.currency.exponent)
-        return Money(int(exact.to_integral_value(ROUND_CEILING if up else ROUND_FLOOR)), self.currency)
+        return _rounded(
+            Fraction(self.value) * Fraction(time // MICRO, self.per // MICRO), self.currency, up=up
+        )
 
     def __str__(self) -> str:
         unit = "h" if self.per == HOUR else f"{self.per}"
@@ -121,13 +147,9 @@ class Rate:
     source: str
 
     def check(self, now: datetime, limit: timedelta) -> Rate:
-        """This rate, when it is above zero and not older than ``limit``; else `MoneyError`, nothing spent."""
-        if not self.value.is_finite() or self.value <= 0:
-            raise MoneyError(
-                f"{self.source} gives a rate of {self.value} {self.quote.code} for one {self.base.code}",
-                hint="Nothing was paid. Wait until the source gives a sane rate.",
-            )
-        if now - self.at > limit:
+        """This rate, if it is above zero and within ``limit`` of ``now``; else `MoneyError`, nothing spent."""
+        self._sane()
+        if abs(now - self.at) > limit:
             raise MoneyError(
                 f"the rate {self.base.code}/{self.quote.code} of {self.source} is from {self.at:%Y-%m-%d %H:%M} UTC",
                 hint="Nothing was paid. A fresh rate is needed for a quote.",
@@ -135,13 +157,18 @@ class Rate:
             )
         return self
 
+    def _sane(self) -> None:
+        if not self.value.is_finite() or self.value <= 0:
+            raise MoneyError(
+                f"{self.source} gives a rate of {self.value} {self.quote.code} for one {self.base.code}",
+                hint="Nothing was paid. Wait until the source gives a sane rate.",
+            )
+
     def convert(self, money: Money, *, up: bool = True) -> Money:
-        """``money`` in the other currency of this rate, rounded once to a minor unit."""
+        """``money`` in the other currency, rounded once to a minor unit. A rate not above zero: `MoneyError`."""
+        self._sane()
         if money.currency == self.base:
-            exact, target = money.decimal * self.value, self.quote
-        elif money.currency == self.quote:
-            exact, target = money.decimal / self.value, self.base
-        else:
-            raise MoneyError(f"the rate {self.base.code}/{self.quote.code} cannot convert {money.currency.code}")
-        rounding = ROUND_CEILING if up else ROUND_FLOOR
-        return Money(int(exact.scaleb(target.exponent).to_integral_value(rounding)), target)
+            return _rounded(Fraction(money.decimal) * Fraction(self.value), self.quote, up=up)
+        if money.currency == self.quote:
+            return _rounded(Fraction(money.decimal) / Fraction(self.value), self.base, up=up)
+        raise MoneyError(f"the rate {self.base.code}/{self.quote.code} cannot convert {money.currency.code}")

@@ -12,7 +12,7 @@ from gpurent.model.money import Currency, Money, Rate
 
 
 class ChargeKind(Enum):
-    """USE and RENEWAL and FEE are spent; DEPOSIT is held; REFUND and DEPOSIT_BACK come home; TOP_UP is the user's own."""
+    """USE, RENEWAL, FEE are spent; DEPOSIT is held; REFUND, DEPOSIT_BACK come home; TOP_UP is the user's own."""
 
     USE = "use"
     RENEWAL = "renewal"

@@ -23,8 +23,9 @@ class OnError(Enum):
 class Want:
     """A whole trip as the user asked for it.
 
-    ``command`` is the job's argument vector, empty when only a machine is wanted. ``folder`` is the local folder that goes up;
-    ``results`` are names below it that come home into ``home`` (default: the same folder). ``only_rent``: stop after connecting.
+    ``command`` is the job's argument vector, empty when only a machine is wanted. ``folder`` is the local folder that
+    goes up; ``results`` are names below it that come home into ``home`` (default: the same folder). ``only_rent``: stop
+    after connecting.
     """
 
     wish: Wish = Wish()

@@ -32,4 +32,6 @@ def _plain(host: Host) -> Plain:
 
 @hookimpl
 def gpurent_register_launcher() -> Sequence[LauncherEntry]:
-    return [LauncherEntry(name="plain", summary="the command as it is; .py files under Python 3", build=_plain)]
+    return [
+        LauncherEntry(name="plain", summary="the command as it is; .py files under Python 3", build=_plain)
+    ]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import redirect_stdout
 from difflib import get_close_matches
 from types import ModuleType
 from typing import Any, cast
@@ -14,6 +17,7 @@ from importlib_metadata import EntryPoint, entry_points
 
 from gpurent import hookspecs
 from gpurent.entries import (
+    NAME,
     AuthEntry,
     BillingEntry,
     CommandEntry,
@@ -78,7 +82,30 @@ class Plugin:
 
 
 def _reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error)[:300]}" if str(error) else type(error).__name__
+    kind = type(error).__name__
+    try:
+        text = " ".join(str(error).split())[:300]
+    except Exception:  # noqa: BLE001 - even an error's own text may fail
+        text = ""
+    return f"{kind}: {text}" if text else kind
+
+
+def _origin(point: EntryPoint) -> tuple[str, str]:
+    """Distribution and version of an entry point; a damaged installation has neither."""
+    try:
+        return (str(point.dist.name), str(point.dist.version)) if point.dist else (point.name, "")
+    except Exception:  # noqa: BLE001 - metadata on disk may be damaged in any way
+        return point.name, ""
+
+
+def _what(error: BaseException) -> str:
+    """Our own refusals speak for themselves; a plugin's error keeps its class."""
+    return error.message if isinstance(error, PluginError) else _reason(error)
+
+
+def _package(name: str) -> str:
+    """The distribution that by convention brings ``name``: digits in front go last, as no module starts with one."""
+    return "gpurent-plugin-" + re.sub(r"^(\d+)-?(.+)$", r"\2\1", name)
 
 
 class Registry:
@@ -100,8 +127,7 @@ class Registry:
         for module in builtin:
             registry._admit("core", GROUP, "", lambda module=module: module)  # type: ignore[misc]
         for point in entry_points(group=GROUP) if points is None else points:
-            dist = point.dist
-            name, version = (str(dist.name), str(dist.version)) if dist else (point.name, "")
+            name, version = _origin(point)
             registry._admit(point.name, name, version, point.load)
         return registry
 
@@ -109,51 +135,67 @@ class Registry:
         def broken(what: str) -> None:
             self.problems.append(Problem(plugin=name, distribution=distribution, what=what))
 
+        plugin = Plugin(name=name, distribution=distribution, version=version)
+        doing = "cannot be imported"
         try:
-            module = load()
-        except (Exception, SystemExit) as error:  # a plugin may fail in any way
-            return broken(f"cannot be imported: {_reason(error)}")
-        unknown = [
-            hook
-            for hook in dir(module)
-            if hook.startswith(PREFIX) and not hasattr(hookspecs, hook) and not hook.startswith("_")
-        ]
+            # What a plugin prints must not stand in the one document that `--json` promises.
+            with redirect_stdout(sys.stderr):
+                module = load()
+                doing = "cannot be looked at"
+                self._look(plugin, module, broken)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a plugin may fail in any way, sys.exit() too
+            broken(f"{doing}: {_reason(error)}")
+
+    def _look(self, plugin: Plugin, module: object, broken: Callable[[str], None]) -> None:
+        hooks = [name for name in dir(module) if name.startswith(PREFIX)]
+        unknown = [hook for hook in hooks if not hasattr(hookspecs, hook)]
+        unmarked = [hook for hook in hooks if not hasattr(getattr(module, hook), "gpurent_impl")]
         if unknown:
             broken(f"implements hooks that gpurent does not have: {', '.join(unknown)}")
-        plugin = Plugin(name=name, distribution=distribution, version=version)
-        if not unknown and not self._fits(module, f"{distribution}:{name}", broken):
-            return None
+        if unmarked:
+            broken(f"forgot @hookimpl on: {', '.join(unmarked)}")
+        if not unknown and not self._fits(module, f"{plugin.distribution}:{plugin.name}", broken):
+            return
         for kind in KINDS:
-            hook = getattr(module, PREFIX + kind, None)
-            if hook is None:
+            hook = PREFIX + kind
+            if hook not in hooks or hook in unmarked:
                 continue
             try:
-                self._take(plugin, kind, hook)
-            except (Exception, SystemExit) as error:
-                broken(f"{PREFIX}{kind} failed: {_reason(error)}")
+                self._take(plugin, kind, getattr(module, hook))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - likewise
+                broken(f"{hook} failed: {_what(error)}")
         self.plugins.append(plugin)
-        return None
 
     def _fits(self, module: object, name: str, broken: Callable[[str], None]) -> bool:
         """Let pluggy judge the arguments of every hook."""
         try:
             self._manager.register(module, name=name)
             self._manager.check_pending()
-        except Exception as error:
-            self._manager.unregister(module)
+        except Exception as error:  # noqa: BLE001 - pluggy's own errors share no base
+            if self._manager.get_name(module) == name:
+                self._manager.unregister(module)
             broken(f"does not fit the hooks: {_reason(error)}")
             return False
         return True
 
     def _take(self, plugin: Plugin, kind: str, hook: Callable[[], object]) -> None:
+        """All entries of one hook, or none of them."""
         if inspect.iscoroutinefunction(hook):
             raise PluginError("a hook must be a plain function, not `async def`")
         given = hook()
+        if inspect.iscoroutine(given):
+            given.close()
+            raise PluginError("a hook must be a plain function, not `async def`")
         if not isinstance(given, list | tuple):
             raise PluginError(f"a hook returns a list of entries, not {type(given).__name__}")
         for entry in given:
             if not isinstance(entry, KINDS[kind]):
-                raise PluginError(f"{entry!r:.80} is no {KINDS[kind].__name__}")
+                raise PluginError(f"it gave a {type(entry).__name__} where {KINDS[kind].__name__} belongs")
+        for entry in given:
             self._claim(plugin, kind, cast("AnyEntry", entry))
 
     def _claim(self, plugin: Plugin, kind: str, entry: AnyEntry) -> None:
@@ -226,7 +268,20 @@ class Registry:
         if (kind, name) in self._clashes:
             owners = " and ".join(self._clashes[kind, name])
             raise PluginError(f"{kind} {name!r} is claimed by {owners}", hint="Uninstall one of them.")
-        near = get_close_matches(name, self._entries[kind], 1)
         known = ", ".join(sorted(self._entries[kind])) or "none"
-        hint = f"Did you mean {near[0]!r}?" if near else f"pip install gpurent-plugin-{name}"
-        raise PluginError(f"no {kind} is called {name!r} (installed: {known})", hint=hint)
+        raise PluginError(f"no {kind} is called {name!r} (installed: {known})", hint=self._advice(kind, name))
+
+    def _advice(self, kind: str, name: str) -> str:
+        """What to do about a missing name: mend what is broken, mind the nearest name, or install."""
+        package = _package(name)
+        broken = [
+            problem for problem in self.problems if problem.distribution == package or problem.plugin == name
+        ]
+        if broken:
+            return f"{broken[0].distribution} is installed, but broken: {broken[0].what}"
+        near = get_close_matches(name, self._entries[kind], 1)
+        guess = f"Did you mean {near[0]!r}? " if near else ""
+        other = "Otherwise" if near else "Perhaps"
+        if not re.fullmatch(NAME, name):
+            return guess.strip()
+        return f"{guess}{other}: pip install {package}"

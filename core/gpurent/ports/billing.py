@@ -50,7 +50,7 @@ class BillingProvider(ABC):
 
     @abstractmethod
     async def pay(self, bill: Bill) -> Payment:
-        """SPENDS ``bill.amount``. Idempotent on ``bill.key``: called again, it gives the first payment, and spends nothing.
+        """SPENDS ``bill.amount``. Idempotent on ``bill.key``: called again, it gives the first payment.
 
         A bill of zero gives a payment of zero. Too little there is a `MoneyError` with ``spent`` no.
         """

@@ -87,7 +87,7 @@ class Post(Protocol):
     @property
     def available(self) -> bool: ...
     async def search(self, *, since: datetime, sender: str, subject: str) -> Sequence[Mail]:
-        """Mails from exactly ``sender``, not older than ``since``, whose subject contains ``subject``; oldest first."""
+        """Mails from exactly ``sender`` since then, whose subject contains ``subject``; oldest first."""
 
 
 class Host(Protocol):
@@ -110,7 +110,7 @@ class Host(Protocol):
     @property
     def log(self) -> Logger: ...
     async def login(self, *, renew: bool = False) -> Login:
-        """The provider's valid login; ``renew``: the last one was refused, log in again. `AuthError` when there is none."""
+        """The provider's valid login; ``renew``: it was refused, log in again. None: `AuthError`."""
 
     async def ask(self, challenge: Challenge) -> str:
         """Group one of the challenge's pattern: from the mailbox first, then from the person.
@@ -139,9 +139,9 @@ class Link(Protocol):
     def connection(self) -> asyncssh.SSHClientConnection: ...
     @property
     def key_file(self) -> Path:
-        """The lease's private key (0600) and beside it the pinned host keys, for tools that open lines of their own."""
+        """The lease's private key (0600), for tools that open lines of their own."""
 
     @property
     def known_hosts(self) -> Path: ...
-    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> Ran:
+    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> Ran:  # noqa: A002 - as in subprocess
         """Run one shell command in the home folder. A lost line is an `UnavailableError`; a status is no error."""

@@ -23,8 +23,8 @@ class LeaseProvider(ABC):
     async def reserve(self, order: Order) -> Lease:
         """Ask for a machine; free of charge. Idempotent on ``order.key``.
 
-        NEW: a lease REQUESTED (not yet payable) or PAYABLE with ``pending.bill``. SWITCH and EXTEND: ``order.onto`` is the
-        lease's `Lease.ref`; the answer's ``pending`` belongs on that lease, the rest of it is ignored by core.
+        NEW: a lease REQUESTED (not yet payable) or PAYABLE with ``pending.bill``. SWITCH and EXTEND: ``order.onto`` is
+        the lease's `Lease.ref`; the answer's ``pending`` belongs on that lease, core ignores the rest of it.
         Someone else has it now: `SoldOut`.
         """
 
@@ -32,7 +32,7 @@ class LeaseProvider(ABC):
     async def confirm(self, lease: Lease, payment: Payment) -> Lease:
         """Show the payment; starts the meter. Idempotent on ``lease.pending.key``.
 
-        Returns with ``pending`` still there (``paid`` true) while the shop has not yet seen the payment: core calls again.
+        Returns with ``pending`` still there (``paid`` true) while the shop has not seen the payment: core calls again.
         ``pending`` None: done; NEW and SWITCH are then PROVISIONING or READY, EXTEND has moved ``expires_at``.
         Paid after the window is `PaidTooLate`.
         """

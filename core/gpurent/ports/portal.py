@@ -71,7 +71,7 @@ class Machines(Protocol):
         disk_bytes: int | None = None,
         on_stop: Callable[[str], Awaitable[None]] | None = None,
     ) -> SandboxMachine:
-        """Boot with the persistent disk ``data``; ``on_stop(machine id)`` is awaited when a stop script runs inside."""
+        """Boot with the persistent disk ``data``; ``on_stop(machine id)`` is awaited when a stop script runs."""
 
     async def kill(self, machine_id: str) -> None:
         """End everything in it at once; silent when already gone. The disk stays."""
@@ -88,7 +88,7 @@ class SendMail(Protocol):
 
 @frozen(kw_only=True)
 class Site:
-    """What the sandbox gives to a portal. ``urls`` are the base URLs of all portals by name, filled before any request."""
+    """What the sandbox gives to a portal. ``urls``: base URLs of all portals by name, filled before any request."""
 
     clock: Clock
     machines: Machines
@@ -107,7 +107,7 @@ class SandboxPortal(ABC):
 
     @abstractmethod
     async def tick(self) -> None:
-        """Let time pass up to the clock's now: bill, expire, confirm. Called often; exact however seldom it is called."""
+        """Let time pass up to the clock's now: bill, expire, confirm. Exact however seldom it is called."""
 
     @abstractmethod
     def ledger(self) -> Sequence[PortalEntry]:

@@ -24,8 +24,8 @@ class Progress(Protocol):
 class TransferBackend(ABC):
     """Carries files both ways, resumes after a cut, verifies by hash.
 
-    Final names appear only complete; modes and mtimes are kept. Called again after any failure, it goes on from what has
-    verifiably arrived. Errors: `TransferError` (with what is missing), `UnavailableError` when the line is lost.
+    Final names appear only complete; modes and mtimes are kept. Called again after any failure, it goes on
+    from what has verifiably arrived. Errors: `TransferError` (with what is missing), `UnavailableError` when the line is lost.
     """
 
     @abstractmethod

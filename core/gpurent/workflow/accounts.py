@@ -72,7 +72,7 @@ class Accounts:
         return found
 
     async def ensure(self, auth: str, given: Mapping[str, str] | None = None) -> Login:
-        """A login that works: the stored one, the kept credentials, ``given`` or declared settings, or the person's answers."""
+        """A login that works: the stored one, else from the kept credentials, else a new one (settings, the person)."""
         if given:
             return await self.log_in(auth, {name: Secret(value) for name, value in given.items()})
         found = self._open.get(auth) or self.stored(auth)
@@ -95,7 +95,9 @@ class Accounts:
             self._keep_given(auth, fields)
             self._desk.tell(
                 EventKind.WARNING,
-                _("A new private key was made for {auth}; keep a copy: gpurent whoami --show-key").format(auth=auth),
+                _("A new private key was made for {auth}; keep a copy: gpurent whoami --show-key").format(
+                    auth=auth
+                ),
             )
         for field in entry.fields:
             if field.name not in fields and not field.optional:
@@ -128,7 +130,7 @@ class Accounts:
         return self._given(auth) or {}
 
     def forget(self, auth: str, *, credentials: bool) -> None:
-        """Drop the login; with ``credentials`` also what it was made from (a wallet's key: its money is lost with it)."""
+        """Drop the login; with ``credentials`` also what it was made from (with a wallet's key goes its money)."""
         self._open.pop(auth, None)
         self._desk.vault.scoped("logins").drop(auth)
         if credentials:

@@ -140,7 +140,9 @@ class Desk:
                     f"{kind} {entry.name!r} cannot be built: {type(error).__name__}: {error}"
                 ) from error
             if not isinstance(made, role):
-                raise PluginError(f"{kind} {entry.name!r} built a {type(made).__name__}, not a {role.__name__}")
+                raise PluginError(
+                    f"{kind} {entry.name!r} built a {type(made).__name__}, not a {role.__name__}"
+                )
             self._built[key] = made
         return self._built[key]
 
@@ -186,7 +188,14 @@ class Desk:
         return answer
 
     def tell(
-        self, kind: EventKind, text: str = "", *, trip: str = "", lease: str = "", step: str = "", **data: str | int
+        self,
+        kind: EventKind,
+        text: str = "",
+        *,
+        trip: str = "",
+        lease: str = "",
+        step: str = "",
+        **data: str | int,
     ) -> None:
         self.ui.notify(
             Event(kind=kind, at=self.clock.now(), trip=trip, lease=lease, step=step, text=text, data=data)
@@ -210,7 +219,9 @@ class Desk:
         if len(found) == 1:
             return found[0]
         if found:
-            raise UsageError(_("{given} may be {many}").format(given=given, many=", ".join(x.id for x in found)))
+            raise UsageError(
+                _("{given} may be {many}").format(given=given, many=", ".join(x.id for x in found))
+            )
         raise LeaseError(_("no lease is called {given}").format(given=given), hint=_("See: gpurent ls --all"))
 
     def keep(self, lease: Lease) -> Lease:
@@ -220,6 +231,18 @@ class Desk:
         if before is None or before.state is not lease.state:
             self.tell(EventKind.LEASE_CHANGED, lease.note, lease=lease.id, state=lease.state.value)
         return lease
+
+    async def look(self, lease_id: str) -> Lease:
+        """Ask the shop once how the lease stands; taken again when another process moved the lease meanwhile."""
+        while True:
+            before = self.lease(lease_id)
+            after = await self.shop(before.provider).refresh(before)
+            if after == before:
+                return before
+            if self.journal.swap_lease(before, after):
+                if after.state is not before.state:
+                    self.tell(EventKind.LEASE_CHANGED, after.note, lease=after.id, state=after.state.value)
+                return after
 
     @contextmanager
     def hold(self, trip: str) -> Iterator[None]:

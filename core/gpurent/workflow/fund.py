@@ -31,7 +31,9 @@ async def fund(trail: Trail, want: Want, plan: Plan) -> Funding:
         budget = await _budget(trail, want, needed)
         if budget is not None and needed > budget:
             raise MoneyError(
-                _("this trip may need {needed}, more than the budget of {budget}").format(needed=needed, budget=budget),
+                _("this trip may need {needed}, more than the budget of {budget}").format(
+                    needed=needed, budget=budget
+                ),
                 hint=_("Nothing was spent. Of this, {held} would only be held as a deposit.").format(
                     held=quote.deposit or needed.currency.zero
                 ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpurent.errors import AuthError, LeaseGone, RemoteError, Spent, UnavailableError
 from gpurent.locale import _
+from gpurent.model.access import Endpoint
 from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease, LeaseState
 from gpurent.ports.host import Link
@@ -48,11 +49,10 @@ class Line:
     async def _open(self) -> Any:
         waited, pause, told = timedelta(), timedelta(seconds=2), False
         while True:
-            lease = self._living(self.lease)
-            assert lease.endpoint is not None
+            lease, endpoint = self._living(self.lease)
             vault = self._desk.vault.scoped(lease.provider)
             try:
-                link = await self._desk.ssh.open(lease.id, lease.endpoint, vault.get(lease.password_ref))
+                link = await self._desk.ssh.open(lease.id, endpoint, vault.get(lease.password_ref))
             except UnavailableError as error:
                 if waited >= PATIENCE:
                     raise self._burning(error) from None
@@ -72,16 +72,15 @@ class Line:
 
     async def look(self) -> Lease:
         """Ask the shop how the lease stands; a shop that does not answer changes nothing."""
-        lease = self.lease
         try:
-            return self._desk.keep(await self._desk.shop(lease.provider).refresh(lease))
+            return await self._desk.look(self._lease_id)
         except UnavailableError as error:
             self._tell(EventKind.WARNING, error.message)
-            return lease
+            return self.lease
 
-    def _living(self, lease: Lease) -> Lease:
+    def _living(self, lease: Lease) -> tuple[Lease, Endpoint]:
         if lease.state is LeaseState.READY and lease.endpoint is not None:
-            return lease
+            return lease, lease.endpoint
         hint = ""
         if lease.state is LeaseState.KEPT and lease.kept_until is not None:
             hint = _("Its files are kept until {until:%Y-%m-%d %H:%M} UTC.").format(until=lease.kept_until)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from attrs import evolve
-
 from gpurent.errors import AuthError
 from gpurent.locale import _
 from gpurent.model.events import EventKind
+from gpurent.model.order import Payment
 from gpurent.ports.lease import Binding, MailBinding
 from gpurent.workflow.pay import pay
 from gpurent.workflow.trail import Trail
@@ -35,11 +34,8 @@ async def _bind_mail(trail: Trail, provider: str) -> None:
     if not isinstance(shop, MailBinding):
         return
 
-    async def bound() -> str:
-        return await shop.bound() or "-"
-
     # Recorded only once an address is bound, so a resumed walk asks the shop again until then.
-    if desk.journal.recall(trail.trip, "bind", str) is not None or await bound() != "-":
+    if desk.journal.recall(trail.trip, "bind", str) is not None or await shop.bound():
         return
 
     async def request() -> Binding:
@@ -53,21 +49,22 @@ async def _bind_mail(trail: Trail, provider: str) -> None:
     if binding.bill is not None:
         payment = await pay(trail, "bind.pay", provider, binding.bill, ceiling=None)
 
-    async def finish() -> str:
-        waited = timedelta()
-        state = evolve(binding)
-        while True:
-            state = await shop.bind(state, payment)
-            if state.done:
-                return state.email
-            if waited > PATIENCE:
-                raise AuthError(
-                    _("{provider} did not confirm {email} in time").format(provider=provider, email=state.email),
-                    hint=_("Try again later with: gpurent resume {trip}").format(trip=trail.trip),
-                    retryable=True,
-                )
-            trail.tell(EventKind.WAITING, _("waiting for {email} to be bound").format(email=state.email))
-            await desk.pace(POLL)
-            waited += POLL
+    await trail.once("bind", str, lambda: _finish(trail, shop, binding, payment))
 
-    await trail.once("bind", str, finish)
+
+async def _finish(trail: Trail, shop: MailBinding, binding: Binding, payment: Payment | None) -> str:
+    waited = timedelta()
+    state = binding
+    while True:
+        state = await shop.bind(state, payment)
+        if state.done:
+            return state.email
+        if waited > PATIENCE:
+            raise AuthError(
+                _("the address {email} was not confirmed in time").format(email=state.email),
+                hint=_("Try again later with: gpurent resume {trip}").format(trip=trail.trip),
+                retryable=True,
+            )
+        trail.tell(EventKind.WAITING, _("waiting for {email} to be bound").format(email=state.email))
+        await trail.desk.pace(POLL)
+        waited += POLL

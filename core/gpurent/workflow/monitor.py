@@ -115,4 +115,3 @@ class _Watch:
         if balance.currency != hour.currency or hour.amount <= 0:
             return None
         return timedelta(hours=1) * balance.amount / hour.amount
-

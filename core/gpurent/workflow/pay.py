@@ -13,7 +13,8 @@ from gpurent.workflow.trail import Trail
 async def pay(trail: Trail, step: str, provider: str, bill: Bill, ceiling: Money | None) -> Payment:
     """Pay ``bill`` once, whatever happens in between; above ``ceiling`` only after the user's yes.
 
-    The key was journaled with the bill; the wallet is idempotent on it, and the payment is journaled before it is shown to the shop.
+    The key was journaled with the bill and the wallet is idempotent on it; the payment is journaled before the shop
+    sees it.
     """
 
     async def leave() -> Payment:

@@ -31,7 +31,9 @@ def term_of(offer: Offer, want: Want) -> timedelta | None:
     term = want.term or max(DAY, tariff.minimum)
     if term < tariff.minimum:
         raise UsageError(
-            _("{provider} rents for at least {minimum}").format(provider=offer.provider, minimum=tariff.minimum)
+            _("{provider} rents for at least {minimum}").format(
+                provider=offer.provider, minimum=tariff.minimum
+            )
         )
     if tariff.maximum is not None and term > tariff.maximum:
         raise UsageError(
@@ -98,7 +100,9 @@ async def plan(trail: Trail, want: Want, offer: Offer) -> Plan:
         staged = want.staged if want.staged is not None else not want.only_rent
         if staged and isinstance(shop, Staging) and offer.hardware.gpus:
             first = evolve(shop.staging(final), key=f"{trail.trip}-stage", kind=OrderKind.NEW)
-            legs.append(Leg(order=first, cargo=True, job=False, quote=await quote(desk, first.offer, first.term)))
+            legs.append(
+                Leg(order=first, cargo=True, job=False, quote=await quote(desk, first.offer, first.term))
+            )
             final = evolve(final, kind=OrderKind.SWITCH)
         price = await quote(desk, offer, final.term, final.gpus)
         legs.append(Leg(order=final, cargo=not legs, job=works, quote=price))

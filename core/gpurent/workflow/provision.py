@@ -62,7 +62,9 @@ async def _reserve(trail: Trail, order: Order, lease_id: str) -> Lease:
     lease = desk.lease(lease_id)
     answer = await shop.reserve(evolve(order, onto=lease.ref))
     if answer.pending is None:
-        raise LeaseError(_("the shop took the order and asks for nothing"), spent=Spent.UNKNOWN, burning=(lease_id,))
+        raise LeaseError(
+            _("the shop took the order and asks for nothing"), spent=Spent.UNKNOWN, burning=(lease_id,)
+        )
     return desk.keep(evolve(lease, pending=answer.pending))
 
 
@@ -88,7 +90,7 @@ async def _bill(trail: Trail, lease_id: str) -> Bill:
                 hint=_("Nothing was paid for it."),
             )
         waited = await _wait(trail, lease, waited, _("the machine is being prepared"))
-        desk.keep(await desk.shop(lease.provider).refresh(lease))
+        await desk.look(lease_id)
 
 
 async def _confirm(trail: Trail, lease_id: str, order: Order, payment: Payment) -> str:
@@ -127,7 +129,7 @@ async def _ready(trail: Trail, lease_id: str) -> str:
                 burning=(lease.id,),
             )
         waited = await _wait(trail, lease, waited, lease.note or _("the machine is starting"))
-        lease = desk.keep(await desk.shop(lease.provider).refresh(lease))
+        lease = await desk.look(lease_id)
     return str(lease.endpoint)
 
 

@@ -43,7 +43,8 @@ async def rescue(trail: Trail, want: Want, lease_id: str, error: GpurentError) -
     error.spent = Spent.YES if spent else Spent.NO
     if spent:
         amounts = ", ".join(str(money) for money in spent)
-        error.hint = f"{error.hint}\n{_('The machine was given back; it cost {amounts}.').format(amounts=amounts)}".strip()
+        cost = _("The machine was given back; it cost {amounts}.").format(amounts=amounts)
+        error.hint = f"{error.hint}\n{cost}".strip()
     desk.journal.end_trip(trail.trip, f"failed: {error.code}")
 
 
@@ -56,7 +57,9 @@ def _burns(error: GpurentError, lease_id: str) -> None:
 async def _save_results(trail: Trail, want: Want, lease_id: str, *, stop: bool) -> None:
     """Best effort: what is there comes home before the machine goes."""
     desk = trail.desk
-    launched = [row.name for row in desk.journal.steps(trail.trip) if row.name.endswith(".launch") and row.done_at]
+    launched = [
+        row.name for row in desk.journal.steps(trail.trip) if row.name.endswith(".launch") and row.done_at
+    ]
     if not launched or not want.results or desk.lease(lease_id).state is not LeaseState.READY:
         return
     line = Line(desk, lease_id, trail.trip)

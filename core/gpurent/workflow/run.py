@@ -10,7 +10,6 @@ from gpurent.model.trip import Plan, Want
 from gpurent.workflow.connect import connect
 from gpurent.workflow.fund import Funding, fund
 from gpurent.workflow.launch import Launched, launch
-from gpurent.workflow.line import Line
 from gpurent.workflow.login import login
 from gpurent.workflow.monitor import Ended, monitor
 from gpurent.workflow.plan import plan

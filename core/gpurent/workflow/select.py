@@ -59,14 +59,18 @@ async def select(trail: Trail, want: Want) -> Offer:
         found = await listing(trail.desk, want.provider, want.wish)
         if isinstance(found, Unknown):
             raise UnavailableError(
-                _("{provider} shows no machines: {reason}").format(provider=want.provider, reason=found.reason),
+                _("{provider} shows no machines: {reason}").format(
+                    provider=want.provider, reason=found.reason
+                ),
                 retryable=True,
             )
         for offer in found.items:
             if _long_enough(offer, want):
                 return offer
         raise SoldOut(
-            _("nothing free at {provider} fits {wish}").format(provider=want.provider, wish=_words(want.wish)),
+            _("nothing free at {provider} fits {wish}").format(
+                provider=want.provider, wish=_words(want.wish)
+            ),
             hint=_("Nothing was spent. See what there is: gpurent offers --all"),
         )
 

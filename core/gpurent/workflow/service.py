@@ -45,7 +45,9 @@ class Service:
 
     # looking
 
-    async def offers(self, wish: Wish, providers: Sequence[str] = ()) -> list[tuple[str, Known[Offer] | Unknown]]:
+    async def offers(
+        self, wish: Wish, providers: Sequence[str] = ()
+    ) -> list[tuple[str, Known[Offer] | Unknown]]:
         """Side by side; a provider that fails is `Unknown` with its reason."""
         names = list(providers) or sorted(self.desk.registry.lease)
         for name in names:
@@ -70,7 +72,7 @@ class Service:
         if lease.over:
             return lease
         try:
-            return self.desk.keep(await self.desk.shop(lease.provider).refresh(lease))
+            return await self.desk.look(lease.id)
         except GpurentError as error:
             return evolve(lease, note=error.message)
 
@@ -150,7 +152,10 @@ class Service:
             try:
                 end = await walk(trail, want, detach=detach)
             except GpurentError as error:
-                if self.desk.journal.lease(lease_of(trail.trip, want.provider)) is None and not error.retryable:
+                if (
+                    self.desk.journal.lease(lease_of(trail.trip, want.provider)) is None
+                    and not error.retryable
+                ):
                     self.desk.journal.end_trip(trail.trip, f"failed: {error.code}")
                 raise
             if not end.under_way:
@@ -214,17 +219,23 @@ class Service:
         shop = self.desk.shop(lease.provider)
         if not isinstance(shop, Extending):
             raise UsageError(
-                _("{provider} has no renewal: it runs while its balance lasts").format(provider=lease.provider),
+                _("{provider} has no renewal: it runs while its balance lasts").format(
+                    provider=lease.provider
+                ),
                 hint=_("Top up instead: gpurent topup {provider} AMOUNT").format(provider=lease.provider),
             )
         self._must_run(lease)
-        return await self._order("renew", lease, Want(provider=lease.provider), shop.extension(lease, term, ""))
+        return await self._order(
+            "renew", lease, Want(provider=lease.provider), shop.extension(lease, term, "")
+        )
 
     async def upgrade(self, given: str, want: Want) -> Lease:
         """From the staged machine to the wanted one."""
         lease = await self.lease(given)
         self._must_run(lease)
-        found = await listing(self.desk, lease.provider, evolve(want.wish, key=want.wish.key or lease.offer.key))
+        found = await listing(
+            self.desk, lease.provider, evolve(want.wish, key=want.wish.key or lease.offer.key)
+        )
         if isinstance(found, Unknown) or not found.items:
             reason = found.reason if isinstance(found, Unknown) else _("no such GPU is free on this machine")
             raise LeaseError(reason, hint=_("Your staged machine goes on."), burning=(lease.id,))
@@ -258,7 +269,8 @@ class Service:
     def _must_run(self, lease: Lease) -> None:
         if lease.state is not LeaseState.READY:
             raise LeaseError(
-                _("{lease} is not running ({state})").format(lease=lease.id, state=lease.state.value), spent=Spent.NO
+                _("{lease} is not running ({state})").format(lease=lease.id, state=lease.state.value),
+                spent=Spent.NO,
             )
 
     async def release(self, given: str) -> Receipt:
@@ -287,7 +299,9 @@ class Service:
                     launched = journal.recall(row.id, step.name, Launched)
                     ended = journal.recall(row.id, f"{leg}.monitor", Ended)
                     return idle_spans(
-                        Trail(self.desk, row.id), launched.at if launched else None, ended.at if ended else None
+                        Trail(self.desk, row.id),
+                        launched.at if launched else None,
+                        ended.at if ended else None,
                     )
         return ()
 

@@ -31,7 +31,9 @@ async def give_back(trail: Trail, lease_id: str) -> Lease:
                 break
             if waited >= PATIENCE:
                 raise LeaseError(
-                    _("{lease} was given back, but its shop does not say that it ended").format(lease=lease_id),
+                    _("{lease} was given back, but its shop does not say that it ended").format(
+                        lease=lease_id
+                    ),
                     hint=_("Look at the shop's page, then: gpurent release {lease}").format(lease=lease_id),
                     spent=Spent.YES,
                     burning=(lease_id,),
@@ -39,7 +41,7 @@ async def give_back(trail: Trail, lease_id: str) -> Lease:
                 )
             await desk.pace(POLL)
             waited += POLL
-            lease = desk.keep(await desk.shop(lease.provider).refresh(lease))
+            lease = await desk.look(lease_id)
         trail.tell(EventKind.RELEASED, lease.note, lease=lease.id, state=lease.state.value)
         return lease.state.value
 
@@ -74,7 +76,9 @@ async def receipt_of(desk: Desk, lease: Lease, idle: tuple[tuple[str, timedelta]
         waited += POLL
 
 
-def idle_spans(trail: Trail, job_started: datetime | None, job_ended: datetime | None) -> tuple[tuple[str, timedelta], ...]:
+def idle_spans(
+    trail: Trail, job_started: datetime | None, job_ended: datetime | None
+) -> tuple[tuple[str, timedelta], ...]:
     """Paid but idle, in provider time: from the end of the upload to the job's start, from its end to the release."""
     steps = {row.name: row.done_at for row in trail.desk.journal.steps(trail.trip)}
     pushed = max((at for name, at in steps.items() if name.endswith(".push") and at), default=None)
@@ -87,7 +91,9 @@ def idle_spans(trail: Trail, job_started: datetime | None, job_ended: datetime |
     return tuple(spans)
 
 
-async def settle(trail: Trail, lease_id: str, job_started: datetime | None, job_ended: datetime | None) -> Receipt:
+async def settle(
+    trail: Trail, lease_id: str, job_started: datetime | None, job_ended: datetime | None
+) -> Receipt:
     """Give back, then the receipt."""
     lease = await give_back(trail, lease_id)
 

@@ -22,7 +22,9 @@ class Trail:
         self.trip = trip
         self.step = ""
 
-    async def once(self, step: str, kind: type[T], make: Callable[[], Awaitable[T]], *, quiet: bool = False) -> T:
+    async def once(
+        self, step: str, kind: type[T], make: Callable[[], Awaitable[T]], *, quiet: bool = False
+    ) -> T:
         """What ``step`` gave, recalled if it was recorded; else begun, made and recorded.
 
         ``make`` may run again after a kill between its effect and the record, so it must be idempotent.

@@ -36,14 +36,18 @@ async def carry_home(desk: Desk, line: Line, cargo: Pull, name: str = "") -> Tra
     return await line.do(lambda link: courier(desk, name).pull(link, cargo, desk.ui.progress(title)))
 
 
+def _folder(want: Want) -> Path:
+    folder = Path(want.folder)
+    if not folder.is_dir():
+        raise UsageError(_("{folder} is not a folder").format(folder=folder))
+    return folder
+
+
 async def push(trail: Trail, leg: str, line: Line, want: Want) -> TransferReport:
     """The user's folder goes up."""
 
     async def up() -> TransferReport:
-        folder = Path(want.folder)
-        if not folder.is_dir():
-            raise UsageError(_("{folder} is not a folder").format(folder=folder))
-        cargo = Push(sources=(folder,), target=work_folder(trail.trip), content=True)
+        cargo = Push(sources=(_folder(want),), target=work_folder(trail.trip), content=True)
         return await carry_up(trail.desk, line, cargo, want.transfer)
 
     return await trail.once(f"{leg}.push", TransferReport, up)

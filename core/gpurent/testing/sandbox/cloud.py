@@ -18,11 +18,10 @@ from gpurent.plugins.registry import Registry
 from gpurent.ports.portal import PortalEntry, SandboxPortal, Site
 from gpurent.testing.sandbox.machines.drivers import pick_driver
 from gpurent.testing.sandbox.machines.model import Machine, MachineDriver, MachineSpec
-from gpurent.testing.sandbox.mail import MailServer
+from gpurent.testing.sandbox.mail import ADDRESS, MailServer
 from gpurent.testing.sandbox.timing import SandboxClock
 from gpurent.testing.sandbox.web import WebServer
 
-ADDRESS = "student@sandbox.example"
 TICK = 0.2
 
 
@@ -127,7 +126,7 @@ class Cloud:
         await self.mail.close()
 
     async def _send(self, *, to: str, sender: str, subject: str, text: str) -> None:
-        await self.mail.deliver(to=to, sender=sender, subject=subject, text=text)
+        await self.mail.deliver(to=to, sender=sender, subject=subject, text=text, at=self.clock.now())
 
     async def _tick(self) -> None:
         while True:

@@ -37,7 +37,7 @@ class Plan:
     refuse: bool = False
     """New connections are refused; open ones go on."""
     http: Literal["", "lose_answer", "answer_500_after_effect"] = ""
-    """The request reaches the target and takes effect; its answer is dropped with the connection, or is 500."""
+    """The request reaches the target and takes effect; its answer is lost with the connection, or is 500."""
     when: Callable[[bytes], bool] = lambda request_line: True
     """Which requests ``http`` strikes, by their first line: ``b"POST /orders HTTP/1.1"``."""
     times: int | None = None
@@ -244,7 +244,9 @@ class _Connection:
 class _Flow:
     """One direction of one connection: a reader that stamps chunks, a writer that lets them pass in time."""
 
-    def __init__(self, connection: _Connection, source: socket.socket, sink: socket.socket, *, up: bool) -> None:
+    def __init__(
+        self, connection: _Connection, source: socket.socket, sink: socket.socket, *, up: bool
+    ) -> None:
         self._connection = connection
         self._proxy = connection.proxy
         self._source, self._sink, self._up = source, sink, up
@@ -332,7 +334,7 @@ def _bound(port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setblocking(False)
         try:
-            listener.bind((HOST, port or _free_port()))
+            listener.bind((HOST, port or free_port()))
             return listener
         except OSError:
             listener.close()
@@ -340,7 +342,8 @@ def _bound(port: int) -> socket.socket:
                 raise
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of loopback that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         number: int = probe.getsockname()[1]

@@ -5,7 +5,7 @@ import logging
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from gpurent.testing.sandbox.faults import FaultProxy
 from gpurent.testing.sandbox.machines.disks import Disk, Disks, remove_tree
@@ -62,7 +62,7 @@ class _Booted:
     site: Site
     bell: Bell
     watch: "asyncio.Task[None] | None" = None
-    ended: asyncio.Event = field(factory=asyncio.Event)
+    burial: "asyncio.Task[None] | None" = None
 
 
 class DriverBase(MachineDriver):
@@ -116,19 +116,13 @@ class DriverBase(MachineDriver):
             line=line,
         )
         booted = self._booted[machine_id] = _Booted(machine, body, site, bell)
-        booted.watch = asyncio.create_task(self._bury(booted))
+        booted.watch = asyncio.create_task(self._watch(booted))
         return machine
 
     async def kill(self, machine_id: str) -> None:
         booted = self._booted.get(machine_id)
-        if booted is None:
-            return
-        if booted.machine.alive:
-            booted.machine.alive = False
-            # No farewell: a machine without power sends no exit status of the processes that die with it.
-            booted.machine.line.hold(True)
-            await booted.body.kill()
-        await booted.ended.wait()
+        if booted is not None:
+            await asyncio.shield(self._begin_burial(booted))
 
     async def freeze(self, machine_id: str, frozen: bool) -> None:
         booted = self._living(machine_id)
@@ -151,23 +145,36 @@ class DriverBase(MachineDriver):
         self._closed = True
         await asyncio.gather(*(self.kill(machine_id) for machine_id in list(self._booted)))
         await asyncio.gather(*(self._stops - {asyncio.current_task()}), return_exceptions=True)
+        self._runtime.close()
 
     def _living(self, machine_id: str) -> _Booted | None:
         booted = self._booted.get(machine_id)
         return booted if booted and booted.machine.alive else None
 
-    async def _bury(self, booted: _Booted) -> None:
-        """Runs beside every machine; tidies up after its end, also after one that nobody asked for."""
+    async def _watch(self, booted: _Booted) -> None:
+        """Runs beside every machine, for an end that nobody asked for."""
         await booted.body.gone.wait()
-        if booted.machine.alive:
+        self._begin_burial(booted)
+
+    def _begin_burial(self, booted: _Booted) -> "asyncio.Task[None]":
+        if booted.burial is None:
             booted.machine.alive = False
+            # No farewell: a machine without power sends no exit status of the processes that die with it.
+            booted.machine.line.hold(True)
+            booted.burial = asyncio.get_running_loop().create_task(self._bury(booted))
+        return booted.burial
+
+    async def _bury(self, booted: _Booted) -> None:
+        try:
             await booted.body.kill()
-        booted.bell.close()
-        await booted.machine.line.close()
-        remove_tree(booted.site.run)
-        booted.site.disk.release()
-        del self._booted[booted.machine.id]
-        booted.ended.set()
+        finally:
+            if booted.watch:
+                booted.watch.cancel()
+            booted.bell.close()
+            await booted.machine.line.close()
+            remove_tree(booted.site.run)
+            booted.site.disk.release()
+            del self._booted[booted.machine.id]
 
     def _stop(self, machine_id: str, on_stop: StopCallback | None) -> None:
         task = asyncio.get_running_loop().create_task(self._stopped_inside(machine_id, on_stop))

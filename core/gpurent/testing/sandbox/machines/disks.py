@@ -12,6 +12,7 @@ from attrs import define, field
 
 from gpurent.testing.sandbox.machines.model import DiskInUse
 
+
 @define(eq=False)
 class Disk:
     """One persistent disk, locked while a machine lives on it.
@@ -98,6 +99,6 @@ def _open_up(folder: Path) -> None:
     folder.chmod(0o700)
     for parent, names, _ in os.walk(folder):
         for name in names:
-            path = os.path.join(parent, name)
-            if not os.path.islink(path):
-                os.chmod(path, 0o700)
+            path = Path(parent, name)
+            if not path.is_symlink():
+                path.chmod(0o700)

@@ -2,8 +2,8 @@
 
 import asyncio
 import hmac
-import os
 import signal
+import sys
 from pathlib import Path
 
 import asyncssh
@@ -14,23 +14,26 @@ from gpurent.testing.sandbox.machines.embedded_sftp import MachineSftp, Quota
 from gpurent.testing.sandbox.machines.homes import furnish
 from gpurent.testing.sandbox.machines.keeper import Keeper
 from gpurent.testing.sandbox.machines.model import MachineSpec
-from gpurent.testing.sandbox.machines.programs import fit_out, host_program
 from gpurent.testing.sandbox.machines.proctree import signal_tree
+from gpurent.testing.sandbox.machines.programs import fit_out, host_program
 from gpurent.testing.sandbox.machines.stops import write_own
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class EmbeddedDriver(DriverBase):
-    """Machines share the host's user, root folder, process list and clock; each has a HOME of its own."""
+    """Machines share the host's user, root folder and process list; each has a HOME and programs of its own.
+
+    No wall stands between them and the host: run nothing in them that you would not run yourself.
+    """
 
     name = "embedded"
 
     async def _raise(self, site: Site) -> Body:
         spec, disk = site.spec, site.disk
-        programs = fit_out(disk.opt, site.farms, spec, str(disk.opt))
+        programs = fit_out(disk.opt, site.farms, spec, python3=host_program("python3") or sys.executable)
         furnish(disk.home, spec, programs.search)
-        write_own(spec.stop_scripts, disk.home, disk.opt, str(site.bell))
+        write_own(spec.stop_scripts, disk.home, str(site.bell))
         for name in ("s", "t", "tmp"):
             (site.run / name).mkdir(mode=0o700)
         keeper = await Keeper.start(site.run / "supervisor.log")
@@ -48,7 +51,7 @@ class _EmbeddedBody(Body):
         self.keeper = keeper
         self.gone = keeper.gone
         self.home = str(site.disk.home)
-        self.shell = host_program("bash") or "/bin/sh"
+        self.shell = "/bin/bash" if Path("/bin/bash").exists() else host_program("bash") or "/bin/sh"
         self.connections: set[asyncssh.SSHServerConnection] = set()
         self._site = site
         self._search = search
@@ -90,11 +93,13 @@ class _EmbeddedBody(Body):
         }
         if process.term_type:
             env["TERM"] = process.term_type
-        sent = {name: value for name, value in process.env.items() if name == "LANG" or name.startswith("LC_")}
+        sent = {
+            name: value for name, value in process.env.items() if name == "LANG" or name.startswith("LC_")
+        }
         return env | sent
 
     def freeze(self, frozen: bool) -> None:
-        signal_tree(self.keeper.processes()[0], signal.SIGSTOP if frozen else signal.SIGCONT)
+        signal_tree(self.keeper.pid, signal.SIGSTOP if frozen else signal.SIGCONT)
 
     def processes(self) -> list[int]:
         return self.keeper.processes()
@@ -127,7 +132,7 @@ class _Door(asyncssh.SSHServer):
 
     def begin_auth(self, username: str) -> bool:
         try:
-            if self._connection is not None:
+            if self._connection is not None and username == self._spec.user:
                 keys = asyncssh.import_authorized_keys(self._keys.read_text())
                 self._connection.set_authorized_keys(keys)
         except (OSError, ValueError):
@@ -143,9 +148,6 @@ class _Door(asyncssh.SSHServer):
 
     def public_key_auth_supported(self) -> bool:
         return True
-
-    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        return False  # reached only for a key that authorized_keys does not name
 
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
         return dest_host in _LOOPBACK

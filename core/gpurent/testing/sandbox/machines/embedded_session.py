@@ -127,7 +127,11 @@ class _Session:
 class _Pipes(_Session):
     async def run(self) -> int:
         stdin, stdout, stderr = os.pipe(), os.pipe(), os.pipe()
-        sink, output, errors = self.ends = [Descriptor(stdin[1]), Descriptor(stdout[0]), Descriptor(stderr[0])]
+        sink, output, errors = self.ends = [
+            Descriptor(stdin[1]),
+            Descriptor(stdout[0]),
+            Descriptor(stderr[0]),
+        ]
         env = self.house.environment(self.process)
         self.child = await self.spawn([stdin[0], stdout[1], stderr[1]], env, tty=False)
         async with _beside(self.feed(sink, closes=True)):

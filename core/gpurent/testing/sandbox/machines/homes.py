@@ -10,9 +10,12 @@ _MARK = "# Written by the machine at boot."
 
 def furnish(home: Path, spec: MachineSpec, search: str) -> None:
     """Write ``.profile`` (PATH survives a login shell) and ``.bashrc`` (the prompt), unless they were changed."""
+    facts = {"PATH": search, "USER": spec.user, "HOSTNAME": spec.hostname}
+    facts["SIGN"] = "#" if spec.user == "root" else "$"
     for name in ("profile", "bashrc"):
         text = (INSIDE / name).read_text()
-        text = text.replace("@PATH@", search).replace("@USER@", spec.user).replace("@HOSTNAME@", spec.hostname)
+        for key, value in facts.items():
+            text = text.replace(f"@{key}@", value)
         path = home / f".{name}"
         if path.is_symlink():
             continue

@@ -16,7 +16,7 @@ from typing import Any, Self
 from attrs import define, field
 
 from gpurent.testing.sandbox.machines.model import BootFailed
-from gpurent.testing.sandbox.machines.proctree import descendants
+from gpurent.testing.sandbox.machines.proctree import descendants, reaped
 
 _SCRIPT = Path(__file__).with_name("supervisor.py")
 _PATIENCE = 10.0  # seconds
@@ -44,6 +44,7 @@ class Keeper:
     def __init__(self, line: socket.socket, process: subprocess.Popen[bytes]) -> None:
         self.gone = asyncio.Event()
         """Set when the supervisor ended, asked or unasked, and all that it kept with it."""
+        self.pid = process.pid
         self._line = line
         self._process = process
         self._numbers = itertools.count(1)
@@ -71,14 +72,11 @@ class Keeper:
                 start_new_session=True,
             )
         keeper = cls(ours, process)
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(keeper._ready.wait(), _PATIENCE)
-        except TimeoutError:
+        if not keeper._ready.is_set() or keeper.gone.is_set():
             await keeper.kill()
-            raise BootFailed(log.read_text(errors="replace")[-2000:]) from None
-        if keeper.gone.is_set():
-            await keeper.kill()
-            raise BootFailed(log.read_text(errors="replace")[-2000:])
+            raise BootFailed(tail(log))
         return keeper
 
     async def spawn(
@@ -98,13 +96,16 @@ class Keeper:
                 raise ConnectionError("the machine is gone")
             self._ends[number] = ended
             self._starting[number] = loop.create_future()
-            await self._send(json.dumps(order).encode() + b"\n", fds)
-            pid = await self._starting.pop(number)
+            try:
+                await self._send(json.dumps(order).encode() + b"\n", fds)
+                pid = await self._starting[number]
+            finally:
+                del self._starting[number]
         return Child(number, pid, ended)
 
     def processes(self) -> list[int]:
         """The supervisor and all that descends from it."""
-        return [] if self.gone.is_set() else [self._process.pid, *descendants(self._process.pid)]
+        return [] if self.gone.is_set() else [self.pid, *descendants(self.pid)]
 
     async def kill(self) -> None:
         """End everything; returns when nothing is left."""
@@ -117,8 +118,7 @@ class Keeper:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             self._lost()
-        while self._process.poll() is None:
-            await asyncio.sleep(0.002)
+        await reaped(self._process)
         self._line.close()
 
     async def _send(self, message: bytes, fds: Sequence[int]) -> None:
@@ -144,7 +144,8 @@ class Keeper:
         if "ready" in news:
             self._ready.set()
         elif "started" in news:
-            self._starting[news["started"]].set_result(news["pid"])
+            if starting := self._starting.get(news["started"]):
+                _settle(starting, news["pid"])
         elif "ended" in news:
             _settle(self._ends.pop(news["ended"]), news["status"])
 
@@ -161,6 +162,11 @@ class Keeper:
             _settle(ended, -signal.SIGKILL)
 
 
-def _settle(future: "asyncio.Future[int]", status: int) -> None:
+def tail(log: Path) -> str:
+    """The end of a log."""
+    return log.read_text(errors="replace")[-2000:]
+
+
+def _settle(future: "asyncio.Future[int]", value: int) -> None:
     if not future.done():
-        future.set_result(status)
+        future.set_result(value)

@@ -17,7 +17,9 @@ DriverName = Literal["embedded", "bwrap", "auto"]
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _HOSTNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}")
 _PROGRAM = re.compile(r"[a-z0-9][a-z0-9.+_-]*")
-_SCRIPT = re.compile(r"(~|(/[A-Za-z0-9._-]+)*)/[A-Za-z0-9._-]+")
+_SCRIPT = re.compile(
+    r"(?!/(usr|bin|sbin|lib|etc|dev|proc)/)(~|(/[A-Za-z0-9_][A-Za-z0-9._-]*)*)/[A-Za-z0-9_][A-Za-z0-9._-]*"
+)
 
 
 def _matches(pattern: re.Pattern[str]) -> "Callable[[object, Attribute[str], str], None]":
@@ -28,7 +30,9 @@ def _matches(pattern: re.Pattern[str]) -> "Callable[[object, Attribute[str], str
     return check
 
 
-def _all_match(pattern: re.Pattern[str]) -> "Callable[[object, Attribute[tuple[str, ...]], tuple[str, ...]], None]":
+def _all_match(
+    pattern: re.Pattern[str],
+) -> "Callable[[object, Attribute[tuple[str, ...]], tuple[str, ...]], None]":
     def check(_: object, attribute: "Attribute[tuple[str, ...]]", values: tuple[str, ...]) -> None:
         for value in values:
             if not pattern.fullmatch(value):
@@ -55,8 +59,8 @@ class MachineSpec:
     python: Literal["python3", "python2"] = "python3"
     """What plain ``python`` is; ``python3`` is always real."""
     stop_scripts: tuple[str, ...] = field(default=(), validator=_all_match(_SCRIPT))
-    """Absolute paths or ``~/name``; running one stops the machine. One in a folder of ``PATH`` works under
-    every driver, another absolute path under ``bwrap`` only."""
+    """``~/name``, or absolute paths outside the system's folders (these exist under ``bwrap`` only);
+    running one stops the machine."""
     missing: tuple[str, ...] = field(default=(), validator=_all_match(_PROGRAM))
     """Programs that are not there until ``apt-get install`` brings them."""
     disk_bytes: int | None = None

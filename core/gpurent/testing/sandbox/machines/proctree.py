@@ -1,5 +1,6 @@
 """Who descends from whom, read from /proc; elsewhere from ``ps``."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -25,6 +26,12 @@ def signal_tree(pid: int, number: signal.Signals) -> None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(child, number)
         reached |= fresh
+
+
+async def reaped(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a process that has ended, or is about to."""
+    while process.poll() is None:  # noqa: ASYNC110  a child watcher is not worth its thread here
+        await asyncio.sleep(0.002)
 
 
 def _children_of_all() -> dict[int, list[int]]:

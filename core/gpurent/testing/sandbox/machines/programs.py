@@ -3,7 +3,6 @@
 import hashlib
 import os
 import shutil
-import sys
 from pathlib import Path
 
 from attrs import frozen
@@ -13,6 +12,7 @@ from gpurent.testing.sandbox.machines.model import MachineSpec
 
 SYSTEM_DIRS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 INSIDE = Path(__file__).with_name("inside")
+_OTHER_NAMES = {"apt": "apt-get", "poweroff": "shutdown", "halt": "shutdown", "reboot": "shutdown"}
 _PYTHON2 = Path(__file__).with_name("python2.py")
 
 
@@ -31,15 +31,22 @@ class Programs:
         return ":".join((f"{self.opt_inside}/bin", *rest))
 
 
-def fit_out(opt: Path, farms: Path, spec: MachineSpec, opt_inside: str, farm_inside: str = "") -> Programs:
+def fit_out(
+    opt: Path, farms: Path, spec: MachineSpec, *, python3: str, opt_inside: str = "", farm_inside: str = ""
+) -> Programs:
     """Write the machine's own programs into ``opt`` (made anew), and give its PATH.
 
-    ``opt_inside``, ``farm_inside``: where the machine sees these folders; ``farm_inside`` empty: where they are.
+    ``python3``: a real one, as the machine sees it. ``opt_inside``, ``farm_inside``: where the machine sees
+    these folders; empty: where they are.
     """
     remove_tree(opt)
     for folder in (opt, opt / "bin", opt / "shelf"):
         folder.mkdir(mode=0o755)
-    _stand_ins(opt / "bin", spec)
+    opt_inside = opt_inside or str(opt)
+    if host_program("python3") is None:
+        _wrap_python(opt / "bin" / "python3", python3)
+        python3 = f"{opt_inside}/bin/python3"
+    _stand_ins(opt / "bin", spec, python3)
     _shelve(opt, spec.missing)
     farm = _farm(farms, spec.missing) if spec.missing else None
     return Programs(opt_inside, farm, farm_inside or str(farm or ""))
@@ -50,11 +57,6 @@ def host_program(name: str) -> str | None:
     return shutil.which(name, path=":".join(SYSTEM_DIRS))
 
 
-def real_python() -> str:
-    """A real Python 3: the system's, else the one that runs us."""
-    return host_program("python3") or str(Path(sys.executable).resolve())
-
-
 def write_program(path: Path, text: str) -> None:
     """A file that everybody may run, in place of whatever lay there: a link is not followed."""
     path.unlink(missing_ok=True)
@@ -62,13 +64,11 @@ def write_program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def _stand_ins(folder: Path, spec: MachineSpec) -> None:
-    for name in ("apt-get", "sudo"):
+def _stand_ins(folder: Path, spec: MachineSpec, python3: str) -> None:
+    for name in ("apt-get", "sudo", "shutdown"):
         write_program(folder / name, (INSIDE / name).read_text())
-    (folder / "apt").symlink_to("apt-get")
-    python3 = real_python()
-    if host_program("python3") is None:
-        (folder / "python3").symlink_to(python3)
+    for name, meaning in _OTHER_NAMES.items():
+        (folder / name).symlink_to(meaning)
     if spec.python == "python3":
         (folder / "python").symlink_to(python3)
         return
@@ -77,6 +77,12 @@ def _stand_ins(folder: Path, spec: MachineSpec) -> None:
     else:
         write_program(folder / "python2", f"#!{python3} -I\n{_PYTHON2.read_text()}")
     (folder / "python").symlink_to("python2")
+
+
+def _wrap_python(path: Path, python3: str) -> None:
+    """An interpreter away from where it was built finds its own library only when told where."""
+    library = Path(python3).parent.parent / "lib"
+    write_program(path, f'#!/bin/sh\nLD_LIBRARY_PATH="{library}" exec "{python3}" "$@"\n')
 
 
 def _shelve(opt: Path, missing: tuple[str, ...]) -> None:

@@ -13,9 +13,9 @@ CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")
 NEW_NODES = tuple(
     getattr(ast, name)
     for name in (
-        "JoinedStr AnnAssign NamedExpr AsyncFunctionDef Await AsyncFor AsyncWith Nonlocal Starred YieldFrom"
-        " MatMult Match TryStar TypeAlias"
-    ).split()
+        *("JoinedStr", "AnnAssign", "NamedExpr", "AsyncFunctionDef", "Await", "AsyncFor", "AsyncWith"),
+        *("Nonlocal", "Starred", "YieldFrom", "MatMult", "Match", "TryStar", "TypeAlias"),
+    )
     if hasattr(ast, name)
 )
 NEW_NUMBER = re.compile(r"\d_\d")
@@ -26,7 +26,9 @@ def refuse(where: str, line: int, column: int, text: str, message: str = "invali
     lines = text.splitlines()
     code = lines[line - 1] if 0 < line <= len(lines) else ""
     caret = " " * max(0, column - (len(code) - len(code.lstrip()))) + "^"
-    sys.stderr.write(f'  File "{where}", line {line}\n    {code.strip()}\n    {caret}\nSyntaxError: {message}\n')
+    sys.stderr.write(
+        f'  File "{where}", line {line}\n    {code.strip()}\n    {caret}\nSyntaxError: {message}\n'
+    )
     raise SystemExit(1)
 
 
@@ -103,9 +105,7 @@ def check(source: bytes, where: str) -> None:
         refuse(where, line, column - 1, text)
     found = list(new_things(tree))
     found += [
-        token.start
-        for token in tokens
-        if token.type == tokenize.NUMBER and NEW_NUMBER.search(token.string)
+        token.start for token in tokens if token.type == tokenize.NUMBER and NEW_NUMBER.search(token.string)
     ]
     if found:
         refuse(where, *min(found), text)
@@ -114,7 +114,12 @@ def check(source: bytes, where: str) -> None:
 def split(arguments: list[str]) -> tuple[list[str], list[str]]:
     """The interpreter's own flags, and the rest: a script, ``-c``, ``-m``, ``-`` and what follows."""
     flags: list[str] = []
-    while arguments and arguments[0].startswith("-") and arguments[0][:2] not in ("-c", "-m") and arguments[0] != "-":
+    while (
+        arguments
+        and arguments[0].startswith("-")
+        and arguments[0][:2] not in ("-c", "-m")
+        and arguments[0] != "-"
+    ):
         flags.append(arguments[0])
         arguments = arguments[1:]
     return flags, arguments
@@ -132,7 +137,7 @@ def main() -> None:
     elif not rest or rest[0] == "-":
         source = sys.stdin.buffer.read()
         check(source, "<stdin>")
-        os.execv(python, [python, *flags, "-c", source.decode(), *rest[1:]])
+        os.execv(python, [python, *flags, "-c", source.decode(), *rest[1:]])  # noqa: S606
     elif rest[0].startswith("-c"):
         check((rest[0][2:] or (rest[1] if len(rest) > 1 else "")).encode(), "<string>")
     elif rest[0] != "-m":
@@ -140,10 +145,12 @@ def main() -> None:
             with open(rest[0], "rb") as script:  # noqa: PTH123
                 source = script.read()
         except OSError as problem:
-            sys.stderr.write(f"python: can't open file '{rest[0]}': [Errno {problem.errno}] {problem.strerror}\n")
+            sys.stderr.write(
+                f"python: can't open file '{rest[0]}': [Errno {problem.errno}] {problem.strerror}\n"
+            )
             raise SystemExit(2) from None
         check(source, rest[0])
-    os.execv(python, [python, *flags, *rest])
+    os.execv(python, [python, *flags, *rest])  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ class Runtime:
     """One folder a machine, named after the process that made it; the folders of dead processes are removed."""
 
     def __init__(self, root: Path) -> None:
+        self._root = root
         self._base = _short_base(root)
         for left in self._base.iterdir():
             if not _lives(left.name.partition("-")[0]):
@@ -24,9 +25,14 @@ class Runtime:
     def folder(self) -> tuple[str, Path]:
         """A new machine id, and its folder (0700)."""
         machine_id = f"m{secrets.token_hex(3)}"
-        path = self._base / f"{os.getpid()}-{machine_id}"
+        path = _short_base(self._root) / f"{os.getpid()}-{machine_id}"
         path.mkdir(mode=0o700)
         return machine_id, path
+
+    def close(self) -> None:
+        """Remove what is left of it, unless another process still uses it."""
+        with contextlib.suppress(OSError):
+            self._base.rmdir()
 
 
 def _short_base(root: Path) -> Path:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from gpurent.testing.sandbox.machines.programs import INSIDE, SYSTEM_DIRS, write_program
+from gpurent.testing.sandbox.machines.programs import INSIDE, write_program
 
 
 class Bell:
@@ -42,15 +42,8 @@ def stop_script(bell_inside: str) -> str:
     return (INSIDE / "stop.sh").read_text().replace("@BELL@", bell_inside)
 
 
-def write_own(scripts: tuple[str, ...], home: Path, opt: Path, bell_inside: str) -> None:
-    """Write the scripts that lie in the home or in a folder of PATH; the others are the driver's affair."""
+def write_own(scripts: tuple[str, ...], home: Path, bell_inside: str) -> None:
+    """Write the scripts that lie in the home; those with absolute paths are the driver's affair."""
     for script in scripts:
         if script.startswith("~/"):
             write_program(home / script[2:], stop_script(bell_inside))
-        elif is_on_path(script):
-            write_program(opt / "bin" / Path(script).name, stop_script(bell_inside))
-
-
-def is_on_path(script: str) -> bool:
-    """Whether it shadows, or would be, a program of the system's: ``/usr/sbin/shutdown``."""
-    return str(Path(script).parent) in SYSTEM_DIRS

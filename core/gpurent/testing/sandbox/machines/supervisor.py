@@ -66,11 +66,11 @@ class Supervisor:
         self._say({"ready": True})
         alive = True
         while alive:
-            ready, _, _ = select.select([self._line, waker], [], [])
+            ready, _, _ = select.select([self._line.fileno(), waker], [], [])
             if waker in ready:
                 os.read(waker, 4096)
                 self._reap()
-            if self._line in ready:
+            if self._line.fileno() in ready:
                 alive = self._listen()
         self._kill_all()
 
@@ -112,7 +112,7 @@ class Supervisor:
 
     def _kill_all(self) -> None:
         while self._reap():
-            for pid in children():
+            for pid in {*children(), *self._ids}:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             select.select([], [], [], 0.001)
@@ -133,8 +133,8 @@ def become_command(order: dict[str, Any], fds: list[int]) -> None:
         with contextlib.suppress(OSError):
             os.chdir(order["cwd"])
         program, *names = order["argv"]
-        os.execve(program, names, order["env"])
-    except BaseException as problem:
+        os.execve(program, names, order["env"])  # noqa: S606
+    except BaseException as problem:  # noqa: BLE001  told on the command's own stderr
         os.write(2, f"{problem}\n".encode())
     finally:
         os._exit(NOT_FOUND)

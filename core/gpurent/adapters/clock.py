@@ -1,0 +1,96 @@
+"""The provider's time: the wall's, or a sandbox's faster one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from attrs import define, frozen
+
+from gpurent.errors import UsageError
+
+SHORTEST = 0.02
+
+
+class WallClock:
+    """Real time."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def sleep(self, span: timedelta) -> None:
+        await asyncio.sleep(max(0.0, span.total_seconds()))
+
+    def from_wall(self, at: datetime) -> datetime:
+        """The time of this clock when the wall's was ``at``."""
+        return at
+
+
+@frozen(kw_only=True)
+class Course:
+    """How a scaled clock runs: at the wall's ``wall`` it showed ``shown``, and goes ``speed`` times as fast."""
+
+    wall: datetime
+    shown: datetime
+    speed: int
+
+    def at(self, wall: datetime) -> datetime:
+        return self.shown + (wall - self.wall) * self.speed
+
+    def dump(self) -> bytes:
+        return json.dumps(
+            {"wall": self.wall.isoformat(), "shown": self.shown.isoformat(), "speed": self.speed}
+        ).encode()
+
+    @classmethod
+    def load(cls, text: str) -> Course:
+        raw = json.loads(text)
+        return cls(
+            wall=datetime.fromisoformat(raw["wall"]),
+            shown=datetime.fromisoformat(raw["shown"]),
+            speed=int(raw["speed"]),
+        )
+
+
+@define
+class ScaledClock:
+    """A sandbox's time, as the file at ``path`` says; read anew when the sandbox has rewritten it."""
+
+    path: Path
+    _course: Course | None = None
+    _stamp: tuple[int, int] = (0, 0)
+
+    def course(self) -> Course:
+        try:
+            found = self.path.stat()
+            stamp = (found.st_mtime_ns, found.st_ino)
+            if self._course is None or stamp != self._stamp:
+                self._course, self._stamp = Course.load(self.path.read_text("utf-8")), stamp
+        except (OSError, ValueError, KeyError) as error:
+            raise UsageError(
+                f"the sandbox's clock {self.path} cannot be read: {error}",
+                hint="Is the sandbox still up? See: gpurent sandbox status",
+            ) from None
+        return self._course
+
+    def now(self) -> datetime:
+        return self.course().at(datetime.now(UTC))
+
+    async def sleep(self, span: timedelta) -> None:
+        """At least `SHORTEST` real seconds, so that polling does not spin."""
+        await asyncio.sleep(max(SHORTEST, span.total_seconds() / self.course().speed))
+
+    def from_wall(self, at: datetime) -> datetime:
+        return self.course().at(at)
+
+
+def clock_from(text: str) -> WallClock | ScaledClock:
+    """The clock that ``GPURENT_CLOCK`` names: empty for the wall's, ``file:PATH`` for a sandbox's."""
+    if not text:
+        return WallClock()
+    kind, _, path = text.partition(":")
+    if kind != "file" or not path:
+        raise UsageError(f"GPURENT_CLOCK={text!r} is no clock", hint="Leave it empty, or use: file:PATH")
+    return ScaledClock(Path(path))

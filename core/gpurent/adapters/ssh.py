@@ -1,0 +1,204 @@
+"""SSH to leased machines: a pinned host key and a key pair for each lease, nothing of the user's own set-up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from gpurent.adapters.files import private_folder, read_private, write_private
+from gpurent.adapters.ssh_link import SshLink
+from gpurent.errors import AuthError, HostKeyChanged, UnavailableError
+from gpurent.model.access import Endpoint
+from gpurent.model.secret import Secret
+
+# Runs under any sh; adds the line read from stdin once, under a lock, by rename.
+_INSTALL = r"""
+umask 077
+mkdir -p "$HOME/.ssh" && chmod 700 "$HOME/.ssh" && cd "$HOME/.ssh" || exit 1
+IFS= read -r line
+touch authorized_keys
+grep -qxF -- "$line" authorized_keys && exit 0
+{ cat authorized_keys; [ -z "$(tail -c 1 authorized_keys)" ] || echo; printf '%s\n' "$line"; } > authorized_keys.gpurent \
+  && chmod 600 authorized_keys.gpurent && mv authorized_keys.gpurent authorized_keys
+"""
+
+
+class Ssh:
+    """``folder`` keeps one sub-folder per lease: ``key``, ``key.pub``, ``known_hosts``, ``state.json``."""
+
+    def __init__(self, folder: Path, *, connect_timeout: float = 20.0, keepalive: float = 15.0) -> None:
+        self._folder = folder
+        self._connect_timeout = connect_timeout
+        self._keepalive = keepalive
+
+    def _room(self, lease_id: str) -> Path:
+        return private_folder(self._folder / lease_id)
+
+    def files(self, lease_id: str) -> tuple[Path, Path]:
+        """The lease's private key and its known hosts."""
+        room = self._room(lease_id)
+        self._key(room)
+        return room / "key", room / "known_hosts"
+
+    def forget(self, lease_id: str) -> None:
+        """The provider said that the machine was replaced: the next pin starts fresh. The key pair stays."""
+        room = self._room(lease_id)
+        (room / "known_hosts").unlink(missing_ok=True)
+        (room / "state.json").unlink(missing_ok=True)
+
+    def drop(self, lease_id: str) -> None:
+        """The lease is over for good: its key is of no more use."""
+        shutil.rmtree(self._folder / lease_id, ignore_errors=True)
+
+    def _key(self, room: Path) -> asyncssh.SSHKey:
+        path = room / "key"
+        try:
+            return asyncssh.import_private_key(read_private(path))
+        except FileNotFoundError:
+            key = asyncssh.generate_private_key("ssh-ed25519", comment="gpurent")
+            write_private(path, key.export_private_key())
+            write_private(room / "key.pub", key.export_public_key())
+            return key
+
+    # pinning
+
+    async def pin(self, lease_id: str, endpoint: Endpoint) -> str:
+        """Pin the host key of ``endpoint`` for this lease, before anything secret is sent; its fingerprint.
+
+        Pinned already: the machine must show the same key, else `HostKeyChanged`.
+        """
+        room = self._room(lease_id)
+        known = self._pinned(room, endpoint)
+        if known is not None:
+            return known.get_fingerprint()
+        key = await self._fetch(endpoint)
+        line = f"[{endpoint.address}]:{endpoint.port} {key.export_public_key('openssh').decode().strip()}\n"
+        write_private(room / "known_hosts", line.encode())
+        return key.get_fingerprint()
+
+    async def _fetch(self, endpoint: Endpoint) -> asyncssh.SSHKey:
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                key = await asyncssh.get_server_host_key(endpoint.address, endpoint.port, config=None)
+        except (OSError, TimeoutError, asyncssh.Error) as error:
+            raise self._unreachable(endpoint, error) from None
+        if key is None:
+            raise UnavailableError(f"{endpoint} shows no host key", retryable=True)
+        return key
+
+    def _pinned(self, room: Path, endpoint: Endpoint) -> asyncssh.SSHKey | None:
+        try:
+            text = read_private(room / "known_hosts").decode()
+        except FileNotFoundError:
+            return None
+        place, _, key = text.strip().partition(" ")
+        if place != f"[{endpoint.address}]:{endpoint.port}":
+            # A new address that came from the provider is a new machine.
+            return None
+        return asyncssh.import_public_key(key)
+
+    async def _compare(self, room: Path, endpoint: Endpoint) -> HostKeyChanged:
+        pinned = self._pinned(room, endpoint)
+        shown = await self._fetch(endpoint)
+        return HostKeyChanged(
+            f"{endpoint} shows the host key {shown.get_fingerprint()}, "
+            f"but {pinned.get_fingerprint() if pinned else 'none'} was pinned for this lease",
+            hint="Somebody may be in between, or the machine was replaced. No password was sent.",
+        )
+
+    # opening
+
+    async def open(self, lease_id: str, endpoint: Endpoint, password: Secret | None) -> SshLink:
+        """An open link: by the lease's key when it was installed before, else by ``password``, which installs it.
+
+        Errors: `UnavailableError` when it does not answer, `AuthError` when it refuses us, `HostKeyChanged`.
+        """
+        room = self._room(lease_id)
+        await self.pin(lease_id, endpoint)
+        key = self._key(room)
+        if self._installed(room, endpoint):
+            try:
+                return self._link(await self._connect(room, endpoint, key=key), endpoint, room)
+            except AuthError:
+                if password is None:
+                    raise
+        if password is None:
+            raise AuthError(
+                f"{endpoint}: no password is known for this machine", hint="Was the lease made on another computer?"
+            )
+        first = await self._connect(room, endpoint, password=password)
+        try:
+            await self._install(first, key)
+        finally:
+            first.close()
+        connection = await self._connect(room, endpoint, key=key)
+        write_private(room / "state.json", json.dumps({"installed": str(endpoint)}).encode())
+        return self._link(connection, endpoint, room)
+
+    def _link(self, connection: asyncssh.SSHClientConnection, endpoint: Endpoint, room: Path) -> SshLink:
+        return SshLink(connection, endpoint, room / "key", room / "known_hosts")
+
+    def _installed(self, room: Path, endpoint: Endpoint) -> bool:
+        try:
+            found: dict[str, Any] = json.loads(read_private(room / "state.json"))
+        except (FileNotFoundError, ValueError):
+            return False
+        return found.get("installed") == str(endpoint)
+
+    async def _install(self, connection: asyncssh.SSHClientConnection, key: asyncssh.SSHKey) -> None:
+        line = key.export_public_key("openssh").decode().strip() + "\n"
+        ran = await connection.run(f"sh -c '{_INSTALL.replace(chr(39), chr(39) + chr(92) + chr(39) + chr(39))}'", input=line)
+        if ran.exit_status:
+            raise AuthError(
+                "the lease's key could not be installed on the machine",
+                detail=str(ran.stderr)[:300],
+                hint="Is its disk full, or its home read-only?",
+            )
+
+    async def _connect(
+        self,
+        room: Path,
+        endpoint: Endpoint,
+        *,
+        key: asyncssh.SSHKey | None = None,
+        password: Secret | None = None,
+    ) -> asyncssh.SSHClientConnection:
+        try:
+            async with asyncio.timeout(self._connect_timeout * 2):
+                return await asyncssh.connect(
+                    endpoint.address,
+                    endpoint.port,
+                    username=endpoint.user,
+                    password=password.reveal() if password else None,
+                    client_keys=[key] if key else None,
+                    preferred_auth="publickey" if key else "password,keyboard-interactive",
+                    known_hosts=asyncssh.import_known_hosts(read_private(room / "known_hosts").decode()),
+                    config=None,
+                    agent_path=None,
+                    agent_forwarding=False,
+                    gss_host=None,
+                    x509_trusted_certs=None,
+                    compression_algs=["none"],
+                    keepalive_interval=self._keepalive,
+                    keepalive_count_max=4,
+                    login_timeout=self._connect_timeout,
+                    connect_timeout=self._connect_timeout,
+                )
+        except asyncssh.HostKeyNotVerifiable:
+            raise await self._compare(room, endpoint) from None
+        except asyncssh.PermissionDenied:
+            raise AuthError(
+                f"{endpoint} refused the {'key' if key else 'password'}",
+                hint="The machine still runs and costs money; give it back, or mend its password.",
+            ) from None
+        except (OSError, TimeoutError, asyncssh.Error) as error:
+            raise self._unreachable(endpoint, error) from None
+
+    def _unreachable(self, endpoint: Endpoint, error: Exception) -> UnavailableError:
+        what = str(error) or type(error).__name__
+        return UnavailableError(f"{endpoint} does not answer: {what[:200]}", retryable=True)

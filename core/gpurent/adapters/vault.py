@@ -1,0 +1,183 @@
+"""Secrets at rest: one encrypted file, ChaCha20-Poly1305, the key from a passphrase (Argon2id) or from a key file.
+
+A key file protects copies of the vault, not an account that was broken into; a passphrase protects both.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from gpurent.adapters.files import read_private, write_private
+from gpurent.errors import AuthError
+from gpurent.model.secret import Secret
+
+VERSION = 1
+MEMORY_KIB, ROUNDS, LANES = 64 * 1024, 3, 1
+CHECK = "check"
+
+AskPassphrase = Callable[[bool], Secret | None]
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+class FileVault:
+    """``folder`` holds ``vault.json`` and, without a passphrase, ``vault.key``; both 0600.
+
+    ``ask_passphrase(first)`` gives the passphrase, or None when the user wants none.
+    """
+
+    def __init__(self, folder: Path, ask_passphrase: AskPassphrase) -> None:
+        self._path = folder / "vault.json"
+        self._key_path = folder / "vault.key"
+        self._lock_path = folder / "vault.lock"
+        self._ask = ask_passphrase
+        self._key: bytes | None = None
+
+    def scoped(self, prefix: str) -> ScopedVault:
+        """The part of the vault whose records begin with ``prefix/``."""
+        return ScopedVault(self, prefix)
+
+    # the file
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        handle = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads(read_private(self._path))
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            raise AuthError(f"{self._path} is damaged", hint="Nothing was changed. Restore it from a copy.") from None
+        if found.get("version") != VERSION:
+            raise AuthError(f"{self._path} was written by another version of gpurent")
+        return found
+
+    def _write(self, content: dict[str, Any]) -> None:
+        write_private(self._path, json.dumps(content, indent=1).encode())
+
+    # the key
+
+    def _unlock(self, content: dict[str, Any]) -> dict[str, Any]:
+        """The file's content with the key at hand; a new vault gets its header here."""
+        if not content:
+            content = self._create()
+        if self._key is None:
+            self._key = self._derive(content["kdf"], first=False)
+            if self._open(CHECK, content["check"]) is None:
+                self._key = None
+                raise AuthError("the passphrase is wrong", hint="GPURENT_PASSPHRASE, or the one you chose at first use.")
+        return content
+
+    def _create(self) -> dict[str, Any]:
+        kdf: dict[str, Any] = {"kind": "argon2id", "salt": _b64(secrets.token_bytes(16))}
+        kdf |= {"memory": MEMORY_KIB, "rounds": ROUNDS, "lanes": LANES}
+        passphrase = self._ask(True)
+        if passphrase is None:
+            kdf = {"kind": "file"}
+            if not self._key_path.exists():
+                write_private(self._key_path, secrets.token_bytes(32))
+        self._key = self._derive(kdf, first=True, passphrase=passphrase)
+        content = {"version": VERSION, "kdf": kdf, "check": self._seal(CHECK, b"gpurent"), "records": {}}
+        self._write(content)
+        return content
+
+    def _derive(self, kdf: dict[str, Any], *, first: bool, passphrase: Secret | None = None) -> bytes:
+        if kdf["kind"] == "file":
+            try:
+                return read_private(self._key_path)
+            except FileNotFoundError:
+                raise AuthError(f"{self._key_path} is missing; without it the vault cannot be read") from None
+        from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+        given = passphrase or self._ask(first)
+        if given is None:
+            raise AuthError("the vault needs its passphrase", hint="Set GPURENT_PASSPHRASE, or run it at a terminal.")
+        made = Argon2id(
+            salt=base64.b64decode(kdf["salt"]),
+            length=32,
+            iterations=kdf["rounds"],
+            lanes=kdf["lanes"],
+            memory_cost=kdf["memory"],
+        )
+        return made.derive(given.reveal().encode())
+
+    def _cipher(self) -> Any:
+        from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+        return ChaCha20Poly1305(self._key or b"")
+
+    def _seal(self, name: str, data: bytes) -> str:
+        nonce = secrets.token_bytes(12)
+        return _b64(nonce + self._cipher().encrypt(nonce, data, name.encode()))
+
+    def _open(self, name: str, text: str) -> bytes | None:
+        from cryptography.exceptions import InvalidTag
+
+        try:
+            raw = base64.b64decode(text, validate=True)
+            data: bytes = self._cipher().decrypt(raw[:12], raw[12:], name.encode())
+        except (InvalidTag, ValueError):
+            return None
+        return data
+
+    # records
+
+    def get(self, name: str) -> Secret | None:
+        content = self._read()
+        if name not in content.get("records", {}):
+            return None
+        content = self._unlock(content)
+        data = self._open(name, content["records"][name])
+        if data is None:
+            raise AuthError(
+                f"the record {name!r} of {self._path} was tampered with or is damaged", hint="Nothing was changed."
+            )
+        return Secret(data.decode())
+
+    def put(self, name: str, secret: Secret) -> None:
+        with self._locked():
+            content = self._unlock(self._read())
+            content["records"][name] = self._seal(name, secret.reveal().encode())
+            self._write(content)
+
+    def drop(self, name: str) -> None:
+        with self._locked():
+            content = self._read()
+            if content.get("records", {}).pop(name, None) is not None:
+                self._write(content)
+
+
+@frozen
+class ScopedVault:
+    """Implements `gpurent.ports.host.Vault` for one plugin."""
+
+    vault: FileVault
+    prefix: str
+
+    def get(self, name: str) -> Secret | None:
+        return self.vault.get(f"{self.prefix}/{name}")
+
+    def put(self, name: str, secret: Secret) -> None:
+        self.vault.put(f"{self.prefix}/{name}", secret)
+
+    def drop(self, name: str) -> None:
+        self.vault.drop(f"{self.prefix}/{name}")

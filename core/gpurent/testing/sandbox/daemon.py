@@ -1,0 +1,51 @@
+"""The sandbox as a process of its own: ``python -m gpurent.testing.sandbox.daemon ROOT OPTIONS-JSON``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import sys
+from pathlib import Path
+
+from gpurent.adapters.files import write_private
+from gpurent.plugins.registry import Registry
+from gpurent.testing.sandbox.cloud import Cloud, Options
+from gpurent.testing.sandbox.control import control_app
+from gpurent.testing.sandbox.web import WebServer
+
+STATE = "sandbox.json"
+
+
+async def serve(root: Path, options: Options) -> None:
+    """Raise the world, write its state file, live until told to stop; leaves no process behind."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    cloud = Cloud(root, Registry.load(), options)
+    token = secrets.token_urlsafe(24)
+    control = WebServer(control_app(cloud, token, stopped.set))
+    state = root / STATE
+    try:
+        await cloud.start()
+        await control.start()
+        write_private(
+            state, json.dumps({"pid": os.getpid(), "url": control.url, "token": token, "speed": options.speed}).encode()
+        )
+        await stopped.wait()
+    finally:
+        await control.close()
+        await cloud.close()
+        state.unlink(missing_ok=True)
+
+
+def main() -> None:
+    root, raw = Path(sys.argv[1]), json.loads(sys.argv[2])
+    asyncio.run(serve(root, Options(**raw)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The machine's /etc: one user under the rented name, its password, the SSH server's settings."""
+
+import ctypes
+import secrets
+import string
+from pathlib import Path
+
+from gpurent.testing.sandbox.machines.model import MachineSpec
+from gpurent.testing.sandbox.machines.programs import INSIDE
+
+UID = 1000
+"""What the caller's own user is inside. Not 0, also for ``root``: sshd would then want to change users."""
+LINKED = (
+    "alternatives",
+    "bash.bashrc",
+    "fonts",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "magic",
+    "mime.types",
+    "protocols",
+    "screenrc",
+    "services",
+    "ssl/certs",
+    "terminfo",
+)
+"""Host files that a machine may see; only these."""
+_SALT = string.ascii_letters + string.digits
+
+
+def home_of(user: str) -> str:
+    """Where the machine sees its home."""
+    return "/root" if user == "root" else f"/home/{user}"
+
+
+def write_etc(folder: Path, spec: MachineSpec, search: str, port: int) -> list[str]:
+    """Write the machine's own files below ``folder`` (0600), and give their names, relative to /etc."""
+    user, home = spec.user, home_of(spec.user)
+    nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+    root = "" if user == "root" else "root:x:0:0:root:/root:/bin/bash\n"
+    files = {
+        "passwd": f"{root}{user}:x:{UID}:{UID}:{user}:{home}:/bin/bash\n{nobody}",
+        # sshd gives a terminal to the group tty, and no other group than the caller's own exists inside.
+        "group": f"{user}:x:{UID}:\ntty:x:{UID}:\nnogroup:x:65534:\n",
+        "shadow": f"{user}:{_crypt(spec.password)}:19000:0:99999:7:::\n",
+        "hostname": f"{spec.hostname}\n",
+        "hosts": f"127.0.0.1 localhost {spec.hostname}\n",
+        "nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n",
+        "profile": "",
+        "os-release": 'NAME="sandbox"\nID=sandbox\nPRETTY_NAME="gpurent sandbox machine"\n',
+        "ssh/sshd_config": (INSIDE / "sshd_config").read_text()
+        + f"Port {port}\nSetEnv PATH={search} LANG=C.UTF-8\n",
+    }
+    (folder / "ssh").mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        path = folder / name
+        path.touch(mode=0o600)
+        path.write_text(text)
+    return list(files)
+
+
+def crypt_works() -> bool:
+    """Whether the host has the library that hashes passwords as sshd expects them."""
+    return _library() is not None
+
+
+def _library() -> ctypes.CDLL | None:
+    for name in ("libcrypt.so.1", "libcrypt.so.2"):
+        try:
+            return ctypes.CDLL(name)
+        except OSError:
+            continue
+    return None
+
+
+def _crypt(password: str) -> str:
+    """A SHA-512 crypt line, with the least rounds: this is no secret, and logins should be quick."""
+    library = _library()
+    if library is None:
+        raise OSError("libcrypt is not there")
+    salt = "".join(secrets.choice(_SALT) for _ in range(8))
+    library.crypt.restype = ctypes.c_char_p
+    hashed = library.crypt(password.encode(), f"$6$rounds=1000${salt}$".encode())
+    return bytes(hashed).decode()

@@ -1,0 +1,99 @@
+"""What a bubblewrap machine sees: the argument list of ``bwrap``."""
+
+import sys
+from pathlib import Path
+
+from gpurent.testing.sandbox.machines.base import Site
+from gpurent.testing.sandbox.machines.bwrap_etc import LINKED, UID, home_of
+from gpurent.testing.sandbox.machines.programs import Programs, host_program
+
+OPT, FARM, BELL, DISK = "/opt", "/opt-all", "/run/bell", "/run/disk"
+_PYTHON = "/opt-python"
+_ROOT_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+
+
+def arguments(site: Site, programs: Programs, etc: list[str], status_fd: int) -> list[str]:
+    """All of ``bwrap``'s arguments but the command."""
+    return [
+        *_isolation(site, status_fd),
+        *_system(),
+        *_etc(site, etc),
+        *_disk(site),
+        *_own(site, programs),
+        *_stop_scripts(site),
+    ]
+
+
+def sshd_command(site: Site) -> list[str]:
+    """What runs inside. A disk of fixed size lives in memory: it is filled first."""
+    sshd = [host_program("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", "/etc/ssh/sshd_config"]
+    if site.spec.disk_bytes is None:
+        return sshd
+    fill = f'cp -a {DISK}/home/. "$0"/; cp -a {DISK}/data/. /data/; exec "$@"'
+    return ["/bin/sh", "-c", fill, home_of(site.spec.user), *sshd]
+
+
+def python3_inside() -> str:
+    """A real Python 3 as the machine sees it: the system's, else the one that runs us, bound in."""
+    program = Path(sys.executable).resolve()
+    return host_program("python3") or f"{_PYTHON}/bin/{program.name}"
+
+
+def _isolation(site: Site, status_fd: int) -> list[str]:
+    return [
+        *("--unshare-user", "--uid", str(UID), "--gid", str(UID)),
+        *("--unshare-pid", "--unshare-ipc", "--unshare-cgroup-try"),
+        *("--unshare-uts", "--hostname", site.spec.hostname),
+        *("--die-with-parent", "--clearenv", "--json-status-fd", str(status_fd), "--chdir", "/"),
+    ]
+
+
+def _system() -> list[str]:
+    found = ["--ro-bind", "/usr", "/usr"]
+    for name in _ROOT_LINKS:
+        path = Path("/", name)
+        if path.is_symlink():
+            found += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            found += ["--ro-bind", str(path), str(path)]
+    found += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
+    found += ["--perms", "1777", "--dir", "/run/screen"]
+    for name in ("/etc", "/home", "/var", "/var/log"):
+        found += ["--perms", "0755", "--dir", name]
+    return found
+
+
+def _etc(site: Site, own: list[str]) -> list[str]:
+    found: list[str] = []
+    for name in LINKED:
+        found += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    for name in own:
+        found += ["--bind", str(site.run / "etc" / name), f"/etc/{name}"]
+    return [*found, "--ro-bind", str(site.disk.host_key), "/etc/ssh/host_key"]
+
+
+def _disk(site: Site) -> list[str]:
+    home, size = home_of(site.spec.user), site.spec.disk_bytes
+    if size is None:
+        return ["--bind", str(site.disk.home), home, "--bind", str(site.disk.data), "/data"]
+    found: list[str] = []
+    for folder, mount in ((site.disk.home, home), (site.disk.data, "/data")):
+        found += ["--ro-bind", str(folder), f"{DISK}/{folder.name}", "--size", str(size), "--tmpfs", mount]
+    return found
+
+
+def _own(site: Site, programs: Programs) -> list[str]:
+    found = ["--bind", str(site.disk.opt), OPT, "--bind", str(site.bell), BELL]
+    if programs.farm is not None:
+        found += ["--ro-bind", str(programs.farm), programs.farm_inside]
+    if host_program("python3") is None:
+        found += ["--ro-bind", sys.base_prefix, _PYTHON]
+    return found
+
+
+def _stop_scripts(site: Site) -> list[str]:
+    found: list[str] = []
+    for script in site.spec.stop_scripts:
+        if script.startswith("/"):
+            found += ["--ro-bind", str(site.run / "stop"), script]
+    return found

@@ -1,0 +1,28 @@
+"""A disk of fixed size lives in the machine's memory (tmpfs); its files are saved before the machine ends."""
+
+import asyncio
+from pathlib import Path
+
+from gpurent.testing.sandbox.machines.disks import Disk, remove_tree
+
+
+async def save(disk: Disk, pid: int, home: str) -> None:
+    """Copy the home and /data, as process ``pid`` sees them, onto the disk. Its processes must be stopped.
+
+    What the disk held stays when the copy fails.
+    """
+    for seen, kept in ((home, disk.home), ("/data", disk.data)):
+        fresh = kept.with_name(f"{kept.name}.new")
+        remove_tree(fresh)
+        copy = await asyncio.create_subprocess_exec(
+            "cp", "-a", f"/proc/{pid}/root{seen}/.", str(fresh), stderr=asyncio.subprocess.DEVNULL
+        )
+        if await copy.wait() == 0:
+            _replace(kept, fresh)
+
+
+def _replace(kept: Path, fresh: Path) -> None:
+    old = kept.with_name(f"{kept.name}.old")
+    kept.rename(old)
+    fresh.rename(kept)
+    remove_tree(old)

@@ -1,0 +1,82 @@
+"""The sandbox's post office: a real IMAP server (pymap) with one mailbox, inside the sandbox's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import imaplib
+import secrets
+from argparse import Namespace
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, make_msgid
+from typing import Any
+
+from gpurent.testing.sandbox.faults import free_port
+
+ADDRESS = "student@sandbox.example"
+
+
+class MailServer:
+    """``deliver`` puts a mail into the one mailbox; a mail to any other address is nobody's and is dropped."""
+
+    def __init__(self, address: str = ADDRESS) -> None:
+        self.address = address
+        self.host = "127.0.0.1"
+        self.port = 0
+        self._password = secrets.token_urlsafe(12)
+        self._stack = AsyncExitStack()
+
+    def password_of(self, address: str) -> str:
+        return self._password if address == self.address else ""
+
+    async def start(self, port: int = 0) -> None:
+        from pymap.backend.dict import DictBackend
+        from pymap.imap import IMAPService
+
+        self.port = port or free_port()
+        args = Namespace(
+            host=self.host,
+            port=self.port,
+            cert=None,
+            key=None,
+            tls=False,
+            proxy_protocol=None,
+            inherited_sockets=None,
+            passlib_cfg=None,
+            debug=False,
+            demo_data=False,
+            demo_user=self.address,
+            demo_password=self._password,
+        )
+        backend: Any
+        backend, config = await DictBackend.init(args)
+        config.apply_context()
+        await backend.start(self._stack)
+        await IMAPService(backend, config).start(self._stack)
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+    async def deliver(self, *, to: str, sender: str, subject: str, text: str, at: datetime | None = None) -> None:
+        """A plain mail in UTF-8, dated ``at`` (default: the wall's now)."""
+        mail = EmailMessage(policy=SMTP)
+        mail["From"], mail["To"], mail["Subject"] = sender, to, subject
+        at = at or datetime.now(UTC)
+        mail["Date"] = format_datetime(at)
+        mail["Message-ID"] = make_msgid(domain="sandbox.example")
+        mail.set_content(text)
+        await self.deliver_raw(to, bytes(mail), at)
+
+    async def deliver_raw(self, to: str, raw: bytes, at: datetime | None = None) -> None:
+        """The bytes as they are, however odd; received ``at``."""
+        if to.lower() == self.address:
+            await asyncio.to_thread(self._append, raw, at or datetime.now(UTC))
+
+    def _append(self, raw: bytes, at: datetime) -> None:
+        with imaplib.IMAP4(self.host, self.port, timeout=10) as client:
+            client.login(self.address, self._password)
+            kind, answer = client.append("INBOX", "", imaplib.Time2Internaldate(at), raw)
+            if kind != "OK":
+                raise RuntimeError(f"the mail server refused a mail: {answer!r}")

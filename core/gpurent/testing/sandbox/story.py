@@ -1,0 +1,226 @@
+"""Two whole trips with a real job, one for each way of renting; told to a terminal and checked against the portals' books."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field, frozen
+
+from gpurent.errors import GpurentError
+from gpurent.model.events import Event, EventKind
+from gpurent.model.money import Money
+from gpurent.model.offer import Wish
+from gpurent.model.receipt import Receipt
+from gpurent.model.trip import Want
+from gpurent.ports.transfer import Progress
+from gpurent.testing.sandbox.handle import Sandbox
+from gpurent.workflow.desk import Desk
+from gpurent.workflow.run import TripEnd
+from gpurent.workflow.service import Service
+from gpurent.workflow.ui import Ui
+
+Pay = Callable[[str, dict[str, Any]], Awaitable[None]]
+
+
+@define
+class Stage:
+    """The user's own display, with ears: ``watchers`` hear every event first."""
+
+    inner: Ui
+    watchers: list[Callable[[Event], None]] = field(factory=list)
+    interactive: bool = False
+
+    def notify(self, event: Event) -> None:
+        for watcher in list(self.watchers):
+            watcher(event)
+        self.inner.notify(event)
+
+    def confirm(self, question: str) -> bool:
+        return False
+
+    def ask(self, label: str, secret: bool = False) -> str | None:
+        return None
+
+    def output(self, data: bytes) -> None:
+        self.inner.output(data)
+
+    def progress(self, title: str) -> Progress:
+        return self.inner.progress(title)
+
+
+@frozen(kw_only=True)
+class Check:
+    """One thing that must be true at the end, and whether it was."""
+
+    what: str
+    good: bool
+
+
+@frozen(kw_only=True)
+class Told:
+    """One trip as it went: the receipt, the portals' own lines, and what was checked."""
+
+    provider: str
+    end: TripEnd
+    receipt: Receipt
+    books: list[dict[str, Any]]
+    accuracy: Decimal
+    checks: tuple[Check, ...]
+
+
+@define(kw_only=True)
+class Story:
+    """Tells the trips. ``pay`` posts to the sandbox's own pages, as the user's purchase would."""
+
+    sandbox: Sandbox
+    desk: Desk
+    stage: Stage
+    example: Path
+    pay: Pay
+    say: Callable[[str], None]
+
+    @property
+    def service(self) -> Service:
+        return Service(self.desk)
+
+    async def metered(self, provider: str, username: str, password: str) -> Told:
+        """Log in, top up, rent, upload, run; the line is cut on purpose; results, shut, receipt."""
+        service = self.service
+        await service.login(provider, {"username": username, "password": password})
+        way = await service.topup(provider, Decimal(20))
+        await self.pay(f"{way.url.rstrip('/')}/settle", {})
+        before = await service.balance(provider)
+        self.say(f"{provider}: {before.available}")
+        heard: list[EventKind] = []
+        self.stage.watchers.append(lambda event: heard.append(event.kind))
+        end = await self._run(provider, Want(provider=provider, wish=Wish()), self._cut_line)
+        after = await service.balance(provider)
+        receipt = _receipt(end)
+        books = self._books((provider,))
+        spent = receipt.totals()[0].spent
+        lines = [line for line in books if line["minor"] < 0]
+        checks = (
+            *self._common(end),
+            Check(what="the line was cut, and taken up again", good=EventKind.LINE_LOST in heard),
+            Check(what="receipt = balance before - after", good=spent == before.available - after.available),
+            Check(what="receipt = portal's ledger", good=spent.amount == -sum(line["minor"] for line in lines)),
+        )
+        return self._told(provider, end, books, checks)
+
+    async def staged(self, provider: str, ledger: str, amount: str) -> Told:
+        """Key, tokens, mail, a machine by deposit, upload, switch, run, renew once, return with the mailed code."""
+        service = self.service
+        login = await service.login(provider, {})
+        await self.pay(f"{self.sandbox.status()['urls'][ledger]}/sandbox/faucet", {"address": login.account, "amount": amount})
+        before = await service.balance(provider)
+        self.say(f"{provider}: {login.account}  {before.available}")
+        fees: list[Money] = []
+        want = Want(provider=provider, wish=Wish(gpu="2080Ti"), term=timedelta(days=1))
+        end = await self._run(provider, want, self._renew)
+        after = await service.balance(provider)
+        receipt = _receipt(end)
+        books = self._books((provider, ledger))
+        fees = self._fees(end)
+        totals = receipt.totals()[0]
+        fee = sum((item.amount for item in fees), 0)
+        checks = (
+            *self._common(end),
+            Check(what="renewed once", good=any(charge.kind.value == "renewal" for charge in receipt.charges)),
+            Check(what="the deposit is back", good=totals.held.amount == 0),
+            Check(what="paid - refunded = spent", good=totals.paid - totals.refunded == totals.spent),
+            Check(
+                what="receipt + binding fee = balance before - after",
+                good=totals.spent.amount + fee == (before.available - after.available).amount,
+            ),
+            Check(
+                what="receipt + binding fee = the chain's own ledger",
+                good=totals.spent.amount + fee
+                == before.available.amount
+                - sum(line["minor"] for line in books if line["portal"] == ledger and line["account"] == login.account),
+            ),
+        )
+        return self._told(provider, end, books, checks)
+
+    def _fees(self, end: TripEnd) -> list[Money]:
+        from gpurent.model.order import Payment
+
+        paid = self.desk.journal.recall(end.trip, "bind.pay", Payment)
+        return [paid.amount] if paid else []
+
+    async def _run(self, provider: str, want: Want, meanwhile: Callable[[str], Coroutine[Any, Any, None]]) -> TripEnd:
+        """The trip, with ``meanwhile(lease)`` once its job runs."""
+        from attrs import evolve
+
+        home = self.desk.home.parent / f"results-{provider}"
+        home.mkdir(exist_ok=True)
+        want = evolve(
+            want, command=("train.py", "--epochs", "6"), folder=str(self.example), results=("out",), home=str(home)
+        )
+        started: asyncio.Queue[str] = asyncio.Queue()
+
+        def hear(event: Event) -> None:
+            if event.kind is EventKind.JOB_STARTED:
+                started.put_nowait(event.lease)
+
+        self.stage.watchers.append(hear)
+
+        async def aside() -> None:
+            lease = await started.get()
+            # Let the job say something first.
+            await asyncio.sleep(1.0)
+            await meanwhile(lease)
+
+        task = asyncio.create_task(aside())
+        try:
+            end = await self.service.run(want)
+            await task
+        finally:
+            task.cancel()
+            self.stage.watchers.remove(hear)
+        return end
+
+    async def _cut_line(self, lease: str) -> None:
+        cut = await asyncio.to_thread(self.sandbox.cut)
+        self.say(f"-- {cut} line(s) cut on purpose --")
+
+    async def _renew(self, lease: str) -> None:
+        await self.service.renew(lease, timedelta(days=1))
+        self.say(f"-- {lease}: one more day --")
+
+    def _books(self, portals: tuple[str, ...]) -> list[dict[str, Any]]:
+        ledgers = self.sandbox.status()["ledgers"]
+        return [{"portal": name, **line} for name in portals for line in ledgers[name]]
+
+    def _common(self, end: TripEnd) -> tuple[Check, ...]:
+        return (
+            Check(what="the job ended with 0", good=end.exit_code == 0),
+            Check(what="accuracy above 0.9", good=self._accuracy(end) > Decimal("0.9")),
+        )
+
+    def _accuracy(self, end: TripEnd) -> Decimal:
+        provider = self.desk.lease(end.lease).provider
+        path = self.desk.home.parent / f"results-{provider}" / "out" / "metrics.json"
+        metrics = json.loads(path.read_text("utf-8"), parse_float=Decimal)
+        return Decimal(metrics["accuracy"])
+
+    def _told(self, provider: str, end: TripEnd, books: list[dict[str, Any]], checks: tuple[Check, ...]) -> Told:
+        return Told(
+            provider=provider,
+            end=end,
+            receipt=_receipt(end),
+            books=books,
+            accuracy=self._accuracy(end),
+            checks=checks,
+        )
+
+
+def _receipt(end: TripEnd) -> Receipt:
+    if end.receipt is None:
+        raise GpurentError(f"trip {end.trip} has no receipt")
+    return end.receipt

@@ -1,0 +1,18 @@
+"""Entries only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpurent.api import Host, SessionBackend, SessionEntry, hookimpl
+
+
+def _build(host: Host) -> SessionBackend:
+    from gpurent_plugin_screen.keeper import Screen
+
+    return Screen()
+
+
+@hookimpl
+def gpurent_register_session() -> Sequence[SessionEntry]:
+    return [SessionEntry(name="screen", summary="GNU screen", build=_build, rank=20)]

@@ -1,0 +1,52 @@
+"""tmux: command lines out, its listing in. A server of our own, apart from the user's."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from gpurent.api import SessionBackend, SessionInfo
+
+_TMUX = "tmux -L gpurent"
+_FORMAT = "#{session_name}\t#{session_attached}\t#{session_created}\t#{session_id}"
+
+
+class Tmux(SessionBackend):
+    """Sessions are addressed by ``=name``, which matches nothing but the whole name."""
+
+    def probe(self) -> str:
+        return "command -v tmux >/dev/null"
+
+    def install(self, prefix: str) -> str:
+        return f"{prefix} tmux"
+
+    def start(self, name: str, script: str) -> str:
+        run = shlex.quote(f"sh {shlex.quote(script)}")
+        return f'cd "$HOME" && {_TMUX} -f /dev/null new-session -d -s {shlex.quote(name)} -c "$HOME" {run}'
+
+    def listing(self) -> str:
+        return f"{_TMUX} list-sessions -F {shlex.quote(_FORMAT)} 2>/dev/null"
+
+    def parse(self, output: str) -> Sequence[SessionInfo]:
+        found = []
+        for line in output.splitlines():
+            parts = line.split("\t")
+            if len(parts) != 4 or not parts[1].isdigit() or not parts[2].isdigit():
+                continue
+            since = datetime.fromtimestamp(int(parts[2]), UTC)
+            found.append(
+                SessionInfo(
+                    id=parts[0], name=parts[0], attached=parts[1] != "0", since=f"{since:%Y-%m-%d %H:%M:%S} UTC"
+                )
+            )
+        return found
+
+    def attach(self, session: SessionInfo) -> str:
+        return f"{_TMUX} attach-session -d -t {shlex.quote('=' + session.name)}"
+
+    def stop(self, session: SessionInfo) -> str:
+        return f"{_TMUX} kill-session -t {shlex.quote('=' + session.name)}"
+
+    def hint(self) -> str:
+        return "Ctrl+b d"

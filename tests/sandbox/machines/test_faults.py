@@ -1,0 +1,243 @@
+"""The wire that misbehaves on command."""
+
+import asyncio
+import time
+
+import pytest
+
+from gpurent.testing.sandbox.faults import FaultProxy, Plan
+
+REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Target:
+    """Counts and echoes, or answers HTTP requests one by one."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.requests = 0
+
+    async def echo(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                self.received += data
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        writer.close()
+
+    async def http(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await reader.readuntil(b"\r\n\r\n"):
+                self.requests += 1
+                writer.write(REPLY)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+
+@pytest.fixture
+def target():
+    return Target()
+
+
+@pytest.fixture
+async def echo(target):
+    server = await asyncio.start_server(target.echo, "127.0.0.1", 0)
+    async with server, FaultProxy("127.0.0.1", server.sockets[0].getsockname()[1]) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def http(target):
+    server = await asyncio.start_server(target.http, "127.0.0.1", 0)
+    async with server, FaultProxy("127.0.0.1", server.sockets[0].getsockname()[1]) as proxy:
+        yield proxy
+
+
+class Client:
+    def __init__(self, proxy):
+        self.proxy = proxy
+
+    async def __aenter__(self):
+        self.reader, self.writer = await asyncio.open_connection(self.proxy.host, self.proxy.port)
+        return self
+
+    async def __aexit__(self, *_):
+        self.writer.transport.abort()
+        await asyncio.sleep(0)
+
+    async def send(self, data):
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def receive_all(self):
+        """What comes until the end, and whether the end was a reset."""
+        got = b""
+        try:
+            while data := await asyncio.wait_for(self.reader.read(65536), 10):
+                got += data
+        except ConnectionResetError:
+            return got, True
+        return got, False
+
+    async def ask(self, line=b"GET /"):
+        await self.send(line + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        return await self.reader.readexactly(len(REPLY))
+
+
+async def test_without_a_plan_it_is_a_wire(echo):
+    data = bytes(range(256)) * 20_000
+    async with Client(echo) as client:
+        sending = asyncio.create_task(client.send(data))
+        assert await client.reader.readexactly(len(data)) == data
+        await sending
+        client.writer.write_eof()
+        assert await client.receive_all() == (b"", False)
+
+
+@pytest.mark.parametrize("at", [0, 1, 1000])
+async def test_cut_after_exactly_k_bytes_down(echo, at):
+    echo.plan = Plan(cut_down=at)
+    async with Client(echo) as client:
+        await client.send(b"x" * 5000)
+        assert await client.receive_all() == (b"x" * at, True)
+
+
+async def test_cut_after_exactly_k_bytes_up(echo, target):
+    echo.plan = Plan(cut_up=700)
+    async with Client(echo) as client:
+        await client.send(b"x" * 5000)
+        assert (await client.receive_all())[1]
+    assert target.received == b"x" * 700
+
+
+async def test_a_polite_cut(echo):
+    echo.plan = Plan(cut_down=10, at_cut="close")
+    async with Client(echo) as client:
+        await client.send(b"x" * 20)
+        assert await client.receive_all() == (b"x" * 10, False)
+
+
+async def test_a_cut_that_stalls(echo):
+    echo.plan = Plan(cut_down=10, at_cut="stall")
+    async with Client(echo) as client:
+        await client.send(b"x" * 20)
+        assert await client.reader.readexactly(10)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.reader.read(1), 0.1)
+        assert echo.reset_all() == 1
+
+
+async def test_times_lets_the_next_try_pass(echo):
+    echo.plan = Plan(cut_down=3, times=1)
+    for passes in (False, True):
+        async with Client(echo) as client:
+            await client.send(b"x" * 9)
+            client.writer.write_eof()
+            assert await client.receive_all() == ((b"x" * 9, False) if passes else (b"xxx", True))
+
+
+async def test_a_plan_counts_from_when_it_is_set(echo):
+    async with Client(echo) as client:
+        await client.send(b"x" * 100)
+        await client.reader.readexactly(100)
+        echo.plan = Plan(cut_down=5)
+        await client.send(b"y" * 100)
+        assert await client.receive_all() == (b"y" * 5, True)
+
+
+async def test_stall_and_flow_again(echo):
+    async with Client(echo) as client:
+        echo.plan = Plan(stall=True)
+        await client.send(b"late")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.reader.read(1), 0.1)
+        echo.plan = Plan()
+        assert await asyncio.wait_for(client.reader.readexactly(4), 5) == b"late"
+
+
+async def test_round_trip_delays_without_narrowing(echo):
+    echo.plan = Plan(round_trip=0.2)
+    data = b"x" * 4_000_000
+    async with Client(echo) as client:
+        start = time.monotonic()
+        sending = asyncio.create_task(client.send(data))
+        await client.reader.readexactly(1)
+        first = time.monotonic() - start
+        await client.reader.readexactly(len(data) - 1)
+        last = time.monotonic() - start
+        await sending
+    assert 0.2 <= first < 1
+    assert last < first + 2
+
+
+async def test_rate(echo):
+    echo.plan = Plan(rate=200_000)
+    async with Client(echo) as client:
+        start = time.monotonic()
+        await client.send(b"x" * 60_000)
+        await client.reader.readexactly(60_000)
+        assert 0.25 <= time.monotonic() - start < 2
+
+
+async def test_refuse_keeps_the_port_and_the_open_connections(echo):
+    async with Client(echo) as client:
+        await client.send(b"a")
+        await client.reader.readexactly(1)
+        echo.plan = Plan(refuse=True)
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(echo.host, echo.port)
+        await client.send(b"b")
+        assert await client.reader.readexactly(1) == b"b"
+        echo.plan = Plan()
+        async with Client(echo) as other:
+            await other.send(b"c")
+            assert await other.reader.readexactly(1) == b"c"
+
+
+async def test_reset_all_counts(echo):
+    async with Client(echo) as one, Client(echo) as two:
+        for client in (one, two):
+            await client.send(b"a")
+            await client.reader.readexactly(1)
+        assert echo.connections == 2
+        assert echo.reset_all() == 2
+        assert [await client.receive_all() for client in (one, two)] == [(b"", True)] * 2
+    assert echo.connections == 0
+
+
+async def test_a_dead_target_resets(unused_tcp_port):
+    async with FaultProxy("127.0.0.1", unused_tcp_port) as proxy, Client(proxy) as client:
+        assert await client.receive_all() == (b"", True)
+
+
+async def test_lose_answer(http, target):
+    async with Client(http) as client:
+        assert await client.ask() == REPLY
+        http.plan = Plan(http="lose_answer", when=lambda line: line.startswith(b"POST /orders"), times=1)
+        assert await client.ask() == REPLY
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await client.ask(b"POST /orders")
+    assert target.requests == 3
+    async with Client(http) as client:
+        assert await client.ask(b"POST /orders") == REPLY
+
+
+async def test_answer_500_after_effect(http, target):
+    http.plan = Plan(http="answer_500_after_effect", times=1)
+    async with Client(http) as client:
+        await client.send(b"POST /pay HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer, _ = await client.receive_all()
+        assert answer.startswith(b"HTTP/1.1 500 ")
+        assert answer.endswith(b"\r\n\r\ninternal error")
+    assert target.requests == 1
+
+
+async def test_close_gives_the_port_back(echo):
+    port = echo.port
+    await echo.close()
+    await echo.close()
+    again = await FaultProxy("127.0.0.1", 1, port).start()
+    assert again.port == port
+    await again.close()

@@ -1,0 +1,204 @@
+"""Drivers as a whole: choosing one, many machines, an end without a farewell, any user."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gpurent.errors import UsageError
+from gpurent.testing.sandbox import machines
+from gpurent.testing.sandbox.machines import MachineSpec, pick_driver
+
+MANY = 20
+SCRIPT = """
+import asyncio, sys
+from pathlib import Path
+import asyncssh
+from gpurent.testing.sandbox.machines import MachineSpec, pick_driver
+
+async def main(name, root, mode):
+    driver = await pick_driver(name, Path(root))
+    machine = await driver.boot(MachineSpec(user="root", password="pw", hostname="gpu28", data="x"))
+    known = f"[{machine.host}]:{machine.port} {machine.host_key}".encode()
+    login = {"username": "root", "password": "pw", "client_keys": None, "config": None}
+    async with asyncssh.connect(machine.host, machine.port, known_hosts=known, **login) as connection:
+        await connection.run("screen -dmS job sleep 600; env -i setsid sleep 60 >/dev/null 2>&1 &", check=True)
+        done = await connection.run("echo $USER; tty; screen -ls | grep -c job", term_type="xterm")
+        print(driver.name, *done.stdout.split(), *driver.processes(machine.id), flush=True)
+    if mode == "hang":
+        await asyncio.sleep(60)
+    await driver.close()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def paths() -> dict[str, str]:
+    """What lets a bare interpreter import what we import."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": ":".join(path for path in sys.path if path),
+        "LANG": "C.UTF-8",
+    }
+
+
+def living(pids: list[int]) -> list[int]:
+    found = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                found.append(pid)
+    return found
+
+
+async def test_many_machines_leave_nothing_behind(lab):
+    me = psutil.Process()
+    one = await lab.boot(data="warm")
+    await lab.output(one, "true")
+    await lab.driver.kill(one.id)
+    before = me.num_fds()
+    booted = await asyncio.gather(*(lab.boot(data=f"disk {n}") for n in range(MANY)))
+    assert len({machine.port for machine in booted}) == MANY
+    await asyncio.gather(*(lab.output(machine, "screen -dmS job sleep 600") for machine in booted[:5]))
+    pids = [pid for machine in booted for pid in lab.driver.processes(machine.id)]
+    assert len(living(pids)) >= MANY
+    await asyncio.gather(*(lab.driver.kill(machine.id) for machine in booted))
+    await asyncio.sleep(0.05)
+    assert living(pids) == []
+    assert me.num_fds() <= before
+    assert [child for child in me.children() if child.status() == psutil.STATUS_ZOMBIE] == []
+
+
+async def test_close_ends_all_machines_and_leaves_only_disks(lab, tmp_path):
+    booted = [await lab.boot(data=f"disk {n}") for n in range(3)]
+    pids = [pid for machine in booted for pid in lab.driver.processes(machine.id)]
+    await lab.driver.close()
+    assert living(pids) == []
+    assert {path.name for path in (tmp_path / "sandbox").iterdir()} <= {"disks", "run", "farms"}
+    with pytest.raises(RuntimeError):
+        await lab.boot()
+
+
+async def test_machines_die_with_a_killed_driver(driver_name, tmp_path, eventually):
+    command = [sys.executable, "-c", SCRIPT, driver_name, str(tmp_path / "sandbox"), "hang"]
+    process = await asyncio.create_subprocess_exec(*command, env=paths(), stdout=subprocess.PIPE)
+    assert process.stdout
+    words = (await asyncio.wait_for(process.stdout.readline(), 20)).split()
+    pids = [int(word) for word in words[4:]]
+    assert len(living(pids)) >= 3
+    process.send_signal(signal.SIGKILL)
+    await process.wait()
+    await eventually(lambda: not living(pids))
+    again = await pick_driver(driver_name, tmp_path / "sandbox")
+    await again.boot(MachineSpec(user="root", password="pw", hostname="gpu28", data="x"))
+    await again.close()
+
+
+BECOME_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+PROBE = "import asyncssh, attrs, os, sys; sys.exit(not os.access(sys.executable, os.X_OK))"
+
+
+def python_for_all() -> str | None:
+    """An interpreter that any user may run, and that can import what we can."""
+    for name in (sys.executable, "/usr/local/bin/python3", "/usr/bin/python3"):
+        probe = [*BECOME_NOBODY, name, "-c", PROBE]
+        if subprocess.run(probe, env=paths(), capture_output=True, check=False).returncode == 0:
+            return name
+    return None
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="all tests run as an ordinary user already")
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
+def test_an_ordinary_user_can_do_the_same(driver_name):
+    python = python_for_all()
+    if python is None:
+        pytest.skip("no interpreter that another user may run has our packages")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chown(folder, 65534, 65534)
+        done = subprocess.run(
+            [
+                *BECOME_NOBODY,
+                python,
+                "-W",
+                "error",
+                "-c",
+                SCRIPT,
+                driver_name,
+                str(Path(folder, "sandbox")),
+                "end",
+            ],
+            env=paths(),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    name, user, tty, count, *pids = done.stdout.split()
+    assert (name, user, count) == (driver_name, "root", "1")
+    assert tty.startswith("/dev/pts/")
+    assert living([int(pid) for pid in pids]) == []
+
+
+async def test_auto_says_why_it_fell_back(monkeypatch, tmp_path):
+    async def trouble() -> str:
+        return "user namespaces are not allowed"
+
+    monkeypatch.setattr(machines.drivers, "why_not_bwrap", trouble)
+    driver = await pick_driver("auto", tmp_path / "a")
+    assert (driver.name, driver.why) == ("embedded", "user namespaces are not allowed")
+    await driver.close()
+    with pytest.raises(UsageError, match="user namespaces"):
+        await pick_driver("bwrap", tmp_path / "b")
+
+
+@pytest.mark.bwrap
+async def test_auto_prefers_bwrap(bwrap_trouble, tmp_path):
+    driver = await pick_driver("auto", tmp_path)
+    assert (driver.name, driver.why) == (("embedded", bwrap_trouble) if bwrap_trouble else ("bwrap", ""))
+    await driver.close()
+
+
+@pytest.mark.bwrap
+async def test_bwrap_hides_the_host(bwrap_trouble, make_lab, driver_name, tmp_path):
+    if driver_name != "bwrap":
+        pytest.skip("an embedded machine hides nothing")
+    (tmp_path / "secret").write_text("of the host")
+    lab = await make_lab()
+    machine = await lab.boot(user="root", hostname="iZuf69")
+    listing = await lab.output(
+        machine, "ls / /home /tmp; cat /etc/hostname; ls -A ~; hostname; pgrep -c -u 1000 ."
+    )
+    *rest, count = listing.split()
+    assert {"data", "usr", "iZuf69"} <= set(rest)
+    assert not {"boot", "mnt", "srv", "media", tmp_path.parts[2]} & set(rest)
+    assert int(count) < 10
+    assert (await lab.run(machine, f"cat {tmp_path}/secret")).exit_status == 1
+    assert machine.home == "/root"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"user": "a:b"},
+        {"user": ""},
+        {"hostname": "a b"},
+        {"password": "a\nb"},
+        {"data": ""},
+        {"missing": ("../screen",)},
+    ],
+)
+def test_a_spec_that_no_machine_could_have(wrong):
+    fine = {"user": "mist", "password": "pw", "hostname": "h", "data": "d"}
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        MachineSpec(**(fine | wrong))

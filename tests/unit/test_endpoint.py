@@ -1,0 +1,197 @@
+"""The strict grammar of an SSH line: what a mail says never becomes an option of a program."""
+
+from __future__ import annotations
+
+import shlex
+from random import Random
+from time import perf_counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpurent.errors import UsageError
+from gpurent.model.access import Endpoint
+
+LABEL = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9-]{0,10}[A-Za-z0-9])?", fullmatch=True).filter(
+    lambda text: not text.isdigit()
+)
+HOSTS = st.one_of(
+    st.lists(LABEL, min_size=1, max_size=4).map(".".join),
+    st.ip_addresses(v=4).map(str),
+    st.ip_addresses(v=6).map(lambda address: f"[{str(address).partition('%')[0]}]"),
+)
+ENDPOINTS = st.builds(
+    Endpoint, st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", fullmatch=True), HOSTS, st.integers(1, 65535)
+)
+
+
+@given(ENDPOINTS)
+def test_round_trip(endpoint: Endpoint) -> None:
+    assert Endpoint.parse(str(endpoint)) == endpoint
+    assert shlex.split(str(endpoint))[1] == f"{endpoint.user}@{endpoint.host}"
+
+
+@pytest.mark.parametrize(
+    ("line", "endpoint"),
+    [
+        ("ssh mist@gpu3.example.com -p 10322", Endpoint("mist", "gpu3.example.com", 10322)),
+        ("ssh -p 20022 root@47.92.1.2", Endpoint("root", "47.92.1.2", 20022)),
+        ("root@host", Endpoint("root", "host", 22)),
+        ("  ssh   root@host   -p   00022\t", Endpoint("root", "host", 22)),
+        ("ssh root@[::1] -p 22", Endpoint("root", "[::1]", 22)),
+        ("ssh root@[2001:db8::7:1] -p 1", Endpoint("root", "[2001:db8::7:1]", 1)),
+        ("ssh root@[::ffff:10.0.0.1]", Endpoint("root", "[::ffff:10.0.0.1]")),
+    ],
+)
+def test_lines_of_the_field(line: str, endpoint: Endpoint) -> None:
+    assert Endpoint.parse(line) == endpoint
+
+
+def test_a_socket_gets_the_address_without_brackets() -> None:
+    assert Endpoint("root", "[2001:db8::1]").address == "2001:db8::1"
+    assert Endpoint("root", "10.0.0.1").address == "10.0.0.1"
+
+
+HOSTILE = {
+    "empty": "",
+    "blank": "   ",
+    "no user": "ssh host -p 22",
+    "full-width @": "ssh root\uff20host -p 22",
+    "full-width digits": "ssh root@host -p \uff12\uff12",
+    "full-width dot": "ssh root@host\uff0ecom -p 22",
+    "arabic digits": "ssh root@host -p \u0662\u0662",
+    "zero-width": "ssh root@ho\u200bst -p 22",
+    "byte order mark": "\ufeffssh root@host -p 22",
+    "soft hyphen": "ssh root@ho\u00adst",
+    "no-break space": "ssh\u00a0root@host",
+    "line separator": "ssh root@host\u2028-p 22",
+    "cyrillic": "ssh r\u043eot@host",
+    "right-to-left": "ssh root@\u202etsoh",
+    "leading dash in user": "ssh -oProxyCommand=x@host",
+    "leading dash in host": "ssh root@-oProxyCommand=id",
+    "dash alone": "ssh root@-",
+    "trailing dash": "ssh root@host-",
+    "option before": "ssh -o ProxyCommand=id root@host -p 22",
+    "option after": "ssh root@host -p 22 -o ProxyCommand=id",
+    "option as port": "ssh root@host -p -oProxyCommand=id",
+    "command after": "ssh root@host -p 22 reboot",
+    "semicolon": "ssh root@host;id -p 22",
+    "substitution": "ssh root@$(id) -p 22",
+    "backtick": "ssh root@`id`",
+    "pipe": "ssh root@host|id",
+    "quote": "ssh 'root'@host",
+    "newline": "ssh root@host -p 22\nssh root@evil -p 22",
+    "trailing newline": "ssh root@host -p 22\n",
+    "carriage return": "ssh root@host\r -p 22",
+    "nul": "ssh root@host\0 -p 22",
+    "escape": "ssh root@\x1b[2Jhost",
+    "two hosts": "ssh root@a@b -p 22",
+    "password in user": "ssh root:secret@host",
+    "percent": "ssh root@%h",
+    "slash": "ssh root@host/../etc",
+    "url": "ssh://root@host:22",
+    "port 0": "ssh root@host -p 0",
+    "port too high": "ssh root@host -p 65536",
+    "port huge": "ssh root@host -p 999999",
+    "port negative": "ssh root@host -p -22",
+    "port twice": "ssh -p 22 root@host -p 22",
+    "port glued": "ssh root@host -p22",
+    "port with colon": "ssh root@host:22",
+    "empty label": "ssh root@a..b",
+    "trailing dot": "ssh root@a.b.",
+    "octet too high": "ssh root@256.1.1.1",
+    "octal octet": "ssh root@010.0.0.1",
+    "short address": "ssh root@10.1",
+    "number": "ssh root@2130706433",
+    "bare ipv6": "ssh root@::1 -p 22",
+    "broken ipv6": "ssh root@[:::1]",
+    "ipv6 zone": "ssh root@[fe80::1%eth0]",
+    "ipv6 unclosed": "ssh root@[::1 -p 22",
+    "user starts with digit": "ssh 1root@host",
+    "user too long": f"ssh {'u' * 33}@host",
+    "label too long": f"ssh root@{'a' * 64}",
+    "name too long": f"ssh root@{'.'.join(['a' * 60] * 5)}",
+}
+
+
+@pytest.mark.parametrize("line", HOSTILE.values(), ids=HOSTILE.keys())
+def test_everything_else_is_refused(line: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Endpoint.parse(line)
+    assert len(caught.value.message) < 400
+    assert caught.value.message.isprintable(), "a hostile line must not move the reader's cursor"
+
+
+@pytest.mark.parametrize(
+    ("user", "host", "port"),
+    [("-l", "host", 22), ("root", "-oX", 22), ("root", "host", 0), ("root", "host", 65536), ("ro ot", "host", 22),
+     ("root", "ho\nst", 22), ("root\n", "host", 22), ("root", "\uff11\uff10.0.0.1", 22),
+     ("", "host", 22), ("root", "", 22)],
+)  # fmt: skip
+def test_built_by_hand_it_is_as_strict(user: str, host: str, port: int) -> None:
+    with pytest.raises(UsageError):
+        Endpoint(user, host, port)
+
+
+def test_a_very_long_line_is_refused_quickly() -> None:
+    begun = perf_counter()
+    for line in ("ssh root@" + "a-" * 200_000, "ssh root@" + "a." * 200_000, " " * 400_000, "1" * 400_000):
+        with pytest.raises(UsageError):
+            Endpoint.parse(line)
+    assert perf_counter() - begun < 5
+
+
+_PIECES = [
+    *("ssh", "ssh ", " ", "\t", "-p", " -p ", "22", "0", "65536", "root", "@", "host", "10.0.0.1", "[::1]"),
+    *("[", "]", "-", "-o", ".", ":", "\n", "\0", "\u200b", "\uff20", "\uff12", "%", "$(id)", ";", "'", "_"),
+    *("a-b", "::", "A" * 70),
+]
+
+
+def _fuzz(rounds: int, seed: int) -> int:
+    """Random lines; whatever is accepted reads back, and holds nothing that a shell or ssh would act on."""
+    random = Random(seed)
+    accepted = 0
+    for _ in range(rounds):
+        if random.random() < 0.5:
+            line = f"ssh root@host{random.choice(['', ' -p 22'])}"
+            spot = random.randrange(len(line) + 1)
+            line = line[:spot] + random.choice(_PIECES) + line[spot + random.randrange(2) :]
+        else:
+            line = "".join(random.choices(_PIECES, k=random.randint(1, 9)))
+        try:
+            found = Endpoint.parse(line)
+        except UsageError:
+            continue
+        accepted += 1
+        assert Endpoint.parse(str(found)) == found
+        assert line.isascii()
+        assert found.address.strip("[]") == found.address
+        for part in (found.user, found.address):
+            assert part[0] != "-"
+            assert set(part) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-:")
+        assert shlex.quote(found.user) == found.user
+        assert 1 <= found.port <= 65535
+    return accepted
+
+
+def test_ten_thousand_random_lines() -> None:
+    accepted = _fuzz(10_000, seed=1)
+    assert 500 < accepted < 9_500, "the generator must hit both sides"
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(2, 12))
+def test_a_hundred_thousand_random_lines(seed: int) -> None:
+    assert _fuzz(10_000, seed) > 500
+
+
+@settings(max_examples=500)
+@given(st.text(max_size=60))
+def test_any_text_is_either_an_endpoint_or_a_usage_error(text: str) -> None:
+    try:
+        found = Endpoint.parse(text)
+    except UsageError:
+        return
+    assert Endpoint.parse(str(found)) == found

@@ -1,0 +1,86 @@
+"""A rate is dated, above zero and fresh, or it is no rate."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpurent.errors import MoneyError, Spent
+from gpurent.model.money import CNY, USD, Currency, Money, Rate
+
+TOKEN = Currency("DBC", 15)
+NOW = datetime(2020, 7, 1, 12, tzinfo=UTC)
+LIMIT = timedelta(hours=6)
+
+
+def rate(value: str = "0.0021", at: datetime = NOW) -> Rate:
+    return Rate(TOKEN, USD, Decimal(value), at, "the exchange")
+
+
+@pytest.mark.parametrize("value", ["0", "-0", "-0.0021", "NaN", "sNaN", "-NaN", "Infinity", "-Infinity"])
+def test_a_rate_that_is_none_converts_nothing(value: str) -> None:
+    for use in (
+        lambda: rate(value).check(NOW, LIMIT),
+        lambda: rate(value).convert(USD.money("1")),
+        lambda: rate(value).convert(TOKEN.money("1")),
+    ):
+        with pytest.raises(MoneyError, match="gives a rate of") as caught:
+            use()
+        assert caught.value.spent is Spent.NO
+        assert "the exchange" in caught.value.message
+        assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "age", [LIMIT + timedelta(microseconds=1), timedelta(days=400), -LIMIT - timedelta(seconds=1)]
+)
+def test_a_stale_rate_is_refused_and_so_is_one_from_the_future(age: timedelta) -> None:
+    with pytest.raises(MoneyError, match="is from") as caught:
+        rate(at=NOW - age).check(NOW, LIMIT)
+    assert caught.value.retryable
+    assert caught.value.spent is Spent.NO
+
+
+@pytest.mark.parametrize("age", [timedelta(0), LIMIT, timedelta(minutes=-1)])
+def test_a_fresh_rate_passes_unchanged(age: timedelta) -> None:
+    fresh = rate(at=NOW - age)
+    assert fresh.check(NOW, LIMIT) is fresh
+
+
+def test_a_rate_is_no_float() -> None:
+    with pytest.raises(TypeError):
+        Rate(TOKEN, USD, 0.0021, NOW, "x")  # type: ignore[arg-type]
+
+
+def test_a_strange_currency_is_not_converted() -> None:
+    with pytest.raises(MoneyError, match="cannot convert CNY"):
+        rate().convert(CNY.money("1"))
+    with pytest.raises(MoneyError, match="cannot convert DBC"):
+        rate().convert(Currency("DBC", 8).money("1"))
+
+
+def test_a_tenfold_rate_moves_the_price_tenfold_and_leaves_the_old_ceiling_far_below() -> None:
+    price = USD.money("4.20")
+    before, after = rate("0.0021").convert(price), rate("0.00021").convert(price)
+    assert before == TOKEN.money(2000)
+    assert after == TOKEN.money(20000)
+    swung = Money(before.amount * 105 // 100, TOKEN)
+    assert after > swung
+
+
+@given(st.integers(0, 10**24), st.decimals("0.000001", "1000000", places=9).filter(lambda value: value > 0))
+def test_conversion_is_rounded_once_and_towards_the_side_that_was_asked(amount: int, value: Decimal) -> None:
+    fixed = Rate(TOKEN, USD, value, NOW, "x")
+    for money, exact, target in (
+        (Money(amount, TOKEN), Fraction(amount, 10**15) * Fraction(value) * 100, USD),
+        (Money(amount, USD), Fraction(amount, 100) / Fraction(value) * 10**15, TOKEN),
+    ):
+        up, down = fixed.convert(money), fixed.convert(money, up=False)
+        assert up.currency == down.currency == target
+        assert down.amount <= exact <= up.amount
+        assert up.amount - down.amount <= 1

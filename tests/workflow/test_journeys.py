@@ -1,0 +1,120 @@
+"""Whole trips over the sandbox's sockets: the main job, undisturbed and with a cut line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from gpurent.model.events import EventKind
+from gpurent.model.lease import LeaseState
+from gpurent.model.offer import Wish
+from gpurent.model.receipt import ChargeKind
+from gpurent.model.trip import Want
+
+from .world import DIGITS, Person, World, world
+
+JOB = ("train.py", "--epochs", "2", "--hidden", "8")
+
+
+@pytest.fixture
+async def land(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path, speed=120) as made:
+        yield made
+
+
+def metrics(folder: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads((folder / "out" / "metrics.json").read_text())
+    return found
+
+
+async def test_metered_trip_from_login_to_receipt(land: World, tmp_path: Path) -> None:
+    person = Person()
+    async with land.desk(person) as service:
+        await service.login("mistgpu", {"username": "student", "password": "student-pass"})
+        await land.settle_alipay(service, "10")
+        before = (await service.balance("mistgpu")).available
+        want = Want(
+            provider="mistgpu", command=JOB, folder=str(DIGITS), results=("out",), home=str(tmp_path / "home")
+        )
+        (tmp_path / "home").mkdir()
+        end = await service.run(want)
+        after = (await service.balance("mistgpu")).available
+        assert end.exit_code == 0
+        assert metrics(tmp_path / "home")["planned_epochs"] == 2
+        assert b"epoch 2/2" in person.said
+        lease = service.desk.lease(end.lease)
+        assert lease.state is LeaseState.KEPT and lease.kept_until is not None
+        assert end.receipt is not None
+        (total,) = end.receipt.totals()
+        assert total.spent == before - after
+        ledger = land.cloud.ledgers()["mistgpu"]
+        assert sum(line.amount.amount for line in ledger) == after.amount
+    assert land.cloud.burning() == []
+    assert list(land.cloud.driver.machines()) == []
+
+
+async def test_staged_trip_from_key_to_refund(land: World, tmp_path: Path) -> None:
+    person = Person()
+    async with land.desk(person) as service:
+        login = await service.login("1024gpu", {})
+        await land.faucet(service, "90000")
+        before = (await service.balance("1024gpu")).available
+        (tmp_path / "home").mkdir()
+        want = Want(
+            provider="1024gpu",
+            wish=Wish(gpu="2080Ti"),
+            term=timedelta(days=1),
+            command=JOB,
+            folder=str(DIGITS),
+            results=("out",),
+            home=str(tmp_path / "home"),
+        )
+        end = await service.run(want)
+        after = (await service.balance("1024gpu")).available
+        assert end.exit_code == 0
+        assert metrics(tmp_path / "home")["planned_epochs"] == 2
+        assert end.receipt is not None
+        (total,) = end.receipt.totals()
+        kinds = [charge.kind for charge in end.receipt.charges]
+        assert ChargeKind.DEPOSIT in kinds and ChargeKind.DEPOSIT_BACK in kinds and ChargeKind.REFUND in kinds
+        assert total.held.amount == 0
+        binding = before - after - total.spent
+        assert 0 <= binding.amount < 10**8, "only the mail binding's fee of less than one DBC is not on the receipt"
+        chain = [line for line in land.cloud.ledgers()["dbc"] if line.account == login.account]
+        assert sum(line.amount.amount for line in chain) == after.amount
+        assert [name for name, _span in end.receipt.idle] == ["upload-to-job", "job-to-release"]
+    assert land.cloud.burning() == []
+    assert list(land.cloud.driver.machines()) == []
+
+
+async def test_r3_job_survives_a_cut_line_and_is_taken_up_again(land: World, tmp_path: Path) -> None:
+    person = Person()
+    cuts: list[int] = []
+
+    def cut(event: object) -> None:
+        import asyncio
+
+        if getattr(event, "kind", None) is EventKind.JOB_STARTED:
+            asyncio.get_running_loop().create_task(drop())
+
+    async def drop() -> None:
+        cuts.append(await land.cloud.cut())
+
+    person.watchers.append(cut)
+    async with land.desk(person) as service:
+        await service.login("mistgpu", {"username": "student", "password": "student-pass"})
+        await land.settle_alipay(service, "10")
+        script = tmp_path / "work"
+        script.mkdir()
+        (script / "tick.py").write_text(
+            "import time\nfor i in range(30):\n    print(i, flush=True)\n    time.sleep(0.1)\n"
+        )
+        end = await service.run(Want(provider="mistgpu", command=("tick.py",), folder=str(script)))
+    assert cuts and cuts[0] >= 1
+    assert EventKind.LINE_LOST in person.kinds()
+    assert end.exit_code == 0
+    assert person.said.decode().split() == [str(i) for i in range(30)], "no gap and nothing twice"

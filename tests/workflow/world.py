@@ -1,0 +1,133 @@
+"""A sandbox and a desk in one event loop, for whole trips over real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx2
+from attrs import define, field
+
+from gpurent.model.events import Event, EventKind
+from gpurent.plugins import plain
+from gpurent.plugins.registry import Registry
+from gpurent.testing.sandbox.cloud import Cloud, Options
+from gpurent.workflow.desk import Desk
+from gpurent.workflow.service import Service
+
+ROOT = Path(__file__).parents[2]
+DIGITS = ROOT / "examples" / "digits"
+
+
+@define
+class Tally:
+    """A progress that only counts."""
+
+    files: int = 0
+    size: int = 0
+    moved: int = 0
+
+    def total(self, files: int, size: int) -> None:
+        self.files, self.size = files, size
+
+    def advance(self, size: int, name: str = "") -> None:
+        self.moved += size
+
+    def file_done(self, name: str) -> None:
+        pass
+
+
+@define
+class Person:
+    """A user who answers from a list and remembers what was shown."""
+
+    answers: dict[str, str] = field(factory=dict)
+    events: list[Event] = field(factory=list)
+    said: bytearray = field(factory=bytearray)
+    agrees: bool = False
+    interactive: bool = False
+    watchers: list[object] = field(factory=list)
+
+    def notify(self, event: Event) -> None:
+        self.events.append(event)
+        for watcher in list(self.watchers):
+            watcher(event)  # type: ignore[operator]
+
+    def confirm(self, question: str) -> bool:
+        return self.agrees
+
+    def ask(self, label: str, secret: bool = False) -> str | None:
+        return next((answer for part, answer in self.answers.items() if part in label), None)
+
+    def output(self, data: bytes) -> None:
+        self.said += data
+
+    def progress(self, title: str) -> Tally:
+        return Tally()
+
+    def kinds(self) -> list[EventKind]:
+        return [event.kind for event in self.events]
+
+
+@define
+class World:
+    """The cloud, and how to open desks in it."""
+
+    cloud: Cloud
+    home: Path
+    extra: dict[str, str] = field(factory=dict)
+
+    def environment(self) -> Mapping[str, str]:
+        base = {"PATH": os.environ["PATH"], "HOME": str(self.home)}
+        return {**base, **self.cloud.environment(self.home / "state"), **self.extra}
+
+    @contextlib.asynccontextmanager
+    async def desk(self, person: Person | None = None) -> AsyncIterator[Service]:
+        self.home.mkdir(mode=0o700, exist_ok=True)
+        registry = Registry.load(builtin=[plain])
+        assert not registry.problems, registry.problems
+        desk = Desk(registry, self.home / "state", person or Person(), self.environment())
+        try:
+            yield Service(desk)
+        finally:
+            await desk.close()
+
+    async def settle_alipay(self, service: Service, yuan: str) -> None:
+        """Top up as the user does: the page of `topup`, then the sandbox pays it."""
+        way = await service.topup("mistgpu", Decimal(yuan))
+        async with httpx2.AsyncClient() as client:
+            answer = await client.post(way.url.rstrip("/") + "/settle")
+        assert answer.status_code < 400, answer.text
+
+    async def faucet(self, service: Service, dbc: str) -> None:
+        """DBC as the purchase page would send them."""
+        account = dict(service.whoami())["1024gpu"]
+        async with httpx2.AsyncClient(base_url=self.cloud.urls["dbc"]) as client:
+            answer = await client.post("/sandbox/faucet", json={"address": account, "amount": dbc})
+        assert answer.status_code == 200, answer.text
+
+
+@contextlib.asynccontextmanager
+async def world(root: Path, **options: object) -> AsyncIterator[World]:
+    """A fresh world, gone at the end with everything in it."""
+    given = {"speed": 60, "machines": 3, "driver": "embedded", "settings": {}, **options}
+    cloud = Cloud(root / "cloud", Registry.load(), Options(**given))  # type: ignore[arg-type]
+    try:
+        await cloud.start()
+        yield World(cloud, root / "user")
+    finally:
+        await cloud.close()
+
+
+def page(url: str, path: str) -> str:
+    """``path`` on the server of ``url``."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+MINUTE = timedelta(minutes=1)
