@@ -93,7 +93,7 @@ class HttpClient:
         form: Mapping[str, str | Secret] | None = None,
         cookies: Mapping[str, Secret] | None = None,
         json: Any = None,
-        timeout: float = 30.0,  # noqa: ASYNC109 - part of the role
+        timeout: float = 30.0,
     ) -> HttpAnswer:
         import httpx2
 

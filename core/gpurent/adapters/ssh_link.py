@@ -50,7 +50,7 @@ class SshLink:
         except (TimeoutError, OSError, asyncssh.Error):
             self._connection.abort()
 
-    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> Ran:  # noqa: A002, ASYNC109 - the role's
+    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> Ran:  # noqa: A002 - the role's
         """Run ``command`` by the user's shell in the home; see the role."""
         try:
             async with asyncio.timeout(timeout):

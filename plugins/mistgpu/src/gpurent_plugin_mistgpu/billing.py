@@ -1,0 +1,101 @@
+"""The CNY balance: money goes in by Alipay, and out by the minute while a server runs."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from gpurent.api import (
+    CNY,
+    Balance,
+    Bill,
+    BillingProvider,
+    Charge,
+    ChargeKind,
+    Currency,
+    Host,
+    Invoicing,
+    Known,
+    Lease,
+    Money,
+    MoneyError,
+    Payment,
+    ProviderChanged,
+    Rate,
+    Spent,
+    TopUp,
+    Unknown,
+)
+from gpurent_plugin_mistgpu import wire
+from gpurent_plugin_mistgpu.pages import Pages
+
+INVOICE_FROM = CNY.money(200)
+
+
+class Account(BillingProvider, Invoicing):
+    """Nothing is ever paid from here: the shop itself takes what a running server costs."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._pages = Pages(host)
+
+    async def balance(self) -> Balance:
+        answer = await self._pages.get("/user/")
+        left, _spent = wire.balance(answer.text, answer.url)
+        return Balance(available=left, at=self._host.clock.now())
+
+    async def rate(self, quote: Currency) -> Rate:
+        if quote.code != "CNY":
+            raise MoneyError(f"MISTGPU knows no rate between CNY and {quote.code}")
+        return Rate(CNY, quote, Decimal(1), self._host.clock.now(), "identity")
+
+    async def top_up(self, money: Money) -> TopUp:
+        if money.amount <= 0:
+            raise MoneyError(f"{money} cannot be paid in")
+        answer = await self._pages.post("/user/recharge/", {"amount": f"{money.decimal:f}"}, Spent.NO)
+        place = answer.headers.get("location", "")
+        if not place.startswith("/pay/"):
+            raise ProviderChanged("MISTGPU gave no payment page", url=answer.url, body=answer.text, spent=Spent.NO)
+        url = self._host.settings["url"].rstrip("/") + place
+        return TopUp(
+            steps=(f"Open the payment page and pay {money} with Alipay.", "The balance follows within a minute."),
+            url=url,
+            qr=url,
+            advice="A server is shut at once when the balance reaches 0.",
+        )
+
+    async def pay(self, bill: Bill) -> Payment:
+        if bill.amount.amount:
+            raise MoneyError(f"MISTGPU takes no payments, and was asked for {bill.amount}")
+        return Payment(key=bill.key, proof="", amount=bill.amount, at=self._host.clock.now())
+
+    async def charges(self, lease: Lease) -> Known[Charge] | Unknown:
+        if not lease.ref or lease.started_at is None:
+            return Known(())
+        answer = await self._pages.get("/user/bills/")
+        runs = [
+            run
+            for run in wire.runs(answer.text, answer.url)
+            if run.server == lease.ref and run.started_at == lease.started_at
+        ]
+        if not runs:
+            return Unknown("the bill page does not list this server yet")
+        return Known(
+            tuple(
+                Charge(
+                    at=run.ended_at or self._host.clock.now(),
+                    kind=ChargeKind.USE,
+                    money=run.cost,
+                    ref=run.server,
+                    note=f"{run.minutes} min",
+                )
+                for run in runs
+                if run.cost.amount
+            )
+        )
+
+    async def invoice(self) -> tuple[bool, str]:
+        answer = await self._pages.get("/user/")
+        _left, spent = wire.balance(answer.text, answer.url)
+        if spent >= INVOICE_FROM:
+            return True, f"{spent} were spent: ask for the invoice on the site"
+        return False, f"an invoice can be had from {INVOICE_FROM} spent; so far it is {spent}"

@@ -1,0 +1,62 @@
+"""Getting MISTGPU's pages with a session that may have expired."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gpurent.api import Answer, AuthError, Host, ProviderChanged, Secret, Spent, UnavailableError
+from gpurent_plugin_mistgpu import wire
+
+COOKIE = "sessionid"
+
+
+class Pages:
+    """The site as this user sees it. Only reading is repeated after a new sign-in; what acts is left to its caller."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def get(self, path: str) -> Answer:
+        """A page that needs a sign-in; signs in anew once when the session has expired."""
+        answer = await self._call("GET", path)
+        if self._expired(answer):
+            answer = await self._call("GET", path, renew=True)
+            if self._expired(answer):
+                raise AuthError("MISTGPU wants a new sign-in again and again", hint="gpurent login mistgpu")
+        return self._good(answer)
+
+    async def post(self, path: str, form: Mapping[str, str | Secret], spent: Spent = Spent.UNKNOWN) -> Answer:
+        """Submit an assumed form. An expired session had no effect, so it is submitted once more then."""
+        self.require_assumed(path)
+        answer = await self._call("POST", path, form)
+        if self._expired(answer):
+            answer = await self._call("POST", path, form, renew=True)
+        return self._good(answer, spent)
+
+    def require_assumed(self, path: str) -> None:
+        if self._host.settings.get("assumed") != "yes":
+            page = self._host.settings["url"].rstrip("/") + path
+            raise UnavailableError(
+                "this form of MISTGPU's site was never seen, so gpurent does not press it",
+                hint=f"Do it by hand on {page}. Nothing was sent.",
+            )
+
+    async def _call(
+        self, method: str, path: str, form: Mapping[str, str | Secret] | None = None, *, renew: bool = False
+    ) -> Answer:
+        login = await self._host.login(renew=renew)
+        return await self._host.http.request(method, path, form=form, cookies={COOKIE: login.token})
+
+    def _expired(self, answer: Answer) -> bool:
+        if answer.status in (301, 302, 303):
+            return answer.headers.get("location", "").startswith("/login/")
+        return answer.status == 200 and wire.is_login(answer.text)
+
+    def _good(self, answer: Answer, spent: Spent = Spent.NO) -> Answer:
+        if answer.status >= 500:
+            raise UnavailableError(f"MISTGPU is in trouble (status {answer.status})", retryable=True, spent=spent)
+        if answer.status not in (200, 302, 303):
+            raise ProviderChanged(
+                f"MISTGPU answered {answer.status} to {answer.url}", url=answer.url, body=answer.text, spent=spent
+            )
+        return answer

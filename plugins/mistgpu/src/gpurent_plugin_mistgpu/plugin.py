@@ -1,0 +1,104 @@
+"""Entries only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpurent.api import (
+    Authenticator,
+    AuthEntry,
+    BillingEntry,
+    BillingProvider,
+    Field,
+    Host,
+    HostProfile,
+    LeaseEntry,
+    LeaseProvider,
+    SandboxEntry,
+    SandboxPortal,
+    Site,
+    hookimpl,
+)
+
+NAME = "mistgpu"
+SETTINGS = (
+    Field(name="url", label="The site", default="https://mistgpu.com"),
+    Field(name="assumed", label="Use forms that are only assumed (the sandbox says yes)", default="no"),
+)
+
+
+def _auth(host: Host) -> Authenticator:
+    from gpurent_plugin_mistgpu.auth import FormLogin
+
+    return FormLogin(host)
+
+
+def _billing(host: Host) -> BillingProvider:
+    from gpurent_plugin_mistgpu.billing import Account
+
+    return Account(host)
+
+
+def _lease(host: Host) -> LeaseProvider:
+    from gpurent_plugin_mistgpu.shop import Shop
+
+    return Shop(host)
+
+
+def _portal(site: Site) -> SandboxPortal:
+    from gpurent_plugin_mistgpu.portal import MistPortal
+
+    return MistPortal(site)
+
+
+@hookimpl
+def gpurent_register_auth() -> Sequence[AuthEntry]:
+    fields = (Field(name="username", label="phone number or e-mail"), Field(name="password", label="password", secret=True))
+    return [AuthEntry(name=NAME, summary="MISTGPU account", build=_auth, settings=SETTINGS, fields=fields)]
+
+
+@hookimpl
+def gpurent_register_billing() -> Sequence[BillingEntry]:
+    return [
+        BillingEntry(name=NAME, summary="MISTGPU balance in CNY", build=_billing, settings=SETTINGS, currency="CNY")
+    ]
+
+
+@hookimpl
+def gpurent_register_lease() -> Sequence[LeaseEntry]:
+    stop = "if [ -e /mistgpu/shutdown.sh ]; then sh /mistgpu/shutdown.sh; else sh ~/shutdown.sh; fi"
+    return [
+        LeaseEntry(
+            name=NAME,
+            summary="GPU servers by the minute, paid in CNY from a balance",
+            build=_lease,
+            settings=SETTINGS,
+            auth=NAME,
+            billing=NAME,
+            profile=HostProfile(
+                user="mist",
+                data="/data",
+                install="sudo apt-get install -y",
+                stop_script=stop,
+            ),
+            overview={
+                "machines": "14",
+                "difficulty": "simple",
+                "price": "3-6 CNY/h",
+                "upload": "medium",
+                "cpu_only": "none",
+                "compatibility": "no trouble seen",
+                "invoice": "from 200 CNY spent",
+                "cash_out": "none",
+            },
+            live=(
+                "Never run against the live site. Its sign-in form and machine list are known from a public client of 2020; "
+                "create, stop and charges were never seen: do these by hand on the page."
+            ),
+        )
+    ]
+
+
+@hookimpl
+def gpurent_register_portal() -> Sequence[SandboxEntry]:
+    return [SandboxEntry(name=NAME, summary="MISTGPU's site as it was, and as it must have been", build=_portal)]

@@ -1,0 +1,203 @@
+"""The fake MISTGPU for the sandbox, over HTTP."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route as WebRoute
+
+from gpurent.api import Evidence, PortalEntry, Route, SandboxPortal, Site
+from gpurent_plugin_mistgpu import portal_pages as pages
+from gpurent_plugin_mistgpu.portal_state import Account, Books, Refused
+
+COOKIE = "sessionid"
+Handler = Callable[[Request], Awaitable[Response]]
+ROUTES = (
+    Route(method="POST", path="/login/", evidence=Evidence.SOURCE, note="fields username, password; session cookie"),
+    Route(method="GET", path="/create/", evidence=Evidence.SOURCE, note="radios of .card.form-check, disabled = taken"),
+    Route(method="GET", path="/user/", evidence=Evidence.SOURCE, note="address and columns known, markup assumed"),
+    Route(method="GET", path="/signup/", evidence=Evidence.SOURCE, note="address known, form assumed"),
+    Route(method="POST", path="/signup/", evidence=Evidence.ASSUMED),
+    Route(method="GET", path="/login/", evidence=Evidence.ASSUMED),
+    Route(method="POST", path="/create/", evidence=Evidence.ASSUMED, note="machine, password of the user's: wiki"),
+    Route(method="POST", path="/user/shutdown/", evidence=Evidence.ASSUMED, note="the button is known"),
+    Route(method="POST", path="/user/start/", evidence=Evidence.ASSUMED),
+    Route(method="POST", path="/user/delete/", evidence=Evidence.ASSUMED, note="the button is known"),
+    Route(method="GET", path="/user/bills/", evidence=Evidence.ASSUMED),
+    Route(method="POST", path="/user/recharge/", evidence=Evidence.ASSUMED, note="Alipay in CNY: wiki"),
+    Route(method="GET", path="/pay/alipay/{id}", evidence=Evidence.ASSUMED),
+    Route(method="POST", path="/pay/alipay/{id}/settle", evidence=Evidence.ASSUMED, note="the sandbox pays"),
+)
+
+
+class MistPortal(SandboxPortal):
+    """Settings: username, password, taken, session_minutes, missing, disk_bytes."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.books = Books(site)
+        self._sessions: dict[str, tuple[str, datetime]] = {}
+        self._patience = timedelta(minutes=int(site.settings.get("session_minutes", "20160")))
+
+    def routes(self) -> Sequence[Route]:
+        return ROUTES
+
+    def ledger(self) -> Sequence[PortalEntry]:
+        return self.books.ledger
+
+    def burning(self) -> Sequence[str]:
+        return [server.id for server in self.books.servers.values() if server.running]
+
+    def environment(self, url: str) -> Mapping[str, str]:
+        return {"url": url, "assumed": "yes"}
+
+    async def tick(self) -> None:
+        async with self.books.lock:
+            await self.books.catch_up()
+
+    def app(self) -> Starlette:
+        handlers: dict[tuple[str, str], Handler] = {
+            ("GET", "/login/"): self._login_page,
+            ("POST", "/login/"): self._login,
+            ("GET", "/signup/"): self._signup_page,
+            ("POST", "/signup/"): self._signup,
+            ("GET", "/create/"): self._member(self._create_page),
+            ("POST", "/create/"): self._member(self._create),
+            ("GET", "/user/"): self._member(self._user),
+            ("GET", "/user/bills/"): self._member(self._bills),
+            ("POST", "/user/shutdown/"): self._member(self._shutdown),
+            ("POST", "/user/start/"): self._member(self._start),
+            ("POST", "/user/delete/"): self._member(self._delete),
+            ("POST", "/user/recharge/"): self._member(self._recharge),
+            ("GET", "/pay/alipay/{id}"): self._alipay,
+            ("POST", "/pay/alipay/{id}/settle"): self._settle,
+        }
+        return Starlette(routes=[WebRoute(path, self._timely(call), methods=[m]) for (m, path), call in handlers.items()])
+
+    def _timely(self, handler: Handler) -> Handler:
+        """Every request sees the books as they are now, alone."""
+
+        async def timely(request: Request) -> Response:
+            # Read before the lock: a slow client must not stop the others.
+            await request.body()
+            async with self.books.lock:
+                await self.books.catch_up()
+                return await handler(request)
+
+        return timely
+
+    def _member(self, handler: Callable[[Request, Account], Awaitable[Response]]) -> Handler:
+        async def member(request: Request) -> Response:
+            name, until = self._sessions.get(request.cookies.get(COOKIE, ""), ("", None))
+            if until is None or until < self._site.clock.now():
+                return RedirectResponse(f"/login/?next={request.url.path}", 302)
+            return await handler(request, self.books.accounts[name])
+
+        return member
+
+    # sign-in
+
+    async def _login_page(self, request: Request) -> Response:
+        return HTMLResponse(pages.login())
+
+    async def _login(self, request: Request) -> Response:
+        form = await request.form()
+        account = self.books.accounts.get(str(form.get("username", "")))
+        given = str(form.get("password", ""))
+        if account is None or not secrets.compare_digest(account.password.encode(), given.encode()):
+            return HTMLResponse(pages.login("用户名或密码错误"))
+        return self._signed_in(account)
+
+    def _signed_in(self, account: Account) -> Response:
+        token = secrets.token_hex(16)
+        self._sessions[token] = (account.name, self._site.clock.now() + self._patience)
+        answer = RedirectResponse("/user/", 302)
+        answer.set_cookie(COOKIE, token, httponly=True)
+        return answer
+
+    async def _signup_page(self, request: Request) -> Response:
+        return HTMLResponse(pages.signup())
+
+    async def _signup(self, request: Request) -> Response:
+        form = await request.form()
+        name, password = str(form.get("username", "")), str(form.get("password", ""))
+        if not name or len(password) < 8:
+            return HTMLResponse(pages.signup("请填写手机号或邮箱，密码至少 8 位"))
+        if name in self.books.accounts:
+            return HTMLResponse(pages.signup("已经注册过"))
+        self.books.accounts[name] = Account(name, password)
+        return self._signed_in(self.books.accounts[name])
+
+    # servers
+
+    async def _create_page(self, request: Request, account: Account) -> Response:
+        return HTMLResponse(pages.create(list(self.books.machines.values())))
+
+    async def _create(self, request: Request, account: Account) -> Response:
+        form = await request.form()
+        try:
+            await self.books.create(account.name, str(form.get("machine_id", "")), str(form.get("password", "")))
+        except Refused as why:
+            return HTMLResponse(pages.create(list(self.books.machines.values()), str(why)))
+        await self.books.catch_up()
+        return RedirectResponse("/user/", 302)
+
+    def _list(self, account: Account, error: str = "") -> Response:
+        return HTMLResponse(pages.user(account, self.books.mine(account.name), "127.0.0.1", error))
+
+    async def _user(self, request: Request, account: Account) -> Response:
+        return self._list(account)
+
+    async def _bills(self, request: Request, account: Account) -> Response:
+        return HTMLResponse(pages.bills(self.books.mine(account.name)))
+
+    async def _shutdown(self, request: Request, account: Account) -> Response:
+        return await self._act(request, account, self.books.shut_by_user)
+
+    async def _delete(self, request: Request, account: Account) -> Response:
+        return await self._act(request, account, self.books.delete)
+
+    async def _act(
+        self, request: Request, account: Account, act: Callable[[str, str], Awaitable[None]]
+    ) -> Response:
+        form = await request.form()
+        try:
+            await act(account.name, str(form.get("server_id", "")))
+        except Refused as why:
+            return self._list(account, str(why))
+        return RedirectResponse("/user/", 302)
+
+    async def _start(self, request: Request, account: Account) -> Response:
+        form = await request.form()
+        try:
+            await self.books.start(account.name, str(form.get("server_id", "")), str(form.get("password", "")))
+        except Refused as why:
+            return self._list(account, str(why))
+        await self.books.catch_up()
+        return RedirectResponse("/user/", 302)
+
+    # money
+
+    async def _recharge(self, request: Request, account: Account) -> Response:
+        form = await request.form()
+        try:
+            made = self.books.recharge(account.name, str(form.get("amount", "")))
+        except Refused as why:
+            return self._list(account, str(why))
+        return RedirectResponse(f"/pay/alipay/{made.id}", 302)
+
+    async def _alipay(self, request: Request) -> Response:
+        found = self.books.recharges.get(request.path_params["id"])
+        return HTMLResponse(pages.alipay(found)) if found else HTMLResponse("404", 404)
+
+    async def _settle(self, request: Request) -> Response:
+        found = self.books.recharges.get(request.path_params["id"])
+        if found is None:
+            return HTMLResponse("404", 404)
+        self.books.settle(found)
+        return HTMLResponse(pages.alipay(found))

@@ -1,0 +1,109 @@
+"""The fake site's pages. The marks of the sign-in form and of the machine list are those of 2020; the rest is assumed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from html import escape
+
+from gpurent_plugin_mistgpu.portal_state import Account, Machine, Recharge, Server
+
+
+def _page(title: str, body: str) -> str:
+    return (
+        f'<!doctype html>\n<html lang="zh"><head><meta charset="utf-8"><title>{title} - MISTGPU 沙箱</title></head>'
+        f'<body><h1>{title}</h1><p><a href="/create/">创建服务器</a> <a href="/user/">服务器管理</a> '
+        f'<a href="/user/bills/">消费记录</a></p>\n{body}\n</body></html>'
+    )
+
+
+def _alert(text: str) -> str:
+    return f'<div class="alert alert-danger">{escape(text)}</div>' if text else ""
+
+
+def _money(fen: int) -> str:
+    return f"{fen // 100}.{fen % 100:02} 元"
+
+
+def _iso(at: datetime | None) -> str:
+    return at.isoformat() if at is not None else ""
+
+
+def login(error: str = "") -> str:
+    return _page(
+        "登录",
+        f'{_alert(error)}<form method="post" action="/login/"><input name="username" placeholder="手机号或邮箱">'
+        '<input type="password" name="password"><button>登录</button></form><a href="/signup/">注册</a>',
+    )
+
+
+def signup(error: str = "") -> str:
+    return _page(
+        "注册",
+        f'{_alert(error)}<form method="post" action="/signup/"><input name="username" placeholder="手机号或邮箱">'
+        '<input type="password" name="password"><button>注册</button></form>',
+    )
+
+
+def create(machines: list[Machine], error: str = "") -> str:
+    cards = "\n".join(
+        '<div class="card form-check"><input class="form-check-input" type="radio" name="machine_id" '
+        f'value="{machine.id}"{" disabled" if machine.user else ""}>'
+        f'<span class="card-title">{machine.model}</span> <span>{_money(machine.price)}/小时</span></div>'
+        for machine in machines
+    )
+    return _page(
+        "创建服务器",
+        f'{_alert(error)}<form method="post" action="/create/">{cards}<input type="password" name="password">'
+        '<select name="image"><option>torch</option><option>tf2.x</option></select><button>创建</button></form>',
+    )
+
+
+def user(account: Account, servers: list[Server], host: str, error: str = "") -> str:
+    rows = "\n".join(_row(server, host) for server in servers)
+    return _page(
+        "服务器管理",
+        f'{_alert(error)}<p id="balance">余额 {_money(account.balance)}</p>'
+        f'<p id="spent">累计消费 {_money(account.spent)}</p>'
+        '<form method="post" action="/user/recharge/"><input name="amount"><button>支付宝充值</button></form>'
+        f'<table id="servers"><tr><th>ID</th><th>配置</th><th>SSH命令</th><th>附加功能</th><th>状态</th>'
+        f"<th>操作</th></tr>\n{rows}</table>",
+    )
+
+
+def _row(server: Server, host: str) -> str:
+    run = server.runs[-1]
+    live = server.live
+    ssh = f"ssh mist@{host if live is None else live.host} -p {live.port}" if live is not None else "-"
+    state = "正在运行" if server.running else f"已关机 {server.note}，文件保留至 {server.kept_until:%Y-%m-%d %H:%M}"
+    hidden = f'<input type="hidden" name="server_id" value="{server.id}">'
+    actions = ("shutdown", "关机") if server.running else ("start", "开机")
+    return (
+        f'<tr data-started="{_iso(run.started_at)}" data-stopped="{_iso(run.ended_at)}" '
+        f'data-kept="{"" if server.running else _iso(server.kept_until)}"><td>{server.machine.id}</td>'
+        f"<td>{server.machine.model}</td><td>{ssh}</td><td>上传文件 Jupyter 代码编辑器 命令行</td>"
+        f'<td>{state}</td><td><form method="post" action="/user/{actions[0]}/">{hidden}<button>{actions[1]}</button></form>'
+        f'<form method="post" action="/user/delete/">{hidden}<button>删除服务器</button></form></td></tr>'
+    )
+
+
+def bills(servers: list[Server]) -> str:
+    rows = "\n".join(
+        f'<tr data-started="{_iso(run.started_at)}" data-stopped="{_iso(run.ended_at)}"><td>{server.id}</td>'
+        f"<td>{run.started_at:%Y-%m-%d %H:%M}</td><td>{f'{run.ended_at:%Y-%m-%d %H:%M}' if run.ended_at else '-'}</td>"
+        f"<td>{run.minutes}</td><td>{_money(run.paid)}</td></tr>"
+        for server in servers
+        for run in server.runs
+    )
+    return _page(
+        "消费记录",
+        f'<table id="bills"><tr><th>服务器</th><th>开机</th><th>关机</th><th>分钟</th><th>金额</th></tr>{rows}</table>',
+    )
+
+
+def alipay(recharge: Recharge) -> str:
+    state = "已支付" if recharge.settled else "等待支付"
+    return _page(
+        "支付宝",
+        f'<p>{state} {_money(recharge.amount)}</p><form method="post" action="/pay/alipay/{recharge.id}/settle">'
+        "<button>settle</button></form>",
+    )

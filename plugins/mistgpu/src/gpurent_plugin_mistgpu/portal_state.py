@@ -1,0 +1,269 @@
+"""The fake MISTGPU's own books: accounts, servers, minutes, money. Knows no HTTP.
+
+Assumed: each begun minute is billed at its beginning; n minutes cost floor(price x n / 60) in all. From the wiki: the
+server is shut at once when the balance reaches 0; files stay 15 days after a shut-down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from attrs import define, field
+
+from gpurent.api import CNY, Money, PortalEntry, SandboxMachine, Site
+
+MINUTE = timedelta(minutes=1)
+KEPT = timedelta(days=15)
+PORT_BLOCK = 10
+MODELS = (
+    ("Titan RTX", 350),
+    ("2080Ti", 300),
+    ("P100", 400),
+    ("V100", 550),
+    ("RTX 3090", 600),
+)
+
+
+class Refused(Exception):
+    """The site says no, in its own words."""
+
+
+@define
+class Machine:
+    """A rentable machine: ``price`` in fen an hour; ``user`` is who has it now."""
+
+    id: str
+    model: str
+    price: int
+    user: str = ""
+
+
+@define
+class Run:
+    """One stretch of a server being on: ``minutes`` begun so far, ``paid`` fen for them."""
+
+    started_at: datetime
+    price: int
+    minutes: int = 0
+    paid: int = 0
+    ended_at: datetime | None = None
+
+    def next_minute(self) -> datetime:
+        return self.started_at + self.minutes * MINUTE
+
+    def next_cost(self) -> int:
+        return self.price * (self.minutes + 1) // 60 - self.price * self.minutes // 60
+
+
+@define
+class Server:
+    """A user's server on a machine; its disk is ``data``."""
+
+    id: str
+    user: str
+    machine: Machine
+    data: str
+    runs: list[Run] = field(factory=list)
+    live: SandboxMachine | None = None
+    note: str = ""
+
+    @property
+    def running(self) -> bool:
+        return bool(self.runs) and self.runs[-1].ended_at is None
+
+    @property
+    def kept_until(self) -> datetime | None:
+        ended = self.runs[-1].ended_at if self.runs else None
+        return ended + KEPT if ended else None
+
+
+@define
+class Account:
+    """Balance in fen; ``spent`` in all."""
+
+    name: str
+    password: str
+    balance: int = 0
+    spent: int = 0
+
+
+@define
+class Recharge:
+    """One payment page of Alipay."""
+
+    id: str
+    account: str
+    amount: int
+    settled: bool = False
+
+
+class Books:
+    """All state of the site. Callers hold `lock` and call `catch_up` first."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.lock = asyncio.Lock()
+        name = site.settings.get("username", "student")
+        self.accounts = {name: Account(name, site.settings.get("password", "student-pass"))}
+        taken = int(site.settings.get("taken", "1"))
+        self.machines = {}
+        for number in range(site.machine_count):
+            model, price = MODELS[number % len(MODELS)]
+            user = "somebody" if number >= site.machine_count - taken else ""
+            self.machines[f"{number + 28:06}"] = Machine(f"{number + 28:06}", model, price, user)
+        self.servers: dict[str, Server] = {}
+        self.recharges: dict[str, Recharge] = {}
+        self.ledger: list[PortalEntry] = []
+        self._used: dict[str, tuple[datetime, int]] = {}
+        self._number = 100
+
+    def entry(self, at: datetime, account: str, kind: str, fen: int, ref: str) -> None:
+        self.ledger.append(PortalEntry(at=at, account=account, kind=kind, amount=Money(fen, CNY), ref=ref))
+
+    def mine(self, user: str) -> list[Server]:
+        return [server for server in self.servers.values() if server.user == user]
+
+    # time
+
+    async def catch_up(self) -> None:
+        """Live up to the clock's now, minute by minute in the order of time, then forget what was kept long enough."""
+        now = self._site.clock.now()
+        while (due := min(self._due(now), key=lambda pair: pair[0], default=None)) is not None:
+            await self._minute(due[1], due[0])
+        self._flush()
+        for server in list(self.servers.values()):
+            if server.kept_until is not None and not server.running and server.kept_until <= now:
+                del self.servers[server.id]
+                await self._site.machines.erase(server.data)
+
+    def _due(self, now: datetime) -> Iterator[tuple[datetime, Server]]:
+        for server in self.servers.values():
+            if server.running and server.runs[-1].next_minute() <= now:
+                yield server.runs[-1].next_minute(), server
+
+    async def _minute(self, server: Server, at: datetime) -> None:
+        account, run = self.accounts[server.user], server.runs[-1]
+        cost = min(run.next_cost(), account.balance)
+        account.balance -= cost
+        account.spent += cost
+        run.minutes += 1
+        run.paid += cost
+        _since, before = self._used.get(server.id, (at, 0))
+        self._used[server.id] = (at, before + cost)
+        if account.balance <= 0:
+            for other in self.mine(server.user):
+                if other.running:
+                    await self.shut(other, at, "余额不足")
+
+    def _flush(self) -> None:
+        """One ledger line for what each server used since the last look."""
+        for ref, (at, fen) in self._used.items():
+            if fen:
+                self.entry(at, self.servers[ref].user, "usage", -fen, ref)
+        self._used.clear()
+
+    # what users do
+
+    async def create(self, user: str, machine_id: str, password: str) -> Server:
+        machine = self.machines.get(machine_id)
+        if machine is None:
+            raise Refused("没有这台机器")
+        self._may_start(user, machine, password)
+        self._number += 1
+        server = Server(str(self._number), user, machine, f"mist-{self._number}")
+        self.servers[server.id] = server
+        await self._boot(server, password)
+        return server
+
+    async def start(self, user: str, server_id: str, password: str) -> None:
+        server = self._own(user, server_id)
+        if server.running:
+            raise Refused("服务器正在运行")
+        self._may_start(user, server.machine, password)
+        await self._boot(server, password)
+
+    def _may_start(self, user: str, machine: Machine, password: str) -> None:
+        if machine.user:
+            raise Refused("机器已被占用")
+        if self.accounts[user].balance <= 0:
+            raise Refused("余额不足，请先充值")
+        if len(password) < 8 or password.isdigit() or password.isalpha():
+            raise Refused("密码太简单：至少 8 位，包含字母和数字")
+
+    async def _boot(self, server: Server, password: str) -> None:
+        machine = server.machine
+        machine.user = server.user
+        try:
+            server.live = await self._site.machines.boot(
+                user="mist",
+                password=password,
+                hostname=f"gpu{int(machine.id)}",
+                data=server.data,
+                stop_scripts=("/mistgpu/shutdown.sh", "~/shutdown.sh"),
+                missing=tuple(self._site.settings.get("missing", "").split()),
+                disk_bytes=int(self._site.settings.get("disk_bytes", "0")) or None,
+                on_stop=self._stopped_inside,
+            )
+        except BaseException:
+            machine.user = ""
+            raise
+        server.note = ""
+        server.runs.append(Run(self._site.clock.now(), machine.price))
+
+    async def _stopped_inside(self, machine_id: str) -> None:
+        """The stop script ran in the machine: the billing ends with it."""
+        async with self.lock:
+            await self.catch_up()
+            for server in self.servers.values():
+                if server.running and server.live is not None and server.live.id == machine_id:
+                    await self.shut(server, self._site.clock.now(), "用户关机")
+            self._flush()
+
+    async def shut(self, server: Server, at: datetime, note: str) -> None:
+        server.runs[-1].ended_at = at
+        server.note = note
+        server.machine.user = ""
+        live, server.live = server.live, None
+        if live is not None:
+            await self._site.machines.kill(live.id)
+
+    async def shut_by_user(self, user: str, server_id: str) -> None:
+        server = self._own(user, server_id)
+        if not server.running:
+            raise Refused("服务器已经关机")
+        await self.shut(server, self._site.clock.now(), "用户关机")
+
+    async def delete(self, user: str, server_id: str) -> None:
+        server = self._own(user, server_id)
+        if server.running:
+            raise Refused("请先关机")
+        del self.servers[server.id]
+        await self._site.machines.erase(server.data)
+
+    def _own(self, user: str, server_id: str) -> Server:
+        server = self.servers.get(server_id)
+        if server is None or server.user != user:
+            raise Refused("没有这台服务器")
+        return server
+
+    def recharge(self, user: str, yuan: str) -> Recharge:
+        try:
+            amount = CNY.money(yuan).amount
+        except Exception:
+            raise Refused("金额不正确") from None
+        if not 0 < amount <= 10_000_000:
+            raise Refused("金额不正确")
+        made = Recharge(secrets.token_hex(8), user, amount)
+        self.recharges[made.id] = made
+        return made
+
+    def settle(self, recharge: Recharge) -> None:
+        """Alipay says that it was paid; said twice, it counts once."""
+        if recharge.settled:
+            return
+        recharge.settled = True
+        self.accounts[recharge.account].balance += recharge.amount
+        self.entry(self._site.clock.now(), recharge.account, "recharge", recharge.amount, recharge.id)

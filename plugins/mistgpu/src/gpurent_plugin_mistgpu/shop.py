@@ -1,0 +1,191 @@
+"""Machines of MISTGPU: one look at the list, one form to create, the server list to follow."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from gpurent.api import (
+    CNY,
+    AuthError,
+    Bill,
+    Host,
+    Known,
+    Lease,
+    LeaseError,
+    LeaseProvider,
+    LeaseState,
+    MoneyError,
+    Offer,
+    Order,
+    OrderKind,
+    Payment,
+    Pending,
+    Restarting,
+    SoldOut,
+    Spent,
+    Unknown,
+    UsageError,
+    Wish,
+)
+from gpurent_plugin_mistgpu import wire
+from gpurent_plugin_mistgpu.pages import Pages
+
+_OVER = (LeaseState.KEPT, LeaseState.GONE, LeaseState.CANCELLED, LeaseState.RELEASED, LeaseState.FAILED)
+
+
+class Shop(LeaseProvider, Restarting):
+    """The site knows no order number: a create is recognised by the machine, and by the servers that were there before."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._pages = Pages(host)
+
+    async def offers(self, wish: Wish) -> Known[Offer] | Unknown:
+        answer = await self._pages.get("/create/")
+        return Known(tuple(wire.offers(answer.text, answer.url)))
+
+    async def _servers(self) -> list[wire.Server]:
+        answer = await self._pages.get("/user/")
+        return list(wire.servers(answer.text, answer.url))
+
+    async def reserve(self, order: Order) -> Lease:
+        if order.kind is not OrderKind.NEW:
+            raise UsageError("MISTGPU only rents new servers")
+        self._pages.require_assumed("/create/")
+        before = await self._servers()
+        facts = {"before": " ".join(sorted(server.id for server in before)), "image": order.image}
+        again = order.offer.shop.get("restart", "")
+        if again:
+            facts["restart"] = again
+        else:
+            await self._must_be_free(order.offer.key)
+        bill = Bill(key=order.key, payee="", amount=CNY.zero)
+        return Lease(
+            id="",
+            provider="mistgpu",
+            offer=order.offer,
+            state=LeaseState.PAYABLE,
+            pending=Pending(key=order.key, kind=order.kind, bill=bill),
+            password_ref=order.password_ref,
+            shop=facts,
+        )
+
+    async def _must_be_free(self, machine: str) -> None:
+        answer = await self._pages.get("/create/")
+        if not any(offer.key == machine and offer.free for offer in wire.offers(answer.text, answer.url)):
+            raise SoldOut(f"machine {machine} is taken", hint="Nothing was spent. Pick another: gpurent offers")
+
+    async def _mine(self, lease: Lease) -> wire.Server | None:
+        """The server that this lease's create made, if it did."""
+        again = lease.shop.get("restart", "")
+        for server in await self._servers():
+            if again:
+                if server.id == again and server.running:
+                    return server
+            elif server.machine == lease.offer.key and server.id not in lease.shop["before"].split():
+                return server
+        return None
+
+    async def confirm(self, lease: Lease, payment: Payment) -> Lease:
+        if lease.pending is None:
+            return lease
+        server = await self._mine(lease)
+        if server is None:
+            await self._create(lease)
+            server = await self._mine(lease)
+        if server is None:
+            raise LeaseError(
+                "MISTGPU took the form, but shows no new server",
+                hint="Look at the site's server list; a server there costs money. Then: gpurent resume",
+                spent=Spent.UNKNOWN,
+                retryable=True,
+            )
+        return _told(evolve(lease.to(LeaseState.PROVISIONING), pending=None, ref=server.id), server)
+
+    async def _create(self, lease: Lease) -> None:
+        password = self._host.vault.get(lease.password_ref)
+        if password is None:
+            raise LeaseError("the password for the new machine is missing", spent=Spent.NO)
+        again = lease.shop.get("restart", "")
+        if again:
+            answer = await self._pages.post("/user/start/", {"server_id": again, "password": password})
+        else:
+            form = {"machine_id": lease.offer.key, "password": password, "image": lease.shop.get("image", "")}
+            answer = await self._pages.post("/create/", form)
+        why = wire.complaint(answer.text)
+        if not why:
+            return
+        if "占用" in why:
+            raise SoldOut(f"machine {lease.offer.key} was taken meanwhile", hint="Nothing was spent. Pick another one.")
+        if "余额" in why:
+            raise MoneyError(
+                "MISTGPU rents nothing while the balance is 0", hint="Nothing was spent. gpurent topup mistgpu 20"
+            )
+        if "密码" in why:
+            raise AuthError(f"MISTGPU does not take the machine's password: {why}")
+        raise LeaseError(f"MISTGPU refuses: {why}", hint="Nothing was spent.")
+
+    async def refresh(self, lease: Lease) -> Lease:
+        if not lease.ref:
+            return lease
+        for server in await self._servers():
+            if server.id == lease.ref:
+                return _told(lease, server)
+        return evolve(lease.to(LeaseState.GONE, "the server list does not have it any more"), endpoint=None)
+
+    async def release(self, lease: Lease) -> Lease:
+        if lease.state in _OVER:
+            return lease
+        if not lease.ref:
+            server = await self._mine(lease) if lease.pending is not None else None
+            if server is None:
+                return evolve(lease.to(LeaseState.CANCELLED, "never created"), pending=None)
+            lease = evolve(lease.to(LeaseState.PROVISIONING), pending=None, ref=server.id)
+        lease = await self.refresh(lease)
+        if lease.state in _OVER:
+            return lease
+        answer = await self._pages.post("/user/shutdown/", {"server_id": lease.ref})
+        why = wire.complaint(answer.text)
+        if why and SHUT_ALREADY not in why:
+            raise LeaseError(
+                f"MISTGPU does not shut the server: {why}",
+                hint="It still costs money. Shut it on the site's server list.",
+                spent=Spent.YES,
+                burning=(lease.id,),
+            )
+        return await self.refresh(lease)
+
+    def restart(self, lease: Lease, key: str) -> Order:
+        offer = evolve(lease.offer, shop={"restart": lease.ref})
+        return Order(key=key, kind=OrderKind.NEW, offer=offer)
+
+    async def leases(self) -> Known[Lease] | Unknown:
+        page = await self._pages.get("/create/")
+        known = {offer.key: offer for offer in wire.offers(page.text, page.url)}
+        return Known(
+            tuple(
+                _told(Lease(id="", provider="mistgpu", offer=known[server.machine], ref=server.id), server)
+                for server in await self._servers()
+                if server.machine in known
+            )
+        )
+
+
+SHUT_ALREADY = "已经关机"
+
+
+def _told(lease: Lease, server: wire.Server) -> Lease:
+    """``lease`` as the server's row describes it."""
+    if server.running:
+        moved = lease if lease.state is LeaseState.READY else lease.to(LeaseState.READY)
+        return evolve(moved, endpoint=server.endpoint, started_at=server.started_at, note="")
+    note = server.note.partition(" ")[2] or "shut"
+    if lease.state is LeaseState.REQUESTED:
+        lease = lease.to(LeaseState.READY)
+    return evolve(
+        lease.to(LeaseState.KEPT, note),
+        endpoint=None,
+        started_at=server.started_at,
+        ended_at=server.stopped_at,
+        kept_until=server.kept_until,
+    )

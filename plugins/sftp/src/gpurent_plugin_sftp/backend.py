@@ -1,0 +1,29 @@
+"""The transfer role over SFTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+
+from gpurent.api import Link, Progress, Pull, Push, TransferBackend, TransferReport
+from gpurent_plugin_sftp.pull import pull
+from gpurent_plugin_sftp.push import push
+from gpurent_plugin_sftp.scan import scan
+
+
+class Sftp(TransferBackend):
+    """asyncssh carries single files; the walks, the names and the limits are ours."""
+
+    async def push(self, link: Link, cargo: Push, progress: Progress) -> TransferReport:
+        seconds = _watch()
+        found = await asyncio.to_thread(scan, cargo)
+        return await push(link, cargo, found, progress, seconds)
+
+    async def pull(self, link: Link, cargo: Pull, progress: Progress) -> TransferReport:
+        return await pull(link, cargo, progress, _watch())
+
+
+def _watch() -> Callable[[], float]:
+    begun = monotonic()
+    return lambda: monotonic() - begun

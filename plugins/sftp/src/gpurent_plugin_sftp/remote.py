@@ -1,0 +1,89 @@
+"""The far side over SFTP and, for hashes, over its shell."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from hashlib import sha256
+
+import asyncssh
+
+from gpurent.api import Link, TransferError, UnavailableError
+
+BLOCK = 1 << 20
+BATCH = 100
+
+
+@asynccontextmanager
+async def far_side(link: Link) -> AsyncIterator[asyncssh.SFTPClient]:
+    """An SFTP client whose errors are ours: a lost line is an `UnavailableError`, everything else a `TransferError`."""
+    try:
+        async with link.connection.start_sftp_client() as sftp:
+            yield sftp
+    except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, asyncssh.DisconnectError, ConnectionError) as error:
+        raise UnavailableError(f"the line to {link.endpoint} is lost: {error}", retryable=True) from None
+    except asyncssh.ChannelOpenError as error:
+        raise UnavailableError(f"{link.endpoint} opens no file transfer: {error}", retryable=True) from None
+    except BrokenPipeError as error:
+        raise UnavailableError(f"the line to {link.endpoint} is lost: {error}", retryable=True) from None
+    except asyncssh.SFTPError as error:
+        raise refused(str(link.endpoint), error) from None
+
+
+def refused(what: str, error: asyncssh.SFTPError) -> TransferError | UnavailableError:
+    """The far side's no, in our words."""
+    text = error.reason or type(error).__name__
+    if isinstance(error, asyncssh.SFTPConnectionLost | asyncssh.SFTPNoConnection):
+        return UnavailableError(f"the line is lost: {text}", retryable=True)
+    if isinstance(error, asyncssh.SFTPNoSpaceOnFilesystem | asyncssh.SFTPQuotaExceeded) or "space" in text.lower():
+        return TransferError(
+            f"the machine's disk is full: {what}", hint="Free some space on the machine, then send again; it goes on."
+        )
+    if isinstance(error, asyncssh.SFTPPermissionDenied | asyncssh.SFTPWriteProtect):
+        return TransferError(f"the machine does not let us write or read there: {what}", detail=text)
+    if isinstance(error, asyncssh.SFTPNoSuchFile | asyncssh.SFTPNoSuchPath):
+        return TransferError(f"it is not there: {what}", detail=text)
+    return TransferError(f"{what}: {text}", detail=text)
+
+
+class Hashes:
+    """SHA-256 of remote files: by the machine's own tool in batches, else by reading them back."""
+
+    def __init__(self, link: Link, sftp: asyncssh.SFTPClient) -> None:
+        self._link = link
+        self._sftp = sftp
+        self._tool: bool | None = None
+
+    async def of(self, paths: Sequence[str]) -> list[str]:
+        """One hex digest a path, empty where it cannot be read."""
+        if self._tool is None:
+            self._tool = not (await self._link.run("command -v sha256sum >/dev/null")).status
+        found: list[str] = []
+        for start in range(0, len(paths), BATCH):
+            batch = paths[start : start + BATCH]
+            found += await (self._by_tool(batch) if self._tool else self._by_reading(batch))
+        return found
+
+    async def _by_tool(self, paths: Sequence[str]) -> list[str]:
+        quoted = " ".join(shlex.quote(path if path.startswith("/") else f"./{path}") for path in paths)
+        ran = await self._link.run(f"sha256sum {quoted}", timeout=3600)
+        digests = [line.removeprefix("\\")[:64] for line in ran.out.splitlines()]
+        if len(digests) == len(paths) and all(len(digest) == 64 for digest in digests):
+            return digests
+        return await self._by_reading(paths)
+
+    async def _by_reading(self, paths: Sequence[str]) -> list[str]:
+        return [await self._read(path) for path in paths]
+
+    async def _read(self, path: str) -> str:
+        digest = sha256()
+        try:
+            async with self._sftp.open(path, "rb", encoding=None) as file:
+                while data := await file.read(BLOCK):
+                    digest.update(data)
+        except asyncssh.SFTPError as error:
+            if isinstance(error, asyncssh.SFTPConnectionLost | asyncssh.SFTPNoConnection):
+                raise
+            return ""
+        return digest.hexdigest()
