@@ -15,7 +15,7 @@ from gpurent.model.offer import Wish
 from gpurent.model.receipt import ChargeKind
 from gpurent.model.trip import Want
 
-from .world import DIGITS, Person, World, world
+from tests.workflow.world import DIGITS, Person, World, world
 
 JOB = ("train.py", "--epochs", "2", "--hidden", "8")
 

@@ -137,6 +137,9 @@ class DriverBase(MachineDriver):
     async def erase(self, data: str) -> None:
         self._disks.erase(data)
 
+    def machines(self) -> list[Machine]:
+        return [booted.machine for booted in self._booted.values() if booted.machine.alive]
+
     def processes(self, machine_id: str) -> list[int]:
         booted = self._booted.get(machine_id)
         return booted.body.processes() if booted else []

@@ -119,6 +119,10 @@ class MachineDriver(ABC):
         """Delete a disk. Silent if there is none; raises ``DiskInUse`` when a machine lives on it."""
 
     @abstractmethod
+    def machines(self) -> list[Machine]:
+        """The machines that are on."""
+
+    @abstractmethod
     def processes(self, machine_id: str) -> list[int]:
         """Process ids of all that lives in the machine, its own keeper included; empty if it is gone."""
 

@@ -1,0 +1,55 @@
+"""Entries only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpurent.api import (
+    AuthEntry,
+    Authenticator,
+    BillingEntry,
+    BillingProvider,
+    Field,
+    Host,
+    SandboxEntry,
+    SandboxPortal,
+    Site,
+    hookimpl,
+)
+
+NAME = "dbc"
+SETTINGS = (Field(name="url", label="The ledger service", default="https://neocli.dbchain.ai"),)
+
+
+def _auth(host: Host) -> Authenticator:
+    from gpurent_plugin_dbc.auth import KeyLogin
+
+    return KeyLogin()
+
+
+def _billing(host: Host) -> BillingProvider:
+    from gpurent_plugin_dbc.wallet import Wallet
+
+    return Wallet(host)
+
+
+def _portal(site: Site) -> SandboxPortal:
+    from gpurent_plugin_dbc.portal import LedgerPortal
+
+    return LedgerPortal(site)
+
+
+@hookimpl
+def gpurent_register_auth() -> Sequence[AuthEntry]:
+    fields = (Field(name="private_key", label="private key (64 hexadecimal digits)", secret=True),)
+    return [AuthEntry(name=NAME, summary="a DBC wallet's private key", build=_auth, settings=SETTINGS, fields=fields)]
+
+
+@hookimpl
+def gpurent_register_billing() -> Sequence[BillingEntry]:
+    return [BillingEntry(name=NAME, summary="a DBC wallet", build=_billing, settings=SETTINGS, currency="DBC")]
+
+
+@hookimpl
+def gpurent_register_portal() -> Sequence[SandboxEntry]:
+    return [SandboxEntry(name=NAME, summary="a small ledger of DBC in place of the chain", build=_portal)]

@@ -1,0 +1,99 @@
+"""The ledger service's JSON <-> the model. Pure. Assumed throughout: the NEO nodes that the wallet of 2020 spoke to are gone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from attrs import frozen
+
+from gpurent.api import Currency, Money, ProviderChanged
+
+DBC = Currency("DBC", 8)
+
+
+@frozen(kw_only=True)
+class Transfer:
+    """One transfer as the ledger lists it; ``price`` is USD per DBC at that time."""
+
+    hash: str
+    sender: str
+    to: str
+    amount: Money
+    at: datetime
+    memo: str
+    price: Decimal | None
+
+
+def body_of(*, sender: str, to: str, amount: Money, key: str, public: str) -> str:
+    """The text that is signed: canonical JSON, so that its hash is known before it is sent."""
+    fields = {"from": sender, "to": to, "amount": str(amount.amount), "key": key, "public": public}
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
+
+
+def hash_of(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+def _units(value: Any, url: str) -> Money:
+    """Amounts travel as whole units of 10^-8 DBC, in text."""
+    if not isinstance(value, str) or not value.isdigit() or len(value) > 24:
+        raise ProviderChanged("the ledger gave no amount", url=url, body=repr(value))
+    return Money(int(value), DBC)
+
+
+def _fields(raw: Any, names: tuple[str, ...], url: str) -> dict[str, Any]:
+    if not isinstance(raw, dict) or not set(names) <= raw.keys():
+        raise ProviderChanged("the ledger's answer has another shape", url=url, body=json.dumps(raw, default=str))
+    return raw
+
+
+def _time(value: Any, url: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ProviderChanged("the ledger gave no time", url=url, body=repr(value)) from None
+    if found.tzinfo is None:
+        raise ProviderChanged("the ledger gave a time without a zone", url=url, body=repr(value))
+    return found
+
+
+def _price(value: Any, url: str) -> Decimal:
+    try:
+        return Decimal(value)
+    except (TypeError, InvalidOperation, ValueError):
+        raise ProviderChanged("the ledger gave no price", url=url, body=repr(value)) from None
+
+
+def balance(raw: Any, url: str) -> Money:
+    return _units(_fields(raw, ("balance",), url)["balance"], url)
+
+
+def price(raw: Any, url: str) -> tuple[Decimal, datetime]:
+    """USD per DBC and when it was noted."""
+    found = _fields(raw, ("price", "at"), url)
+    return _price(found["price"], url), _time(found["at"], url)
+
+
+def transfers(raw: Any, url: str) -> Sequence[Transfer]:
+    found = _fields(raw, ("transfers",), url)["transfers"]
+    if not isinstance(found, list):
+        raise ProviderChanged("the ledger gave no list", url=url, body=repr(found))
+    return [_transfer(item, url) for item in found]
+
+
+def _transfer(raw: Any, url: str) -> Transfer:
+    found = _fields(raw, ("hash", "from", "to", "amount", "at", "memo"), url)
+    return Transfer(
+        hash=str(found["hash"]),
+        sender=str(found["from"]),
+        to=str(found["to"]),
+        amount=_units(found["amount"], url),
+        at=_time(found["at"], url),
+        memo=str(found["memo"]),
+        price=_price(found["price"], url) if found.get("price") is not None else None,
+    )
