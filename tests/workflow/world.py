@@ -90,7 +90,7 @@ class World:
     async def desk(self, person: Person | None = None) -> AsyncIterator[Service]:
         self.home.mkdir(mode=0o700, exist_ok=True)
         registry = Registry.load(builtin=[plain])
-        #assert not registry.problems, registry.problems
+        assert not registry.problems, registry.problems
         desk = Desk(registry, self.home / "state", person or Person(), self.environment())
         try:
             yield Service(desk)

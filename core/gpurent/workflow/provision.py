@@ -113,7 +113,9 @@ async def _confirm(trail: Trail, lease_id: str, order: Order, payment: Payment) 
             break
         waited = await _wait(trail, lease, waited, _("the payment is being verified"))
     if order.kind is OrderKind.SWITCH:
+        # Another machine from here on: its key is not the old one's.
         desk.ssh.forget(lease_id)
+        lease = desk.keep(evolve(desk.lease(lease_id), offer=order.offer))
     return lease.state.value
 
 

@@ -1,0 +1,77 @@
+"""Entries only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpurent.api import (
+    Field,
+    Host,
+    HostProfile,
+    LeaseEntry,
+    LeaseProvider,
+    SandboxEntry,
+    SandboxPortal,
+    Site,
+    hookimpl,
+)
+
+NAME = "1024gpu"
+SETTINGS = (
+    Field(name="url", label="The web API", default="https://info.dbchain.ai"),
+    Field(name="brand", label="Brand, sent with every call", default="1024lab"),
+    Field(name="language", label="CN or EN", default="CN"),
+    Field(name="mail_sender", label="Who sends the codes and the SSH access", default="service@1024lab.example"),
+    Field(
+        name="platform",
+        label="Where the fee of the mail binding goes",
+        default="AKMqDy51FuMnc4poiGBczQvPh6819hQuLH",
+    ),
+)
+
+
+def _lease(host: Host) -> LeaseProvider:
+    from gpurent_plugin_gpu1024.shop import Shop
+
+    return Shop(host)
+
+
+def _portal(site: Site) -> SandboxPortal:
+    from gpurent_plugin_gpu1024.portal import CloudPortal
+
+    return CloudPortal(site)
+
+
+@hookimpl
+def gpurent_register_lease() -> Sequence[LeaseEntry]:
+    return [
+        LeaseEntry(
+            name=NAME,
+            summary="GPU containers prepaid in DBC; upload first on a CPU container against a deposit",
+            build=_lease,
+            settings=SETTINGS,
+            auth="dbc",
+            billing="dbc",
+            profile=HostProfile(user="root", install="apt-get install -y"),
+            mailbox=True,
+            overview={
+                "machines": "31",
+                "difficulty": "harder",
+                "price": "1-2 CNY/h",
+                "upload": "slow",
+                "cpu_only": "yes",
+                "compatibility": "CuDNN errors seen",
+                "invoice": "none",
+                "cash_out": "by selling DBC",
+            },
+            live=(
+                "The service of 2020 is gone. Its web API is known in full from its public web client and spoken exactly "
+                "so; the wording of its mails and the ledger are assumed. Never run against the live service."
+            ),
+        )
+    ]
+
+
+@hookimpl
+def gpurent_register_portal() -> Sequence[SandboxEntry]:
+    return [SandboxEntry(name=NAME, summary="the web API of 2020, in the sandbox", build=_portal)]

@@ -1,0 +1,115 @@
+"""The fake 1024GPU for the sandbox: the web API of 2020, POST with the parameters in the query."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as WebRoute
+
+from gpurent.api import Evidence, PortalEntry, Route, SandboxPortal, Site
+from gpurent_plugin_gpu1024.portal_books import SENDER, Books, Refused
+from gpurent_plugin_gpu1024.portal_leaving import PLATFORM, LeavingDesk, MailDesk, RenewalDesk
+from gpurent_plugin_gpu1024.portal_orders import OrderDesk
+
+Act = Callable[[Mapping[str, str]], Awaitable[Any]]
+
+
+class CloudPortal(SandboxPortal):
+    """Settings: taken, garbled (once), missing, disk_bytes."""
+
+    def __init__(self, site: Site) -> None:
+        self.books = Books(site)
+        orders = OrderDesk(self.books)
+        leaving = LeavingDesk(self.books, orders)
+        renewals = RenewalDesk(self.books, orders)
+        mail = MailDesk(self.books)
+        rent, more, bind = "/rent", "/rent_continue", "/binding_email_rent"
+        self._acts: dict[str, Act] = {
+            "/query_all_machines": orders.machines,
+            "/query_machine_by_id": orders.machine,
+            f"{rent}/place_order": orders.place_order,
+            f"{rent}/place_order_cpu": orders.place_order_cpu,
+            f"{rent}/place_order_cpu_to_gpu": orders.place_order_cpu_to_gpu,
+            f"{rent}/get_dbc_price": orders.dbc_price,
+            f"{rent}/get_pay_dbc_count": orders.pay_dbc_count,
+            f"{rent}/get_disk_deposit_list": orders.disk_list,
+            f"{rent}/get_memory_deposit_list": orders.memory_list,
+            f"{rent}/get_deposit_dbc_count": orders.deposit_count,
+            f"{rent}/create_order": orders.create_order,
+            f"{rent}/can_rent_this_machine": orders.can_rent,
+            f"{rent}/get_dbchain_address": orders.address,
+            f"{rent}/pay": orders.pay,
+            f"{rent}/pay_update": orders.pay,
+            f"{rent}/update_container_is_ok": orders.switched,
+            f"{rent}/get_all_order": orders.all_gpu,
+            f"{rent}/get_all_order_cpu": orders.all_cpu,
+            f"{rent}/get_all_order_be_stopped": orders.all_stopped,
+            f"{rent}/get_stop_code": leaving.stop_code,
+            f"{rent}/stop": leaving.stop,
+            f"{rent}/get_cancer_code": leaving.cancel_code,
+            f"{rent}/cancer_order": leaving.cancel,
+            f"{rent}/get_return_dbc_code": leaving.return_code,
+            f"{rent}/request_return_dbc": leaving.return_dbc,
+            f"{more}/continue_pay_place_order": renewals.place,
+            f"{more}/continue_pay_get_dbc_price": renewals.price,
+            f"{more}/continue_pay_get_pay_dbc_count": renewals.count,
+            f"{more}/continue_pay_create_order": renewals.create,
+            f"{more}/get_continue_pay_order_list": renewals.listing,
+            f"{more}/continue_pay_voc_pay": renewals.verify,
+            f"{bind}/request_code": mail.request_code,
+            f"{bind}/request_binding": mail.request_binding,
+            f"{bind}/binding_is_ok": mail.is_ok,
+            f"{bind}/query_email": mail.query,
+        }
+        self._repeat = leaving.repeat_mail
+
+    def routes(self) -> Sequence[Route]:
+        known = [
+            Route(method="POST", path=path, evidence=Evidence.SOURCE, note="path and fields; what it answers in part")
+            for path in self._acts
+        ]
+        return (*known, Route(method="GET", path="/rent/send_email_repeat", evidence=Evidence.SOURCE))
+
+    def ledger(self) -> Sequence[PortalEntry]:
+        return self.books.ledger
+
+    def burning(self) -> Sequence[str]:
+        return [order.id for order in self.books.orders.values() if order.rented and not order.over]
+
+    def environment(self, url: str) -> Mapping[str, str]:
+        return {"url": url, "mail_sender": SENDER, "platform": PLATFORM}
+
+    async def tick(self) -> None:
+        async with self.books.lock:
+            await self.books.catch_up()
+
+    def app(self) -> Starlette:
+        routes = [WebRoute(path, self._serve(act), methods=["POST"]) for path, act in self._acts.items()]
+        routes.append(WebRoute("/rent/send_email_repeat", self._serve(self._repeat), methods=["GET"]))
+        return Starlette(routes=routes)
+
+    def _serve(self, act: Act) -> Callable[[Request], Awaitable[Response]]:
+        async def serve(request: Request) -> Response:
+            given = dict(request.query_params)
+            async with self.books.lock:
+                await self.books.catch_up()
+                status, msg, content = await _envelope(act, given)
+            return JSONResponse({"status": status, "msg": msg, "content": content})
+
+        return serve
+
+
+async def _envelope(act: Act, given: Mapping[str, str]) -> tuple[int, str, Any]:
+    if "user_name_platform" not in given or "language" not in given:
+        return -1, "缺少参数", None
+    try:
+        found = await act(given)
+    except Refused as why:
+        return -1, str(why), None
+    except (KeyError, ValueError):
+        return -1, "参数错误", None
+    return found if isinstance(found, tuple) else (1, "", found)

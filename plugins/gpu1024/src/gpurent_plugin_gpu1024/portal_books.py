@@ -1,0 +1,197 @@
+"""The fake service's acts: containers made and closed, payments matched on the ledger, money sent back, mails written."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import httpx2
+
+from gpurent.api import Money, PortalEntry, Site
+from gpurent_plugin_gpu1024 import wire
+from gpurent_plugin_gpu1024.portal_state import MINUTE, MODELS, UNIT, Machine, Order, Renewal
+
+CREATING = timedelta(seconds=30)
+SWITCHING = timedelta(seconds=60)
+WINDOW = timedelta(minutes=10)
+KEPT = timedelta(days=7)
+KEEPING = 20_000 * UNIT
+CONFIRMATIONS = 2
+SENDER = "service@1024lab.example"
+
+
+class Refused(Exception):
+    """The service says no, in its own words."""
+
+
+class Books:
+    """All state. Callers hold `lock` and call `catch_up` first."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.lock = asyncio.Lock()
+        taken = int(site.settings.get("taken", "0"))
+        self.machines = {}
+        for index in range(site.machine_count):
+            model, price, ram = MODELS[index % len(MODELS)]
+            machine = Machine(f"{index + 1:040x}", model, Decimal(price), ram)
+            machine.taken = int(index >= site.machine_count - taken)
+            self.machines[machine.id] = machine
+        self.orders: dict[str, Order] = {}
+        self.renewals: dict[str, Renewal] = {}
+        self.emails: dict[str, str] = {}
+        self.binding: dict[str, tuple[str, int, bool]] = {}
+        self.ledger: list[PortalEntry] = []
+        self._counted: set[str] = set()
+
+    @property
+    def now(self) -> datetime:
+        return self.site.clock.now()
+
+    def entry(self, wallet: str, kind: str, units: int, ref: str) -> None:
+        amount = Money(units, wire.DBC)
+        self.ledger.append(PortalEntry(at=self.now, account=wallet, kind=kind, amount=amount, ref=ref))
+
+    def free(self, machine: Machine) -> int:
+        mine = sum(order.gpus for order in self.orders.values() if order.machine is machine and order.holds_gpu)
+        return machine.gpus - machine.taken - mine
+
+    # the ledger
+
+    async def ask_ledger(self, method: str, path: str, **given: Any) -> Any:
+        async with httpx2.AsyncClient(base_url=self.site.urls["dbc"], trust_env=False) as client:
+            kind = "params" if method == "GET" else "json"
+            answer = await client.request(method, path, **{kind: given})
+        return answer.json()
+
+    async def price(self) -> Decimal:
+        return Decimal((await self.ask_ledger("GET", "/price"))["price"])
+
+    async def seen(self, digest: str, wallet: str, payee: str, units: int) -> str:
+        """How a payment stands: ``yes``, ``wait`` (not confirmed), ``no`` (not this payment)."""
+        found = await self.ask_ledger("GET", f"/tx/{digest}")
+        if "error" in found:
+            return "wait"
+        same = (found["from"], found["to"], found["amount"]) == (wallet, payee, str(units))
+        if not same or digest in self._counted:
+            return "no"
+        return "yes" if found["confirmations"] >= CONFIRMATIONS else "wait"
+
+    def count(self, digest: str) -> None:
+        """A transfer pays for one thing only."""
+        self._counted.add(digest)
+
+    async def send_back(self, order: Order, units: int, memo: str, key: str) -> None:
+        if units <= 0:
+            return
+        await self.ask_ledger(
+            "POST",
+            "/sandbox/platform/transfer",
+            **{"from": order.address, "to": order.wallet, "amount": str(units), "memo": memo, "key": key},
+        )
+        self.entry(order.wallet, memo, units, order.id)
+
+    # mails
+
+    async def mail(self, wallet: str, subject: str, text: str) -> None:
+        to = self.emails.get(wallet) or self.binding.get(wallet, ("", 0, False))[0]
+        if to:
+            await self.site.send_mail(to=to, sender=SENDER, subject=f"[1024lab] {subject}", text=text)
+
+    async def mail_access(self, order: Order) -> None:
+        if order.live is not None:
+            line = f"ssh -p {order.live.port} root@{order.live.host}，密码：{order.password}"
+            if self.site.settings.get("garbled") == "once" and not order.mail_code.get("garbled"):
+                order.mail_code["garbled"] = "yes"
+                line = "ssh -p ?? root@，密码："
+            await self.mail(order.wallet, f"容器登录方式 {order.id}", f"您的容器已经就绪：\n{line}\n请尽快修改密码。\n")
+
+    async def mail_code(self, order: Order, what: str) -> None:
+        order.mail_code[what] = f"{secrets.randbelow(10**6):06}"
+        await self.mail(order.wallet, f"验证码 {order.id}", f"操作：{what}\n验证码：{order.mail_code[what]}\n")
+
+    def take_code(self, order: Order, what: str, given: str) -> None:
+        """A code counts once, for its order and its purpose."""
+        right = order.mail_code.get(what, "")
+        if not right or not secrets.compare_digest(right.encode(), given.encode()):
+            raise Refused("验证码错误")
+        del order.mail_code[what]
+
+    # containers
+
+    async def boot(self, order: Order) -> None:
+        order.password = secrets.token_urlsafe(9)
+        order.live = await self.site.machines.boot(
+            user="root",
+            password=order.password,
+            hostname=f"iZ{order.id[:10]}",
+            data=order.data,
+            python="python2",
+            missing=tuple(self.site.settings.get("missing", "").split()),
+            disk_bytes=int(self.site.settings.get("disk_bytes", "0")) or None,
+        )
+
+    async def close(self, order: Order) -> None:
+        live, order.live = order.live, None
+        if live is not None:
+            await self.site.machines.kill(live.id)
+
+    async def rented(self, order: Order, digest: str) -> None:
+        """The payment was seen: the container is the user's now."""
+        self.count(digest)
+        order.paid = digest
+        order.rented_at = self.now
+        order.codes = order.code
+        self.entry(order.wallet, "deposit" if order.mode == "deposit" else "rent", -order.due, order.id)
+        if order.before:
+            order.switched_at = self.now + SWITCHING
+            await self.end(self.orders[order.before], well=True, keep_data=True)
+        else:
+            await self.boot(order)
+            await self.mail_access(order)
+
+    async def end(self, order: Order, *, well: bool, keep_data: bool = False) -> None:
+        """Close a container; what was not used goes back, a deposit whole."""
+        order.over, order.ended_well = True, well
+        order.stopped_at = min(self.now, order.expires_at or self.now) if not well else self.now
+        await self.close(order)
+        back = order.total + order.codes - order.used(order.stopped_at)
+        if order.mode == "deposit":
+            await self.send_back(order, back, "deposit-back", f"{order.id}-end")
+        elif well:
+            await self.send_back(order, back, "refund", f"{order.id}-end")
+        if keep_data:
+            return
+        if well or await self.balance(order.wallet) < KEEPING:
+            await self.site.machines.erase(order.data)
+        else:
+            order.kept_until = order.stopped_at + KEPT
+
+    async def balance(self, wallet: str) -> int:
+        return int((await self.ask_ledger("GET", "/balance", address=wallet))["balance"])
+
+    # time
+
+    async def catch_up(self) -> None:
+        """Whatever the clock has brought since: containers made, windows closed, rents run out, disks forgotten."""
+        now = self.now
+        for order in list(self.orders.values()):
+            if order.cancelled or order.over:
+                if order.kept_until is not None and order.kept_until <= now:
+                    order.kept_until = None
+                    await self.site.machines.erase(order.data)
+                continue
+            if order.created_at is None:
+                continue
+            if order.container_at is None and order.created_at + CREATING <= now:
+                order.container_at = order.created_at + CREATING
+            if not order.rented and not order.pay_error and now >= order.created_at + WINDOW + MINUTE:
+                order.cancelled = True
+            if order.switched_at is not None and order.live is None and order.switched_at <= now:
+                await self.boot(order)
+                await self.mail_access(order)
+            if order.expires_at is not None and order.expires_at <= now:
+                await self.end(order, well=False)

@@ -1,0 +1,189 @@
+"""What the fake service knows: machines, orders, renewals, wallets. Plain records and exact sums; no HTTP, no clock."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import ROUND_CEILING, Decimal
+from typing import Any
+
+from attrs import define, field
+
+from gpurent.api import SandboxMachine
+
+UNIT = 10**8
+KIB_IN_GIB = 1024 * 1024
+MINUTE = timedelta(minutes=1)
+MODELS = (("2080Ti", "0.215", 11), ("1080Ti", "0.15", 11), ("P102-100", "0.08", 10), ("T4", "0.18", 15))
+
+
+@define
+class Machine:
+    """A host with its GPUs; ``taken`` GPUs belong to somebody else."""
+
+    id: str
+    model: str
+    price: Decimal
+    ram: int
+    gpus: int = 1
+    taken: int = 0
+
+
+@define
+class Order:
+    """One order; amounts in 10^-8 DBC, ``code`` the small amount that marks its payment."""
+
+    id: str
+    wallet: str
+    machine: Machine
+    kind: str
+    mode: str
+    code: int
+    price: Decimal
+    before: str = ""
+    gpus: int = 0
+    disk: int = 0
+    memory: int = 0
+    minutes: int = 0
+    total: int = 0
+    codes: int = 0
+    address: str = ""
+    drafted_at: datetime | None = None
+    created_at: datetime | None = None
+    container_at: datetime | None = None
+    paid: str = ""
+    rented_at: datetime | None = None
+    switched_at: datetime | None = None
+    stopped_at: datetime | None = None
+    data: str = ""
+    live: SandboxMachine | None = None
+    password: str = ""
+    cancelled: bool = False
+    pay_error: bool = False
+    late: str = ""
+    returned: bool = False
+    over: bool = False
+    ended_well: bool = False
+    kept_until: datetime | None = None
+    mail_code: dict[str, str] = field(factory=dict)
+
+    @property
+    def created(self) -> bool:
+        return self.created_at is not None
+
+    @property
+    def rented(self) -> bool:
+        return self.rented_at is not None
+
+    @property
+    def holds_gpu(self) -> bool:
+        return self.created and self.gpus > 0 and not self.cancelled and not self.over
+
+    @property
+    def expires_at(self) -> datetime | None:
+        return self.rented_at + self.minutes * MINUTE if self.rented_at else None
+
+    @property
+    def due(self) -> int:
+        return self.total + self.code
+
+    def used(self, at: datetime) -> int:
+        """What the time until ``at`` costs: whole begun minutes, never more than was paid; a deposit costs nothing."""
+        if self.mode == "deposit" or self.rented_at is None or not self.minutes:
+            return 0
+        begun = min(-(-(at - self.rented_at) // MINUTE), self.minutes)
+        return -(-self.total * max(begun, 0) // self.minutes)
+
+
+@define
+class Renewal:
+    """More time on an order."""
+
+    id: str
+    order: Order
+    code: int
+    minutes: int = 0
+    total: int = 0
+    created_at: datetime | None = None
+    done: bool = False
+    cancelled: bool = False
+
+
+def rent(machine: Machine, gpus: int, minutes: int, rate: Decimal) -> int:
+    """The price of the time in 10^-8 DBC, rounded up once."""
+    usd = machine.price * gpus * minutes / 60
+    return int((usd / rate * UNIT).to_integral_value(ROUND_CEILING))
+
+
+def deposit(disk: int, memory: int) -> int:
+    """What is locked for a CPU container: 60000 DBC for 30 GiB and 5 GiB, more in proportion (assumed)."""
+    return (disk * 1_000 // KIB_IN_GIB + memory * 6_000 // KIB_IN_GIB) * UNIT
+
+
+def number(units: int) -> float:
+    """As JSON carries it: few enough digits to come through exactly."""
+    return float(Decimal(units) / UNIT)
+
+
+def shown_machine(machine: Machine, mine: int) -> dict[str, Any]:
+    used = machine.taken + mine
+    return {
+        "machine_id": machine.id,
+        "country": "China",
+        "gpu_type": machine.model,
+        "gpu_count": machine.gpus,
+        "gpu_be_used": used,
+        "gpu_price_dollar": float(machine.price),
+        "gpu_ram_size": machine.ram * KIB_IN_GIB,
+        "cuda_version": "10.1",
+        "cpu_type": "Xeon",
+        "cpu_numbers": 8,
+        "ram_size": 32 * KIB_IN_GIB,
+        "disk_space": 400 * KIB_IN_GIB,
+        "disk_type": "SSD",
+        "os": "Ubuntu 16.04.6 LTS",
+        "dbc_version": "0.3.7.3",
+        "online_status": 1,
+        "idle_status": 2 if used >= machine.gpus else 1,
+        "length_of_available_time": 43200,
+        "total_rent_count": 12,
+        "error_rent_count": 1,
+        "evaluation_score_average": 9.1,
+        "can_create_cpu_container": True,
+    }
+
+
+def shown_order(order: Order, now: datetime) -> dict[str, Any]:
+    def millis(at: datetime | None) -> int:
+        return int(at.timestamp() * 1000) if at else 0
+
+    end = order.stopped_at or now
+    return {
+        "order_id": order.id,
+        "order_id_pre": order.before or None,
+        "machine_id": order.machine.id,
+        "task_id": order.data,
+        "mode": order.mode,
+        "gpu_count": order.gpus,
+        "diskspace": order.disk,
+        "memory": order.memory,
+        "dbc_price": float(order.price),
+        "gpu_price_dollar": float(order.machine.price),
+        "dbc_total_count": number(order.total),
+        "code": str(Decimal(order.code) / UNIT),
+        "dbc_real_need_count": number(order.used(end)),
+        "real_rent_time": order.minutes,
+        "wallet_address_dbchain": order.address,
+        "milli_create_order_time": millis(order.created_at),
+        "milli_rent_success_time": millis(order.rented_at),
+        "milli_stop_time": millis(order.stopped_at),
+        "creating_container": order.created and order.container_at is None,
+        "container_is_exist": order.container_at is not None,
+        "vocing_pay": bool(order.paid) and not order.rented,
+        "pay_success": order.rented,
+        "pay_error": order.pay_error,
+        "rent_success": order.rented,
+        "return_dbc": order.returned,
+        "order_is_cancer": order.cancelled,
+        "order_is_over": order.over,
+        "order_isnormal_over": order.ended_well,
+    }
