@@ -34,8 +34,8 @@ DOLLAR = Currency("USD", 8)
 KIB_IN_GIB = 1024 * 1024
 MINUTE = timedelta(minutes=1)
 DONE, WORKING, FAILED = 1, 2, -1
-# What the deposit of a CPU container comes to, by the wiki; the exact figure is only known with an order.
-USUAL_DEPOSIT = DBC.money(60_000)
+# The deposit of a CPU container by the wiki is 60000; the code that marks the payment, below 1, comes on top.
+USUAL_DEPOSIT = DBC.money(60_001)
 
 
 @frozen(kw_only=True)
