@@ -39,3 +39,8 @@ def _(message: str) -> str:
         return message
     found: str = _translate("zh_CN")(message)  # type: ignore[operator]
     return found
+
+
+def N_(message: str) -> str:  # noqa: N802 - gettext's own name
+    """Marks ``message`` for translation where it is written down; it is translated where it is shown."""
+    return message

@@ -25,6 +25,7 @@ from gpurent.ports.billing import Balance, TopUp
 from gpurent.ports.lease import Extending, Restarting
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.fund import Funding
+from gpurent.workflow.hands import Hands
 from gpurent.workflow.launch import Launched
 from gpurent.workflow.monitor import Ended
 from gpurent.workflow.plan import quote, term_of
@@ -37,7 +38,7 @@ from gpurent.workflow.trail import Trail
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
-class Service:
+class Service(Hands):
     """Bound to one `Desk`."""
 
     def __init__(self, desk: Desk) -> None:

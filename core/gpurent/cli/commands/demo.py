@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 SPEED = 120
 
 
-@click.command()
+@click.command("demo")
 @click.option("--keep", is_flag=True, help="Keep the results and the journal.")
 @click.option("--driver", type=click.Choice(["embedded", "bwrap", "auto"]), default="auto", show_default=True)
 @click.option("--example", type=click.Path(path_type=Path, exists=True, file_okay=False), default=None)
-def demo(keep: bool, driver: str, example: Path | None) -> None:
+def demo_command(keep: bool, driver: str, example: Path | None) -> None:
     """Raise a sandbox and make two whole trips with a real training job; ends with receipts and checks.
 
     MISTGPU: log in, top up, rent, upload, run, a cut line, results, shut. 1024GPU: key, DBC, mail, a CPU container by

@@ -33,12 +33,12 @@ def _found(root: Path | None) -> Any:
     return found
 
 
-@click.group()
-def sandbox() -> None:
+@click.group("sandbox")
+def sandbox_command() -> None:
     """A rental world on this computer: portals, mailbox, ledger and machines to try everything on, for nothing."""
 
 
-@sandbox.command()
+@sandbox_command.command()
 @_ROOT
 @click.option("--speed", type=click.IntRange(1, 100_000), default=60, show_default=True, help="How fast its clock runs.")
 @click.option("--machines", type=click.IntRange(1, 1000), default=4, show_default=True, help="Machines a portal has.")
@@ -64,7 +64,7 @@ def up(root: Path | None, speed: int, machines: int, driver: str, settings: tupl
     click.echo(_("To live in it, in this shell:") + f'\n  eval "$(gpurent sandbox env{where})"')
 
 
-@sandbox.command()
+@sandbox_command.command()
 @_ROOT
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def status(root: Path | None, as_json: bool) -> None:
@@ -86,7 +86,7 @@ def status(root: Path | None, as_json: bool) -> None:
             click.echo(f"  {name:10} {line['at'][:19]} {line['kind']:14} {line['amount']:>18} {line['currency']}  {line['ref']}")
 
 
-@sandbox.command()
+@sandbox_command.command()
 @_ROOT
 @click.option("--home", type=click.Path(path_type=Path), default=None, help="Where gpurent keeps its state in it.")
 def env(root: Path | None, home: Path | None) -> None:
@@ -96,7 +96,7 @@ def env(root: Path | None, home: Path | None) -> None:
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
-@sandbox.command()
+@sandbox_command.command()
 @_ROOT
 @click.argument("seconds", type=click.IntRange(1))
 def advance(root: Path | None, seconds: int) -> None:
@@ -104,14 +104,14 @@ def advance(root: Path | None, seconds: int) -> None:
     _found(root).advance(seconds)
 
 
-@sandbox.command()
+@sandbox_command.command()
 @_ROOT
 def cut(root: Path | None) -> None:
     """Cut every SSH line, as a bad network would."""
     click.echo(_found(root).cut())
 
 
-@sandbox.command()
+@sandbox_command.command()
 @_ROOT
 def down(root: Path | None) -> None:
     """End it, with everything that runs in it."""

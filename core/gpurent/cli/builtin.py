@@ -1,0 +1,107 @@
+"""Core's own commands, registered the way a plugin's are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from gpurent.entries import CommandEntry
+from gpurent.hookspecs import hookimpl
+from gpurent.locale import N_
+
+if TYPE_CHECKING:
+    import click
+
+    from gpurent.plugins.registry import Registry
+
+_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
+    (
+        N_("The whole trip"),
+        "trips",
+        (
+            ("run", N_("Rent, upload, run, bring the results home, give back")),
+            ("trips", N_("List the trips, finished and under way")),
+            ("resume", N_("Go on with a trip that was interrupted or left")),
+        ),
+    ),
+    (
+        N_("Looking around"),
+        "market",
+        (
+            ("providers", N_("Compare the providers")),
+            ("offers", N_("List what can be rented now")),
+        ),
+    ),
+    (
+        N_("Account and money"),
+        "account",
+        (
+            ("login", N_("Log in to a provider")),
+            ("logout", N_("Forget a login")),
+            ("whoami", N_("Show the accounts that are logged in")),
+            ("balance", N_("Show the balance of an account")),
+            ("topup", N_("Show how money gets in")),
+            ("receipts", N_("Show what leases cost")),
+        ),
+    ),
+    (
+        N_("Leases"),
+        "leases",
+        (
+            ("rent", N_("Rent a machine and keep it")),
+            ("ls", N_("List your leases")),
+            ("show", N_("Show one lease in full")),
+            ("renew", N_("Buy more time for a lease")),
+            ("upgrade", N_("Switch a staged machine to its GPU")),
+            ("restart", N_("Start a shut machine again with its kept files")),
+            ("release", N_("Give a machine back")),
+        ),
+    ),
+    (
+        N_("Files and sessions"),
+        "work",
+        (
+            ("push", N_("Carry files to a machine")),
+            ("pull", N_("Bring files from a machine")),
+            ("ssh", N_("Open a shell on a machine")),
+            ("exec", N_("Run one command on a machine")),
+            ("start", N_("Start a job that outlives the line")),
+            ("sessions", N_("List the sessions on a machine")),
+            ("attach", N_("Get into a session")),
+            ("logs", N_("Show a job's output")),
+            ("stop", N_("End a job")),
+        ),
+    ),
+    (N_("The tool itself"), "plugins", (("plugins", N_("List the plugins and what is wrong with them")),)),
+    (N_("The tool itself"), "completion", (("completion", N_("Print the shell's completion script")),)),
+    (N_("The tool itself"), "sandbox", (("sandbox", N_("A rental world on this computer, for nothing")),)),
+    (N_("The tool itself"), "demo", (("demo", N_("Make two whole trips in a sandbox")),)),
+)
+
+
+def _build(module: str, name: str) -> Callable[[], click.Command]:
+    def build() -> click.Command:
+        found: click.Command = getattr(import_module(f"gpurent.cli.commands.{module}"), f"{name}_command")
+        return found
+
+    return build
+
+
+@hookimpl
+def gpurent_register_command() -> Sequence[CommandEntry]:
+    return [
+        CommandEntry(name=name, summary=summary, build=_build(module, name), group=group)
+        for group, module, commands in _GROUPS
+        for name, summary in commands
+    ]
+
+
+def registry() -> Registry:
+    """Core's own entries and those of every installed plugin."""
+    import sys
+
+    from gpurent.plugins import plain
+    from gpurent.plugins.registry import Registry
+
+    return Registry.load(builtin=[sys.modules[__name__], plain])

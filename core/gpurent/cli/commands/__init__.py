@@ -1,0 +1,1 @@
+"""One file a command group; each is imported when one of its commands is run."""

@@ -1,0 +1,147 @@
+"""``login logout whoami balance topup receipts``."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import click
+
+from gpurent.cli.app import App, json_option
+from gpurent.cli.complete import lease_ids, provider_names
+from gpurent.cli.params import MONEY
+from gpurent.cli.table import table
+from gpurent.errors import MoneyError, UsageError
+from gpurent.locale import _
+
+_PROVIDER = click.argument("provider", shell_complete=provider_names)
+
+
+def _pairs(fields: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for text in fields:
+        name, mark, value = text.partition("=")
+        if not mark:
+            raise UsageError(_("{text} is not NAME=VALUE").format(text=text.partition("=")[0]))
+        found[name] = value
+    return found
+
+
+@click.command("login")
+@_PROVIDER
+@click.option("--field", "-f", multiple=True, metavar="NAME=VALUE", help=_("A login field that is no secret."))
+@click.option("--stdin", "from_stdin", metavar="NAME", help=_("Read this secret field from standard input."))
+@json_option
+@click.pass_obj
+def login_command(app: App, provider: str, field: tuple[str, ...], from_stdin: str | None) -> None:
+    """Log in to PROVIDER; what is missing is asked for. The first use of a wallet makes its private key."""
+    entry = app.registry.get("lease", provider)
+    auth = app.registry.get("auth", entry.auth)
+    given = _pairs(field)
+    for declared in auth.fields:
+        if declared.secret and declared.name in given:
+            raise UsageError(
+                _("{name} is a secret and must not stand in a command line").format(name=declared.name),
+                hint=_("Let it be asked for, or pipe it in with --stdin {name}.").format(name=declared.name),
+            )
+    if from_stdin:
+        given[from_stdin] = click.get_text_stream("stdin").readline().rstrip("\n")
+    login = app.run(lambda service: service.login(provider, given))
+    app.show(
+        {"provider": provider, "account": login.account},
+        _("Logged in to {provider} as {account}.").format(provider=provider, account=login.account),
+    )
+
+
+@click.command("logout")
+@_PROVIDER
+@click.option("--forget-key", is_flag=True, help=_("Forget a wallet's private key too; without a copy its money is lost."))
+@click.pass_obj
+def logout_command(app: App, provider: str, forget_key: bool) -> None:
+    """Forget the login to PROVIDER. A wallet's private key is kept unless you say otherwise."""
+    if forget_key and not app.yes:
+        click.confirm(_("Without a copy of the key all its money is lost. Forget it?"), abort=True, err=True)
+
+    async def leave(service: object) -> None:
+        service.logout(provider, credentials=forget_key)  # type: ignore[attr-defined]
+
+    app.run(leave)
+    app.show({"provider": provider}, _("Logged out of {provider}.").format(provider=provider))
+
+
+@click.command("whoami")
+@click.option("--show-key", metavar="PROVIDER", help=_("Print the private key that was made, for your own copy."))
+@json_option
+@click.pass_obj
+def whoami_command(app: App, show_key: str | None) -> None:
+    """Show the accounts that are logged in."""
+
+    async def look(service: object) -> tuple[list[tuple[str, str]], dict[str, str]]:
+        keys = {}
+        if show_key:
+            found = service.credentials(show_key)  # type: ignore[attr-defined]
+            keys = {name: secret.reveal() for name, secret in found.items()}
+        return service.whoami(), keys  # type: ignore[attr-defined]
+
+    accounts, keys = app.run(look)
+    if show_key:
+        if not keys:
+            raise UsageError(_("nothing is kept for {provider}").format(provider=show_key))
+        app.show({"provider": show_key, "credentials": keys}, "\n".join(f"{n}: {v}" for n, v in keys.items()))
+        return
+    data = [{"provider": name, "account": account} for name, account in accounts]
+    app.show(data, table((_("provider"), _("account")), accounts) if accounts else _("You are not logged in anywhere."))
+
+
+@click.command("balance")
+@click.argument("provider", required=False, shell_complete=provider_names)
+@json_option
+@click.pass_obj
+def balance_command(app: App, provider: str | None) -> None:
+    """Show the balance at PROVIDER, or of every account that is logged in."""
+    from gpurent.workflow.service import Service
+
+    async def look(service: Service) -> list[tuple[str, object]]:
+        names = [provider] if provider else [name for name, _account in service.whoami()]
+        return [(name, await service.balance(name)) for name in names]
+
+    found = app.run(look)
+    data = [{"provider": name, "balance": balance} for name, balance in found]
+    rows = [(name, str(balance.available), str(balance.held or "-")) for name, balance in found]  # type: ignore[attr-defined]
+    head = (_("provider"), _("balance"), _("held"))
+    app.show(data, table(head, rows, right=(1, 2)) if rows else _("You are not logged in anywhere."))
+
+
+@click.command("topup")
+@_PROVIDER
+@click.argument("amount", type=MONEY)
+@json_option
+@click.pass_obj
+def topup_command(app: App, provider: str, amount: tuple[Decimal, str]) -> None:
+    """Show how AMOUNT gets into the account at PROVIDER. gpurent itself never pays for this."""
+    entry = app.registry.get("lease", provider)
+    currency = app.registry.get("billing", entry.billing).currency
+    if amount[1] and amount[1] != currency:
+        raise MoneyError(_("{provider} takes {currency}").format(provider=provider, currency=currency))
+    way = app.run(lambda service: service.topup(provider, amount[0]))
+    lines = [f"{number}. {step}" for number, step in enumerate(way.steps, 1)]
+    app.show(way, "\n".join([*lines, *([way.url] if way.url else []), *([way.advice] if way.advice else [])]))
+
+
+@click.command("receipts")
+@click.argument("lease", required=False, shell_complete=lease_ids)
+@json_option
+@click.pass_obj
+def receipts_command(app: App, lease: str | None) -> None:
+    """Show what LEASE cost by the account's own books, or all leases."""
+    from gpurent.cli.render import receipt_text
+    from gpurent.model.receipt import Receipt
+    from gpurent.workflow.service import Service
+
+    async def look(service: Service) -> list[Receipt]:
+        names = [lease] if lease else [found.id for found in await service.leases(refresh=False, over=True)]
+        return [await service.receipt(name) for name in names]
+
+    found = app.run(look)
+    data = [{"receipt": receipt, "totals": receipt.totals()} for receipt in found]
+    blocks = [f"{receipt.lease}\n{receipt_text(receipt)}" for receipt in found]
+    app.show(data, "\n\n".join(blocks) or _("Nothing was ever rented."))

@@ -1,0 +1,124 @@
+"""``rent ls show renew upgrade restart release``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from gpurent.cli.app import App, json_option
+from gpurent.cli.complete import lease_ids, provider_names
+from gpurent.cli.params import SPAN
+from gpurent.locale import _
+from gpurent.model.offer import Wish
+from gpurent.model.trip import Want
+
+_LEASE = click.argument("lease", shell_complete=lease_ids)
+
+
+@click.command("rent")
+@click.option("--provider", "-p", required=True, shell_complete=provider_names)
+@click.option("--gpu", default="", help=_("A part of the GPU's name."))
+@click.option("--gpus", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--machine", default="", help=_("Just this machine."))
+@click.option("--cpu", is_flag=True, help=_("A CPU machine, where there is one."))
+@click.option("--for", "term", type=SPAN, help=_("How long: 1d, 2h30m, 1天."))
+@click.option("--disk", type=click.IntRange(0), default=0, help=_("Disk to buy, in GiB."))
+@json_option
+@click.pass_obj
+def rent_command(
+    app: App, provider: str, gpu: str, gpus: int, machine: str, cpu: bool, term: timedelta | None, disk: int
+) -> None:
+    """Rent a machine and keep it until you release it."""
+    from gpurent.cli.render import lease_text
+
+    wish = Wish(gpu=gpu, gpus=0 if cpu else gpus, key=machine, cpu_only=cpu)
+    want = Want(provider=provider, wish=wish, term=term, disk=disk, only_rent=True)
+    lease = app.run(lambda service: service.rent(want))
+    app.show(lease, lambda: lease_text(lease, lease.started_at or _now()))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@click.command("ls")
+@click.option("--all", "over", is_flag=True, help=_("Those that are over, too."))
+@click.option("--offline", is_flag=True, help=_("From the journal alone; ask nobody."))
+@json_option
+@click.pass_obj
+def ls_command(app: App, over: bool, offline: bool) -> None:
+    """List your leases, as their providers say that they stand."""
+    from gpurent.cli.render import leases_text
+    from gpurent.workflow.service import Service
+
+    async def look(service: Service) -> tuple[list[object], object]:
+        return list(await service.leases(refresh=not offline, over=over)), service.desk.clock.now()
+
+    found, now = app.run(look)
+    app.show(found, lambda: leases_text(found, now))  # type: ignore[arg-type]
+
+
+@click.command("show")
+@_LEASE
+@json_option
+@click.pass_obj
+def show_command(app: App, lease: str) -> None:
+    """Show one lease in full."""
+    from gpurent.cli.render import lease_text
+    from gpurent.workflow.service import Service
+
+    async def look(service: Service) -> tuple[object, object]:
+        return await service.lease(lease), service.desk.clock.now()
+
+    found, now = app.run(look)
+    app.show(found, lambda: lease_text(found, now))  # type: ignore[arg-type]
+
+
+@click.command("renew")
+@_LEASE
+@click.option("--for", "term", type=SPAN, required=True, help=_("How much more: 1d, 2h30m, 1天."))
+@json_option
+@click.pass_obj
+def renew_command(app: App, lease: str, term: timedelta) -> None:
+    """Buy more time for a prepaid lease."""
+    from gpurent.cli.render import moment
+
+    found = app.run(lambda service: service.renew(lease, term))
+    app.show(found, lambda: _("{lease} runs until {until}.").format(lease=found.id, until=moment(found.expires_at)))
+
+
+@click.command("upgrade")
+@_LEASE
+@click.option("--gpu", default="", help=_("A part of the GPU's name."))
+@click.option("--gpus", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--for", "term", type=SPAN, help=_("How long: 1d, 2h30m, 1天."))
+@json_option
+@click.pass_obj
+def upgrade_command(app: App, lease: str, gpu: str, gpus: int, term: timedelta | None) -> None:
+    """Switch a staged (CPU) machine to its GPU; files stay, the deposit returns."""
+    want = Want(wish=Wish(gpu=gpu, gpus=gpus), term=term)
+    found = app.run(lambda service: service.upgrade(lease, want))
+    app.show(found, lambda: f"{found.id}: {found.endpoint}")
+
+
+@click.command("restart")
+@_LEASE
+@json_option
+@click.pass_obj
+def restart_command(app: App, lease: str) -> None:
+    """Start a shut machine again with the files that were kept; a new lease."""
+    found = app.run(lambda service: service.restart(lease))
+    app.show(found, lambda: f"{found.id}: {found.endpoint}")
+
+
+@click.command("release")
+@_LEASE
+@json_option
+@click.pass_obj
+def release_command(app: App, lease: str) -> None:
+    """Give a machine back and show its receipt."""
+    from gpurent.cli.render import receipt_text
+
+    receipt = app.run(lambda service: service.release(lease))
+    app.show({"receipt": receipt, "totals": receipt.totals()}, lambda: receipt_text(receipt))

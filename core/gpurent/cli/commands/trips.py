@@ -1,0 +1,192 @@
+"""``run trips resume``: the whole product."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gpurent.cli.app import App, json_option
+from gpurent.cli.complete import provider_names, trip_ids
+from gpurent.cli.params import MONEY, SPAN, money_of
+from gpurent.cli.table import table
+from gpurent.errors import UsageError
+from gpurent.locale import _
+from gpurent.model.offer import Wish
+from gpurent.model.trip import OnError, Want
+
+if TYPE_CHECKING:
+    from gpurent.workflow.run import TripEnd
+
+
+@click.command("run", context_settings={"ignore_unknown_options": True})
+@click.option("--provider", "-p", required=True, shell_complete=provider_names, help=_("Where to rent."))
+@click.option("--gpu", default="", help=_("A part of the GPU's name."))
+@click.option("--gpus", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--machine", default="", help=_("Just this machine."))
+@click.option("--for", "term", type=SPAN, help=_("How long: 1d, 2h30m, 1天."))
+@click.option("--budget", type=MONEY, help=_("The most that the trip may need: 200CNY, 200000DBC."))
+@click.option("--folder", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(), help=_("What goes up."))
+@click.option("--results", multiple=True, help=_("A name below the folder that comes home; repeat it."))
+@click.option("--home-dir", type=click.Path(path_type=Path, file_okay=False), help=_("Where results go, if not to the folder."))
+@click.option("--session", default="", help=_("screen, tmux, …"))
+@click.option("--transfer", default="", help=_("What carries the files."))
+@click.option("--launcher", default="", help=_("What turns the command into a process."))
+@click.option("--name", default="", help=_("The session's name."))
+@click.option("--disk", type=click.IntRange(0), default=0, help=_("Disk to buy, in GiB."))
+@click.option("--staged/--no-staged", default=None, help=_("Upload on a cheaper machine first, where there is one."))
+@click.option("--keep", is_flag=True, help=_("Keep the machine when the job has ended."))
+@click.option("--on-error", type=click.Choice(["release", "keep"]), default="release", show_default=True)
+@click.option("--detach", "-d", is_flag=True, help=_("Leave once the job runs."))
+@json_option
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
+def run_command(
+    app: App,
+    provider: str,
+    gpu: str,
+    gpus: int,
+    machine: str,
+    term: timedelta | None,
+    budget: tuple[Decimal, str] | None,
+    folder: Path,
+    results: tuple[str, ...],
+    home_dir: Path | None,
+    session: str,
+    transfer: str,
+    launcher: str,
+    name: str,
+    disk: int,
+    staged: bool | None,
+    keep: bool,
+    on_error: str,
+    detach: bool,
+    command: tuple[str, ...],
+) -> None:
+    """Make a whole trip with COMMAND: rent, upload this folder, run, bring the results home, give back.
+
+    Ctrl-C leaves: the job runs on, and `gpurent resume` comes back to it.
+    """
+    for result in results:
+        if Path(result).is_absolute() or ".." in Path(result).parts:
+            raise UsageError(_("{name} does not lie below the folder").format(name=result))
+    if budget is not None and not budget[1]:
+        raise UsageError(_("a budget needs its currency"), hint="--budget 200CNY")
+    want = Want(
+        wish=Wish(gpu=gpu, gpus=gpus, key=machine),
+        provider=provider,
+        term=term,
+        budget=money_of(budget) if budget else None,
+        command=command,
+        folder=str(folder.resolve()),
+        results=results,
+        home=str(home_dir.resolve()) if home_dir else "",
+        session=session,
+        transfer=transfer,
+        launcher=launcher,
+        name=name,
+        staged=staged,
+        disk=disk,
+        keep=keep,
+        on_error=OnError(on_error),
+    )
+    app.registry.get("lease", provider)
+    _finish(app, lambda: app.run(lambda service: service.run(want, detach=detach)))
+
+
+def _finish(app: App, go: "object") -> None:
+    """Show how the trip ended, or how to come back to it; leaves with the job's own exit code."""
+    from gpurent.cli.render import receipt_text
+
+    try:
+        end: TripEnd = go()  # type: ignore[operator]
+    except KeyboardInterrupt:
+        _left(app)
+        raise SystemExit(130) from None
+
+    def text() -> str:
+        if end.under_way:
+            return _("The job runs on. {lease} costs money until it ends. Come back with: gpurent resume {trip}").format(
+                lease=end.lease, trip=end.trip
+            )
+        parts = [receipt_text(end.receipt)] if end.receipt else [_("{lease} is yours until you release it.").format(lease=end.lease)]
+        return "\n".join(parts)
+
+    data = {
+        "trip": end.trip,
+        "lease": end.lease,
+        "under_way": end.under_way,
+        "exit_code": end.exit_code,
+        "receipt": end.receipt,
+        "totals": end.receipt.totals() if end.receipt else [],
+    }
+    app.show(data, text)
+    if end.exit_code:
+        raise SystemExit(end.exit_code)
+
+
+def _left(app: App) -> None:
+    """What still costs money, and how to come back."""
+    from gpurent.workflow.service import Service
+
+    async def look(service: Service) -> list[tuple[str, str]]:
+        open_trips = [row for row in service.trips() if not row.outcome]
+        return [(row.id, row.lease) for row in open_trips[-1:]]
+
+    for trip, lease in app.run(look):
+        click.echo(_("Left. What runs, runs on."), err=True)
+        if lease:
+            click.echo(_("{lease} may still cost money: gpurent show {lease}").format(lease=lease), err=True)
+        click.echo(_("Come back with: gpurent resume {trip}").format(trip=trip), err=True)
+
+
+@click.command("trips")
+@json_option
+@click.pass_obj
+def trips_command(app: App) -> None:
+    """List the trips, finished and under way."""
+    from gpurent.cli.render import moment
+    from gpurent.workflow.service import Service
+
+    async def look(service: Service) -> list[object]:
+        return list(service.trips())
+
+    rows = app.run(look)
+    data = [
+        {
+            "id": row.id,  # type: ignore[attr-defined]
+            "kind": row.kind,  # type: ignore[attr-defined]
+            "lease": row.lease,  # type: ignore[attr-defined]
+            "begun_at": row.begun_at,  # type: ignore[attr-defined]
+            "ended_at": row.ended_at,  # type: ignore[attr-defined]
+            "outcome": row.outcome,  # type: ignore[attr-defined]
+            "command": row.want.command,  # type: ignore[attr-defined]
+        }
+        for row in rows
+    ]
+    cells = [
+        (
+            str(item["id"]),
+            str(item["kind"]),
+            str(item["lease"] or "-"),
+            moment(item["begun_at"]),
+            str(item["outcome"] or _("under way")),
+            " ".join(item["command"])[:40],
+        )
+        for item in data
+    ]
+    head = (_("trip"), _("kind"), _("lease"), _("begun"), _("outcome"), _("command"))
+    app.show(data, table(head, cells) if cells else _("No trip was ever made."))
+
+
+@click.command("resume")
+@click.argument("trip", required=False, default="", shell_complete=trip_ids)
+@click.option("--detach", "-d", is_flag=True, help=_("Leave once the job runs."))
+@json_option
+@click.pass_obj
+def resume_command(app: App, trip: str, detach: bool) -> None:
+    """Go on with TRIP (default: the only one under way): what was done is not done again."""
+    _finish(app, lambda: app.run(lambda service: service.resume(trip, detach=detach)))

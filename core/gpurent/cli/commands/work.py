@@ -1,0 +1,150 @@
+"""``push pull ssh exec start sessions attach logs stop``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from gpurent.cli.app import App, json_option
+from gpurent.cli.complete import lease_ids
+from gpurent.cli.table import table
+from gpurent.locale import _
+
+_LEASE = click.argument("lease", shell_complete=lease_ids)
+_SESSION = click.option("--session", default="", help=_("screen, tmux, …"))
+_REST = {"ignore_unknown_options": True}
+
+
+def _report(app: App, report: object) -> None:
+    skipped = [f"{item.name}: {item.why}" for item in report.skipped]  # type: ignore[attr-defined]
+    line = _("{files} files, {total} bytes there and verified; {sent} bytes sent, {resumed} were there before").format(
+        files=report.files,  # type: ignore[attr-defined]
+        total=report.total,  # type: ignore[attr-defined]
+        sent=report.sent,  # type: ignore[attr-defined]
+        resumed=report.resumed,  # type: ignore[attr-defined]
+    )
+    notes = [_("Left out: {what}").format(what=text) for text in skipped]
+    app.show(report, "\n".join([line, *notes]))
+
+
+@click.command("push")
+@_LEASE
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--to", "target", default=".", help=_("The folder on the machine, below its home."))
+@click.option("--transfer", default="", help=_("What carries the files."))
+@click.option("--no-ignore", is_flag=True, help=_("Take what .gitignore and .gpurentignore leave out."))
+@json_option
+@click.pass_obj
+def push_command(
+    app: App, lease: str, sources: tuple[Path, ...], target: str, transfer: str, no_ignore: bool
+) -> None:
+    """Carry SOURCES to a machine; called again it goes on where it stopped."""
+    from gpurent.model.cargo import Push
+
+    cargo = Push(sources=sources, target=target, ignore=not no_ignore)
+    _report(app, app.run(lambda service: service.push(lease, cargo, transfer)))
+
+
+@click.command("pull")
+@_LEASE
+@click.argument("sources", nargs=-1, required=True)
+@click.option("--to", "target", type=click.Path(path_type=Path, file_okay=False), default=Path(), help=_("The folder here."))
+@click.option("--transfer", default="", help=_("What carries the files."))
+@json_option
+@click.pass_obj
+def pull_command(app: App, lease: str, sources: tuple[str, ...], target: Path, transfer: str) -> None:
+    """Bring SOURCES (below the machine's home, or absolute) here."""
+    from gpurent.model.cargo import Pull
+
+    _report(app, app.run(lambda service: service.pull(lease, Pull(sources=sources, target=target), transfer)))
+
+
+@click.command("ssh")
+@_LEASE
+@click.pass_obj
+def ssh_command(app: App, lease: str) -> None:
+    """Open a shell on a machine."""
+    raise SystemExit(app.run(lambda service: service.shell(lease, None)))
+
+
+@click.command("exec", context_settings=_REST)
+@_LEASE
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
+def exec_command(app: App, lease: str, command: tuple[str, ...]) -> None:
+    """Run one COMMAND on a machine; its exit code is gpurent's."""
+    import shlex
+
+    line = command[0] if len(command) == 1 else shlex.join(command)
+    raise SystemExit(app.run(lambda service: service.shell(lease, line)))
+
+
+@click.command("start", context_settings=_REST)
+@_LEASE
+@click.option("--name", default="job", show_default=True, help=_("The session's name."))
+@click.option("--in", "folder", default=".", help=_("The folder on the machine, below its home."))
+@click.option("--launcher", default="", help=_("What turns the command into a process."))
+@_SESSION
+@json_option
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
+def start_command(
+    app: App, lease: str, name: str, folder: str, launcher: str, session: str, command: tuple[str, ...]
+) -> None:
+    """Start COMMAND as a job that outlives the line. The same name never runs twice."""
+    status = app.run(lambda service: service.start(lease, name, command, folder, launcher, session))
+    app.show({"name": name, "status": status}, f"{name}: {_(status.state.value)}")
+
+
+@click.command("sessions")
+@_LEASE
+@_SESSION
+@json_option
+@click.pass_obj
+def sessions_command(app: App, lease: str, session: str) -> None:
+    """List the sessions on a machine."""
+    found = app.run(lambda service: service.sessions(lease, session))
+    rows = [(info.id, info.name, _("attached") if info.attached else _("detached"), info.since) for info in found]
+    head = (_("id"), _("name"), _("state"), _("since"))
+    app.show(found, table(head, rows) if rows else _("No session runs there."))
+
+
+@click.command("attach")
+@_LEASE
+@click.argument("name", default="")
+@_SESSION
+@click.pass_obj
+def attach_command(app: App, lease: str, name: str, session: str) -> None:
+    """Get into the session NAME (default: the only one), taking it over from a line that was lost."""
+    raise SystemExit(app.run(lambda service: service.attach(lease, name, session)))
+
+
+@click.command("logs")
+@_LEASE
+@click.argument("name", default="")
+@click.option("--follow", "-f", is_flag=True, help=_("Go on until the job ends; then leave with its exit code."))
+@click.option("--status", "only_status", is_flag=True, help=_("Only leave with the job's exit code."))
+@_SESSION
+@json_option
+@click.pass_obj
+def logs_command(app: App, lease: str, name: str, follow: bool, only_status: bool, session: str) -> None:
+    """Show what the job NAME (default: the trip's) has printed."""
+    status = app.run(lambda service: service.logs(lease, name, follow, session, silent=only_status or app.as_json))
+    if app.as_json:
+        app.show({"status": status}, "")
+    sys.stdout.flush()
+    if (follow or only_status) and status.exit_code:
+        raise SystemExit(status.exit_code)
+
+
+@click.command("stop")
+@_LEASE
+@click.argument("name")
+@_SESSION
+@click.pass_obj
+def stop_command(app: App, lease: str, name: str, session: str) -> None:
+    """End the job NAME and its session. The machine goes on, and goes on costing."""
+    status = app.run(lambda service: service.stop(lease, name, session))
+    app.show({"name": name, "status": status}, f"{name}: {_(status.state.value)}")

@@ -1,0 +1,67 @@
+"""Model values as the stable JSON of ``--json``: money in three forms, times as ISO in UTC, spans in seconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from gpurent.model.money import Currency, Money
+from gpurent.model.secret import Secret
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON knows it. A secret is a `TypeError`: nothing prints one by accident."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case Money():
+            return {"amount": f"{value.decimal:f}", "minor": value.amount, "currency": value.currency.code}
+        case Currency():
+            return value.code
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+        case timedelta():
+            return value // timedelta(seconds=1)
+        case Decimal():
+            return f"{value:f}"
+        case Enum():
+            return value.value
+        case Path():
+            return str(value)
+        case Secret():
+            raise TypeError("a secret is never printed")
+        case float():
+            return round(value, 3)
+        case Mapping():
+            return {str(key): plain(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [plain(item) for item in value]
+    if attrs.has(type(value)):
+        return {field.name: plain(getattr(value, field.name)) for field in attrs.fields(type(value))}
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def document(data: object) -> str:
+    """The one document of a command that went well."""
+    return json.dumps({"ok": True, "data": plain(data)}, ensure_ascii=False)
+
+
+def failure(error: Any) -> str:
+    """The one document of a command that failed."""
+    body = {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "spent": error.spent.value,
+        "burning": list(error.burning),
+        "retryable": error.retryable,
+        "exit_code": error.exit_code,
+    }
+    return json.dumps({"ok": False, "error": body}, ensure_ascii=False)

@@ -1,0 +1,92 @@
+"""What people type: spans of time and amounts of money, in English and Chinese."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import click
+
+from gpurent.locale import _
+from gpurent.model.money import CNY, USD, Currency, Money
+
+_UNITS = {
+    "s": 1,
+    "秒": 1,
+    "m": 60,
+    "min": 60,
+    "分": 60,
+    "分钟": 60,
+    "h": 3600,
+    "小时": 3600,
+    "时": 3600,
+    "d": 86400,
+    "天": 86400,
+    "日": 86400,
+    "w": 604800,
+    "周": 604800,
+}
+_PART = re.compile(r"(\d{1,6})\s*(" + "|".join(sorted(_UNITS, key=len, reverse=True)) + ")")
+_SIGNS = {"¥": "CNY", "￥": "CNY", "元": "CNY", "$": "USD"}
+_MONEY = re.compile(r"(?:([¥￥$])\s*)?(\d{1,12}(?:\.\d{1,18})?)\s*([A-Za-z]{3,5}|元)?")
+LONGEST = timedelta(days=3660)
+
+
+def parse_span(text: str) -> timedelta:
+    """``1d``, ``2h30m``, ``1天``, ``36小时``; above zero. Anything else is a `ValueError`."""
+    text = text.strip().lower()
+    found = list(_PART.finditer(text))
+    if not found or _PART.sub("", text).strip():
+        raise ValueError(text)
+    span = timedelta(seconds=sum(int(match[1]) * _UNITS[match[2]] for match in found))
+    if not timedelta() < span <= LONGEST:
+        raise ValueError(text)
+    return span
+
+
+def parse_money(text: str) -> tuple[Decimal, str]:
+    """``200000DBC``, ``100CNY``, ``¥100``, ``100元``, ``100``: the number and the currency's code, if one was said."""
+    match = _MONEY.fullmatch(text.strip())
+    if match is None or (match[1] and match[3]):
+        raise ValueError(text)
+    code = _SIGNS.get(match[1] or match[3] or "", (match[3] or "").upper())
+    return Decimal(match[2]), code
+
+
+def money_of(amount: tuple[Decimal, str]) -> Money:
+    """An amount whose currency was said; one that core does not know gets as many decimals as were typed."""
+    value, code = amount
+    known = {"CNY": CNY, "USD": USD}
+    exponent = value.as_tuple().exponent
+    currency = known.get(code) or Currency(code, max(0, -exponent if isinstance(exponent, int) else 0))
+    return currency.money(value)
+
+
+class SpanType(click.ParamType):
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        try:
+            return parse_span(value)
+        except ValueError:
+            self.fail(_("{text} is no span of time; write 1d, 2h30m, 1天").format(text=repr(value)), param, ctx)
+
+
+class MoneyType(click.ParamType):
+    name = "money"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Decimal, str]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return parse_money(value)
+        except ValueError:
+            self.fail(_("{text} is no amount of money; write 200CNY, ¥200, 200000DBC").format(text=repr(value)), param, ctx)
+
+
+SPAN = SpanType()
+MONEY = MoneyType()

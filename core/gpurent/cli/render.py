@@ -1,0 +1,154 @@
+"""Model values for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from gpurent.cli.table import table
+from gpurent.locale import N_, _
+
+if TYPE_CHECKING:
+    from gpurent.model.lease import Lease
+    from gpurent.model.offer import Known, Offer, Unknown
+    from gpurent.model.receipt import Receipt
+
+STATES = {
+    "requested": N_("requested"),
+    "payable": N_("to be paid"),
+    "provisioning": N_("starting"),
+    "ready": N_("running"),
+    "releasing": N_("being given back"),
+    "released": N_("given back"),
+    "expired": N_("expired"),
+    "failed": N_("failed"),
+    "cancelled": N_("cancelled"),
+    "kept": N_("shut, files kept"),
+    "gone": N_("gone"),
+}
+KINDS = {
+    "use": N_("use"),
+    "renewal": N_("renewal"),
+    "fee": N_("fee"),
+    "deposit": N_("deposit"),
+    "refund": N_("refund"),
+    "deposit-back": N_("deposit back"),
+    "top-up": N_("top-up"),
+}
+SPANS = {"upload-to-job": N_("end of upload to start of job"), "job-to-release": N_("end of job to release")}
+
+
+def span(value: timedelta) -> str:
+    """The two largest units: ``1 d 3 h``, ``12 min``."""
+    seconds = max(0, value // timedelta(seconds=1))
+    units = ((86400, _("d")), (3600, _("h")), (60, _("min")), (1, _("s")))
+    parts = []
+    for size, name in units:
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {name}")
+    return " ".join(parts[:2]) or f"0 {_('s')}"
+
+
+def moment(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC" if at is not None else "-"
+
+
+def offers_text(found: Sequence[tuple[str, Known[Offer] | Unknown]]) -> str:
+    from gpurent.model.offer import Unknown
+
+    rows, notes = [], []
+    for provider, listed in found:
+        if isinstance(listed, Unknown):
+            notes.append(_("{provider} is left out: {reason}").format(provider=provider, reason=listed.reason))
+            continue
+        rows += [_offer_row(offer) for offer in listed.items]
+    head = (_("provider"), _("machine"), "GPU", _("memory"), _("price"), _("deposit"), _("free"))
+    return "\n".join([table(head, rows, right=(4, 5)) if rows else _("Nothing fits."), *notes])
+
+
+def _offer_row(offer: Offer) -> tuple[str, ...]:
+    hardware = offer.hardware
+    gpu = f"{hardware.gpus} x {hardware.gpu}" if hardware.gpus > 1 else hardware.gpu or "CPU"
+    return (
+        offer.provider,
+        offer.key,
+        gpu,
+        f"{hardware.gpu_memory or hardware.memory} GiB" if hardware.gpu_memory or hardware.memory else "-",
+        str(offer.tariff.price),
+        str(offer.deposit.money) if offer.deposit else "-",
+        _("yes") if offer.free else _("taken"),
+    )
+
+
+def leases_text(leases: Sequence[Lease], now: datetime) -> str:
+    if not leases:
+        return _("No machine costs you anything now.")
+    head = (_("lease"), _("state"), "GPU", _("access"), _("time left"), _("note"))
+    rows = [
+        (
+            lease.id,
+            _(STATES[lease.state.value]),
+            lease.offer.hardware.gpu or "CPU",
+            str(lease.endpoint or "-"),
+            left(lease, now),
+            lease.note[:60],
+        )
+        for lease in leases
+    ]
+    return table(head, rows)
+
+
+def left(lease: Lease, now: datetime) -> str:
+    """Prepaid time, or how long kept files stay; on a meter the balance decides."""
+    if lease.kept_until is not None:
+        return _("files: {span}").format(span=span(lease.kept_until - now))
+    if lease.over:
+        return "-"
+    if lease.expires_at is not None:
+        return span(lease.expires_at - now)
+    return _("while the balance lasts")
+
+
+def lease_text(lease: Lease, now: datetime) -> str:
+    rows = [
+        (_("lease"), lease.id),
+        (_("provider"), lease.provider),
+        (_("order"), lease.ref or "-"),
+        (_("state"), _(STATES[lease.state.value])),
+        (_("note"), lease.note or "-"),
+        (_("machine"), lease.offer.key),
+        ("GPU", lease.offer.hardware.gpu or "CPU"),
+        (_("price"), str(lease.offer.tariff.price)),
+        (_("access"), str(lease.endpoint or "-")),
+        (_("since"), moment(lease.started_at)),
+        (_("until"), moment(lease.expires_at)),
+        (_("time left"), left(lease, now)),
+    ]
+    return table((_("what"), _("value")), rows)
+
+
+def receipt_text(receipt: Receipt) -> str:
+    """Every movement, the totals in each currency, and the time that was paid but idle."""
+    head = (_("time"), _("what"), _("amount"), _("rate"), _("note"))
+    rows = [
+        (
+            moment(charge.at),
+            _(KINDS[charge.kind.value]),
+            str(charge.money),
+            f"{charge.rate.value} {charge.rate.quote.code}" if charge.rate else "-",
+            charge.note[:40],
+        )
+        for charge in receipt.charges
+    ]
+    lines = [table(head, rows, right=(2,)) if rows else _("Nothing was charged.")]
+    for total in receipt.totals():
+        lines.append(
+            _("Paid {paid}, refunded {refunded}, really spent {spent}; deposits held: {held}").format(
+                paid=total.paid, refunded=total.refunded, spent=total.spent, held=total.held
+            )
+        )
+    for name, idle in receipt.idle:
+        lines.append(_("Paid but idle, {what}: {span}").format(what=_(SPANS.get(name, name)), span=span(idle)))
+    return "\n".join(lines)

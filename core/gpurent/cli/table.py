@@ -1,0 +1,29 @@
+"""Tables that line up with Chinese text, without a library: `gpurent plugins` must start at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from unicodedata import combining, east_asian_width
+
+GAP = "  "
+
+
+def width(text: str) -> int:
+    """Columns that ``text`` takes in a terminal."""
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def pad(text: str, columns: int, *, right: bool = False) -> str:
+    space = " " * max(0, columns - width(text))
+    return space + text if right else text + space
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """``head`` over ``rows``; columns named in ``right`` are set to the right."""
+    every = [tuple(head), *(tuple(row) for row in rows)]
+    widths = [max(width(row[column]) for row in every) for column in range(len(head))]
+    lines = [
+        GAP.join(pad(cell, widths[i], right=i in right) for i, cell in enumerate(row)).rstrip() for row in every
+    ]
+    rule = GAP.join("-" * columns for columns in widths)
+    return "\n".join([lines[0], rule, *lines[1:]])

@@ -1,0 +1,106 @@
+"""The terminal as the workflow sees it: events to stderr, the job's own output to stdout."""
+
+from __future__ import annotations
+
+import sys
+from codecs import getincrementaldecoder
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gpurent.locale import N_, _
+from gpurent.model.events import Event, EventKind
+
+if TYPE_CHECKING:
+    from gpurent.ports.transfer import Progress
+
+STEPS = {
+    "login": N_("logging in"),
+    "bind.request": N_("binding your e-mail address"),
+    "bind": N_("confirming your e-mail address"),
+    "select": N_("picking a machine"),
+    "plan": N_("planning"),
+    "fund": N_("checking the money"),
+    "reserve": N_("ordering"),
+    "confirm": N_("confirming"),
+    "ready": N_("waiting for the machine"),
+    "connect": N_("connecting"),
+    "push": N_("uploading"),
+    "launch": N_("starting the job"),
+    "monitor": N_("the job runs"),
+    "pull": N_("bringing the results home"),
+    "release": N_("giving the machine back"),
+    "receipt": N_("settling the account"),
+}
+_COLOURS = {EventKind.WARNING: "yellow", EventKind.TIME_LOW: "yellow", EventKind.LINE_LOST: "yellow"}
+
+
+class TerminalUi:
+    """Implements `gpurent.workflow.ui.Ui`. ``quiet``: stdout belongs to a JSON document."""
+
+    def __init__(self, *, quiet: bool = False, yes: bool = False, no_input: bool = False) -> None:
+        self._quiet = quiet
+        self._yes = yes
+        self.interactive = not no_input and sys.stdin.isatty()
+        self._decoder = getincrementaldecoder("utf-8")("replace")
+        self._last = ""
+        self._progress: Any = None
+
+    def close(self) -> None:
+        self._end_progress()
+
+    def _say(self, text: str, colour: str | None = None) -> None:
+        if text != self._last:
+            self._last = text
+            click.secho(text, fg=colour, err=True)
+
+    def notify(self, event: Event) -> None:
+        match event.kind:
+            case EventKind.STEP_BEGUN:
+                self._end_progress()
+                name = event.step if event.step in STEPS else event.step.rpartition(".")[2]
+                leg = event.step.partition(".")[0]
+                where = f" ({leg})" if leg.startswith("leg") and leg != "leg0" else ""
+                self._say(f"· {_(STEPS.get(name, name))}{where}", "blue")
+            case EventKind.STEP_DONE | EventKind.PROGRESS | EventKind.JOB_OUTPUT:
+                return
+            case EventKind.LEASE_CHANGED:
+                from gpurent.cli.render import STATES
+
+                state = _(STATES[str(event.data["state"])])
+                self._say(f"  {event.lease}: {state}" + (f" - {event.text}" if event.text else ""))
+            case _:
+                from gpurent.adapters.redact import strip_terminal
+
+                if event.text:
+                    self._say(f"  {strip_terminal(event.text)}", _COLOURS.get(event.kind))
+
+    def confirm(self, question: str) -> bool:
+        if self._yes:
+            return True
+        return self.interactive and click.confirm(question, err=True)
+
+    def ask(self, label: str, secret: bool = False) -> str | None:
+        if not self.interactive:
+            return None
+        answer: str = click.prompt(label, hide_input=secret, err=True, default="", show_default=False)
+        return answer or None
+
+    def output(self, data: bytes) -> None:
+        from gpurent.adapters.redact import strip_terminal
+
+        self._end_progress()
+        click.echo(strip_terminal(self._decoder.decode(data)), nl=False, err=self._quiet)
+
+    def progress(self, title: str) -> Progress:
+        from gpurent.cli.progress import Bars
+
+        self._end_progress()
+        self._progress = Bars(title)
+        made: Progress = self._progress
+        return made
+
+    def _end_progress(self) -> None:
+        bars, self._progress = self._progress, None
+        if bars is not None:
+            bars.close()
