@@ -36,7 +36,10 @@ facts = st.dictionaries(text, text, max_size=3)
 currencies = st.builds(Currency, st.sampled_from(["CNY", "USD", "DBC"]), st.integers(0, 18))
 money = st.builds(Money, st.integers(-(10**30), 10**30), currencies)
 unit_prices = st.builds(
-    UnitPrice, st.decimals(0, 10**20, places=12), currencies, st.sampled_from([timedelta(hours=1), timedelta(days=1)])
+    UnitPrice,
+    st.decimals(0, 10**20, places=12),
+    currencies,
+    st.sampled_from([timedelta(hours=1), timedelta(days=1)]),
 )
 rates = st.builds(
     Rate, currencies, currencies, st.one_of(st.decimals(allow_nan=False), st.decimals(-1, 1)), times, text
@@ -143,7 +146,11 @@ reports = st.builds(
 )
 job_names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,9}", fullmatch=True)
 statuses = st.builds(
-    JobStatus, exit_code=maybe(st.integers(0, 255)), reason=text, started_at=maybe(times), ended_at=maybe(times)
+    JobStatus,
+    exit_code=maybe(st.integers(0, 255)),
+    reason=text,
+    started_at=maybe(times),
+    ended_at=maybe(times),
 )
 limits = st.builds(Limits, files=small, total=small, depth=small, name=small)
 paths = st.from_regex(r"[a-z/.]{1,12}", fullmatch=True).map(_path := __import__("pathlib").Path)
@@ -179,7 +186,11 @@ VALUES: dict[type, SearchStrategy[Any]] = {
     Skipped: skipped,
     Limits: limits,
     Push: st.builds(
-        Push, sources=st.lists(paths, max_size=2).map(tuple), target=text, content=st.booleans(), limits=limits
+        Push,
+        sources=st.lists(paths, max_size=2).map(tuple),
+        target=text,
+        content=st.booleans(),
+        limits=limits,
     ),
     Pull: st.builds(Pull, sources=st.lists(text, max_size=2).map(tuple), target=paths, limits=limits),
     TransferReport: reports,
@@ -189,7 +200,14 @@ VALUES: dict[type, SearchStrategy[Any]] = {
     Event: st.builds(Event, at=times, text=text, data=st.dictionaries(text, text | small, max_size=2)),
     Mail: st.builds(Mail, uid=text, at=times, sender=text, subject=text, text=text),
     Challenge: st.builds(
-        Challenge, key=text, question=text, pattern=text, sender=text, subject=text, since=times, secret=st.booleans()
+        Challenge,
+        key=text,
+        question=text,
+        pattern=text,
+        sender=text,
+        subject=text,
+        since=times,
+        secret=st.booleans(),
     ),
     Balance: st.builds(Balance, available=money, at=times, held=maybe(money)),
     TopUp: st.builds(TopUp, steps=st.lists(text, max_size=2).map(tuple), url=text, qr=text, advice=text),

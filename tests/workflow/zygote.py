@@ -2,7 +2,8 @@
 
 Speaks JSON lines on stdin and stdout: ``{"environment", "home", "want" | "resume", "spare": [points]}`` in;
 ``{"died": point}``, ``{"end": …}`` or ``{"error": …}`` out. A point is ``step:begun`` (the intent is written, nothing
-done), ``step:effect`` (done, not recorded) or ``step:recorded``. The client dies by SIGKILL at the first point not spared.
+done), ``step:effect`` (done, not recorded) or ``step:recorded``. The client dies by SIGKILL at the first
+point that is not spared.
 """
 
 from __future__ import annotations

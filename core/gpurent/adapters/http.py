@@ -71,7 +71,9 @@ class HttpClient:
             parts = urlsplit(self._base)
             local = is_loopback(parts.hostname or "")
             if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise UsageError(f"{self._base!r} is no web address", hint="Set the plugin's url in config.toml.")
+                raise UsageError(
+                    f"{self._base!r} is no web address", hint="Set the plugin's url in config.toml."
+                )
             if parts.scheme == "http" and not local:
                 raise UsageError(f"{self._base} is not encrypted", hint="Use https.")
             self._client = httpx2.AsyncClient(
@@ -100,7 +102,11 @@ class HttpClient:
         client = self._open()
         url = self._base + path
         headers = {"Cookie": "; ".join(f"{k}={v.reveal()}" for k, v in cookies.items())} if cookies else {}
-        data = {k: v.reveal() if isinstance(v, Secret) else v for k, v in form.items()} if form is not None else None
+        data = (
+            {k: v.reveal() if isinstance(v, Secret) else v for k, v in form.items()}
+            if form is not None
+            else None
+        )
         request = client.build_request(
             method, url, params=params, data=data, json=json, headers=headers, timeout=timeout
         )

@@ -29,7 +29,8 @@ if [ -f exit ]; then echo "exit $(cat exit)"; exit 0; fi
 pid=$(cat pid 2>/dev/null); born=$(cat born 2>/dev/null)
 if [ -z "$pid" ]; then echo starting; exit 0; fi
 if kill -0 "$pid" 2>/dev/null; then
-  if [ -z "$born" ] || [ "$born" = "$(awk '{{print $22}}' "/proc/$pid/stat" 2>/dev/null)" ]; then echo running; exit 0; fi
+  now=$(awk '{{print $22}}' "/proc/$pid/stat" 2>/dev/null)
+  if [ -z "$born" ] || [ "$born" = "$now" ]; then echo running; exit 0; fi
 fi
 if [ -f exit ]; then echo "exit $(cat exit)"; else echo lost; fi
 """
@@ -48,7 +49,9 @@ class Jobs:
         if not (await self._link.run(self._keeper.probe())).status:
             return
         if not self._prefix:
-            raise JobError(_("the session tool is missing on the machine, and nothing can be installed there"))
+            raise JobError(
+                _("the session tool is missing on the machine, and nothing can be installed there")
+            )
         ran = await self._link.run(self._keeper.install(self._prefix), timeout=INSTALL)
         if ran.status or (await self._link.run(self._keeper.probe())).status:
             said = (ran.err or ran.out).strip().rpartition("\n")[2][:200]
@@ -139,7 +142,7 @@ class Jobs:
 
         room = self._room(name)
         ran = await self._link.run(
-            f'[ -f "$HOME"/{room}/log ] && tail -c +{int(offset) + 1} "$HOME"/{room}/log | head -c {int(limit)} | base64'
+            f'cd "$HOME"/{room} && [ -f log ] && tail -c +{int(offset) + 1} log | head -c {int(limit)} | base64'
         )
         return b64decode(ran.out)
 
@@ -151,7 +154,9 @@ class Jobs:
         """The session called ``name``, or with that id."""
         found = [info for info in await self.listing() if name in (info.name, info.id)]
         if not found:
-            raise UsageError(_("no session is called {name}").format(name=name), hint=_("See: gpurent sessions LEASE"))
+            raise UsageError(
+                _("no session is called {name}").format(name=name), hint=_("See: gpurent sessions LEASE")
+            )
         return found[0]
 
     async def stop(self, name: str) -> None:

@@ -6,7 +6,8 @@ import shlex
 
 from gpurent.model.session import Job
 
-# Its first act is an atomic mkdir, so that a job never runs twice. The job is led by its own session (setsid where there is
+# Its first act is an atomic mkdir, so that a job never runs twice. The job is led by its own session (setsid
+# where there is
 # one): neither the terminal's hang-up nor a Ctrl-C typed into it reaches the job. The terminal only shows the log.
 _SCRIPT = r"""#!/bin/sh
 cd "$HOME/@room@" || exit 1

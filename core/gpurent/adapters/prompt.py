@@ -21,7 +21,9 @@ TRIES = 3
 def answer_in(challenge: Challenge, text: str) -> str | None:
     """Group one of the pattern, matched against a whole line of ``text``; None if no line fits, or two differ."""
     found = {
-        match[1] for line in text.splitlines() if (match := re.fullmatch(challenge.pattern, line.strip())) is not None
+        match[1]
+        for line in text.splitlines()
+        if (match := re.fullmatch(challenge.pattern, line.strip())) is not None
     }
     return found.pop() if len(found) == 1 else None
 
@@ -73,4 +75,7 @@ class Asker:
             match = re.fullmatch(challenge.pattern, line.strip())
             if match is not None:
                 return match[1]
-        raise UnavailableError(_("that does not look like the answer to: {question}").format(question=challenge.question), hint=hint)
+        raise UnavailableError(
+            _("that does not look like the answer to: {question}").format(question=challenge.question),
+            hint=hint,
+        )

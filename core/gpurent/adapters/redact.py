@@ -19,7 +19,10 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u
 
 
 def strip_terminal(text: str) -> str:
-    """Remote ``text`` as it may be shown: no escape sequence, control character (but tab and newline) or direction trick."""
+    """Remote ``text`` as it may be shown.
+
+    No escape sequence, control character (but tab and newline) or direction trick.
+    """
     return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
 
 

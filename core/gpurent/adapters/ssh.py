@@ -23,8 +23,11 @@ mkdir -p "$HOME/.ssh" && chmod 700 "$HOME/.ssh" && cd "$HOME/.ssh" || exit 1
 IFS= read -r line
 touch authorized_keys
 grep -qxF -- "$line" authorized_keys && exit 0
-{ cat authorized_keys; [ -z "$(tail -c 1 authorized_keys)" ] || echo; printf '%s\n' "$line"; } > authorized_keys.gpurent \
-  && chmod 600 authorized_keys.gpurent && mv authorized_keys.gpurent authorized_keys
+{
+  cat authorized_keys
+  [ -z "$(tail -c 1 authorized_keys)" ] || echo
+  printf '%s\n' "$line"
+} > authorized_keys.gpurent && chmod 600 authorized_keys.gpurent && mv authorized_keys.gpurent authorized_keys
 """
 
 
@@ -129,7 +132,8 @@ class Ssh:
                     raise
         if password is None:
             raise AuthError(
-                f"{endpoint}: no password is known for this machine", hint="Was the lease made on another computer?"
+                f"{endpoint}: no password is known for this machine",
+                hint="Was the lease made on another computer?",
             )
         first = await self._connect(room, endpoint, password=password)
         try:
@@ -152,7 +156,9 @@ class Ssh:
 
     async def _install(self, connection: asyncssh.SSHClientConnection, key: asyncssh.SSHKey) -> None:
         line = key.export_public_key("openssh").decode().strip() + "\n"
-        ran = await connection.run(f"sh -c '{_INSTALL.replace(chr(39), chr(39) + chr(92) + chr(39) + chr(39))}'", input=line)
+        ran = await connection.run(
+            f"sh -c '{_INSTALL.replace(chr(39), chr(39) + chr(92) + chr(39) + chr(39))}'", input=line
+        )
         if ran.exit_status:
             raise AuthError(
                 "the lease's key could not be installed on the machine",

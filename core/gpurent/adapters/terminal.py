@@ -51,7 +51,9 @@ async def interactive(link: SshLink, command: str | None) -> int:
         raise UnavailableError(f"the line to {link.endpoint} is lost: {error}", retryable=True) from None
     loop = asyncio.get_running_loop()
     if has_terminal:
-        loop.add_signal_handler(signal.SIGWINCH, lambda: process.change_terminal_size(*shutil.get_terminal_size()))
+        loop.add_signal_handler(
+            signal.SIGWINCH, lambda: process.change_terminal_size(*shutil.get_terminal_size())
+        )
     with raw(stdin):
         feeding = asyncio.create_task(_feed(process, stdin))
         try:

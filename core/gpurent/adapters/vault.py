@@ -66,7 +66,9 @@ class FileVault:
         except FileNotFoundError:
             return {}
         except ValueError:
-            raise AuthError(f"{self._path} is damaged", hint="Nothing was changed. Restore it from a copy.") from None
+            raise AuthError(
+                f"{self._path} is damaged", hint="Nothing was changed. Restore it from a copy."
+            ) from None
         if found.get("version") != VERSION:
             raise AuthError(f"{self._path} was written by another version of gpurent")
         return found
@@ -84,7 +86,9 @@ class FileVault:
             self._key = self._derive(content["kdf"], first=False)
             if self._open(CHECK, content["check"]) is None:
                 self._key = None
-                raise AuthError("the passphrase is wrong", hint="GPURENT_PASSPHRASE, or the one you chose at first use.")
+                raise AuthError(
+                    "the passphrase is wrong", hint="GPURENT_PASSPHRASE, or the one you chose at first use."
+                )
         return content
 
     def _create(self) -> dict[str, Any]:
@@ -110,7 +114,9 @@ class FileVault:
 
         given = passphrase or self._ask(first)
         if given is None:
-            raise AuthError("the vault needs its passphrase", hint="Set GPURENT_PASSPHRASE, or run it at a terminal.")
+            raise AuthError(
+                "the vault needs its passphrase", hint="Set GPURENT_PASSPHRASE, or run it at a terminal."
+            )
         made = Argon2id(
             salt=base64.b64decode(kdf["salt"]),
             length=32,
@@ -149,7 +155,8 @@ class FileVault:
         data = self._open(name, content["records"][name])
         if data is None:
             raise AuthError(
-                f"the record {name!r} of {self._path} was tampered with or is damaged", hint="Nothing was changed."
+                f"the record {name!r} of {self._path} was tampered with or is damaged",
+                hint="Nothing was changed.",
             )
         return Secret(data.decode())
 

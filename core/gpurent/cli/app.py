@@ -73,7 +73,9 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
         if value:
             ctx.find_object(App).as_json = True  # type: ignore[union-attr]
 
-    option = click.option("--json", is_flag=True, expose_value=False, callback=note, help=_("One JSON document."))
+    option = click.option(
+        "--json", is_flag=True, expose_value=False, callback=note, help=_("One JSON document.")
+    )
     made: Callable[..., Any] = option(command)
     return made
 

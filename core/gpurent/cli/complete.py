@@ -1,4 +1,7 @@
-"""What the shell completes: providers from the plugins, leases and trips from the journal. Silent about every trouble."""
+"""What the shell completes: providers from the plugins, leases and trips from the journal.
+
+Silent about every trouble.
+"""
 
 from __future__ import annotations
 
@@ -36,4 +39,8 @@ def lease_ids(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 
 
 def trip_ids(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return [name for name in _column("SELECT id FROM trips ORDER BY begun_at DESC LIMIT 50") if name.startswith(incomplete)]
+    return [
+        name
+        for name in _column("SELECT id FROM trips ORDER BY begun_at DESC LIMIT 50")
+        if name.startswith(incomplete)
+    ]

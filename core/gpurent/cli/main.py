@@ -23,7 +23,9 @@ SPENT = {
 }
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else there.")
 @click.option("--lang", metavar="LANG", help="en or zh; else GPURENT_LANG, LANG.")
 @click.option("--home", metavar="FOLDER", help="Where gpurent keeps its state; else GPURENT_HOME.")
@@ -33,7 +35,13 @@ SPENT = {
 @click.version_option(__version__, prog_name="gpurent")
 @click.pass_context
 def cli(
-    ctx: click.Context, as_json: bool, lang: str | None, home: str | None, yes: bool, no_input: bool, verbose: int
+    ctx: click.Context,
+    as_json: bool,
+    lang: str | None,
+    home: str | None,
+    yes: bool,
+    no_input: bool,
+    verbose: int,
 ) -> None:
     """Rent GPU servers by the hour, run jobs that nothing but the server's end can stop, account for every cent."""
     if lang:
@@ -121,7 +129,9 @@ def _crashed(error: Exception) -> int:
         frames = traceback.format_tb(error.__traceback__)
         file.write(f"gpurent {__version__}, Python {sys.version}\n{''.join(frames)}{type(error).__name__}\n")
     click.secho(
-        _("gpurent itself failed: {kind}. The report is in {path}").format(kind=type(error).__name__, path=path),
+        _("gpurent itself failed: {kind}. The report is in {path}").format(
+            kind=type(error).__name__, path=path
+        ),
         fg="red",
         err=True,
     )

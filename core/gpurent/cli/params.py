@@ -64,7 +64,7 @@ def money_of(amount: tuple[Decimal, str]) -> Money:
     return currency.money(value)
 
 
-class SpanType(click.ParamType):
+class SpanType(click.ParamType[timedelta]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
@@ -73,19 +73,27 @@ class SpanType(click.ParamType):
         try:
             return parse_span(value)
         except ValueError:
-            self.fail(_("{text} is no span of time; write 1d, 2h30m, 1天").format(text=repr(value)), param, ctx)
+            self.fail(
+                _("{text} is no span of time; write 1d, 2h30m, 1天").format(text=repr(value)), param, ctx
+            )
 
 
-class MoneyType(click.ParamType):
+class MoneyType(click.ParamType[tuple[Decimal, str]]):
     name = "money"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Decimal, str]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Decimal, str]:
         if isinstance(value, tuple):
             return value
         try:
             return parse_money(value)
         except ValueError:
-            self.fail(_("{text} is no amount of money; write 200CNY, ¥200, 200000DBC").format(text=repr(value)), param, ctx)
+            self.fail(
+                _("{text} is no amount of money; write 200CNY, ¥200, 200000DBC").format(text=repr(value)),
+                param,
+                ctx,
+            )
 
 
 SPAN = SpanType()

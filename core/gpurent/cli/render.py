@@ -61,7 +61,9 @@ def offers_text(found: Sequence[tuple[str, Known[Offer] | Unknown]]) -> str:
     rows, notes = [], []
     for provider, listed in found:
         if isinstance(listed, Unknown):
-            notes.append(_("{provider} is left out: {reason}").format(provider=provider, reason=listed.reason))
+            notes.append(
+                _("{provider} is left out: {reason}").format(provider=provider, reason=listed.reason)
+            )
             continue
         rows += [_offer_row(offer) for offer in listed.items]
     head = (_("provider"), _("machine"), "GPU", _("memory"), _("price"), _("deposit"), _("free"))
@@ -143,12 +145,14 @@ def receipt_text(receipt: Receipt) -> str:
         for charge in receipt.charges
     ]
     lines = [table(head, rows, right=(2,)) if rows else _("Nothing was charged.")]
-    for total in receipt.totals():
-        lines.append(
-            _("Paid {paid}, refunded {refunded}, really spent {spent}; deposits held: {held}").format(
-                paid=total.paid, refunded=total.refunded, spent=total.spent, held=total.held
-            )
+    lines += [
+        _("Paid {paid}, refunded {refunded}, really spent {spent}; deposits held: {held}").format(
+            paid=total.paid, refunded=total.refunded, spent=total.spent, held=total.held
         )
-    for name, idle in receipt.idle:
-        lines.append(_("Paid but idle, {what}: {span}").format(what=_(SPANS.get(name, name)), span=span(idle)))
+        for total in receipt.totals()
+    ]
+    lines += [
+        _("Paid but idle, {what}: {span}").format(what=_(SPANS.get(name, name)), span=span(idle))
+        for name, idle in receipt.idle
+    ]
     return "\n".join(lines)

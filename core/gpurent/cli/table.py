@@ -23,7 +23,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[in
     every = [tuple(head), *(tuple(row) for row in rows)]
     widths = [max(width(row[column]) for row in every) for column in range(len(head))]
     lines = [
-        GAP.join(pad(cell, widths[i], right=i in right) for i, cell in enumerate(row)).rstrip() for row in every
+        GAP.join(pad(cell, widths[i], right=i in right) for i, cell in enumerate(row)).rstrip()
+        for row in every
     ]
     rule = GAP.join("-" * columns for columns in widths)
     return "\n".join([lines[0], rule, *lines[1:]])

@@ -18,7 +18,10 @@ def choose(language: str) -> None:
 
 def language() -> str:
     """``zh`` or ``en``: what was chosen, else GPURENT_LANG, LC_ALL, LC_MESSAGES, LANG."""
-    names = [*_chosen, *(os.environ.get(name, "") for name in ("GPURENT_LANG", "LC_ALL", "LC_MESSAGES", "LANG"))]
+    names = [
+        *_chosen,
+        *(os.environ.get(name, "") for name in ("GPURENT_LANG", "LC_ALL", "LC_MESSAGES", "LANG")),
+    ]
     for name in names:
         if name:
             return "zh" if name.lower().startswith("zh") else "en"

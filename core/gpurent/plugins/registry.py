@@ -125,7 +125,7 @@ class Registry:
         """Core's own modules, then every installed plugin (or just ``points``). Never raises for a plugin's fault."""
         registry = cls()
         for module in builtin:
-            registry._admit("core", GROUP, "", lambda module=module: module)  # type: ignore[misc]
+            registry._admit(module.__name__, GROUP, "", lambda module=module: module)  # type: ignore[misc]
         for point in entry_points(group=GROUP) if points is None else points:
             name, version = _origin(point)
             registry._admit(point.name, name, version, point.load)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from attrs import frozen
 
@@ -65,7 +65,7 @@ class Machines(Protocol):
         password: str,
         hostname: str,
         data: str,
-        python: str = "python3",
+        python: Literal["python3", "python2"] = "python3",
         stop_scripts: tuple[str, ...] = (),
         missing: tuple[str, ...] = (),
         disk_bytes: int | None = None,

@@ -25,7 +25,8 @@ class TransferBackend(ABC):
     """Carries files both ways, resumes after a cut, verifies by hash.
 
     Final names appear only complete; modes and mtimes are kept. Called again after any failure, it goes on
-    from what has verifiably arrived. Errors: `TransferError` (with what is missing), `UnavailableError` when the line is lost.
+    from what has verifiably arrived. Errors: `TransferError` (with what is missing), `UnavailableError` when the line
+    is lost.
     """
 
     @abstractmethod

@@ -69,7 +69,9 @@ class Hands:
         return await self._on(given, go)
 
     async def sessions(self, given: str, session: str = "") -> Sequence[SessionInfo]:
-        return await self._on(given, lambda line: line.do(lambda link: self._jobs(line, link, session).listing()))
+        return await self._on(
+            given, lambda line: line.do(lambda link: self._jobs(line, link, session).listing())
+        )
 
     async def attach(self, given: str, name: str, session: str = "") -> int:
         from gpurent.adapters.terminal import interactive
@@ -89,7 +91,9 @@ class Hands:
 
         return await self._on(given, go)
 
-    async def logs(self, given: str, name: str, follow: bool, session: str = "", *, silent: bool = False) -> JobStatus:
+    async def logs(
+        self, given: str, name: str, follow: bool, session: str = "", *, silent: bool = False
+    ) -> JobStatus:
         """The job's output to the user; with ``follow`` until it ends."""
         chosen = name or self._job_of(given)
 

@@ -14,6 +14,7 @@ from gpurent.model.lease import Lease, LeaseState
 from gpurent.ports.host import Link
 
 if TYPE_CHECKING:
+    from gpurent.adapters.ssh_link import SshLink
     from gpurent.workflow.desk import Desk
 
 T = TypeVar("T")
@@ -38,16 +39,19 @@ class Line:
         if link is not None:
             await link.aclose()
 
-    async def link(self) -> Link:
+    async def link(self) -> SshLink:
         """An open link; waits while the machine is up and does not answer yet."""
-        if self._link is None or not self._link.alive:
+        lost = self._link is not None and not self._link.alive
+        if lost:
+            self._tell(EventKind.LINE_LOST, _("the line is lost; reconnecting"))
             await self.close()
-            self._link = await self._open()
-        link: Link = self._link
+        if self._link is None:
+            self._link = await self._open(told=lost)
+        link: SshLink = self._link
         return link
 
-    async def _open(self) -> Any:
-        waited, pause, told = timedelta(), timedelta(seconds=2), False
+    async def _open(self, told: bool = False) -> Any:
+        waited, pause = timedelta(), timedelta(seconds=2)
         while True:
             lease, endpoint = self._living(self.lease)
             vault = self._desk.vault.scoped(lease.provider)
@@ -112,7 +116,9 @@ class Line:
                 losses += 1
                 if not error.retryable or losses > 1000:
                     raise self._burning(error) from None
-                self._tell(EventKind.LINE_LOST, _("the line is lost; reconnecting"))
-                await self.close()
+                if self._link is not None and self._link.alive:
+                    # It hangs rather than being cut.
+                    await self.close()
+                    self._tell(EventKind.LINE_LOST, _("the line is lost; reconnecting"))
                 await self.look()
                 await self._desk.pace(timedelta(seconds=1), floor=0.1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +14,11 @@ from gpurent.cli.params import MONEY
 from gpurent.cli.table import table
 from gpurent.errors import MoneyError, UsageError
 from gpurent.locale import _
+
+if TYPE_CHECKING:
+    from gpurent.model.receipt import Receipt
+    from gpurent.ports.billing import Balance
+    from gpurent.workflow.service import Service
 
 _PROVIDER = click.argument("provider", shell_complete=provider_names)
 
@@ -28,7 +35,9 @@ def _pairs(fields: tuple[str, ...]) -> dict[str, str]:
 
 @click.command("login")
 @_PROVIDER
-@click.option("--field", "-f", multiple=True, metavar="NAME=VALUE", help=_("A login field that is no secret."))
+@click.option(
+    "--field", "-f", multiple=True, metavar="NAME=VALUE", help=_("A login field that is no secret.")
+)
 @click.option("--stdin", "from_stdin", metavar="NAME", help=_("Read this secret field from standard input."))
 @json_option
 @click.pass_obj
@@ -44,7 +53,7 @@ def login_command(app: App, provider: str, field: tuple[str, ...], from_stdin: s
                 hint=_("Let it be asked for, or pipe it in with --stdin {name}.").format(name=declared.name),
             )
     if from_stdin:
-        given[from_stdin] = click.get_text_stream("stdin").readline().rstrip("\n")
+        given[from_stdin] = sys.stdin.readline().rstrip("\n")
     login = app.run(lambda service: service.login(provider, given))
     app.show(
         {"provider": provider, "account": login.account},
@@ -54,33 +63,39 @@ def login_command(app: App, provider: str, field: tuple[str, ...], from_stdin: s
 
 @click.command("logout")
 @_PROVIDER
-@click.option("--forget-key", is_flag=True, help=_("Forget a wallet's private key too; without a copy its money is lost."))
+@click.option(
+    "--forget-key",
+    is_flag=True,
+    help=_("Forget a wallet's private key too; without a copy its money is lost."),
+)
 @click.pass_obj
 def logout_command(app: App, provider: str, forget_key: bool) -> None:
     """Forget the login to PROVIDER. A wallet's private key is kept unless you say otherwise."""
     if forget_key and not app.yes:
         click.confirm(_("Without a copy of the key all its money is lost. Forget it?"), abort=True, err=True)
 
-    async def leave(service: object) -> None:
-        service.logout(provider, credentials=forget_key)  # type: ignore[attr-defined]
+    async def leave(service: Service) -> None:
+        service.logout(provider, credentials=forget_key)
 
     app.run(leave)
     app.show({"provider": provider}, _("Logged out of {provider}.").format(provider=provider))
 
 
 @click.command("whoami")
-@click.option("--show-key", metavar="PROVIDER", help=_("Print the private key that was made, for your own copy."))
+@click.option(
+    "--show-key", metavar="PROVIDER", help=_("Print the private key that was made, for your own copy.")
+)
 @json_option
 @click.pass_obj
 def whoami_command(app: App, show_key: str | None) -> None:
     """Show the accounts that are logged in."""
 
-    async def look(service: object) -> tuple[list[tuple[str, str]], dict[str, str]]:
+    async def look(service: Service) -> tuple[list[tuple[str, str]], dict[str, str]]:
         keys = {}
         if show_key:
-            found = service.credentials(show_key)  # type: ignore[attr-defined]
+            found = service.credentials(show_key)
             keys = {name: secret.reveal() for name, secret in found.items()}
-        return service.whoami(), keys  # type: ignore[attr-defined]
+        return service.whoami(), keys
 
     accounts, keys = app.run(look)
     if show_key:
@@ -89,7 +104,10 @@ def whoami_command(app: App, show_key: str | None) -> None:
         app.show({"provider": show_key, "credentials": keys}, "\n".join(f"{n}: {v}" for n, v in keys.items()))
         return
     data = [{"provider": name, "account": account} for name, account in accounts]
-    app.show(data, table((_("provider"), _("account")), accounts) if accounts else _("You are not logged in anywhere."))
+    app.show(
+        data,
+        table((_("provider"), _("account")), accounts) if accounts else _("You are not logged in anywhere."),
+    )
 
 
 @click.command("balance")
@@ -98,15 +116,14 @@ def whoami_command(app: App, show_key: str | None) -> None:
 @click.pass_obj
 def balance_command(app: App, provider: str | None) -> None:
     """Show the balance at PROVIDER, or of every account that is logged in."""
-    from gpurent.workflow.service import Service
 
-    async def look(service: Service) -> list[tuple[str, object]]:
+    async def look(service: Service) -> list[tuple[str, Balance]]:
         names = [provider] if provider else [name for name, _account in service.whoami()]
         return [(name, await service.balance(name)) for name in names]
 
     found = app.run(look)
     data = [{"provider": name, "balance": balance} for name, balance in found]
-    rows = [(name, str(balance.available), str(balance.held or "-")) for name, balance in found]  # type: ignore[attr-defined]
+    rows = [(name, str(balance.available), str(balance.held or "-")) for name, balance in found]
     head = (_("provider"), _("balance"), _("held"))
     app.show(data, table(head, rows, right=(1, 2)) if rows else _("You are not logged in anywhere."))
 
@@ -134,8 +151,6 @@ def topup_command(app: App, provider: str, amount: tuple[Decimal, str]) -> None:
 def receipts_command(app: App, lease: str | None) -> None:
     """Show what LEASE cost by the account's own books, or all leases."""
     from gpurent.cli.render import receipt_text
-    from gpurent.model.receipt import Receipt
-    from gpurent.workflow.service import Service
 
     async def look(service: Service) -> list[Receipt]:
         names = [lease] if lease else [found.id for found in await service.leases(refresh=False, over=True)]

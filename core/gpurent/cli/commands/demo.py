@@ -130,4 +130,3 @@ def _remove(root: Path) -> None:
     import shutil
 
     shutil.rmtree(root, ignore_errors=True)
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,10 @@ from gpurent.cli.params import SPAN
 from gpurent.locale import _
 from gpurent.model.offer import Wish
 from gpurent.model.trip import Want
+
+if TYPE_CHECKING:
+    from gpurent.model.lease import Lease
+    from gpurent.workflow.service import Service
 
 _LEASE = click.argument("lease", shell_complete=lease_ids)
 
@@ -50,13 +55,12 @@ def _now() -> datetime:
 def ls_command(app: App, over: bool, offline: bool) -> None:
     """List your leases, as their providers say that they stand."""
     from gpurent.cli.render import leases_text
-    from gpurent.workflow.service import Service
 
-    async def look(service: Service) -> tuple[list[object], object]:
+    async def look(service: Service) -> tuple[list[Lease], datetime]:
         return list(await service.leases(refresh=not offline, over=over)), service.desk.clock.now()
 
     found, now = app.run(look)
-    app.show(found, lambda: leases_text(found, now))  # type: ignore[arg-type]
+    app.show(found, lambda: leases_text(found, now))
 
 
 @click.command("show")
@@ -66,13 +70,12 @@ def ls_command(app: App, over: bool, offline: bool) -> None:
 def show_command(app: App, lease: str) -> None:
     """Show one lease in full."""
     from gpurent.cli.render import lease_text
-    from gpurent.workflow.service import Service
 
-    async def look(service: Service) -> tuple[object, object]:
+    async def look(service: Service) -> tuple[Lease, datetime]:
         return await service.lease(lease), service.desk.clock.now()
 
     found, now = app.run(look)
-    app.show(found, lambda: lease_text(found, now))  # type: ignore[arg-type]
+    app.show(found, lambda: lease_text(found, now))
 
 
 @click.command("renew")
@@ -85,7 +88,9 @@ def renew_command(app: App, lease: str, term: timedelta) -> None:
     from gpurent.cli.render import moment
 
     found = app.run(lambda service: service.renew(lease, term))
-    app.show(found, lambda: _("{lease} runs until {until}.").format(lease=found.id, until=moment(found.expires_at)))
+    app.show(
+        found, lambda: _("{lease} runs until {until}.").format(lease=found.id, until=moment(found.expires_at))
+    )
 
 
 @click.command("upgrade")

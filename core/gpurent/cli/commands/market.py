@@ -43,7 +43,9 @@ def providers_command(app: App) -> None:
 
     def text() -> str:
         head = ("", *(entry.name for entry in entries))
-        rows = [(_(label), *(_(entry.overview.get(key, "?")) for entry in entries)) for key, label in OVERVIEW]
+        rows = [
+            (_(label), *(_(entry.overview.get(key, "?")) for entry in entries)) for key, label in OVERVIEW
+        ]
         notes = [f"{entry.name}: {_(entry.live)}" for entry in entries if entry.live]
         return "\n".join([table(head, rows), "", *notes])
 
@@ -53,7 +55,9 @@ def providers_command(app: App) -> None:
 @click.command("offers")
 @click.option("--provider", "-p", multiple=True, shell_complete=provider_names, help=_("Only this provider."))
 @click.option("--gpu", default="", help=_("Only GPUs whose name contains this."))
-@click.option("--gpus", type=click.IntRange(1), default=1, show_default=True, help=_("At least so many GPUs."))
+@click.option(
+    "--gpus", type=click.IntRange(1), default=1, show_default=True, help=_("At least so many GPUs.")
+)
 @click.option("--cpu", is_flag=True, help=_("CPU-only machines instead."))
 @click.option("--all", "taken", is_flag=True, help=_("Taken machines too."))
 @json_option
@@ -66,7 +70,11 @@ def offers_command(app: App, provider: tuple[str, ...], gpu: str, gpus: int, cpu
     wish = Wish(gpu=gpu, gpus=0 if cpu else gpus, cpu_only=cpu, include_taken=taken)
     found = app.run(lambda service: service.offers(wish, provider))
     data = [
-        {"provider": name, "offers": listed.items if isinstance(listed, Known) else None, "error": getattr(listed, "reason", None)}
+        {
+            "provider": name,
+            "offers": listed.items if isinstance(listed, Known) else None,
+            "error": getattr(listed, "reason", None),
+        }
         for name, listed in found
     ]
     app.show(data, lambda: offers_text(found))

@@ -34,7 +34,11 @@ def plugins_command(app: App) -> None:
 
     def text() -> str:
         rows = [
-            (plugin.distribution, plugin.version, ", ".join(f"{kind} {name}" for kind, name in plugin.entries))
+            (
+                plugin.distribution,
+                plugin.version,
+                ", ".join(f"{kind} {name}" for kind, name in plugin.entries),
+            )
             for plugin in registry.plugins
             if plugin.version
         ]

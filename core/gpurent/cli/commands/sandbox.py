@@ -20,7 +20,11 @@ def _root() -> Path:
 
 
 _ROOT = click.option(
-    "--root", type=click.Path(path_type=Path), default=None, help="Where the sandbox lives.", show_default=False
+    "--root",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Where the sandbox lives.",
+    show_default=False,
 )
 
 
@@ -40,8 +44,12 @@ def sandbox_command() -> None:
 
 @sandbox_command.command()
 @_ROOT
-@click.option("--speed", type=click.IntRange(1, 100_000), default=60, show_default=True, help="How fast its clock runs.")
-@click.option("--machines", type=click.IntRange(1, 1000), default=4, show_default=True, help="Machines a portal has.")
+@click.option(
+    "--speed", type=click.IntRange(1, 100_000), default=60, show_default=True, help="How fast its clock runs."
+)
+@click.option(
+    "--machines", type=click.IntRange(1, 1000), default=4, show_default=True, help="Machines a portal has."
+)
 @click.option("--driver", type=click.Choice(["embedded", "bwrap", "auto"]), default="auto", show_default=True)
 @click.option("--set", "settings", multiple=True, metavar="PORTAL.KEY=VALUE", help="A setting of a portal.")
 def up(root: Path | None, speed: int, machines: int, driver: str, settings: tuple[str, ...]) -> None:
@@ -83,12 +91,17 @@ def status(root: Path | None, as_json: bool) -> None:
     click.echo(_("{count} machines are on").format(count=len(state["machines"])))
     for name, lines in state["ledgers"].items():
         for line in lines:
-            click.echo(f"  {name:10} {line['at'][:19]} {line['kind']:14} {line['amount']:>18} {line['currency']}  {line['ref']}")
+            click.echo(
+                f"  {name:10} {line['at'][:19]} {line['kind']:14} "
+                f"{line['amount']:>18} {line['currency']}  {line['ref']}"
+            )
 
 
 @sandbox_command.command()
 @_ROOT
-@click.option("--home", type=click.Path(path_type=Path), default=None, help="Where gpurent keeps its state in it.")
+@click.option(
+    "--home", type=click.Path(path_type=Path), default=None, help="Where gpurent keeps its state in it."
+)
 def env(root: Path | None, home: Path | None) -> None:
     """Print the variables that make gpurent live in it, for a shell to read."""
     found = _found(root)

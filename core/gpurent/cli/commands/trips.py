@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,7 +19,15 @@ from gpurent.model.offer import Wish
 from gpurent.model.trip import OnError, Want
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gpurent.adapters.journal import TripRow
     from gpurent.workflow.run import TripEnd
+    from gpurent.workflow.service import Service
+
+if TYPE_CHECKING:
+    from gpurent.adapters.journal import TripRow
+    from gpurent.workflow.service import Service
 
 
 @click.command("run", context_settings={"ignore_unknown_options": True})
@@ -29,15 +37,26 @@ if TYPE_CHECKING:
 @click.option("--machine", default="", help=_("Just this machine."))
 @click.option("--for", "term", type=SPAN, help=_("How long: 1d, 2h30m, 1天."))
 @click.option("--budget", type=MONEY, help=_("The most that the trip may need: 200CNY, 200000DBC."))
-@click.option("--folder", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(), help=_("What goes up."))
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=Path(),
+    help=_("What goes up."),
+)
 @click.option("--results", multiple=True, help=_("A name below the folder that comes home; repeat it."))
-@click.option("--home-dir", type=click.Path(path_type=Path, file_okay=False), help=_("Where results go, if not to the folder."))
+@click.option(
+    "--home-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help=_("Where results go, if not to the folder."),
+)
 @click.option("--session", default="", help=_("screen, tmux, …"))
 @click.option("--transfer", default="", help=_("What carries the files."))
 @click.option("--launcher", default="", help=_("What turns the command into a process."))
 @click.option("--name", default="", help=_("The session's name."))
 @click.option("--disk", type=click.IntRange(0), default=0, help=_("Disk to buy, in GiB."))
-@click.option("--staged/--no-staged", default=None, help=_("Upload on a cheaper machine first, where there is one."))
+@click.option(
+    "--staged/--no-staged", default=None, help=_("Upload on a cheaper machine first, where there is one.")
+)
 @click.option("--keep", is_flag=True, help=_("Keep the machine when the job has ended."))
 @click.option("--on-error", type=click.Choice(["release", "keep"]), default="release", show_default=True)
 @click.option("--detach", "-d", is_flag=True, help=_("Leave once the job runs."))
@@ -97,22 +116,26 @@ def run_command(
     _finish(app, lambda: app.run(lambda service: service.run(want, detach=detach)))
 
 
-def _finish(app: App, go: "object") -> None:
+def _finish(app: App, go: Callable[[], TripEnd]) -> None:
     """Show how the trip ended, or how to come back to it; leaves with the job's own exit code."""
     from gpurent.cli.render import receipt_text
 
     try:
-        end: TripEnd = go()  # type: ignore[operator]
+        end = go()
     except KeyboardInterrupt:
         _left(app)
         raise SystemExit(130) from None
 
     def text() -> str:
         if end.under_way:
-            return _("The job runs on. {lease} costs money until it ends. Come back with: gpurent resume {trip}").format(
-                lease=end.lease, trip=end.trip
-            )
-        parts = [receipt_text(end.receipt)] if end.receipt else [_("{lease} is yours until you release it.").format(lease=end.lease)]
+            return _(
+                "The job runs on. {lease} costs money until it ends. Come back with: gpurent resume {trip}"
+            ).format(lease=end.lease, trip=end.trip)
+        parts = (
+            [receipt_text(end.receipt)]
+            if end.receipt
+            else [_("{lease} is yours until you release it.").format(lease=end.lease)]
+        )
         return "\n".join(parts)
 
     data = {
@@ -130,7 +153,6 @@ def _finish(app: App, go: "object") -> None:
 
 def _left(app: App) -> None:
     """What still costs money, and how to come back."""
-    from gpurent.workflow.service import Service
 
     async def look(service: Service) -> list[tuple[str, str]]:
         open_trips = [row for row in service.trips() if not row.outcome]
@@ -149,21 +171,20 @@ def _left(app: App) -> None:
 def trips_command(app: App) -> None:
     """List the trips, finished and under way."""
     from gpurent.cli.render import moment
-    from gpurent.workflow.service import Service
 
-    async def look(service: Service) -> list[object]:
+    async def look(service: Service) -> list[TripRow]:
         return list(service.trips())
 
     rows = app.run(look)
-    data = [
+    data: list[dict[str, Any]] = [
         {
-            "id": row.id,  # type: ignore[attr-defined]
-            "kind": row.kind,  # type: ignore[attr-defined]
-            "lease": row.lease,  # type: ignore[attr-defined]
-            "begun_at": row.begun_at,  # type: ignore[attr-defined]
-            "ended_at": row.ended_at,  # type: ignore[attr-defined]
-            "outcome": row.outcome,  # type: ignore[attr-defined]
-            "command": row.want.command,  # type: ignore[attr-defined]
+            "id": row.id,
+            "kind": row.kind,
+            "lease": row.lease,
+            "begun_at": row.begun_at,
+            "ended_at": row.ended_at,
+            "outcome": row.outcome,
+            "command": row.want.command,
         }
         for row in rows
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,18 +13,23 @@ from gpurent.cli.complete import lease_ids
 from gpurent.cli.table import table
 from gpurent.locale import _
 
+if TYPE_CHECKING:
+    from gpurent.model.cargo import TransferReport
+
 _LEASE = click.argument("lease", shell_complete=lease_ids)
 _SESSION = click.option("--session", default="", help=_("screen, tmux, …"))
 _REST = {"ignore_unknown_options": True}
 
 
-def _report(app: App, report: object) -> None:
-    skipped = [f"{item.name}: {item.why}" for item in report.skipped]  # type: ignore[attr-defined]
-    line = _("{files} files, {total} bytes there and verified; {sent} bytes sent, {resumed} were there before").format(
-        files=report.files,  # type: ignore[attr-defined]
-        total=report.total,  # type: ignore[attr-defined]
-        sent=report.sent,  # type: ignore[attr-defined]
-        resumed=report.resumed,  # type: ignore[attr-defined]
+def _report(app: App, report: TransferReport) -> None:
+    skipped = [f"{item.name}: {item.why}" for item in report.skipped]
+    line = _(
+        "{files} files, {total} bytes there and verified; {sent} bytes sent, {resumed} were there before"
+    ).format(
+        files=report.files,
+        total=report.total,
+        sent=report.sent,
+        resumed=report.resumed,
     )
     notes = [_("Left out: {what}").format(what=text) for text in skipped]
     app.show(report, "\n".join([line, *notes]))
@@ -50,7 +56,13 @@ def push_command(
 @click.command("pull")
 @_LEASE
 @click.argument("sources", nargs=-1, required=True)
-@click.option("--to", "target", type=click.Path(path_type=Path, file_okay=False), default=Path(), help=_("The folder here."))
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help=_("The folder here."),
+)
 @click.option("--transfer", default="", help=_("What carries the files."))
 @json_option
 @click.pass_obj
@@ -106,7 +118,9 @@ def start_command(
 def sessions_command(app: App, lease: str, session: str) -> None:
     """List the sessions on a machine."""
     found = app.run(lambda service: service.sessions(lease, session))
-    rows = [(info.id, info.name, _("attached") if info.attached else _("detached"), info.since) for info in found]
+    rows = [
+        (info.id, info.name, _("attached") if info.attached else _("detached"), info.since) for info in found
+    ]
     head = (_("id"), _("name"), _("state"), _("since"))
     app.show(found, table(head, rows) if rows else _("No session runs there."))
 
@@ -124,14 +138,18 @@ def attach_command(app: App, lease: str, name: str, session: str) -> None:
 @click.command("logs")
 @_LEASE
 @click.argument("name", default="")
-@click.option("--follow", "-f", is_flag=True, help=_("Go on until the job ends; then leave with its exit code."))
+@click.option(
+    "--follow", "-f", is_flag=True, help=_("Go on until the job ends; then leave with its exit code.")
+)
 @click.option("--status", "only_status", is_flag=True, help=_("Only leave with the job's exit code."))
 @_SESSION
 @json_option
 @click.pass_obj
 def logs_command(app: App, lease: str, name: str, follow: bool, only_status: bool, session: str) -> None:
     """Show what the job NAME (default: the trip's) has printed."""
-    status = app.run(lambda service: service.logs(lease, name, follow, session, silent=only_status or app.as_json))
+    status = app.run(
+        lambda service: service.logs(lease, name, follow, session, silent=only_status or app.as_json)
+    )
     if app.as_json:
         app.show({"status": status}, "")
     sys.stdout.flush()

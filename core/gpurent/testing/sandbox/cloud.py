@@ -8,7 +8,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from attrs import define, frozen
 
@@ -17,7 +17,7 @@ from gpurent.adapters.settings import variable
 from gpurent.plugins.registry import Registry
 from gpurent.ports.portal import PortalEntry, SandboxPortal, Site
 from gpurent.testing.sandbox.machines.drivers import pick_driver
-from gpurent.testing.sandbox.machines.model import Machine, MachineDriver, MachineSpec
+from gpurent.testing.sandbox.machines.model import DriverName, Machine, MachineDriver, MachineSpec
 from gpurent.testing.sandbox.mail import ADDRESS, MailServer
 from gpurent.testing.sandbox.timing import SandboxClock
 from gpurent.testing.sandbox.web import WebServer
@@ -38,7 +38,7 @@ class _Park:
         password: str,
         hostname: str,
         data: str,
-        python: str = "python3",
+        python: Literal["python3", "python2"] = "python3",
         stop_scripts: tuple[str, ...] = (),
         missing: tuple[str, ...] = (),
         disk_bytes: int | None = None,
@@ -65,11 +65,14 @@ class _Park:
 
 @define(kw_only=True)
 class Options:
-    """How the world is: ``settings`` go to the portals by ``portal.key``; ``machine`` changes every machine that boots."""
+    """How the world is: ``settings`` go to the portals by ``portal.key``.
+
+    ``machine`` changes every machine that boots.
+    """
 
     speed: int = 1
     machines: int = 4
-    driver: str = "auto"
+    driver: DriverName = "auto"
     settings: dict[str, str]
 
 

@@ -18,7 +18,9 @@ from gpurent.testing.sandbox.cloud import Cloud
 def control_app(cloud: Cloud, token: str, stop: Callable[[], None]) -> Starlette:
     """``stop`` is called when somebody asks the sandbox to end."""
 
-    def guarded(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    def guarded(
+        handler: Callable[[Request], Awaitable[Response]],
+    ) -> Callable[[Request], Awaitable[Response]]:
         async def guard(request: Request) -> Response:
             given = request.headers.get("authorization", "")
             if not hmac.compare_digest(given, f"Bearer {token}"):

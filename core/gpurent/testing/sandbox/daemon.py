@@ -33,7 +33,10 @@ async def serve(root: Path, options: Options) -> None:
         await cloud.start()
         await control.start()
         write_private(
-            state, json.dumps({"pid": os.getpid(), "url": control.url, "token": token, "speed": options.speed}).encode()
+            state,
+            json.dumps(
+                {"pid": os.getpid(), "url": control.url, "token": token, "speed": options.speed}
+            ).encode(),
         )
         await stopped.wait()
     finally:

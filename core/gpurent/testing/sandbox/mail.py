@@ -59,7 +59,9 @@ class MailServer:
     async def close(self) -> None:
         await self._stack.aclose()
 
-    async def deliver(self, *, to: str, sender: str, subject: str, text: str, at: datetime | None = None) -> None:
+    async def deliver(
+        self, *, to: str, sender: str, subject: str, text: str, at: datetime | None = None
+    ) -> None:
         """A plain mail in UTF-8, dated ``at`` (default: the wall's now)."""
         mail = EmailMessage(policy=SMTP)
         mail["From"], mail["To"], mail["Subject"] = sender, to, subject

@@ -1,4 +1,7 @@
-"""Two whole trips with a real job, one for each way of renting; told to a terminal and checked against the portals' books."""
+"""Two whole trips with a real job, one for each way of renting.
+
+Told to a terminal and checked against the portals' books.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +112,9 @@ class Story:
             *self._common(end),
             Check(what="the line was cut, and taken up again", good=EventKind.LINE_LOST in heard),
             Check(what="receipt = balance before - after", good=spent == before.available - after.available),
-            Check(what="receipt = portal's ledger", good=spent.amount == -sum(line["minor"] for line in lines)),
+            Check(
+                what="receipt = portal's ledger", good=spent.amount == -sum(line["minor"] for line in lines)
+            ),
         )
         return self._told(provider, end, books, checks)
 
@@ -117,7 +122,10 @@ class Story:
         """Key, tokens, mail, a machine by deposit, upload, switch, run, renew once, return with the mailed code."""
         service = self.service
         login = await service.login(provider, {})
-        await self.pay(f"{self.sandbox.status()['urls'][ledger]}/sandbox/faucet", {"address": login.account, "amount": amount})
+        await self.pay(
+            f"{self.sandbox.status()['urls'][ledger]}/sandbox/faucet",
+            {"address": login.account, "amount": amount},
+        )
         before = await service.balance(provider)
         self.say(f"{provider}: {login.account}  {before.available}")
         fees: list[Money] = []
@@ -131,7 +139,9 @@ class Story:
         fee = sum((item.amount for item in fees), 0)
         checks = (
             *self._common(end),
-            Check(what="renewed once", good=any(charge.kind.value == "renewal" for charge in receipt.charges)),
+            Check(
+                what="renewed once", good=any(charge.kind.value == "renewal" for charge in receipt.charges)
+            ),
             Check(what="the deposit is back", good=totals.held.amount == 0),
             Check(what="paid - refunded = spent", good=totals.paid - totals.refunded == totals.spent),
             Check(
@@ -142,7 +152,11 @@ class Story:
                 what="receipt + binding fee = the chain's own ledger",
                 good=totals.spent.amount + fee
                 == before.available.amount
-                - sum(line["minor"] for line in books if line["portal"] == ledger and line["account"] == login.account),
+                - sum(
+                    line["minor"]
+                    for line in books
+                    if line["portal"] == ledger and line["account"] == login.account
+                ),
             ),
         )
         return self._told(provider, end, books, checks)
@@ -153,14 +167,20 @@ class Story:
         paid = self.desk.journal.recall(end.trip, "bind.pay", Payment)
         return [paid.amount] if paid else []
 
-    async def _run(self, provider: str, want: Want, meanwhile: Callable[[str], Coroutine[Any, Any, None]]) -> TripEnd:
+    async def _run(
+        self, provider: str, want: Want, meanwhile: Callable[[str], Coroutine[Any, Any, None]]
+    ) -> TripEnd:
         """The trip, with ``meanwhile(lease)`` once its job runs."""
         from attrs import evolve
 
         home = self.desk.home.parent / f"results-{provider}"
         home.mkdir(exist_ok=True)
         want = evolve(
-            want, command=("train.py", "--epochs", "6"), folder=str(self.example), results=("out",), home=str(home)
+            want,
+            command=("train.py", "--epochs", "6"),
+            folder=str(self.example),
+            results=("out",),
+            home=str(home),
         )
         started: asyncio.Queue[str] = asyncio.Queue()
 
@@ -209,7 +229,9 @@ class Story:
         metrics = json.loads(path.read_text("utf-8"), parse_float=Decimal)
         return Decimal(metrics["accuracy"])
 
-    def _told(self, provider: str, end: TripEnd, books: list[dict[str, Any]], checks: tuple[Check, ...]) -> Told:
+    def _told(
+        self, provider: str, end: TripEnd, books: list[dict[str, Any]], checks: tuple[Check, ...]
+    ) -> Told:
         return Told(
             provider=provider,
             end=end,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpurent.api import (
-    AuthEntry,
     Authenticator,
+    AuthEntry,
     BillingEntry,
     BillingProvider,
     Field,
@@ -42,12 +42,18 @@ def _portal(site: Site) -> SandboxPortal:
 @hookimpl
 def gpurent_register_auth() -> Sequence[AuthEntry]:
     fields = (Field(name="private_key", label="private key (64 hexadecimal digits)", secret=True),)
-    return [AuthEntry(name=NAME, summary="a DBC wallet's private key", build=_auth, settings=SETTINGS, fields=fields)]
+    return [
+        AuthEntry(
+            name=NAME, summary="a DBC wallet's private key", build=_auth, settings=SETTINGS, fields=fields
+        )
+    ]
 
 
 @hookimpl
 def gpurent_register_billing() -> Sequence[BillingEntry]:
-    return [BillingEntry(name=NAME, summary="a DBC wallet", build=_billing, settings=SETTINGS, currency="DBC")]
+    return [
+        BillingEntry(name=NAME, summary="a DBC wallet", build=_billing, settings=SETTINGS, currency="DBC")
+    ]
 
 
 @hookimpl

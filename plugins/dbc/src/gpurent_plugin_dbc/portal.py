@@ -107,7 +107,9 @@ class LedgerPortal(SandboxPortal):
             self._platform_transfer,
         )
         pairs = zip(_PATHS, handlers, strict=True)
-        return Starlette(routes=[WebRoute(path, self._guarded(call), methods=[m]) for (m, path, _n), call in pairs])
+        return Starlette(
+            routes=[WebRoute(path, self._guarded(call), methods=[m]) for (m, path, _n), call in pairs]
+        )
 
     def _guarded(self, handler: Any) -> Any:
         async def guarded(request: Request) -> Response:
@@ -180,7 +182,9 @@ class LedgerPortal(SandboxPortal):
         body, fields = given["body"], json.loads(given["body"])
         amount = _units(fields["amount"])
         check_address(fields["to"])
-        if address_of(fields["public"]) != fields["from"] or not verify(fields["public"], body, given["signature"]):
+        if address_of(fields["public"]) != fields["from"] or not verify(
+            fields["public"], body, given["signature"]
+        ):
             raise Refused("signature")
         return self._book(hash_of(body), fields["from"], fields["to"], amount, "payment")
 
@@ -199,10 +203,12 @@ class LedgerPortal(SandboxPortal):
         if given["from"] not in self._platform:
             raise Refused("not a shop's address")
         digest = hash_of(json.dumps([given["from"], given["key"]]))
-        return self._book(digest, given["from"], check_address(given["to"]), _units(given["amount"]), given["memo"])
+        return self._book(
+            digest, given["from"], check_address(given["to"]), _units(given["amount"]), given["memo"]
+        )
 
 
 def _units(text: str) -> int:
-    if not isinstance(text, str) or not text.isdigit() or len(text) > 24 or int(text) == 0:
+    if not text.isdigit() or len(text) > 24 or int(text) == 0:
         raise Refused("amount")
     return int(text)

@@ -1,4 +1,7 @@
-"""A DBC wallet. A payment is signed and noted before it is sent, and sent again unchanged when nobody knows how it went."""
+"""A DBC wallet. A payment is signed and noted before it is sent.
+
+And sent again unchanged when nobody knows how it went.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,9 @@ class Wallet(BillingProvider, Withdrawing):
         if answer.status >= 500:
             raise UnavailableError(f"the ledger is in trouble (status {answer.status})", retryable=True)
         if answer.status != 200:
-            raise ProviderChanged(f"the ledger answered {answer.status}", url=answer.url, body=answer.text, spent=Spent.NO)
+            raise ProviderChanged(
+                f"the ledger answered {answer.status}", url=answer.url, body=answer.text, spent=Spent.NO
+            )
         return answer.json()
 
     async def balance(self) -> Balance:
@@ -106,7 +111,10 @@ class Wallet(BillingProvider, Withdrawing):
         return Payment(key=bill.key, proof=record["hash"], amount=bill.amount, at=self._host.clock.now())
 
     async def _sign(self, bill: Bill) -> dict[str, str]:
-        """The signed transfer, noted before anybody sees it: from here on this bill can only be paid by this transfer."""
+        """The signed transfer, noted before anybody sees it.
+
+        From here on this bill can only be paid by this transfer.
+        """
         if bill.amount.currency != wire.DBC or bill.amount.amount < 0:
             raise MoneyError(f"this wallet cannot pay {bill.amount}")
         check_address(bill.payee)
@@ -150,7 +158,9 @@ class Wallet(BillingProvider, Withdrawing):
             raise MoneyError(f"the wallet has not enough for {bill.amount}", hint="Nothing was paid.")
         if error:
             raise MoneyError(f"the ledger refuses the transfer: {str(error)[:100]}", hint="Nothing was paid.")
-        raise ProviderChanged("the ledger answered a transfer in an unknown way", url=answer.url, body=answer.text)
+        raise ProviderChanged(
+            "the ledger answered a transfer in an unknown way", url=answer.url, body=answer.text
+        )
 
     # books
 
@@ -174,7 +184,9 @@ class Wallet(BillingProvider, Withdrawing):
         return str(json.loads(noted)["hash"]) if noted else ""
 
     def _charge(self, transfer: wire.Transfer, kind: ChargeKind) -> Charge:
-        rate = Rate(wire.DBC, USD, transfer.price, transfer.at, "ledger") if transfer.price is not None else None
+        rate = (
+            Rate(wire.DBC, USD, transfer.price, transfer.at, "ledger") if transfer.price is not None else None
+        )
         return Charge(
             at=transfer.at, kind=kind, money=transfer.amount, ref=transfer.hash, note=transfer.memo, rate=rate
         )

@@ -1,4 +1,7 @@
-"""The ledger service's JSON <-> the model. Pure. Assumed throughout: the NEO nodes that the wallet of 2020 spoke to are gone."""
+"""The ledger service's JSON <-> the model. Pure. Assumed throughout.
+
+The NEO nodes that the wallet of 2020 spoke to are gone.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,9 @@ def _units(value: Any, url: str) -> Money:
 
 def _fields(raw: Any, names: tuple[str, ...], url: str) -> dict[str, Any]:
     if not isinstance(raw, dict) or not set(names) <= raw.keys():
-        raise ProviderChanged("the ledger's answer has another shape", url=url, body=json.dumps(raw, default=str))
+        raise ProviderChanged(
+            "the ledger's answer has another shape", url=url, body=json.dumps(raw, default=str)
+        )
     return raw
 
 

@@ -36,7 +36,11 @@ class MailDesk:
             )
         )
         bill = Bill(
-            key=key, payee=self._host.settings["platform"], amount=wire.DBC.money(code), purpose=Purpose.FEE, memo=code
+            key=key,
+            payee=self._host.settings["platform"],
+            amount=wire.DBC.money(code),
+            purpose=Purpose.FEE,
+            memo=code,
         )
         return Binding(email=email, since=since, bill=bill)
 

@@ -1,8 +1,11 @@
-"""Every call of the web API that gpurent makes: POST with the parameters in the query, an empty body, no credentials."""
+"""Every call of the web API that gpurent makes.
+
+POST with the parameters in the query, an empty body, no credentials.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gpurent.api import Host, LeaseError, SoldOut, Spent
 from gpurent_plugin_gpu1024 import wire
@@ -18,8 +21,12 @@ class Calls:
     async def wallet(self) -> str:
         return (await self._host.login()).account
 
-    async def call(self, path: str, *, spent: Spent = Spent.NO, **params: str) -> Reply:
+    async def call(self, path: str, **params: str) -> Reply:
         """One call; the envelope comes back whatever its status is."""
+        return await self.act(path, params, Spent.NO)
+
+    async def act(self, path: str, params: Mapping[str, str], spent: Spent) -> Reply:
+        """One call that may cost something: trouble on the way says so."""
         settings = self._host.settings
         common = {"user_name_platform": settings["brand"], "language": settings["language"]}
         answer = await self._host.http.request("POST", path, params={**params, **common})

@@ -27,13 +27,17 @@ class Leaving:
         if standing is None:
             return evolve(lease.to(LeaseState.GONE, "the shop does not list it any more"), endpoint=None)
         if not standing.over:
-            await self._with_code(standing.id, "stop", "/rent/get_stop_code", "/rent/stop", "stop_code", lease)
+            await self._with_code(
+                standing.id, "stop", "/rent/get_stop_code", "/rent/stop", "stop_code", lease
+            )
             standing = await self._calls.order(lease.ref)
         if standing is None or not standing.over:
             return lease.to(LeaseState.RELEASING, "the shop is stopping it")
         state = LeaseState.RELEASED if standing.ended_well else LeaseState.EXPIRED
         note = "given back" if standing.ended_well else "the rented time ran out"
-        return evolve(lease.to(state, note), endpoint=None, ended_at=standing.stopped_at or standing.expires_at)
+        return evolve(
+            lease.to(state, note), endpoint=None, ended_at=standing.stopped_at or standing.expires_at
+        )
 
     async def _drop_pending(self, lease: Lease, pending: Pending) -> Lease:
         """The order that was not finished: cancelled, or its late payment sent back."""
@@ -43,7 +47,12 @@ class Leaving:
             return evolve(lease, pending=None, ref=standing.id)
         if standing is not None and standing.pay_error and not standing.returned:
             await self._with_code(
-                standing.id, "reclaim", "/rent/get_return_dbc_code", "/rent/request_return_dbc", "return_code", lease
+                standing.id,
+                "reclaim",
+                "/rent/get_return_dbc_code",
+                "/rent/request_return_dbc",
+                "return_code",
+                lease,
             )
         elif standing is not None and not standing.cancelled and not standing.returned and not standing.over:
             await self._with_code(
@@ -58,7 +67,7 @@ class Leaving:
             since = self._host.clock.now()
             await self._calls.must(ask, order_id=order_id)
             code = await self._host.ask(code_challenge(self._host, order_id, what, since))
-            found = await self._calls.call(act, spent=Spent.YES, order_id=order_id, **{name: code})
+            found = await self._calls.act(act, {"order_id": order_id, name: code}, Spent.YES)
             if found.status == DONE:
                 return
             why = found.msg

@@ -1,4 +1,7 @@
-"""What 1024GPU says by mail: codes, and the one and only word of the SSH access. Wording assumed, form of the line known."""
+"""What 1024GPU says by mail: codes, and the one and only word of the SSH access.
+
+Wording assumed, form of the line known.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from attrs import frozen
 from gpurent.api import Challenge, Endpoint, Host, Mail, Secret, UsageError
 
 # The source's own template: "ssh -p 20049 root@116.85.24.172，密码：xxxxx"
-_ACCESS = re.compile(r"(?P<line>ssh [\x21-\x7e ]{5,120}?)\s*[，,]\s*密码\s*[：:]\s*(?P<password>[\x21-\x7e]{6,64})")
+_ACCESS = re.compile(
+    r"(?P<line>ssh [\x21-\x7e ]{5,120}?)\s*[，,]\s*密码\s*[：:]\s*(?P<password>[\x21-\x7e]{6,64})"
+)
 CODE = r"(?:验证码[：:]\s*)?(\d{4,8})"
 
 

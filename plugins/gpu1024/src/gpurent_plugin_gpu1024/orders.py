@@ -35,7 +35,9 @@ class Orders:
         await self._calls.must("/rent/create_order", order_id=order_id, order_type="training", **params)
         standing = await self._calls.order(order_id)
         if standing is None:
-            raise LeaseError("1024GPU took the order, but does not list it", hint="Nothing was spent.", retryable=True)
+            raise LeaseError(
+                "1024GPU took the order, but does not list it", hint="Nothing was spent.", retryable=True
+            )
         return standing
 
     async def _draft(self, order: Order) -> dict[str, str]:
@@ -54,7 +56,8 @@ class Orders:
         longest = int(wire.number(draft.get("time_max", 0), found))
         if longest and order.term is not None and _minutes(order.term) > longest:
             raise LeaseError(
-                f"1024GPU lets this machine for at most {longest} minutes", hint="Nothing was spent. Ask for less."
+                f"1024GPU lets this machine for at most {longest} minutes",
+                hint="Nothing was spent. Ask for less.",
             )
         return {"order_id": draft["order_id"]}
 

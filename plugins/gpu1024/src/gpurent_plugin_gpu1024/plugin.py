@@ -21,7 +21,9 @@ SETTINGS = (
     Field(name="url", label="The web API", default="https://info.dbchain.ai"),
     Field(name="brand", label="Brand, sent with every call", default="1024lab"),
     Field(name="language", label="CN or EN", default="CN"),
-    Field(name="mail_sender", label="Who sends the codes and the SSH access", default="service@1024lab.example"),
+    Field(
+        name="mail_sender", label="Who sends the codes and the SSH access", default="service@1024lab.example"
+    ),
     Field(
         name="platform",
         label="Where the fee of the mail binding goes",
@@ -65,8 +67,9 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "cash_out": "by selling DBC",
             },
             live=(
-                "The service of 2020 is gone. Its web API is known in full from its public web client and spoken exactly "
-                "so; the wording of its mails and the ledger are assumed. Never run against the live service."
+                "The service of 2020 is gone. Its web API is known in full from its public web client and spoken "
+                "exactly so; the wording of its mails and the ledger are assumed. "
+                "Never run against the live service."
             ),
         )
     ]

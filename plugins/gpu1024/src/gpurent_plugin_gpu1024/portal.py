@@ -69,7 +69,12 @@ class CloudPortal(SandboxPortal):
 
     def routes(self) -> Sequence[Route]:
         known = [
-            Route(method="POST", path=path, evidence=Evidence.SOURCE, note="path and fields; what it answers in part")
+            Route(
+                method="POST",
+                path=path,
+                evidence=Evidence.SOURCE,
+                note="path and fields; what it answers in part",
+            )
             for path in self._acts
         ]
         return (*known, Route(method="GET", path="/rent/send_email_repeat", evidence=Evidence.SOURCE))

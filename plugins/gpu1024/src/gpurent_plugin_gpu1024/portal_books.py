@@ -1,4 +1,7 @@
-"""The fake service's acts: containers made and closed, payments matched on the ledger, money sent back, mails written."""
+"""The fake service's acts.
+
+Containers made and closed, payments matched on the ledger, money sent back, mails written.
+"""
 
 from __future__ import annotations
 
@@ -56,15 +59,19 @@ class Books:
         self.ledger.append(PortalEntry(at=self.now, account=wallet, kind=kind, amount=amount, ref=ref))
 
     def free(self, machine: Machine) -> int:
-        mine = sum(order.gpus for order in self.orders.values() if order.machine is machine and order.holds_gpu)
+        mine = sum(
+            order.gpus for order in self.orders.values() if order.machine is machine and order.holds_gpu
+        )
         return machine.gpus - machine.taken - mine
 
     # the ledger
 
     async def ask_ledger(self, method: str, path: str, **given: Any) -> Any:
         async with httpx2.AsyncClient(base_url=self.site.urls["dbc"], trust_env=False) as client:
-            kind = "params" if method == "GET" else "json"
-            answer = await client.request(method, path, **{kind: given})
+            if method == "GET":
+                answer = await client.get(path, params=given)
+            else:
+                answer = await client.post(path, json=given)
         return answer.json()
 
     async def price(self) -> Decimal:
@@ -107,11 +114,15 @@ class Books:
             if self.site.settings.get("garbled") == "once" and not order.mail_code.get("garbled"):
                 order.mail_code["garbled"] = "yes"
                 line = "ssh -p ?? root@，密码："
-            await self.mail(order.wallet, f"容器登录方式 {order.id}", f"您的容器已经就绪：\n{line}\n请尽快修改密码。\n")
+            await self.mail(
+                order.wallet, f"容器登录方式 {order.id}", f"您的容器已经就绪：\n{line}\n请尽快修改密码。\n"
+            )
 
     async def mail_code(self, order: Order, what: str) -> None:
         order.mail_code[what] = f"{secrets.randbelow(10**6):06}"
-        await self.mail(order.wallet, f"验证码 {order.id}", f"操作：{what}\n验证码：{order.mail_code[what]}\n")
+        await self.mail(
+            order.wallet, f"验证码 {order.id}", f"操作：{what}\n验证码：{order.mail_code[what]}\n"
+        )
 
     def take_code(self, order: Order, what: str, given: str) -> None:
         """A code counts once, for its order and its purpose."""

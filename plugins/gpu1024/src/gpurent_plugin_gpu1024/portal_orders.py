@@ -96,7 +96,12 @@ class OrderDesk:
 
     async def place_order_cpu_to_gpu(self, given: Params) -> Any:
         before = self._books.orders.get(given["order_id_pre"])
-        if before is None or before.wallet != given["wallet_address_user"] or before.over or not before.rented:
+        if (
+            before is None
+            or before.wallet != given["wallet_address_user"]
+            or before.over
+            or not before.rented
+        ):
             raise Refused("CPU 容器不存在")
         if before.machine.id != given["machine_id"]:
             raise Refused("容器不在这台机器上")
@@ -109,7 +114,9 @@ class OrderDesk:
 
     async def pay_dbc_count(self, given: Params) -> Any:
         order = self.order(given)
-        return number(rent(order.machine, int(given["gpu_count"]), int(given["rent_time_length"]), order.price))
+        return number(
+            rent(order.machine, int(given["gpu_count"]), int(given["rent_time_length"]), order.price)
+        )
 
     async def disk_list(self, given: Params) -> Any:
         self._machine(given)
@@ -139,7 +146,11 @@ class OrderDesk:
         else:
             order.memory = int(given["memory"])
             order.total = deposit(int(given["diskspace"]), order.memory)
-        order.gpus, order.minutes, order.disk = gpus if order.kind == "gpu" else 0, minutes, int(given["diskspace"])
+        order.gpus, order.minutes, order.disk = (
+            gpus if order.kind == "gpu" else 0,
+            minutes,
+            int(given["diskspace"]),
+        )
         order.created_at = books.now
         order.address = (await books.ask_ledger("POST", "/sandbox/platform/address"))["address"]
         return True
@@ -196,4 +207,6 @@ class OrderDesk:
         return [shown_order(order, self._books.now) for order in self._mine(given) if order.kind == "cpu"]
 
     async def all_stopped(self, given: Params) -> Any:
-        return [shown_order(order, self._books.now) for order in self._mine(given) if order.kept_until is not None]
+        return [
+            shown_order(order, self._books.now) for order in self._mine(given) if order.kept_until is not None
+        ]

@@ -25,7 +25,9 @@ class Renewals:
             known = await self._create(order, note)
             listed = await self._listed(order.onto, known)
         if listed is None:
-            raise LeaseError("1024GPU took the renewal, but does not list it", hint="Nothing was spent.", retryable=True)
+            raise LeaseError(
+                "1024GPU took the renewal, but does not list it", hint="Nothing was spent.", retryable=True
+            )
         payee = (await self._calls.must("/rent/get_dbchain_address", order_id=order.onto)).text()
         return known, Bill(key=order.key, payee=payee, amount=listed, purpose=Purpose.RENEWAL, memo=known)
 
@@ -38,7 +40,9 @@ class Renewals:
         minutes = -(-(order.term or timedelta(hours=1)) // timedelta(minutes=1))
         longest = int(wire.number(draft.get("time_max", 0), found))
         if longest and minutes > longest:
-            raise LeaseError(f"1024GPU renews for at most {longest} minutes", hint="Nothing was spent. Ask for less.")
+            raise LeaseError(
+                f"1024GPU renews for at most {longest} minutes", hint="Nothing was spent. Ask for less."
+            )
         await self._calls.must("/rent_continue/continue_pay_get_dbc_price", continue_pay_order_id=renewal)
         await self._calls.must(
             "/rent_continue/continue_pay_get_pay_dbc_count",

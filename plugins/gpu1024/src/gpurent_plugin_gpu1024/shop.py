@@ -207,7 +207,11 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding):
 
     async def _opened(self, lease: Lease, standing: Standing) -> Lease:
         """Look once whether the mail with the access is there."""
-        since = datetime.fromisoformat(lease.shop["since"]) if lease.shop.get("since") else self._host.clock.now() - DAY
+        since = (
+            datetime.fromisoformat(lease.shop["since"])
+            if lease.shop.get("since")
+            else self._host.clock.now() - DAY
+        )
         access, garbled = await find_access(self._host, standing.id, since, USER)
         if access is None:
             return await self._ask_again(lease, garbled)
@@ -271,5 +275,3 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding):
 
 def _iso(at: datetime | None) -> str:
     return at.isoformat() if at is not None else ""
-
-

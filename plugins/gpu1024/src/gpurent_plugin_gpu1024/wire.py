@@ -80,7 +80,9 @@ def reply(answer: Answer, spent: Spent = Spent.NO) -> Reply:
     raw = answer.json()
     if not isinstance(raw, dict) or raw.get("status") not in (DONE, WORKING, FAILED):
         raise ProviderChanged("1024GPU's envelope has changed", url=path, body=answer.text, spent=spent)
-    return Reply(status=raw["status"], msg=str(raw.get("msg") or "")[:300], content=raw.get("content"), url=path)
+    return Reply(
+        status=raw["status"], msg=str(raw.get("msg") or "")[:300], content=raw.get("content"), url=path
+    )
 
 
 def number(value: Any, source: Reply) -> Decimal:
@@ -219,5 +221,3 @@ def _standing(row: Mapping[str, Any], source: Reply) -> Standing:
         pay_error=bool(row.get("pay_error")),
         returned=bool(row.get("return_dbc")),
     )
-
-

@@ -36,7 +36,9 @@ class ImapMailbox(Mailbox):
         self._settings = settings
         self._log = log
         if settings.get("tls", "yes") == "no" and not _loopback(settings["host"]):
-            raise UsageError("IMAP without TLS is only spoken to this computer", hint='Set [imap] tls = "yes".')
+            raise UsageError(
+                "IMAP without TLS is only spoken to this computer", hint='Set [imap] tls = "yes".'
+            )
         try:
             self._port = int(settings.get("port", "993"))
         except ValueError:
@@ -52,12 +54,17 @@ class ImapMailbox(Mailbox):
             box.client.noop()
             # SINCE knows days only, in the server's zone: a day of slack, the exact time is checked below.
             day = (since - timedelta(days=1)).date()
-            small = [uid for uid in box.uids(AND(date_gte=day, from_=sender, size_lt=LARGEST))][-NEWEST:]
+            small = box.uids(AND(date_gte=day, from_=sender, size_lt=LARGEST))[-NEWEST:]
             found = []
             for uid in small:
                 for message in box.fetch(AND(uid=uid), mark_seen=False, bulk=False):
                     mail = self._read(message)
-                    if mail is not None and mail.sender == sender and mail.at >= since and subject in mail.subject:
+                    if (
+                        mail is not None
+                        and mail.sender == sender
+                        and mail.at >= since
+                        and subject in mail.subject
+                    ):
                         found.append(mail)
         return sorted(found, key=lambda mail: mail.at)
 
@@ -85,7 +92,9 @@ class ImapMailbox(Mailbox):
                 hint="Many mail providers want an app password for IMAP.",
             ) from None
         except (OSError, imaplib.IMAP4.error, ImapToolsError) as error:
-            raise UnavailableError(f"the mailbox at {host} does not answer: {type(error).__name__}", retryable=True) from None
+            raise UnavailableError(
+                f"the mailbox at {host} does not answer: {type(error).__name__}", retryable=True
+            ) from None
         finally:
             if box is not None:
                 _leave(box)

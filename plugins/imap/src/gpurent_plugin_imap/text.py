@@ -70,7 +70,11 @@ def _text(message: Message) -> str:
     pages: list[str] = []
     for part in message.walk():
         kind = part.get_content_type()
-        if part.is_multipart() or part.get_content_disposition() == "attachment" or not kind.startswith("text/"):
+        if (
+            part.is_multipart()
+            or part.get_content_disposition() == "attachment"
+            or not kind.startswith("text/")
+        ):
             continue
         raw = part.get_payload(decode=True)
         if not isinstance(raw, bytes):

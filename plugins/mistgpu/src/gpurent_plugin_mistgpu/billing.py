@@ -54,10 +54,15 @@ class Account(BillingProvider, Invoicing):
         answer = await self._pages.post("/user/recharge/", {"amount": f"{money.decimal:f}"}, Spent.NO)
         place = answer.headers.get("location", "")
         if not place.startswith("/pay/"):
-            raise ProviderChanged("MISTGPU gave no payment page", url=answer.url, body=answer.text, spent=Spent.NO)
+            raise ProviderChanged(
+                "MISTGPU gave no payment page", url=answer.url, body=answer.text, spent=Spent.NO
+            )
         url = self._host.settings["url"].rstrip("/") + place
         return TopUp(
-            steps=(f"Open the payment page and pay {money} with Alipay.", "The balance follows within a minute."),
+            steps=(
+                f"Open the payment page and pay {money} with Alipay.",
+                "The balance follows within a minute.",
+            ),
             url=url,
             qr=url,
             advice="A server is shut at once when the balance reaches 0.",

@@ -54,9 +54,14 @@ class Pages:
 
     def _good(self, answer: Answer, spent: Spent = Spent.NO) -> Answer:
         if answer.status >= 500:
-            raise UnavailableError(f"MISTGPU is in trouble (status {answer.status})", retryable=True, spent=spent)
+            raise UnavailableError(
+                f"MISTGPU is in trouble (status {answer.status})", retryable=True, spent=spent
+            )
         if answer.status not in (200, 302, 303):
             raise ProviderChanged(
-                f"MISTGPU answered {answer.status} to {answer.url}", url=answer.url, body=answer.text, spent=spent
+                f"MISTGPU answered {answer.status} to {answer.url}",
+                url=answer.url,
+                body=answer.text,
+                spent=spent,
             )
         return answer

@@ -53,14 +53,19 @@ def _portal(site: Site) -> SandboxPortal:
 
 @hookimpl
 def gpurent_register_auth() -> Sequence[AuthEntry]:
-    fields = (Field(name="username", label="phone number or e-mail"), Field(name="password", label="password", secret=True))
+    fields = (
+        Field(name="username", label="phone number or e-mail"),
+        Field(name="password", label="password", secret=True),
+    )
     return [AuthEntry(name=NAME, summary="MISTGPU account", build=_auth, settings=SETTINGS, fields=fields)]
 
 
 @hookimpl
 def gpurent_register_billing() -> Sequence[BillingEntry]:
     return [
-        BillingEntry(name=NAME, summary="MISTGPU balance in CNY", build=_billing, settings=SETTINGS, currency="CNY")
+        BillingEntry(
+            name=NAME, summary="MISTGPU balance in CNY", build=_billing, settings=SETTINGS, currency="CNY"
+        )
     ]
 
 
@@ -92,7 +97,8 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "cash_out": "none",
             },
             live=(
-                "Never run against the live site. Its sign-in form and machine list are known from a public client of 2020; "
+                "Never run against the live site. Its sign-in form and machine list are known from a public client "
+                "of 2020; "
                 "create, stop and charges were never seen: do these by hand on the page."
             ),
         )
@@ -101,4 +107,6 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
 
 @hookimpl
 def gpurent_register_portal() -> Sequence[SandboxEntry]:
-    return [SandboxEntry(name=NAME, summary="MISTGPU's site as it was, and as it must have been", build=_portal)]
+    return [
+        SandboxEntry(name=NAME, summary="MISTGPU's site as it was, and as it must have been", build=_portal)
+    ]

@@ -18,13 +18,33 @@ from gpurent_plugin_mistgpu.portal_state import Account, Books, Refused
 COOKIE = "sessionid"
 Handler = Callable[[Request], Awaitable[Response]]
 ROUTES = (
-    Route(method="POST", path="/login/", evidence=Evidence.SOURCE, note="fields username, password; session cookie"),
-    Route(method="GET", path="/create/", evidence=Evidence.SOURCE, note="radios of .card.form-check, disabled = taken"),
-    Route(method="GET", path="/user/", evidence=Evidence.SOURCE, note="address and columns known, markup assumed"),
+    Route(
+        method="POST",
+        path="/login/",
+        evidence=Evidence.SOURCE,
+        note="fields username, password; session cookie",
+    ),
+    Route(
+        method="GET",
+        path="/create/",
+        evidence=Evidence.SOURCE,
+        note="radios of .card.form-check, disabled = taken",
+    ),
+    Route(
+        method="GET",
+        path="/user/",
+        evidence=Evidence.SOURCE,
+        note="address and columns known, markup assumed",
+    ),
     Route(method="GET", path="/signup/", evidence=Evidence.SOURCE, note="address known, form assumed"),
     Route(method="POST", path="/signup/", evidence=Evidence.ASSUMED),
     Route(method="GET", path="/login/", evidence=Evidence.ASSUMED),
-    Route(method="POST", path="/create/", evidence=Evidence.ASSUMED, note="machine, password of the user's: wiki"),
+    Route(
+        method="POST",
+        path="/create/",
+        evidence=Evidence.ASSUMED,
+        note="machine, password of the user's: wiki",
+    ),
     Route(method="POST", path="/user/shutdown/", evidence=Evidence.ASSUMED, note="the button is known"),
     Route(method="POST", path="/user/start/", evidence=Evidence.ASSUMED),
     Route(method="POST", path="/user/delete/", evidence=Evidence.ASSUMED, note="the button is known"),
@@ -77,7 +97,9 @@ class MistPortal(SandboxPortal):
             ("GET", "/pay/alipay/{id}"): self._alipay,
             ("POST", "/pay/alipay/{id}/settle"): self._settle,
         }
-        return Starlette(routes=[WebRoute(path, self._timely(call), methods=[m]) for (m, path), call in handlers.items()])
+        return Starlette(
+            routes=[WebRoute(path, self._timely(call), methods=[m]) for (m, path), call in handlers.items()]
+        )
 
     def _timely(self, handler: Handler) -> Handler:
         """Every request sees the books as they are now, alone."""
@@ -141,14 +163,16 @@ class MistPortal(SandboxPortal):
     async def _create(self, request: Request, account: Account) -> Response:
         form = await request.form()
         try:
-            await self.books.create(account.name, str(form.get("machine_id", "")), str(form.get("password", "")))
+            await self.books.create(
+                account.name, str(form.get("machine_id", "")), str(form.get("password", ""))
+            )
         except Refused as why:
             return HTMLResponse(pages.create(list(self.books.machines.values()), str(why)))
         await self.books.catch_up()
         return RedirectResponse("/user/", 302)
 
     def _list(self, account: Account, error: str = "") -> Response:
-        return HTMLResponse(pages.user(account, self.books.mine(account.name), "127.0.0.1", error))
+        return HTMLResponse(pages.user(account, self.books.mine(account.name), error))
 
     async def _user(self, request: Request, account: Account) -> Response:
         return self._list(account)
@@ -175,7 +199,9 @@ class MistPortal(SandboxPortal):
     async def _start(self, request: Request, account: Account) -> Response:
         form = await request.form()
         try:
-            await self.books.start(account.name, str(form.get("server_id", "")), str(form.get("password", "")))
+            await self.books.start(
+                account.name, str(form.get("server_id", "")), str(form.get("password", ""))
+            )
         except Refused as why:
             return self._list(account, str(why))
         await self.books.catch_up()

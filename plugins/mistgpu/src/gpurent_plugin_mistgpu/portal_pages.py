@@ -1,4 +1,7 @@
-"""The fake site's pages. The marks of the sign-in form and of the machine list are those of 2020; the rest is assumed."""
+"""The fake site's pages. The marks of the sign-in form and of the machine list are those of 2020.
+
+The rest is assumed.
+"""
 
 from __future__ import annotations
 
@@ -58,8 +61,8 @@ def create(machines: list[Machine], error: str = "") -> str:
     )
 
 
-def user(account: Account, servers: list[Server], host: str, error: str = "") -> str:
-    rows = "\n".join(_row(server, host) for server in servers)
+def user(account: Account, servers: list[Server], error: str = "") -> str:
+    rows = "\n".join(_row(server) for server in servers)
     return _page(
         "服务器管理",
         f'{_alert(error)}<p id="balance">余额 {_money(account.balance)}</p>'
@@ -70,18 +73,23 @@ def user(account: Account, servers: list[Server], host: str, error: str = "") ->
     )
 
 
-def _row(server: Server, host: str) -> str:
+def _row(server: Server) -> str:
     run = server.runs[-1]
     live = server.live
-    ssh = f"ssh mist@{host if live is None else live.host} -p {live.port}" if live is not None else "-"
-    state = "正在运行" if server.running else f"已关机 {server.note}，文件保留至 {server.kept_until:%Y-%m-%d %H:%M}"
+    ssh = f"ssh mist@{live.host} -p {live.port}" if live is not None else "-"
+    state = (
+        "正在运行"
+        if server.running
+        else f"已关机 {server.note}，文件保留至 {server.kept_until:%Y-%m-%d %H:%M}"
+    )
     hidden = f'<input type="hidden" name="server_id" value="{server.id}">'
     actions = ("shutdown", "关机") if server.running else ("start", "开机")
     return (
         f'<tr data-started="{_iso(run.started_at)}" data-stopped="{_iso(run.ended_at)}" '
         f'data-kept="{"" if server.running else _iso(server.kept_until)}"><td>{server.machine.id}</td>'
         f"<td>{server.machine.model}</td><td>{ssh}</td><td>上传文件 Jupyter 代码编辑器 命令行</td>"
-        f'<td>{state}</td><td><form method="post" action="/user/{actions[0]}/">{hidden}<button>{actions[1]}</button></form>'
+        f'<td>{state}</td><td><form method="post" action="/user/{actions[0]}/">{hidden}'
+        f"<button>{actions[1]}</button></form>"
         f'<form method="post" action="/user/delete/">{hidden}<button>删除服务器</button></form></td></tr>'
     )
 

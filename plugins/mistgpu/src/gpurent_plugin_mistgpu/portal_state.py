@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from attrs import define, field
 
-from gpurent.api import CNY, Money, PortalEntry, SandboxMachine, Site
+from gpurent.api import CNY, Money, PortalEntry, SandboxMachine, Site, UsageError
 
 MINUTE = timedelta(minutes=1)
 KEPT = timedelta(days=15)
@@ -252,7 +252,7 @@ class Books:
     def recharge(self, user: str, yuan: str) -> Recharge:
         try:
             amount = CNY.money(yuan).amount
-        except Exception:
+        except UsageError:
             raise Refused("金额不正确") from None
         if not 0 < amount <= 10_000_000:
             raise Refused("金额不正确")

@@ -21,6 +21,7 @@ from gpurent.api import (
     Payment,
     Pending,
     Restarting,
+    Secret,
     SoldOut,
     Spent,
     Unknown,
@@ -34,7 +35,10 @@ _OVER = (LeaseState.KEPT, LeaseState.GONE, LeaseState.CANCELLED, LeaseState.RELE
 
 
 class Shop(LeaseProvider, Restarting):
-    """The site knows no order number: a create is recognised by the machine, and by the servers that were there before."""
+    """The site knows no order number.
+
+    A create is recognised by the machine, and by the servers that were there before.
+    """
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -73,7 +77,9 @@ class Shop(LeaseProvider, Restarting):
     async def _must_be_free(self, machine: str) -> None:
         answer = await self._pages.get("/create/")
         if not any(offer.key == machine and offer.free for offer in wire.offers(answer.text, answer.url)):
-            raise SoldOut(f"machine {machine} is taken", hint="Nothing was spent. Pick another: gpurent offers")
+            raise SoldOut(
+                f"machine {machine} is taken", hint="Nothing was spent. Pick another: gpurent offers"
+            )
 
     async def _mine(self, lease: Lease) -> wire.Server | None:
         """The server that this lease's create made, if it did."""
@@ -110,16 +116,23 @@ class Shop(LeaseProvider, Restarting):
         if again:
             answer = await self._pages.post("/user/start/", {"server_id": again, "password": password})
         else:
-            form = {"machine_id": lease.offer.key, "password": password, "image": lease.shop.get("image", "")}
+            form: dict[str, str | Secret] = {
+                "machine_id": lease.offer.key,
+                "password": password,
+                "image": lease.shop.get("image", ""),
+            }
             answer = await self._pages.post("/create/", form)
         why = wire.complaint(answer.text)
         if not why:
             return
         if "占用" in why:
-            raise SoldOut(f"machine {lease.offer.key} was taken meanwhile", hint="Nothing was spent. Pick another one.")
+            raise SoldOut(
+                f"machine {lease.offer.key} was taken meanwhile", hint="Nothing was spent. Pick another one."
+            )
         if "余额" in why:
             raise MoneyError(
-                "MISTGPU rents nothing while the balance is 0", hint="Nothing was spent. gpurent topup mistgpu 20"
+                "MISTGPU rents nothing while the balance is 0",
+                hint="Nothing was spent. gpurent topup mistgpu 20",
             )
         if "密码" in why:
             raise AuthError(f"MISTGPU does not take the machine's password: {why}")

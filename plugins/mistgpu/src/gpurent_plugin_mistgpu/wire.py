@@ -1,7 +1,7 @@
 """MISTGPU's pages <-> the model. Pure.
 
-Known from a public client of 2020: the sign-in form, and the machine list's radios (``disabled`` = taken). The columns of
-the server list are known from the operator's own pictures of 2020 and 2022. Every form and every other mark is assumed.
+Known from a public client of 2020: the sign-in form, and the machine list's radios (``disabled`` = taken). The columns
+of the server list are known from the operator's own pictures of 2020 and 2022. All other forms and marks are assumed.
 """
 
 from __future__ import annotations

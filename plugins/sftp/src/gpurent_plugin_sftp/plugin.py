@@ -17,6 +17,9 @@ def _build(host: Host) -> TransferBackend:
 def gpurent_register_transfer() -> Sequence[TransferEntry]:
     return [
         TransferEntry(
-            name="sftp", summary="SFTP: resumable and verified, needs nothing on the machine", build=_build, rank=10
+            name="sftp",
+            summary="SFTP: resumable and verified, needs nothing on the machine",
+            build=_build,
+            rank=10,
         )
     ]

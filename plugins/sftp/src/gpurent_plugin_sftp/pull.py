@@ -1,8 +1,12 @@
-"""Down: the far side is hostile. Its names are judged, its links not followed, and all writing goes through open folders."""
+"""Down: the far side is hostile.
+
+Its names are judged, its links not followed, and all writing goes through open folders.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import posixpath
@@ -16,7 +20,7 @@ from attrs import define, field, frozen
 
 from gpurent.api import Link, Progress, Pull, Skipped, TransferError, TransferReport
 from gpurent_plugin_sftp.names import objection, shown
-from gpurent_plugin_sftp.remote import Hashes, far_side, refused
+from gpurent_plugin_sftp.remote import Hashes, far_side, raw, refused
 
 PARTS = ".gpurent-part"
 CHUNK = 4 << 20
@@ -35,7 +39,9 @@ class Far:
 
     @property
     def part(self) -> str:
-        return sha256(f"{self.path}\0{self.size}\0{self.mtime}".encode("utf-8", "surrogateescape")).hexdigest()[:40]
+        return sha256(
+            f"{self.path}\0{self.size}\0{self.mtime}".encode("utf-8", "surrogateescape")
+        ).hexdigest()[:40]
 
 
 @define
@@ -97,11 +103,17 @@ class Walk:
 
     async def _folder(self, path: str, name: tuple[str, ...]) -> None:
         if len(name) > self._limits.depth:
-            raise TransferError(f"{shown(path)} lies deeper than {self._limits.depth} folders", hint="Nothing was written.")
+            raise TransferError(
+                f"{shown(path)} lies deeper than {self._limits.depth} folders", hint="Nothing was written."
+            )
         self.found.folders.append(name)
         inside: dict[str, asyncssh.SFTPAttrs] = {}
         async for entry in self._sftp.scandir(path):
-            child = entry.filename if isinstance(entry.filename, str) else entry.filename.decode("utf-8", "replace")
+            child = (
+                entry.filename
+                if isinstance(entry.filename, str)
+                else entry.filename.decode("utf-8", "replace")
+            )
             if child in (".", ".."):
                 continue
             why = objection(child, self._limits.name) or ("came twice" if child in inside else "")
@@ -129,16 +141,18 @@ class Puller:
         here = os.dup(self._root)
         try:
             for part in name:
-                try:
+                with contextlib.suppress(FileExistsError):
                     os.mkdir(part, 0o755, dir_fd=here)
-                except FileExistsError:
-                    pass
                 below = os.open(part, _FOLDER, dir_fd=here)
                 os.close(here)
                 here = below
         except OSError as error:
             os.close(here)
-            why = "a link or a file is in the way" if error.errno in (errno.ELOOP, errno.ENOTDIR) else error.strerror
+            why = (
+                "a link or a file is in the way"
+                if error.errno in (errno.ELOOP, errno.ENOTDIR)
+                else error.strerror
+            )
             raise TransferError(f"{shown('/'.join(name))} cannot be written here: {why}") from None
         return here
 
@@ -172,7 +186,8 @@ class Puller:
             else:
                 os.unlink(far.part, dir_fd=parts)
                 raise TransferError(
-                    f"{shown('/'.join(far.name))} changed on the machine while it was read", hint="Pull again."
+                    f"{shown('/'.join(far.name))} changed on the machine while it was read",
+                    hint="Pull again.",
                 )
             self._settle(far, parts, folder)
         except OSError as error:
@@ -191,9 +206,9 @@ class Puller:
             self.resumed += at
             self._progress.advance(at, "/".join(far.name))
             async with self._sftp.open(far.path, "rb", encoding=None) as file:
-                while data := await file.read(CHUNK, at):
+                while True:
                     # Whatever size it claims, no more than that is taken.
-                    data = data[: max(0, far.size - at)]
+                    data = raw(await file.read(CHUNK, at))[: max(0, far.size - at)]
                     if not data:
                         break
                     local.write(data)
@@ -217,7 +232,9 @@ class Puller:
 
 def _local(far: Far, error: OSError) -> TransferError:
     if error.errno == errno.ENOSPC:
-        return TransferError("the disk of this computer is full", hint="Free some space, then pull again; it goes on.")
+        return TransferError(
+            "the disk of this computer is full", hint="Free some space, then pull again; it goes on."
+        )
     return TransferError(f"{shown('/'.join(far.name))} cannot be written here: {error.strerror}")
 
 

@@ -30,7 +30,9 @@ class Changed(Exception):
 class Pusher:
     """One push."""
 
-    def __init__(self, link: Link, sftp: asyncssh.SFTPClient, cargo: Push, found: Scan, progress: Progress) -> None:
+    def __init__(
+        self, link: Link, sftp: asyncssh.SFTPClient, cargo: Push, found: Scan, progress: Progress
+    ) -> None:
         self._link, self._sftp, self._cargo, self._found, self._progress = link, sftp, cargo, found, progress
         self._hashes = Hashes(link, sftp)
         self._flight = asyncio.Semaphore(FLIGHT)
@@ -123,7 +125,8 @@ class Pusher:
                 except Changed as why:
                     if final:
                         raise TransferError(
-                            f"{shown(item.name)} {why}", hint="Nothing half-written was left. Send again when it is still."
+                            f"{shown(item.name)} {why}",
+                            hint="Nothing half-written was left. Send again when it is still.",
                         ) from None
                 except asyncssh.SFTPError as error:
                     raise refused(shown(item.name), error) from None
@@ -179,7 +182,9 @@ class Pusher:
         path = self._final(item)
         if item.name in there:
             if not _is_link(there[item.name]):
-                self._found.skipped.append(Skipped(name=item.name, why="something else than a link has its name there"))
+                self._found.skipped.append(
+                    Skipped(name=item.name, why="something else than a link has its name there")
+                )
                 return
             if await self._sftp.readlink(path) == item.link:
                 return
@@ -222,7 +227,9 @@ async def _all(things: Iterable[Coroutine[None, None, T]]) -> list[T]:
     return [task.result() for task in tasks]
 
 
-async def push(link: Link, cargo: Push, found: Scan, progress: Progress, seconds: Callable[[], float]) -> TransferReport:
+async def push(
+    link: Link, cargo: Push, found: Scan, progress: Progress, seconds: Callable[[], float]
+) -> TransferReport:
     """Carry ``found`` up."""
     async with far_side(link) as sftp:
         pusher = Pusher(link, sftp, cargo, found, progress)

@@ -21,7 +21,12 @@ async def far_side(link: Link) -> AsyncIterator[asyncssh.SFTPClient]:
     try:
         async with link.connection.start_sftp_client() as sftp:
             yield sftp
-    except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, asyncssh.DisconnectError, ConnectionError) as error:
+    except (
+        asyncssh.SFTPConnectionLost,
+        asyncssh.SFTPNoConnection,
+        asyncssh.DisconnectError,
+        ConnectionError,
+    ) as error:
         raise UnavailableError(f"the line to {link.endpoint} is lost: {error}", retryable=True) from None
     except asyncssh.ChannelOpenError as error:
         raise UnavailableError(f"{link.endpoint} opens no file transfer: {error}", retryable=True) from None
@@ -36,15 +41,24 @@ def refused(what: str, error: asyncssh.SFTPError) -> TransferError | Unavailable
     text = error.reason or type(error).__name__
     if isinstance(error, asyncssh.SFTPConnectionLost | asyncssh.SFTPNoConnection):
         return UnavailableError(f"the line is lost: {text}", retryable=True)
-    if isinstance(error, asyncssh.SFTPNoSpaceOnFilesystem | asyncssh.SFTPQuotaExceeded) or "space" in text.lower():
+    if (
+        isinstance(error, asyncssh.SFTPNoSpaceOnFilesystem | asyncssh.SFTPQuotaExceeded)
+        or "space" in text.lower()
+    ):
         return TransferError(
-            f"the machine's disk is full: {what}", hint="Free some space on the machine, then send again; it goes on."
+            f"the machine's disk is full: {what}",
+            hint="Free some space on the machine, then send again; it goes on.",
         )
     if isinstance(error, asyncssh.SFTPPermissionDenied | asyncssh.SFTPWriteProtect):
         return TransferError(f"the machine does not let us write or read there: {what}", detail=text)
     if isinstance(error, asyncssh.SFTPNoSuchFile | asyncssh.SFTPNoSuchPath):
         return TransferError(f"it is not there: {what}", detail=text)
     return TransferError(f"{what}: {text}", detail=text)
+
+
+def raw(data: str | bytes) -> bytes:
+    """What a file opened without an encoding gives: bytes, though its type says more."""
+    return data if isinstance(data, bytes) else data.encode()
 
 
 class Hashes:
@@ -81,7 +95,7 @@ class Hashes:
         try:
             async with self._sftp.open(path, "rb", encoding=None) as file:
                 while data := await file.read(BLOCK):
-                    digest.update(data)
+                    digest.update(raw(data))
         except asyncssh.SFTPError as error:
             if isinstance(error, asyncssh.SFTPConnectionLost | asyncssh.SFTPNoConnection):
                 raise

@@ -49,7 +49,10 @@ class Scan:
 
 
 def scan(cargo: Push) -> Scan:
-    """Walk the sources; links are never followed. Too much, or a source that is not there: an error before anything moves."""
+    """Walk the sources; links are never followed. Too much, or a source that is not there.
+
+    An error before anything moves.
+    """
     found = Scan()
     for source in cargo.sources:
         if not os.path.lexists(source):
@@ -76,7 +79,13 @@ class _Walk:
         if name:
             found = path.lstat()
             self.found.items.append(
-                Item(name=name, path=path, kind="folder", mode=stat.S_IMODE(found.st_mode), mtime=int(found.st_mtime))
+                Item(
+                    name=name,
+                    path=path,
+                    kind="folder",
+                    mode=stat.S_IMODE(found.st_mode),
+                    mtime=int(found.st_mtime),
+                )
             )
         try:
             entries = sorted(os.scandir(path), key=lambda entry: entry.name)
@@ -116,9 +125,9 @@ class _Walk:
 
 def _take(found: Scan, limits: Limits, path: Path, name: str, status: os.stat_result, root: Path) -> None:
     if stat.S_ISLNK(status.st_mode):
-        target = os.readlink(path)
-        inside = os.path.normpath(os.path.join(path.parent, target))
-        if os.path.isabs(target) or not Path(inside).is_relative_to(os.path.normpath(root)):
+        target = str(path.readlink())
+        inside = os.path.normpath(path.parent / target)
+        if target.startswith("/") or not Path(inside).is_relative_to(os.path.normpath(root)):
             found.skipped.append(Skipped(name=name, why=f"is a link out of the folder, to {target}"))
             return
         found.items.append(Item(name=name, path=path, kind="link", link=target))

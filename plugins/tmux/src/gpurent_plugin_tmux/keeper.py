@@ -37,7 +37,10 @@ class Tmux(SessionBackend):
             since = datetime.fromtimestamp(int(parts[2]), UTC)
             found.append(
                 SessionInfo(
-                    id=parts[0], name=parts[0], attached=parts[1] != "0", since=f"{since:%Y-%m-%d %H:%M:%S} UTC"
+                    id=parts[0],
+                    name=parts[0],
+                    attached=parts[1] != "0",
+                    since=f"{since:%Y-%m-%d %H:%M:%S} UTC",
                 )
             )
         return found
