@@ -37,7 +37,7 @@ class Dying(Journal):
 
     def _point(self, step: str, phase: str) -> None:
         point = f"{step}:{phase}"
-        if point in self.spare:
+        if point in self.spare or "*:*" in self.spare:
             return
         os.write(self.pipe, json.dumps({"died": point}).encode())
         os.kill(os.getpid(), signal.SIGKILL)

@@ -144,7 +144,7 @@ class Service(Hands):
 
     async def rent(self, want: Want) -> Lease:
         """Only a machine: the lease stays until it is released."""
-        want = evolve(want, only_rent=True)
+        want = evolve(want, only_rent=True, command=())
         end = await self._walk(self._new("rent", want), want, detach=False)
         return self.desk.lease(end.lease)
 

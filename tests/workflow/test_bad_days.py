@@ -1,0 +1,312 @@
+"""What goes wrong for users: each its own clear error, the right `spent`, and no machine left burning."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from gpurent.errors import (
+    AuthError,
+    GpurentError,
+    JobError,
+    LeaseError,
+    LeaseGone,
+    MoneyError,
+    PluginError,
+    SoldOut,
+    Spent,
+    TransferError,
+    UnavailableError,
+)
+from gpurent.model.events import Event, EventKind
+from gpurent.model.lease import LeaseState
+from gpurent.model.money import CNY
+from gpurent.model.offer import Wish
+from gpurent.model.trip import Want
+from gpurent.workflow.service import Service
+from tests.workflow.world import Person, World, world
+
+
+def project(tmp_path: Path, **files: str) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    return folder
+
+
+async def rich(land: World, service: Service, yuan: str = "10") -> None:
+    await service.login("mistgpu", {"username": "student", "password": "student-pass"})
+    await land.settle_alipay(service, yuan)
+
+
+def calm(land: World) -> None:
+    assert list(land.cloud.burning()) == []
+    assert land.cloud.driver.machines() == []
+
+
+async def test_wrong_password(tmp_path: Path) -> None:
+    async with world(tmp_path) as land, land.desk() as service:
+        with pytest.raises(AuthError) as caught:
+            await service.login("mistgpu", {"username": "student", "password": "wrong-password"})
+        assert caught.value.spent is Spent.NO
+        assert "用户名或密码错误" in caught.value.message
+        assert "wrong-password" not in str(caught.value)
+
+
+async def test_unknown_provider(tmp_path: Path) -> None:
+    async with world(tmp_path) as land, land.desk() as service:
+        with pytest.raises(PluginError, match="mistgqu") as caught:
+            await service.run(Want(provider="mistgqu", command=("true",)))
+        assert "mistgpu" in caught.value.hint
+        assert caught.value.exit_code == 3
+
+
+async def test_sold_out(tmp_path: Path) -> None:
+    async with world(tmp_path, settings={"mistgpu.taken": "3"}) as land, land.desk() as service:
+        await rich(land, service)
+        with pytest.raises(SoldOut) as caught:
+            await service.run(Want(provider="mistgpu", command=("true",), folder=str(tmp_path)))
+        assert caught.value.spent is Spent.NO
+        calm(land)
+        assert service.trips()[-1].outcome == "failed: sold-out"
+
+
+async def test_machine_taken_between_the_look_and_the_order(tmp_path: Path) -> None:
+    person = Person()
+    async with world(tmp_path) as land, land.desk(person) as service:
+        await rich(land, service)
+        books = land.cloud.portals["mistgpu"].books  # type: ignore[attr-defined]
+
+        def grab(event: Event) -> None:
+            if event.kind is EventKind.STEP_BEGUN and event.step == "leg0.reserve":
+                for machine in books.machines.values():
+                    machine.user = "somebody"
+
+        person.watchers.append(grab)
+        with pytest.raises(SoldOut) as caught:
+            await service.run(Want(provider="mistgpu", command=("true",), folder=str(tmp_path)))
+        assert caught.value.spent is Spent.NO
+        calm(land)
+
+
+async def test_empty_balance(tmp_path: Path) -> None:
+    async with world(tmp_path) as land, land.desk() as service:
+        await service.login("mistgpu", {"username": "student", "password": "student-pass"})
+        with pytest.raises(MoneyError) as caught:
+            await service.run(Want(provider="mistgpu", command=("true",), folder=str(tmp_path)))
+        assert caught.value.spent is Spent.NO
+        assert "gpurent topup mistgpu" in caught.value.hint
+        calm(land)
+
+
+async def test_budget_too_small_is_refused_before_money_moves(tmp_path: Path) -> None:
+    async with world(tmp_path) as land, land.desk() as service:
+        await rich(land, service)
+        want = Want(
+            provider="mistgpu",
+            command=("true",),
+            folder=str(tmp_path),
+            term=timedelta(hours=9),
+            budget=CNY.money("1.00"),
+        )
+        with pytest.raises(MoneyError, match="budget") as caught:
+            await service.run(want)
+        assert caught.value.spent is Spent.NO
+        assert [line.kind for line in land.cloud.ledgers()["mistgpu"]] == ["recharge"]
+
+
+async def test_r3_wrong_command_is_told_and_the_machine_given_back(tmp_path: Path) -> None:
+    async with world(tmp_path) as land, land.desk() as service:
+        await rich(land, service)
+        folder = project(tmp_path, train="print(1)")
+        with pytest.raises(JobError, match="127") as caught:
+            await service.run(Want(provider="mistgpu", command=("no-such-program",), folder=str(folder)))
+        assert "no-such-program" in caught.value.hint
+        assert caught.value.spent is Spent.YES
+        assert caught.value.burning == ()
+        calm(land)
+
+
+async def test_job_that_fails_later_brings_its_exit_code_and_results(tmp_path: Path) -> None:
+    async with world(tmp_path, speed=120) as land, land.desk() as service:
+        await rich(land, service)
+        text = "import time, sys\nopen('out.txt', 'w').write('partial')\ntime.sleep(2.5)\nsys.exit(3)\n"
+        folder = project(tmp_path, train=text)
+        end = await service.run(
+            Want(provider="mistgpu", command=("train.py",), folder=str(folder), results=("out.txt",))
+        )
+        assert end.exit_code == 3
+        assert (folder / "out.txt").read_text() == "partial"
+        calm(land)
+
+
+async def test_missing_folder_is_told_before_a_machine_is_paid_for_long(tmp_path: Path) -> None:
+    async with world(tmp_path) as land, land.desk() as service:
+        await rich(land, service)
+        with pytest.raises(GpurentError, match="not a folder") as caught:
+            await service.run(Want(provider="mistgpu", command=("true",), folder=str(tmp_path / "none")))
+        assert caught.value.burning == ()
+        calm(land)
+
+
+async def test_file_that_vanishes_while_uploading(tmp_path: Path) -> None:
+    person = Person()
+    async with world(tmp_path) as land, land.desk(person) as service:
+        await rich(land, service)
+        folder = project(tmp_path, train="print(1)")
+        (folder / "fleeting.bin").write_bytes(b"x" * 1000)
+        scan = pytest.importorskip("gpurent_plugin_sftp.scan").scan
+
+        def lossy(cargo: object) -> object:
+            found = scan(cargo)
+            (folder / "fleeting.bin").unlink(missing_ok=True)
+            return found
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("gpurent_plugin_sftp.backend.scan", lossy)
+            with pytest.raises(TransferError, match=r"fleeting\.bin") as caught:
+                await service.run(Want(provider="mistgpu", command=("train.py",), folder=str(folder)))
+        assert caught.value.burning == ()
+        calm(land)
+
+
+async def test_full_remote_disk(tmp_path: Path) -> None:
+    async with world(tmp_path, settings={"mistgpu.disk_bytes": "200000"}) as land, land.desk() as service:
+        await rich(land, service)
+        folder = project(tmp_path, train="print(1)")
+        (folder / "big.bin").write_bytes(bytes(range(256)) * 4000)
+        with pytest.raises(TransferError) as caught:
+            await service.run(Want(provider="mistgpu", command=("train.py",), folder=str(folder)))
+        assert "full" in caught.value.message or "free" in caught.value.message
+        assert caught.value.burning == ()
+        calm(land)
+
+
+async def test_f6_balance_runs_dry_and_r4_the_session_is_gone(tmp_path: Path) -> None:
+    person = Person()
+    async with world(tmp_path, speed=600) as land, land.desk(person) as service:
+        await rich(land, service, "3.20")
+        folder = project(tmp_path, train="import time\nwhile True:\n    time.sleep(0.2)\n")
+        with pytest.raises(LeaseGone) as caught:
+            await service.run(Want(provider="mistgpu", command=("train.py",), folder=str(folder)))
+        assert "余额不足" in caught.value.message
+        assert "kept until" in caught.value.hint
+        assert caught.value.spent is Spent.YES
+        assert EventKind.TIME_LOW in person.kinds()
+        (lease,) = service.desk.journal.leases()
+        assert lease.state is LeaseState.KEPT
+        assert (await service.balance("mistgpu")).available == CNY.zero
+        calm(land)
+
+
+async def staged(land: World, service: Service, **more: object) -> Want:
+    await service.login("1024gpu", {})
+    await land.faucet(service, "90000")
+    return Want(
+        provider="1024gpu",
+        wish=Wish(gpu="2080Ti"),
+        term=timedelta(days=1),
+        command=("true",),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+async def test_f3_garbled_access_mail_is_asked_for_again(tmp_path: Path) -> None:
+    async with (
+        world(tmp_path, speed=240, settings={"1024gpu.garbled": "once"}) as land,
+        land.desk() as service,
+    ):
+        want = await staged(land, service, folder=str(project(tmp_path)))
+        end = await service.run(want)
+        assert end.exit_code == 0
+        calm(land)
+
+
+async def test_f7_wrong_mail_code_leaves_the_lease_known_and_is_retried(tmp_path: Path) -> None:
+    async with world(tmp_path, speed=240) as land, land.desk() as service:
+        want = await staged(land, service)
+        lease = await service.rent(want)
+        books = land.cloud.portals["1024gpu"].books  # type: ignore[attr-defined]
+        honest = books.take_code
+
+        def deaf(order: object, what: str, given: str) -> None:
+            honest(order, what, "000000")
+
+        books.take_code = deaf
+        with pytest.raises(LeaseError, match="code") as caught:
+            await service.release(lease.id)
+        assert caught.value.burning == (lease.id,)
+        assert caught.value.spent is Spent.YES
+        assert len(land.cloud.burning()) == 1
+        books.take_code = honest
+        receipt = await service.release(lease.id)
+        assert receipt.totals()[0].held.amount == 0
+        calm(land)
+
+
+async def test_price_that_jumps_between_quote_and_payment_is_never_paid_silently(tmp_path: Path) -> None:
+    person = Person()
+    async with world(tmp_path, speed=240) as land, land.desk(person) as service:
+        want = await staged(land, service, folder=str(project(tmp_path)))
+
+        def jump(event: Event) -> None:
+            if event.kind is EventKind.STEP_BEGUN and event.step == "leg0.push":
+                portal = land.cloud.portals["dbc"]
+                from decimal import Decimal
+
+                portal._priced = (Decimal("0.00026"), None)  # type: ignore[attr-defined]
+
+        person.watchers.append(jump)
+        with pytest.raises(MoneyError, match="above the agreed"):
+            await service.run(want)
+        kinds = [line.kind for line in land.cloud.ledgers()["1024gpu"]]
+        assert kinds == ["binding", "deposit", "deposit-back"]
+        calm(land)
+
+
+async def test_shop_that_is_down_leaves_the_trip_open_and_resume_ends_it(tmp_path: Path) -> None:
+    person = Person()
+    async with world(tmp_path, speed=60) as land, land.desk(person) as service:
+        await rich(land, service)
+        folder = project(tmp_path, train="print('done')")
+        shop = land.cloud.portals["mistgpu"].books  # type: ignore[attr-defined]
+        honest = shop.shut_by_user
+
+        async def broken(user: str, server: str) -> None:
+            raise RuntimeError("the site has a bad day")
+
+        shop.shut_by_user = broken
+        with pytest.raises(UnavailableError) as caught:
+            await service.run(Want(provider="mistgpu", command=("train.py",), folder=str(folder)))
+        (lease,) = service.desk.journal.leases()
+        assert caught.value.burning == (lease.id,)
+        assert service.trips()[-1].outcome == ""
+        shop.shut_by_user = honest
+        end = await service.resume()
+        assert end.exit_code == 0
+        calm(land)
+
+
+async def test_two_processes_never_walk_one_trip(tmp_path: Path) -> None:
+    async with world(tmp_path) as land, land.desk() as service, land.desk() as other:
+        await rich(land, service)
+        trail = service._new("run", Want(provider="mistgpu", command=("true",), folder=str(tmp_path)))
+        with service.desk.hold(trail.trip), pytest.raises(GpurentError, match="process"):
+            await other.resume(trail.trip)
+
+
+async def test_portal_keeps_refusing_strangers(tmp_path: Path) -> None:
+    async with world(tmp_path) as land, httpx2.AsyncClient() as client:
+        answer = await client.get(f"{land.cloud.urls['mistgpu']}/user/")
+        assert answer.status_code == 302
+        assert answer.headers["location"].startswith("/login/")
+        answer = await client.post(
+            f"{land.cloud.urls['1024gpu']}/rent/get_stop_code", params={"order_id": "1"}
+        )
+        assert answer.json()["status"] == -1
+        await asyncio.sleep(0)

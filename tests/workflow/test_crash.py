@@ -1,0 +1,159 @@
+"""A trip whose process is killed before and after every journaled step, and resumed each time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpurent.adapters.codec import converter
+from gpurent.model.offer import Wish
+from gpurent.model.trip import Want
+from tests.workflow.world import DIGITS, ROOT, World, world
+
+JOB = ("train.py", "--epochs", "2", "--hidden", "8")
+LONGEST_CHAIN = 120
+
+
+class Zygote:
+    """The warmed process of `tests.workflow.zygote`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def run(self, **task: Any) -> dict[str, Any]:
+        """One client's life; it may die in it."""
+        if self._process.stdin is None or self._process.stdout is None:
+            raise RuntimeError("no pipes")
+        self._process.stdin.write((json.dumps(task) + "\n").encode())
+        await self._process.stdin.drain()
+        answer: dict[str, Any] = json.loads(await self._process.stdout.readline())
+        return answer
+
+
+@asynccontextmanager
+async def zygote() -> AsyncIterator[Zygote]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.workflow.zygote",
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield Zygote(process)
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()
+        await process.wait()
+
+
+async def prepare(land: World, provider: str, home: Path) -> Want:
+    """An account with money in it, and a wish."""
+    async with land.desk() as service:
+        if provider == "mistgpu":
+            await service.login("mistgpu", {"username": "student", "password": "student-pass"})
+            await land.settle_alipay(service, "10")
+        else:
+            await service.login("1024gpu", {})
+            await land.faucet(service, "90000")
+    gpu = "" if provider == "mistgpu" else "2080Ti"
+    term = None if provider == "mistgpu" else timedelta(days=1)
+    return Want(
+        provider=provider,
+        wish=Wish(gpu=gpu),
+        term=term,
+        command=JOB,
+        folder=str(DIGITS),
+        results=("out",),
+        home=str(home),
+    )
+
+
+def books(land: World, provider: str) -> Counter[tuple[str, str, str]]:
+    """The portals' ledgers without what depends on how long a trip took: what moved for which reason, how often."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for portal, lines in land.cloud.ledgers().items():
+        for line in lines:
+            fixed = line.kind in ("recharge", "bought")
+            if line.kind != "usage":
+                found[portal, line.kind, str(line.amount) if fixed else ""] += 1
+    return found
+
+
+async def live_through(
+    tmp_path: Path, provider: str, *, kills: bool
+) -> tuple[Counter[tuple[str, str, str]], list[str], World]:
+    async with world(tmp_path, speed=240) as land, zygote() as client:
+        want = await prepare(land, provider, tmp_path / "home")
+        environment = dict(land.environment())
+        task = {
+            "environment": environment,
+            "home": str(land.home / "state"),
+            "want": json.dumps(converter().unstructure(want)),
+        }
+        spare: list[str] = []
+        answer: dict[str, Any] = {}
+        for _life in range(LONGEST_CHAIN):
+            answer = await client.run(**task, spare=spare if kills else ["*:*"])
+            if "died" not in answer:
+                break
+            assert answer["died"] not in spare, "dead twice at one point"
+            spare.append(answer["died"])
+        assert answer.get("end") == 0, answer
+        metrics = json.loads((tmp_path / "home" / "out" / "metrics.json").read_text())
+        assert metrics["planned_epochs"] == len(metrics["epochs"]) == 2
+        assert list(land.cloud.burning()) == []
+        assert land.cloud.driver.machines() == []
+        await balanced(land, provider)
+        return books(land, provider), spare, land
+
+
+async def balanced(land: World, provider: str) -> None:
+    """The receipt says what the portal's own ledger says, to the last unit."""
+    async with land.desk() as service:
+        (lease,) = service.desk.journal.leases()
+        receipt = await service.receipt(lease.id)
+        account = dict(service.whoami())[provider]
+        portal = "mistgpu" if provider == "mistgpu" else "dbc"
+        lines = [line for line in land.cloud.ledgers()[portal] if line.account == account]
+        balance = (await service.balance(provider)).available
+        assert sum(line.amount.amount for line in lines) == balance.amount
+        bought = sum(line.amount.amount for line in lines if line.kind in ("recharge", "bought"))
+        binding = sum(
+            -line.amount.amount for line in land.cloud.ledgers()[provider] if line.kind == "binding"
+        )
+        (total,) = receipt.totals()
+        assert total.held.amount == 0
+        assert bought - balance.amount == total.spent.amount + binding
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("provider", ["mistgpu", "1024gpu"])
+async def test_killed_at_every_step_and_resumed(tmp_path: Path, provider: str) -> None:
+    for name in ("calm", "storm"):
+        (tmp_path / name / "home").mkdir(parents=True)
+    calm, none, _land = await live_through(tmp_path / "calm", provider, kills=False)
+    storm, points, _land = await live_through(tmp_path / "storm", provider, kills=True)
+    assert none == []
+    assert storm == calm, "the same payments, the same number of times"
+    steps = {point.partition(":")[0] for point in points}
+    expected = {"login", "select", "plan", "fund", "leg0.reserve", "leg0.bill", "leg0.pay", "leg0.confirm"}
+    expected |= {"leg0.ready", "leg0.connect", "leg0.push", "release", "receipt"}
+    last = "leg0" if provider == "mistgpu" else "leg1"
+    expected |= {f"{last}.{name}" for name in ("launch", "monitor", "pull")}
+    if provider == "1024gpu":
+        expected |= {"bind.request", "bind.pay", "bind", "leg1.pay", "leg1.confirm"}
+    assert expected <= steps
+    every = {f"{step}:{phase}" for step in steps for phase in ("begun", "effect", "recorded")}
+    # Once the address is bound the shop says so, and a resumed walk has nothing left to record.
+    assert every - set(points) <= {"bind:recorded"}
