@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 import os
+import sys
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
-from attrs import define, field
+from attrs import define, field, frozen
 
 from gpurent.model.events import Event, EventKind
 from gpurent.plugins import plain
@@ -74,6 +78,22 @@ class Person:
         return [event.kind for event in self.events]
 
 
+@frozen
+class Said:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        """The one JSON document of a command that went well."""
+        found = json.loads(self.out)
+        assert found["ok"] is True
+        return found["data"]
+
+
 @define
 class World:
     """The cloud, and how to open desks in it."""
@@ -96,6 +116,23 @@ class World:
             yield Service(desk)
         finally:
             await desk.close()
+
+    async def cli(self, *arguments: str, given: str = "", folder: Path | None = None) -> Said:
+        """The real command line in a process of its own."""
+        self.home.mkdir(mode=0o700, exist_ok=True)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "gpurent.cli.main",
+            *arguments,
+            cwd=folder or self.home,
+            env={**self.environment(), "LANG": "C.UTF-8"},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate(given.encode())
+        return Said(process.returncode or 0, out.decode(), err.decode())
 
     async def settle_alipay(self, service: Service, yuan: str) -> None:
         """Top up as the user does: the page of `topup`, then the sandbox pays it."""

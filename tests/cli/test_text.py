@@ -1,0 +1,88 @@
+"""What people type and read: spans, money, tables."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpurent.cli.data import document, plain
+from gpurent.cli.params import money_of, parse_money, parse_span
+from gpurent.cli.table import table, width
+from gpurent.model.money import CNY
+from gpurent.model.secret import Secret
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"),
+    [
+        ("1d", 24),
+        ("2h30m", 2.5),
+        ("90m", 1.5),
+        ("1天", 24),
+        ("36小时", 36),
+        ("1天2小时", 26),
+        ("1 d 12 h", 36),
+        ("1w", 168),
+    ],
+)
+def test_spans(text: str, hours: float) -> None:
+    assert parse_span(text) == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize("text", ["", "d", "1", "-1d", "1y", "0h", "1d and more", "999999w", "１d x"])
+def test_no_spans(text: str) -> None:
+    with pytest.raises(ValueError, match=""):
+        parse_span(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "code"),
+    [
+        ("200000DBC", "200000", "DBC"),
+        ("100CNY", "100", "CNY"),
+        ("¥100", "100", "CNY"),
+        ("100元", "100", "CNY"),
+        ("3.5 cny", "3.5", "CNY"),
+        ("100", "100", ""),
+    ],
+)
+def test_money(text: str, value: str, code: str) -> None:
+    assert parse_money(text) == (Decimal(value), code)
+
+
+@pytest.mark.parametrize("text", ["", "CNY", "-1CNY", "1e9CNY", "¥1CNY", "nanCNY", "1,000CNY"])
+def test_no_money(text: str) -> None:
+    with pytest.raises(ValueError, match=""):
+        parse_money(text)
+
+
+def test_budget_money_is_exact() -> None:
+    assert money_of((Decimal("3.5"), "CNY")) == CNY.money("3.50")
+    assert money_of((Decimal("0.12345678"), "DBC")).decimal == Decimal("0.12345678")
+
+
+@given(st.text(max_size=40))
+def test_typed_nonsense_is_a_value_error(text: str) -> None:
+    for parse in (parse_span, parse_money):
+        try:
+            parse(text)
+        except ValueError:
+            continue
+
+
+def test_tables_line_up_with_chinese() -> None:
+    lines = table(("名字", "price"), [("机器 A", "3 元"), ("b", "12 元")], right=(1,)).splitlines()
+    assert len({width(line) for line in lines}) == 1
+
+
+def test_no_secret_is_printed() -> None:
+    with pytest.raises(TypeError):
+        document({"password": Secret("x")})
+
+
+def test_money_has_three_forms() -> None:
+    assert plain(CNY.money("3.60")) == {"amount": "3.60", "minor": 360, "currency": "CNY"}

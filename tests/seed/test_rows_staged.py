@@ -1,0 +1,135 @@
+"""The wiki's rows for 1024GPU, by the real command line over the sandbox's sockets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from gpurent.model.access import Endpoint
+from gpurent.testing.sandbox.mail import ADDRESS
+from tests.workflow.world import World, world
+
+
+@pytest.fixture
+async def land(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path, speed=240, machines=4) as made:
+        yield made
+
+
+async def enter(land: World) -> str:
+    said = await land.cli("login", "1024gpu", "--json")
+    assert said.code == 0, said.err
+    address = str(said.data["account"])
+    async with httpx2.AsyncClient(base_url=land.cloud.urls["dbc"]) as client:
+        given = {"address": address, "amount": "90000"}
+        assert (await client.post("/sandbox/faucet", json=given)).status_code == 200
+    return address
+
+
+async def dbc(land: World) -> int:
+    (row,) = (await land.cli("balance", "1024gpu", "--json")).data
+    return int(row["balance"]["available"]["minor"])
+
+
+async def test_o3_o4_o5_overview(land: World) -> None:
+    said = await land.cli("providers")
+    assert "slow" in said.out
+    assert "CuDNN errors seen" in said.out
+    offers = (await land.cli("offers", "-p", "1024gpu", "--cpu", "--json")).data
+    assert offers[0]["error"] or offers[0]["offers"][0]["hardware"]["gpus"] == 0
+
+
+async def test_f1_first_use_hands_out_a_private_key_to_keep(land: World) -> None:
+    said = await land.cli("login", "1024gpu", "--json")
+    address = said.data["account"]
+    kept = (await land.cli("whoami", "--show-key", "1024gpu", "--json")).data["credentials"]["private_key"]
+    assert len(kept) == 64
+    assert kept not in said.out + said.err
+    state = b"".join(path.read_bytes() for path in (land.home / "state").rglob("*") if path.is_file())
+    assert kept.encode() not in state, "encrypted at rest"
+    assert (await land.cli("-y", "logout", "1024gpu", "--forget-key")).code == 0
+    again = await land.cli("login", "1024gpu", "--stdin", "private_key", "--json", given=kept + "\n")
+    assert again.data["account"] == address
+    assert kept not in again.out + again.err
+
+
+async def test_f2_wallet_address_purchase_page_and_advice(land: World) -> None:
+    address = await enter(land)
+    way = (await land.cli("topup", "1024gpu", "80000DBC", "--json")).data
+    assert way["url"].endswith(f"address_user={address}")
+    assert "80,000 DBC" in way["advice"]
+    assert "60,000 DBC" in way["advice"]
+    assert await dbc(land) == 90000 * 10**8
+
+
+async def test_f3_f4_mail_is_bound_and_a_cpu_container_rented_by_deposit(land: World) -> None:
+    await enter(land)
+    before = await dbc(land)
+    said = await land.cli("rent", "-p", "1024gpu", "--cpu", "--for", "1天", "--json")
+    assert said.code == 0, said.err
+    lease = said.data
+    assert list(land.cloud.portals["1024gpu"].books.emails.values()) == [ADDRESS]  # type: ignore[attr-defined]
+    assert lease["offer"]["hardware"]["gpus"] == 0
+    assert lease["endpoint"]["user"] == "root"
+    held = before - await dbc(land)
+    assert 60000 * 10**8 < held < 60002 * 10**8
+    released = (await land.cli("release", lease["id"], "--json")).data
+    assert released["totals"][0]["held"]["minor"] == 0
+    assert released["totals"][0]["spent"]["minor"] == 0
+    fee = before - await dbc(land)
+    assert 0 < fee < 10**8, "only the binding was paid"
+
+
+async def test_f5_f6_f7_switch_renew_return(land: World, tmp_path: Path) -> None:
+    await enter(land)
+    lease = (await land.cli("rent", "-p", "1024gpu", "--cpu", "--json")).data
+    (tmp_path / "train.py").write_text("print(f'{6 * 7}')")
+    assert (await land.cli("push", lease["id"], str(tmp_path / "train.py"))).code == 0
+    before = await dbc(land)
+    said = await land.cli("upgrade", lease["id"], "--gpu", "2080ti", "--for", "1d", "--json")
+    assert said.code == 0, said.err
+    gpu = said.data
+    assert gpu["id"] == lease["id"]
+    assert gpu["ref"] != lease["ref"]
+    assert gpu["offer"]["hardware"]["gpu"] == "2080Ti"
+    assert await dbc(land) > before + 50000 * 10**8, "the deposit is back"
+    assert (await land.cli("exec", lease["id"], "python3 train.py")).out.strip() == "42"
+    renewed = (await land.cli("renew", lease["id"], "--for", "1d", "--json")).data
+    gained = datetime.fromisoformat(renewed["expires_at"]) - datetime.fromisoformat(gpu["expires_at"])
+    assert gained == timedelta(days=1)
+    released = (await land.cli("release", lease["id"], "--json")).data
+    kinds = [charge["kind"] for charge in released["receipt"]["charges"]]
+    assert sorted(kinds) == ["deposit", "deposit-back", "refund", "renewal", "use"]
+    (total,) = released["totals"]
+    assert total["paid"]["minor"] - total["refunded"]["minor"] == total["spent"]["minor"] > 0
+    assert land.cloud.driver.machines() == []
+
+
+async def test_f6_time_that_runs_out_shuts_the_server(land: World) -> None:
+    await enter(land)
+    lease = (await land.cli("rent", "-p", "1024gpu", "--gpu", "T4", "--for", "1h", "--json")).data
+    assert datetime.fromisoformat(lease["expires_at"]) > datetime.now(UTC)
+    await land.cloud.advance(timedelta(hours=2))
+    found = (await land.cli("show", lease["id"], "--json")).data
+    assert found["state"] in ("expired", "kept")
+    assert land.cloud.driver.machines() == []
+
+
+async def test_a1_access_by_mail_only_and_r1_python_is_two(land: World, tmp_path: Path) -> None:
+    await enter(land)
+    lease = (await land.cli("rent", "-p", "1024gpu", "--gpu", "2080Ti", "--for", "1h", "--json")).data
+    endpoint = Endpoint(**lease["endpoint"])
+    assert str(endpoint).startswith("ssh root@")
+    assert "password" not in str(lease["shop"])
+    (tmp_path / "train.py").write_text("import sys\nprint(f'{sys.version_info.major}')")
+    assert (await land.cli("push", lease["id"], str(tmp_path / "train.py"))).code == 0
+    assert (await land.cli("exec", lease["id"], "python train.py")).code != 0
+    said = await land.cli("start", lease["id"], "--", "train.py")
+    assert said.code == 0, said.err
+    logs = await land.cli("logs", lease["id"], "job", "--follow")
+    assert logs.out.strip() == "3"
+    assert (await land.cli("release", lease["id"])).code == 0
