@@ -11,12 +11,11 @@ from gpurent.model.trip import Want
 from gpurent.testing.sandbox.machines import why_not_bwrap
 from tests.workflow.world import DIGITS, Person, world
 
-WHY = why_not_bwrap()
-
 
 @pytest.mark.bwrap
-@pytest.mark.skipif(bool(WHY), reason=WHY or "bubblewrap works here")
 async def test_metered_trip_on_openssh_with_a_cut_line(tmp_path: Path) -> None:
+    if why := await why_not_bwrap():
+        pytest.skip(why)
     person = Person()
     (tmp_path / "home").mkdir()
     async with world(tmp_path, speed=120, driver="bwrap") as land, land.desk(person) as service:

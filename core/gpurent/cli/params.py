@@ -39,10 +39,10 @@ def parse_span(text: str) -> timedelta:
     text = text.strip().lower()
     found = list(_PART.finditer(text))
     if not found or _PART.sub("", text).strip():
-        raise ValueError(text)
+        raise ValueError(f"no span of time: {text!r}")
     span = timedelta(seconds=sum(int(match[1]) * _UNITS[match[2]] for match in found))
     if not timedelta() < span <= LONGEST:
-        raise ValueError(text)
+        raise ValueError(f"no span of time to rent for: {text!r}")
     return span
 
 
@@ -50,7 +50,7 @@ def parse_money(text: str) -> tuple[Decimal, str]:
     """``200000DBC``, ``100CNY``, ``¥100``, ``100元``, ``100``: the number and the currency's code, if one was said."""
     match = _MONEY.fullmatch(text.strip())
     if match is None or (match[1] and match[3]):
-        raise ValueError(text)
+        raise ValueError(f"no amount of money: {text!r}")
     code = _SIGNS.get(match[1] or match[3] or "", (match[3] or "").upper())
     return Decimal(match[2]), code
 
