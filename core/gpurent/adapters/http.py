@@ -58,10 +58,12 @@ def _no_constant(name: str) -> Any:
 class HttpClient:
     """One client below one base URL. Plain HTTP is only spoken to this computer."""
 
-    def __init__(self, base_url: str, *, redact: Redactor, log: Logger) -> None:
+    def __init__(self, base_url: str, *, redact: Redactor, log: Logger, live: str = "") -> None:
+        """``live`` says what is known of the real service; it goes with every failure that is not the sandbox's."""
         self._base = base_url.rstrip("/")
         self._redact = redact
         self._log = log
+        self._live = "" if is_loopback(urlsplit(base_url).hostname or "") else live
         self._client: httpx2.AsyncClient | None = None
 
     def _open(self) -> httpx2.AsyncClient:
@@ -134,10 +136,10 @@ class HttpClient:
         what = self._redact.scrub(str(error)) or type(error).__name__
         host = urlsplit(shown).netloc
         if method in SAFE:
-            return UnavailableError(f"{host} does not answer: {what}", retryable=True)
+            return UnavailableError(f"{host} does not answer: {what}", hint=self._live, retryable=True)
         return UnavailableError(
             f"{host} did not answer to {method} {urlsplit(shown).path}: {what}",
-            hint="Whether it took effect is not known; gpurent looks before it tries again.",
+            hint=f"Whether it took effect is not known; gpurent looks before it tries again. {self._live}".strip(),
             retryable=True,
             spent=Spent.UNKNOWN,
         )

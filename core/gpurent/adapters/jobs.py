@@ -172,6 +172,11 @@ class Jobs:
             if info.name == name:
                 await self._link.run(self._keeper.stop(info))
 
+    @property
+    def leave_hint(self) -> str:
+        """How a person leaves an attached session without ending it."""
+        return self._keeper.hint()
+
     def attach_command(self, session: SessionInfo) -> str:
         return self._keeper.attach(session)
 

@@ -16,19 +16,25 @@ from gpurent.errors import AuthError, HostKeyChanged, UnavailableError
 from gpurent.model.access import Endpoint
 from gpurent.model.secret import Secret
 
-# Runs under any sh; adds the line read from stdin once, under a lock, by rename.
+# Runs under any sh; adds the line read from stdin once, by rename: a full disk or a lost line leaves the old file.
 _INSTALL = r"""
 umask 077
 mkdir -p "$HOME/.ssh" && chmod 700 "$HOME/.ssh" && cd "$HOME/.ssh" || exit 1
 IFS= read -r line
-touch authorized_keys
+touch authorized_keys || exit 1
 grep -qxF -- "$line" authorized_keys && exit 0
+fresh=authorized_keys.gpurent.$$
 {
-  cat authorized_keys
-  [ -z "$(tail -c 1 authorized_keys)" ] || echo
+  cat authorized_keys &&
+  { [ -z "$(tail -c 1 authorized_keys)" ] || echo; } &&
   printf '%s\n' "$line"
-} > authorized_keys.gpurent && chmod 600 authorized_keys.gpurent && mv authorized_keys.gpurent authorized_keys
+} > "$fresh" && chmod 600 "$fresh" && mv "$fresh" authorized_keys || { rm -f "$fresh"; exit 1; }
 """
+
+
+def _place(endpoint: Endpoint) -> str:
+    """The machine as a known-hosts file names it; ssh and asyncssh look port 22 up without its number."""
+    return endpoint.address if endpoint.port == 22 else f"[{endpoint.address}]:{endpoint.port}"
 
 
 class Ssh:
@@ -73,14 +79,14 @@ class Ssh:
     async def pin(self, lease_id: str, endpoint: Endpoint) -> str:
         """Pin the host key of ``endpoint`` for this lease, before anything secret is sent; its fingerprint.
 
-        Pinned already: the machine must show the same key, else `HostKeyChanged`.
+        Pinned already: the pinned one, without a look at the machine; `open` is what compares.
         """
         room = self._room(lease_id)
         known = self._pinned(room, endpoint)
         if known is not None:
             return known.get_fingerprint()
         key = await self._fetch(endpoint)
-        line = f"[{endpoint.address}]:{endpoint.port} {key.export_public_key('openssh').decode().strip()}\n"
+        line = f"{_place(endpoint)} {key.export_public_key('openssh').decode().strip()}\n"
         write_private(room / "known_hosts", line.encode())
         return key.get_fingerprint()
 
@@ -100,7 +106,7 @@ class Ssh:
         except FileNotFoundError:
             return None
         place, _, key = text.strip().partition(" ")
-        if place != f"[{endpoint.address}]:{endpoint.port}":
+        if place != _place(endpoint):
             # A new address that came from the provider is a new machine.
             return None
         return asyncssh.import_public_key(key)
@@ -195,7 +201,8 @@ class Ssh:
                     login_timeout=self._connect_timeout,
                     connect_timeout=self._connect_timeout,
                 )
-        except asyncssh.HostKeyNotVerifiable:
+        except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed):
+            # The latter: it has no key of the pinned kind any more.
             raise await self._compare(room, endpoint) from None
         except asyncssh.PermissionDenied:
             raise AuthError(

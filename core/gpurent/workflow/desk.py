@@ -152,7 +152,8 @@ class Desk:
             if declared.secret and declared.name in settings:
                 self.redactor.register(Secret(settings[declared.name]))
         log = logging.getLogger(f"gpurent.plugin.{entry.name}")
-        client = HttpClient(settings.get("url", ""), redact=self.redactor, log=log)
+        live = next((found.live for found in self._shops_of(entry.name)), "")
+        client = HttpClient(settings.get("url", ""), redact=self.redactor, log=log, live=live)
         self._clients.append(client)
 
         async def log_in(renew: bool) -> Login:
@@ -169,6 +170,12 @@ class Desk:
             log_in=log_in,
             put_question=self.ask,
         )
+
+    def _shops_of(self, name: str) -> list[LeaseEntry]:
+        """The providers that are called ``name``, or log in or pay by it."""
+        return [
+            entry for entry in self.registry.lease.values() if name in (entry.name, entry.auth, entry.billing)
+        ]
 
     # the user
 

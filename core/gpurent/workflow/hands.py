@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.model.cargo import Pull, Push, TransferReport
+from gpurent.model.events import EventKind
 from gpurent.model.session import Job, JobState, JobStatus, SessionInfo
 from gpurent.model.trip import Want
 from gpurent.ports.host import Link
@@ -87,6 +88,9 @@ class Hands:
             else:
                 many = ", ".join(info.name for info in found) or _("none")
                 raise UsageError(_("which session? ({many})").format(many=many))
+            self.desk.tell(
+                EventKind.WAITING, _("leave without ending it: {keys}").format(keys=runner.leave_hint)
+            )
             return await interactive(link, runner.attach_command(chosen))
 
         return await self._on(given, go)

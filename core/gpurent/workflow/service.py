@@ -70,7 +70,8 @@ class Service(Hands):
         return [lease for lease in kept if over or not lease.over]
 
     async def _fresh(self, lease: Lease) -> Lease:
-        if lease.over:
+        # Kept files may have gone since; every other end is final.
+        if lease.over and lease.state is not LeaseState.KEPT:
             return lease
         try:
             return await self.desk.look(lease.id)

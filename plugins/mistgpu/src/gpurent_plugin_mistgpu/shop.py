@@ -142,8 +142,13 @@ class Shop(LeaseProvider, Restarting):
         if not lease.ref:
             return lease
         for server in await self._servers():
-            if server.id == lease.ref:
-                return _told(lease, server)
+            if server.id != lease.ref:
+                continue
+            if lease.state is LeaseState.KEPT and server.started_at != lease.started_at:
+                return evolve(
+                    lease.to(LeaseState.RELEASED, "started again as another lease"), kept_until=None
+                )
+            return _told(lease, server)
         return evolve(lease.to(LeaseState.GONE, "the server list does not have it any more"), endpoint=None)
 
     async def release(self, lease: Lease) -> Lease:

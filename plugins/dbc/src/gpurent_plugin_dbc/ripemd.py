@@ -1,0 +1,76 @@
+"""RIPEMD-160 for machines whose OpenSSL keeps it away; checked against its published vectors.
+
+It only shortens a hash to an address here: nothing rests on its strength alone.
+"""
+
+from __future__ import annotations
+
+_MASK = 0xFFFFFFFF
+_START = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0)
+_STEP = (7, 4, 13, 1, 10, 6, 15, 3, 12, 0, 9, 5, 2, 14, 11, 8)
+
+
+def _orders(first: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Five rounds of message words, each the one before sent through `_STEP`."""
+    rounds = [first]
+    for _round in range(4):
+        rounds.append(tuple(_STEP[word] for word in rounds[-1]))
+    return tuple(rounds)
+
+
+_LEFT = _orders(tuple(range(16)))
+_RIGHT = _orders(tuple((9 * word + 5) % 16 for word in range(16)))
+# How far each word of the message turns, round by round.
+_TURNS = (
+    (11, 14, 15, 12, 5, 8, 7, 9, 11, 13, 14, 15, 6, 7, 9, 8),
+    (12, 13, 11, 15, 6, 9, 9, 7, 12, 15, 11, 13, 7, 8, 7, 7),
+    (13, 15, 14, 11, 7, 7, 6, 8, 13, 14, 13, 12, 5, 5, 6, 9),
+    (14, 11, 12, 14, 8, 6, 5, 5, 15, 12, 15, 14, 9, 9, 8, 6),
+    (15, 12, 13, 13, 9, 5, 8, 6, 14, 11, 12, 11, 8, 6, 5, 5),
+)
+_ADDED_LEFT = (0, 0x5A827999, 0x6ED9EBA1, 0x8F1BBCDC, 0xA953FD4E)
+_ADDED_RIGHT = (0x50A28BE6, 0x5C4DD124, 0x6D703EF3, 0x7A6D76E9, 0)
+
+
+def _mix(kind: int, x: int, y: int, z: int) -> int:
+    if kind == 0:
+        return x ^ y ^ z
+    if kind == 1:
+        return (x & y) | (~x & z)
+    if kind == 2:
+        return (x | ~y) ^ z
+    if kind == 3:
+        return (x & z) | (y & ~z)
+    return x ^ (y | ~z)
+
+
+def _turned(value: int, by: int) -> int:
+    value &= _MASK
+    return ((value << by) | (value >> (32 - by))) & _MASK
+
+
+def _line(
+    state: tuple[int, ...], words: list[int], orders: tuple[tuple[int, ...], ...], added: tuple[int, ...], left: bool
+) -> tuple[int, ...]:
+    a, b, c, d, e = state
+    for number in range(5):
+        kind = number if left else 4 - number
+        for word in orders[number]:
+            mixed = _turned(a + _mix(kind, b, c, d) + words[word] + added[number], _TURNS[number][word]) + e
+            a, b, c, d, e = e, mixed & _MASK, b, _turned(c, 10), d
+    return a, b, c, d, e
+
+
+def ripemd160(data: bytes) -> bytes:
+    """The 20 bytes of the digest."""
+    padded = data + b"\x80" + bytes(-(len(data) + 9) % 64) + (8 * len(data)).to_bytes(8, "little")
+    state = _START
+    for begin in range(0, len(padded), 64):
+        block = padded[begin : begin + 64]
+        words = [int.from_bytes(block[i : i + 4], "little") for i in range(0, 64, 4)]
+        one = _line(state, words, _LEFT, _ADDED_LEFT, True)
+        two = _line(state, words, _RIGHT, _ADDED_RIGHT, False)
+        state = tuple(
+            (state[(i + 1) % 5] + one[(i + 2) % 5] + two[(i + 3) % 5]) & _MASK for i in range(5)
+        )  # fmt: skip
+    return b"".join(part.to_bytes(4, "little") for part in state)
