@@ -12,6 +12,7 @@ from attrs import define, frozen
 from gpurent.errors import UsageError
 
 SHORTEST = 0.02
+GLANCE = 0.5
 
 
 class WallClock:
@@ -46,12 +47,16 @@ class Course:
 
     @classmethod
     def load(cls, text: str) -> Course:
-        raw = json.loads(text)
-        return cls(
-            wall=datetime.fromisoformat(raw["wall"]),
-            shown=datetime.fromisoformat(raw["shown"]),
-            speed=int(raw["speed"]),
-        )
+        """What `dump` wrote; a `ValueError` if it is anything else."""
+        try:
+            raw = json.loads(text)
+            wall, shown = datetime.fromisoformat(raw["wall"]), datetime.fromisoformat(raw["shown"])
+            speed = raw["speed"]
+        except (LookupError, TypeError, RecursionError) as error:
+            raise ValueError(f"no clock: {type(error).__name__}") from None
+        if wall.tzinfo is None or shown.tzinfo is None or type(speed) is not int or speed < 1:
+            raise ValueError("a clock needs two times with a zone and a speed of 1 or more")
+        return cls(wall=wall.astimezone(UTC), shown=shown.astimezone(UTC), speed=speed)
 
 
 @define
@@ -68,7 +73,7 @@ class ScaledClock:
             stamp = (found.st_mtime_ns, found.st_ino)
             if self._course is None or stamp != self._stamp:
                 self._course, self._stamp = Course.load(self.path.read_text("utf-8")), stamp
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError) as error:
             raise UsageError(
                 f"the sandbox's clock {self.path} cannot be read: {error}",
                 hint="Is the sandbox still up? See: gpurent sandbox status",
@@ -79,8 +84,14 @@ class ScaledClock:
         return self.course().at(datetime.now(UTC))
 
     async def sleep(self, span: timedelta) -> None:
-        """At least `SHORTEST` real seconds, so that polling does not spin."""
-        await asyncio.sleep(max(SHORTEST, span.total_seconds() / self.course().speed))
+        """At least `SHORTEST` real seconds, so that polling does not spin; a jump ahead wakes within `GLANCE`."""
+        end = self.now() + span
+        rest = span.total_seconds() / self.course().speed
+        while True:
+            await asyncio.sleep(min(max(SHORTEST, rest), GLANCE))
+            rest = (end - self.now()).total_seconds() / self.course().speed
+            if rest <= 0:
+                return
 
     def from_wall(self, at: datetime) -> datetime:
         return self.course().at(at)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import os
 import secrets
+import shlex
 import stat
 from pathlib import Path
 
@@ -12,14 +15,18 @@ from gpurent.errors import UsageError
 
 def private_folder(path: Path) -> Path:
     """``path`` as a folder of ours with mode 0700, made if missing. Someone else's, or open to others: `UsageError`."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        what = (
+            "is not a folder" if isinstance(error, FileExistsError) else f"cannot be made: {error.strerror}"
+        )
+        raise UsageError(f"{path} {what}", hint="Choose another folder with GPURENT_HOME.") from None
     found = path.stat()
-    if not stat.S_ISDIR(found.st_mode):
-        raise UsageError(f"{path} is not a folder")
     if found.st_uid != os.getuid():
         raise UsageError(f"{path} belongs to another user", hint="Choose another folder with GPURENT_HOME.")
     if found.st_mode & 0o077:
-        raise UsageError(f"{path} can be read by other users", hint=f"chmod 700 {path}")
+        raise UsageError(f"{path} is open to other users", hint=f"chmod 700 {shlex.quote(str(path))}")
     return path
 
 
@@ -39,6 +46,12 @@ def write_private(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
+def sweep(path: Path) -> None:
+    """Remove what writers of ``path`` left behind when they were killed. Only under the writers' own lock."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        left.unlink(missing_ok=True)
+
+
 def sync_folder(path: Path) -> None:
     """Make a rename in ``path`` survive a power cut."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -49,10 +62,20 @@ def sync_folder(path: Path) -> None:
 
 
 def read_private(path: Path) -> bytes:
-    """What ``path`` holds. Readable by others or not ours: `UsageError`. Missing: `FileNotFoundError`."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    """What ``path`` holds. A link, readable by others or not ours: `UsageError`. Missing: `FileNotFoundError`."""
+    try:
+        # A pipe put in its place must not hang us.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise UsageError(f"{path} is a link; a plain file belongs there") from None
     with os.fdopen(handle, "rb") as file:
         found = os.fstat(file.fileno())
-        if found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise UsageError(f"{path} is open to other users", hint=f"chmod 600 {path}")
+        if not stat.S_ISREG(found.st_mode):
+            raise UsageError(f"{path} is not a plain file")
+        if found.st_uid != os.getuid():
+            raise UsageError(f"{path} belongs to another user")
+        if found.st_mode & 0o077:
+            raise UsageError(f"{path} is open to other users", hint=f"chmod 600 {shlex.quote(str(path))}")
         return file.read()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import html
+import json
 import logging
 import re
 from urllib.parse import quote, quote_plus
@@ -15,15 +17,42 @@ SHORTEST = 4
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[PX^_][^\x1b]*\x1b\\|\x1b[ -/]*[0-~]"
 )
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"
+    # direction marks and overrides, zero width, line and paragraph separator, tags
+    "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f"
+    # lone surrogates: no terminal can be sent them
+    "\ud800-\udfff]"
+)
+_KEYS = re.compile(r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.*?(?:-----END \1PRIVATE KEY-----|\Z)", re.DOTALL)
 
 
 def strip_terminal(text: str) -> str:
     """Remote ``text`` as it may be shown.
 
-    No escape sequence, control character (but tab and newline) or direction trick.
+    No escape sequence, control character (but tab and newline), direction or zero-width trick.
     """
     return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
+
+
+def _disguises(text: str) -> set[str]:
+    """``text`` as URLs, JSON, HTML, Python and base64 write it; the last at each of its three alignments."""
+    raw = text.encode("utf-8", "surrogatepass")
+    found = {text, quote(raw, safe=""), quote_plus(raw), quote(raw), json.dumps(text)[1:-1]}
+    found |= {
+        json.dumps(text, ensure_ascii=False)[1:-1],
+        html.escape(text),
+        repr(text)[1:-1],
+        repr(raw)[2:-1],
+    }
+    found |= {base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()}
+    for lead in range(3):
+        # Characters that also hold bits of a neighbour are left out.
+        first, last = (lead * 8 + 5) // 6, (lead + len(raw)) * 8 // 6
+        inner = slice(first, last)
+        padded = b"\0" * lead + raw
+        found |= {base64.b64encode(padded).decode()[inner], base64.urlsafe_b64encode(padded).decode()[inner]}
+    return {value for value in found if len(value) >= SHORTEST}
 
 
 class Redactor(logging.Filter):
@@ -32,34 +61,34 @@ class Redactor(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self._values: set[str] = set()
+        self._longest_first: list[str] = []
 
     def register(self, secret: Secret) -> None:
         """Hide ``secret`` from now on; very short values are not registered, they would tear ordinary text."""
         text = secret.reveal()
         if len(text) < SHORTEST:
             return
-        raw = text.encode()
-        self._values.update(
-            {
-                text,
-                quote(text, safe=""),
-                quote_plus(text),
-                base64.b64encode(raw).decode(),
-                base64.urlsafe_b64encode(raw).decode(),
-                text.encode("unicode_escape").decode(),
-            }
-        )
+        self._values.update(_disguises(text))
+        self._longest_first = sorted(self._values, key=len, reverse=True)
 
     def scrub(self, text: str) -> str:
-        """``text`` without any registered value; the longest go first."""
-        for value in sorted(self._values, key=len, reverse=True):
+        """``text`` without any registered value (the longest go first) and without private keys."""
+        for value in self._longest_first:
             text = text.replace(value, MASK)
-        return text
+        return _KEYS.sub(MASK, text)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg = self.scrub(record.getMessage())
+        try:
+            text = record.getMessage()
+        except Exception as error:  # noqa: BLE001 - logging would print the arguments as they are
+            text = f"{record.msg} (arguments withheld: {type(error).__name__})"
+        record.msg = self.scrub(text)
         record.args = None
+        if record.stack_info:
+            record.stack_info = self.scrub(record.stack_info)
         if record.exc_info:
-            record.exc_text = self.scrub(logging.Formatter().formatException(record.exc_info))
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
             record.exc_info = None
+        if record.exc_text:
+            record.exc_text = self.scrub(record.exc_text)
         return True

@@ -17,12 +17,13 @@ from typing import Any
 
 from attrs import frozen
 
-from gpurent.adapters.files import read_private, write_private
+from gpurent.adapters.files import read_private, sweep, write_private
 from gpurent.errors import AuthError
 from gpurent.model.secret import Secret
 
 VERSION = 1
 MEMORY_KIB, ROUNDS, LANES = 64 * 1024, 3, 1
+KEY_BYTES = 32
 CHECK = "check"
 
 AskPassphrase = Callable[[bool], Secret | None]
@@ -30,6 +31,11 @@ AskPassphrase = Callable[[bool], Secret | None]
 
 def _b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+def _bytes(secret: Secret) -> bytes:
+    # An environment variable that is no UTF-8 arrives with surrogates; an error here would carry the secret.
+    return secret.reveal().encode("utf-8", "surrogatepass")
 
 
 class FileVault:
@@ -63,17 +69,20 @@ class FileVault:
     def _read(self) -> dict[str, Any]:
         try:
             found: dict[str, Any] = json.loads(read_private(self._path))
+            version, shape = found["version"], (found["check"], found["kdf"]["kind"], found["records"].keys())
         except FileNotFoundError:
             return {}
-        except ValueError:
-            raise AuthError(
-                f"{self._path} is damaged", hint="Nothing was changed. Restore it from a copy."
-            ) from None
-        if found.get("version") != VERSION:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            raise self._damaged() from None
+        if version != VERSION or shape[1] not in ("file", "argon2id"):
             raise AuthError(f"{self._path} was written by another version of gpurent")
         return found
 
+    def _damaged(self) -> AuthError:
+        return AuthError(f"{self._path} is damaged", hint="Nothing was changed. Restore it from a copy.")
+
     def _write(self, content: dict[str, Any]) -> None:
+        sweep(self._path)
         write_private(self._path, json.dumps(content, indent=1).encode())
 
     # the key
@@ -81,15 +90,25 @@ class FileVault:
     def _unlock(self, content: dict[str, Any]) -> dict[str, Any]:
         """The file's content with the key at hand; a new vault gets its header here."""
         if not content:
-            content = self._create()
-        if self._key is None:
+            return self._create()
+        # Looked at every time: the vault may have been made anew since the key was derived.
+        if self._key is None or self._open(CHECK, content["check"]) is None:
             self._key = self._derive(content["kdf"], first=False)
             if self._open(CHECK, content["check"]) is None:
                 self._key = None
-                raise AuthError(
-                    "the passphrase is wrong", hint="GPURENT_PASSPHRASE, or the one you chose at first use."
-                )
+                raise self._refused(content["kdf"]["kind"])
         return content
+
+    def _refused(self, kind: str) -> AuthError:
+        if kind == "file":
+            return AuthError(
+                f"{self._key_path} is not the key of {self._path}, or one of them was tampered with",
+                hint="Nothing was changed. Restore both from the same copy.",
+            )
+        return AuthError(
+            "the passphrase of your keys is wrong, or the vault was tampered with",
+            hint="It is GPURENT_PASSPHRASE, or the one you chose at first use. Nothing was changed.",
+        )
 
     def _create(self) -> dict[str, Any]:
         kdf: dict[str, Any] = {"kind": "argon2id", "salt": _b64(secrets.token_bytes(16))}
@@ -98,7 +117,7 @@ class FileVault:
         if passphrase is None:
             kdf = {"kind": "file"}
             if not self._key_path.exists():
-                write_private(self._key_path, secrets.token_bytes(32))
+                write_private(self._key_path, secrets.token_bytes(KEY_BYTES))
         self._key = self._derive(kdf, first=True, passphrase=passphrase)
         content = {"version": VERSION, "kdf": kdf, "check": self._seal(CHECK, b"gpurent"), "records": {}}
         self._write(content)
@@ -106,25 +125,40 @@ class FileVault:
 
     def _derive(self, kdf: dict[str, Any], *, first: bool, passphrase: Secret | None = None) -> bytes:
         if kdf["kind"] == "file":
-            try:
-                return read_private(self._key_path)
-            except FileNotFoundError:
-                raise AuthError(f"{self._key_path} is missing; without it the vault cannot be read") from None
+            return self._key_file()
         from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
+        asked_for = (kdf.get("memory"), kdf.get("rounds"), kdf.get("lanes"))
+        if asked_for != (MEMORY_KIB, ROUNDS, LANES) or not isinstance(kdf.get("salt"), str):
+            # A header that asks for less is an attack, one that asks for more may eat all memory.
+            raise self._damaged()
         given = passphrase or self._ask(first)
         if given is None:
             raise AuthError(
                 "the vault needs its passphrase", hint="Set GPURENT_PASSPHRASE, or run it at a terminal."
             )
-        made = Argon2id(
-            salt=base64.b64decode(kdf["salt"]),
-            length=32,
-            iterations=kdf["rounds"],
-            lanes=kdf["lanes"],
-            memory_cost=kdf["memory"],
-        )
-        return made.derive(given.reveal().encode())
+        try:
+            made = Argon2id(
+                salt=base64.b64decode(kdf["salt"]),
+                length=KEY_BYTES,
+                iterations=ROUNDS,
+                lanes=LANES,
+                memory_cost=MEMORY_KIB,
+            )
+        except ValueError:
+            raise self._damaged() from None
+        return made.derive(_bytes(given))
+
+    def _key_file(self) -> bytes:
+        try:
+            key = read_private(self._key_path)
+        except FileNotFoundError:
+            raise AuthError(f"{self._key_path} is missing; without it the vault cannot be read") from None
+        if len(key) != KEY_BYTES:
+            raise AuthError(
+                f"{self._key_path} is damaged", hint="Nothing was changed. Restore it from a copy."
+            )
+        return key
 
     def _cipher(self) -> Any:
         from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -139,7 +173,7 @@ class FileVault:
         from cryptography.exceptions import InvalidTag
 
         try:
-            raw = base64.b64decode(text, validate=True)
+            raw = base64.b64decode(str(text), validate=True)
             data: bytes = self._cipher().decrypt(raw[:12], raw[12:], name.encode())
         except (InvalidTag, ValueError):
             return None
@@ -158,12 +192,16 @@ class FileVault:
                 f"the record {name!r} of {self._path} was tampered with or is damaged",
                 hint="Nothing was changed.",
             )
-        return Secret(data.decode())
+        return Secret(data.decode("utf-8", "surrogatepass"))
 
     def put(self, name: str, secret: Secret) -> None:
+        found = self._read()
+        if found:
+            # A person may be asked here: others must not wait for the lock meanwhile.
+            self._unlock(found)
         with self._locked():
             content = self._unlock(self._read())
-            content["records"][name] = self._seal(name, secret.reveal().encode())
+            content["records"][name] = self._seal(name, _bytes(secret))
             self._write(content)
 
     def drop(self, name: str) -> None:

@@ -18,7 +18,11 @@ from gpurent.api import (
 )
 
 NAME = "dbc"
-SETTINGS = (Field(name="url", label="The ledger service", default="https://neocli.dbchain.ai"),)
+SETTINGS = (
+    # No default: the chain of 2020 is gone, and nothing may ever be sent to whoever has its old name.
+    Field(name="url", label="The ledger service", optional=True),
+    Field(name="most", label="The largest single payment, in DBC", default="500000"),
+)
 
 
 def _auth(host: Host) -> Authenticator:

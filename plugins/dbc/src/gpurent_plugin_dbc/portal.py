@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -62,6 +63,7 @@ class LedgerPortal(SandboxPortal):
         self._lock = asyncio.Lock()
         self._entries: dict[str, Entry] = {}
         self._platform: set[str] = {PLATFORM}
+        self._keys: dict[tuple[str, str], str] = {}
         # Without a time of its own the price is always fresh.
         self._priced: tuple[Decimal, datetime | None] = (Decimal(site.settings.get("price", "0.0026")), None)
 
@@ -119,7 +121,7 @@ class LedgerPortal(SandboxPortal):
                     return JSONResponse(await handler(request))
                 except Refused as why:
                     return JSONResponse({"error": str(why)}, 400)
-                except (KeyError, ValueError, TypeError, InvalidOperation, UsageError):
+                except (AttributeError, KeyError, ValueError, TypeError, InvalidOperation, UsageError):
                     return JSONResponse({"error": "bad request"}, 400)
 
         return guarded
@@ -186,11 +188,18 @@ class LedgerPortal(SandboxPortal):
             fields["public"], body, given["signature"]
         ):
             raise Refused("signature")
-        return self._book(hash_of(body), fields["from"], fields["to"], amount, "payment")
+        digest = hash_of(body)
+        if self._keys.get((fields["from"], fields["key"]), digest) != digest:
+            raise Refused("key used")
+        booked = self._book(digest, fields["from"], fields["to"], amount, "payment")
+        self._keys[fields["from"], fields["key"]] = digest
+        return booked
 
     async def _faucet(self, request: Request) -> Any:
         given = await request.json()
         amount = DBC.money(str(given["amount"])).amount
+        if amount <= 0:
+            raise Refused("amount")
         return self._book(secrets.token_hex(32), "", check_address(given["address"]), amount, "bought")
 
     async def _platform_address(self, request: Request) -> Any:
@@ -209,6 +218,6 @@ class LedgerPortal(SandboxPortal):
 
 
 def _units(text: str) -> int:
-    if not text.isdigit() or len(text) > 24 or int(text) == 0:
+    if not re.fullmatch(r"[0-9]{1,24}", text) or int(text) == 0:
         raise Refused("amount")
     return int(text)

@@ -50,7 +50,11 @@ def _turned(value: int, by: int) -> int:
 
 
 def _line(
-    state: tuple[int, ...], words: list[int], orders: tuple[tuple[int, ...], ...], added: tuple[int, ...], left: bool
+    state: tuple[int, ...],
+    words: list[int],
+    orders: tuple[tuple[int, ...], ...],
+    added: tuple[int, ...],
+    left: bool,
 ) -> tuple[int, ...]:
     a, b, c, d, e = state
     for number in range(5):
@@ -64,7 +68,7 @@ def _line(
 def ripemd160(data: bytes) -> bytes:
     """The 20 bytes of the digest."""
     padded = data + b"\x80" + bytes(-(len(data) + 9) % 64) + (8 * len(data)).to_bytes(8, "little")
-    state = _START
+    state: tuple[int, ...] = _START
     for begin in range(0, len(padded), 64):
         block = padded[begin : begin + 64]
         words = [int.from_bytes(block[i : i + 4], "little") for i in range(0, 64, 4)]

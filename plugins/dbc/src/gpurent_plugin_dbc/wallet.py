@@ -6,6 +6,8 @@ And sent again unchanged when nobody knows how it went.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from gpurent.api import (
@@ -30,6 +32,7 @@ from gpurent.api import (
     TopUp,
     UnavailableError,
     Unknown,
+    UsageError,
     Withdrawing,
 )
 from gpurent_plugin_dbc import wire
@@ -52,8 +55,16 @@ class Wallet(BillingProvider, Withdrawing):
     def __init__(self, host: Host) -> None:
         self._host = host
 
+    async def _ask(self, method: str, path: str, **given: Any) -> Answer:
+        if not self._host.settings.get("url"):
+            raise UsageError(
+                "no DBC ledger is set up: the NEO chain on which DBC lived in 2020 is gone",
+                hint="`gpurent sandbox` brings a ledger of its own; another one is set as [dbc] url.",
+            )
+        return await self._host.http.request(method, path, **given)
+
     async def _get(self, path: str, **params: str) -> tuple[Any, str]:
-        answer = await self._host.http.request("GET", path, params=params or None)
+        answer = await self._ask("GET", path, params=params or None)
         return self._good(answer), answer.url
 
     def _good(self, answer: Answer) -> Any:
@@ -99,25 +110,65 @@ class Wallet(BillingProvider, Withdrawing):
     # paying
 
     async def pay(self, bill: Bill) -> Payment:
+        """One bill, one transfer: its hash follows from the bill, so the ledger counts it once."""
         if bill.amount.amount == 0:
             return Payment(key=bill.key, proof="", amount=bill.amount, at=self._host.clock.now())
         noted = self._host.notes.get(f"bill/{bill.key}")
-        record: dict[str, str] = json.loads(noted) if noted else await self._sign(bill)
-        self._must_be_same(bill, record)
-        answer = await self._host.http.request(
-            "POST", "/transfer", json={"body": record["body"], "signature": record["signature"]}
+        if noted is None:
+            record = await self._sign(bill)
+        else:
+            record = json.loads(noted)
+            self._must_be_same(bill, record)
+        if noted is None or not await self._there(record["hash"]):
+            answer = await self._ask(
+                "POST", "/transfer", json={"body": record["body"], "signature": record["signature"]}
+            )
+            self._accepted(answer, bill, record["hash"])
+        at = datetime.fromisoformat(record["at"])
+        return Payment(key=bill.key, proof=record["hash"], amount=bill.amount, at=at)
+
+    async def _there(self, digest: str) -> bool:
+        """Whether the ledger has the transfer of an earlier try."""
+        try:
+            answer = await self._ask("GET", f"/tx/{digest}")
+        except UnavailableError as error:
+            error.spent = Spent.UNKNOWN
+            raise
+        if answer.status >= 500:
+            raise self._trouble(answer)
+        raw = answer.json()
+        if isinstance(raw, dict) and (raw.get("hash") == digest or raw.get("error") == "unknown"):
+            return "hash" in raw
+        raise ProviderChanged("the ledger answered in an unknown way", url=answer.url, body=answer.text)
+
+    def _trouble(self, answer: Answer) -> UnavailableError:
+        return UnavailableError(
+            f"the ledger is in trouble (status {answer.status})", retryable=True, spent=Spent.UNKNOWN
         )
-        self._accepted(answer, bill, record["hash"])
-        return Payment(key=bill.key, proof=record["hash"], amount=bill.amount, at=self._host.clock.now())
+
+    def _must_be_payable(self, bill: Bill) -> None:
+        """Nothing is signed for a bill that is odd in itself."""
+        if bill.amount.currency != wire.DBC or bill.amount.amount < 0:
+            raise MoneyError(f"this wallet cannot pay {bill.amount}", hint="Nothing was paid.")
+        most = wire.DBC.money(self._host.settings["most"])
+        if bill.amount > most:
+            raise MoneyError(
+                f"the bill of {bill.amount} is above the wallet's own limit of {most}",
+                hint="Nothing was paid. If it is right, raise [dbc] most.",
+            )
+        try:
+            check_address(bill.payee)
+        except UsageError as error:
+            raise MoneyError(
+                f"the shop wants the money sent to what is {error.message}", hint=error.hint
+            ) from None
 
     async def _sign(self, bill: Bill) -> dict[str, str]:
         """The signed transfer, noted before anybody sees it.
 
         From here on this bill can only be paid by this transfer.
         """
-        if bill.amount.currency != wire.DBC or bill.amount.amount < 0:
-            raise MoneyError(f"this wallet cannot pay {bill.amount}")
-        check_address(bill.payee)
+        self._must_be_payable(bill)
         login = await self._host.login()
         available = (await self.balance()).available
         if bill.amount > available:
@@ -132,7 +183,12 @@ class Wallet(BillingProvider, Withdrawing):
             key=bill.key,
             public=public_of(login.token),
         )
-        record = {"body": body, "signature": sign(login.token, body), "hash": wire.hash_of(body)}
+        record = {
+            "body": body,
+            "signature": sign(login.token, body),
+            "hash": wire.hash_of(body),
+            "at": self._host.clock.now().isoformat(),
+        }
         self._host.notes.put(f"bill/{bill.key}", json.dumps(record))
         return record
 
@@ -147,15 +203,19 @@ class Wallet(BillingProvider, Withdrawing):
 
     def _accepted(self, answer: Answer, bill: Bill, digest: str) -> None:
         if answer.status >= 500:
-            raise UnavailableError(
-                f"the ledger is in trouble (status {answer.status})", retryable=True, spent=Spent.UNKNOWN
-            )
+            raise self._trouble(answer)
         raw = answer.json()
         if answer.status == 200 and isinstance(raw, dict) and raw.get("hash") == digest:
             return
         error = raw.get("error") if isinstance(raw, dict) else None
         if error == "insufficient":
             raise MoneyError(f"the wallet has not enough for {bill.amount}", hint="Nothing was paid.")
+        if error == "key used":
+            raise MoneyError(
+                f"the ledger has another payment for the bill {bill.key}",
+                hint="Nothing more was paid. Look at the transfers of your address.",
+                spent=Spent.UNKNOWN,
+            )
         if error:
             raise MoneyError(f"the ledger refuses the transfer: {str(error)[:100]}", hint="Nothing was paid.")
         raise ProviderChanged(
@@ -168,25 +228,42 @@ class Wallet(BillingProvider, Withdrawing):
         login = await self._host.login()
         raw, url = await self._get("/transfers", address=login.account)
         listed = wire.transfers(raw, url)
-        sent = {self._hash(bill): bill for bill in lease.bills}
+        sent = self._sent(lease, listed)
         payees = {bill.payee for bill in lease.bills}
+        deposits = {bill.amount for bill in lease.bills if bill.purpose is Purpose.DEPOSIT}
         found: list[Charge] = []
         for transfer in listed:
             if transfer.hash in sent:
-                found.append(self._charge(transfer, _KIND[sent[transfer.hash].purpose]))
+                found.append(_charge(transfer, _KIND[sent[transfer.hash].purpose]))
             elif transfer.to == login.account and transfer.sender in payees:
-                back = ChargeKind.DEPOSIT_BACK if transfer.memo.startswith("deposit") else ChargeKind.REFUND
-                found.append(self._charge(transfer, back))
+                found.append(_charge(transfer, _way_back(transfer, deposits)))
         return Known(tuple(found))
 
-    def _hash(self, bill: Bill) -> str:
-        noted = self._host.notes.get(f"bill/{bill.key}")
-        return str(json.loads(noted)["hash"]) if noted else ""
+    def _sent(self, lease: Lease, listed: Sequence[wire.Transfer]) -> dict[str, Bill]:
+        """The bills by the hash of the transfer that paid them: as noted, else by payee and exact amount."""
+        found: dict[str, Bill] = {}
+        for bill in lease.bills:
+            noted = self._host.notes.get(f"bill/{bill.key}")
+            if noted:
+                found[json.loads(noted)["hash"]] = bill
+                continue
+            for transfer in listed:
+                if (transfer.to, transfer.amount) == (bill.payee, bill.amount) and transfer.hash not in found:
+                    found[transfer.hash] = bill
+                    break
+        return found
 
-    def _charge(self, transfer: wire.Transfer, kind: ChargeKind) -> Charge:
-        rate = (
-            Rate(wire.DBC, USD, transfer.price, transfer.at, "ledger") if transfer.price is not None else None
-        )
-        return Charge(
-            at=transfer.at, kind=kind, money=transfer.amount, ref=transfer.hash, note=transfer.memo, rate=rate
-        )
+
+def _way_back(transfer: wire.Transfer, deposits: set[Money]) -> ChargeKind:
+    """The ledger's memo says it; without one, a deposit comes back to the last unit."""
+    deposit = transfer.memo.startswith("deposit") or (not transfer.memo and transfer.amount in deposits)
+    return ChargeKind.DEPOSIT_BACK if deposit else ChargeKind.REFUND
+
+
+def _charge(transfer: wire.Transfer, kind: ChargeKind) -> Charge:
+    rate = None
+    if transfer.price is not None and transfer.price.is_finite() and transfer.price > 0:
+        rate = Rate(wire.DBC, USD, transfer.price, transfer.at, "ledger")
+    return Charge(
+        at=transfer.at, kind=kind, money=transfer.amount, ref=transfer.hash, note=transfer.memo, rate=rate
+    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -44,7 +45,7 @@ def hash_of(body: str) -> str:
 
 def _units(value: Any, url: str) -> Money:
     """Amounts travel as whole units of 10^-8 DBC, in text."""
-    if not isinstance(value, str) or not value.isdigit() or len(value) > 24:
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,24}", value):
         raise ProviderChanged("the ledger gave no amount", url=url, body=repr(value))
     return Money(int(value), DBC)
 
