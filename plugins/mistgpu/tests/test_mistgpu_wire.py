@@ -1,0 +1,120 @@
+"""Pages as the sources show them, pages that drifted, and pages of nonsense."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from gpurent.api import CNY, Endpoint, GpurentError, ProviderChanged
+from gpurent_plugin_mistgpu import wire
+from gpurent_plugin_mistgpu.html import read
+
+URL = "https://mistgpu.example/page"
+# The marks that a public client of 2020 looks for, around them what a page has.
+LIST = """
+<html><body><form method="post">
+<div class="card form-check"><input class="form-check-input" type="radio" value="000034">
+  <h5 class="card-title">Titan RTX</h5><p>3.50 元/小时</p></div>
+<div class="card form-check"><input class="form-check-input" type="radio" value="000028" disabled="disabled">
+  <h5 class="card-title">2 x V100</h5><p>价格 5.5元/时</p></div>
+</form></body></html>
+"""
+ROW = """<tr data-started="2020-03-01T00:00:00+00:00" data-stopped="" data-kept=""><td>028</td><td>Titan RTX</td>
+<td>ssh mist@gpu28.mistgpu.com -p 10000</td><td>上传文件 Jupyter</td><td>正在运行</td>
+<td><form><input type="hidden" name="server_id" value="101"></form></td></tr>"""
+SERVERS = f'<html><table id="servers"><tr><th>ID</th></tr>{ROW}</table></html>'
+
+
+def test_the_machine_list_of_2020() -> None:
+    one, two = wire.offers(LIST, URL)
+    assert (one.key, one.free, one.hardware.gpu, one.hardware.gpus) == ("000034", True, "Titan RTX", 1)
+    assert one.tariff.price.value == Decimal("3.50")
+    assert (two.free, two.hardware.gpu, two.hardware.gpus) == (False, "V100", 2)
+
+
+def test_the_server_list() -> None:
+    (server,) = wire.servers(SERVERS, URL)
+    assert server.endpoint == Endpoint("mist", "gpu28.mistgpu.com", 10000)
+    assert server.running
+    assert server.started_at == datetime(2020, 3, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "",
+        "<html>维护中</html>",
+        LIST.replace("form-check-input", "radio-input"),
+        LIST.replace("3.50 元/小时", "面议"),
+        LIST.replace("000034", "../../etc"),
+        LIST.replace("card-title", "name"),
+    ],
+)
+def test_a_list_that_drifted_is_told_and_not_guessed(page: str) -> None:
+    with pytest.raises(ProviderChanged) as caught:
+        wire.offers(page, URL)
+    assert URL in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        SERVERS.replace("</table>", ""),
+        SERVERS.replace("</html>", ""),
+        SERVERS.replace('id="servers"', ""),
+        SERVERS.replace("正在运行", "?"),
+        SERVERS.replace("ssh mist@gpu28", "ssh -oProxyCommand=evil mist@gpu28"),
+        SERVERS.replace('name="server_id"', 'name="sid"'),
+    ],
+)
+def test_a_server_list_that_is_not_whole_proves_nothing(page: str) -> None:
+    with pytest.raises(ProviderChanged):
+        wire.servers(page, URL)
+
+
+def test_balance_and_bills() -> None:
+    page = '<p id="balance">余额 12.34 元</p><p id="spent">累计消费 200.00 元</p>'
+    assert wire.balance(page, URL) == (CNY.money("12.34"), CNY.money("200.00"))
+    with pytest.raises(ProviderChanged):
+        wire.balance("<p id='balance'>余额 很多 元</p>", URL)
+    with pytest.raises(ProviderChanged):
+        wire.runs("<table id='bills'><tr><td>1</td></tr></table>", URL)
+
+
+def test_nonsense_never_crashes() -> None:
+    dice = random.Random(7)
+    pieces = [
+        "<",
+        ">",
+        "</",
+        '"',
+        "'",
+        "&#x0;",
+        "&#99999999;",
+        "<!--",
+        "<![",
+        "元",
+        "\0",
+        "disabled",
+        "<td>",
+        "value=",
+    ]
+    for number in range(500):
+        text = list(LIST if number % 2 else SERVERS)
+        for _change in range(dice.randint(1, 30)):
+            text[dice.randrange(len(text))] = dice.choice(pieces)
+        page = "".join(text)
+        for parse in (wire.offers, wire.servers, wire.balance, wire.runs):
+            try:
+                parse(page, URL)
+            except GpurentError:
+                continue
+        wire.complaint(page)
+        wire.is_login(page)
+
+
+def test_a_page_of_ten_thousand_open_tags_is_read() -> None:
+    assert read("<div>" * 10_000 + "deep").text == "deep"
