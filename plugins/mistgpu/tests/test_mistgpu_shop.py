@@ -69,7 +69,9 @@ async def test_a_lost_answer_to_create_makes_one_server_only() -> None:
         lease = await reserved(land)
         port = int(land.url.rpartition(":")[2])
         async with FaultProxy("127.0.0.1", port) as proxy:
-            proxy.plan = Plan(http="lose_answer", when=lambda line: line.startswith(b"POST /create/"), times=1)
+            proxy.plan = Plan(
+                http="lose_answer", when=lambda line: line.startswith(b"POST /create/"), times=1
+            )
             url = f"http://127.0.0.1:{proxy.port}"
             deaf = HttpClient(url, redact=Redactor(), log=logging.getLogger("test"))
             straight, land.host.http = land.host.http, deaf
