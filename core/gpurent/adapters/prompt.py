@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from attrs import frozen
 
-from gpurent.errors import NeedsPerson, UnavailableError
+from gpurent.errors import AuthError, NeedsPerson, UnavailableError
 from gpurent.locale import _
 from gpurent.model.mail import Challenge, Mail
 from gpurent.ports.host import Clock, Post
@@ -16,16 +16,20 @@ from gpurent.ports.host import Clock, Post
 POLL = timedelta(seconds=5)
 PATIENCE = timedelta(minutes=10)
 TRIES = 3
+LONGEST = 500
 
 
 def answer_in(challenge: Challenge, text: str) -> str | None:
     """Group one of the pattern, matched against a whole line of ``text``; None if no line fits, or two differ."""
-    found = {
-        match[1]
-        for line in text.splitlines()
-        if (match := re.fullmatch(challenge.pattern, line.strip())) is not None
-    }
+    found = {answer for line in text.splitlines() if (answer := _answer(challenge, line)) is not None}
     return found.pop() if len(found) == 1 else None
+
+
+def _answer(challenge: Challenge, line: str) -> str | None:
+    # Digits are the ASCII ones, as a shop's form wants them; nobody's code is longer than `LONGEST`.
+    line = line.strip()
+    match = re.fullmatch(challenge.pattern, line, re.ASCII) if len(line) <= LONGEST else None
+    return match[1] if match is not None else None
 
 
 def counts(challenge: Challenge, mail: Mail) -> bool:
@@ -44,9 +48,18 @@ class Asker:
     person: Callable[[str], str | None] | None
 
     async def ask(self, challenge: Challenge) -> str:
-        """The answer. Nobody has one: `NeedsPerson`, and the same question may be put again later."""
+        """The answer. Nobody has one: `NeedsPerson`, and the same question may be put again later.
+
+        A mailbox that does not answer is tried again until the time is over; one that refuses us is an
+        `AuthError`, unless a person is there to answer in its place.
+        """
         if self.post.available:
-            found = await self._from_mail(challenge)
+            try:
+                found = await self._from_mail(challenge)
+            except AuthError:
+                if self.person is None:
+                    raise
+                found = None
             if found is not None:
                 return found
         return self._from_person(challenge)
@@ -54,14 +67,24 @@ class Asker:
     async def _from_mail(self, challenge: Challenge) -> str | None:
         waited = timedelta()
         while waited < PATIENCE:
+            found = await self._look(challenge)
+            if found is not None:
+                return found
+            await self.clock.sleep(POLL)
+            waited += POLL
+        return None
+
+    async def _look(self, challenge: Challenge) -> str | None:
+        """The answer in the newest mail that has one."""
+        try:
             mails = await self.post.search(
                 since=challenge.since, sender=challenge.sender, subject=challenge.subject
             )
-            for mail in reversed(mails):
-                if counts(challenge, mail) and (found := answer_in(challenge, mail.text)) is not None:
-                    return found
-            await self.clock.sleep(POLL)
-            waited += POLL
+        except UnavailableError:
+            return None
+        for mail in sorted(mails, key=lambda mail: mail.at, reverse=True):
+            if counts(challenge, mail) and (found := answer_in(challenge, mail.text)) is not None:
+                return found
         return None
 
     def _from_person(self, challenge: Challenge) -> str:
@@ -72,9 +95,9 @@ class Asker:
             line = self.person(challenge.question)
             if line is None:
                 raise NeedsPerson(challenge.question, hint=hint, retryable=True)
-            match = re.fullmatch(challenge.pattern, line.strip())
-            if match is not None:
-                return match[1]
+            answer = _answer(challenge, line)
+            if answer is not None:
+                return answer
         raise UnavailableError(
             _("that does not look like the answer to: {question}").format(question=challenge.question),
             hint=hint,

@@ -50,6 +50,8 @@ def _disguises(text: str) -> set[str]:
         # Characters that also hold bits of a neighbour are left out.
         first, last = (lead * 8 + 5) // 6, (lead + len(raw)) * 8 // 6
         inner = slice(first, last)
+        if last - first < 2 * SHORTEST:
+            continue  # so few would tear ordinary text
         padded = b"\0" * lead + raw
         found |= {base64.b64encode(padded).decode()[inner], base64.urlsafe_b64encode(padded).decode()[inner]}
     return {value for value in found if len(value) >= SHORTEST}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -141,11 +142,11 @@ class Ssh:
                 f"{endpoint}: no password is known for this machine",
                 hint="Was the lease made on another computer?",
             )
-        first = await self._connect(room, endpoint, password=password)
+        first = self._link(await self._connect(room, endpoint, password=password), endpoint, room)
         try:
             await self._install(first, key)
         finally:
-            first.close()
+            await first.aclose()
         connection = await self._connect(room, endpoint, key=key)
         write_private(room / "state.json", json.dumps({"installed": str(endpoint)}).encode())
         return self._link(connection, endpoint, room)
@@ -160,15 +161,13 @@ class Ssh:
             return False
         return found.get("installed") == str(endpoint)
 
-    async def _install(self, connection: asyncssh.SSHClientConnection, key: asyncssh.SSHKey) -> None:
+    async def _install(self, link: SshLink, key: asyncssh.SSHKey) -> None:
         line = key.export_public_key("openssh").decode().strip() + "\n"
-        ran = await connection.run(
-            f"sh -c '{_INSTALL.replace(chr(39), chr(39) + chr(92) + chr(39) + chr(39))}'", input=line
-        )
-        if ran.exit_status:
+        ran = await link.run(f"sh -c {shlex.quote(_INSTALL)}", input=line)
+        if ran.status:
             raise AuthError(
                 "the lease's key could not be installed on the machine",
-                detail=str(ran.stderr)[:300],
+                detail=ran.err[:300],
                 hint="Is its disk full, or its home read-only?",
             )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 from pathlib import Path
 
 import asyncssh
@@ -54,23 +56,51 @@ class SshLink:
         """Run ``command`` by the user's shell in the home; see the role."""
         try:
             async with asyncio.timeout(timeout):
-                async with self._connection.create_process(command, encoding=None) as process:
-                    process.stdin.write(input.encode())
-                    process.stdin.write_eof()
-                    out, err = await asyncio.gather(_read(process.stdout), _read(process.stderr))
-                    await process.wait_closed()
+                process = await self._connection.create_process(command, encoding=None)
+                try:
+                    out, err = await _talk(process, input.encode())
+                except BaseException:
+                    _abandon(process)
+                    raise
         except TimeoutError:
             raise UnavailableError(
                 f"{self.endpoint}: no answer within {timeout:g} s", retryable=not self.alive
             ) from None
         except (OSError, asyncssh.Error) as error:
             raise UnavailableError(f"the line to {self.endpoint} is lost: {error}", retryable=True) from None
-        status = process.exit_status
-        if status is None:
-            if process.exit_signal is None or not self.alive:
-                raise UnavailableError(f"the line to {self.endpoint} is lost", retryable=True)
-            status = 128
-        return Ran(status, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+        return Ran(self._status(process), out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+
+    def _status(self, process: asyncssh.SSHClientProcess[bytes]) -> int:
+        """As a shell tells it: 128 and more for an end by a signal."""
+        ended_by = process.exit_signal
+        if ended_by is not None:
+            return 128 + getattr(signal, f"SIG{ended_by[0]}", 0)
+        if process.exit_status is None:
+            raise UnavailableError(f"the line to {self.endpoint} is lost", retryable=True)
+        return process.exit_status
+
+
+async def _talk(process: asyncssh.SSHClientProcess[bytes], given: bytes) -> tuple[bytes, bytes]:
+    """Feed ``given``, read both outputs to their ends."""
+    with contextlib.suppress(BrokenPipeError):
+        # A short command may have ended already.
+        process.stdin.write(given)
+        process.stdin.write_eof()
+    reading = [asyncio.ensure_future(_read(stream)) for stream in (process.stdout, process.stderr)]
+    try:
+        out, err = await asyncio.gather(*reading)
+    finally:
+        for task in reading:
+            task.cancel()
+    await process.wait_closed()
+    return out, err
+
+
+def _abandon(process: asyncssh.SSHClientProcess[bytes]) -> None:
+    """End the command and its channel, without waiting: a silent machine would never confirm it."""
+    with contextlib.suppress(OSError, asyncssh.Error):
+        process.terminate()
+    process.close()
 
 
 async def _read(stream: asyncssh.SSHReader[bytes]) -> bytes:
