@@ -82,17 +82,22 @@ async def test_f2_top_up_by_alipay_counts_once(land: World) -> None:
     assert (await land.cli("topup", "mistgpu", "100DBC")).code == 5
 
 
-async def test_f5_gpu_boots_at_once_by_the_minute_and_a1_ssh_access(land: World) -> None:
+async def test_a1_user_address_and_port_from_the_server_list(land: World) -> None:
     await enter(land)
     lease = await rent(land)
-    found = (await land.cli("show", lease, "--json")).data
-    assert found["state"] == "ready"
-    endpoint = Endpoint(**found["endpoint"])
-    assert endpoint.user == "mist"
+    endpoint = Endpoint(**(await land.cli("show", lease, "--json")).data["endpoint"])
     assert str(endpoint).startswith("ssh mist@")
     assert Endpoint.parse(str(endpoint)) == endpoint
     said = await land.cli("exec", lease, "--", "sh", "-c", "echo $USER; exit 7")
     assert (said.code, said.out.strip()) == (7, "mist")
+    assert (await land.cli("release", lease)).code == 0
+
+
+async def test_f5_gpu_boots_at_once_and_is_billed_by_the_minute(land: World) -> None:
+    await enter(land)
+    lease = await rent(land)
+    found = (await land.cli("show", lease, "--json")).data
+    assert found["state"] == "ready"
     released = (await land.cli("release", lease, "--json")).data
     (charge,) = released["receipt"]["charges"]
     assert charge["kind"] == "use"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from gpurent.api import Bill, Binding, Challenge, Host, Payment, Purpose
+from gpurent.api import Bill, Binding, Challenge, Host, Money, MoneyError, Payment, Purpose
 from gpurent_plugin_gpu1024 import wire
 from gpurent_plugin_gpu1024.calls import Calls
+from gpurent_plugin_gpu1024.codes import SLACK
 
 
 class MailDesk:
@@ -22,7 +23,7 @@ class MailDesk:
         return found.content if found.status == wire.DONE and isinstance(found.content, str) else ""
 
     async def request(self, email: str, key: str) -> Binding:
-        since = self._host.clock.now()
+        since = self._host.clock.now() - SLACK
         wallet = await self._calls.wallet()
         await self._calls.must("/binding_email_rent/request_code", email=email, wallet_address=wallet)
         code = await self._host.ask(
@@ -38,7 +39,7 @@ class MailDesk:
         bill = Bill(
             key=key,
             payee=self._host.settings["platform"],
-            amount=wire.DBC.money(code),
+            amount=_fee(code),
             purpose=Purpose.FEE,
             memo=code,
         )
@@ -52,6 +53,14 @@ class MailDesk:
             )
         found = await self._calls.call("/binding_email_rent/binding_is_ok", wallet_address=wallet)
         return evolve(binding, done=found.status == wire.DONE)
+
+
+def _fee(code: str) -> Money:
+    """The mailed decimal as an amount: above zero, below one."""
+    fee = wire.DBC.money(code)
+    if not wire.DBC.zero < fee < wire.DBC.money(1):
+        raise MoneyError(f"1024GPU mailed the code {code}, which is no amount", hint="Nothing was paid.")
+    return fee
 
 
 _PATTERN = r"(?:验证码[：:]\s*)?(0\.\d{1,8})"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gpurent.api import Host, LeaseError, SoldOut, Spent
+from gpurent.api import Host, LeaseError, MoneyError, PaidTooLate, Payment, SoldOut, Spent
 from gpurent_plugin_gpu1024 import wire
 from gpurent_plugin_gpu1024.wire import DONE, FAILED, Reply, Standing
 
@@ -52,6 +52,15 @@ class Calls:
 
     async def order(self, order_id: str) -> Standing | None:
         return next((standing for standing in await self.orders() if standing.id == order_id), None)
+
+
+def too_late(msg: str, payment: Payment) -> MoneyError:
+    """The shop refuses what was paid."""
+    return PaidTooLate(
+        f"1024GPU does not accept the payment of {payment.amount}: {msg or 'no reason given'}",
+        hint="It can be reclaimed with a mailed code: giving the lease back does that.",
+        spent=Spent.YES,
+    )
 
 
 def _no(found: Reply) -> LeaseError:

@@ -1,85 +1,96 @@
-"""Giving back: cancel what is unpaid, stop what runs, reclaim what was paid too late. Each with a mailed code."""
+"""Giving back: cancel what is unpaid, stop what runs, reclaim what was paid too late."""
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from attrs import evolve
 
-from gpurent.api import Host, Lease, LeaseError, LeaseState, Pending, Spent
+from gpurent.api import Host, Lease, LeaseError, LeaseState, OrderKind, Pending, Spent
 from gpurent_plugin_gpu1024.calls import Calls
-from gpurent_plugin_gpu1024.mailing import code_challenge
-from gpurent_plugin_gpu1024.wire import DONE, Standing
-
-TRIES = 3
+from gpurent_plugin_gpu1024.codes import CANCEL, RECLAIM, STOP, Codes
+from gpurent_plugin_gpu1024.renewals import Renewals
+from gpurent_plugin_gpu1024.wire import WORKING, Standing
 
 
 class Leaving:
     """Looks how an order stands, then takes the one way out that fits. Called again, it goes on."""
 
-    def __init__(self, host: Host, calls: Calls) -> None:
-        self._host, self._calls = host, calls
+    def __init__(self, host: Host, calls: Calls, codes: Codes, renewals: Renewals) -> None:
+        self._host, self._calls, self._codes, self._renewals = host, calls, codes, renewals
 
     async def leave(self, lease: Lease) -> Lease:
+        """Over; or not yet, then with ``pending`` or RELEASING: core looks and calls again."""
         if lease.pending is not None:
-            lease = await self._drop_pending(lease, lease.pending)
+            lease = await self._settle_pending(lease, lease.pending)
+        if lease.pending is not None or lease.over:
+            return lease
         if not lease.ref:
-            return lease if lease.over else lease.to(LeaseState.CANCELLED, "cancelled before it was paid")
+            return lease.to(LeaseState.CANCELLED, lease.note or "cancelled before it was paid")
         standing = await self._calls.order(lease.ref)
         if standing is None:
-            return evolve(lease.to(LeaseState.GONE, "the shop does not list it any more"), endpoint=None)
+            return self._unlisted(lease)
         if not standing.over:
-            await self._with_code(
-                standing.id, "stop", "/rent/get_stop_code", "/rent/stop", "stop_code", lease
-            )
+            await self._codes.do(STOP, lease.ref, lease.id, lambda: self._settled(lease.ref))
             standing = await self._calls.order(lease.ref)
         if standing is None or not standing.over:
             return lease.to(LeaseState.RELEASING, "the shop is stopping it")
-        state = LeaseState.RELEASED if standing.ended_well else LeaseState.EXPIRED
-        note = "given back" if standing.ended_well else "the rented time ran out"
-        return evolve(
-            lease.to(state, note), endpoint=None, ended_at=standing.stopped_at or standing.expires_at
-        )
+        return ended(lease, standing, self._host.clock.now())
 
-    async def _drop_pending(self, lease: Lease, pending: Pending) -> Lease:
-        """The order that was not finished: cancelled, or its late payment sent back."""
-        standing = await self._calls.order(pending.ref) if pending.ref else None
-        if standing is not None and standing.rented:
-            # Paid after all: it is the lease now.
-            return evolve(lease, pending=None, ref=standing.id)
-        if standing is not None and standing.pay_error and not standing.returned:
-            await self._with_code(
-                standing.id,
-                "reclaim",
-                "/rent/get_return_dbc_code",
-                "/rent/request_return_dbc",
-                "return_code",
-                lease,
-            )
-        elif standing is not None and not standing.cancelled and not standing.returned and not standing.over:
-            await self._with_code(
-                standing.id, "cancel", "/rent/get_cancer_code", "/rent/cancer_order", "cancer_code", lease
-            )
-        return evolve(lease, pending=None)
-
-    async def _with_code(self, order_id: str, what: str, ask: str, act: str, name: str, lease: Lease) -> None:
-        """Have a code mailed, read it, hand it in; a wrong one is asked for again."""
-        why = ""
-        for _try in range(TRIES):
-            since = self._host.clock.now()
-            await self._calls.must(ask, order_id=order_id)
-            code = await self._host.ask(code_challenge(self._host, order_id, what, since))
-            found = await self._calls.act(act, {"order_id": order_id, name: code}, Spent.YES)
-            if found.status == DONE:
-                return
-            why = found.msg
-            if self._settled(await self._calls.order(order_id)):
-                return
+    def _unlisted(self, lease: Lease) -> Lease:
+        """What the shop does not list is only gone when its time was over anyway."""
+        if lease.expires_at is not None and lease.expires_at <= self._host.clock.now():
+            return evolve(lease.to(LeaseState.GONE, "the shop does not list it any more"), endpoint=None)
         raise LeaseError(
-            f"1024GPU does not take the code to {what} order {order_id}: {why or 'no reason given'}",
-            hint="The container still runs on prepaid time. Try again: gpurent release",
+            f"1024GPU does not list the order {lease.ref}, so it cannot be given back",
+            hint="Look at the shop's own page; it may still run on prepaid time.",
             spent=Spent.YES,
             burning=(lease.id,),
             retryable=True,
         )
 
-    def _settled(self, standing: Standing | None) -> bool:
+    async def _settle_pending(self, lease: Lease, pending: Pending) -> Lease:
+        """The order that was not finished; ``pending`` stays while its payment is being verified."""
+        if pending.kind is OrderKind.EXTEND:
+            return await self._renewals.settle(lease, pending, self._codes)
+        standing = await self._calls.order(pending.ref) if pending.ref else None
+        if standing is None:
+            return evolve(lease, pending=None)
+        if pending.bill is not None and not (standing.rented or standing.pay_error):
+            # A payment may have left without the shop being told: it is asked to look, as by "I already paid".
+            path = "/rent/pay" if pending.kind is OrderKind.NEW else "/rent/pay_update"
+            found = await self._calls.act(path, {"order_id": standing.id}, Spent.UNKNOWN)
+            if found.status == WORKING:
+                return evolve(lease, note="a payment is being verified; it is given back after that")
+            standing = await self._calls.order(pending.ref) or standing
+        return await self._drop(lease, standing)
+
+    async def _drop(self, lease: Lease, standing: Standing) -> Lease:
+        if standing.rented:
+            # Paid after all: it is the lease now, and goes the way of all leases.
+            if not lease.over:
+                lease = lease.to(LeaseState.PROVISIONING)
+            return evolve(lease, pending=None, ref=standing.id, endpoint=None, expires_at=standing.expires_at)
+        if standing.pay_error:
+            if not standing.returned:
+                await self._codes.do(RECLAIM, standing.id, lease.id, lambda: self._settled(standing.id))
+            return evolve(lease, pending=None, note="paid too late; the payment was sent back")
+        if not standing.cancelled and not standing.over:
+            await self._codes.do(CANCEL, standing.id, lease.id, lambda: self._settled(standing.id))
+        return evolve(lease, pending=None)
+
+    async def _settled(self, order_id: str) -> bool:
+        standing = await self._calls.order(order_id)
         return standing is None or standing.over or standing.cancelled or standing.returned
+
+
+def ended(lease: Lease, standing: Standing, now: datetime) -> Lease:
+    """The lease of an order that is over: given back, kept for some days, or expired."""
+    at = standing.ended_at
+    over = evolve(lease, endpoint=None, ended_at=min(at, now) if at else now)
+    if standing.ended_well:
+        return over.to(LeaseState.RELEASED, "given back")
+    if standing.kept is not None:
+        kept = over.to(LeaseState.KEPT, "the rented time ran out; the files are kept for some days")
+        return evolve(kept, kept_until=now + standing.kept)
+    return over.to(LeaseState.EXPIRED, "the rented time ran out")

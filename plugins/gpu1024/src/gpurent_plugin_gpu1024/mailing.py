@@ -6,6 +6,7 @@ Wording assumed, form of the line known.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 
 from attrs import frozen
@@ -16,7 +17,6 @@ from gpurent.api import Challenge, Endpoint, Host, Mail, Secret, UsageError
 _ACCESS = re.compile(
     r"(?P<line>ssh [\x21-\x7e ]{5,120}?)\s*[，,]\s*密码\s*[：:]\s*(?P<password>[\x21-\x7e]{6,64})"
 )
-CODE = r"(?:验证码[：:]\s*)?(\d{4,8})"
 
 
 @frozen(kw_only=True)
@@ -30,8 +30,12 @@ class Access:
 
 def access_in(mail: Mail, user: str) -> Access | None:
     """The access in ``mail``: exactly one line of the known form, for the known user; else nothing."""
+    return _read(mail.text.splitlines(), user, mail.at)
+
+
+def _read(lines: Sequence[str], user: str, at: datetime) -> Access | None:
     found = []
-    for line in mail.text.splitlines():
+    for line in lines:
         match = _ACCESS.fullmatch(line.strip())
         if match is None:
             continue
@@ -39,7 +43,7 @@ def access_in(mail: Mail, user: str) -> Access | None:
             endpoint = Endpoint.parse(match["line"])
         except UsageError:
             return None
-        found.append(Access(endpoint=endpoint, password=Secret(match["password"]), at=mail.at))
+        found.append(Access(endpoint=endpoint, password=Secret(match["password"]), at=at))
     if len(found) != 1 or found[0].endpoint.user != user:
         return None
     return found[0]
@@ -59,12 +63,17 @@ async def find_access(host: Host, order_id: str, since: datetime, user: str) -> 
     return None, garbled
 
 
-def code_challenge(host: Host, order_id: str, what: str, since: datetime) -> Challenge:
-    return Challenge(
-        key=f"{order_id}-{what}",
-        question=f"1024GPU: the code to {what} order {order_id}, from its mail",
-        pattern=CODE,
-        sender=host.settings["mail_sender"],
-        subject=order_id,
-        since=since,
+async def ask_access(host: Host, order_id: str, since: datetime, user: str) -> Access | None:
+    """Without a mailbox: the person copies the line. Nobody there is a `NeedsPerson`."""
+    line = await host.ask(
+        Challenge(
+            key=f"{order_id}-access",
+            question=f"1024GPU: the line with ssh and the password from the mail on order {order_id}",
+            pattern=r"(ssh .{5,200})",
+            sender=host.settings["mail_sender"],
+            subject=order_id,
+            since=since,
+            secret=True,
+        )
     )
+    return _read([line], user, host.clock.now())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
-from gpurent.api import Bill, Host, LeaseError, Money, Order, OrderKind, Purpose, SoldOut
+from attrs import frozen
+
+from gpurent.api import Bill, Host, LeaseError, Order, OrderKind, Purpose, SoldOut
 from gpurent_plugin_gpu1024 import wire
 from gpurent_plugin_gpu1024.calls import Calls
 from gpurent_plugin_gpu1024.wire import FAILED, KIB_IN_GIB, WORKING, Standing
@@ -14,6 +17,14 @@ DAY = timedelta(days=1)
 CPU_DISK, CPU_MEMORY = 30, 5
 
 
+@frozen(kw_only=True)
+class _Draft:
+    """An order that is not created yet: its number, and what it is created with."""
+
+    ref: str
+    params: dict[str, str]
+
+
 class Orders:
     """From our `Order` to the shop's, and to what it wants to be paid."""
 
@@ -21,26 +32,44 @@ class Orders:
         self._host, self._calls = host, calls
 
     async def place(self, order: Order) -> Standing:
-        """The shop's order for ours; the same one when called again. Its number is noted before it is created."""
-        note = f"order/{order.key}"
-        known = self._host.notes.get(note)
-        standing = await self._calls.order(known) if known else None
-        if standing is not None and not standing.cancelled:
-            return standing
-        draft = await self._draft(order)
-        order_id = draft["order_id"]
-        await self._calls.must("/rent/get_dbc_price", order_id=order_id)
-        params = await self._size(order, order_id)
-        self._host.notes.put(note, order_id)
-        await self._calls.must("/rent/create_order", order_id=order_id, order_type="training", **params)
-        standing = await self._calls.order(order_id)
+        """The shop's order for ours; the same one when called again.
+
+        Its number is noted before it is created, so that after a lost answer the same draft is created once more,
+        never a second one.
+        """
+        text = self._host.notes.get(f"order/{order.key}")
+        standing = await self._resumed(_Draft(**json.loads(text))) if text else None
+        if standing is None:
+            draft = await self._draft(order)
+            self._host.notes.put(f"order/{order.key}", json.dumps({"ref": draft.ref, "params": draft.params}))
+            await self._create(draft)
+            standing = await self._calls.order(draft.ref)
         if standing is None:
             raise LeaseError(
                 "1024GPU took the order, but does not list it", hint="Nothing was spent.", retryable=True
             )
+        if order.kind is OrderKind.NEW and not (standing.container or standing.creating or standing.rented):
+            # This very call, with its own parameter's name, has the container made.
+            await self._calls.call("/rent/can_rent_this_machine", order_id_new=standing.id)
         return standing
 
-    async def _draft(self, order: Order) -> dict[str, str]:
+    async def _resumed(self, draft: _Draft) -> Standing | None:
+        """The noted order; None when it cannot be used any longer and was not paid."""
+        standing = await self._calls.order(draft.ref)
+        if standing is None:
+            try:
+                await self._create(draft)
+            except SoldOut:
+                raise
+            except LeaseError:
+                return None
+            standing = await self._calls.order(draft.ref)
+        return None if standing is None or standing.cancelled else standing
+
+    async def _create(self, draft: _Draft) -> None:
+        await self._calls.must("/rent/create_order", order_id=draft.ref, **draft.params)
+
+    async def _draft(self, order: Order) -> _Draft:
         wallet = await self._calls.wallet()
         params = {"machine_id": order.offer.key, "wallet_address_user": wallet}
         if order.kind is OrderKind.SWITCH:
@@ -53,16 +82,20 @@ class Orders:
         draft = found.record()
         if not isinstance(draft.get("order_id"), str):
             raise found.changed("a draft without its number")
-        longest = int(wire.number(draft.get("time_max", 0), found))
-        if longest and order.term is not None and _minutes(order.term) > longest:
+        longest = wire.count(draft.get("time_max"), found)
+        if longest and order.term is not None and minutes_of(order.term) > longest:
             raise LeaseError(
                 f"1024GPU lets this machine for at most {longest} minutes",
                 hint="Nothing was spent. Ask for less.",
             )
-        return {"order_id": draft["order_id"]}
+        await self._calls.must("/rent/get_dbc_price", order_id=draft["order_id"])
+        giving = wire.count(draft.get("diskspace_giving"), found)
+        sizes = await self._sizes(order, draft["order_id"], giving)
+        return _Draft(ref=draft["order_id"], params={"order_type": "training", **sizes})
 
-    async def _size(self, order: Order, order_id: str) -> dict[str, str]:
-        minutes = str(_minutes(order.term or DAY))
+    async def _sizes(self, order: Order, order_id: str, giving: int) -> dict[str, str]:
+        """Time, GPUs, disk (KiB; for a GPU only what is bought on top of the free part) and memory."""
+        minutes = str(minutes_of(order.term or DAY))
         if order.offer.hardware.gpus == 0:
             disk, memory = await self._choices(order)
             await self._calls.must(
@@ -70,7 +103,9 @@ class Orders:
             )
             sizes = {"gpu_count": "0", "diskspace": str(disk), "memory": str(memory)}
         else:
-            sizes = {"gpu_count": str(max(order.gpus, 1)), "diskspace": str(order.disk * KIB_IN_GIB)}
+            gpus = max(order.gpus, 1)
+            bought = max(0, order.disk * KIB_IN_GIB - giving * gpus)
+            sizes = {"gpu_count": str(gpus), "diskspace": str(bought)}
             await self._calls.must(
                 "/rent/get_pay_dbc_count", order_id=order_id, rent_time_length=minutes, **sizes
             )
@@ -99,17 +134,16 @@ class Orders:
             if found.status == FAILED or not found.content:
                 raise SoldOut(f"1024GPU: {found.msg or 'the machine was taken'}", hint="Nothing was spent.")
         payee = (await self._calls.must("/rent/get_dbchain_address", order_id=standing.id)).text()
-        amount: Money = standing.bill
         return Bill(
             key=order_key,
             payee=payee,
-            amount=amount,
+            amount=standing.bill,
             purpose=Purpose.RENT if standing.gpus else Purpose.DEPOSIT,
             memo=standing.id,
             due=standing.created_at + WINDOW if standing.created_at else None,
         )
 
 
-def _minutes(term: timedelta) -> int:
+def minutes_of(term: timedelta) -> int:
     """Whole minutes, rounded up."""
     return -(-term // timedelta(minutes=1))

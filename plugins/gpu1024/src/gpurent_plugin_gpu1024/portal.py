@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+import httpx2
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route as WebRoute
 
 from gpurent.api import Evidence, PortalEntry, Route, SandboxPortal, Site
 from gpurent_plugin_gpu1024.portal_books import SENDER, Books, Refused
-from gpurent_plugin_gpu1024.portal_leaving import PLATFORM, LeavingDesk, MailDesk, RenewalDesk
+from gpurent_plugin_gpu1024.portal_leaving import PLATFORM, LeavingDesk, MailDesk
 from gpurent_plugin_gpu1024.portal_orders import OrderDesk
+from gpurent_plugin_gpu1024.portal_renewals import RenewalDesk
 
 Act = Callable[[Mapping[str, str]], Awaitable[Any]]
 
@@ -60,6 +63,10 @@ class CloudPortal(SandboxPortal):
             f"{more}/continue_pay_create_order": renewals.create,
             f"{more}/get_continue_pay_order_list": renewals.listing,
             f"{more}/continue_pay_voc_pay": renewals.verify,
+            f"{more}/continue_pay_cancer_order_code": renewals.cancel_code,
+            f"{more}/continue_pay_cancer_order": renewals.cancel,
+            f"{more}/continue_pay_return_dbc_code": renewals.return_code,
+            f"{more}/continue_pay_return_dbc": renewals.return_dbc,
             f"{bind}/request_code": mail.request_code,
             f"{bind}/request_binding": mail.request_binding,
             f"{bind}/binding_is_ok": mail.is_ok,
@@ -90,7 +97,8 @@ class CloudPortal(SandboxPortal):
 
     async def tick(self) -> None:
         async with self.books.lock:
-            await self.books.catch_up()
+            with contextlib.suppress(httpx2.HTTPError):  # the ledger is away: the next tick does it
+                await self.books.catch_up()
 
     def app(self) -> Starlette:
         routes = [WebRoute(path, self._serve(act), methods=["POST"]) for path, act in self._acts.items()]
@@ -101,8 +109,11 @@ class CloudPortal(SandboxPortal):
         async def serve(request: Request) -> Response:
             given = dict(request.query_params)
             async with self.books.lock:
-                await self.books.catch_up()
-                status, msg, content = await _envelope(act, given)
+                try:
+                    await self.books.catch_up()
+                    status, msg, content = await _envelope(act, given)
+                except httpx2.HTTPError:
+                    return PlainTextResponse("the chain cannot be reached", 503)
             return JSONResponse({"status": status, "msg": msg, "content": content})
 
         return serve

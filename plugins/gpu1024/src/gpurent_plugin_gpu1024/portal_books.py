@@ -6,12 +6,16 @@ Containers made and closed, payments matched on the ledger, money sent back, mai
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 import secrets
+import ssl
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import httpx2
+from attrs import frozen
 
 from gpurent.api import Money, PortalEntry, Site
 from gpurent_plugin_gpu1024 import wire
@@ -23,11 +27,22 @@ WINDOW = timedelta(minutes=10)
 KEPT = timedelta(days=7)
 KEEPING = 20_000 * UNIT
 CONFIRMATIONS = 2
+# The ledger is on this computer: no certificates are loaded for it.
+_LOOPBACK = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 SENDER = "service@1024lab.example"
 
 
 class Refused(Exception):
     """The service says no, in its own words."""
+
+
+@frozen
+class Seen:
+    """``how``: yes, wait (not confirmed yet), no (no such payment)."""
+
+    how: str
+    digest: str = ""
+    at: datetime | None = None
 
 
 class Books:
@@ -67,7 +82,8 @@ class Books:
     # the ledger
 
     async def ask_ledger(self, method: str, path: str, **given: Any) -> Any:
-        async with httpx2.AsyncClient(base_url=self.site.urls["dbc"], trust_env=False) as client:
+        url = self.site.urls["dbc"]
+        async with httpx2.AsyncClient(base_url=url, trust_env=False, verify=_LOOPBACK) as client:
             if method == "GET":
                 answer = await client.get(path, params=given)
             else:
@@ -77,15 +93,22 @@ class Books:
     async def price(self) -> Decimal:
         return Decimal((await self.ask_ledger("GET", "/price"))["price"])
 
-    async def seen(self, digest: str, wallet: str, payee: str, units: int) -> str:
-        """How a payment stands: ``yes``, ``wait`` (not confirmed), ``no`` (not this payment)."""
-        found = await self.ask_ledger("GET", f"/tx/{digest}")
-        if "error" in found:
-            return "wait"
-        same = (found["from"], found["to"], found["amount"]) == (wallet, payee, str(units))
-        if not same or digest in self._counted:
-            return "no"
-        return "yes" if found["confirmations"] >= CONFIRMATIONS else "wait"
+    async def seen(self, digest: str, wallet: str, payee: str, units: int) -> Seen:
+        """How a payment stands. Without a digest ("I already paid") the payee's own transfers are looked through."""
+        if digest:
+            if not re.fullmatch(r"[0-9a-f]{64}", digest):
+                raise Refused("交易哈希错误")
+            rows = [await self.ask_ledger("GET", f"/tx/{digest}")]
+            if "error" in rows[0]:
+                return Seen("wait")
+        else:
+            rows = (await self.ask_ledger("GET", "/transfers", address=payee))["transfers"]
+        for row in rows:
+            same = (row["from"], row["to"], row["amount"]) == (wallet, payee, str(units))
+            if same and row["hash"] not in self._counted:
+                how = "yes" if row["confirmations"] >= CONFIRMATIONS else "wait"
+                return Seen(how, row["hash"], datetime.fromisoformat(row["at"]))
+        return Seen("no")
 
     def count(self, digest: str) -> None:
         """A transfer pays for one thing only."""
@@ -94,12 +117,19 @@ class Books:
     async def send_back(self, order: Order, units: int, memo: str, key: str) -> None:
         if units <= 0:
             return
-        await self.ask_ledger(
-            "POST",
-            "/sandbox/platform/transfer",
-            **{"from": order.address, "to": order.wallet, "amount": str(units), "memo": memo, "key": key},
-        )
+        given = {"from": order.address, "to": order.wallet, "amount": str(units), "memo": memo, "key": key}
+        answer = await self.ask_ledger("POST", "/sandbox/platform/transfer", **given)
+        if "hash" not in answer:
+            raise RuntimeError(f"the ledger refuses to send {units} back: {answer}")
         self.entry(order.wallet, memo, units, order.id)
+
+    async def settle(self, order: Order) -> None:
+        """Send what is owed for an order that ended; what the ledger did not take stays owed."""
+        units, memo = order.owed
+        if units:
+            with contextlib.suppress(httpx2.HTTPError):
+                await self.send_back(order, units, memo, f"{order.id}-end")
+                order.owed = (0, "")
 
     # mails
 
@@ -118,18 +148,17 @@ class Books:
                 order.wallet, f"容器登录方式 {order.id}", f"您的容器已经就绪：\n{line}\n请尽快修改密码。\n"
             )
 
-    async def mail_code(self, order: Order, what: str) -> None:
-        order.mail_code[what] = f"{secrets.randbelow(10**6):06}"
-        await self.mail(
-            order.wallet, f"验证码 {order.id}", f"操作：{what}\n验证码：{order.mail_code[what]}\n"
-        )
+    async def mail_code(self, thing: Order | Renewal, what: str) -> None:
+        wallet = thing.wallet if isinstance(thing, Order) else thing.order.wallet
+        thing.mail_code[what] = f"{secrets.randbelow(10**6):06}"
+        await self.mail(wallet, f"验证码 {thing.id}", f"操作：{what}\n验证码：{thing.mail_code[what]}\n")
 
-    def take_code(self, order: Order, what: str, given: str) -> None:
+    def take_code(self, thing: Order | Renewal, what: str, given: str) -> None:
         """A code counts once, for its order and its purpose."""
-        right = order.mail_code.get(what, "")
+        right = thing.mail_code.get(what, "")
         if not right or not secrets.compare_digest(right.encode(), given.encode()):
             raise Refused("验证码错误")
-        del order.mail_code[what]
+        del thing.mail_code[what]
 
     # containers
 
@@ -161,25 +190,29 @@ class Books:
             order.switched_at = self.now + SWITCHING
             await self.end(self.orders[order.before], well=True, keep_data=True)
         else:
-            await self.boot(order)
-            await self.mail_access(order)
+            await self.open(order)
+
+    async def open(self, order: Order) -> None:
+        await self.boot(order)
+        await self.mail_access(order)
 
     async def end(self, order: Order, *, well: bool, keep_data: bool = False) -> None:
         """Close a container; what was not used goes back, a deposit whole."""
+        # Asked first: with the ledger away nothing changes, and the next tick comes back to it.
+        keep = not well and await self.balance(order.wallet) >= KEEPING
         order.over, order.ended_well = True, well
-        order.stopped_at = min(self.now, order.expires_at or self.now) if not well else self.now
+        order.stopped_at = min(self.now, order.expires_at or self.now)
         await self.close(order)
         back = order.total + order.codes - order.used(order.stopped_at)
         if order.mode == "deposit":
-            await self.send_back(order, back, "deposit-back", f"{order.id}-end")
+            order.owed = (back, "deposit-back")
         elif well:
-            await self.send_back(order, back, "refund", f"{order.id}-end")
-        if keep_data:
-            return
-        if well or await self.balance(order.wallet) < KEEPING:
-            await self.site.machines.erase(order.data)
-        else:
+            order.owed = (back, "refund")
+        if keep:
             order.kept_until = order.stopped_at + KEPT
+        elif not keep_data:
+            await self.site.machines.erase(order.data)
+        await self.settle(order)
 
     async def balance(self, wallet: str) -> int:
         return int((await self.ask_ledger("GET", "/balance", address=wallet))["balance"])
@@ -188,21 +221,34 @@ class Books:
 
     async def catch_up(self) -> None:
         """Whatever the clock has brought since: containers made, windows closed, rents run out, disks forgotten."""
-        now = self.now
         for order in list(self.orders.values()):
-            if order.cancelled or order.over:
-                if order.kept_until is not None and order.kept_until <= now:
-                    order.kept_until = None
-                    await self.site.machines.erase(order.data)
-                continue
-            if order.created_at is None:
-                continue
-            if order.container_at is None and order.created_at + CREATING <= now:
-                order.container_at = order.created_at + CREATING
-            if not order.rented and not order.pay_error and now >= order.created_at + WINDOW + MINUTE:
-                order.cancelled = True
-            if order.switched_at is not None and order.live is None and order.switched_at <= now:
-                await self.boot(order)
-                await self.mail_access(order)
-            if order.expires_at is not None and order.expires_at <= now:
-                await self.end(order, well=False)
+            if order.over:
+                await self._after(order)
+            elif order.created_at is not None and not order.cancelled:
+                await self._live(order, order.created_at)
+        for renewal in self.renewals.values():
+            at = renewal.created_at
+            if (
+                at is not None
+                and not renewal.done
+                and not renewal.pay_error
+                and self.now >= at + WINDOW + MINUTE
+            ):
+                renewal.cancelled = True
+
+    async def _after(self, order: Order) -> None:
+        await self.settle(order)
+        if order.kept_until is not None and order.kept_until <= self.now:
+            order.kept_until = None
+            await self.site.machines.erase(order.data)
+
+    async def _live(self, order: Order, created: datetime) -> None:
+        now = self.now
+        if order.container_at is None and order.asked_at is not None and order.asked_at + CREATING <= now:
+            order.container_at = order.asked_at + CREATING
+        if not order.rented and not order.pay_error and now >= created + WINDOW + MINUTE:
+            order.cancelled = True
+        if order.expires_at is not None and order.expires_at <= now:
+            await self.end(order, well=False)
+        elif order.rented and order.live is None and (order.switched_at or now) <= now:
+            await self.open(order)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gpurent_plugin_gpu1024.portal_books import WINDOW, Books, Refused
@@ -21,6 +21,7 @@ from gpurent_plugin_gpu1024.portal_state import (
 
 Params = Mapping[str, str]
 WORKING = (2, "", None)
+LARGEST = 400 * KIB_IN_GIB
 DISKS, MEMORIES = (30, 60, 100, 200), (5, 10, 20)
 
 
@@ -37,20 +38,20 @@ class OrderDesk:
         return machine
 
     def order(self, given: Params) -> Order:
-        order = self._books.orders.get(given["order_id"])
+        order = self._books.orders.get(given.get("order_id") or given["order_id_new"])
         if order is None:
             raise Refused("订单不存在")
         return order
 
+    def _lent(self, machine: Machine) -> int:
+        return machine.gpus - machine.taken - self._books.free(machine)
+
     async def machines(self, given: Params) -> Any:
-        return [
-            shown_machine(machine, machine.gpus - machine.taken - self._books.free(machine))
-            for machine in self._books.machines.values()
-        ]
+        return [shown_machine(machine, self._lent(machine)) for machine in self._books.machines.values()]
 
     async def machine(self, given: Params) -> Any:
         machine = self._machine(given)
-        return shown_machine(machine, machine.gpus - machine.taken - self._books.free(machine))
+        return shown_machine(machine, self._lent(machine))
 
     # drafts
 
@@ -115,7 +116,13 @@ class OrderDesk:
     async def pay_dbc_count(self, given: Params) -> Any:
         order = self.order(given)
         return number(
-            rent(order.machine, int(given["gpu_count"]), int(given["rent_time_length"]), order.price)
+            rent(
+                order.machine,
+                int(given["gpu_count"]),
+                int(given["rent_time_length"]),
+                order.price,
+                int(given["diskspace"]),
+            )
         )
 
     async def disk_list(self, given: Params) -> Any:
@@ -137,20 +144,19 @@ class OrderDesk:
         if order.created:
             return True
         gpus, minutes = int(given["gpu_count"]), int(given["rent_time_length"])
+        disk = int(given["diskspace"])
+        if disk < 0 or disk > LARGEST:
+            raise Refused("磁盘空间不足")
         if minutes < 60 or minutes > 43200:
             raise Refused("租用时间不正确")
         if order.kind == "gpu":
             if gpus < 1 or books.free(order.machine) < gpus:
                 raise Refused("机器已被租用")
-            order.total = rent(order.machine, gpus, minutes, order.price)
+            units = rent(order.machine, gpus, minutes, order.price, disk)
         else:
-            order.memory = int(given["memory"])
-            order.total = deposit(int(given["diskspace"]), order.memory)
-        order.gpus, order.minutes, order.disk = (
-            gpus if order.kind == "gpu" else 0,
-            minutes,
-            int(given["diskspace"]),
-        )
+            gpus, order.memory = 0, int(given["memory"])
+            units = deposit(disk, order.memory)
+        order.gpus, order.disk, order.terms = gpus, disk, [(minutes, units)]
         order.created_at = books.now
         order.address = (await books.ask_ledger("POST", "/sandbox/platform/address"))["address"]
         return True
@@ -159,6 +165,8 @@ class OrderDesk:
         order = self.order(given)
         if order.cancelled:
             raise Refused("订单已取消")
+        if order.created and order.asked_at is None:
+            order.asked_at = self._books.now
         return WORKING if order.container_at is None else True
 
     async def address(self, given: Params) -> Any:
@@ -174,20 +182,20 @@ class OrderDesk:
             return True
         if not order.created_at or order.returned:
             raise Refused("订单不能支付")
-        digest = given.get("dbc_hash", "")
-        stand = await books.seen(digest, order.wallet, order.address, order.due)
-        if stand == "wait":
-            return WORKING
-        if stand == "no":
-            raise Refused("支付金额不符")
-        paid_at = await books.ask_ledger("GET", f"/tx/{digest}")
-        if order.cancelled or paid_at["at"] > (order.created_at + WINDOW).isoformat():
-            if not order.pay_error:
-                books.count(digest)
-                order.late, order.pay_error = digest, True
-                books.entry(order.wallet, "late", -order.due, order.id)
+        if order.pay_error:
             raise Refused("支付超时")
-        await books.rented(order, digest)
+        seen = await books.seen(given.get("dbc_hash", ""), order.wallet, order.address, order.due)
+        if seen.how == "wait":
+            return WORKING
+        if seen.how == "no" or seen.at is None:
+            raise Refused("没有收到这笔支付")
+        closed = order.before != "" and books.orders[order.before].over
+        if order.cancelled or closed or seen.at > order.created_at + WINDOW:
+            books.count(seen.digest)
+            order.pay_error = True
+            books.entry(order.wallet, "late", -order.due, order.id)
+            raise Refused("支付超时")
+        await books.rented(order, seen.digest)
         return True
 
     async def switched(self, given: Params) -> Any:
@@ -200,13 +208,22 @@ class OrderDesk:
         wallet = given["wallet_address_user"]
         return [order for order in self._books.orders.values() if order.wallet == wallet and order.created]
 
+    def _rows(self, orders: Iterable[Order]) -> Any:
+        """As the web client reads them: the order, and its machine beside it."""
+        books = self._books
+        return [
+            {
+                "orderData": shown_order(order, books.now),
+                "mcData": shown_machine(order.machine, self._lent(order.machine)),
+            }
+            for order in orders
+        ]
+
     async def all_gpu(self, given: Params) -> Any:
-        return [shown_order(order, self._books.now) for order in self._mine(given) if order.kind == "gpu"]
+        return self._rows(order for order in self._mine(given) if order.kind == "gpu")
 
     async def all_cpu(self, given: Params) -> Any:
-        return [shown_order(order, self._books.now) for order in self._mine(given) if order.kind == "cpu"]
+        return self._rows(order for order in self._mine(given) if order.kind == "cpu")
 
     async def all_stopped(self, given: Params) -> Any:
-        return [
-            shown_order(order, self._books.now) for order in self._mine(given) if order.kept_until is not None
-        ]
+        return self._rows(order for order in self._mine(given) if order.kept_until is not None)

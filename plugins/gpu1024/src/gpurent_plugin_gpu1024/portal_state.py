@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil
 from typing import Any
 
 from attrs import define, field
@@ -13,6 +15,8 @@ from gpurent.api import SandboxMachine
 UNIT = 10**8
 KIB_IN_GIB = 1024 * 1024
 MINUTE = timedelta(minutes=1)
+# USD an hour for a GiB, as in the public client.
+DISK_PRICE = Decimal("0.000033333334")
 MODELS = (("2080Ti", "0.215", 11), ("1080Ti", "0.15", 11), ("P102-100", "0.08", 10), ("T4", "0.18", 15))
 
 
@@ -40,15 +44,15 @@ class Order:
     code: int
     price: Decimal
     before: str = ""
+    terms: list[tuple[int, int]] = field(factory=list)
     gpus: int = 0
     disk: int = 0
     memory: int = 0
-    minutes: int = 0
-    total: int = 0
     codes: int = 0
     address: str = ""
     drafted_at: datetime | None = None
     created_at: datetime | None = None
+    asked_at: datetime | None = None
     container_at: datetime | None = None
     paid: str = ""
     rented_at: datetime | None = None
@@ -59,7 +63,7 @@ class Order:
     password: str = ""
     cancelled: bool = False
     pay_error: bool = False
-    late: str = ""
+    owed: tuple[int, str] = (0, "")
     returned: bool = False
     over: bool = False
     ended_well: bool = False
@@ -83,15 +87,32 @@ class Order:
         return self.rented_at + self.minutes * MINUTE if self.rented_at else None
 
     @property
+    def minutes(self) -> int:
+        return sum(minutes for minutes, _units in self.terms)
+
+    @property
+    def total(self) -> int:
+        return sum(units for _minutes, units in self.terms)
+
+    @property
     def due(self) -> int:
         return self.total + self.code
 
-    def used(self, at: datetime) -> int:
-        """What the time until ``at`` costs: whole begun minutes, never more than was paid; a deposit costs nothing."""
-        if self.mode == "deposit" or self.rented_at is None or not self.minutes:
+    def begun(self, at: datetime) -> int:
+        """Minutes begun until ``at``, never more than were rented."""
+        if self.rented_at is None:
             return 0
-        begun = min(-(-(at - self.rented_at) // MINUTE), self.minutes)
-        return -(-self.total * max(begun, 0) // self.minutes)
+        return max(0, min(-(-(at - self.rented_at) // MINUTE), self.minutes))
+
+    def used(self, at: datetime) -> int:
+        """What the begun minutes cost, each at the price of the term in which it lies; a deposit costs nothing."""
+        if self.mode == "deposit":
+            return 0
+        left, cost = self.begun(at), 0
+        for minutes, units in self.terms:
+            cost += -(-units * min(left, minutes) // minutes)
+            left -= min(left, minutes)
+        return cost
 
 
 @define
@@ -101,17 +122,25 @@ class Renewal:
     id: str
     order: Order
     code: int
+    price: Decimal
     minutes: int = 0
     total: int = 0
     created_at: datetime | None = None
     done: bool = False
     cancelled: bool = False
+    pay_error: bool = False
+    returned: bool = False
+    mail_code: dict[str, str] = field(factory=dict)
+
+    @property
+    def due(self) -> int:
+        return self.total + self.code
 
 
-def rent(machine: Machine, gpus: int, minutes: int, rate: Decimal) -> int:
-    """The price of the time in 10^-8 DBC, rounded up once."""
-    usd = machine.price * gpus * minutes / 60
-    return int((usd / rate * UNIT).to_integral_value(ROUND_CEILING))
+def rent(machine: Machine, gpus: int, minutes: int, rate: Decimal, disk: int = 0) -> int:
+    """The price of the time, with ``disk`` KiB bought on top, in 10^-8 DBC; rounded up once."""
+    usd = Fraction(machine.price) * gpus + Fraction(DISK_PRICE) * disk / KIB_IN_GIB
+    return ceil(usd * minutes / 60 / Fraction(rate) * UNIT)
 
 
 def deposit(disk: int, memory: int) -> int:
@@ -157,6 +186,7 @@ def shown_order(order: Order, now: datetime) -> dict[str, Any]:
         return int(at.timestamp() * 1000) if at else 0
 
     end = order.stopped_at or now
+    kept = -(-(order.kept_until - now) // MINUTE) if order.kept_until else 0
     return {
         "order_id": order.id,
         "order_id_pre": order.before or None,
@@ -171,13 +201,16 @@ def shown_order(order: Order, now: datetime) -> dict[str, Any]:
         "dbc_total_count": number(order.total),
         "code": str(Decimal(order.code) / UNIT),
         "dbc_real_need_count": number(order.used(end)),
-        "real_rent_time": order.minutes,
+        "real_rent_time": order.begun(end),
+        "rest_time_rent": order.minutes - order.begun(end),
+        "remaining_time_length": kept,
+        "stopped_time_length": (now - order.stopped_at) // MINUTE if order.stopped_at else 0,
+        "have_continue_pay": len(order.terms) > 1,
         "wallet_address_dbchain": order.address,
         "milli_create_order_time": millis(order.created_at),
         "milli_rent_success_time": millis(order.rented_at),
-        "milli_stop_time": millis(order.stopped_at),
-        "creating_container": order.created and order.container_at is None,
-        "container_is_exist": order.container_at is not None,
+        "creating_container": order.asked_at is not None and order.container_at is None,
+        "container_is_exist": (order.container_at is not None and not order.over) or bool(kept),
         "vocing_pay": bool(order.paid) and not order.rented,
         "pay_success": order.rented,
         "pay_error": order.pay_error,
@@ -186,4 +219,20 @@ def shown_order(order: Order, now: datetime) -> dict[str, Any]:
         "order_is_cancer": order.cancelled,
         "order_is_over": order.over,
         "order_isnormal_over": order.ended_well,
+    }
+
+
+def shown_renewal(renewal: Renewal) -> dict[str, Any]:
+    return {
+        "continue_pay_order_id": renewal.id,
+        "order_id": renewal.order.id,
+        "dbc_price": float(renewal.price),
+        "dbc_total_count": number(renewal.total),
+        "code": str(number(renewal.code)),
+        "rent_time_length": renewal.minutes,
+        "main_order_is_over": renewal.order.over,
+        "order_is_cancer": renewal.cancelled,
+        "pay_error": renewal.pay_error,
+        "pay_success": renewal.done,
+        "return_dbc": renewal.returned,
     }

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import json
+from datetime import datetime, timedelta
 
-from gpurent.api import Bill, Host, LeaseError, Money, MoneyError, Order, PaidTooLate, Payment, Purpose, Spent
+from attrs import evolve, frozen
+
+from gpurent.api import Bill, Host, Lease, LeaseError, Order, Payment, Pending, Purpose, Spent
 from gpurent_plugin_gpu1024 import wire
-from gpurent_plugin_gpu1024.calls import Calls
-from gpurent_plugin_gpu1024.wire import DONE, FAILED
+from gpurent_plugin_gpu1024.calls import Calls, too_late
+from gpurent_plugin_gpu1024.codes import RECLAIM_RENEWAL, Codes
+from gpurent_plugin_gpu1024.orders import WINDOW, minutes_of
+from gpurent_plugin_gpu1024.wire import DONE, FAILED, WORKING
+
+
+@frozen(kw_only=True)
+class _Noted:
+    """The renewal that we asked for: noted before it is created."""
+
+    ref: str
+    minutes: int
+    at: datetime
 
 
 class Renewals:
@@ -18,68 +32,102 @@ class Renewals:
 
     async def place(self, order: Order) -> tuple[str, Bill]:
         """The shop's renewal and its bill; the same one when called again."""
-        note = f"renewal/{order.key}"
-        known = self._host.notes.get(note)
-        listed = await self._listed(order.onto, known) if known else None
-        if listed is None or known is None:
-            known = await self._create(order, note)
-            listed = await self._listed(order.onto, known)
-        if listed is None:
+        noted = self._noted(order.key)
+        found = await self._resumed(order.onto, noted) if noted else None
+        if noted is None or found is None:
+            noted = await self._draft(order)
+            await self._create(order.onto, noted)
+            found = await self._listed(order.onto, noted.ref)
+        if found is None:
             raise LeaseError(
                 "1024GPU took the renewal, but does not list it", hint="Nothing was spent.", retryable=True
             )
         payee = (await self._calls.must("/rent/get_dbchain_address", order_id=order.onto)).text()
-        return known, Bill(key=order.key, payee=payee, amount=listed, purpose=Purpose.RENEWAL, memo=known)
+        bill = Bill(
+            key=order.key,
+            payee=payee,
+            amount=found.bill,
+            purpose=Purpose.RENEWAL,
+            memo=noted.ref,
+            due=noted.at + WINDOW,
+        )
+        return noted.ref, bill
 
-    async def _create(self, order: Order, note: str) -> str:
+    def _noted(self, key: str) -> _Noted | None:
+        text = self._host.notes.get(f"renewal/{key}")
+        if not text:
+            return None
+        raw = json.loads(text)
+        return _Noted(ref=raw["ref"], minutes=raw["minutes"], at=datetime.fromisoformat(raw["at"]))
+
+    async def _resumed(self, order_id: str, noted: _Noted) -> wire.Renewal | None:
+        """The noted renewal, created once more if it never was; None when it cannot be used any longer."""
+        found = await self._listed(order_id, noted.ref)
+        if found is None:
+            try:
+                await self._create(order_id, noted)
+            except LeaseError:
+                return None
+            found = await self._listed(order_id, noted.ref)
+        return None if found is None or found.cancelled else found
+
+    async def _draft(self, order: Order) -> _Noted:
         found = await self._calls.must("/rent_continue/continue_pay_place_order", order_id=order.onto)
         draft = found.record()
-        renewal = draft.get("continue_pay_order_id")
-        if not isinstance(renewal, str):
+        ref = draft.get("continue_pay_order_id")
+        if not isinstance(ref, str):
             raise found.changed("a renewal without its number")
-        minutes = -(-(order.term or timedelta(hours=1)) // timedelta(minutes=1))
+        minutes = minutes_of(order.term or timedelta(hours=1))
         longest = int(wire.number(draft.get("time_max", 0), found))
         if longest and minutes > longest:
             raise LeaseError(
                 f"1024GPU renews for at most {longest} minutes", hint="Nothing was spent. Ask for less."
             )
-        await self._calls.must("/rent_continue/continue_pay_get_dbc_price", continue_pay_order_id=renewal)
+        await self._calls.must("/rent_continue/continue_pay_get_dbc_price", continue_pay_order_id=ref)
         await self._calls.must(
             "/rent_continue/continue_pay_get_pay_dbc_count",
-            continue_pay_order_id=renewal,
+            continue_pay_order_id=ref,
             rent_time_length=str(minutes),
         )
-        self._host.notes.put(note, renewal)
+        noted = _Noted(ref=ref, minutes=minutes, at=self._host.clock.now())
+        record = {"ref": ref, "minutes": minutes, "at": noted.at.isoformat()}
+        self._host.notes.put(f"renewal/{order.key}", json.dumps(record))
+        return noted
+
+    async def _create(self, order_id: str, noted: _Noted) -> None:
         await self._calls.must(
             "/rent_continue/continue_pay_create_order",
-            order_id=order.onto,
-            continue_pay_order_id=renewal,
-            rent_time_length=str(minutes),
+            order_id=order_id,
+            continue_pay_order_id=noted.ref,
+            rent_time_length=str(noted.minutes),
         )
-        return renewal
 
-    async def _listed(self, order_id: str, renewal: str) -> Money | None:
+    async def _listed(self, order_id: str, ref: str) -> wire.Renewal | None:
         found = await self._calls.must("/rent_continue/get_continue_pay_order_list", order_id=order_id)
-        for row in found.rows():
-            if row.get("continue_pay_order_id") == renewal and not row.get("order_is_cancer"):
-                code = wire.money(row.get("code", "0"), found)
-                return wire.money(row.get("dbc_total_count"), found) + code
-        return None
+        return next((renewal for renewal in wire.renewals(found) if renewal.id == ref), None)
 
-    async def paid(self, renewal: str, payment: Payment) -> bool:
+    async def paid(self, ref: str, payment: Payment) -> bool:
         """Whether the shop has seen the payment."""
-        found = await self._calls.call(
-            "/rent_continue/continue_pay_voc_pay", continue_pay_order_id=renewal, dbc_hash=payment.proof
-        )
+        params = {"continue_pay_order_id": ref, "dbc_hash": payment.proof}
+        found = await self._calls.act("/rent_continue/continue_pay_voc_pay", params, Spent.YES)
         if found.status == FAILED:
             raise too_late(found.msg, payment)
         return found.status == DONE
 
+    async def settle(self, lease: Lease, pending: Pending, codes: Codes) -> Lease:
+        """A renewal that was begun before giving back: verified if it was paid, reclaimed if paid too late."""
+        params = {"continue_pay_order_id": pending.ref}
+        found = await self._calls.act("/rent_continue/continue_pay_voc_pay", params, Spent.UNKNOWN)
+        if found.status == WORKING:
+            return evolve(lease, note="a payment is being verified; it is given back after that")
+        if found.status == FAILED:
+            listed = await self._listed(lease.ref, pending.ref)
+            if listed is not None and listed.pay_error and not listed.returned:
+                await codes.do(
+                    RECLAIM_RENEWAL, pending.ref, lease.id, lambda: self._returned(lease.ref, pending.ref)
+                )
+        return evolve(lease, pending=None)
 
-def too_late(msg: str, payment: Payment) -> MoneyError:
-    """The shop refuses what was paid."""
-    return PaidTooLate(
-        f"1024GPU does not accept the payment of {payment.amount}: {msg or 'no reason given'}",
-        hint="It can be reclaimed with a mailed code: giving the lease back does that.",
-        spent=Spent.YES,
-    )
+    async def _returned(self, order_id: str, ref: str) -> bool:
+        listed = await self._listed(order_id, ref)
+        return listed is None or listed.returned

@@ -12,6 +12,7 @@ from gpurent.api import (
     Host,
     Known,
     Lease,
+    LeaseError,
     LeaseProvider,
     LeaseState,
     MailBinding,
@@ -21,22 +22,23 @@ from gpurent.api import (
     Payment,
     Pending,
     SoldOut,
+    Spent,
     Staging,
     Unknown,
     Wish,
 )
 from gpurent_plugin_gpu1024 import wire
 from gpurent_plugin_gpu1024.binding import MailDesk
-from gpurent_plugin_gpu1024.calls import Calls
-from gpurent_plugin_gpu1024.leaving import Leaving
-from gpurent_plugin_gpu1024.mailing import find_access
+from gpurent_plugin_gpu1024.calls import Calls, too_late
+from gpurent_plugin_gpu1024.codes import SLACK, Codes
+from gpurent_plugin_gpu1024.leaving import Leaving, ended
+from gpurent_plugin_gpu1024.mailing import ask_access, find_access
 from gpurent_plugin_gpu1024.orders import DAY, Orders
-from gpurent_plugin_gpu1024.renewals import Renewals, too_late
+from gpurent_plugin_gpu1024.renewals import Renewals
 from gpurent_plugin_gpu1024.wire import DONE, FAILED, Standing
 
 USER = "root"
 REPEAT = timedelta(minutes=3)
-KEPT = timedelta(days=7)
 _ALL = {
     "country": "all",
     "total_time": "0",
@@ -73,7 +75,7 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding):
         self._calls = Calls(host)
         self._orders = Orders(host, self._calls)
         self._renewals = Renewals(host, self._calls)
-        self._leaving = Leaving(host, self._calls)
+        self._leaving = Leaving(host, self._calls, Codes(host, self._calls), self._renewals)
         self._mail = MailDesk(host, self._calls)
 
     # mail
@@ -96,6 +98,11 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding):
         return Known(tuple(found))
 
     def staging(self, order: Order) -> Order:
+        if order.offer.shop.get("cpu") != "yes":
+            raise LeaseError(
+                "this machine has no CPU container to upload on first",
+                hint="Pick another machine, or rent this one without staging: its time then runs while you upload.",
+            )
         return Order(
             key=order.key,
             kind=OrderKind.NEW,
@@ -145,7 +152,8 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding):
         if pending.kind is OrderKind.EXTEND:
             return await self._extended(paid) if await self._renewals.paid(pending.ref, payment) else paid
         path = "/rent/pay" if pending.kind is OrderKind.NEW else "/rent/pay_update"
-        found = await self._calls.call(path, order_id=pending.ref, dbc_hash=payment.proof)
+        params = {"order_id": pending.ref, "dbc_hash": payment.proof}
+        found = await self._calls.act(path, params, Spent.YES)
         if found.status == FAILED:
             raise too_late(found.msg, payment)
         if found.status != DONE:
@@ -183,13 +191,19 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding):
             return lease
         standing = await self._calls.order(lease.ref)
         if standing is None:
-            return evolve(lease.to(LeaseState.GONE, "the shop does not list it any more"), endpoint=None)
+            return self._unlisted(lease)
         lease = evolve(lease, expires_at=standing.expires_at)
         if standing.over:
-            return await self._ended(lease, standing)
+            return ended(lease, standing, self._host.clock.now())
         if lease.state is LeaseState.PROVISIONING:
             return await self._opened(lease, standing)
         return lease
+
+    def _unlisted(self, lease: Lease) -> Lease:
+        """An order that is missing from a list is only gone when its time was over anyway."""
+        if lease.expires_at is not None and lease.expires_at <= self._host.clock.now():
+            return evolve(lease.to(LeaseState.GONE, "the shop does not list it any more"), endpoint=None)
+        return evolve(lease, note="the shop does not list it now")
 
     async def _until_payable(self, lease: Lease, pending: Pending) -> Lease:
         if pending.bill is not None or pending.paid:
@@ -212,9 +226,14 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding):
             if lease.shop.get("since")
             else self._host.clock.now() - DAY
         )
-        access, garbled = await find_access(self._host, standing.id, since, USER)
+        garbled = False
+        if self._host.mail.available:
+            access, garbled = await find_access(self._host, standing.id, since - SLACK, USER)
+        else:
+            access = await ask_access(self._host, standing.id, since, USER)
         if access is None:
             return await self._ask_again(lease, garbled)
+        lease = evolve(lease, password_ref=lease.password_ref or f"password-{standing.id}")
         self._host.vault.put(lease.password_ref, access.password)
         return evolve(lease.to(LeaseState.READY, ""), endpoint=access.endpoint, note="")
 
@@ -238,17 +257,10 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding):
         )
         return evolve(lease, shop={**lease.shop, "asked": _iso(now)}, note=note)
 
-    async def _ended(self, lease: Lease, standing: Standing) -> Lease:
-        ended = standing.stopped_at or standing.expires_at
-        over = evolve(lease, endpoint=None, ended_at=ended, pending=None)
-        if standing.ended_well:
-            return over.to(LeaseState.RELEASED, "given back")
-        return over.to(LeaseState.EXPIRED, "the rented time ran out")
-
     # leaving
 
     async def release(self, lease: Lease) -> Lease:
-        if lease.over:
+        if lease.over and lease.pending is None:
             return lease
         return await self._leaving.leave(lease)
 

@@ -33,6 +33,8 @@ DBC = Currency("DBC", 8)
 DOLLAR = Currency("USD", 8)
 KIB_IN_GIB = 1024 * 1024
 MINUTE = timedelta(minutes=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = 10**13  # the year 2286
 DONE, WORKING, FAILED = 1, 2, -1
 # The deposit of a CPU container by the wiki is 60000; the code that marks the payment, below 1, comes on top.
 USUAL_DEPOSIT = DBC.money(60_001)
@@ -108,11 +110,18 @@ def money(value: Any, source: Reply) -> Money:
 def moment(value: Any, source: Reply) -> datetime | None:
     """Milliseconds since the epoch; 0 is none."""
     millis = int(number(value if value is not None else 0, source))
-    return datetime.fromtimestamp(millis / 1000, UTC) if millis else None
+    if millis > _LAST:
+        raise source.changed("a time out of range")
+    return _EPOCH + timedelta(milliseconds=millis) if millis else None
 
 
-def gib(value: Any) -> int:
-    return int(value) // KIB_IN_GIB if isinstance(value, int | Decimal) else 0
+def count(value: Any, source: Reply) -> int:
+    """A whole number; missing is 0."""
+    return int(number(value if value is not None else 0, source))
+
+
+def gib(value: Any, source: Reply) -> int:
+    return count(value, source) // KIB_IN_GIB
 
 
 def offers(source: Reply) -> Sequence[Offer]:
@@ -123,25 +132,24 @@ def offers(source: Reply) -> Sequence[Offer]:
 def _offer(row: Mapping[str, Any], source: Reply) -> Offer:
     if not isinstance(row.get("machine_id"), str) or not isinstance(row.get("gpu_type"), str):
         raise source.changed("a machine without its name")
-    count = int(number(row.get("gpu_count"), source))
-    used = int(number(row.get("gpu_be_used", 0), source))
-    longest = int(number(row.get("length_of_available_time", 0), source))
+    gpus, used = int(number(row.get("gpu_count"), source)), count(row.get("gpu_be_used"), source)
+    longest = count(row.get("length_of_available_time"), source)
     return Offer(
         key=row["machine_id"],
         provider="1024gpu",
         hardware=Hardware(
             gpu=row["gpu_type"],
-            gpus=max(count - used, 0) or count,
-            gpu_memory=gib(row.get("gpu_ram_size", 0)),
-            cpus=int(row.get("cpu_numbers") or 0),
-            memory=gib(row.get("ram_size", 0)),
-            disk=gib(row.get("disk_space", 0)),
+            gpus=max(gpus - used, 0) or gpus,
+            gpu_memory=gib(row.get("gpu_ram_size"), source),
+            cpus=count(row.get("cpu_numbers"), source),
+            memory=gib(row.get("ram_size"), source),
+            disk=gib(row.get("disk_space"), source),
         ),
         tariff=Prepaid(
             price=UnitPrice(number(row.get("gpu_price_dollar"), source), DOLLAR),
             maximum=longest * MINUTE if longest else None,
         ),
-        free=used < count,
+        free=used < gpus,
         place=str(row.get("country", ""))[:40],
         score=str(row.get("evaluation_score_average", ""))[:8],
         shop={"cpu": "yes" if row.get("can_create_cpu_container") else "no"},
@@ -165,19 +173,23 @@ def cpu_offer(offer: Offer) -> Offer:
 
 @frozen(kw_only=True)
 class Standing:
-    """One order as the lists show it; see the derived states of the web client."""
+    """One order as the lists show it; see the derived states of the web client.
+
+    ``used`` and ``rest`` minutes of its time; ``kept``: how long the files of a stopped container still lie there.
+    """
 
     id: str
     before: str
     machine: str
     gpus: int
-    code: Decimal
-    total: Money
-    minutes: int
+    bill: Money
+    used: int
+    rest: int
+    kept: timedelta | None
     rented_at: datetime | None
     created_at: datetime | None
-    stopped_at: datetime | None
     container: bool
+    creating: bool
     rented: bool
     over: bool
     ended_well: bool
@@ -187,36 +199,79 @@ class Standing:
 
     @property
     def expires_at(self) -> datetime | None:
-        return self.rented_at + self.minutes * MINUTE if self.rented_at else None
+        return self.rented_at + (self.used + self.rest) * MINUTE if self.rented_at else None
 
     @property
-    def bill(self) -> Money:
-        """What is sent: the count plus the code that identifies the order."""
-        return self.total + DBC.money(self.code)
+    def ended_at(self) -> datetime | None:
+        return self.rented_at + self.used * MINUTE if self.rented_at and self.over else None
 
 
 def standings(source: Reply) -> Sequence[Standing]:
-    return [_standing(row, source) for row in source.rows()]
+    """A list's rows: the order under ``orderData``, its machine beside it."""
+    found = []
+    for row in source.rows():
+        order = row.get("orderData")
+        if not isinstance(order, dict):
+            raise source.changed("a row without its order")
+        found.append(_standing(order, source))
+    return found
 
 
 def _standing(row: Mapping[str, Any], source: Reply) -> Standing:
     if not isinstance(row.get("order_id"), str) or not isinstance(row.get("machine_id"), str):
         raise source.changed("an order without its number")
+    kept = count(row.get("remaining_time_length"), source)
     return Standing(
         id=row["order_id"],
         before=str(row.get("order_id_pre") or ""),
         machine=row["machine_id"],
-        gpus=int(number(row.get("gpu_count", 0), source)),
-        code=number(row.get("code", "0"), source),
-        total=money(row.get("dbc_total_count", 0), source),
-        minutes=int(number(row.get("real_rent_time", 0), source)),
+        gpus=count(row.get("gpu_count"), source),
+        bill=_bill(row, source),
+        used=count(row.get("real_rent_time"), source),
+        rest=count(row.get("rest_time_rent"), source),
+        kept=kept * MINUTE if kept else None,
         rented_at=moment(row.get("milli_rent_success_time"), source),
         created_at=moment(row.get("milli_create_order_time"), source),
-        stopped_at=moment(row.get("milli_stop_time"), source),
         container=bool(row.get("container_is_exist")),
+        creating=bool(row.get("creating_container")),
         rented=bool(row.get("rent_success")),
         over=bool(row.get("order_is_over")),
         ended_well=bool(row.get("order_isnormal_over")),
+        cancelled=bool(row.get("order_is_cancer")),
+        pay_error=bool(row.get("pay_error")),
+        returned=bool(row.get("return_dbc")),
+    )
+
+
+def _bill(row: Mapping[str, Any], source: Reply) -> Money:
+    """What is sent, exactly: the count plus the code, below 1, that marks the order on the chain."""
+    code = money(row.get("code", "0"), source)
+    if code >= DBC.money(1):
+        raise source.changed("a code that is an amount of its own")
+    return money(row.get("dbc_total_count", 0), source) + code
+
+
+@frozen(kw_only=True)
+class Renewal:
+    """One renewal as its list shows it."""
+
+    id: str
+    bill: Money
+    cancelled: bool
+    pay_error: bool
+    returned: bool
+
+
+def renewals(source: Reply) -> Sequence[Renewal]:
+    return [_renewal(row, source) for row in source.rows()]
+
+
+def _renewal(row: Mapping[str, Any], source: Reply) -> Renewal:
+    if not isinstance(row.get("continue_pay_order_id"), str):
+        raise source.changed("a renewal without its number")
+    return Renewal(
+        id=row["continue_pay_order_id"],
+        bill=_bill(row, source),
         cancelled=bool(row.get("order_is_cancer")),
         pay_error=bool(row.get("pay_error")),
         returned=bool(row.get("return_dbc")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import imaplib
+import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,8 +12,8 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address
 from logging import Logger
 
-from imap_tools import AND, BaseMailBox, MailBox, MailBoxUnencrypted, MailMessage
-from imap_tools.errors import ImapToolsError, MailboxLoginError
+from imap_tools import AND, BaseMailBox, MailBox, MailBoxUnencrypted
+from imap_tools.errors import ImapToolsError, MailboxFolderSelectError, MailboxLoginError
 
 from gpurent.api import AuthError, Mail, Mailbox, UnavailableError, UsageError
 from gpurent_plugin_imap.text import mail_of
@@ -20,6 +21,8 @@ from gpurent_plugin_imap.text import mail_of
 LARGEST = 1 << 20
 NEWEST = 50
 TIMEOUT = 20.0
+# Response codes of RFC 5530 and Gmail's: the login itself may be right.
+_BUSY = re.compile(r"\[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG|OVERQUOTA)\]|too many", re.IGNORECASE)
 
 
 def _loopback(host: str) -> bool:
@@ -30,9 +33,10 @@ def _loopback(host: str) -> bool:
 
 
 class ImapMailbox(Mailbox):
-    """``settings``: host, port, user, password, tls, folder. Nothing in the mailbox is changed, not even "seen"."""
+    """Nothing in the mailbox is changed, not even "seen"."""
 
     def __init__(self, settings: Mapping[str, str], log: Logger) -> None:
+        """``settings``: host, port, user, password, tls, folder. A wrong one is a `UsageError`."""
         self._settings = settings
         self._log = log
         if settings.get("tls", "yes") == "no" and not _loopback(settings["host"]):
@@ -43,6 +47,28 @@ class ImapMailbox(Mailbox):
             self._port = int(settings.get("port", "993"))
         except ValueError:
             raise UsageError(f"[imap] port is no number: {settings['port']!r:.20}") from None
+        self._folder = settings.get("folder", "INBOX")
+        if any(ord(char) < ord(" ") for name in ("user", "password") for char in settings[name]) or not (
+            self._folder.isprintable()
+        ):
+            # A line break would begin another command.
+            raise UsageError("[imap] user, password and folder hold no control characters")
+
+    def _login(self, box: BaseMailBox) -> None:
+        user, password = self._settings["user"], self._settings["password"]
+        if (user + password).isascii():
+            box.login(user, password, None)
+        else:
+            box.login_utf8(user, password, None)
+        if "ID" in box.client.capabilities:
+            # NetEase (163, 126, yeah.net) opens no folder for clients that do not say who they are.
+            box.client.xatom("ID", '("name" "gpurent" "version" "1")')
+        box.folder.set(self._folder, readonly=True)
+
+    def _unavailable(self, why: str) -> UnavailableError:
+        return UnavailableError(
+            f"the mailbox at {self._settings['host']} does not answer: {why}", retryable=True
+        )
 
     async def search(self, *, since: datetime, sender: str, subject: str) -> Sequence[Mail]:
         # A mail's date has whole seconds.
@@ -54,26 +80,31 @@ class ImapMailbox(Mailbox):
             box.client.noop()
             # SINCE knows days only, in the server's zone: a day of slack, the exact time is checked below.
             day = (since - timedelta(days=1)).date()
-            small = box.uids(AND(date_gte=day, from_=sender, size_lt=LARGEST))[-NEWEST:]
+            # No charset: some servers refuse to be told one.
+            wanted = AND(date_gte=day, from_=sender, size_lt=LARGEST)
+            small = box.uids(wanted, charset=None)[-NEWEST:]
             found = []
             for uid in small:
-                for message in box.fetch(AND(uid=uid), mark_seen=False, bulk=False):
-                    mail = self._read(message)
-                    if (
-                        mail is not None
-                        and mail.sender == sender
-                        and mail.at >= since
-                        and subject in mail.subject
-                    ):
-                        found.append(mail)
+                mail = self._read(box, uid)
+                if (
+                    mail is not None
+                    and mail.sender == sender
+                    and mail.at >= since
+                    and subject in mail.subject
+                ):
+                    found.append(mail)
         return sorted(found, key=lambda mail: mail.at)
 
-    def _read(self, message: MailMessage) -> Mail | None:
+    def _read(self, box: BaseMailBox, uid: str) -> Mail | None:
+        """The mail, or None when it is gone meanwhile or hostile."""
         try:
-            return mail_of(message.uid or "", message.obj)
-        except (ValueError, LookupError, TypeError) as error:
+            for message in box.fetch(uid_list=uid, mark_seen=False):
+                return mail_of(uid, message.obj)
+        except (OSError, imaplib.IMAP4.error, ImapToolsError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a stranger's mail does to the parser, the next one counts
             self._log.warning("a mail was passed over: %s", type(error).__name__)
-            return None
+        return None
 
     @contextmanager
     def _open(self) -> Iterator[BaseMailBox]:
@@ -84,17 +115,22 @@ class ImapMailbox(Mailbox):
                 box = MailBoxUnencrypted(host, self._port, timeout=TIMEOUT)
             else:
                 box = MailBox(host, self._port, timeout=TIMEOUT, ssl_context=ssl.create_default_context())
-            box.login(user, self._settings["password"], self._settings.get("folder", "INBOX"))
+            self._login(box)
             yield box
-        except MailboxLoginError:
+        except MailboxLoginError as error:
+            if _BUSY.search(str(error.command_result)):
+                raise self._unavailable("it is busy") from None
             raise AuthError(
                 f"the mailbox of {user} at {host} refuses the password",
                 hint="Many mail providers want an app password for IMAP.",
             ) from None
-        except (OSError, imaplib.IMAP4.error, ImapToolsError) as error:
-            raise UnavailableError(
-                f"the mailbox at {host} does not answer: {type(error).__name__}", retryable=True
+        except MailboxFolderSelectError:
+            raise UsageError(
+                f"the mailbox of {user} at {host} does not open the folder {self._folder!r}",
+                hint="Set [imap] folder; INBOX is there always.",
             ) from None
+        except (OSError, imaplib.IMAP4.error, ImapToolsError) as error:
+            raise self._unavailable(type(error).__name__) from None
         finally:
             if box is not None:
                 _leave(box)
