@@ -1,0 +1,97 @@
+"""Keys and addresses: known vectors, checksums, hostile text."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpurent.api import AuthError, Secret, UsageError
+from gpurent_plugin_dbc.auth import KeyLogin
+from gpurent_plugin_dbc.keys import address_of, check_address, new_private, public_of, sign, verify
+from gpurent_plugin_dbc.ripemd import ripemd160
+
+# The platform's address of 2020, read in the public web client: the one real address that we know.
+REAL = "AKMqDy51FuMnc4poiGBczQvPh6819hQuLH"
+
+
+@pytest.mark.parametrize(
+    ("text", "digest"),
+    [
+        (b"", "9c1185a5c5e9fc54612808977ee8f548b2258d31"),
+        (b"abc", "8eb208f7e05d987a9b044a8e98c6b087f15a0bfc"),
+        (b"abcdefghijklmnopqrstuvwxyz", "f71c27109c692c1b56bbdceb5b9d2865b3708dbc"),
+        (b"1234567890" * 8, "9b752e45573d4b39f4dbd3323cab82bf63326bfb"),
+    ],
+)
+def test_ripemd_gives_the_published_digests(text: bytes, digest: str) -> None:
+    assert ripemd160(text).hex() == digest
+
+
+def test_addresses_are_the_same_where_openssl_hides_ripemd(monkeypatch: pytest.MonkeyPatch) -> None:
+    public = public_of(new_private())
+    before = address_of(public)
+
+    def hidden(name: str, data: bytes = b"") -> None:
+        raise ValueError(f"unsupported hash type {name}")
+
+    monkeypatch.setattr(hashlib, "new", hidden)
+    assert address_of(public) == before
+
+
+def test_the_real_address_passes_and_every_changed_letter_fails() -> None:
+    assert check_address(REAL) == REAL
+    for place, letter in enumerate(REAL):
+        other = "2" if letter != "2" else "3"
+        with pytest.raises(UsageError):
+            check_address(REAL[:place] + other + REAL[place + 1 :])
+
+
+def test_a_new_key_makes_a_neo_address() -> None:
+    address = address_of(public_of(new_private()))
+    assert address.startswith("A")
+    assert len(address) == 34
+    assert check_address(address) == address
+
+
+@given(st.text(max_size=60))
+def test_text_is_no_address(text: str) -> None:
+    with pytest.raises(UsageError):
+        check_address(text)
+
+
+def test_the_generator_point_has_its_known_key() -> None:
+    # secp256r1's base point, from its standard.
+    one = Secret("0" * 63 + "1")
+    assert public_of(one) == "036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+
+
+@pytest.mark.parametrize("text", ["", "0" * 64, "f" * 64, "12", "g" * 64, "0x" + "1" * 64])
+async def test_what_is_no_private_key_is_refused_unseen(text: str) -> None:
+    with pytest.raises(AuthError) as refused:
+        await KeyLogin().login({"private_key": Secret(text)})
+    assert not text or text not in str(refused.value)
+
+
+async def test_first_use_makes_a_key_that_logs_in_again() -> None:
+    role = KeyLogin()
+    given_ = await role.enrol()
+    first = await role.login(given_)
+    again = await role.login({"private_key": Secret(given_["private_key"].reveal().upper() + "\n")})
+    assert first.account == again.account
+    assert await role.valid(first)
+    assert given_["private_key"].reveal() not in repr(first)
+    other = await role.login(await role.enrol())
+    assert other.account != first.account
+
+
+def test_a_signature_holds_for_its_text_and_key_only() -> None:
+    key, other = new_private(), new_private()
+    made = sign(key, "pay 1")
+    assert verify(public_of(key), "pay 1", made)
+    assert not verify(public_of(key), "pay 2", made)
+    assert not verify(public_of(other), "pay 1", made)
+    assert not verify("00", "pay 1", made)
+    assert not verify(public_of(key), "pay 1", "zz")
