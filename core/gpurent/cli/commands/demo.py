@@ -31,13 +31,13 @@ def demo_command(keep: bool, driver: str, example: Path | None) -> None:
     MISTGPU: log in, top up, rent, upload, run, a cut line, results, shut. 1024GPU: key, DBC, mail, a CPU container by
     deposit, upload, switch to the GPU, run, renew, return with the mailed code. Nothing real is paid.
     """
-    from gpurent.testing.sandbox.handle import Sandbox
+    from gpurent.cli.commands.sandbox import handle
 
     folder = example or _example()
     root = Path(tempfile.mkdtemp(prefix="gpurent-demo-"))
     begun = time.monotonic()
     click.secho(_("Raising a sandbox: two shops, a mailbox, a ledger, machines …"), bold=True)
-    sandbox = Sandbox.up(root / "sandbox", {"speed": SPEED, "machines": 4, "driver": driver, "settings": {}})
+    sandbox = handle().up(root / "sandbox", {"speed": SPEED, "machines": 4, "driver": driver, "settings": {}})
     left = -1
     told: list[Told] = []
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gpurent.errors import UsageError
+from gpurent.errors import PluginError, UsageError
 from gpurent.locale import _
 
 
@@ -28,10 +28,20 @@ _ROOT = click.option(
 )
 
 
-def _found(root: Path | None) -> Any:
-    from gpurent.testing.sandbox.handle import Sandbox
+def handle() -> Any:
+    """The sandbox's own module; what it needs is an extra of the distribution."""
+    try:
+        from gpurent.testing.sandbox.handle import Sandbox
+    except ImportError as error:
+        raise PluginError(
+            _("the sandbox needs {name}, which is not installed").format(name=error.name),
+            hint="pip install 'gpurent[sandbox]'",
+        ) from error
+    return Sandbox
 
-    found = Sandbox.find(root or _root())
+
+def _found(root: Path | None) -> Any:
+    found = handle().find(root or _root())
     if found is None:
         raise UsageError(_("no sandbox is up"), hint="gpurent sandbox up")
     return found
@@ -54,8 +64,6 @@ def sandbox_command() -> None:
 @click.option("--set", "settings", multiple=True, metavar="PORTAL.KEY=VALUE", help="A setting of a portal.")
 def up(root: Path | None, speed: int, machines: int, driver: str, settings: tuple[str, ...]) -> None:
     """Raise it in the background; it lives until ``down``."""
-    from gpurent.testing.sandbox.handle import Sandbox
-
     pairs: dict[str, str] = {}
     for text in settings:
         key, mark, value = text.partition("=")
@@ -63,7 +71,7 @@ def up(root: Path | None, speed: int, machines: int, driver: str, settings: tupl
             raise UsageError(_("{text} is not PORTAL.KEY=VALUE").format(text=text))
         pairs[key] = value
     options = {"speed": speed, "machines": machines, "driver": driver, "settings": pairs}
-    made = Sandbox.up(root or _root(), options)
+    made = handle().up(root or _root(), options)
     state = made.status()
     click.echo(_("The sandbox is up at {speed} times the real speed ({driver}).").format(**state))
     if state["driver_why"]:

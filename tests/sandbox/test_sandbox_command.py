@@ -1,0 +1,82 @@
+"""``gpurent sandbox`` and ``gpurent demo`` as a user has them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def gpurent(*arguments: str, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gpurent.cli.main", *arguments],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/"),
+            "LANG": "C.UTF-8",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def test_up_status_env_down(tmp_path: Path) -> None:
+    root = str(tmp_path / "sandbox")
+    said = gpurent(
+        "sandbox", "up", "--root", root, "--speed", "60", "--machines", "3", "--driver", "embedded"
+    )
+    assert said.returncode == 0, said.stderr
+    try:
+        assert gpurent("sandbox", "up", "--root", root).returncode == 2, "one at a time"
+        state = json.loads(gpurent("sandbox", "status", "--root", root, "--json").stdout)["data"]
+        assert set(state["urls"]) == {"mistgpu", "1024gpu", "dbc"}
+        assert state["burning"] == state["machines"] == []
+        assert all(route["evidence"] for routes in state["routes"].values() for route in routes)
+        assert "source" in gpurent("sandbox", "status", "--root", root).stdout
+        lines = gpurent("sandbox", "env", "--root", root).stdout.splitlines()
+        pairs = [shlex.split(line)[1].partition("=") for line in lines]
+        environment = {name: value for name, _mark, value in pairs}
+        offers = gpurent("offers", "-p", "mistgpu", "--json", **environment)
+        assert json.loads(offers.stdout)["data"][0]["error"], "not logged in yet"
+        before = state["now"]
+        assert gpurent("sandbox", "advance", "86400", "--root", root).returncode == 0
+        later = json.loads(gpurent("sandbox", "status", "--root", root, "--json").stdout)["data"]["now"]
+        assert later[:10] > before[:10]
+        pid = json.loads((tmp_path / "sandbox" / "sandbox.json").read_text())["pid"]
+    finally:
+        down = gpurent("sandbox", "down", "--root", root)
+    assert down.returncode == 0, down.stderr
+    assert not Path(f"/proc/{pid}").exists()
+    assert gpurent("sandbox", "status", "--root", root).returncode == 2
+
+
+@pytest.mark.slow
+def test_demo_makes_both_trips_and_leaves_nothing(tmp_path: Path) -> None:
+    said = gpurent("demo", timeout=110, TMPDIR=str(tmp_path))
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "0 machines left" in said.stdout
+    assert "✗" not in said.stdout
+    assert said.stdout.count("✓") >= 12
+    accuracies = re.findall(r"Accuracy reached: (0\.\d+)", said.stdout)
+    assert len(accuracies) == 2
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+
+
+def test_demo_fails_when_the_job_does(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "train.py").write_text("import sys\nsys.exit('no luck')\n")
+    said = gpurent("demo", "--driver", "embedded", "--example", str(tmp_path / "project"), timeout=110)
+    assert said.returncode != 0
+    assert "0 machines left" not in said.stdout
