@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -21,12 +20,13 @@ from gpurent.adapters.files import private_folder
 from gpurent.adapters.host import PluginHost
 from gpurent.adapters.http import HttpClient
 from gpurent.adapters.journal import Journal, ScopedNotes
+from gpurent.adapters.locks import Taken, locked
 from gpurent.adapters.prompt import Asker
 from gpurent.adapters.redact import Redactor
 from gpurent.adapters.settings import read_config, settings_for, variable
 from gpurent.adapters.vault import FileVault
 from gpurent.entries import Entry, LeaseEntry
-from gpurent.errors import GpurentError, LeaseError, NeedsPerson, PluginError, UsageError
+from gpurent.errors import GpurentError, LeaseError, NeedsPerson, PluginError, UnavailableError, UsageError
 from gpurent.locale import _
 from gpurent.model.events import Event, EventKind
 from gpurent.model.lease import Lease
@@ -39,6 +39,9 @@ from gpurent.ports.lease import LeaseProvider
 from gpurent.workflow.accounts import Accounts
 from gpurent.workflow.post import MailboxPost
 from gpurent.workflow.ui import Ui
+
+POLL = timedelta(seconds=2)
+TURN = timedelta(minutes=15)
 
 
 class Desk:
@@ -253,24 +256,39 @@ class Desk:
 
     @contextmanager
     def hold(self, trip: str) -> Iterator[None]:
-        """Keep a trip for this process; the system lets go of it when the process dies."""
-        folder = private_folder(self.home / "locks")
-        path = folder / f"{trip}.lock"
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        """Keep a trip for this process; held by another: `UsageError`."""
         try:
+            with locked(self._lock(trip)):
+                yield
+        except Taken as error:
+            raise UsageError(
+                _("{trip} is being worked on by process {holder}").format(trip=trip, holder=error.holder),
+                hint=_("Wait for it, or end it; the job itself goes on either way."),
+            ) from None
+
+    @asynccontextmanager
+    async def turn(self, lease_id: str) -> AsyncIterator[None]:
+        """Wait for the turn at moving a lease, so that an order and a return of one machine never cross."""
+        waited = timedelta()
+        while True:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "?"
-                raise UsageError(
-                    _("{trip} is being worked on by process {holder}").format(trip=trip, holder=holder),
-                    hint=_("Wait for it, or end it; the job itself goes on either way."),
-                ) from None
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, str(os.getpid()).encode(), 0)
-            yield
-        finally:
-            os.close(handle)
+                with locked(self._lock(lease_id)):
+                    yield
+                return
+            except Taken as error:
+                if waited >= TURN:
+                    raise UnavailableError(
+                        _("{lease} is being worked on by process {holder}").format(
+                            lease=lease_id, holder=error.holder
+                        ),
+                        hint=_("Nothing was done. Wait for it, or end it, and try again."),
+                        retryable=True,
+                    ) from None
+            await self.pace(POLL)
+            waited += POLL
+
+    def _lock(self, name: str) -> Path:
+        return private_folder(self.home / "locks") / f"{name}.lock"
 
 
 @asynccontextmanager

@@ -27,19 +27,25 @@ async def provision(
 ) -> Lease:
     """Reserve, pay, confirm, wait; each journaled under ``leg``. The lease's own row holds where it stands."""
     desk = trail.desk
+    if desk.journal.recall(trail.trip, f"{leg}.confirm", str) is None:
+        async with desk.turn(lease_id):
+            await _order(trail, leg, order, lease_id, ceiling, deposit)
+    if order.kind is not OrderKind.EXTEND:
+        await trail.once(f"{leg}.ready", str, lambda: _ready(trail, lease_id))
+    return desk.lease(lease_id)
 
+
+async def _order(
+    trail: Trail, leg: str, order: Order, lease_id: str, ceiling: Money | None, deposit: Money | None
+) -> None:
     async def reserve() -> str:
         return (await _reserve(trail, order, lease_id)).id
 
     await trail.once(f"{leg}.reserve", str, reserve)
-    if desk.journal.recall(trail.trip, f"{leg}.confirm", str) is None:
-        bill = await trail.once(f"{leg}.bill", Bill, lambda: _bill(trail, lease_id), quiet=True)
-        limit = deposit if bill.purpose is Purpose.DEPOSIT else ceiling
-        payment = await pay(trail, f"{leg}.pay", order.offer.provider, bill, limit)
-        await trail.once(f"{leg}.confirm", str, lambda: _confirm(trail, lease_id, order, payment))
-    if order.kind is not OrderKind.EXTEND:
-        await trail.once(f"{leg}.ready", str, lambda: _ready(trail, lease_id))
-    return desk.lease(lease_id)
+    bill = await trail.once(f"{leg}.bill", Bill, lambda: _bill(trail, lease_id), quiet=True)
+    limit = deposit if bill.purpose is Purpose.DEPOSIT else ceiling
+    payment = await pay(trail, f"{leg}.pay", order.offer.provider, bill, limit)
+    await trail.once(f"{leg}.confirm", str, lambda: _confirm(trail, lease_id, order, payment))
 
 
 async def _reserve(trail: Trail, order: Order, lease_id: str) -> Lease:
@@ -60,6 +66,12 @@ async def _reserve(trail: Trail, order: Order, lease_id: str) -> Lease:
             )
         )
     lease = desk.lease(lease_id)
+    if lease.over:
+        # Given back while this order waited for its turn.
+        raise LeaseError(
+            _("{lease} is not running ({state})").format(lease=lease_id, state=lease.state.value),
+            hint=_("Nothing was paid for it."),
+        )
     answer = await shop.reserve(evolve(order, onto=lease.ref))
     if answer.pending is None:
         raise LeaseError(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from decimal import Decimal
 
 from attrs import evolve
 
@@ -14,14 +13,10 @@ from gpurent.adapters.journal import TripRow
 from gpurent.errors import GpurentError, LeaseError, Spent, UsageError
 from gpurent.locale import _
 from gpurent.model.lease import Lease, LeaseState
-from gpurent.model.money import Money
 from gpurent.model.offer import Known, Offer, Unknown, Wish
 from gpurent.model.order import Order, OrderKind
 from gpurent.model.receipt import Receipt
-from gpurent.model.secret import Secret
 from gpurent.model.trip import Want
-from gpurent.ports.authenticator import Enrolling, Login
-from gpurent.ports.billing import Balance, TopUp
 from gpurent.ports.lease import Extending, Restarting
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.fund import Funding
@@ -33,12 +28,13 @@ from gpurent.workflow.provision import provision
 from gpurent.workflow.run import TripEnd, lease_of, walk
 from gpurent.workflow.select import listing
 from gpurent.workflow.settle import give_back, idle_spans, receipt_of
+from gpurent.workflow.teller import Teller
 from gpurent.workflow.trail import Trail
 
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
-class Service(Hands):
+class Service(Hands, Teller):
     """Bound to one `Desk`."""
 
     def __init__(self, desk: Desk) -> None:
@@ -94,42 +90,6 @@ class Service(Hands):
             many = ", ".join(row.id for row in found) or _("none")
             raise UsageError(_("which trip? ({many})").format(many=many), hint=_("See: gpurent trips"))
         return found[0]
-
-    # account
-
-    async def login(self, provider: str, given: Mapping[str, str]) -> Login:
-        """Log in; the mail binding that a shop may need is part of the first trip."""
-        auth = self.desk.provider(provider).auth
-        fields = {name: Secret(value) for name, value in given.items()}
-        return await self.desk.accounts.log_in(auth, fields)
-
-    def logout(self, provider: str, *, credentials: bool = False) -> None:
-        """Forget the login. A wallet's key is only forgotten when asked, since its money would be lost."""
-        entry = self.desk.provider(provider)
-        enrolled = isinstance(self.desk.authenticator(provider), Enrolling)
-        self.desk.accounts.forget(entry.auth, credentials=credentials or not enrolled)
-
-    def whoami(self) -> list[tuple[str, str]]:
-        """``(provider, account)`` of every kept login."""
-        found = []
-        for name, entry in sorted(self.desk.registry.lease.items()):
-            login = self.desk.accounts.stored(entry.auth)
-            if login is not None:
-                found.append((name, login.account))
-        return found
-
-    def credentials(self, provider: str) -> Mapping[str, Secret]:
-        return self.desk.accounts.credentials(self.desk.provider(provider).auth)
-
-    async def balance(self, provider: str) -> Balance:
-        return await self.desk.wallet(provider).balance()
-
-    async def money(self, provider: str, value: Decimal) -> Money:
-        """``value`` in the currency of the provider's account."""
-        return (await self.balance(provider)).available.currency.money(value)
-
-    async def topup(self, provider: str, value: Decimal) -> TopUp:
-        return await self.desk.wallet(provider).top_up(await self.money(provider, value))
 
     # trips
 

@@ -45,7 +45,8 @@ async def give_back(trail: Trail, lease_id: str) -> Lease:
         trail.tell(EventKind.RELEASED, lease.note, lease=lease.id, state=lease.state.value)
         return lease.state.value
 
-    await trail.once("release", str, release)
+    async with desk.turn(lease_id):
+        await trail.once("release", str, release)
     return desk.lease(lease_id)
 
 

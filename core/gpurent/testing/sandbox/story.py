@@ -191,10 +191,7 @@ class Story:
         self.stage.watchers.append(hear)
 
         async def aside() -> None:
-            lease = await started.get()
-            # Let the job say something first.
-            await asyncio.sleep(1.0)
-            await meanwhile(lease)
+            await meanwhile(await started.get())
 
         task = asyncio.create_task(aside())
         try:
@@ -206,6 +203,8 @@ class Story:
         return end
 
     async def _cut_line(self, lease: str) -> None:
+        # Let the job say something first.
+        await asyncio.sleep(1.0)
         cut = await asyncio.to_thread(self.sandbox.cut)
         self.say(f"-- {cut} line(s) cut on purpose --")
 
