@@ -1,0 +1,1 @@
+"""File transfer over several SSH lines at once for gpurent."""

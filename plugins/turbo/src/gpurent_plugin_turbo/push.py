@@ -1,0 +1,577 @@
+"""Up: a scan feeds producers, producers feed lines, acknowledgements tell what has arrived."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections import deque
+from collections.abc import Callable
+from threading import Condition, Thread
+from time import monotonic
+
+from gpurent.api import GpurentError, Progress, Skipped, TransferError, TransferReport, UnavailableError
+from gpurent_plugin_turbo import wire
+from gpurent_plugin_turbo.far import (
+    ACK,
+    BAD_DIGEST,
+    BASE,
+    HAVE,
+    NO_LIBRARY,
+)
+from gpurent_plugin_turbo.lines import Wire
+from gpurent_plugin_turbo.names import shown
+from gpurent_plugin_turbo.pace import MIB, Level, Rate, Throttle
+from gpurent_plugin_turbo.scan import Entry, Scan
+from gpurent_plugin_turbo.troubles import refused
+from gpurent_plugin_turbo.units import Big, Builder, Pack, Piece, Unit
+from gpurent_plugin_turbo.wire import FILE, Ended
+
+CHUNK = 2048  # entries of a manifest
+AHEAD = 4  # manifests without an answer
+BACKLOG = 20_000  # entries that wait for a producer
+READY = 12 * MIB  # finished units that wait for a line
+BIG = MIB  # from here a file is cut into segments
+PACK_FILES = 1000
+MANY = 12 * MIB  # from here a second line is worth its login
+
+
+class Stream:
+    """One line and what is under way on it."""
+
+    def __init__(self, wire_: Wire, first: bool) -> None:
+        self.wire, self.line, self.first = wire_, wire_.line, first
+        self.unacked: dict[int, Unit] = {}
+        self.flight = 0
+        self.rate = Rate()
+        self.greeted = False
+        self.dead = False
+
+
+class Pusher:
+    """One push. `run` blocks; `stop` ends it from any thread."""
+
+    def __init__(
+        self,
+        scan: Scan,
+        progress: Progress,
+        dial: Callable[[bool], Wire],
+        *,
+        cold: bool = False,
+        whole: bool = False,
+        lines: int = 8,
+        limit: int = 0,
+        delete: bool = False,
+    ) -> None:
+        self._scan, self._progress, self._dial = scan, progress, dial
+        self._cold, self._whole, self._max_lines = cold, whole, lines
+        self._delete = delete
+        self._throttle = Throttle(limit)
+        self._turn = Condition()
+        self._error: BaseException | None = None
+        self._stopped = False
+        self._level = Level(0)
+        self._builder = Builder(self._level, whole)
+        self._streams: list[Stream] = []
+        self._threads: list[Thread] = []
+        # what is to be done
+        self._manifests: dict[int, list[Entry]] = {}
+        self._small: deque[Entry] = deque()
+        self._bigs: deque[Big] = deque()
+        self._open_bigs: dict[int, Big] = {}
+        self._again: deque[Pack | Piece] = deque()
+        self._ready: deque[Unit] = deque()
+        self._ready_bytes = 0
+        self._building = 0
+        self._scanned = self._saw_big = False
+        self._control: deque[tuple[int, bytes, bytes]] = deque()
+        self._commits: dict[int, Big] = {}
+        self._asked: dict[int, Big] = {}
+        self._number = 0
+        self._names: list[bytes] = []
+        self._finished = False
+        self._finish_sent = False
+        self._final: list[tuple[int, int, int, int, bytes, bytes]] = []
+        # what came of it
+        self.sent = self.resumed = 0
+        self._needed = self._acked = 0
+        self._lost: list[tuple[bytes, str]] = []
+        self._told = (0, 0)
+
+    # from outside
+
+    def stop(self) -> None:
+        with self._turn:
+            self._stopped = True
+            self._turn.notify_all()
+        for stream in list(self._streams):
+            stream.wire.end()
+
+    def run(self) -> TransferReport:
+        """Carry everything; what could not be carried is told at the end."""
+        begun = monotonic()
+        self._scan.check()
+        try:
+            self._add_stream(first=True)
+            self._start(self._scanning)
+            for _ in range(2):
+                self._start(self._producing)
+            with self._turn:
+                while not self._finished and not self._error and not self._stopped:
+                    self._turn.wait(1.0)
+        finally:
+            self.stop()
+            for thread in self._threads:
+                thread.join(20)
+            for stream in self._streams:
+                stream.wire.close()
+        if self._error is not None:
+            raise self._error
+        self._judge()
+        return TransferReport(
+            files=self._scan.files,
+            total=self._scan.size,
+            sent=self.sent,
+            resumed=self.resumed,
+            seconds=monotonic() - begun,
+            skipped=tuple(self._scan.skipped),
+        )
+
+    def _judge(self) -> None:
+        lost = [(name, why) for name, why in self._lost]
+        lost += [(row[4], row[5].decode("utf-8", "replace")) for row in self._final]
+        if lost:
+            told = "; ".join(f"{shown(_text(name))}: {why}" for name, why in lost[:5])
+            more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+            raise TransferError(
+                f"{told}{more}",
+                hint="Everything else has arrived, and nothing half-written was left. Send again.",
+            )
+
+    def _start(self, work: Callable[..., None], *given: object) -> None:
+        def guarded() -> None:
+            try:
+                work(*given)
+            except BaseException as error:  # noqa: BLE001 - carried over to the thread that waits
+                self._fail(error)
+
+        thread = Thread(target=guarded, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _fail(self, error: BaseException) -> None:
+        with self._turn:
+            if self._error is None and not self._stopped and not self._finished:
+                self._error = error
+            self._turn.notify_all()
+
+    # lines
+
+    def _add_stream(self, first: bool) -> None:
+        stream = Stream(self._dial(first), first)
+        self._streams.append(stream)
+        self._start(self._writing, stream)
+        self._start(self._reading, stream)
+
+    def _more_lines(self) -> None:
+        """A second line where there is much to carry; the others come when they help (`Fleet`)."""
+        if len(self._streams) < min(2, self._max_lines) and self._needed > MANY:
+            self._add_stream(first=False)
+            self._start(self._tuning)
+
+    def _tuning(self) -> None:
+        """More lines as long as they carry more: what one line loses to a lossy path, several do not."""
+        before, tried = 0.0, 0
+        while len(self._streams) < self._max_lines and tried < 2:
+            start, at = self._wired(), monotonic()
+            with self._turn:
+                self._turn.wait_for(lambda: self._stopped or self._finished, 1.0)
+                if self._stopped or self._finished or self._error:
+                    return
+                starved = not self._ready
+            rate = (self._wired() - start) / (monotonic() - at)
+            if starved or rate > 120e6:
+                continue
+            if rate < before * 1.1:
+                tried += 1
+            before = max(rate, before)
+            self._add_stream(first=False)
+
+    def _wired(self) -> int:
+        return sum(stream.line.sent_bytes - stream.flight for stream in self._streams)
+
+    # the scan
+
+    def _scanning(self) -> None:
+        first, number, chunk = self._streams[0], 0, []
+        self._names = []
+        for entry in self._scan.entries():
+            chunk.append(entry)
+            if self._delete:
+                self._names.append(entry.name)
+            if len(chunk) >= CHUNK:
+                self._manifest(first, number, chunk)
+                number, chunk = number + 1, []
+        self._manifest(first, number, chunk)
+        with self._turn:
+            self._scanned = True
+            self._settle()
+            self._turn.notify_all()
+
+    def _manifest(self, first: Stream, number: int, chunk: list[Entry]) -> None:
+        body = zlib.compress(wire.table([entry.row for entry in chunk]), 1)
+        with self._turn:
+            self._turn.wait_for(
+                lambda: self._stopped
+                or self._error
+                or (len(self._manifests) < AHEAD and len(self._small) < BACKLOG and len(self._bigs) < BACKLOG)
+            )
+            self._manifests[number] = chunk
+            self._control.append((ord("M"), struct.pack(">I", number), body))
+            self._tell_total()
+            if self._cold:
+                files = [entry for entry in chunk if entry.kind == FILE]
+                self._saw_big = self._saw_big or any(entry.size >= BIG for entry in files)
+                self._need([entry for entry in files if entry.size < BIG])
+            self._turn.notify_all()
+
+    def _tell_total(self) -> None:
+        told = (self._scan.files, self._scan.size)
+        if told != self._told:
+            self._told = told
+            self._progress.total(*told)
+
+    def _answer(self, head: bytes, body: bytes) -> None:
+        number, free, count = struct.unpack(">IQI", head)
+        chunk = self._manifests.get(number)
+        if chunk is None or count != len(chunk) or len(body) < count:
+            raise wire.Broken("an answer to nothing")
+        wanted, have = [], []
+        digests = body[count:]
+        for entry, state in zip(chunk, body[:count], strict=True):
+            if entry.kind != FILE:
+                continue
+            if state == HAVE and self._whole:
+                mine, digests = digests[:16], digests[16:]
+                state = HAVE if mine == self._builder.whole_digest(entry.path) else BASE
+            if state == HAVE:
+                have.append(entry)
+            elif not self._cold or entry.size >= BIG:
+                wanted.append((entry, state == BASE))
+        with self._turn:
+            del self._manifests[number]
+            if not self._cold:
+                for entry in have:
+                    self.resumed += entry.size
+                    self._progress.advance(entry.size, _text(entry.name))
+                    self._progress.file_done(_text(entry.name))
+            self._room_for(sum(entry.size for entry, base in wanted if not base), free)
+            self._need([entry for entry, _ in wanted if entry.size < BIG])
+            for entry, base in wanted:
+                if entry.size >= BIG:
+                    self._big(entry, base)
+            self._settle()
+            self._turn.notify_all()
+
+    def _room_for(self, size: int, free: int) -> None:
+        waiting = size + self._needed - self._acked
+        if waiting > free:
+            raise TransferError(
+                f"the machine has {free} bytes free, and {waiting} are to be sent",
+                hint="Leave something out with .gpurentignore, or rent a larger disk.",
+            )
+
+    def _need(self, entries: list[Entry]) -> None:
+        self._small.extend(entries)
+        self._needed += sum(entry.size for entry in entries)
+        self._more_lines()
+
+    def _big(self, entry: Entry, base: bool) -> None:
+        self._number += 1
+        big = Big(self._number, entry)
+        self._open_bigs[big.number] = big
+        self._needed += entry.size
+        if base:
+            self._asked[big.number] = big
+            kind = wire.BEST_DIGEST if not self._builder.plain_digest else wire.BLAKE
+            head = struct.pack(">IQ37sB", big.number, entry.size, big.part, kind)
+            self._control.append((ord("B"), head, entry.name))
+        else:
+            big.plan(None)
+            self._bigs.append(big)
+        self._more_lines()
+
+    # producers
+
+    def _next(self) -> Pack | Piece | None:
+        """The next thing to build; None: nothing now."""
+        if self._again:
+            return self._again.popleft()
+        if self._small and (len(self._small) >= PACK_FILES or not self._more_coming()):
+            return self._next_pack()
+        while self._bigs:
+            piece = self._bigs[0].next_piece(self._unit_size())
+            if piece is not None:
+                return piece
+            self._bigs.popleft()
+        return self._next_pack() if self._small else None
+
+    def _more_coming(self) -> bool:
+        return not self._scanned and sum(entry.size for entry in self._small) < MIB
+
+    def _next_pack(self) -> Pack:
+        taken, size = [], 0
+        while self._small and size < self._unit_size() and len(taken) < PACK_FILES:
+            entry = self._small.popleft()
+            taken.append(entry)
+            size += entry.size
+        self._turn.notify_all()
+        return Pack(taken)
+
+    def _unit_size(self) -> int:
+        rate = sum(stream.rate.value for stream in self._streams)
+        if not rate:
+            return MIB
+        return int(min(max(rate * 0.15, MIB // 2), 4 * MIB))
+
+    def _producing(self) -> None:
+        codec = wire.Codec()
+        while True:
+            with self._turn:
+                task = None
+                while task is None:
+                    if self._stopped or self._error:
+                        return
+                    if self._ready_bytes < READY:
+                        task = self._next()
+                    if task is None:
+                        self._turn.wait(1.0)
+                self._building += 1
+            unit, lost = self._builder.build(task, codec)
+            with self._turn:
+                self._building -= 1
+                self._lost += lost
+                if unit is not None:
+                    self._number += 1
+                    unit.number = self._number
+                    if self._ready_bytes > READY // 2:
+                        self._level.piled_up()
+                    self._ready.append(unit)
+                    self._ready_bytes += unit.wire_size
+                self._settle()
+                self._turn.notify_all()
+
+    # writers
+
+    def _writing(self, stream: Stream) -> None:
+        while True:
+            with self._turn:
+                job = None
+                while job is None:
+                    if self._stopped or self._error or stream.dead:
+                        return
+                    job = self._job(stream)
+                    if job is None:
+                        self._turn.wait(1.0)
+            try:
+                if isinstance(job, Unit):
+                    if (pause := self._throttle.wait(job.wire_size)) > 0:
+                        with self._turn:
+                            self._turn.wait_for(lambda: self._stopped, pause)
+                    stream.line.send(job.kind, job.head, *job.body)
+                    job.body = ()
+                else:
+                    stream.line.send(job[0], job[1], job[2])
+            except Ended:
+                self._line_ended(stream)
+                return
+
+    def _job(self, stream: Stream) -> Unit | tuple[int, bytes, bytes] | None:
+        if stream.first and self._control:
+            return self._control.popleft()
+        if not self._ready:
+            if stream.greeted and self._building:
+                self._level.waited()
+            return None
+        if stream.flight and stream.flight + self._ready[0].wire_size > stream.rate.credit:
+            return None
+        if not stream.first and not stream.greeted:
+            return None
+        unit = self._ready.popleft()
+        self._ready_bytes -= unit.wire_size
+        stream.unacked[unit.number] = unit
+        stream.flight += unit.wire_size
+        stream.rate.sent()
+        self.sent += unit.wire_size
+        unit.mark_sent(stream.first)
+        self._settle()
+        self._turn.notify_all()
+        return unit
+
+    # readers
+
+    def _reading(self, stream: Stream) -> None:
+        line = stream.line
+        try:
+            while True:
+                kind, head, size = line.header()
+                body = bytes(line.take(size)) if size else b""
+                if kind == ord("A"):
+                    self._acknowledged(stream, head, body)
+                elif kind == ord("O"):
+                    with self._turn:
+                        stream.greeted = True
+                        self._turn.notify_all()
+                elif kind == ord("N"):
+                    self._answer(head, zlib.decompress(body))
+                elif kind == ord("b"):
+                    self._based(head, body)
+                elif kind == ord("Z"):
+                    self._over(body)
+                elif kind == ord("E"):
+                    (number,) = struct.unpack(">I", head)
+                    raise refused(number, body)
+                else:
+                    raise wire.Broken(f"a frame of kind {kind}")
+        except Ended:
+            self._line_ended(stream)
+        except (wire.Broken, struct.error, zlib.error) as error:
+            raise TransferError(f"the machine's helper says what it may not say: {error}") from None
+
+    def _acknowledged(self, stream: Stream, head: bytes, body: bytes) -> None:
+        number, status = ACK.unpack(head)
+        with self._turn:
+            big = self._commits.pop(number, None)
+            if big is not None:
+                self._committed(big, status, body)
+            else:
+                unit = stream.unacked.pop(number, None)
+                if unit is None:
+                    raise wire.Broken("it acknowledges what was not sent")
+                stream.flight -= unit.wire_size
+                stream.rate.acked(unit.wire_size, not stream.unacked)
+                if status == 0:
+                    self._arrived(unit, body)
+                else:
+                    self._refused(unit, status)
+            self._settle()
+            self._turn.notify_all()
+
+    def _arrived(self, unit: Unit, body: bytes) -> None:
+        self._acked += unit.raw_size
+        lost = {row[4]: row for row in wire.rows(body)[0]} if body else {}
+        if isinstance(unit.task, Pack):
+            for entry in unit.task.entries:
+                self._progress.advance(entry.size, _text(entry.name))
+                if entry.name in lost:
+                    self._lost.append((entry.name, lost[entry.name][5].decode("utf-8", "replace")))
+                else:
+                    self._progress.file_done(_text(entry.name))
+        else:
+            self._progress.advance(unit.raw_size, _text(unit.task.big.entry.name))
+        unit.mark_acked()
+
+    def _refused(self, unit: Unit, status: int) -> None:
+        unit.unmark()
+        if status == NO_LIBRARY:
+            self._builder.plain()
+        elif status == BAD_DIGEST:
+            unit.task.tries += 1
+            if unit.task.tries > 2:
+                raise TransferError(f"{unit.task.title} did not arrive as it is here", hint="Send again.")
+        self._again.append(unit.task)
+
+    def _based(self, head: bytes, body: bytes) -> None:
+        (number,) = struct.unpack(">I", head)
+        big = self._asked.pop(number)
+        skipped = big.plan(body, self._builder)
+        with self._turn:
+            self.resumed += skipped
+            self._needed -= skipped
+            self._progress.advance(skipped, _text(big.entry.name))
+            self._bigs.append(big)
+            self._settle()
+            self._turn.notify_all()
+
+    # ends
+
+    def _settle(self) -> None:
+        """Send what is due: commits of large files, then the end. The turn is held."""
+        for big in list(self._open_bigs.values()):
+            if big.due():
+                del self._open_bigs[big.number]
+                self._commit(big)
+        if self._all_sent() and not self._finish_sent:
+            if self._delete:
+                self._delete = False
+                self._control.append((ord("X"), b"", zlib.compress(b"\0".join(self._names), 1)))
+            self._finish_sent = True
+            self._control.append((ord("F"), b"", b""))
+
+    def _all_sent(self) -> bool:
+        """Nothing is left to send, and other lines owe nothing: the first line's own order sees to the rest."""
+        return (
+            self._scanned
+            and not self._small
+            and not self._bigs
+            and not self._asked
+            and not self._open_bigs
+            and not self._again
+            and not self._ready
+            and not self._building
+            and (not self._manifests or (self._cold and not self._saw_big))
+            and not any(stream.unacked for stream in self._streams if not stream.first)
+        )
+
+    def _commit(self, big: Big) -> None:
+        why = big.changed()
+        if why:
+            fresh = big.again()
+            if fresh is None:
+                self._lost.append((big.entry.name, why))
+            else:
+                self._number += 1
+                fresh.number = self._number
+                fresh.plan(None)
+                self._open_bigs[fresh.number] = fresh
+                self._bigs.append(fresh)
+            return
+        self._commits[big.number] = big
+        self._control.append((ord("C"), big.commit_head(self._whole), big.entry.name))
+
+    def _committed(self, big: Big, status: int, body: bytes) -> None:
+        if status:
+            raise TransferError(f"{shown(_text(big.entry.name))} did not arrive as it is here", hint="Send again.")
+        if body:
+            self._lost.append((big.entry.name, wire.rows(body)[0][0][5].decode("utf-8", "replace")))
+        self._progress.file_done(_text(big.entry.name))
+
+    def _over(self, body: bytes) -> None:
+        with self._turn:
+            if self._again or self._commits or any(stream.unacked for stream in self._streams):
+                self._finish_sent = False
+                self._settle()
+            else:
+                self._final = wire.rows(body)[0] if body else []
+                self._finished = True
+            self._turn.notify_all()
+
+    def _line_ended(self, stream: Stream) -> None:
+        """The first line's end ends the push; another's work goes back to the others."""
+        with self._turn:
+            if self._stopped or self._finished or self._error or stream.dead:
+                return
+            stream.dead = True
+            orphans = list(stream.unacked.values())
+            stream.unacked.clear()
+            if not stream.first:
+                for unit in orphans:
+                    unit.unmark()
+                    self._again.append(unit.task)
+                self._settle()
+                self._turn.notify_all()
+                return
+        raise stream.wire.why()
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")

@@ -1,0 +1,153 @@
+"""The near side of a push: what there is to carry, chunk by chunk, so that a million files need little memory."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from gpurent.api import Push, Skipped, TransferError, UsageError
+from gpurent_plugin_turbo.names import shown
+from gpurent_plugin_turbo.wire import FILE, FOLDER, HARD, LINK
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+# Never carried: version control, our own room, what Python makes anew.
+ALWAYS = frozenset({b".git", b".gpurent", b".gpurent-part", b"__pycache__"})
+ROOM = b".gpurent-part"
+IGNORE_FILES = (b".gitignore", b".gpurentignore")
+Rules = tuple[tuple[bytes, "GitIgnoreSpec"], ...]
+
+
+@define(slots=True)
+class Entry:
+    """One thing to carry: ``name`` below the remote target, ``path`` here."""
+
+    kind: int
+    mode: int
+    size: int
+    time: int
+    name: bytes
+    link: bytes
+    path: bytes
+
+    @property
+    def row(self) -> tuple[int, int, int, int, bytes, bytes]:
+        return (self.kind, self.mode, self.size, self.time, self.name, self.link)
+
+
+@define
+class Scan:
+    """Walks the sources; links are never followed. Counts as it goes."""
+
+    cargo: Push
+    files: int = 0
+    size: int = 0
+    skipped: list[Skipped] = field(factory=list)
+    _inodes: dict[tuple[int, int], bytes] = field(factory=dict)
+
+    def check(self) -> None:
+        """A source that is not there is an error before anything moves."""
+        for source in self.cargo.sources:
+            if not os.path.lexists(source):
+                raise UsageError(f"{source} does not exist")
+
+    def entries(self) -> Iterator[Entry]:
+        """Folders before what is in them; too much is a `TransferError`."""
+        for source in self.cargo.sources:
+            path = os.fsencode(source)
+            if source.is_dir() and not source.is_symlink():
+                content = self.cargo.content and len(self.cargo.sources) == 1
+                top = b"" if content else os.fsencode(source.resolve().name)
+                yield from self._folder(path, top, b"", (), 0)
+            else:
+                name = os.fsencode(source.name)
+                yield from self._take(path, name, b"", os.lstat(path))
+
+    def _folder(self, path: bytes, name: bytes, inside: bytes, rules: Rules, depth: int) -> Iterator[Entry]:
+        if depth > self.cargo.limits.depth:
+            raise TransferError(f"{shown(os.fsdecode(path))} lies deeper than {self.cargo.limits.depth} folders")
+        if name:
+            yield Entry(FOLDER, stat.S_IMODE(os.lstat(path).st_mode), 0, 0, name, b"", path)
+        try:
+            with os.scandir(path) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError as error:
+            raise TransferError(f"{shown(os.fsdecode(path))} cannot be read: {error.strerror}") from None
+        if self.cargo.ignore:
+            rules = (*rules, *self._rules(path, inside, {entry.name for entry in entries}))
+        for entry in entries:
+            below = inside + entry.name
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if self._ignored(entry.name, below, is_folder, rules):
+                continue
+            child = name + b"/" + entry.name if name else entry.name
+            if is_folder:
+                yield from self._folder(entry.path, child, below + b"/", rules, depth + 1)
+                continue
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            yield from self._take(entry.path, child, inside, status)
+
+    def _rules(self, path: bytes, prefix: bytes, names: set[bytes]) -> Iterator[tuple[bytes, GitIgnoreSpec]]:
+        for name in IGNORE_FILES:
+            if name in names:
+                from pathspec import GitIgnoreSpec
+
+                try:
+                    lines = Path(os.fsdecode(path), os.fsdecode(name)).read_text("utf-8", "replace").splitlines()
+                except OSError:
+                    continue
+                yield prefix, GitIgnoreSpec.from_lines(lines)
+
+    def _ignored(self, name: bytes, below: bytes, is_folder: bool, rules: Rules) -> bool:
+        """The last rule that speaks of a name decides, the deepest file last, as git has it."""
+        if name == ROOM or (self.cargo.ignore and is_folder and name in ALWAYS):
+            return True
+        for prefix, spec in reversed(rules):
+            text = os.fsdecode(below[len(prefix) :]) + ("/" if is_folder else "")
+            verdict = spec.check_file(text).include
+            if verdict is not None:
+                return verdict
+        return False
+
+    def _take(self, path: bytes, name: bytes, inside: bytes, status: os.stat_result) -> Iterator[Entry]:
+        if stat.S_ISLNK(status.st_mode):
+            yield from self._link(path, name, inside)
+            return
+        if not stat.S_ISREG(status.st_mode):
+            self._skip(name, "is neither a file, a folder nor a link")
+            return
+        self.files += 1
+        self.size += status.st_size
+        limits = self.cargo.limits
+        if self.files > limits.files or self.size > limits.total:
+            raise TransferError(
+                f"more than {limits.files} files or {limits.total} bytes",
+                hint="Leave out what is not needed with a .gpurentignore file.",
+            )
+        kind, link = FILE, b""
+        if status.st_nlink > 1:
+            link = self._inodes.setdefault((status.st_dev, status.st_ino), name)
+            kind, link = (HARD, link) if link != name else (FILE, b"")
+        yield Entry(
+            kind, stat.S_IMODE(status.st_mode), status.st_size, status.st_mtime_ns, name, link, path
+        )
+
+    def _link(self, path: bytes, name: bytes, inside: bytes) -> Iterator[Entry]:
+        target = os.readlink(path)
+        place = os.path.normpath(os.path.join(inside, target))  # noqa: PTH118 - bytes
+        if target.startswith(b"/") or place.split(b"/")[0] == b"..":
+            self._skip(name, f"is a link out of the folder, to {shown(os.fsdecode(target))}")
+            return
+        yield Entry(LINK, 0o777, 0, 0, name, target, path)
+
+    def _skip(self, name: bytes, why: str) -> None:
+        self.skipped.append(Skipped(name=shown(os.fsdecode(name)), why=why))
