@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -82,6 +83,9 @@ def server(room: Path, address: str = "127.0.0.1", prefix: tuple[str, ...] = ())
     (room / "sshd_config").write_text(SSHD.format(room=room, port=port, address=address))
     if not Path("/run/sshd").is_dir():
         Path("/run/sshd").mkdir(parents=True)
+    if os.geteuid() == 0:
+        # The far side is a plain server: what root's own shell start-up sets on this computer is out of its sight.
+        prefix = (*prefix, "unshare", "-m", "sh", "-c", 'mount --bind /dev/null /root/.bashrc; exec "$@"', "sh")
     sshd = shutil.which("sshd", path="/usr/sbin:/usr/bin:/sbin") or "/usr/sbin/sshd"
     process = subprocess.Popen([*prefix, sshd, "-D", "-e", "-f", str(room / "sshd_config")], stderr=subprocess.PIPE)
     yard = Yard(room, address, port)

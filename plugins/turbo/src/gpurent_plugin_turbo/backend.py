@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import posixpath
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,6 +12,7 @@ from gpurent_plugin_turbo import ship
 from gpurent_plugin_turbo.lines import Channel, SshProcess, Wire, has_ssh
 
 if TYPE_CHECKING:
+    from gpurent_plugin_turbo.pull import Puller
     from gpurent_plugin_turbo.push import Pusher
 
 T = TypeVar("T")
@@ -48,10 +50,17 @@ class Turbo(TransferBackend):
         return await _in_thread(pusher)
 
     async def pull(self, link: Link, cargo: Pull, progress: Progress) -> TransferReport:
-        raise NotImplementedError
+        from gpurent_plugin_turbo.pull import Puller
+
+        sources = [posixpath.normpath(source).encode() for source in cargo.sources]
+        command = ship.command(f"give_pull({sources!r}, False)", "wire", "far", "give")
+        puller = Puller(
+            cargo, progress, self._dialer(link, command), lines=int(self._settings.get("lines") or 8)
+        )
+        return await _in_thread(puller)
 
 
-async def _in_thread(work: Pusher) -> TransferReport:
+async def _in_thread(work: Pusher | Puller) -> TransferReport:
     task = asyncio.ensure_future(asyncio.to_thread(work.run))
     try:
         return await asyncio.shield(task)

@@ -30,8 +30,8 @@ from gpurent_plugin_turbo.wire import (
     table,
 )
 
-SEGMENT = struct.Struct(">37sQQ")  # partial, offset, size of the whole file
-COMMIT = struct.Struct(">37sHQqB")  # partial, mode, size, time, kind of digest (0: none)
+SEGMENT = struct.Struct(">33sQQ")  # partial, offset, size of the whole file
+COMMIT = struct.Struct(">33sHQqB")  # partial, mode, size, time, kind of digest (0: none)
 ACK = struct.Struct(">IB")  # number, what became of it
 DONE, BAD_DIGEST, NO_LIBRARY = 0, 1, 2
 HAVE, NEED, BASE = 0, 1, 2
@@ -244,7 +244,7 @@ class Receiver:
 
     def base(self, head: bytes, size: int) -> None:
         """Digests of what there is of a file: of its partial, else of its older self, which becomes the partial."""
-        number, length, part, kind = struct.unpack(">IQ37sB", head)
+        number, length, part, kind = struct.unpack(">IQ33sB", head)
         name = bytes(self.line.take(size))
         found = b""
         try:

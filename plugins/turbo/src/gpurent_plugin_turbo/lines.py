@@ -106,15 +106,12 @@ class SshProcess(Wire):
                 pipe.close()
 
     def why(self) -> GpurentError:
-        assert self._process.stdin is not None
         assert self._process.stderr is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
         try:
-            _, said = self._process.communicate(timeout=5)
-        except (subprocess.TimeoutExpired, ValueError):
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
             self.end()
-            said = b""
+        said = self._process.stderr.read()
         text = said.decode("utf-8", "replace").strip()[-300:]
         if self._process.returncode == 127:
             return NoHelper(f"{self._where} has no python3", detail=text)

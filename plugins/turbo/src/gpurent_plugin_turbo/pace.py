@@ -45,14 +45,16 @@ class Rate:
         self._begun = 0.0
         self._bytes = 0
         self.value = 0.0
+        self.trip = 0.0  # seconds of the quickest acknowledgement
 
     def sent(self) -> None:
         """Something is under way from now on."""
         if not self._begun:
             self._begun = monotonic()
 
-    def acked(self, size: int, idle: bool) -> None:
+    def acked(self, size: int, sent_at: float, idle: bool) -> None:
         now = monotonic()
+        self.trip = min(self.trip or 60.0, now - sent_at)
         self._bytes += size
         span = now - self._begun
         if span > 0.2:

@@ -6,10 +6,9 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Callable
-from threading import Condition, Thread
 from time import monotonic
 
-from gpurent.api import GpurentError, Progress, Skipped, TransferError, TransferReport, UnavailableError
+from gpurent.api import Progress, TransferError, TransferReport
 from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.far import (
     ACK,
@@ -18,12 +17,13 @@ from gpurent_plugin_turbo.far import (
     HAVE,
     NO_LIBRARY,
 )
+from gpurent_plugin_turbo.fleet import Fleet, Stream
 from gpurent_plugin_turbo.lines import Wire
 from gpurent_plugin_turbo.names import shown
-from gpurent_plugin_turbo.pace import MIB, Level, Rate, Throttle
+from gpurent_plugin_turbo.pace import MIB, Level, Throttle
 from gpurent_plugin_turbo.scan import Entry, Scan
 from gpurent_plugin_turbo.troubles import refused
-from gpurent_plugin_turbo.units import Big, Builder, Pack, Piece, Unit
+from gpurent_plugin_turbo.units import Big, Builder, FileRange, Pack, Piece, Unit
 from gpurent_plugin_turbo.wire import FILE, Ended
 
 CHUNK = 2048  # entries of a manifest
@@ -32,22 +32,9 @@ BACKLOG = 20_000  # entries that wait for a producer
 READY = 12 * MIB  # finished units that wait for a line
 BIG = MIB  # from here a file is cut into segments
 PACK_FILES = 1000
-MANY = 12 * MIB  # from here a second line is worth its login
 
 
-class Stream:
-    """One line and what is under way on it."""
-
-    def __init__(self, wire_: Wire, first: bool) -> None:
-        self.wire, self.line, self.first = wire_, wire_.line, first
-        self.unacked: dict[int, Unit] = {}
-        self.flight = 0
-        self.rate = Rate()
-        self.greeted = False
-        self.dead = False
-
-
-class Pusher:
+class Pusher(Fleet):
     """One push. `run` blocks; `stop` ends it from any thread."""
 
     def __init__(
@@ -62,17 +49,13 @@ class Pusher:
         limit: int = 0,
         delete: bool = False,
     ) -> None:
-        self._scan, self._progress, self._dial = scan, progress, dial
-        self._cold, self._whole, self._max_lines = cold, whole, lines
+        super().__init__(dial, lines)
+        self._scan, self._progress = scan, progress
+        self._cold, self._whole = cold, whole
         self._delete = delete
         self._throttle = Throttle(limit)
-        self._turn = Condition()
-        self._error: BaseException | None = None
-        self._stopped = False
         self._level = Level(0)
         self._builder = Builder(self._level, whole)
-        self._streams: list[Stream] = []
-        self._threads: list[Thread] = []
         # what is to be done
         self._manifests: dict[int, list[Entry]] = {}
         self._small: deque[Entry] = deque()
@@ -85,10 +68,10 @@ class Pusher:
         self._scanned = self._saw_big = False
         self._control: deque[tuple[int, bytes, bytes]] = deque()
         self._commits: dict[int, Big] = {}
+        self._stale: list[Big] = []  # given up; a line may still read of them
         self._asked: dict[int, Big] = {}
         self._number = 0
         self._names: list[bytes] = []
-        self._finished = False
         self._finish_sent = False
         self._final: list[tuple[int, int, int, int, bytes, bytes]] = []
         # what came of it
@@ -97,33 +80,20 @@ class Pusher:
         self._lost: list[tuple[bytes, str]] = []
         self._told = (0, 0)
 
-    # from outside
-
-    def stop(self) -> None:
-        with self._turn:
-            self._stopped = True
-            self._turn.notify_all()
-        for stream in list(self._streams):
-            stream.wire.end()
-
     def run(self) -> TransferReport:
         """Carry everything; what could not be carried is told at the end."""
         begun = monotonic()
         self._scan.check()
         try:
-            self._add_stream(first=True)
+            self._add_stream()
             self._start(self._scanning)
             for _ in range(2):
                 self._start(self._producing)
-            with self._turn:
-                while not self._finished and not self._error and not self._stopped:
-                    self._turn.wait(1.0)
+            self._wait_for_end()
         finally:
-            self.stop()
-            for thread in self._threads:
-                thread.join(20)
-            for stream in self._streams:
-                stream.wire.close()
+            self._end()
+            for big in [*self._stale, *self._open_bigs.values(), *self._commits.values()]:
+                big.close()
         if self._error is not None:
             raise self._error
         self._judge()
@@ -147,56 +117,16 @@ class Pusher:
                 hint="Everything else has arrived, and nothing half-written was left. Send again.",
             )
 
-    def _start(self, work: Callable[..., None], *given: object) -> None:
-        def guarded() -> None:
-            try:
-                work(*given)
-            except BaseException as error:  # noqa: BLE001 - carried over to the thread that waits
-                self._fail(error)
-
-        thread = Thread(target=guarded, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _fail(self, error: BaseException) -> None:
-        with self._turn:
-            if self._error is None and not self._stopped and not self._finished:
-                self._error = error
-            self._turn.notify_all()
-
     # lines
 
-    def _add_stream(self, first: bool) -> None:
-        stream = Stream(self._dial(first), first)
-        self._streams.append(stream)
+    def _work(self, stream: Stream) -> None:
         self._start(self._writing, stream)
         self._start(self._reading, stream)
 
-    def _more_lines(self) -> None:
-        """A second line where there is much to carry; the others come when they help (`Fleet`)."""
-        if len(self._streams) < min(2, self._max_lines) and self._needed > MANY:
-            self._add_stream(first=False)
-            self._start(self._tuning)
+    def _busy(self) -> bool:
+        return self._ready_bytes > READY // 4
 
-    def _tuning(self) -> None:
-        """More lines as long as they carry more: what one line loses to a lossy path, several do not."""
-        before, tried = 0.0, 0
-        while len(self._streams) < self._max_lines and tried < 2:
-            start, at = self._wired(), monotonic()
-            with self._turn:
-                self._turn.wait_for(lambda: self._stopped or self._finished, 1.0)
-                if self._stopped or self._finished or self._error:
-                    return
-                starved = not self._ready
-            rate = (self._wired() - start) / (monotonic() - at)
-            if starved or rate > 120e6:
-                continue
-            if rate < before * 1.1:
-                tried += 1
-            before = max(rate, before)
-            self._add_stream(first=False)
-
-    def _wired(self) -> int:
+    def _moved(self) -> int:
         return sum(stream.line.sent_bytes - stream.flight for stream in self._streams)
 
     # the scan
@@ -221,8 +151,7 @@ class Pusher:
         body = zlib.compress(wire.table([entry.row for entry in chunk]), 1)
         with self._turn:
             self._turn.wait_for(
-                lambda: self._stopped
-                or self._error
+                lambda: self._over
                 or (len(self._manifests) < AHEAD and len(self._small) < BACKLOG and len(self._bigs) < BACKLOG)
             )
             self._manifests[number] = chunk
@@ -283,7 +212,7 @@ class Pusher:
     def _need(self, entries: list[Entry]) -> None:
         self._small.extend(entries)
         self._needed += sum(entry.size for entry in entries)
-        self._more_lines()
+        self._more_lines(self._needed)
 
     def _big(self, entry: Entry, base: bool) -> None:
         self._number += 1
@@ -293,12 +222,12 @@ class Pusher:
         if base:
             self._asked[big.number] = big
             kind = wire.BEST_DIGEST if not self._builder.plain_digest else wire.BLAKE
-            head = struct.pack(">IQ37sB", big.number, entry.size, big.part, kind)
+            head = struct.pack(">IQ33sB", big.number, entry.size, big.part, kind)
             self._control.append((ord("B"), head, entry.name))
         else:
             big.plan(None)
             self._bigs.append(big)
-        self._more_lines()
+        self._more_lines(self._needed)
 
     # producers
 
@@ -339,7 +268,7 @@ class Pusher:
             with self._turn:
                 task = None
                 while task is None:
-                    if self._stopped or self._error:
+                    if self._over:
                         return
                     if self._ready_bytes < READY:
                         task = self._next()
@@ -367,7 +296,7 @@ class Pusher:
             with self._turn:
                 job = None
                 while job is None:
-                    if self._stopped or self._error or stream.dead:
+                    if self._over or stream.dead:
                         return
                     job = self._job(stream)
                     if job is None:
@@ -376,8 +305,8 @@ class Pusher:
                 if isinstance(job, Unit):
                     if (pause := self._throttle.wait(job.wire_size)) > 0:
                         with self._turn:
-                            self._turn.wait_for(lambda: self._stopped, pause)
-                    stream.line.send(job.kind, job.head, *job.body)
+                            self._turn.wait_for(lambda: self._over, pause)
+                    _send(stream.line, job)
                     job.body = ()
                 else:
                     stream.line.send(job[0], job[1], job[2])
@@ -403,6 +332,7 @@ class Pusher:
         stream.rate.sent()
         self.sent += unit.wire_size
         unit.mark_sent(stream.first)
+        unit.sent_at = monotonic()
         self._settle()
         self._turn.notify_all()
         return unit
@@ -426,7 +356,7 @@ class Pusher:
                 elif kind == ord("b"):
                     self._based(head, body)
                 elif kind == ord("Z"):
-                    self._over(body)
+                    self._done(body)
                 elif kind == ord("E"):
                     (number,) = struct.unpack(">I", head)
                     raise refused(number, body)
@@ -446,9 +376,9 @@ class Pusher:
             else:
                 unit = stream.unacked.pop(number, None)
                 if unit is None:
-                    raise wire.Broken("it acknowledges what was not sent")
+                    raise wire.Broken(f"it acknowledges {number}, which was not sent")
                 stream.flight -= unit.wire_size
-                stream.rate.acked(unit.wire_size, not stream.unacked)
+                stream.rate.acked(unit.wire_size, unit.sent_at, not stream.unacked)
                 if status == 0:
                     self._arrived(unit, body)
                 else:
@@ -525,6 +455,7 @@ class Pusher:
     def _commit(self, big: Big) -> None:
         why = big.changed()
         if why:
+            self._stale.append(big)
             fresh = big.again()
             if fresh is None:
                 self._lost.append((big.entry.name, why))
@@ -539,13 +470,14 @@ class Pusher:
         self._control.append((ord("C"), big.commit_head(self._whole), big.entry.name))
 
     def _committed(self, big: Big, status: int, body: bytes) -> None:
+        big.close()
         if status:
             raise TransferError(f"{shown(_text(big.entry.name))} did not arrive as it is here", hint="Send again.")
         if body:
             self._lost.append((big.entry.name, wire.rows(body)[0][0][5].decode("utf-8", "replace")))
         self._progress.file_done(_text(big.entry.name))
 
-    def _over(self, body: bytes) -> None:
+    def _done(self, body: bytes) -> None:
         with self._turn:
             if self._again or self._commits or any(stream.unacked for stream in self._streams):
                 self._finish_sent = False
@@ -558,7 +490,7 @@ class Pusher:
     def _line_ended(self, stream: Stream) -> None:
         """The first line's end ends the push; another's work goes back to the others."""
         with self._turn:
-            if self._stopped or self._finished or self._error or stream.dead:
+            if self._over or stream.dead:
                 return
             stream.dead = True
             orphans = list(stream.unacked.values())
@@ -571,6 +503,16 @@ class Pusher:
                 self._turn.notify_all()
                 return
         raise stream.wire.why()
+
+
+def _send(line: wire.Line, unit: Unit) -> None:
+    (body,) = unit.body
+    if not isinstance(body, FileRange):
+        line.send(unit.kind, unit.head, body)
+        return
+    line.announce(unit.kind, unit.head, body.size)
+    line.move(body.handle, body.at, body.size)
+    line.sent_bytes += body.size
 
 
 def _text(name: bytes) -> str:

@@ -6,8 +6,9 @@ import os
 import stat
 import struct
 from hashlib import sha256
+from threading import local
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.far import COMMIT, SEGMENT
@@ -107,7 +108,7 @@ class Big:
         return self.planned and not self.ranges and not self.left and not self.foreign
 
     def changed(self) -> str:
-        """Why what was read is not one file as it once was; closes it."""
+        """Why what was read is not one file as it once was."""
         try:
             if not self.trouble:
                 self.trouble = self._moved(os.fstat(self.handle)) or self._moved(os.lstat(self.entry.path))
@@ -122,7 +123,6 @@ class Big:
 
     def again(self) -> Big | None:
         """The same name as it is now, once; None: it was tried twice, or is no file any more."""
-        self.close()
         try:
             now = os.lstat(self.entry.path)
         except OSError:
@@ -137,7 +137,6 @@ class Big:
     def commit_head(self, whole: bool) -> bytes:
         entry = self.entry
         expected = _whole_digest(self.handle) if whole else b""
-        self.close()
         head = COMMIT.pack(self.part, entry.mode, entry.size, entry.time, 1 if whole else 0)
         return struct.pack(">I", self.number) + head + expected
 
@@ -156,6 +155,18 @@ class Piece:
         return shown(self.big.entry.name.decode("utf-8", "surrogateescape"))
 
 
+@frozen
+class FileRange:
+    """Bytes of an open file that no buffer holds."""
+
+    handle: int
+    at: int
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+
 @define(eq=False)
 class Unit:
     """Ready for a line."""
@@ -165,10 +176,11 @@ class Unit:
     kind_of_digest: int
     raw_size: int
     digest: bytes
-    body: tuple[bytes | memoryview, ...]
+    body: tuple[bytes | memoryview | FileRange, ...]
     wire_size: int
     number: int = 0
     on_first: bool = False
+    sent_at: float = 0.0
 
     @property
     def kind(self) -> int:
@@ -205,6 +217,7 @@ class Builder:
     def __init__(self, level: Level, whole: bool) -> None:
         self._level, self._whole = level, whole
         self.plain_digest = False
+        self._local = local()
         self._codec = wire.BEST_CODEC
 
     @property
@@ -223,6 +236,8 @@ class Builder:
         return self._pack(task, codec)
 
     def _piece(self, task: Piece, codec: Codec) -> Unit:
+        if not self._level.now or not self._piece_shrinks(task, codec):
+            return self._raw_piece(task)
         data = bytearray(task.size)
         view, done = memoryview(data), 0
         while done < task.size:
@@ -232,6 +247,33 @@ class Builder:
                 break
             done += got
         return self._unit(task, view, codec)
+
+    def _raw_piece(self, task: Piece) -> Unit:
+        """Only looked at here; the kernel moves it from the file to the line."""
+        made = wire.digester(self.digest_kind)
+        buffer = self._buffer()
+        done = 0
+        while done < task.size:
+            view = buffer[: min(len(buffer), task.size - done)]
+            got = os.preadv(task.big.handle, [view], task.at + done)
+            if not got:
+                task.big.trouble = "changed while it was read"
+                break
+            made.update(view[:got])
+            done += got
+        body = FileRange(task.big.handle, task.at, task.size)
+        return Unit(task, RAW, self.digest_kind, task.size, made.digest(), (body,), task.size)
+
+    def _buffer(self) -> memoryview:
+        found: memoryview | None = getattr(self._local, "buffer", None)
+        if found is None:
+            found = self._local.buffer = memoryview(bytearray(wire.STEP))
+        return found
+
+    def _piece_shrinks(self, task: Piece, codec: Codec) -> bool:
+        middle = task.at + task.size // 2
+        sample = os.pread(task.big.handle, min(SAMPLE, task.size), middle)
+        return len(codec.compress(self._codec, 1, sample)) < WORTH * len(sample)
 
     def _pack(self, task: Pack, codec: Codec) -> tuple[Unit | None, list[tuple[bytes, str]]]:
         rows, pieces, lost, good = [], [], [], []

@@ -65,6 +65,32 @@ class Line:
             for piece in body:
                 self._write(piece)
 
+    def announce(self, kind: int, head: bytes, size: int) -> None:
+        """A frame whose body comes by another way."""
+        self._write(FRAME.pack(kind, len(head), size) + head)
+
+    def fill_up(self, size: int) -> None:
+        """Zeros for what a file that shrank does not have any more."""
+        while size:
+            self._write(bytes(min(size, STEP)))
+            size -= min(size, STEP)
+
+    def move(self, handle: int, at: int, size: int) -> None:
+        """A body straight from a file; the kernel does it where it can."""
+        while size:
+            try:
+                done = os.sendfile(self.sink, handle, at, size)
+            except OSError as error:
+                if error.errno not in (22, 38):  # EINVAL, ENOSYS
+                    raise Ended(str(error)) from None
+                data = os.pread(handle, min(size, STEP), at)
+                self._write(data)
+                done = len(data)
+            if not done:
+                self.fill_up(size)
+                return
+            at, size = at + done, size - done
+
     def _write(self, data: "bytes | memoryview") -> None:
         view = memoryview(data)
         size = len(view)

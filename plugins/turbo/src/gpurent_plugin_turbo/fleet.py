@@ -1,0 +1,126 @@
+"""Several lines at once and their threads: opening, adding more while that helps, ending, failing."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from threading import Condition, Thread
+from time import monotonic
+from typing import Any
+
+from gpurent_plugin_turbo.lines import Wire
+from gpurent_plugin_turbo.pace import MIB, Rate
+
+MANY = 12 * MIB  # from here a second line is worth its login
+FAR = 0.015  # seconds of a round trip from which a line may be slower than the path
+
+
+class Stream:
+    """One line and what is under way on it, by number."""
+
+    def __init__(self, wire: Wire, first: bool) -> None:
+        self.wire, self.line, self.first = wire, wire.line, first
+        self.unacked: dict[int, Any] = {}
+        self.flight = 0
+        self.rate = Rate()
+        self.greeted = False
+        self.dead = False
+
+
+class Fleet(ABC):
+    """`stop` may be called from any thread. ``_turn`` guards everything that threads share."""
+
+    def __init__(self, dial: Callable[[bool], Wire], most: int) -> None:
+        self._dial, self._most = dial, most
+        self._turn = Condition()
+        self._error: BaseException | None = None
+        self._stopped = self._finished = self._tuned = False
+        self._streams: list[Stream] = []
+        self._threads: list[Thread] = []
+
+    @abstractmethod
+    def _work(self, stream: Stream) -> None:
+        """Start the threads of a new line."""
+
+    @abstractmethod
+    def _busy(self) -> bool:
+        """Whether the lines are what everything waits for."""
+
+    @abstractmethod
+    def _moved(self) -> int:
+        """Bytes that the lines have carried."""
+
+    def stop(self) -> None:
+        with self._turn:
+            self._stopped = True
+            self._turn.notify_all()
+        for stream in list(self._streams):
+            stream.wire.end()
+
+    @property
+    def _over(self) -> bool:
+        return self._stopped or self._finished or self._error is not None
+
+    def _wait_for_end(self) -> None:
+        with self._turn:
+            while not self._over:
+                self._turn.wait(1.0)
+
+    def _end(self) -> None:
+        self.stop()
+        for thread in self._threads:
+            thread.join(20)
+        for stream in self._streams:
+            stream.wire.close()
+
+    def _start(self, work: Callable[..., None], *given: object) -> None:
+        def guarded() -> None:
+            try:
+                work(*given)
+            except BaseException as error:  # noqa: BLE001 - carried over to the thread that waits
+                self._fail(error)
+
+        thread = Thread(target=guarded, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _fail(self, error: BaseException) -> None:
+        with self._turn:
+            if not self._over:
+                self._error = error
+            self._turn.notify_all()
+
+    # lines
+
+    def _add_stream(self) -> None:
+        stream = Stream(self._dial(not self._streams), not self._streams)
+        self._streams.append(stream)
+        self._work(stream)
+
+    def _more_lines(self, size: int) -> None:
+        """A second line where there is much to carry; further ones come when they help."""
+        if not self._tuned and self._most > 1 and size > MANY:
+            self._tuned = True
+            self._add_stream()
+            self._start(self._tuning)
+
+    def _far(self) -> bool:
+        trips = [stream.rate.trip for stream in self._streams if stream.rate.trip]
+        return min(trips, default=0.0) > FAR
+
+    def _tuning(self) -> None:
+        """More lines as long as they carry more: what one line loses to a lossy path, several do not."""
+        before, in_vain = 0.0, 0
+        while len(self._streams) < self._most and in_vain < 2:
+            start, at = self._moved(), monotonic()
+            with self._turn:
+                self._turn.wait_for(lambda: self._over, 1.0)
+                if self._over:
+                    return
+                idle = not self._busy() or not self._far()
+            rate = (self._moved() - start) / (monotonic() - at)
+            if idle:
+                continue
+            in_vain += rate < before * 1.1
+            before = max(rate, before)
+            self._add_stream()
