@@ -218,7 +218,7 @@ def test_arms_at_the_same_moment_leave_one_timer(machine: Machine) -> None:
 def test_a_second_timer_takes_over_and_the_first_leaves(machine: Machine) -> None:
     machine.arm(machine.setting)
     first = machine.pid()
-    machine.sh(f"setsid sh {machine.room}/timer.sh > /dev/null 2>&1 < /dev/null &")
+    machine.sh(f"cd {machine.room} && setsid sh timer.sh > /dev/null 2>&1 < /dev/null &")
     eventually(lambda: machine.pid() != first)
     eventually(lambda: machine.timers() == [machine.pid()])
 
