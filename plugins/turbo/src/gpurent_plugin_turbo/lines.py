@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PIPE = 1 << 20
+_FAREWELLS: set[asyncio.Task[None]] = set()
 FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 
 
@@ -132,6 +133,7 @@ class Channel(Wire):
         self.line = Line(self._source, self._sink)
         self._process: Any = None
         self._error: Exception | None = None
+        self._farewell: asyncio.Task[None] | None = None
         self._opening = asyncio.run_coroutine_threadsafe(self._open(link, command, up, down), loop)
 
     async def _open(self, link: Link, command: str, up: int, down: int) -> None:
@@ -139,20 +141,28 @@ class Channel(Wire):
 
         try:
             self._process = await link.connection.create_process(command, encoding=None, stdin=up, stdout=down)
-        except (OSError, Error) as error:
-            self._error = error
+        except BaseException as error:
+            # Whoever reads or writes the other ends must see that nobody is there.
             for handle in (up, down):
                 with contextlib.suppress(OSError):
                     os.close(handle)
+            if not isinstance(error, OSError | Error):
+                raise
+            self._error = error
 
     def end(self) -> None:
-        def cut() -> None:
-            self._opening.cancel()
-            if self._process is not None:
-                self._process.close()
-
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(cut)
+            self._loop.call_soon_threadsafe(self._cut)
+
+    def _cut(self) -> None:
+        """Close the channel; its farewell is waited for in the background, for it takes a round trip."""
+        if not self._opening.done():
+            self._opening.cancel()
+        elif self._process is not None and self._farewell is None:
+            self._process.close()
+            self._farewell = self._loop.create_task(self._process.wait_closed())
+            _FAREWELLS.add(self._farewell)
+            self._farewell.add_done_callback(_FAREWELLS.discard)
 
     def close(self) -> None:
         self.end()

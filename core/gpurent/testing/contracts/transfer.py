@@ -1,0 +1,349 @@
+"""The promises of `gpurent.ports.transfer.TransferBackend`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import stat
+from abc import abstractmethod
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from gpurent.errors import GpurentError, TransferError, UnavailableError, UsageError
+from gpurent.model.cargo import Limits, Pull, Push, TransferReport
+from gpurent.ports.transfer import TransferBackend
+from gpurent.testing.contracts.site import Site, Tally, site
+from gpurent.testing.sandbox.faults import Plan
+from gpurent.testing.sandbox.machines import DriverName, why_not_bwrap
+
+ROOM = ".gpurent-part"
+ODD = ("-rf", "new\nline", "tab\t", "sp ace", "qu'o\"te", "$HOME", "*", "über", "文件", "x" * 255, "back\\slash", "#", "~")
+
+
+def tree(folder: Path) -> dict[str, tuple[object, ...]]:
+    """Everything below a folder: kind, mode, whole seconds of its time, content. Room for partials is left out."""
+    found: dict[str, tuple[object, ...]] = {}
+    for path in sorted(folder.rglob("*")):
+        name, status = str(path.relative_to(folder)), path.lstat()
+        if ROOM in path.parts:
+            continue
+        if path.is_symlink():
+            found[name] = ("link", os.readlink(path))
+        elif path.is_dir():
+            found[name] = ("folder",)
+        else:
+            found[name] = ("file", stat.S_IMODE(status.st_mode), int(status.st_mtime), path.read_bytes())
+    return found
+
+
+def plant(folder: Path, seed: int = 1, *, large: int = 3_000_000, files: int = 40) -> Path:
+    """A small project: nested folders, empty ones, empty files, modes, times long past, one large file."""
+    chance = random.Random(seed)
+    for number in range(files):
+        path = folder / f"part{number % 5}" / f"file{number:03}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(chance.randbytes(chance.choice((0, 1, 100, 5000, 40_000))))
+        path.chmod(chance.choice((0o644, 0o600, 0o755)))
+        os.utime(path, ns=(10**18, 10**18 + number * 10**9 + 12345))
+    (folder / "empty" / "deeper").mkdir(parents=True)
+    (folder / "large.bin").write_bytes(chance.randbytes(large // 2) + b"abcd" * (large // 8))
+    return folder
+
+
+async def in_the_end(what: Any, tries: int = 20) -> TransferReport:
+    """As core does it: again while the line is lost. ``what`` makes a fresh attempt."""
+    for _ in range(tries):
+        try:
+            found: TransferReport = await what()
+            return found
+        except UnavailableError as error:
+            assert error.retryable, error
+    raise AssertionError("it never came through")
+
+
+class TransferContract:
+    """Subclass it, say what the backend is, and pick a driver."""
+
+    driver: ClassVar[DriverName] = "embedded"
+    changes: ClassVar[dict[str, Any]] = {}
+
+    @abstractmethod
+    def backend(self) -> TransferBackend:
+        """A fresh one."""
+
+    @pytest.fixture
+    async def place(self, tmp_path: Path) -> AsyncIterator[Site]:
+        if self.driver == "bwrap" and (why := await why_not_bwrap()):
+            pytest.skip(why)
+        async with site(tmp_path, self.driver, **self.changes) as found:
+            yield found
+
+    async def push(self, place: Site, *sources: Path, target: str = "work", **more: Any) -> TransferReport:
+        cargo = Push(sources=sources, target=target, **{"content": True, **more})
+        return await self.backend().push(await place.link(), cargo, Tally())
+
+    async def pull(self, place: Site, *sources: str, to: Path, **more: Any) -> TransferReport:
+        return await self.backend().pull(await place.link(), Pull(sources=sources, target=to, **more), Tally())
+
+    # whole ways
+
+    async def test_a_tree_goes_up_and_comes_home_as_it_is(self, place: Site, tmp_path: Path) -> None:
+        source, tally = plant(tmp_path / "source"), Tally()
+        link = await place.link()
+        cargo = Push(sources=(source,), target="deep/er/work", content=True)
+        report = await self.backend().push(link, cargo, tally)
+        assert tree(place.home / "deep" / "er" / "work") == tree(source)
+        assert (report.files, report.skipped) == (41, ())
+        assert tally.moved == tally.size == report.total
+        assert sorted(tally.done) == sorted(name for name, what in tree(source).items() if what[0] == "file")
+        home = await self.backend().pull(link, Pull(sources=("deep/er/work",), target=tmp_path / "home"), Tally())
+        assert tree(tmp_path / "home" / "work") == tree(source)
+        assert home.files == 41
+        assert not (tmp_path / "home" / ROOM).exists()
+
+    async def test_what_is_there_does_not_travel_again(self, place: Site, tmp_path: Path) -> None:
+        source = plant(tmp_path / "source")
+        await self.push(place, source)
+        (place.home / "work" / "result").write_text("the job's own")
+        again = await self.push(place, source)
+        assert again.sent == 0
+        assert again.resumed == again.total
+        assert (place.home / "work" / "result").exists()
+
+    async def test_only_what_changed_travels(self, place: Site, tmp_path: Path) -> None:
+        source = plant(tmp_path / "source")
+        await self.push(place, source)
+        (source / "part1" / "file001.txt").write_text("another text")
+        report = await self.push(place, source)
+        assert report.sent <= 20_000
+        assert tree(place.home / "work") == tree(source)
+
+    async def test_several_sources_keep_their_names(self, place: Site, tmp_path: Path) -> None:
+        one, two = plant(tmp_path / "one", files=3, large=0), plant(tmp_path / "two", 2, files=3, large=0)
+        single = tmp_path / "single"
+        single.write_text("1")
+        await self.push(place, one, two, single, target=".")
+        assert tree(place.home / "one") == tree(one)
+        assert tree(place.home / "two") == tree(two)
+        assert (place.home / "single").read_text() == "1"
+
+    async def test_ignore_files_are_honoured(self, place: Site, tmp_path: Path) -> None:
+        source = plant(tmp_path / "source", files=5, large=0)
+        (source / ".gitignore").write_text("*.log\n!keep.log\n")
+        for name in ("a.log", "keep.log", "__pycache__/x.pyc", ".git/config"):
+            path = source / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(name)
+        await self.push(place, source)
+        names = set(tree(place.home / "work"))
+        assert "keep.log" in names
+        assert not names & {"a.log", "__pycache__", ".git"}
+        await self.push(place, source, ignore=False, target="all")
+        assert {"a.log", "__pycache__/x.pyc", ".git/config"} <= set(tree(place.home / "all"))
+
+    # odd things
+
+    async def test_odd_names(self, place: Site, tmp_path: Path) -> None:
+        source = tmp_path / "source"
+        source.mkdir()
+        for name in ODD:
+            (source / name).write_text(name)
+        await self.push(place, source)
+        assert tree(place.home / "work") == tree(source)
+
+    async def test_a_name_that_is_no_utf8_travels_or_is_told(self, place: Site, tmp_path: Path) -> None:
+        source = plant(tmp_path / "source", files=3, large=0)
+        Path(os.fsdecode(os.fsencode(source) + b"/bad\xff")).write_text("x")
+        report = await self.push(place, source)
+        there = os.fsencode(place.home / "work") + b"/bad\xff"
+        assert os.path.exists(there) or report.skipped
+        assert (place.home / "work" / "part0" / "file000.txt").exists()
+
+    async def test_links(self, place: Site, tmp_path: Path) -> None:
+        source = plant(tmp_path / "source", files=3, large=0)
+        (source / "part0" / "up").symlink_to("../part1")
+        (source / "out").symlink_to("/etc/passwd")
+        (source / "dangling").symlink_to("nowhere")
+        (source / "hard").hardlink_to(source / "part0" / "file000.txt")
+        report = await self.push(place, source)
+        there = place.home / "work"
+        assert os.readlink(there / "part0" / "up") == "../part1"
+        assert os.readlink(there / "dangling") == "nowhere"
+        assert not os.path.lexists(there / "out")
+        assert [item.name for item in report.skipped] == ["out"]
+        assert (there / "hard").read_bytes() == (source / "hard").read_bytes()
+
+    async def test_a_sparse_file(self, place: Site, tmp_path: Path) -> None:
+        source = tmp_path / "source"
+        source.mkdir()
+        with (source / "sparse").open("wb") as file:
+            file.seek(6_000_000)
+            file.write(b"end")
+        await self.push(place, source)
+        assert tree(place.home / "work") == tree(source)
+
+    async def test_a_file_that_vanishes_is_told(self, place: Site, tmp_path: Path) -> None:
+        source = plant(tmp_path / "source", files=5, large=0)
+        gone = source / "gone.bin"
+        gone.write_bytes(b"x" * 3_000_000)
+
+        class Thief(Tally):
+            def total(self, files: int, size: int) -> None:
+                gone.unlink(missing_ok=True)
+
+        cargo = Push(sources=(source,), target="work", content=True)
+        with pytest.raises(TransferError, match="gone.bin"):
+            await self.backend().push(await place.link(), cargo, Thief())
+        assert not (place.home / "work" / "gone.bin").exists()
+
+    async def test_a_file_that_changes_is_never_torn(self, place: Site, tmp_path: Path) -> None:
+        source = tmp_path / "source"
+        source.mkdir()
+        moving = source / "moving.bin"
+        moving.write_bytes(b"a" * 4_000_000)
+        changes = iter(b"bcdefghijklmnopqrstuvwxyz" * 40)
+
+        class Writer(Tally):
+            def advance(self, size: int, name: str = "") -> None:
+                moving.write_bytes(bytes([next(changes)]) * 4_000_000)
+
+        cargo = Push(sources=(source,), target="work", content=True)
+        try:
+            await self.backend().push(await place.link(), cargo, Writer())
+        except TransferError as error:
+            assert "moving.bin" in error.message
+        there = place.home / "work" / "moving.bin"
+        if there.exists():
+            content = there.read_bytes()
+            assert len(set(content)) == 1
+            assert len(content) == 4_000_000
+
+    # refusals
+
+    async def test_a_source_that_is_not_there(self, place: Site, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="nothing"):
+            await self.push(place, tmp_path / "nothing")
+        plant(place.home / "out", files=3, large=0)
+        with pytest.raises(TransferError, match="absent"):
+            await self.pull(place, "absent", "out", to=tmp_path / "home")
+        assert tree(tmp_path / "home" / "out") == tree(place.home / "out")
+
+    async def test_limits(self, place: Site, tmp_path: Path) -> None:
+        source = plant(tmp_path / "source", files=20, large=0)
+        for limits in (Limits(files=5), Limits(total=10), Limits(depth=0)):
+            with pytest.raises(TransferError):
+                await self.push(place, source, limits=limits)
+        plant(place.home / "out", files=20, large=0)
+        for limits in (Limits(files=5), Limits(total=10), Limits(depth=0)):
+            with pytest.raises(TransferError):
+                await self.pull(place, "out", to=tmp_path / "home", limits=limits)
+
+    async def test_something_else_in_the_way(self, place: Site, tmp_path: Path) -> None:
+        source = plant(tmp_path / "source", files=3, large=0)
+        (place.home / "work").write_text("a file where the folder should be")
+        with pytest.raises(TransferError):
+            await self.push(place, source)
+        plant(place.home / "out", files=3, large=0)
+        home = tmp_path / "home"
+        home.mkdir()
+        (home / "out").symlink_to(tmp_path)
+        with pytest.raises(TransferError):
+            await self.pull(place, "out", to=home)
+        assert not (tmp_path / "part0").exists()
+
+    async def test_links_and_pipes_do_not_come_home(self, place: Site, tmp_path: Path) -> None:
+        out = plant(place.home / "out", files=3, large=0)
+        (out / "passwd").symlink_to("/etc/passwd")
+        os.mkfifo(out / "pipe")
+        report = await self.pull(place, "out", to=tmp_path / "home")
+        assert {item.name for item in report.skipped} == {"out/passwd", "out/pipe"}
+        assert not os.path.lexists(tmp_path / "home" / "out" / "passwd")
+
+    # cuts
+
+    async def test_a_cut_line_is_taken_up_again(self, place: Site, tmp_path: Path) -> None:
+        source = plant(tmp_path / "source", large=6_000_000)
+        size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
+        sent: list[int] = []
+        await place.link()
+        place.machine.line.plan = Plan(cut_up=size // 2, times=1)
+
+        async def attempt() -> TransferReport:
+            report = await self.push(place, source)
+            sent.append(report.sent)
+            return report
+
+        await in_the_end(attempt)
+        assert tree(place.home / "work") == tree(source)
+        assert sent[0] < size
+
+    async def test_a_task_that_is_cancelled_leaves_nothing_torn(self, place: Site, tmp_path: Path) -> None:
+        source = plant(tmp_path / "source", large=8_000_000)
+        begun = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        class Told(Tally):
+            def advance(self, size: int, name: str = "") -> None:
+                loop.call_soon_threadsafe(begun.set)
+
+        link = await place.link()
+        place.machine.line.plan = Plan(rate=4_000_000)
+        cargo = Push(sources=(source,), target="work", content=True)
+        task = asyncio.ensure_future(self.backend().push(link, cargo, Told()))
+        async with asyncio.timeout(60):
+            await begun.wait()
+            task.cancel()
+            with pytest.raises((asyncio.CancelledError, GpurentError)):
+                await task
+        whole = tree(source)
+        for name, what in tree(place.home / "work").items():
+            assert what == whole[name] or what[0] == "folder"
+        place.machine.line.plan = Plan()
+        await self.push(place, source)
+        assert tree(place.home / "work") == whole
+
+
+class FullDiskContract(TransferContract):
+    """For machines whose disk is really as small as it says."""
+
+    driver = "bwrap"
+    changes: ClassVar[dict[str, Any]] = {"disk_bytes": 8_000_000}
+
+    async def test_a_full_disk_is_told_before_and_during(self, place: Site, tmp_path: Path) -> None:
+        source = tmp_path / "source"
+        source.mkdir()
+        (source / "large").write_bytes(os.urandom(20_000_000))
+        with pytest.raises(TransferError, match="bytes free"):
+            await self.push(place, source)
+        (source / "large").write_bytes(os.urandom(6_000_000))
+        link = await place.link()
+        loop = asyncio.get_running_loop()
+        filled: list[Any] = []
+
+        class Greedy(Tally):
+            def total(self, files: int, size: int) -> None:
+                loop.call_soon_threadsafe(fill)
+
+        def fill() -> None:
+            filled.append(asyncio.ensure_future(link.run("head -c 8000000 /dev/zero >~/junk; true")))
+
+        place.machine.line.plan = Plan(rate=6_000_000)
+        cargo = Push(sources=(source,), target="work", content=True)
+        with pytest.raises(TransferError, match="full|free"):
+            await self.backend().push(link, cargo, Greedy())
+        place.machine.line.plan = Plan()
+        await asyncio.gather(*filled)
+        there = await (await place.link()).run("ls ~/work/large 2>/dev/null; rm -f ~/junk")
+        assert not there.out
+        await self.push(place, source)
+        size = await (await place.link()).run("wc -c <~/work/large")
+        assert size.out.strip() == "6000000"
+
+    async def test_a_read_only_target_is_told(self, place: Site, tmp_path: Path) -> None:
+        source = plant(tmp_path / "source", files=3, large=0)
+        with pytest.raises(TransferError, match="does not let us|cannot|Read-only|usr"):
+            await self.push(place, source, target="/usr/work")
