@@ -128,9 +128,24 @@ class Pusher:
                             f"{shown(item.name)} {why}",
                             hint="Nothing half-written was left. Send again when it is still.",
                         ) from None
+                except asyncssh.SFTPFailure as error:
+                    # Servers of the old protocol have no word for a full disk.
+                    raise await self._full(item) or refused(shown(item.name), error) from None
                 except asyncssh.SFTPError as error:
                     raise refused(shown(item.name), error) from None
         raise AssertionError("unreachable")
+
+    async def _full(self, item: Item) -> TransferError | None:
+        try:
+            disk = await self._sftp.statvfs(PARTS)
+        except asyncssh.SFTPError:
+            return None
+        if disk.bavail * disk.frsize >= CHUNK:
+            return None
+        return TransferError(
+            f"the machine's disk is full: {shown(item.name)}",
+            hint="Free some space on the machine, then send again; it goes on.",
+        )
 
     async def _send(self, item: Item) -> str:
         """The local file into its partial, going on where an earlier try stopped; its local digest."""

@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 from pathspec import GitIgnoreSpec
 
 from gpurent.api import Limits, Push, Skipped, TransferError, UsageError
+from gpurent_plugin_sftp.names import shown
 
 # Never carried: version control, our own room, what Python makes anew.
 ALWAYS = (".git/", ".gpurent/", ".gpurent-part/", "__pycache__/")
@@ -92,6 +93,9 @@ class _Walk:
         except OSError as error:
             raise TransferError(f"{path} cannot be read: {error.strerror}") from None
         for entry in entries:
+            if not _sayable(entry.name):
+                self.found.skipped.append(Skipped(name=shown(entry.name), why="its name is not UTF-8"))
+                continue
             inside = Path(entry.path).relative_to(self.root).as_posix()
             is_folder = entry.is_dir(follow_symlinks=False)
             if self._ignored(inside + ("/" if is_folder else ""), rules):
@@ -121,6 +125,15 @@ class _Walk:
                 if verdict is not None:
                     return verdict
         return False
+
+
+def _sayable(name: str) -> bool:
+    """Whether SFTP, as asyncssh speaks it, can name it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _take(found: Scan, limits: Limits, path: Path, name: str, status: os.stat_result, root: Path) -> None:

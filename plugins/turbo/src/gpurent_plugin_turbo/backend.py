@@ -68,3 +68,6 @@ async def _in_thread(work: Pusher | Puller) -> TransferReport:
         work.stop()
         await asyncio.wait({task})
         raise
+    finally:
+        for _ in range(3):  # what the threads have left to the loop: pipes to close
+            await asyncio.sleep(0)

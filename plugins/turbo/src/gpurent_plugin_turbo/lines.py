@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from gpurent.api import AuthError, GpurentError, HostKeyChanged, Link, UnavailableError
 from gpurent_plugin_turbo.wire import Line
@@ -128,24 +128,25 @@ class Channel(Wire):
 
     def __init__(self, link: Link, loop: asyncio.AbstractEventLoop, command: str) -> None:
         self._where, self._loop = str(link.endpoint), loop
-        up, self._sink = _pipe()
-        self._source, down = _pipe()
+        source, self._sink = _pipe()
+        self._source, sink = _pipe()
+        # As objects: closing them twice, by asyncssh and by us, must not close somebody else's.
+        up, down = os.fdopen(source, "rb", 0), os.fdopen(sink, "wb", 0)
         self.line = Line(self._source, self._sink)
         self._process: Any = None
         self._error: Exception | None = None
         self._farewell: asyncio.Task[None] | None = None
         self._opening = asyncio.run_coroutine_threadsafe(self._open(link, command, up, down), loop)
 
-    async def _open(self, link: Link, command: str, up: int, down: int) -> None:
+    async def _open(self, link: Link, command: str, up: IO[bytes], down: IO[bytes]) -> None:
         from asyncssh import Error
 
         try:
             self._process = await link.connection.create_process(command, encoding=None, stdin=up, stdout=down)
         except BaseException as error:
             # Whoever reads or writes the other ends must see that nobody is there.
-            for handle in (up, down):
-                with contextlib.suppress(OSError):
-                    os.close(handle)
+            up.close()
+            down.close()
             if not isinstance(error, OSError | Error):
                 raise
             self._error = error

@@ -1,0 +1,30 @@
+"""The line cut at random bytes, up and down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gpurent.testing.contracts.cuts import Cuts
+from gpurent.testing.contracts.site import site
+from gpurent_plugin_sftp.backend import Sftp
+
+
+async def cut(tmp_path: Path, seed: int, cuts: int) -> None:
+    async with site(tmp_path) as place:
+        done = Cuts(place, lambda: Sftp(), tmp_path, seed)
+        await done.run(cuts)
+        assert done.struck >= cuts
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_cuts_at_random_bytes(tmp_path: Path, seed: int) -> None:
+    await cut(tmp_path, seed, 50)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(100, 110))
+async def test_many_cuts_at_random_bytes(tmp_path: Path, seed: int) -> None:
+    await cut(tmp_path, seed, 250)
