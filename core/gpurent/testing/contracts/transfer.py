@@ -28,9 +28,9 @@ def tree(folder: Path) -> dict[str, tuple[object, ...]]:
     """Everything below a folder: kind, mode, whole seconds of its time, content. Room for partials is left out."""
     found: dict[str, tuple[object, ...]] = {}
     for path in sorted(folder.rglob("*")):
-        name, status = str(path.relative_to(folder)), path.lstat()
         if ROOM in path.parts:
             continue
+        name, status = str(path.relative_to(folder)), path.lstat()
         if path.is_symlink():
             found[name] = ("link", os.readlink(path))
         elif path.is_dir():

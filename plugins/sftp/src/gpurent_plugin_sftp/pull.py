@@ -190,6 +190,8 @@ class Puller:
                     hint="Pull again.",
                 )
             self._settle(far, parts, folder)
+        except ConnectionError:
+            raise  # the line's, not the disk's
         except OSError as error:
             raise _local(far, error) from None
         finally:
