@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gpurent.api import Link, Progress, Pull, Push, TransferBackend, TransferReport
 from gpurent_plugin_turbo import ship
-from gpurent_plugin_turbo.lines import Channel, SshProcess, Wire, has_ssh
+from gpurent_plugin_turbo.lines import SshProcess, Wire, has_ssh
 
 if TYPE_CHECKING:
     from gpurent_plugin_turbo.pull import Puller
@@ -31,6 +31,8 @@ class Turbo(TransferBackend):
 
         def dial(first: bool) -> Wire:
             if first_is_channel and (first or not has_ssh()):
+                from gpurent_plugin_turbo.channel import Channel
+
                 return Channel(link, loop, command)
             return SshProcess(link, self._settings, command)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import shutil
 import signal
 import subprocess
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gpurent.api import AuthError, GpurentError, HostKeyChanged, Link, UnavailableError
 from gpurent_plugin_turbo.wire import Line
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PIPE = 1 << 20
-_FAREWELLS: set[asyncio.Task[None]] = set()
 FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 
 
@@ -121,75 +119,6 @@ class SshProcess(Wire):
         if "Permission denied" in text:
             return AuthError(f"{self._where} refused the key", detail=text)
         return UnavailableError(f"the line to {self._where} is lost: {text or 'cut'}", retryable=True)
-
-
-class Channel(Wire):
-    """A channel of the connection that core has open: no new login."""
-
-    def __init__(self, link: Link, loop: asyncio.AbstractEventLoop, command: str) -> None:
-        self._where, self._loop = str(link.endpoint), loop
-        source, self._sink = _pipe()
-        self._source, sink = _pipe()
-        # As objects: closing them twice, by asyncssh and by us, must not close somebody else's.
-        up, down = os.fdopen(source, "rb", 0), os.fdopen(sink, "wb", 0)
-        self.line = Line(self._source, self._sink)
-        self._process: Any = None
-        self._error: Exception | None = None
-        self._farewell: asyncio.Task[None] | None = None
-        self._opening = asyncio.run_coroutine_threadsafe(self._open(link, command, up, down), loop)
-
-    async def _open(self, link: Link, command: str, up: IO[bytes], down: IO[bytes]) -> None:
-        from asyncssh import Error
-
-        try:
-            self._process = await link.connection.create_process(command, encoding=None, stdin=up, stdout=down)
-        except BaseException as error:
-            # Whoever reads or writes the other ends must see that nobody is there.
-            up.close()
-            down.close()
-            if not isinstance(error, OSError | Error):
-                raise
-            self._error = error
-
-    def end(self) -> None:
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._cut)
-
-    def _cut(self) -> None:
-        """Close the channel; its farewell is waited for in the background, for it takes a round trip."""
-        if not self._opening.done():
-            self._opening.cancel()
-        elif self._process is not None and self._farewell is None:
-            self._process.close()
-            self._farewell = self._loop.create_task(self._process.wait_closed())
-            _FAREWELLS.add(self._farewell)
-            self._farewell.add_done_callback(_FAREWELLS.discard)
-
-    def close(self) -> None:
-        self.end()
-        for handle in (self._sink, self._source):
-            with contextlib.suppress(OSError):
-                os.close(handle)
-
-    def why(self) -> GpurentError:
-        status = None
-        if self._process is not None:
-            future = asyncio.run_coroutine_threadsafe(self._process.wait_closed(), self._loop)
-            with contextlib.suppress(TimeoutError):
-                future.result(5)
-            status = self._process.exit_status
-        if status == 127:
-            return NoHelper(f"{self._where} has no python3")
-        return UnavailableError(f"the line to {self._where} is lost: {self._error or 'cut'}", retryable=True)
-
-
-def _pipe() -> tuple[int, int]:
-    import fcntl
-
-    source, sink = os.pipe()
-    with contextlib.suppress(OSError):
-        fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, PIPE)
-    return source, sink
 
 
 def has_ssh() -> bool:

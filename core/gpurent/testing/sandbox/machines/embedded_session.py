@@ -37,11 +37,14 @@ async def serve(process: Process, house: Household) -> None:
         session = _Terminal(process, house) if process.term_type else _Pipes(process, house)
         work = asyncio.ensure_future(session.run())
         broken = asyncio.ensure_future(process.wait_closed())
-        await asyncio.wait({work, broken}, return_when=asyncio.FIRST_COMPLETED)
-        broken.cancel()
-        work.cancel()
-        await asyncio.wait({work})
-        session.close()
+        try:
+            await asyncio.wait({work, broken}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # Cancelled from outside, too: work that nobody holds would be swept up with its pipes open.
+            broken.cancel()
+            work.cancel()
+            await asyncio.wait({work})
+            session.close()
         if not work.cancelled() and work.exception() is None:
             _report(process, work.result())
         elif not process.is_closing():
