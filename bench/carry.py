@@ -10,6 +10,7 @@ import json
 import sys
 from importlib import import_module
 from pathlib import Path
+from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,14 +53,18 @@ def link(room: Path, host: str, port: int, user: str, connection: Any = None) ->
 async def main(way: str, plugin: str, room: str, host: str, port: str, user: str, *rest: str) -> None:
     source, target, *given = rest
     settings = dict(text.split("=", 1) for text in given)
-    connection = await connect(Path(room), host, int(port), user) if plugin == "sftp" else None
+    held = plugin == "sftp" or way == "held"
+    connection = await connect(Path(room), host, int(port), user) if held else None
+    begun = perf_counter()
     line = link(Path(room), host, int(port), user, connection)
-    if way == "push":
+    if way != "pull":
         cargo = Push(sources=(Path(source),), target=target, content=True)
         report = await backend(plugin, settings).push(line, cargo, Quiet())
     else:
         report = await backend(plugin, settings).pull(line, Pull(sources=(source,), target=Path(target)), Quiet())
-    print(json.dumps({"files": report.files, "sent": report.sent, "resumed": report.resumed}))
+    took = perf_counter() - begun
+    told = {"files": report.files, "sent": report.sent, "resumed": report.resumed, "seconds": took}
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":

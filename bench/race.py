@@ -1,0 +1,109 @@
+"""One cell of the table: tools in turn, round after round, each arrival checked by hash."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+
+from attrs import define, field
+
+OURS = "gpurent"
+HOPELESS = 2.5  # a peer this much slower than the best is not run again
+
+
+@define
+class Cell:
+    """Seconds by tool; a tool that ran into the cap has that as its only figure and stands in ``capped``."""
+
+    row: str
+    wire: str
+    times: dict[str, list[float]] = field(factory=dict)
+    capped: set[str] = field(factory=set)
+    memory: int = 0
+    note: str = ""
+
+    def middle(self, tool: str) -> float:
+        return median(self.times[tool])
+
+    def best(self) -> str:
+        peers = [tool for tool in self.times if tool != OURS and tool not in self.capped]
+        return min(peers, key=self.middle, default="")
+
+    def ratio(self, tool: str = "") -> float:
+        tool = tool or self.best()
+        return self.middle(tool) / self.middle(OURS) if tool else 0.0
+
+
+def digest(folder: Path) -> str:
+    """Of names and contents."""
+    made = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            made.update(f"{path.relative_to(folder)}\0".encode())
+            with path.open("rb") as file:
+                made.update(hashlib.file_digest(file, "sha256").digest())
+    return made.hexdigest()
+
+
+def timed(command: str, cap: float) -> tuple[float, int, bool]:
+    """Seconds, kilobytes of the largest process, and whether it came to its end."""
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        command, shell=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        _, errors = process.communicate(timeout=cap)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return cap, 0, False
+    took = time.perf_counter() - begun
+    if process.returncode:
+        raise SystemExit(f"failed: {command}\n{errors.decode()[-2000:]}")
+    return took, 0, True
+
+
+def race(
+    cell: Cell,
+    tools: Mapping[str, Callable[[Path], str]],
+    source: Path,
+    room: Path,
+    *,
+    prepare: Callable[[str, Path], None] | None = None,
+    rounds: int = 3,
+    clock: Mapping[str, Callable[[str, float], tuple[float, int, bool]]] | None = None,
+) -> Cell:
+    """``tools`` make a command for a fresh target."""
+    wanted = digest(source)
+    names = [OURS, *(name for name in tools if name != OURS)]
+    for turn in range(rounds):
+        order = names if not turn else names[turn % len(names) :] + names[: turn % len(names)]
+        for name in order:
+            target = room / f"target{turn}"
+            if prepare is not None:
+                prepare(name, target)
+            mine = min(cell.times.get(OURS, [10.0]))
+            cap = min(max(20.0, 9 * mine), 120.0)
+            took, _, done = (clock or {}).get(name, timed)(tools[name](target), cap)
+            cell.times.setdefault(name, []).append(took)
+            if not done:
+                cell.capped.add(name)
+            elif digest(target) != wanted:
+                raise SystemExit(f"{name} brought something else in {cell.row}, {cell.wire}")
+            shutil.rmtree(target, ignore_errors=True)
+            print(f"  {cell.row:<22} {cell.wire:<30} {name:<28} {took:8.2f}{'' if done else ' (cap)'}", flush=True)
+        best = cell.best()
+        if best:
+            names = [
+                name
+                for name in names
+                if name == OURS or (name not in cell.capped and cell.middle(name) < HOPELESS * cell.middle(best))
+            ]
+    return cell

@@ -1,0 +1,177 @@
+"""How fast files get to a machine, against what a user would take instead; writes the table of docs/performance.md.
+
+    .venv/bin/python bench/transfer.py [--wires loopback,middle,far] [--rows a,b,c,d,...] [--rounds 3] [--quick] [--write]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import peers
+import sets
+from race import OURS, Cell, race
+from report import write
+from wires import WIRES, Wire, open_wire, why_not
+from yard import Yard
+
+HERE = Path(__file__).parent
+MIB = 1 << 20
+ROWS = ("a", "b", "c", "d", "d held", "c same", "d same", "c 1 %", "d 1 %", "a resumed")
+#            a     b     files of c
+SIZES = {"raw loopback": (1024, 1024, 20_000), "20 ms, 200 Mbit/s": (256, 256, 20_000), "*": (32, 64, 4_000)}
+QUICK = {"raw loopback": (256, 256, 5_000), "20 ms, 200 Mbit/s": (64, 128, 5_000), "*": (16, 32, 2_000)}
+
+
+class Bench:
+    def __init__(self, room: Path, rounds: int, quick: bool) -> None:
+        self.room, self.rounds, self.quick = room, rounds, quick
+        self.cells: list[Cell] = []
+        self.peers = peers.found()
+
+    def data(self, row: str, wire: Wire) -> Path:
+        sizes = QUICK if self.quick else SIZES
+        a, b, c = sizes.get(wire.name, sizes["*"])
+        kind = row[0]
+        if kind == "a":
+            return sets.incompressible(self.room / f"a{a}", a * MIB)
+        if kind == "b":
+            return sets.compressible(self.room / f"b{b}", b * MIB)
+        if kind == "c":
+            return sets.many(self.room / f"c{c}", c)
+        return sets.sources(self.room / "d")
+
+    def run(self, wire: Wire, rows: list[str]) -> None:
+        for row in rows:
+            self.data(row, wire)
+        with open_wire(wire, self.room / "yard") as yard:
+            for row in rows:
+                if row == "a resumed":
+                    self.cells.append(self.resumed(yard, wire))
+                else:
+                    self.cells.append(self.cell(yard, wire, row))
+
+    def cell(self, yard: Yard, wire: Wire, row: str) -> Cell:
+        source = self.data(row, wire)
+        old = source
+        if row.endswith("1 %"):
+            source = sets.changed(source, source.with_name(source.name + "x"))
+        again = row.endswith(("same", "1 %"))
+        held = row == "d held"
+        names = peers.SYNCING if again else peers.SHARING if held else self.peers
+        control = str(self.room / "control") if held else ""
+        tools: dict[str, Callable[[Path], str]] = {
+            name: (lambda target, name=name: peers.PEERS[name](yard, source, target, control))
+            for name in names
+            if name in self.peers
+        }
+        tools[OURS] = lambda target: carry(yard, "held" if held else "push", source, target)
+
+        def prepare(name: str, target: Path) -> None:
+            if again and name == OURS:
+                subprocess.run(carry(yard, "push", old, target), shell=True, check=True, stdout=subprocess.DEVNULL)
+            elif again:
+                shutil.copytree(old, target)
+
+        cell = Cell(row, wire.name)
+        clock = {OURS: timed_inside} if held else {}
+        master = self.master(yard, control) if held else None
+        try:
+            return race(cell, tools, source, self.room, prepare=prepare if again else None, rounds=self.rounds, clock=clock)
+        finally:
+            if master is not None:
+                master.kill()
+                master.wait()
+
+    def master(self, yard: Yard, control: str) -> subprocess.Popen[bytes]:
+        words = f"exec {peers.ssh(yard)} -N -o ControlMaster=yes -o ControlPath={control} {peers.where(yard)}"
+        process = subprocess.Popen(words, shell=True)
+        while not Path(control).exists():
+            time.sleep(0.05)
+        return process
+
+    def resumed(self, yard: Yard, wire: Wire) -> Cell:
+        """Killed at half, then again: how much travels beyond what was missing, as a share of the file."""
+        source = self.data("a", wire)
+        cell = Cell("a resumed", wire.name)
+        size = (source / "a.bin").stat().st_size
+        waste = []
+        for turn in range(self.rounds):
+            target = self.room / f"target{turn}"
+            process = subprocess.Popen(carry(yard, "push", source, target), shell=True, start_new_session=True, stdout=subprocess.DEVNULL)
+            while arrived(target, source) < size / 2 and process.poll() is None:
+                time.sleep(0.01 if wire.rate == 0 else 0.1)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            time.sleep(1.0)
+            there = arrived(target, source)
+            begun = time.perf_counter()
+            said = subprocess.run(carry(yard, "push", source, target), shell=True, check=True, capture_output=True)
+            cell.times.setdefault(OURS, []).append(time.perf_counter() - begun)
+            waste.append((json.loads(said.stdout)["sent"] - (size - there)) / size)
+            shutil.rmtree(target)
+        cell.note = f"re-sent beyond the missing part: {max(waste) * 100:.2f} % of the file at most"
+        print(f"  {cell.row:<22} {cell.wire:<30} {cell.note}", flush=True)
+        return cell
+
+
+def arrived(target: Path, source: Path) -> int:
+    """Bytes of the partial that are as in the source, by pages."""
+    parts = list((target / ".gpurent-part").glob("*-*"))
+    if not parts:
+        return 0
+    found = 0
+    with parts[0].open("rb") as mine, (source / "a.bin").open("rb") as theirs:
+        while data := theirs.read(65536):
+            found += len(data) if mine.read(65536) == data else 0
+    return found
+
+
+def carry(yard: Yard, way: str, source: Path, target: Path) -> str:
+    words = [sys.executable, HERE / "carry.py", way, "turbo", yard.room, yard.address, yard.port, yard.user, source, target]
+    return " ".join(map(str, [*words, "kex=curve25519-sha256"]))
+
+
+def timed_inside(command: str, cap: float) -> tuple[float, int, bool]:
+    """The seconds that a running trip needs: its process and its connection are there already."""
+    said = subprocess.run(command, shell=True, check=True, capture_output=True, timeout=cap + 30)
+    return float(json.loads(said.stdout)["seconds"]), 0, True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--wires", default="loopback,middle,far")
+    parser.add_argument("--rows", default=",".join(ROWS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/performance.md")
+    parser.add_argument("--room", type=Path, help="where the data lies (default: memory, where there is some)")
+    given = parser.parse_args()
+    base = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    room = given.room or Path(tempfile.mkdtemp(prefix="gpurent-bench-", dir=base))
+    bench = Bench(room, given.rounds, given.quick)
+    print(f"peers: {', '.join(bench.peers)}")
+    try:
+        for name in given.wires.split(","):
+            wire = WIRES[name]
+            if wire.rate and (why := why_not()):
+                print(f"  {wire.name}: left out, {why}")
+                continue
+            bench.run(wire, given.rows.split(","))
+    finally:
+        if not given.room:
+            shutil.rmtree(room, ignore_errors=True)
+        write(bench.cells, HERE.parent / "docs" / "performance.md" if given.write else None)
+
+
+if __name__ == "__main__":
+    main()
