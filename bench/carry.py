@@ -5,16 +5,31 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import sys
-from importlib import import_module
 from pathlib import Path
-from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
 
-from gpurent.api import Endpoint, Pull, Push
+if __name__ == "__main__" and sys.argv[1:3] == ["push", "turbo"]:
+    # As early as the command line knows where the machine is: the login goes on while Python imports.
+    from gpurent_plugin_turbo.early import dial_push
+
+    _room, _host, _port, _user, _, _target, *_given = sys.argv[3:]
+    _where = type("Where", (SimpleNamespace,), {"__str__": lambda self: f"ssh {self.user}@{self.address} -p {self.port}"})(
+        user=_user, address=_host, port=int(_port)
+    )
+    dial_push(
+        SimpleNamespace(endpoint=_where, key_file=Path(_room, "key"), known_hosts=Path(_room, "known_hosts")),  # type: ignore[arg-type]
+        _target,
+        dict(text.split("=", 1) for text in _given),
+    )
+
+import asyncio  # noqa: E402
+import json  # noqa: E402
+from importlib import import_module  # noqa: E402
+from time import perf_counter  # noqa: E402
+
+from gpurent.api import Endpoint, Pull, Push  # noqa: E402
 
 CLASSES = {"turbo": ("gpurent_plugin_turbo.backend", "Turbo"), "sftp": ("gpurent_plugin_sftp.backend", "Sftp")}
 

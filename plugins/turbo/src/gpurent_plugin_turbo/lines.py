@@ -9,11 +9,13 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING
 
-from gpurent.api import AuthError, GpurentError, HostKeyChanged, Link, UnavailableError
+from gpurent.api import AuthError, GpurentError, HostKeyChanged, UnavailableError
 from gpurent_plugin_turbo.wire import Line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from gpurent.api import Link
 
 PIPE = 1 << 20
 FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"

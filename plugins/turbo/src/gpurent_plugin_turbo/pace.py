@@ -2,40 +2,65 @@
 
 from __future__ import annotations
 
+import os
 from threading import Lock
 from time import monotonic
 
-LEVELS = (0, 1, 3, 5, 6, 7, 9, 12)
-START = 2
 MIB = 1 << 20
+# zstd's levels: raw bytes a second of one core, and the size of what comes out against level 3. First guesses;
+# what is measured takes their place.
+GUESSES = {1: (400e6, 1.08), 3: (250e6, 1.0), 5: (120e6, 0.95), 6: (90e6, 0.93), 7: (70e6, 0.92), 9: (45e6, 0.9)}
+CORES = os.cpu_count() or 1
+QUICK = 100e6  # bytes a second from which a line needs the processors for itself
 
 
 class Level:
-    """Up while finished units pile up before the line, down while the line waits for them; 0 is raw."""
+    """The level that brings a byte across soonest: compressing and carrying go on side by side, the slower one counts.
 
-    def __init__(self, codecs: int) -> None:
-        self._at = START
+    0 is raw. Unknown is at first how quick the line is: ``now`` begins low, and `patient` is for the time in which
+    nothing can be sent anyway.
+    """
+
+    def __init__(self) -> None:
         self._lock = Lock()
-        self._pressure = 0
-        self.top = len(LEVELS) - 1
-        self.codecs = codecs
+        self._speed = {level: speed for level, (speed, _) in GUESSES.items()}
+        self._shape = {level: shape for level, (_, shape) in GUESSES.items()}
+        self._ratio = 0.3
+        self._rate = self._looked = 0.0
+        self.patient = 7
+        self.now = 1
 
-    @property
-    def now(self) -> int:
-        return LEVELS[self._at]
-
-    def piled_up(self) -> None:
-        self._push(1)
-
-    def waited(self) -> None:
-        self._push(-1)
-
-    def _push(self, way: int) -> None:
+    def pressed(self, level: int, raw: int, tight: int, seconds: float) -> None:
+        """What one compression took and gave."""
+        if not level or raw < 65536 or not seconds:
+            return
         with self._lock:
-            self._pressure = self._pressure + way if self._pressure * way >= 0 else way
-            if abs(self._pressure) >= 2:
-                self._at = min(max(self._at + way, 0), self.top)
-                self._pressure = 0
+            self._speed[level] = (self._speed[level] * 3 + raw / seconds) / 4
+            fresh = tight / raw / self._shape[level]
+            self._ratio = (self._ratio * 3 + fresh) / 4
+
+    def carried(self, rate: float, *, full: bool) -> None:
+        """The lines carry ``rate`` bytes a second. ``full``: finished units wait for them, so that is all they can.
+
+        Else the lines wait for us: they can do more, nobody knows how much, and the guess goes up until units wait.
+        """
+        now = monotonic()
+        if not rate or now - self._looked < 0.1:
+            return
+        with self._lock:
+            self._looked = now
+            if full:
+                self._rate = rate if not self._rate else (self._rate + rate) / 2
+            else:
+                self._rate = max(self._rate * 1.5, rate)
+            self.now = min((0, *self._speed), key=self._cost)
+
+    def _cost(self, level: int) -> float:
+        """Seconds a raw byte."""
+        if not level:
+            return 1 / self._rate
+        share = CORES * (0.35 if self._rate > QUICK else 0.7)
+        return max(1 / (self._speed[level] * min(share, 2)), self._ratio * self._shape[level] / self._rate)
 
 
 class Rate:

@@ -54,7 +54,7 @@ class Pusher(Fleet):
         self._cold, self._whole = cold, whole
         self._delete = delete
         self._throttle = Throttle(limit)
-        self._level = Level(0)
+        self._level = Level()
         self._builder = Builder(self._level, whole)
         # what is to be done
         self._manifests: dict[int, list[Entry]] = {}
@@ -272,9 +272,19 @@ class Pusher(Fleet):
                         return
                     if self._ready_bytes < READY:
                         task = self._next()
+                    if task is None and (rough := self._rough()) is not None:
+                        break
                     if task is None:
                         self._turn.wait(1.0)
                 self._building += 1
+            if task is None:
+                self._builder.polish(rough, codec)
+                with self._turn:
+                    self._building -= 1
+                    self._ready.append(rough)
+                    self._ready_bytes += rough.wire_size
+                    self._turn.notify_all()
+                continue
             unit, lost = self._builder.build(task, codec)
             with self._turn:
                 self._building -= 1
@@ -282,12 +292,27 @@ class Pusher(Fleet):
                 if unit is not None:
                     self._number += 1
                     unit.number = self._number
-                    if self._ready_bytes > READY // 2:
-                        self._level.piled_up()
                     self._ready.append(unit)
                     self._ready_bytes += unit.wire_size
                 self._settle()
                 self._turn.notify_all()
+
+    def _roughs(self) -> bool:
+        """Whether the time until the greeting is better spent on pressing than on filling the pipe."""
+        patient = self._level.patient
+        rough = any(unit.raw is not None and 0 < unit.level < patient for unit in self._ready)
+        return rough or not self._scanned or bool(self._building or self._small)
+
+    def _rough(self) -> Unit | None:
+        """A unit that may be pressed harder, as long as nobody can send it; it leaves the queue for that time."""
+        if any(stream.greeted for stream in self._streams):
+            return None
+        for unit in self._ready:
+            if unit.raw is not None and unit.level and unit.level < self._level.patient:
+                self._ready.remove(unit)
+                self._ready_bytes -= unit.wire_size
+                return unit
+        return None
 
     # writers
 
@@ -318,12 +343,10 @@ class Pusher(Fleet):
         if stream.first and self._control:
             return self._control.popleft()
         if not self._ready:
-            if stream.greeted and self._building:
-                self._level.waited()
             return None
         if stream.flight and stream.flight + self._ready[0].wire_size > stream.rate.credit:
             return None
-        if not stream.first and not stream.greeted:
+        if not stream.greeted and (not stream.first or not self._cold or self._roughs()):
             return None
         unit = self._ready.popleft()
         self._ready_bytes -= unit.wire_size
@@ -332,7 +355,7 @@ class Pusher(Fleet):
         stream.rate.sent()
         self.sent += unit.wire_size
         unit.mark_sent(stream.first)
-        unit.sent_at = monotonic()
+        unit.sent_at, unit.raw = monotonic(), None
         self._settle()
         self._turn.notify_all()
         return unit
@@ -379,6 +402,8 @@ class Pusher(Fleet):
                     raise wire.Broken(f"it acknowledges {number}, which was not sent")
                 stream.flight -= unit.wire_size
                 stream.rate.acked(unit.wire_size, unit.sent_at, not stream.unacked)
+                rate = sum(stream.rate.value for stream in self._streams)
+                self._level.carried(rate, full=self._ready_bytes > READY // 3)
                 if status == 0:
                     self._arrived(unit, body)
                 else:

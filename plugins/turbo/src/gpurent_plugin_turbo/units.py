@@ -7,6 +7,7 @@ import stat
 import struct
 from hashlib import sha256
 from threading import local
+from time import monotonic
 
 from attrs import define, evolve, field, frozen
 
@@ -180,6 +181,8 @@ class Unit:
     wire_size: int
     number: int = 0
     on_first: bool = False
+    level: int = 0
+    raw: bytes | memoryview | None = None  # kept while it may be pressed harder
     sent_at: float = 0.0
 
     @property
@@ -297,13 +300,23 @@ class Builder:
     def _unit(self, task: Pack | Piece, data: bytes | memoryview, codec: Codec) -> Unit:
         kind = self.digest_kind
         found = wire.digest(kind, data)
-        used, body = RAW, data
-        level = self._level.now
-        if level and self._shrinks(data, codec):
-            tight = codec.compress(self._codec, level, data)
-            if len(tight) < WORTH * len(data):
-                used, body = self._codec, tight
-        return Unit(task, used, kind, len(data), found, (body,), len(body))
+        unit = Unit(task, RAW, kind, len(data), found, (data,), len(data))
+        if self._level.now and self._shrinks(data, codec):
+            self._press(unit, data, self._level.now, codec)
+            unit.raw = data
+        return unit
+
+    def _press(self, unit: Unit, data: bytes | memoryview, level: int, codec: Codec) -> None:
+        begun = monotonic()
+        tight = codec.compress(self._codec, level, data)
+        self._level.pressed(level, len(data), len(tight), monotonic() - begun)
+        if len(tight) < WORTH * len(data):
+            unit.codec, unit.body, unit.wire_size, unit.level = self._codec, (tight,), len(tight), level
+
+    def polish(self, unit: Unit, codec: Codec) -> None:
+        """Press it harder: nothing can be sent yet anyway."""
+        if unit.raw is not None:
+            self._press(unit, unit.raw, self._level.patient, codec)
 
     def _shrinks(self, data: bytes | memoryview, codec: Codec) -> bool:
         """A look at the middle tells, at little cost, whether compressing is worth its time."""
