@@ -1,6 +1,6 @@
 """One push or pull by a plugin, as a process of its own: what `gpurent push` does once the lease is known.
 
-    carry.py push PLUGIN ROOM HOST PORT USER SOURCE TARGET [setting=value ...]
+carry.py push PLUGIN ROOM HOST PORT USER SOURCE TARGET [setting=value ...]
 """
 
 from __future__ import annotations
@@ -15,23 +15,28 @@ if __name__ == "__main__" and sys.argv[1:3] == ["push", "turbo"]:
     from gpurent_plugin_turbo.early import dial_push
 
     _room, _host, _port, _user, _, _target, *_given = sys.argv[3:]
-    _where = type("Where", (SimpleNamespace,), {"__str__": lambda self: f"ssh {self.user}@{self.address} -p {self.port}"})(
-        user=_user, address=_host, port=int(_port)
-    )
+    _where = type(
+        "Where",
+        (SimpleNamespace,),
+        {"__str__": lambda self: f"ssh {self.user}@{self.address} -p {self.port}"},
+    )(user=_user, address=_host, port=int(_port))
     dial_push(
         SimpleNamespace(endpoint=_where, key_file=Path(_room, "key"), known_hosts=Path(_room, "known_hosts")),  # type: ignore[arg-type]
         _target,
         dict(text.split("=", 1) for text in _given),
     )
 
-import asyncio  # noqa: E402
-import json  # noqa: E402
-from importlib import import_module  # noqa: E402
-from time import perf_counter  # noqa: E402
+import asyncio
+import json
+from importlib import import_module
+from time import perf_counter
 
-from gpurent.api import Endpoint, Pull, Push  # noqa: E402
+from gpurent.api import Endpoint, Pull, Push
 
-CLASSES = {"turbo": ("gpurent_plugin_turbo.backend", "Turbo"), "sftp": ("gpurent_plugin_sftp.backend", "Sftp")}
+CLASSES = {
+    "turbo": ("gpurent_plugin_turbo.backend", "Turbo"),
+    "sftp": ("gpurent_plugin_sftp.backend", "Sftp"),
+}
 
 
 class Quiet:
@@ -76,7 +81,9 @@ async def main(way: str, plugin: str, room: str, host: str, port: str, user: str
         cargo = Push(sources=(Path(source),), target=target, content=True)
         report = await backend(plugin, settings).push(line, cargo, Quiet())
     else:
-        report = await backend(plugin, settings).pull(line, Pull(sources=(source,), target=Path(target)), Quiet())
+        report = await backend(plugin, settings).pull(
+            line, Pull(sources=(source,), target=Path(target)), Quiet()
+        )
     took = perf_counter() - begun
     told = {"files": report.files, "sent": report.sent, "resumed": report.resumed, "seconds": took}
     print(json.dumps(told))

@@ -53,7 +53,7 @@ def _scp(yard: Yard, source: Path, target: Path, control: str) -> str:
 def _sftp(yard: Yard, source: Path, target: Path, control: str) -> str:
     batch = f"mkdir {target}\\nput -rp {source}/. {target}\\n"
     return (
-        f"printf '{batch}' | sftp -q -B 262144 -R 256 {options(yard, control)} -P {yard.port} -b - {where(yard)} "
+        f"printf '{batch}' | sftp -q -B 261120 -R 256 {options(yard, control)} -P {yard.port} -b - {where(yard)} "
         ">/dev/null"
     )
 
@@ -68,12 +68,23 @@ def _rclone(yard: Yard, source: Path, target: Path, control: str) -> str:
 
 def _lftp(yard: Yard, source: Path, target: Path, control: str) -> str:
     connect = f"set sftp:connect-program '{ssh(yard)} -a -x'; set sftp:max-packets-in-flight 256; set net:max-retries 1"
-    return f"lftp -c {shlex.quote(f'{connect}; open -u {yard.user}, sftp://{yard.address}:{yard.port}; mirror -R -P 8 {source} {target}')}"
+    there = f"open -u {yard.user}, sftp://{yard.address}:{yard.port}"
+    return f"lftp -c {shlex.quote(f'{connect}; {there}; mirror -R -P 8 {source} {target}')}"
 
 
 def _paramiko(yard: Yard, source: Path, target: Path, control: str) -> str:
     script = Path(__file__).with_name("paramiko_put.py")
-    words = [sys.executable, script, yard.address, yard.port, yard.user, yard.key, yard.known_hosts, source, target]
+    words = [
+        sys.executable,
+        script,
+        yard.address,
+        yard.port,
+        yard.user,
+        yard.key,
+        yard.known_hosts,
+        source,
+        target,
+    ]
     return shlex.join(map(str, words))
 
 

@@ -66,7 +66,8 @@ def timed(command: str, cap: float) -> tuple[float, int, bool]:
         return cap, 0, False
     took = time.perf_counter() - begun
     if process.returncode:
-        raise SystemExit(f"failed: {command}\n{errors.decode()[-2000:]}")
+        print(f"  failed: {command[:120]} ...\n  {errors.decode()[-400:]}")
+        return took, 0, False
     return took, 0, True
 
 
@@ -94,16 +95,22 @@ def race(
             took, _, done = (clock or {}).get(name, timed)(tools[name](target), cap)
             cell.times.setdefault(name, []).append(took)
             if not done:
+                if name == OURS:
+                    raise SystemExit(f"{OURS} failed in {cell.row}, {cell.wire}")
                 cell.capped.add(name)
             elif digest(target) != wanted:
                 raise SystemExit(f"{name} brought something else in {cell.row}, {cell.wire}")
             shutil.rmtree(target, ignore_errors=True)
-            print(f"  {cell.row:<22} {cell.wire:<30} {name:<28} {took:8.2f}{'' if done else ' (cap)'}", flush=True)
+            print(
+                f"  {cell.row:<22} {cell.wire:<30} {name:<28} {took:8.2f}{'' if done else ' (cap)'}",
+                flush=True,
+            )
         best = cell.best()
         if best:
             names = [
                 name
                 for name in names
-                if name == OURS or (name not in cell.capped and cell.middle(name) < HOPELESS * cell.middle(best))
+                if name == OURS
+                or (name not in cell.capped and cell.middle(name) < HOPELESS * cell.middle(best))
             ]
     return cell

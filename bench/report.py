@@ -27,10 +27,16 @@ def summary(cells: list[Cell]) -> list[str]:
     ]
     for cell in cells:
         if cell.row == "a resumed":
-            lines.append(f"| {cell.wire} | a after a kill at half | {cell.middle(OURS):.2f} | | {cell.note} | | <= 1 % | |")
+            lines.append(
+                f"| {cell.wire} | a after a kill at half | {cell.middle(OURS):.2f} | | {cell.note} | | <= 1 % | |"
+            )
             continue
         best = cell.best()
-        slow = [f"{name} {'> ' if name in cell.capped else ''}{cell.ratio(name):.1f}x" for name in SLOW if name in cell.times]
+        slow = [
+            f"{name} {'> ' if name in cell.capped else ''}{cell.ratio(name):.1f}x"
+            for name in SLOW
+            if name in cell.times
+        ]
         goal = GOALS[cell.row][ORDER.index(cell.wire)]
         lines.append(
             f"| {cell.wire} | {cell.row} | {cell.middle(OURS):.2f} ({span(cell.times[OURS])}) | "
@@ -42,9 +48,15 @@ def summary(cells: list[Cell]) -> list[str]:
 
 
 def details(cells: list[Cell]) -> list[str]:
-    lines = ["| link | data | medians of all, s (a cap stands as >; what was far behind ran once) |", "|---|---|---|"]
+    lines = [
+        "| link | data | medians of all, s (a cap stands as >; what was far behind ran once) |",
+        "|---|---|---|",
+    ]
     for cell in cells:
-        told = [f"{name} {'>' if name in cell.capped else ''}{cell.middle(name):.2f}" for name in sorted(cell.times, key=cell.middle)]
+        told = [
+            f"{name} {'>' if name in cell.capped else ''}{cell.middle(name):.2f}"
+            for name in sorted(cell.times, key=cell.middle)
+        ]
         lines.append(f"| {cell.wire} | {cell.row} | {', '.join(told)} |")
     return lines
 

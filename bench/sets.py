@@ -8,7 +8,26 @@ import shutil
 from pathlib import Path
 
 MIB = 1 << 20
-WORDS = "model data batch tensor epoch loss train layer config path value index result self return import def class".split()
+WORDS = [
+    "model",
+    "data",
+    "batch",
+    "tensor",
+    "epoch",
+    "loss",
+    "train",
+    "layer",
+    "config",
+    "path",
+    "value",
+    "index",
+    "result",
+    "self",
+    "return",
+    "import",
+    "def",
+    "class",
+]
 
 
 def incompressible(folder: Path, size: int) -> Path:
@@ -25,15 +44,18 @@ def compressible(folder: Path, size: int) -> Path:
     """Rows of numbers and words, about 4:1 by zstd."""
     if not folder.exists():
         folder.mkdir(parents=True)
-        chance, row = random.Random(2), 0
+        chance, first = random.Random(2), 0
         with (folder / "b.csv").open("w") as file:
             while file.tell() < size:
                 lines = []
-                for row in range(row + 1, row + 20_001):
+                for row in range(first, first + 20_000):
                     value = chance.gauss(20, 5)
                     place, kind, count = chance.choice(WORDS), chance.choice(WORDS), chance.randint(0, 500)
-                    lines.append(f"2026-11-24T{row // 3600 % 24:02}:{row // 60 % 60:02}:{row % 60:02},{row},{value:.2f},{place},{kind},{count}\n")
+                    lines.append(
+                        f"2026-11-24T{row // 3600 % 24:02}:{row // 60 % 60:02}:{row % 60:02},{row},{value:.2f},{place},{kind},{count}\n"
+                    )
                 file.write("".join(lines))
+                first += 20_000
     return folder
 
 
@@ -51,7 +73,11 @@ def sources(folder: Path, count: int = 2000) -> Path:
     """Real source files of this Python and its packages, none above 32 KiB."""
     if not folder.exists():
         found: list[Path] = []
-        for root in (Path(os.__file__).parent, Path(os.__file__).parent / "site-packages", Path(shutil.__file__).parent):
+        for root in (
+            Path(os.__file__).parent,
+            Path(os.__file__).parent / "site-packages",
+            Path(shutil.__file__).parent,
+        ):
             found += sorted(path for path in root.rglob("*.py") if 0 < path.stat().st_size < 32_768)
         for number, path in enumerate(found[:count]):
             copy = folder / f"p{number // 40:02}" / f"{number:04}_{path.name}"

@@ -1,6 +1,6 @@
 """How fast files get to a machine, against what a user would take instead; writes the table of docs/performance.md.
 
-    .venv/bin/python bench/transfer.py [--wires loopback,middle,far] [--rows a,b,c,d,...] [--rounds 3] [--quick] [--write]
+.venv/bin/python bench/transfer.py [--wires loopback,middle,far] [--rows a,b,c,d,...] [--rounds 3] [--quick] [--write]
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ class Bench:
 
         def prepare(name: str, target: Path) -> None:
             if again and name == OURS:
-                subprocess.run(carry(yard, "push", old, target), shell=True, check=True, stdout=subprocess.DEVNULL)
+                subprocess.run(
+                    carry(yard, "push", old, target), shell=True, check=True, stdout=subprocess.DEVNULL
+                )
             elif again:
                 shutil.copytree(old, target)
 
@@ -86,7 +88,15 @@ class Bench:
         clock = {OURS: timed_inside} if held else {}
         master = self.master(yard, control) if held else None
         try:
-            return race(cell, tools, source, self.room, prepare=prepare if again else None, rounds=self.rounds, clock=clock)
+            return race(
+                cell,
+                tools,
+                source,
+                self.room,
+                prepare=prepare if again else None,
+                rounds=self.rounds,
+                clock=clock,
+            )
         finally:
             if master is not None:
                 master.kill()
@@ -107,7 +117,12 @@ class Bench:
         waste = []
         for turn in range(self.rounds):
             target = self.room / f"target{turn}"
-            process = subprocess.Popen(carry(yard, "push", source, target), shell=True, start_new_session=True, stdout=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                carry(yard, "push", source, target),
+                shell=True,
+                start_new_session=True,
+                stdout=subprocess.DEVNULL,
+            )
             while arrived(target, source) < size / 2 and process.poll() is None:
                 time.sleep(0.01 if wire.rate == 0 else 0.1)
             os.killpg(process.pid, signal.SIGKILL)
@@ -115,7 +130,9 @@ class Bench:
             time.sleep(1.0)
             there = arrived(target, source)
             begun = time.perf_counter()
-            said = subprocess.run(carry(yard, "push", source, target), shell=True, check=True, capture_output=True)
+            said = subprocess.run(
+                carry(yard, "push", source, target), shell=True, check=True, capture_output=True
+            )
             cell.times.setdefault(OURS, []).append(time.perf_counter() - begun)
             waste.append((json.loads(said.stdout)["sent"] - (size - there)) / size)
             shutil.rmtree(target)
@@ -137,7 +154,18 @@ def arrived(target: Path, source: Path) -> int:
 
 
 def carry(yard: Yard, way: str, source: Path, target: Path) -> str:
-    words = [sys.executable, HERE / "carry.py", way, "turbo", yard.room, yard.address, yard.port, yard.user, source, target]
+    words = [
+        sys.executable,
+        HERE / "carry.py",
+        way,
+        "turbo",
+        yard.room,
+        yard.address,
+        yard.port,
+        yard.user,
+        source,
+        target,
+    ]
     return " ".join(map(str, [*words, "kex=curve25519-sha256"]))
 
 
@@ -154,7 +182,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--write", action="store_true", help="write the table into docs/performance.md")
-    parser.add_argument("--room", type=Path, help="where the data lies (default: memory, where there is some)")
+    parser.add_argument(
+        "--room", type=Path, help="where the data lies (default: memory, where there is some)"
+    )
     given = parser.parse_args()
     base = "/dev/shm" if Path("/dev/shm").is_dir() else None
     room = given.room or Path(tempfile.mkdtemp(prefix="gpurent-bench-", dir=base))

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from attrs import frozen
-
 from yard import Yard, server
 
 NEAR, FAR = "10.213.87.1", "10.213.87.2"
@@ -59,7 +58,14 @@ def open_wire(wire: Wire, room: Path) -> Iterator[Yard]:
     _run("cc", "-O2", "-o", str(program), str(Path(__file__).with_name("link.c")))
     _run("ip", "netns", "add", space)
     queue = int(max(wire.rate / 8 * wire.trip * 2, 256_000))
-    words = [str(program), space, str(int(wire.trip * 5e5)), str(wire.rate), str(int(wire.loss * 1e6)), str(queue)]
+    words = [
+        str(program),
+        space,
+        str(int(wire.trip * 5e5)),
+        str(wire.rate),
+        str(int(wire.loss * 1e6)),
+        str(queue),
+    ]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     try:
         if process.stdout is None or process.stdout.readline().strip() != "ready":

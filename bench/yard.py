@@ -77,7 +77,9 @@ def server(room: Path, address: str = "127.0.0.1", prefix: tuple[str, ...] = ())
     room.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in ("host_key", "key"):
         if not (room / name).exists():
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(room / name)], check=True)
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(room / name)], check=True
+            )
     port = free_port()
     (room / "known_hosts").write_text("")
     (room / "sshd_config").write_text(SSHD.format(room=room, port=port, address=address))
@@ -85,9 +87,19 @@ def server(room: Path, address: str = "127.0.0.1", prefix: tuple[str, ...] = ())
         Path("/run/sshd").mkdir(parents=True)
     if os.geteuid() == 0:
         # The far side is a plain server: what root's own shell start-up sets on this computer is out of its sight.
-        prefix = (*prefix, "unshare", "-m", "sh", "-c", 'mount --bind /dev/null /root/.bashrc; exec "$@"', "sh")
+        prefix = (
+            *prefix,
+            "unshare",
+            "-m",
+            "sh",
+            "-c",
+            'mount --bind /dev/null /root/.bashrc; exec "$@"',
+            "sh",
+        )
     sshd = shutil.which("sshd", path="/usr/sbin:/usr/bin:/sbin") or "/usr/sbin/sshd"
-    process = subprocess.Popen([*prefix, sshd, "-D", "-e", "-f", str(room / "sshd_config")], stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*prefix, sshd, "-D", "-e", "-f", str(room / "sshd_config")], stderr=subprocess.PIPE
+    )
     yard = Yard(room, address, port)
     yard.known(address, port)
     try:

@@ -13,7 +13,7 @@ from gpurent_plugin_sftp.backend import Sftp
 
 async def cut(tmp_path: Path, seed: int, cuts: int) -> None:
     async with site(tmp_path) as place:
-        done = Cuts(place, lambda: Sftp(), tmp_path, seed)
+        done = Cuts(place, Sftp, tmp_path, seed)
         await done.run(cuts)
         assert done.struck >= cuts
 

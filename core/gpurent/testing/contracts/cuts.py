@@ -70,13 +70,21 @@ class Cuts:
         (source / "large").write_bytes(chance.randbytes(1_200_000 + chance.randint(0, 1000)))
         return source
 
-    async def _cut(self, attempt: Callable[[], object], chance: random.Random, source: Path, there: Path, *, up: bool) -> None:
+    async def _cut(
+        self, attempt: Callable[[], object], chance: random.Random, source: Path, there: Path, *, up: bool
+    ) -> None:
         whole = tree(source)
         size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
         line = self.place.machine.line
         for _ in range(60):
             # Some strike in the greeting, most in the middle, some in the farewell.
-            at = chance.choice((chance.randint(1, 6000), chance.randint(1, size), chance.randint(size, size + size // 10 + 20_000)))
+            at = chance.choice(
+                (
+                    chance.randint(1, 6000),
+                    chance.randint(1, size),
+                    chance.randint(size, size + size // 10 + 20_000),
+                )
+            )
             line.plan = Plan(cut_up=at, times=1) if up else Plan(cut_down=at, times=1)
             try:
                 await attempt()  # type: ignore[misc]
@@ -94,5 +102,7 @@ class Cuts:
                 line.plan = Plan()
             if there.exists():
                 for name, what in tree(there).items():
-                    assert what[0] == "folder" or what == whole[name], f"{name} is not whole after a cut at {at}"
+                    assert what[0] == "folder" or what == whole[name], (
+                        f"{name} is not whole after a cut at {at}"
+                    )
         raise AssertionError(f"it never came through {'up' if up else 'down'}")

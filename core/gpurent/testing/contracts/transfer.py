@@ -21,7 +21,21 @@ from gpurent.testing.sandbox.faults import Plan
 from gpurent.testing.sandbox.machines import DriverName, why_not_bwrap
 
 ROOM = ".gpurent-part"
-ODD = ("-rf", "new\nline", "tab\t", "sp ace", "qu'o\"te", "$HOME", "*", "über", "文件", "x" * 255, "back\\slash", "#", "~")
+ODD = (
+    "-rf",
+    "new\nline",
+    "tab\t",
+    "sp ace",
+    "qu'o\"te",
+    "$HOME",
+    "*",
+    "über",
+    "文件",
+    "x" * 255,
+    "back\\slash",
+    "#",
+    "~",
+)
 
 
 def tree(folder: Path) -> dict[str, tuple[object, ...]]:
@@ -87,7 +101,9 @@ class TransferPlace:
         return await self.backend().push(await place.link(), cargo, Tally())
 
     async def pull(self, place: Site, *sources: str, to: Path, **more: Any) -> TransferReport:
-        return await self.backend().pull(await place.link(), Pull(sources=sources, target=to, **more), Tally())
+        return await self.backend().pull(
+            await place.link(), Pull(sources=sources, target=to, **more), Tally()
+        )
 
 
 class TransferContract(TransferPlace):
@@ -104,7 +120,9 @@ class TransferContract(TransferPlace):
         assert (report.files, report.skipped) == (41, ())
         assert tally.moved == tally.size == report.total
         assert sorted(tally.done) == sorted(name for name, what in tree(source).items() if what[0] == "file")
-        home = await self.backend().pull(link, Pull(sources=("deep/er/work",), target=tmp_path / "home"), Tally())
+        home = await self.backend().pull(
+            link, Pull(sources=("deep/er/work",), target=tmp_path / "home"), Tally()
+        )
         assert tree(tmp_path / "home" / "work") == tree(source)
         assert home.files == 41
         assert not (tmp_path / "home" / ROOM).exists()
@@ -200,7 +218,7 @@ class TransferContract(TransferPlace):
                 gone.unlink(missing_ok=True)
 
         cargo = Push(sources=(source,), target="work", content=True)
-        with pytest.raises(TransferError, match="gone.bin"):
+        with pytest.raises(TransferError, match="gone"):
             await self.backend().push(await place.link(), cargo, Thief())
         assert not (place.home / "work" / "gone.bin").exists()
 
@@ -337,7 +355,7 @@ class FullDiskContract(TransferPlace):
 
         place.machine.line.plan = Plan(rate=6_000_000)
         cargo = Push(sources=(source,), target="work", content=True)
-        with pytest.raises(TransferError, match="full|free"):
+        with pytest.raises(TransferError, match=r"full|free"):
             await self.backend().push(link, cargo, Greedy())
         place.machine.line.plan = Plan()
         await asyncio.gather(*filled)
@@ -349,5 +367,5 @@ class FullDiskContract(TransferPlace):
 
     async def test_a_read_only_target_is_told(self, place: Site, tmp_path: Path) -> None:
         source = plant(tmp_path / "source", files=3, large=0)
-        with pytest.raises(TransferError, match="does not let us|cannot|Read-only|usr"):
+        with pytest.raises(TransferError, match=r"does not let us|cannot|Read-only|usr"):
             await self.push(place, source, target="/usr/work")

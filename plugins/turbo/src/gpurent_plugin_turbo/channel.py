@@ -177,7 +177,9 @@ class Channel(Wire):
 
     def why(self) -> GpurentError:
         with contextlib.suppress(TimeoutError, CancelledError):
-            asyncio.run_coroutine_threadsafe(asyncio.wait_for(self._session.gone.wait(), 5), self._loop).result(6)
+            asyncio.run_coroutine_threadsafe(
+                asyncio.wait_for(self._session.gone.wait(), 5), self._loop
+            ).result(6)
         if self._session.status == 127:
             return NoHelper(f"{self._where} has no python3")
         return UnavailableError(f"the line to {self._where} is lost: {self.line.ended}", retryable=True)

@@ -30,6 +30,12 @@ from gpurent_plugin_turbo.wire import (
     table,
 )
 
+TYPE_CHECKING = False  # the real one costs the far side an import
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Row = tuple[int, int, int, int, bytes, bytes]
+
 SEGMENT = struct.Struct(">33sQQ")  # partial, offset, size of the whole file
 COMMIT = struct.Struct(">33sHQqB")  # partial, mode, size, time, kind of digest (0: none)
 ACK = struct.Struct(">IB")  # number, what became of it
@@ -56,9 +62,10 @@ class Receiver:
 
     def __init__(self, line: Line, whole: bool) -> None:
         self.line, self.whole, self.codec = line, whole, Codec()
-        self.fresh = set()  # folders that were made just now: nothing is in them
-        self.folders, self.links = [], []
-        self.handles = {}
+        self.fresh: set[bytes] = set()  # folders that were made just now: nothing is in them
+        self.folders: list[tuple[bytes, int]] = []
+        self.links: list[tuple[int, bytes, bytes, int, int]] = []
+        self.handles: dict[bytes, int] = {}
         self.count = 0
         self.room = False
 
@@ -146,7 +153,8 @@ class Receiver:
     def pack(self, head: bytes, size: int) -> None:
         number, codec, kind, length, expected = UNIT.unpack(head)
         body = self.line.take(size)
-        status, lost = DONE, []
+        status, data = DONE, memoryview(b"")
+        lost: list[Row] = []
         try:
             data = memoryview(self.codec.unpack(codec, body, length))
             if digest(kind, data) != expected:
@@ -162,7 +170,7 @@ class Receiver:
                 at += row[2]
         self.ack(number, status, lost)
 
-    def small(self, row: "tuple[int, int, int, int, bytes, bytes]", data: memoryview) -> "list[object]":
+    def small(self, row: "tuple[int, int, int, int, bytes, bytes]", data: memoryview) -> "list[Row]":
         _, mode, _, time, name, _ = row
         self.make_room()
         self.count += 1
@@ -181,7 +189,7 @@ class Receiver:
             return self.lost(error, name, part)
         return []
 
-    def lost(self, error: OSError, name: bytes, part: bytes) -> "list[object]":
+    def lost(self, error: OSError, name: bytes, part: bytes) -> "list[Row]":
         try:
             os.unlink(part)
         except OSError:
@@ -240,7 +248,7 @@ class Receiver:
             write_at(handle, view, at)
             at += len(view)
             size -= len(view)
-        return made.digest()
+        return bytes(made.digest())
 
     def base(self, head: bytes, size: int) -> None:
         """Digests of what there is of a file: of its partial, else of its older self, which becomes the partial."""
@@ -291,8 +299,8 @@ class Receiver:
                 os.unlink(PARTS + b"/" + entry)
         self.ack(number, DONE)
 
-    def ack(self, number: int, status: int, lost: "list[object]" = ()) -> None:
-        self.line.send(ord("A"), ACK.pack(number, status), table(lost) if lost else b"")
+    def ack(self, number: int, status: int, lost: "Sequence[Row]" = ()) -> None:
+        self.line.send(ord("A"), ACK.pack(number, status), table(list(lost)) if lost else b"")
 
     # the end
 

@@ -32,6 +32,12 @@ from gpurent_plugin_turbo.wire import (
     table,
 )
 
+TYPE_CHECKING = False  # the real one costs the far side an import
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Row = tuple[int, int, int, int, bytes, bytes]
+
 OTHER, MISSING, UNREADABLE = 4, 5, 6
 PIECE = struct.Struct(">IQQQq")  # number, offset, length, size of the whole, its time
 GOOD, CHANGED = 0, 1
@@ -72,7 +78,7 @@ class Giver:
             return
         self.line.send(ord("M"), struct.pack(">I", 0xFFFFFFFF))
 
-    def scan(self, sources: "list[bytes]") -> "object":
+    def scan(self, sources: "list[bytes]") -> "Iterator[tuple[int, list[Row]]]":
         for number, source in enumerate(sources):
             chunk = []
             for row in self.source(source):
@@ -83,7 +89,7 @@ class Giver:
             if chunk:
                 yield number, chunk
 
-    def source(self, path: bytes) -> "object":
+    def source(self, path: bytes) -> "Iterator[Row]":
         name = os.path.basename(os.path.normpath(path))
         try:
             found = os.lstat(path)
@@ -93,7 +99,7 @@ class Giver:
         for row in self.one(path, name, found):
             yield row
 
-    def one(self, path: bytes, name: bytes, found: os.stat_result) -> "object":
+    def one(self, path: bytes, name: bytes, found: os.stat_result) -> "Iterator[Row]":
         mode, time = stat.S_IMODE(found.st_mode) & 0o777, found.st_mtime_ns
         if stat.S_ISREG(found.st_mode):
             yield (FILE, mode, found.st_size, time, name, b"")
@@ -106,7 +112,7 @@ class Giver:
         else:
             yield (OTHER, mode, 0, 0, name, b"")
 
-    def folder(self, path: bytes, name: bytes) -> "object":
+    def folder(self, path: bytes, name: bytes) -> "Iterator[Row]":
         try:
             entries = sorted(os.scandir(path), key=lambda entry: entry.name)
         except OSError:
@@ -126,9 +132,9 @@ class Giver:
         told, pieces = [], []
         for _, _, size, time, name, _ in rows(zlib.decompress(body))[0]:
             data, found = self.small(name, size, time)
-            told.append(found + (b"", b""))
+            told.append((*found, b"", b""))
             pieces.append(data)
-        self.answer(ord("P"), head, b"".join([table(told)] + pieces))
+        self.answer(ord("P"), head, b"".join((table(told), *pieces)))
 
     def small(self, name: bytes, size: int, time: int) -> "tuple[bytes, tuple[int, int, int, int]]":
         """Its bytes, if it is what it was; else what it is now."""
@@ -154,7 +160,7 @@ class Giver:
         return data, (GOOD, stat.S_IMODE(after.st_mode), size, time)
 
     def piece(self, head: bytes, name: bytes) -> None:
-        number, at, length, size, time = PIECE.unpack(head)
+        _, at, length, size, time = PIECE.unpack(head)
         try:
             handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError:
@@ -204,7 +210,8 @@ class Giver:
 
     def answer(self, kind: int, number: bytes, data: bytes) -> None:
         begun = clock.time()
-        found, used, body = digest(self.digest, data), RAW, data
+        found, used = digest(self.digest, data), RAW
+        body: bytes | memoryview = data
         if self.level():
             tight = self.codec.compress(self.press, self.level(), data)
             if len(tight) < 0.95 * len(data):

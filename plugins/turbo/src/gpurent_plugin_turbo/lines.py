@@ -69,6 +69,9 @@ class Wire:
     def end(self) -> None:
         """Cut it."""
 
+    def close(self) -> None:
+        """End it and take its remains away; nobody may use the line any more."""
+
     def why(self) -> GpurentError:
         """What ended it, in words. Waits for it."""
         raise NotImplementedError
@@ -90,8 +93,8 @@ class SshProcess(Wire):
             env=environment,
             start_new_session=True,
         )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+        if self._process.stdin is None or self._process.stdout is None:
+            raise UnavailableError("ssh has no pipes", retryable=True)
         self.line = Line(self._process.stdout.fileno(), self._process.stdin.fileno())
 
     def end(self) -> None:
@@ -99,7 +102,6 @@ class SshProcess(Wire):
             self._process.send_signal(signal.SIGKILL)
 
     def close(self) -> None:
-        """End it and take its remains away; nobody may use the line any more."""
         self.end()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
@@ -107,17 +109,18 @@ class SshProcess(Wire):
                 pipe.close()
 
     def why(self) -> GpurentError:
-        assert self._process.stderr is not None
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
             self.end()
-        said = self._process.stderr.read()
+        said = self._process.stderr.read() if self._process.stderr is not None else b""
         text = said.decode("utf-8", "replace").strip()[-300:]
         if self._process.returncode == 127:
             return NoHelper(f"{self._where} has no python3", detail=text)
         if "Host key verification failed" in text or "REMOTE HOST IDENTIFICATION" in text:
-            return HostKeyChanged(f"{self._where} shows another host key than the one of this lease", detail=text)
+            return HostKeyChanged(
+                f"{self._where} shows another host key than the one of this lease", detail=text
+            )
         if "Permission denied" in text:
             return AuthError(f"{self._where} refused the key", detail=text)
         return UnavailableError(f"the line to {self._where} is lost: {text or 'cut'}", retryable=True)

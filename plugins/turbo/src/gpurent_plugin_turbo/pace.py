@@ -9,7 +9,14 @@ from time import monotonic
 MIB = 1 << 20
 # zstd's levels: raw bytes a second of one core, and the size of what comes out against level 3. First guesses;
 # what is measured takes their place.
-GUESSES = {1: (400e6, 1.08), 3: (250e6, 1.0), 5: (120e6, 0.95), 6: (90e6, 0.93), 7: (70e6, 0.92), 9: (45e6, 0.9)}
+GUESSES = {
+    1: (400e6, 1.08),
+    3: (250e6, 1.0),
+    5: (120e6, 0.95),
+    6: (90e6, 0.93),
+    7: (70e6, 0.92),
+    9: (45e6, 0.9),
+}
 CORES = os.cpu_count() or 1
 QUICK = 100e6  # bytes a second from which a line needs the processors for itself
 

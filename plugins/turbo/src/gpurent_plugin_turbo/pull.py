@@ -17,12 +17,12 @@ from gpurent.api import Progress, Pull, Skipped, TransferError, TransferReport
 from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.far import file_digest, same
 from gpurent_plugin_turbo.fleet import Fleet, Stream
-from gpurent_plugin_turbo.give import CHANGED, FOLDER, MISSING, PIECE, UNREADABLE
+from gpurent_plugin_turbo.give import CHANGED, MISSING, PIECE, UNREADABLE
 from gpurent_plugin_turbo.lines import Wire
 from gpurent_plugin_turbo.names import objection, shown
 from gpurent_plugin_turbo.pace import MIB
 from gpurent_plugin_turbo.shelf import Name, Shelf, told
-from gpurent_plugin_turbo.wire import FILE, UNIT, Broken, Codec, Ended
+from gpurent_plugin_turbo.wire import FILE, FOLDER, UNIT, Broken, Codec, Ended
 
 AHEAD = 2  # manifests that are asked for
 BACKLOG = 20_000
@@ -501,7 +501,8 @@ class Puller(Fleet):
             raise Broken("an answer to nothing")
         size, step = whole.far.size, wire.block_size(whole.far.size)
         mine = wire.block_digests(whole.handle, size, kind)
-        kept, ranges = 0, []
+        kept = 0
+        ranges: list[tuple[int, int]] = []
         for index, at in enumerate(range(0, size, step)):
             length = min(step, size - at)
             if mine[index * 16 : index * 16 + 16] == theirs[index * 16 : index * 16 + 16]:
@@ -563,4 +564,3 @@ class Puller(Fleet):
         ):
             self._finished = True
             self._turn.notify_all()
-

@@ -13,8 +13,8 @@ from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.far import (
     ACK,
     BAD_DIGEST,
-    BASE,
     HAVE,
+    NEED,
     NO_LIBRARY,
 )
 from gpurent_plugin_turbo.fleet import Fleet, Stream
@@ -151,8 +151,14 @@ class Pusher(Fleet):
         body = zlib.compress(wire.table([entry.row for entry in chunk]), 1)
         with self._turn:
             self._turn.wait_for(
-                lambda: self._over
-                or (len(self._manifests) < AHEAD and len(self._small) < BACKLOG and len(self._bigs) < BACKLOG)
+                lambda: (
+                    self._over
+                    or (
+                        len(self._manifests) < AHEAD
+                        and len(self._small) < BACKLOG
+                        and len(self._bigs) < BACKLOG
+                    )
+                )
             )
             self._manifests[number] = chunk
             self._control.append((ord("M"), struct.pack(">I", number), body))
@@ -174,18 +180,7 @@ class Pusher(Fleet):
         chunk = self._manifests.get(number)
         if chunk is None or count != len(chunk) or len(body) < count:
             raise wire.Broken("an answer to nothing")
-        wanted, have = [], []
-        digests = body[count:]
-        for entry, state in zip(chunk, body[:count], strict=True):
-            if entry.kind != FILE:
-                continue
-            if state == HAVE and self._whole:
-                mine, digests = digests[:16], digests[16:]
-                state = HAVE if mine == self._builder.whole_digest(entry.path) else BASE
-            if state == HAVE:
-                have.append(entry)
-            elif not self._cold or entry.size >= BIG:
-                wanted.append((entry, state == BASE))
+        wanted, have = self._sorted(chunk, body)
         with self._turn:
             del self._manifests[number]
             if not self._cold:
@@ -200,6 +195,23 @@ class Pusher(Fleet):
                     self._big(entry, base)
             self._settle()
             self._turn.notify_all()
+
+    def _sorted(self, chunk: list[Entry], body: bytes) -> tuple[list[tuple[Entry, bool]], list[Entry]]:
+        """What is to be sent, with whether something of it is there, and what is there as it is."""
+        wanted, have = [], []
+        digests = body[len(chunk) :]
+        for entry, state in zip(chunk, body, strict=False):
+            if entry.kind != FILE:
+                continue
+            good = state == HAVE
+            if good and self._whole:
+                mine, digests = digests[:16], digests[16:]
+                good = mine == self._builder.whole_digest(entry.path)
+            if good:
+                have.append(entry)
+            elif not self._cold or entry.size >= BIG:
+                wanted.append((entry, state != NEED))
+        return wanted, have
 
     def _room_for(self, size: int, free: int) -> None:
         waiting = size + self._needed - self._acked
@@ -248,7 +260,8 @@ class Pusher(Fleet):
         return not self._scanned and sum(entry.size for entry in self._small) < MIB
 
     def _next_pack(self) -> Pack:
-        taken, size = [], 0
+        taken: list[Entry] = []
+        size = 0
         while self._small and size < self._unit_size() and len(taken) < PACK_FILES:
             entry = self._small.popleft()
             taken.append(entry)
@@ -266,7 +279,7 @@ class Pusher(Fleet):
         codec = wire.Codec()
         while True:
             with self._turn:
-                task = None
+                task, rough = None, None
                 while task is None:
                     if self._over:
                         return
@@ -277,7 +290,7 @@ class Pusher(Fleet):
                     if task is None:
                         self._turn.wait(1.0)
                 self._building += 1
-            if task is None:
+            if task is None and rough is not None:
                 self._builder.polish(rough, codec)
                 with self._turn:
                     self._building -= 1
@@ -285,6 +298,8 @@ class Pusher(Fleet):
                     self._ready_bytes += rough.wire_size
                     self._turn.notify_all()
                 continue
+            if task is None:
+                return
             unit, lost = self._builder.build(task, codec)
             with self._turn:
                 self._building -= 1
@@ -497,7 +512,9 @@ class Pusher(Fleet):
     def _committed(self, big: Big, status: int, body: bytes) -> None:
         big.close()
         if status:
-            raise TransferError(f"{shown(_text(big.entry.name))} did not arrive as it is here", hint="Send again.")
+            raise TransferError(
+                f"{shown(_text(big.entry.name))} did not arrive as it is here", hint="Send again."
+            )
         if body:
             self._lost.append((big.entry.name, wire.rows(body)[0][0][5].decode("utf-8", "replace")))
         self._progress.file_done(_text(big.entry.name))

@@ -71,7 +71,9 @@ class Scan:
 
     def _folder(self, path: bytes, name: bytes, inside: bytes, rules: Rules, depth: int) -> Iterator[Entry]:
         if depth > self.cargo.limits.depth:
-            raise TransferError(f"{shown(os.fsdecode(path))} lies deeper than {self.cargo.limits.depth} folders")
+            raise TransferError(
+                f"{shown(os.fsdecode(path))} lies deeper than {self.cargo.limits.depth} folders"
+            )
         if name:
             yield Entry(FOLDER, stat.S_IMODE(os.lstat(path).st_mode), 0, 0, name, b"", path)
         try:
@@ -102,7 +104,9 @@ class Scan:
                 from pathspec import GitIgnoreSpec
 
                 try:
-                    lines = Path(os.fsdecode(path), os.fsdecode(name)).read_text("utf-8", "replace").splitlines()
+                    lines = (
+                        Path(os.fsdecode(path), os.fsdecode(name)).read_text("utf-8", "replace").splitlines()
+                    )
                 except OSError:
                     continue
                 yield prefix, GitIgnoreSpec.from_lines(lines)
@@ -137,13 +141,11 @@ class Scan:
         if status.st_nlink > 1:
             link = self._inodes.setdefault((status.st_dev, status.st_ino), name)
             kind, link = (HARD, link) if link != name else (FILE, b"")
-        yield Entry(
-            kind, stat.S_IMODE(status.st_mode), status.st_size, status.st_mtime_ns, name, link, path
-        )
+        yield Entry(kind, stat.S_IMODE(status.st_mode), status.st_size, status.st_mtime_ns, name, link, path)
 
     def _link(self, path: bytes, name: bytes, inside: bytes) -> Iterator[Entry]:
         target = os.readlink(path)
-        place = os.path.normpath(os.path.join(inside, target))  # noqa: PTH118 - bytes
+        place = os.path.normpath(os.path.join(inside, target))
         if target.startswith(b"/") or place.split(b"/")[0] == b"..":
             self._skip(name, f"is a link out of the folder, to {shown(os.fsdecode(target))}")
             return

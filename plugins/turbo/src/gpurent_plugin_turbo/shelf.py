@@ -36,7 +36,7 @@ class Shelf:
     """Below one open folder. Its methods may be called from several threads."""
 
     def __init__(self, target: os.PathLike[str]) -> None:
-        os.makedirs(target, exist_ok=True)  # noqa: PTH103 - one call for both
+        os.makedirs(target, exist_ok=True)
         self._root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._folders: OrderedDict[Name, int] = OrderedDict()
         self._parts = -1

@@ -24,5 +24,7 @@ def refused(number: int, name: bytes) -> TransferError:
     if number == errno.ENOENT:
         return TransferError(f"it is not there: {what}", detail=os.strerror(number))
     if number in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
-        return TransferError(f"something else has its name on the machine: {what}", detail=os.strerror(number))
+        return TransferError(
+            f"something else has its name on the machine: {what}", detail=os.strerror(number)
+        )
     return TransferError(f"{what}: {os.strerror(number)}")

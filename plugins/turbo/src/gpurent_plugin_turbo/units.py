@@ -130,9 +130,7 @@ class Big:
             return None
         if self.tried or not stat.S_ISREG(now.st_mode):
             return None
-        entry = evolve(
-            self.entry, size=now.st_size, time=now.st_mtime_ns, mode=stat.S_IMODE(now.st_mode)
-        )
+        entry = evolve(self.entry, size=now.st_size, time=now.st_mtime_ns, mode=stat.S_IMODE(now.st_mode))
         return Big(0, entry, tried=True)
 
     def commit_head(self, whole: bool) -> bytes:

@@ -8,6 +8,10 @@ import os
 import struct
 import zlib
 
+TYPE_CHECKING = False  # the real one costs the far side an import
+if TYPE_CHECKING:
+    from typing import Any
+
 FRAME = struct.Struct(">BIQ")  # kind, bytes of head, bytes of body
 UNIT = struct.Struct(">IBBQ16s")  # number, codec, digest, bytes when unpacked, digest of what was unpacked
 RAW, ZLIB, ZSTD = 0, 1, 2
@@ -158,14 +162,14 @@ class _Xxh128(ctypes.Structure):
     _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64)]
 
 
-def _library(name: str) -> "ctypes.CDLL | None":
+def _library(name: str) -> "Any":
     try:
         return ctypes.CDLL(name)
     except OSError:
         return None
 
 
-def _xxhash() -> "ctypes.CDLL | None":
+def _xxhash() -> "Any":
     found = _library("libxxhash.so.0")
     try:
         if found is not None:
@@ -185,7 +189,7 @@ def _xxhash() -> "ctypes.CDLL | None":
 XXHASH = _xxhash()
 
 
-def _pointer(data: "bytes | bytearray | memoryview") -> "tuple[object, int]":
+def _pointer(data: "bytes | bytearray | memoryview") -> "tuple[Any, int]":
     """Something that ctypes passes as a pointer, without a copy where there is a way."""
     if isinstance(data, bytes):
         return data, len(data)
@@ -204,9 +208,7 @@ class Xxh3:
     def update(self, data: "bytes | bytearray | memoryview") -> None:
         given, size = _pointer(data)
         if size:
-            XXHASH.XXH3_128bits_update(
-                self._state, ctypes.cast(given, ctypes.c_void_p) if isinstance(given, bytes) else given, size
-            )
+            XXHASH.XXH3_128bits_update(self._state, ctypes.cast(given, ctypes.c_void_p), size)
 
     def digest(self) -> bytes:
         found = XXHASH.XXH3_128bits_digest(self._state)
@@ -216,7 +218,7 @@ class Xxh3:
         XXHASH.XXH3_freeState(self._state)
 
 
-def digester(kind: int) -> "object":
+def digester(kind: int) -> "Any":
     """A fresh digest of 16 bytes; `LookupError` where the library is missing."""
     if kind == XXH:
         if XXHASH is None:
@@ -230,7 +232,7 @@ def digester(kind: int) -> "object":
 def digest(kind: int, data: "bytes | bytearray | memoryview") -> bytes:
     made = digester(kind)
     made.update(data)
-    return made.digest()
+    return bytes(made.digest())
 
 
 BEST_DIGEST = XXH if XXHASH is not None else BLAKE
@@ -238,7 +240,7 @@ BEST_DIGEST = XXH if XXHASH is not None else BLAKE
 # codecs
 
 
-def _zstd() -> "ctypes.CDLL | None":
+def _zstd() -> "Any":
     found = _library("libzstd.so.1")
     try:
         if found is not None:
@@ -271,9 +273,12 @@ class Codec:
     """Compresses and unpacks; not for two threads at once."""
 
     def __init__(self) -> None:
-        self._press = self._release = None
+        self._press: Any = None
+        self._release: Any = None
 
-    def compress(self, codec: int, level: int, data: "bytes | bytearray | memoryview") -> "bytes | memoryview":
+    def compress(
+        self, codec: int, level: int, data: "bytes | bytearray | memoryview"
+    ) -> "bytes | memoryview":
         if codec == ZLIB:
             return zlib.compress(data, min(level, 9))
         if self._press is None:
@@ -344,7 +349,11 @@ def block_digests(handle: int, size: int, kind: int) -> bytes:
     buffer = memoryview(bytearray(min(step, max(size, 1))))
     for at in range(0, size, step):
         want = min(step, size - at)
-        got = os.preadv(handle, [buffer[:want]], at) if hasattr(os, "preadv") else _pread(handle, buffer[:want], at)
+        got = (
+            os.preadv(handle, [buffer[:want]], at)
+            if hasattr(os, "preadv")
+            else _pread(handle, buffer[:want], at)
+        )
         while 0 < got < want:
             more = _pread(handle, buffer[got:want], at + got)
             if not more:
