@@ -52,7 +52,7 @@ def compressible(folder: Path, size: int) -> Path:
                     value = chance.gauss(20, 5)
                     place, kind, count = chance.choice(WORDS), chance.choice(WORDS), chance.randint(0, 500)
                     lines.append(
-                        f"2026-11-24T{row // 3600 % 24:02}:{row // 60 % 60:02}:{row % 60:02},{row},{value:.2f},{place},{kind},{count}\n"
+                        f"2026-11-24T{row // 60 % 24:02}:{row % 60:02},{row},{value:.2f},{place},{kind},{count}\n"
                     )
                 file.write("".join(lines))
                 first += 20_000

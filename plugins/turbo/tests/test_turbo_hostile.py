@@ -1,0 +1,234 @@
+"""A far side that lies: whatever it says, nothing is written outside the target folder and nothing hangs."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from gpurent.api import GpurentError, Limits, Pull, TransferError, UnavailableError
+from gpurent_plugin_turbo import wire
+from gpurent_plugin_turbo.give import CHANGED, GOOD, LINK, MISSING, OTHER, PIECE, UNREADABLE
+from gpurent_plugin_turbo.lines import Wire
+from gpurent_plugin_turbo.pull import END, Puller
+from gpurent_plugin_turbo.wire import BLAKE, FILE, FOLDER, RAW, UNIT, ZLIB, Line
+
+Row = tuple[int, int, int, int, bytes, bytes]
+EVIL = b"evil"
+
+
+def row(name: bytes, kind: int = FILE, size: int = len(EVIL), link: bytes = b"", mode: int = 0o644) -> Row:
+    return (kind, mode, size, 10**18, name, link)
+
+
+class Liar(Wire):
+    """The far side in a thread. ``rows`` is what it lists; ``give`` changes what it answers."""
+
+    def __init__(
+        self, rows: list[Row], give: Callable[[Liar, int, bytes, bytes], bool] | None = None
+    ) -> None:
+        up, down = os.pipe(), os.pipe()
+        self.line = Line(down[0], up[1])
+        self.mine = Line(up[0], down[1])
+        self._fds = [*up, *down]
+        self.rows, self.give = [rows], give
+        self.thread = Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self) -> None:
+        try:
+            self.mine.send(ord("O"), b"3")
+            while True:
+                kind, head, size = self.mine.header()
+                body = bytes(self.mine.take(size)) if size else b""
+                if self.give is None or not self.give(self, kind, head, body):
+                    self.answer(kind, head, body)
+        except (wire.Ended, OSError):
+            return
+
+    def answer(self, kind: int, head: bytes, body: bytes) -> None:
+        if kind == ord("m"):
+            rows = self.rows.pop() if self.rows else None
+            number = 0 if rows is not None else END
+            table = zlib.compress(wire.table(rows), 1) if rows is not None else b""
+            self.mine.send(ord("M"), struct.pack(">I", number), table)
+        elif kind == ord("G"):
+            asked = wire.rows(zlib.decompress(body))[0]
+            told = [(GOOD, 0o644, item[2], 0, b"", b"") for item in asked]
+            self.unit(ord("P"), head, wire.table(told) + b"".join(EVIL[: item[2]] for item in asked))
+        elif kind == ord("g"):
+            _, _, length, _, _ = PIECE.unpack(head)
+            self.unit(ord("S"), head[:4], b"e" * length)
+
+    def unit(
+        self, kind: int, number: bytes, data: bytes, *, codec: int = RAW, size: int = -1, digest: bytes = b""
+    ) -> None:
+        body = zlib.compress(data) if codec == ZLIB else data
+        found = digest or wire.digest(BLAKE, data)
+        length = len(data) if size < 0 else size
+        self.mine.send(kind, UNIT.pack(struct.unpack(">I", number)[0], codec, BLAKE, length, found), body)
+
+    def end(self) -> None:
+        for handle in self._fds[1:2] + self._fds[3:]:
+            try:
+                os.close(handle)
+            except OSError:
+                pass
+
+    def close(self) -> None:
+        self.thread.join(5)
+        assert not self.thread.is_alive()
+        for handle in self._fds[0:1] + self._fds[2:3]:
+            os.close(handle)
+
+    def why(self) -> GpurentError:
+        return UnavailableError("the line is lost", retryable=True)
+
+
+def instead(
+    kind: str, what: Callable[[Liar, bytes, bytes], None]
+) -> Callable[[Liar, int, bytes, bytes], bool]:
+    """Answer questions of one kind by ``what``."""
+
+    def give(liar: Liar, asked: int, head: bytes, body: bytes) -> bool:
+        if asked != ord(kind):
+            return False
+        what(liar, head, body)
+        return True
+
+    return give
+
+
+NAMES = {
+    "above": b"../evil", "deep above": b"out/../../evil", "absolute": b"/tmp/evil", "dots": b"out/..", "dot": b"out/.",
+    "empty part": b"out//evil", "ends in a slash": b"out/evil/", "not asked for": b"other/evil", "nothing": b"",
+    "escape codes": b"out/\x1b[31mred", "bell": b"out/\x07", "right to left": "out/\u202egpj.exe".encode(),
+    "invalid UTF-8": b"out/\xff\xfe", "new line": b"out/a\nb", "too long": b"out/" + b"x" * 300,
+    "zero width": "out/a\u200bb".encode(), "surrogate": b"out/\xed\xa0\x80", "line separator": "out/a\u2028b".encode(),
+}  # fmt: skip
+
+
+def pull(tmp_path: Path, liar: Liar, *, limits: Limits = Limits()) -> tuple[object, Path]:
+    target = tmp_path / "jail" / "home"
+    cargo = Pull(sources=("out",), target=target, limits=limits)
+
+    class Silent:
+        def total(self, files: int, size: int) -> None: ...
+        def advance(self, size: int, name: str = "") -> None: ...
+        def file_done(self, name: str) -> None: ...
+
+    try:
+        return Puller(cargo, Silent(), lambda first: liar, lines=1).run(), target
+    except GpurentError as error:
+        return error, target
+
+
+def outside(tmp_path: Path) -> set[str]:
+    """Everything that is not below the target."""
+    return {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if "home" not in path.parts} - {
+        "jail"
+    }
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+@pytest.mark.parametrize("kind", [FILE, FOLDER])
+def test_a_name_that_may_not_be(tmp_path: Path, name: bytes, kind: int) -> None:
+    rows = [row(b"out", FOLDER), row(name, kind), row(b"out/zz good")]
+    found, target = pull(tmp_path, Liar(rows))
+    assert not outside(tmp_path)
+    assert not Path("/tmp/evil").exists()
+    if not isinstance(found, Exception):
+        assert [item.name for item in found.skipped if "\x1b" in item.name] == []
+        assert {path.name for path in target.rglob("*")} <= {"out", "zz good"}
+
+
+LISTS: dict[str, list[Row]] = {
+    "a link, then through it": [row(b"out", FOLDER), row(b"out/l", LINK, 0, b"/tmp"), row(b"out/l/evil")],
+    "a link up, then through it": [row(b"out", FOLDER), row(b"out/l", LINK, 0, b"../.."), row(b"out/l/evil")],
+    "a file, then below it": [row(b"out", FOLDER), row(b"out/f"), row(b"out/f/evil")],
+    "the same name twice": [row(b"out", FOLDER), row(b"out/f"), row(b"out/f")],
+    "a folder that is a file": [row(b"out", FOLDER), row(b"out/f"), row(b"out/f", FOLDER)],
+    "out of order": [row(b"out", FOLDER), row(b"out/z"), row(b"out/a")],
+    "the room for partials": [row(b"out", FOLDER), row(b"out/.gpurent-part", LINK, 0, b"/tmp")],
+    "a device": [row(b"out", FOLDER), row(b"out/dev", OTHER)],
+    "an unknown kind": [row(b"out", FOLDER), row(b"out/dev", 99)],
+    "set-user-id": [row(b"out", FOLDER), row(b"out/su", mode=0o4777)],
+    "unreadable": [row(b"out/", UNREADABLE)],
+    "missing": [row(b"\x1b[31mout", MISSING)],
+    "endless depth": [row(b"out" + b"/d" * depth, FOLDER) for depth in range(200)],
+    "an enormous size": [row(b"out", FOLDER), row(b"out/big", size=1 << 62)],
+    "half a terabyte in all": [
+        row(b"out", FOLDER),
+        *(row(b"out/f%04d" % n, size=1 << 40) for n in range(40)),
+    ],
+}
+
+
+@pytest.mark.parametrize("rows", LISTS.values(), ids=LISTS)
+def test_a_listing_that_may_not_be(tmp_path: Path, rows: list[Row]) -> None:
+    found, target = pull(tmp_path, Liar(rows))
+    assert not outside(tmp_path)
+    assert "\x1b" not in str(found)
+    for path in target.rglob("*"):
+        assert not path.is_symlink()
+        assert not path.lstat().st_mode & 0o7000
+
+
+def test_links_that_lie_here_already_are_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "jail" / "home"
+    (target / "out").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (target / "out" / "sub").symlink_to(tmp_path / "elsewhere")
+    (target / "out" / "zf").symlink_to(tmp_path / "elsewhere" / "zf")
+    (target / ".gpurent-part").symlink_to(tmp_path / "elsewhere")
+    for rows in ([row(b"out/sub", FOLDER), row(b"out/sub/evil")], [row(b"out/zf")]):
+        found, _ = pull(tmp_path, Liar([row(b"out", FOLDER), *rows]))
+        assert isinstance(found, TransferError)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def many(liar: Liar, head: bytes, body: bytes) -> None:
+    liar.mine.send(
+        ord("M"), struct.pack(">I", 0), zlib.compress(wire.table([row(b"out/%09d" % os.getpid())] * 2000))
+    )
+
+
+ANSWERS: dict[str, Callable[[Liar, int, bytes, bytes], bool]] = {
+    "more than was asked": instead("G", lambda liar, head, body: liar.unit(ord("P"), head, b"x" * 5_000_000)),
+    "a bomb": instead("G", lambda liar, head, body: liar.unit(ord("P"), head, bytes(50_000_000), codec=ZLIB, size=40)),
+    "a bomb that says so": instead("G", lambda liar, head, body: liar.unit(ord("P"), head, bytes(50_000_000), codec=ZLIB)),
+    "a wrong digest": instead("G", lambda liar, head, body: liar.unit(ord("P"), head, wire.table([row(b"")]) + EVIL, digest=b"x" * 16)),
+    "an unknown codec": instead("G", lambda liar, head, body: liar.unit(ord("P"), head, b"", codec=77)),
+    "another file count": instead("G", lambda liar, head, body: liar.unit(ord("P"), head, wire.table([]))),
+    "another number": instead("G", lambda liar, head, body: liar.unit(ord("P"), struct.pack(">I", 999), b"")),
+    "a piece for a pack": instead("G", lambda liar, head, body: liar.unit(ord("S"), head, EVIL)),
+    "a short pack": instead("G", lambda liar, head, body: liar.unit(ord("P"), head, wire.table([(GOOD, 0, 4, 0, b"", b"")]))),
+    "another size": instead("G", lambda liar, head, body: liar.unit(ord("P"), head, wire.table([(GOOD, 0, 2, 0, b"", b"")]) + b"xx")),
+    "always changed": instead("G", lambda liar, head, body: liar.unit(ord("P"), head, wire.table([(CHANGED, 0, 4, 5, b"", b"")]))),
+    "changed into a giant": instead("G", lambda liar, head, body: liar.unit(ord("P"), head, wire.table([(CHANGED, 0, 1 << 60, 5, b"", b"")]))),
+    "a broken table": instead("G", lambda liar, head, body: liar.unit(ord("P"), head, b"\xff" * 24)),
+    "a frame of terabytes": instead("m", lambda liar, head, body: liar.mine._write(wire.FRAME.pack(ord("M"), 4, 1 << 60))),
+    "an unknown frame": instead("m", lambda liar, head, body: liar.mine.send(ord("?"))),
+    "a listing of another source": instead("m", lambda liar, head, body: liar.mine.send(ord("M"), struct.pack(">I", 7), zlib.compress(wire.table([])))),
+    "a listing that is none": instead("m", lambda liar, head, body: liar.mine.send(ord("M"), struct.pack(">I", 0), b"junk")),
+    "a listing cut short": instead("m", lambda liar, head, body: liar.mine.send(ord("M"), struct.pack(">I", 0), zlib.compress(b"\xff\xff\xff\xff"))),
+    "a listing without end": instead("m", many),
+    "digests of nothing": instead("m", lambda liar, head, body: liar.mine.send(ord("b"), struct.pack(">IB", 1, 1), b"")),
+    "a short head": instead("G", lambda liar, head, body: liar.mine.send(ord("P"), b"x", b"y")),
+    "the end of the line": instead("G", lambda liar, head, body: os.close(liar._fds.pop())),
+}  # fmt: skip
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("give", ANSWERS.values(), ids=ANSWERS)
+def test_an_answer_that_may_not_be(tmp_path: Path, give: Callable[[Liar, int, bytes, bytes], bool]) -> None:
+    rows = [row(b"out", FOLDER), row(b"out/a")]
+    found, target = pull(tmp_path, Liar(rows, give), limits=Limits(files=100_000))
+    assert isinstance(found, TransferError | UnavailableError), found
+    assert not outside(tmp_path)
+    assert not (target / "out" / "a").exists()
