@@ -91,7 +91,7 @@ def race(
             if prepare is not None:
                 prepare(name, target)
             mine = min(cell.times.get(OURS, [10.0]))
-            cap = min(max(20.0, 9 * mine), 120.0)
+            cap = min(max(8.0, 9 * mine), 120.0)
             took, _, done = (clock or {}).get(name, timed)(tools[name](target), cap)
             cell.times.setdefault(name, []).append(took)
             if not done:

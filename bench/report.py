@@ -40,7 +40,8 @@ def summary(cells: list[Cell]) -> list[str]:
         goal = GOALS[cell.row][ORDER.index(cell.wire)]
         lines.append(
             f"| {cell.wire} | {cell.row} | {cell.middle(OURS):.2f} ({span(cell.times[OURS])}) | "
-            f"{cell.middle(best):.2f} ({span(cell.times[best])}) | {best} | {cell.ratio():.2f}x | {goal:.2f}x | {', '.join(slow)} |"
+            f"{cell.middle(best):.2f} ({span(cell.times[best])}) | {best} | "
+            f"{cell.ratio():.2f}x | {goal:.2f}x | {', '.join(slow)} |"
             if best
             else f"| {cell.wire} | {cell.row} | {cell.middle(OURS):.2f} | | | | {goal:.2f}x | |"
         )

@@ -29,7 +29,7 @@ MIB = 1 << 20
 ROWS = ("a", "b", "c", "d", "d held", "c same", "d same", "c 1 %", "d 1 %", "a resumed")
 #            a     b     files of c
 SIZES = {"raw loopback": (1024, 1024, 20_000), "20 ms, 200 Mbit/s": (256, 256, 20_000), "*": (32, 64, 4_000)}
-QUICK = {"raw loopback": (256, 256, 5_000), "20 ms, 200 Mbit/s": (64, 128, 5_000), "*": (16, 32, 2_000)}
+QUICK = {"raw loopback": (256, 256, 5_000), "20 ms, 200 Mbit/s": (32, 64, 2_500), "*": (8, 16, 1_500)}
 
 
 class Bench:

@@ -91,6 +91,9 @@ if TYPE_CHECKING:
         TransferError as TransferError,
     )
     from gpurent.errors import (
+        TransferUnfit as TransferUnfit,
+    )
+    from gpurent.errors import (
         UnavailableError as UnavailableError,
     )
     from gpurent.errors import (
@@ -348,7 +351,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "gpurent.entries": "AuthEntry BillingEntry CommandEntry Entry ExporterEntry Field LauncherEntry LeaseEntry MailboxEntry NotifierEntry SandboxEntry SessionEntry TransferEntry",  # noqa: E501
-    "gpurent.errors": "AuthError GpurentError HostKeyChanged JobError LeaseError LeaseGone MoneyError NeedsPerson PaidTooLate PluginError ProviderChanged RemoteError SoldOut Spent TransferError UnavailableError UsageError",  # noqa: E501
+    "gpurent.errors": "AuthError GpurentError HostKeyChanged JobError LeaseError LeaseGone MoneyError NeedsPerson PaidTooLate PluginError ProviderChanged RemoteError SoldOut Spent TransferError TransferUnfit UnavailableError UsageError",  # noqa: E501
     "gpurent.hookspecs": "hookimpl",
     "gpurent.locale": "translator",
     "gpurent.model.access": "Endpoint HostProfile",

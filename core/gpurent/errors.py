@@ -135,6 +135,12 @@ class TransferError(RemoteError):
     code = "transfer"
 
 
+class TransferUnfit(TransferError):
+    """This way of carrying cannot do it, or not with this machine; nothing moved, and another way may do it."""
+
+    code = "transfer-unfit"
+
+
 class JobError(RemoteError):
     """The job could not be started, or ended at once."""
 

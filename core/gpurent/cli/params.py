@@ -45,6 +45,30 @@ def money_of(amount: tuple[Decimal, str]) -> Money:
     return currency.money(value)
 
 
+_RATE = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([kKmMgG]?)(?:i?[bB])?(?:/s)?")
+_SIZES = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
+
+
+def parse_rate(text: str) -> int:
+    """``2MB/s``, ``500k``, ``800000``: bytes a second. Anything else is a `ValueError`."""
+    match = _RATE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"no rate: {text!r}")
+    return int(Decimal(match[1]) * _SIZES[match[2].upper()])
+
+
+class RateType(click.ParamType[int]):
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_rate(value)
+        except ValueError:
+            self.fail(_("{text} is no rate; write 2MB/s or 500k").format(text=repr(value)), param, ctx)
+
+
 class SpanType(click.ParamType[timedelta]):
     name = "time"
 
@@ -93,6 +117,7 @@ class MoneyType(click.ParamType[tuple[Decimal, str]]):
             )
 
 
+RATE = RateType()
 SPAN = SpanType()
 MOMENT = MomentType()
 MONEY = MoneyType()

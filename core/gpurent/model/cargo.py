@@ -23,12 +23,16 @@ class Push:
 
     A folder's *content* goes into ``target`` when it is the only source and ``content`` is true (the user's project
     folder), else each source keeps its name. ``ignore``: honour ``.gpurentignore`` and ``.gitignore``.
+    ``limit``: bytes a second over the line, 0 for none. ``verify``: ``fast`` checks what arrives, ``full`` also reads
+    back what lies there, and does not believe that equal sizes and times mean equal content.
     """
 
     sources: tuple[Path, ...]
     target: str
     content: bool = False
     ignore: bool = True
+    limit: int = 0
+    verify: str = "fast"
     limits: Limits = Limits()
 
 
@@ -38,6 +42,8 @@ class Pull:
 
     sources: tuple[str, ...]
     target: Path
+    limit: int = 0
+    verify: str = "fast"
     limits: Limits = Limits()
 
 

@@ -25,7 +25,8 @@ class Want:
 
     ``command`` is the job's argument vector, empty when only a machine is wanted. ``folder`` is the local folder that
     goes up; ``results`` are names below it that come home into ``home`` (default: the same folder). ``only_rent``: stop
-    after connecting.
+    after connecting. ``pull_every``: results come home so often while the job runs, so that an end of the money loses
+    at most that much.
     """
 
     wish: Wish = Wish()
@@ -46,6 +47,7 @@ class Want:
     only_rent: bool = False
     keep: bool = False
     on_error: OnError = OnError.RELEASE
+    pull_every: timedelta | None = None
 
 
 @frozen(kw_only=True)

@@ -26,7 +26,8 @@ class TransferBackend(ABC):
 
     Final names appear only complete; modes and mtimes are kept. Called again after any failure, it goes on
     from what has verifiably arrived. Errors: `TransferError` (with what is missing), `UnavailableError` when the line
-    is lost.
+    is lost, `TransferUnfit` when this backend cannot do it here: said before anything moves, by the first thing that it
+    asks the machine anyway; the next in rank is then taken.
     """
 
     @abstractmethod

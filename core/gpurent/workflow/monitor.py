@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from gpurent.errors import LeaseGone, MoneyError, Spent
+from gpurent.errors import LeaseGone, MoneyError, Spent, TransferError
 from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease
@@ -36,16 +37,34 @@ class Ended:
     status: JobStatus
 
 
-async def monitor(trail: Trail, leg: str, line: Line, want: Want, job: Job, budget: Money | None) -> Ended:
-    """The job's end. Its output goes to the user as it comes."""
-    watch = _Watch(trail, line, want, job, budget)
+async def monitor(
+    trail: Trail,
+    leg: str,
+    line: Line,
+    want: Want,
+    job: Job,
+    budget: Money | None,
+    bring: Callable[[], Awaitable[object]] | None = None,
+) -> Ended:
+    """The job's end. Its output goes to the user as it comes; ``bring`` fetches results now and then."""
+    watch = _Watch(trail, line, want, job, budget, bring)
     return await trail.once(f"{leg}.monitor", Ended, watch.until_end)
 
 
 class _Watch:
-    def __init__(self, trail: Trail, line: Line, want: Want, job: Job, budget: Money | None) -> None:
+    def __init__(
+        self,
+        trail: Trail,
+        line: Line,
+        want: Want,
+        job: Job,
+        budget: Money | None,
+        bring: Callable[[], Awaitable[object]] | None,
+    ) -> None:
         self.trail, self.line, self.want, self.job, self.budget = trail, line, want, job, budget
         self.desk = trail.desk
+        self.bring = bring
+        self.brought_at = self.desk.clock.now()
         self.offset = 0
         self.shown: datetime | None = None
 
@@ -71,7 +90,19 @@ class _Watch:
                 shop_at = self.desk.clock.now()
                 await self._mind_money(await self.line.look())
                 await keep_awake(self.desk, self.line, self.want)
+            await self._bring_now_and_then()
             await self.desk.pace(LOOK, floor=0.3)
+
+    async def _bring_now_and_then(self) -> None:
+        """Results that are not there yet, or are being written, come with the next turn or at the end."""
+        every = self.want.pull_every
+        if self.bring is None or every is None or self.desk.clock.now() - self.brought_at < every:
+            return
+        try:
+            await self.bring()
+        except TransferError as error:
+            self.trail.tell(EventKind.PROGRESS, error.message, lease=self.line.lease.id)
+        self.brought_at = self.desk.clock.now()
 
     async def _look(self, link: Link) -> JobStatus:
         runner = jobs(self.desk, link, self.want.provider, self.want.session)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from attrs import frozen
 
 from gpurent.errors import GpurentError
@@ -20,7 +22,7 @@ from gpurent.workflow.select import select
 from gpurent.workflow.sessions import job_of
 from gpurent.workflow.settle import settle
 from gpurent.workflow.trail import Trail
-from gpurent.workflow.transfer import pull, push, work_folder
+from gpurent.workflow.transfer import bring, pull, push, work_folder
 
 
 @frozen(kw_only=True)
@@ -72,7 +74,8 @@ async def _legs(
                 await arm_timer(trail, name, line, want)
                 if detach:
                     return TripEnd(trip=trail.trip, lease=lease_id, under_way=True)
-                ended = await monitor(trail, name, line, want, job, funding.budget)
+                fetch = partial(bring, trail, line, want) if want.results else None
+                ended = await monitor(trail, name, line, want, job, funding.budget, fetch)
                 if want.results:
                     await pull(trail, name, line, want)
             elif want.only_rent:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
-from gpurent.errors import UsageError
+from gpurent.errors import TransferUnfit, UsageError
 from gpurent.locale import _
 from gpurent.model.cargo import Pull, Push, TransferReport
+from gpurent.model.events import EventKind
 from gpurent.model.trip import Want
 from gpurent.ports.transfer import TransferBackend
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.line import Line
 from gpurent.workflow.trail import Trail
+
+AUTO = "auto"
 
 
 def work_folder(trip: str) -> str:
@@ -19,21 +23,45 @@ def work_folder(trip: str) -> str:
     return f"gpurent/{trip}"
 
 
-def courier(desk: Desk, name: str) -> TransferBackend:
-    made: TransferBackend = desk.tool("transfer", name, TransferBackend)
-    return made
+def couriers(desk: Desk, name: str) -> Iterator[TransferBackend]:
+    """The one that was named; else (or for ``auto``) all, the highest ranked first."""
+    entries = desk.registry.transfer
+    names = sorted(entries, key=lambda key: (entries[key].rank, key), reverse=True)
+    for chosen in names if name in ("", AUTO) else [name]:
+        made: TransferBackend = desk.tool("transfer", chosen, TransferBackend)
+        yield made
+    if not names:
+        desk.tool("transfer", "", TransferBackend)
+
+
+async def _by(
+    desk: Desk, name: str, carry: Callable[[TransferBackend], Awaitable[TransferReport]]
+) -> TransferReport:
+    """By the first backend that is fit for this machine."""
+    unfit = TransferUnfit(_("no way of carrying files is installed"))
+    for backend in couriers(desk, name):
+        try:
+            return await carry(backend)
+        except TransferUnfit as error:
+            unfit = error
+            desk.tell(EventKind.PROGRESS, error.message)
+    raise unfit
 
 
 async def carry_up(desk: Desk, line: Line, cargo: Push, name: str = "") -> TransferReport:
     """Push over a line that may be cut."""
     title = _("upload")
-    return await line.do(lambda link: courier(desk, name).push(link, cargo, desk.ui.progress(title)))
+    return await line.do(
+        lambda link: _by(desk, name, lambda by: by.push(link, cargo, desk.ui.progress(title)))
+    )
 
 
 async def carry_home(desk: Desk, line: Line, cargo: Pull, name: str = "") -> TransferReport:
     """Pull over a line that may be cut."""
     title = _("results")
-    return await line.do(lambda link: courier(desk, name).pull(link, cargo, desk.ui.progress(title)))
+    return await line.do(
+        lambda link: _by(desk, name, lambda by: by.pull(link, cargo, desk.ui.progress(title)))
+    )
 
 
 def _folder(want: Want) -> Path:
@@ -56,10 +84,12 @@ async def push(trail: Trail, leg: str, line: Line, want: Want) -> TransferReport
 async def pull(trail: Trail, leg: str, line: Line, want: Want) -> TransferReport:
     """The results come home, into the place in the folder that they have on the machine."""
 
-    async def down() -> TransferReport:
-        base = work_folder(trail.trip)
-        target = Path(want.home or want.folder)
-        sources = tuple(f"{base}/{name}" for name in want.results)
-        return await carry_home(trail.desk, line, Pull(sources=sources, target=target), want.transfer)
+    return await trail.once(f"{leg}.pull", TransferReport, lambda: bring(trail, line, want))
 
-    return await trail.once(f"{leg}.pull", TransferReport, down)
+
+async def bring(trail: Trail, line: Line, want: Want) -> TransferReport:
+    """What there is of the results now; may be asked again and again while the job runs."""
+    base = work_folder(trail.trip)
+    target = Path(want.home or want.folder)
+    sources = tuple(f"{base}/{name}" for name in want.results)
+    return await carry_home(trail.desk, line, Pull(sources=sources, target=target), want.transfer)

@@ -1,7 +1,9 @@
+# ruff: noqa: E501 - one attack a line
 """A far side that lies: whatever it says, nothing is written outside the target folder and nothing hangs."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import zlib
@@ -20,6 +22,7 @@ from gpurent_plugin_turbo.wire import BLAKE, FILE, FOLDER, RAW, UNIT, ZLIB, Line
 
 Row = tuple[int, int, int, int, bytes, bytes]
 EVIL = b"evil"
+LIMITS = Limits()
 
 
 def row(name: bytes, kind: int = FILE, size: int = len(EVIL), link: bytes = b"", mode: int = 0o644) -> Row:
@@ -75,10 +78,8 @@ class Liar(Wire):
 
     def end(self) -> None:
         for handle in self._fds[1:2] + self._fds[3:]:
-            try:
+            with contextlib.suppress(OSError):
                 os.close(handle)
-            except OSError:
-                pass
 
     def close(self) -> None:
         self.thread.join(5)
@@ -113,7 +114,7 @@ NAMES = {
 }  # fmt: skip
 
 
-def pull(tmp_path: Path, liar: Liar, *, limits: Limits = Limits()) -> tuple[object, Path]:
+def pull(tmp_path: Path, liar: Liar, *, limits: Limits = LIMITS) -> tuple[object, Path]:
     target = tmp_path / "jail" / "home"
     cargo = Pull(sources=("out",), target=target, limits=limits)
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 )
 @click.option("--session", default="", help=_("screen, tmux, …"))
 @click.option("--transfer", default="", help=_("What carries the files."))
+@click.option("--pull-every", type=SPAN, help=_("Bring results home so often while the job runs: 10m."))
 @click.option("--launcher", default="", help=_("What turns the command into a process."))
 @click.option("--name", default="", help=_("The session's name."))
 @click.option("--disk", type=click.IntRange(0), default=0, help=_("Disk to buy, in GiB."))
@@ -73,6 +74,7 @@ def run_command(
     home_dir: Path | None,
     session: str,
     transfer: str,
+    pull_every: timedelta | None,
     launcher: str,
     name: str,
     disk: int,
@@ -102,6 +104,7 @@ def run_command(
         home=str(home_dir.resolve()) if home_dir else "",
         session=session,
         transfer=transfer,
+        pull_every=pull_every,
         launcher=launcher,
         name=name,
         staged=staged,

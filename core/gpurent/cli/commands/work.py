@@ -11,7 +11,7 @@ import click
 
 from gpurent.cli.app import App, json_option
 from gpurent.cli.complete import lease_ids
-from gpurent.cli.params import MOMENT, SPAN
+from gpurent.cli.params import MOMENT, RATE, SPAN
 from gpurent.cli.table import table
 from gpurent.errors import UsageError
 from gpurent.locale import _
@@ -24,6 +24,19 @@ if TYPE_CHECKING:
 
 _LEASE = click.argument("lease", shell_complete=lease_ids)
 _SESSION = click.option("--session", default="", help=_("screen, tmux, …"))
+_TRANSFER = click.option(
+    "--transfer", default="", help=_("What carries the files; auto: the best that the machine can.")
+)
+_LIMIT = click.option(
+    "--limit", type=RATE, default=0, help=_("At most so much a second over the line: 2MB/s.")
+)
+_VERIFY = click.option(
+    "--verify",
+    type=click.Choice(["fast", "full"]),
+    default="fast",
+    show_default=True,
+    help=_("full: read back what lies there, and believe no size and time."),
+)
 _REST = {"ignore_unknown_options": True}
 
 
@@ -45,17 +58,26 @@ def _report(app: App, report: TransferReport) -> None:
 @_LEASE
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--to", "target", default=".", help=_("The folder on the machine, below its home."))
-@click.option("--transfer", default="", help=_("What carries the files."))
+@_TRANSFER
+@_LIMIT
+@_VERIFY
 @click.option("--no-ignore", is_flag=True, help=_("Take what .gitignore and .gpurentignore leave out."))
 @json_option
 @click.pass_obj
 def push_command(
-    app: App, lease: str, sources: tuple[Path, ...], target: str, transfer: str, no_ignore: bool
+    app: App,
+    lease: str,
+    sources: tuple[Path, ...],
+    target: str,
+    transfer: str,
+    limit: int,
+    verify: str,
+    no_ignore: bool,
 ) -> None:
     """Carry SOURCES to a machine; called again it goes on where it stopped."""
     from gpurent.model.cargo import Push
 
-    cargo = Push(sources=sources, target=target, ignore=not no_ignore)
+    cargo = Push(sources=sources, target=target, ignore=not no_ignore, limit=limit, verify=verify)
     _report(app, app.run(lambda service: service.push(lease, cargo, transfer)))
 
 
@@ -69,14 +91,19 @@ def push_command(
     default=Path(),
     help=_("The folder here."),
 )
-@click.option("--transfer", default="", help=_("What carries the files."))
+@_TRANSFER
+@_LIMIT
+@_VERIFY
 @json_option
 @click.pass_obj
-def pull_command(app: App, lease: str, sources: tuple[str, ...], target: Path, transfer: str) -> None:
+def pull_command(
+    app: App, lease: str, sources: tuple[str, ...], target: Path, transfer: str, limit: int, verify: str
+) -> None:
     """Bring SOURCES (below the machine's home, or absolute) here."""
     from gpurent.model.cargo import Pull
 
-    _report(app, app.run(lambda service: service.pull(lease, Pull(sources=sources, target=target), transfer)))
+    cargo = Pull(sources=sources, target=target, limit=limit, verify=verify)
+    _report(app, app.run(lambda service: service.pull(lease, cargo, transfer)))
 
 
 @click.command("ssh")

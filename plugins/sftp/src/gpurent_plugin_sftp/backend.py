@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from time import monotonic
 
-from gpurent.api import Link, Progress, Pull, Push, TransferBackend, TransferReport
+from gpurent.api import Link, Progress, Pull, Push, TransferBackend, TransferReport, TransferUnfit
 from gpurent_plugin_sftp.pull import pull
 from gpurent_plugin_sftp.push import push
 from gpurent_plugin_sftp.scan import scan
@@ -16,12 +16,21 @@ class Sftp(TransferBackend):
     """asyncssh carries single files; the walks, the names and the limits are ours."""
 
     async def push(self, link: Link, cargo: Push, progress: Progress) -> TransferReport:
+        _unlimited(cargo)
         seconds = _watch()
         found = await asyncio.to_thread(scan, cargo)
         return await push(link, cargo, found, progress, seconds)
 
     async def pull(self, link: Link, cargo: Pull, progress: Progress) -> TransferReport:
+        _unlimited(cargo)
         return await pull(link, cargo, progress, _watch())
+
+
+def _unlimited(cargo: Push | Pull) -> None:
+    if cargo.limit:
+        raise TransferUnfit(
+            "sftp cannot be limited to a rate", hint="Leave --limit out, or take another --transfer."
+        )
 
 
 def _watch() -> Callable[[], float]:

@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from gpurent.api import Link, Progress, Pull, Push, TransferBackend, TransferReport
 from gpurent_plugin_turbo import ship
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from gpurent_plugin_turbo.pull import Puller
     from gpurent_plugin_turbo.push import Pusher
 
-T = TypeVar("T")
+FULL = "full"
 
 
-def push_command(target: str) -> str:
-    return ship.command(f"take_push({target.encode()!r}, False)", "wire", "far")
+def push_command(target: str, whole: bool = False) -> str:
+    return ship.command(f"take_push({target.encode()!r}, {whole})", "wire", "far")
 
 
 def _first_time(link: Link, target: str) -> bool:
@@ -64,7 +64,9 @@ class Turbo(TransferBackend):
         pusher = Pusher(
             Scan(cargo),
             progress,
-            self._dialer(link, push_command(cargo.target)),
+            self._dialer(link, push_command(cargo.target, cargo.verify == FULL)),
+            whole=cargo.verify == FULL,
+            limit=cargo.limit,
             cold=_first_time(link, cargo.target),
             lines=int(self._settings.get("lines") or 8),
         )
@@ -76,7 +78,12 @@ class Turbo(TransferBackend):
         sources = [posixpath.normpath(source).encode() for source in cargo.sources]
         command = ship.command(f"give_pull({sources!r}, False)", "wire", "far", "give")
         puller = Puller(
-            cargo, progress, self._dialer(link, command), lines=int(self._settings.get("lines") or 8)
+            cargo,
+            progress,
+            self._dialer(link, command),
+            whole=cargo.verify == FULL,
+            lines=int(self._settings.get("lines") or 8),
+            limit=cargo.limit,
         )
         return await _in_thread(puller)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import asyncssh
 
-from gpurent.api import GpurentError, Link, UnavailableError
-from gpurent_plugin_turbo.lines import NoHelper, Wire
+from gpurent.api import GpurentError, Link, TransferUnfit, UnavailableError
+from gpurent_plugin_turbo.lines import Wire
 from gpurent_plugin_turbo.wire import Ended, Line
 
 HELD = 4 << 20  # bytes that wait for a thread before the channel is stopped
@@ -181,5 +181,5 @@ class Channel(Wire):
                 asyncio.wait_for(self._session.gone.wait(), 5), self._loop
             ).result(6)
         if self._session.status == 127:
-            return NoHelper(f"{self._where} has no python3")
+            return TransferUnfit(f"{self._where} has no python3")
         return UnavailableError(f"the line to {self._where} is lost: {self.line.ended}", retryable=True)

@@ -76,8 +76,6 @@ class Receiver:
             ord("S"): self.segment,
             ord("B"): self.base,
             ord("C"): self.commit,
-            ord("X"): self.extras,
-            ord("D"): self.delete,
             ord("F"): self.finish,
         }
         while True:
@@ -303,29 +301,6 @@ class Receiver:
         self.line.send(ord("A"), ACK.pack(number, status), table(list(lost)) if lost else b"")
 
     # the end
-
-    def extras(self, head: bytes, size: int) -> None:
-        """Names in our folders that the near side did not name; it judges them."""
-        known = set(zlib.decompress(self.line.take(size)).split(b"\0"))
-        found = []
-        for folder in [b""] + [name for name, _ in self.folders]:
-            for entry in os.scandir(folder or b"."):
-                name = folder + b"/" + entry.name if folder else entry.name
-                if name not in known and name != PARTS:
-                    kind = FOLDER if entry.is_dir(follow_symlinks=False) else FILE
-                    found.append((kind, 0, 0, 0, name, b""))
-        self.line.send(ord("x"), b"", zlib.compress(table(found), 1))
-
-    def delete(self, head: bytes, size: int) -> None:
-        import shutil
-
-        lost = []
-        for kind, _, _, _, name, _ in rows(zlib.decompress(self.line.take(size)))[0]:
-            try:
-                shutil.rmtree(name) if kind == FOLDER else os.unlink(name)
-            except OSError as error:
-                lost.append(failed(error.errno or errno.EIO, name))
-        self.ack(0, DONE, lost)
 
     def finish(self, head: bytes, size: int) -> None:
         self.line.take(size)

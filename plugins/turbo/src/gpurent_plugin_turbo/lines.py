@@ -9,7 +9,7 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING
 
-from gpurent.api import AuthError, GpurentError, HostKeyChanged, UnavailableError
+from gpurent.api import AuthError, GpurentError, HostKeyChanged, TransferUnfit, UnavailableError
 from gpurent_plugin_turbo.wire import Line
 
 if TYPE_CHECKING:
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 PIPE = 1 << 20
 FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
-
-
-class NoHelper(GpurentError):
-    """The far side has nothing that can run the helper."""
 
 
 def _quoted(path: object) -> str:
@@ -116,7 +112,7 @@ class SshProcess(Wire):
         said = self._process.stderr.read() if self._process.stderr is not None else b""
         text = said.decode("utf-8", "replace").strip()[-300:]
         if self._process.returncode == 127:
-            return NoHelper(f"{self._where} has no python3", detail=text)
+            return TransferUnfit(f"{self._where} has no python3", detail=text)
         if "Host key verification failed" in text or "REMOTE HOST IDENTIFICATION" in text:
             return HostKeyChanged(
                 f"{self._where} shows another host key than the one of this lease", detail=text

@@ -47,12 +47,10 @@ class Pusher(Fleet):
         whole: bool = False,
         lines: int = 8,
         limit: int = 0,
-        delete: bool = False,
     ) -> None:
         super().__init__(dial, lines)
         self._scan, self._progress = scan, progress
         self._cold, self._whole = cold, whole
-        self._delete = delete
         self._throttle = Throttle(limit)
         self._level = Level()
         self._builder = Builder(self._level, whole)
@@ -71,7 +69,6 @@ class Pusher(Fleet):
         self._stale: list[Big] = []  # given up; a line may still read of them
         self._asked: dict[int, Big] = {}
         self._number = 0
-        self._names: list[bytes] = []
         self._finish_sent = False
         self._final: list[tuple[int, int, int, int, bytes, bytes]] = []
         # what came of it
@@ -133,11 +130,8 @@ class Pusher(Fleet):
 
     def _scanning(self) -> None:
         first, number, chunk = self._streams[0], 0, []
-        self._names = []
         for entry in self._scan.entries():
             chunk.append(entry)
-            if self._delete:
-                self._names.append(entry.name)
             if len(chunk) >= CHUNK:
                 self._manifest(first, number, chunk)
                 number, chunk = number + 1, []
@@ -471,9 +465,6 @@ class Pusher(Fleet):
                 del self._open_bigs[big.number]
                 self._commit(big)
         if self._all_sent() and not self._finish_sent:
-            if self._delete:
-                self._delete = False
-                self._control.append((ord("X"), b"", zlib.compress(b"\0".join(self._names), 1)))
             self._finish_sent = True
             self._control.append((ord("F"), b"", b""))
 
@@ -482,7 +473,7 @@ class Pusher(Fleet):
         return (
             self._scanned
             and not self._small
-            and not self._bigs
+            and not any(big.ranges for big in self._bigs)
             and not self._asked
             and not self._open_bigs
             and not self._again

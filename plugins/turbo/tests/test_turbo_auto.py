@@ -1,0 +1,103 @@
+"""What a machine cannot do is told before anything moves, and the next way is taken."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+
+from gpurent.api import Link, Pull, Push, TransferUnfit
+from gpurent.plugins.registry import Registry
+from gpurent.ports.transfer import Progress, TransferBackend, TransferReport
+from gpurent.testing.contracts.site import Site, Tally, site
+from gpurent.testing.contracts.transfer import TransferContract, plant, tree
+from gpurent.workflow.transfer import _by
+from gpurent_plugin_turbo.backend import Turbo
+
+
+def desk() -> Any:
+    registry = Registry.load()
+    host = SimpleNamespace(settings={})
+    return SimpleNamespace(
+        registry=registry,
+        tool=lambda kind, name, role: registry.get(kind, name).build(host),
+        tell=lambda *a: None,
+    )
+
+
+class Auto(TransferBackend):
+    """As core chooses."""
+
+    async def push(self, link: Link, cargo: Push, progress: Progress) -> TransferReport:
+        return await _by(desk(), "auto", lambda by: by.push(link, cargo, progress))
+
+    async def pull(self, link: Link, cargo: Pull, progress: Progress) -> TransferReport:
+        return await _by(desk(), "auto", lambda by: by.pull(link, cargo, progress))
+
+
+class TestPythonHidden(TransferContract):
+    changes: ClassVar[dict[str, Any]] = {"missing": ("python3",)}
+
+    def backend(self) -> Auto:
+        return Auto()
+
+    async def test_a_file_that_vanishes_is_told(self, place: Site, tmp_path: Path) -> None:
+        """Its thief strikes while the first way is being tried: for the second the file was never there."""
+
+
+async def test_without_python_turbo_says_so_before_anything_moves(tmp_path: Path) -> None:
+    source = plant(tmp_path / "source", files=3, large=0)
+    async with site(tmp_path, missing=("python3",)) as place:
+        with pytest.raises(TransferUnfit, match="python3"):
+            await Turbo({}).push(
+                await place.link(), Push(sources=(source,), target="w", content=True), Tally()
+            )
+        assert not (place.home / "w").exists()
+
+
+async def test_without_a_local_ssh_channels_carry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpurent_plugin_turbo.backend.has_ssh", lambda: False)
+    source = plant(tmp_path / "source", large=16_000_000)
+    async with site(tmp_path) as place:
+        link = await place.link()
+        await Turbo({}).push(link, Push(sources=(source,), target="w", content=True), Tally())
+        assert tree(place.home / "w") == tree(source)
+        await Turbo({}).pull(link, Pull(sources=("w",), target=tmp_path / "home"), Tally())
+        assert tree(tmp_path / "home" / "w") == tree(source)
+
+
+async def test_a_limit_is_kept(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "f").write_bytes(os.urandom(3_000_000))
+    async with site(tmp_path) as place:
+        link = await place.link()
+        cargo = Push(sources=(source,), target="w", content=True, limit=2_000_000)
+        report = await Turbo({}).push(link, cargo, Tally())
+        assert report.seconds > 0.5
+        assert report.sent <= report.seconds * 2_000_000 + 1_600_000
+
+
+async def test_full_verification_believes_no_size_and_time(tmp_path: Path) -> None:
+    source = plant(tmp_path / "source", files=5)
+    async with site(tmp_path) as place:
+        link = await place.link()
+        cargo = Push(sources=(source,), target="w", content=True, verify="full")
+        await Turbo({}).push(link, cargo, Tally())
+        for name in ("part0/file000.txt", "large.bin"):
+            there, stamp = place.home / "w" / name, (source / name).stat().st_mtime_ns
+            there.chmod(0o644)
+            there.write_bytes(bytes(there.stat().st_size))
+            os.utime(there, ns=(stamp, stamp))
+        await Turbo({}).push(link, cargo, Tally())
+        assert {k: v[-1] for k, v in tree(place.home / "w").items()} == {
+            k: v[-1] for k, v in tree(source).items()
+        }
+        home = Pull(sources=("w",), target=tmp_path / "home", verify="full")
+        await Turbo({}).pull(link, home, Tally())
+        assert {k: v[-1] for k, v in tree(tmp_path / "home" / "w").items()} == {
+            k: v[-1] for k, v in tree(source).items()
+        }
