@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +45,32 @@ def test_help_imports_no_command_module() -> None:
     assert not [
         name for name in modules("--help") if name.startswith("gpurent_plugin_") and name.count(".") > 1
     ]
+
+
+SOCKETS = """
+import sys
+asked = []
+sys.addaudithook(lambda event, given: asked.append(event) if event in ("socket.connect", "socket.getaddrinfo") else None)
+from gpurent.cli.main import main
+try:
+    main({arguments!r})
+except SystemExit:
+    pass
+print(asked, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("ls",), ("ls", "--json")])
+def test_no_socket_is_opened(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    """What `ls` shows comes from the journal; only --refresh goes to the providers."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    environment = {
+        **os.environ,
+        "GPURENT_HOME": str(tmp_path / "state"),
+        "GPURENT_MISTGPU_URL": "http://127.0.0.1:9",
+    }
+    code = SOCKETS.format(arguments=list(arguments))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stderr.splitlines()[-1] == "[]"

@@ -110,7 +110,7 @@ async def test_f6_the_balance_decides_how_long_it_lasts(land: World) -> None:
     await enter(land, "3.10")
     lease = await rent(land)
     await land.cloud.advance(timedelta(hours=2))
-    said = await land.cli("ls", "--all")
+    said = await land.cli("ls", "--refresh", "--all")
     assert lease in said.out
     assert "余额不足" in said.out
     assert land.cloud.driver.machines() == []
@@ -144,7 +144,7 @@ async def test_f7_the_stop_script_ends_machine_and_billing(land: World) -> None:
         if not land.cloud.driver.machines():
             break
         await asyncio.sleep(0.1)
-    found = (await land.cli("ls", "--all", "--json")).data
+    found = (await land.cli("ls", "--refresh", "--all", "--json")).data
     assert [item["state"] for item in found] == ["kept"]
     spent = sum(line.amount.amount for line in land.cloud.ledgers()["mistgpu"])
     await land.cloud.advance(timedelta(hours=5))

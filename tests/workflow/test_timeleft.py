@@ -158,7 +158,7 @@ async def test_the_listings(land: World) -> None:
     async with land.desk() as service:
         await rich(land, service, "3")
         lease = (await rented(service, "2080Ti")).id
-    for command in (("ls", "--json"), ("show", lease, "--json")):
+    for command in (("ls", "--refresh", "--json"), ("show", lease, "--json")):
         data = (await land.cli(*command)).data
         found = (data[0] if command[0] == "ls" else data)["time_left"]
         assert found["kind"] == "balance"

@@ -1,0 +1,113 @@
+"""How long command lines take to start: gpurent's against the bare interpreter and the official CLIs that are found.
+
+    .venv/bin/python bench/startup.py [--peers FOLDER] [--rounds 10]
+
+FOLDER holds one virtual environment for each peer, named after it (``FOLDER/modal/bin/modal``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from statistics import median
+
+from gpurent.adapters.journal import Journal
+from gpurent.api import CNY, Endpoint, Hardware, Lease, LeaseState, Metered, Offer, UnitPrice
+
+PEERS = ("vastai", "prime", "modal", "dstack", "runpod", "sky")
+LEASES = 20
+
+
+def leases(home: Path) -> None:
+    """A journal with twenty machines that run."""
+    home.mkdir(mode=0o700)
+    now = datetime.now(UTC)
+    journal = Journal(home / "journal.sqlite", lambda: now)
+    for number in range(LEASES):
+        offer = Offer(
+            provider="mistgpu",
+            key=f"{number:06}",
+            hardware=Hardware(gpu="2080Ti", gpus=1),
+            tariff=Metered(price=UnitPrice(Decimal(3) / 3600, CNY)),
+        )
+        journal.keep_lease(
+            Lease(
+                id=f"mistgpu-{number:05}",
+                provider="mistgpu",
+                offer=offer,
+                state=LeaseState.READY,
+                endpoint=Endpoint("root", "198.51.100.7", 2200 + number),
+                started_at=now - timedelta(hours=number),
+            )
+        )
+    journal.close()
+
+
+def sockets(words: list[str], environment: Mapping[str, str]) -> str:
+    """Whether a command opens network sockets, by strace where it is there."""
+    if not shutil.which("strace"):
+        return "not checked (no strace)"
+    said = subprocess.run(
+        ["strace", "-f", "-e", "trace=socket,connect", *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+    ).stderr
+    return "none" if "AF_INET" not in said else "opens sockets"
+
+
+def measure(
+    commands: Mapping[str, list[str]], environment: Mapping[str, str], rounds: int
+) -> dict[str, list[float]]:
+    """Milliseconds, in turn."""
+    found: dict[str, list[float]] = {name: [] for name in commands}
+    for turn in range(rounds + 1):
+        for name, words in commands.items():
+            begun = time.perf_counter()
+            subprocess.run(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            if turn:  # the first one warms the files
+                found[name].append((time.perf_counter() - begun) * 1000)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--peers", type=Path)
+    parser.add_argument("--rounds", type=int, default=10)
+    given = parser.parse_args()
+    own = str(Path(sys.executable).with_name("gpurent"))
+    with tempfile.TemporaryDirectory() as room:
+        home = Path(room, "home")
+        leases(home)
+        environment = {"PATH": os.environ["PATH"], "HOME": room, "GPURENT_HOME": str(home), "LANG": "C.UTF-8"}
+        commands = {
+            "bare interpreter": [sys.executable, "-c", "pass"],
+            "gpurent --help": [own, "--help"],
+            "gpurent ls": [own, "ls"],
+        }
+        for name in PEERS:
+            program = given.peers / name / "bin" / name if given.peers else None
+            if program is not None and program.exists():
+                commands[f"{name} --help"] = [str(program), "--help"]
+        found = measure(commands, environment, given.rounds)
+        peers = {name: times for name, times in found.items() if name.split()[0] in PEERS}
+        best = min(peers, key=lambda name: median(peers[name]), default="")
+        print("| command | min, ms | median, ms | of the fastest peer |\n|---|---|---|---|")
+        for name, times in sorted(found.items(), key=lambda item: median(item[1])):
+            share = f"{median(times) / median(peers[best]):.2f}" if best else "-"
+            print(f"| {name} | {min(times):.0f} | {median(times):.0f} | {share} |")
+        for name in ("gpurent --help", "gpurent ls"):
+            print(f"sockets of {name}: {sockets(commands[name], environment)}")
+
+
+if __name__ == "__main__":
+    main()
