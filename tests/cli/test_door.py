@@ -50,7 +50,8 @@ def test_help_imports_no_command_module() -> None:
 SOCKETS = """
 import sys
 asked = []
-sys.addaudithook(lambda event, given: asked.append(event) if event in ("socket.connect", "socket.getaddrinfo") else None)
+WATCHED = ("socket.connect", "socket.getaddrinfo")
+sys.addaudithook(lambda event, given: asked.append(event) if event in WATCHED else None)
 from gpurent.cli.main import main
 try:
     main({arguments!r})
