@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections import deque
@@ -73,7 +74,7 @@ class Pusher(Fleet):
         self._final: list[tuple[int, int, int, int, bytes, bytes]] = []
         # what came of it
         self.sent = self.resumed = 0
-        self._needed = self._acked = 0
+        self._needed = self._planned = self._acked = 0
         self._lost: list[tuple[bytes, str]] = []
         self._told = (0, 0)
 
@@ -182,7 +183,7 @@ class Pusher(Fleet):
                     self.resumed += entry.size
                     self._progress.advance(entry.size, _text(entry.name))
                     self._progress.file_done(_text(entry.name))
-            self._room_for(sum(entry.size for entry, base in wanted if not base), free)
+            self._room_for(sum(_weight(entry) for entry, base in wanted if not base), free)
             self._need([entry for entry, _ in wanted if entry.size < BIG])
             for entry, base in wanted:
                 if entry.size >= BIG:
@@ -208,7 +209,7 @@ class Pusher(Fleet):
         return wanted, have
 
     def _room_for(self, size: int, free: int) -> None:
-        waiting = size + self._needed - self._acked
+        waiting = size + max(0, self._planned - self._acked)
         if waiting > free:
             raise TransferError(
                 f"the machine has {free} bytes free, and {waiting} are to be sent",
@@ -217,7 +218,9 @@ class Pusher(Fleet):
 
     def _need(self, entries: list[Entry]) -> None:
         self._small.extend(entries)
-        self._needed += sum(entry.size for entry in entries)
+        size = sum(entry.size for entry in entries)
+        self._needed += size
+        self._planned += size
         self._more_lines(self._needed)
 
     def _big(self, entry: Entry, base: bool) -> None:
@@ -225,6 +228,7 @@ class Pusher(Fleet):
         big = Big(self._number, entry)
         self._open_bigs[big.number] = big
         self._needed += entry.size
+        self._planned += _weight(entry)
         if base:
             self._asked[big.number] = big
             kind = wire.BEST_DIGEST if not self._builder.plain_digest else wire.BLAKE
@@ -536,6 +540,16 @@ class Pusher(Fleet):
                 self._turn.notify_all()
                 return
         raise stream.wire.why()
+
+
+def _weight(entry: Entry) -> int:
+    """Bytes that a file takes on a disk: holes take none."""
+    if entry.size < BIG:
+        return entry.size
+    try:
+        return min(entry.size, os.lstat(entry.path).st_blocks * 512)
+    except OSError:
+        return entry.size
 
 
 def _send(line: wire.Line, unit: Unit) -> None:
