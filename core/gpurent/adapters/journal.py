@@ -11,7 +11,7 @@ from attrs import frozen
 
 from gpurent.adapters.codec import dumps, loads
 from gpurent.adapters.database import Database
-from gpurent.model.lease import Lease
+from gpurent.model.lease import OVER, Lease
 from gpurent.model.trip import Want
 
 T = TypeVar("T")
@@ -74,8 +74,25 @@ class Journal:
 
     def trips(self) -> Sequence[TripRow]:
         """All trips, oldest first."""
+        return self._trips("")
+
+    def trips_under_way(self) -> Sequence[TripRow]:
+        """Those without an outcome, oldest first."""
+        return self._trips("WHERE outcome = ''")
+
+    def trip(self, trip: str) -> TripRow | None:
+        return next(iter(self._trips("WHERE id = ?", trip)), None)
+
+    def trips_of(self, lease: str) -> Sequence[TripRow]:
+        """Every trip with this lease, oldest first."""
+        return self._trips("WHERE lease = ?", lease)
+
+    def _trips(self, which: str, *values: str) -> list[TripRow]:
+        # ``which`` is always one of the texts above.
         rows = self.database.rows(
-            "SELECT id, kind, want, lease, begun_at, ended_at, outcome FROM trips ORDER BY begun_at, rowid"
+            "SELECT id, kind, want, lease, begun_at, ended_at, outcome FROM trips "  # noqa: S608
+            f"{which} ORDER BY begun_at, rowid",
+            *values,
         )
         return [
             TripRow(
@@ -170,6 +187,16 @@ class Journal:
             loads(value, Lease) for (value,) in self.database.rows("SELECT value FROM leases ORDER BY rowid")
         ]
 
+    def standing(self) -> Sequence[Lease]:
+        """The leases that are not over, oldest first."""
+        over = [state.value for state in OVER]
+        marks = ", ".join("?" for _state in over)
+        rows = self.database.rows(
+            f"SELECT value FROM leases WHERE state NOT IN ({marks}) ORDER BY rowid",  # noqa: S608
+            *over,
+        )
+        return [loads(value, Lease) for (value,) in rows]
+
     # notes
 
     def note(self, scope: str, name: str) -> str | None:
@@ -189,13 +216,10 @@ class Journal:
 
     def swap_note(self, scope: str, name: str, before: str | None, after: str) -> bool:
         """Write ``after`` only if the note still says ``before`` (None: is not there)."""
-        with self._write():
-            rows = self._db.execute(
-                "SELECT value FROM notes WHERE scope = ? AND name = ?", (scope, name)
-            ).fetchall()
-            if (rows[0][0] if rows else None) != before:
+        with self.database.write():
+            if self.note(scope, name) != before:
                 return False
-            self._db.execute(
+            self.database.execute(
                 "INSERT OR REPLACE INTO notes (scope, name, value) VALUES (?, ?, ?)", (scope, name, after)
             )
             return True

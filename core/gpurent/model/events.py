@@ -27,6 +27,10 @@ class EventKind(Enum):
     TIME_LOW = "time-low"
     RELEASED = "released"
     WARNING = "warning"
+    RENEWED = "renewed"
+    SAVED = "saved"
+    TOP_UP = "top-up"
+    TOPPED_UP = "topped-up"
 
 
 @frozen(kw_only=True)
