@@ -17,7 +17,7 @@ from gpurent.errors import GpurentError
 from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease
-from gpurent.model.ledger import Line, Transaction, lines, transaction
+from gpurent.model.ledger import Line, Transaction, lines, missing, transaction
 from gpurent.model.money import Rate
 from gpurent.model.offer import Known, Unknown
 from gpurent.model.order import Bill, Payment
@@ -96,7 +96,7 @@ class Books:
 
     def missing_account(self, provider: str, charges: Sequence[Charge]) -> list[Transaction]:
         """Of an account's statement: the top-ups and the fees that the ledger lacks."""
-        known = {(line.last.ref, line.last.kind): line for line in self.lines(provider=provider)}
+        known = {line.key: line for line in self.lines(provider=provider)}
         fees = {
             item.payment.proof: item.trip.id
             for item in self.paid()
@@ -106,12 +106,8 @@ class Books:
         for charge in charges:
             trip = fees.get(charge.ref, "")
             kind = ChargeKind.FEE if trip else charge.kind
-            if kind not in (ChargeKind.TOP_UP, ChargeKind.FEE) or (charge.ref, kind) in known:
-                continue
-            made.append(transaction(evolve(charge, kind=kind), provider, trip=trip))
-            hold = known.get((charge.ref, ChargeKind.HOLD))
-            if hold is not None and hold.money.amount:
-                made.append(hold.reversal(hold.last.at, kind.value))
+            if kind in (ChargeKind.TOP_UP, ChargeKind.FEE):
+                made += missing(evolve(charge, kind=kind), provider, known, trip=trip)
         return made
 
     def note_payments(self, trip: str) -> None:
@@ -127,27 +123,21 @@ class Books:
 
     def missing(self, lease: Lease, charges: Sequence[Charge], paid: Sequence[Paid]) -> list[Transaction]:
         """What the ledger lacks of ``charges``: new ones, what a meter added, holds that are over."""
-        known = {(line.last.ref, line.last.kind): line for line in self.lines(lease=lease.id)}
+        known = {line.key: line for line in self.lines(lease=lease.id)}
         trips = {item.payment.proof: item.trip.id for item in paid}
         default = self._trip_of(lease.id)
-        made: list[Transaction] = []
-        for charge in charges:
-            line = known.get((charge.ref, charge.kind))
-            rest = _rest(charge, line)
-            if rest is not None:
-                entry = transaction(
-                    rest,
-                    lease.provider,
-                    lease=lease.id,
-                    trip=trips.get(charge.ref, default),
-                    gpu=_gpu(lease),
-                    part=line.last.part + 1 if line else 0,
-                )
-                made.append(entry)
-            hold = known.get((charge.ref, ChargeKind.HOLD))
-            if hold is not None and hold.money.amount and charge.kind is not ChargeKind.HOLD:
-                made.append(hold.reversal(hold.last.at, charge.kind.value))
-        return made
+        return [
+            entry
+            for charge in charges
+            for entry in missing(
+                charge,
+                lease.provider,
+                known,
+                lease=lease.id,
+                trip=trips.get(charge.ref, default),
+                gpu=_gpu(lease),
+            )
+        ]
 
     def _held(self, paid: Sequence[Paid]) -> Iterable[Transaction]:
         """A payment is on hold until the books there list it; where none would, it is spent at once."""
@@ -251,16 +241,3 @@ class Books:
 
 def _gpu(lease: Lease) -> str:
     return lease.offer.hardware.gpu or "CPU"
-
-
-def _rest(charge: Charge, line: Line | None) -> Charge | None:
-    """What of ``charge`` is not in ``line`` yet; a line that ended is never added to."""
-    if line is None or not line.parts:
-        return charge
-    if not line.last.growing or charge.money.currency != line.money.currency:
-        return None
-    more = charge.money - line.money
-    if more.amount < 0 or (more.amount == 0 and charge.growing):
-        return None
-    # A part of nothing says that the meter stopped.
-    return evolve(charge, money=more)

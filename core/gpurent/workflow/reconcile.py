@@ -87,7 +87,7 @@ def _unknown(provider: str, reason: str, lease: str = "") -> Finding:
 
 
 def _compare(desk: Desk, lease: Lease, charges: Sequence[Charge]) -> Iterable[Finding]:
-    here = {(line.last.ref, line.last.kind): line for line in desk.books.lines(lease=lease.id)}
+    here = {line.key: line for line in desk.books.lines(lease=lease.id)}
     paid = desk.books.paid(lease=lease.id)
     listed: set[tuple[str, ChargeKind]] = set()
     for charge in charges:
