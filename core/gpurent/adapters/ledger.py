@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from gpurent.adapters.codec import dumps, loads
@@ -80,10 +81,20 @@ class Ledger:
         given = (provider, lease, trip, _stamp(since) if since else "", _stamp(until) if until else "")
         postings: dict[int, list[Posting]] = {}
         for entry, account, currency, exponent, amount in self._database.rows(_POSTINGS, *given):
-            money = Money(int(amount), Currency(currency, exponent))
-            postings.setdefault(entry, []).append(Posting(Account(account), money))
+            money = Money(int(amount), _currency(currency, exponent))
+            postings.setdefault(entry, []).append(Posting(_account(account), money))
         rows = self._database.rows(_ENTRIES, *given)
         return [_read(row, postings.get(row[0], [])) for row in rows]
+
+
+@cache
+def _account(name: str) -> Account:
+    return Account(name)
+
+
+@cache
+def _currency(code: str, exponent: int) -> Currency:
+    return Currency(code, exponent)
 
 
 def _stamp(at: datetime) -> str:
