@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import signal
 import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -20,7 +17,8 @@ from gpurent.model.trip import Want
 from gpurent.workflow.guard.loop import Guard
 from gpurent.workflow.service import Service
 from tests.guard.watching import guarding, policy, until
-from tests.workflow.world import ROOT, Person, World, world
+from tests.workflow.test_crash import zygote
+from tests.workflow.world import Person, World, world
 
 DAY = timedelta(days=1)
 ONCE = '[guard.1024gpu]\nrenew = "1d"\nrenew_before = "2h"\nrenew_limit = "1 times"\n'
@@ -40,9 +38,20 @@ async def rented(land: World, service: Service, dbc: str = "200000") -> Lease:
     )
 
 
-def renewals(land: World) -> list[int]:
-    """Amounts that the shop booked for renewals."""
-    return [line.amount.amount for line in land.cloud.ledgers()["1024gpu"] if "renew" in line.kind]
+def shop_books(land: World, kind: str) -> list[int]:
+    return [-line.amount.amount for line in land.cloud.ledgers()["1024gpu"] if line.kind == kind]
+
+
+async def settled(land: World, service: Service, renewals: int) -> None:
+    """So many renewals at the shop, so many payments in the wallet's ledger, and not a unit more has left."""
+    account = dict(service.whoami())["1024gpu"]
+    lines = [line for line in land.cloud.ledgers()["dbc"] if line.account == account]
+    left = [-line.amount.amount for line in lines if line.amount.amount < 0]
+    assert len(shop_books(land, "renewal")) == renewals
+    spent = [amount for kind in ("binding", "rent", "renewal") for amount in shop_books(land, kind)]
+    assert sorted(left) == sorted(spent)
+    balance = (await service.balance("1024gpu")).available
+    assert balance.amount == sum(line.amount.amount for line in lines)
 
 
 async def near_the_end(land: World, lease: Lease, left: timedelta) -> None:
@@ -55,15 +64,97 @@ async def test_a_lease_is_renewed_on_time_and_only_as_far_as_the_policy_goes(lan
     person = Person()
     async with land.desk(person) as service:
         lease = await rented(land, service)
+        assert lease.expires_at is not None
         async with guarding(service):
             await near_the_end(land, lease, timedelta(hours=4))
             await until(lambda: service.desk.lease(lease.id).expires_at != lease.expires_at)
             longer = service.desk.lease(lease.id)
             assert longer.expires_at == lease.expires_at + DAY
-            assert land.cloud.clock.now() < lease.expires_at
+            await until(lambda: EventKind.RENEWED in person.kinds())
             await near_the_end(land, longer, timedelta(hours=2))
             await until(lambda: service.desk.lease(lease.id).over)
-        print([ (l.kind, l.amount) for l in land.cloud.ledgers()["1024gpu"]])
-        print([ (l.kind, l.amount, l.account) for l in land.cloud.ledgers()["dbc"]])
-        assert person.kinds().count(EventKind.RENEWED) == 1
-        assert 0
+        (renewed,) = [event for event in person.events if event.kind is EventKind.RENEWED]
+        assert renewed.at < lease.expires_at
+        await settled(land, service, renewals=1)
+
+
+async def test_a_guard_killed_at_every_step_renews_exactly_once(tmp_path: Path) -> None:
+    async with world(tmp_path, speed=60) as land, zygote() as client:
+        policy(land, ONCE)
+        async with land.desk() as service:
+            lease = await rented(land, service)
+            await near_the_end(land, lease, timedelta(minutes=110))
+            task = {"environment": dict(land.environment()), "home": str(land.home / "state"), "watch": True}
+            spare: list[str] = []
+            while "died" in (answer := await client.run(**task, spare=spare)):
+                assert answer["died"] not in spare, "dead twice at one point"
+                spare.append(answer["died"])
+            assert answer == {"end": 0, "trouble": []}
+            steps = {"order", "quote", "leg0.reserve", "leg0.bill", "leg0.pay", "leg0.confirm"}
+            assert {f"{step}:{phase}" for step in steps for phase in ("begun", "effect", "recorded")} <= set(
+                spare
+            )
+            assert lease.expires_at is not None
+            assert service.desk.lease(lease.id).expires_at == lease.expires_at + DAY
+            assert await client.run(**task, spare=["*:*"]) == {"end": 0, "trouble": []}
+            await settled(land, service, renewals=1)
+
+
+async def watcher(land: World, *more: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gpurent.cli.main", "watch", *more),
+        cwd=land.home,
+        env={**land.environment(), "LANG": "C.UTF-8"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def said(process: asyncio.subprocess.Process, word: bytes) -> None:
+    assert process.stderr is not None
+    async with asyncio.timeout(60):
+        while word not in (line := await process.stderr.readline()):
+            assert line, "it ended"
+
+
+async def test_two_guards_and_the_first_killed_while_it_pays_renew_once(land: World) -> None:
+    """The second stands by, and takes over what the first has begun."""
+    policy(land, ONCE.replace('"2h"', '"8h"'))
+    async with land.desk() as service:
+        lease = await rented(land, service)
+        first = await watcher(land)
+        await until((land.home / "state" / "locks" / "guard.lock").exists)
+        second = await watcher(land)
+        try:
+            await said(second, str(first.pid).encode())
+            third = await watcher(land, "--once")
+            await said(third, str(first.pid).encode())
+            assert await third.wait() == 0
+            payments = len(land.cloud.ledgers()["dbc"])
+            await near_the_end(land, lease, timedelta(hours=7))
+            await until(lambda: len(land.cloud.ledgers()["dbc"]) > payments)
+            first.kill()
+            await first.wait()
+            assert lease.expires_at is not None
+            await until(lambda: service.desk.lease(lease.id).expires_at == lease.expires_at + DAY)
+            await until(lambda: all(row.outcome for row in service.trips()))
+        finally:
+            for process in (first, second):
+                if process.returncode is None:
+                    process.terminate()
+                    await process.wait()
+        assert second.returncode == 0, "asked to stop, it ends well"
+        await settled(land, service, renewals=1)
+
+
+async def test_a_renewal_of_the_user_s_own_makes_the_guard_s_needless(land: World) -> None:
+    policy(land, ONCE)
+    async with land.desk() as service:
+        lease = await rented(land, service)
+        await near_the_end(land, lease, timedelta(minutes=100))
+        async with land.desk() as other:
+            await asyncio.gather(service.renew(lease.id, DAY), Guard.of(other).once())
+        assert lease.expires_at is not None
+        await settled(land, service, renewals=len(shop_books(land, "renewal")))
+        assert len(shop_books(land, "renewal")) in (1, 2)

@@ -40,7 +40,7 @@ async def guarding(service: Service) -> AsyncIterator[Guard]:
 
 async def until(true: Callable[[], object], patience: float = PATIENCE) -> None:
     async with asyncio.timeout(patience):
-        while not true():
+        while not true():  # noqa: ASYNC110 - the world changes by itself
             await asyncio.sleep(0.05)
 
 

@@ -7,6 +7,7 @@ from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.model.money import Money
 from gpurent.model.order import Bill, Payment
+from gpurent.workflow.paid import paid_before
 from gpurent.workflow.trail import Trail
 
 
@@ -19,7 +20,8 @@ async def pay(trail: Trail, step: str, provider: str, bill: Bill, ceiling: Money
 
     async def leave() -> Payment:
         desk = trail.desk
-        if bill.due is not None and desk.clock.now() >= bill.due:
+        late = bill.due is not None and desk.clock.now() >= bill.due
+        if late and not await paid_before(trail, step, provider, bill):
             raise MoneyError(
                 _("the time to pay this bill is over since {due:%H:%M:%S} UTC").format(due=bill.due),
                 hint=_("Nothing was paid. Start again for a fresh order."),

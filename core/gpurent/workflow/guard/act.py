@@ -18,6 +18,7 @@ from gpurent.model.lease import Lease
 from gpurent.model.order import Order
 from gpurent.model.trip import Want
 from gpurent.ports.lease import Extending
+from gpurent.workflow.arming import Timers, keep_awake
 from gpurent.workflow.fund import Funding
 from gpurent.workflow.guard.decide import End, Reason, Renew, Save
 from gpurent.workflow.guard.look import SCOPE, Trip, trip_of
@@ -118,6 +119,7 @@ class Deeds:
 
     async def _renew(self, trail: Trail, row: TripRow) -> None:
         desk, journal = self.desk, self.desk.journal
+        before = desk.lease(row.lease)
         try:
             order = await trail.once("order", Order, lambda: self._order(trail, row), quiet=True)
             price = await trail.once("quote", Funding, lambda: self._price(order), quiet=True)
@@ -131,7 +133,9 @@ class Deeds:
                 journal.end_trip(trail.trip, _failed(error))
             raise
         journal.end_trip(trail.trip, "done")
-        until = desk.lease(row.lease).expires_at
+        after = desk.lease(row.lease)
+        until = after.expires_at
+        await Timers(desk).renewed(before, after)
         trail.tell(
             EventKind.RENEWED,
             _("{lease} was renewed; it runs until {until:%Y-%m-%d %H:%M} UTC").format(
@@ -170,7 +174,7 @@ class Deeds:
             return
         name = f"{SCOPE}-save-{lease.id}-{self.desk.clock.now():{STAMP}}"
         row = self._begin(name, Want(provider=lease.provider), lease.id)
-        await before(self, action.by, self.carry_on(row))
+        await within(self, action.by, self.carry_on(row))
 
     async def _save(self, trail: Trail, row: TripRow) -> None:
         trip = trip_of(self.desk, self.desk.lease(row.lease))
@@ -210,6 +214,17 @@ class Deeds:
             size=report.total,
         )
         return f"{report.files} files"
+
+    async def keep_awake(self, lease: Lease) -> None:
+        """Idempotent by itself: a deadline that is later already stays."""
+        trip = trip_of(self.desk, lease)
+        if trip is None:
+            return
+        line = Line(self.desk, lease.id)
+        try:
+            await keep_awake(self.desk, line, trip.row.want)
+        finally:
+            await line.close()
 
     # the end
 
@@ -260,7 +275,7 @@ class Deeds:
         if by is None:
             return await self._bring(trail, lease, trip, stop=True)
         try:
-            return await before(self, by, self._bring(trail, lease, trip, stop=True))
+            return await within(self, by, self._bring(trail, lease, trip, stop=True))
         except GpurentError as error:
             trail.tell(
                 EventKind.WARNING,
@@ -282,7 +297,7 @@ def _failed(error: GpurentError) -> str:
     return f"failed: {error.code}" if error.spent is Spent.NO else f"unclear: {error.code}"
 
 
-async def before(deeds: Deeds, by: datetime, work: Awaitable[T]) -> T:
+async def within(deeds: Deeds, by: datetime, work: Awaitable[T]) -> T:
     """``work``, unless it is not done by ``by`` (provider time); what began late gets `LATE`."""
     clock = deeds.desk.clock
     rest = by - clock.now()

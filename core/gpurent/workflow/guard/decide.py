@@ -11,7 +11,7 @@ from attrs import frozen
 from gpurent.model.lease import LeaseState
 from gpurent.model.timeleft import TimeKind, runway
 from gpurent.workflow.guard.facts import Facts
-from gpurent.workflow.guard.policy import Policy
+from gpurent.workflow.guard.policy import Amount, Policy
 
 FLOOR = timedelta(minutes=1)
 CEILING = timedelta(minutes=10)
@@ -47,7 +47,9 @@ class Renew:
 
 @frozen(kw_only=True)
 class AskTopUp:
-    """Make the payment page of the policy's amount, and tell the user."""
+    """Make the payment page of ``amount``, and tell the user."""
+
+    amount: Amount
 
 
 @frozen(kw_only=True)
@@ -73,7 +75,12 @@ class Finish:
     trip: str
 
 
-Action = Warn | Renew | AskTopUp | Save | End | Finish
+@frozen(kw_only=True)
+class KeepAwake:
+    """Move the timer inside the machine on, as a living run would."""
+
+
+Action = Warn | Renew | AskTopUp | Save | End | Finish | KeepAwake
 
 
 @frozen(kw_only=True)
@@ -100,7 +107,16 @@ def decide(facts: Facts, policy: Policy) -> tuple[Action, ...]:
             found.append(Warn(reason=limit.reason, at=limit.by or limit.end_at))
         if _ripe(facts, policy, limit):
             return (*found, End(reason=limit.reason, by=limit.by))
+    if sleepy(facts, policy):
+        found.append(KeepAwake())
     return (*found, *_before_the_end(facts, policy))
+
+
+def sleepy(facts: Facts, policy: Policy) -> bool:
+    """Whether a timer that is there for the case that nobody watches would fire although the job runs."""
+    if policy.timer is None or facts.timer_until is None or facts.minded or not facts.launched:
+        return False
+    return facts.timer_until - facts.now < policy.timer * 3 / 4
 
 
 def _ripe(facts: Facts, policy: Policy, limit: Limit) -> bool:
@@ -189,14 +205,14 @@ def _before_the_end(facts: Facts, policy: Policy) -> Iterator[Action]:
     if may_renew(facts, policy):
         if left <= renew_at(facts, policy) and policy.renew is not None:
             yield Renew(term=policy.renew, until=until)
-    elif _asks(facts, policy) and left <= policy.top_up_before and not facts.topping:
-        yield AskTopUp()
+    elif policy.top_up is not None and _asks(facts, policy, left):
+        yield AskTopUp(amount=policy.top_up)
     if any(left <= mark and not _saved(facts, until - mark) for mark in save_marks(facts, policy)):
         yield Save(reason=reason, by=until)
 
 
-def _asks(facts: Facts, policy: Policy) -> bool:
-    return policy.top_up is not None and facts.time.kind is TimeKind.BALANCE
+def _asks(facts: Facts, policy: Policy, left: timedelta) -> bool:
+    return facts.time.kind is TimeKind.BALANCE and left <= policy.top_up_before and not facts.topping
 
 
 def _saved(facts: Facts, since: datetime) -> bool:
@@ -213,13 +229,15 @@ def marks(facts: Facts, policy: Policy) -> Iterator[datetime]:
     for limit in limits(facts, policy):
         yield limit.warn_at
         yield limit.end_at
+    if facts.timer_until is not None and policy.timer is not None:
+        yield facts.timer_until - policy.timer / 2
     until = end_of(facts)
     if until is None:
         return
     yield until
     if may_renew(facts, policy):
         yield until - renew_at(facts, policy)
-    if _asks(facts, policy):
+    if policy.top_up is not None and facts.time.kind is TimeKind.BALANCE:
         yield until - policy.top_up_before
     for threshold in facts.alarms:
         yield until - threshold

@@ -43,6 +43,7 @@ class Facts:
     ``spent`` and ``budget`` are in one currency. ``trip`` is the open trip that made the lease, ``minded`` whether a
     living process works on it, ``results`` whether it has any to bring home. ``said``: warnings that stand, and since
     when. ``renewed``: how often the guard renewed. ``topping``: the user has been asked to top up.
+    ``timer_until``: when the timer inside the machine fires.
     ``rate``: bytes a second as measured on this machine. ``alarms``: how long before the end the user is warned.
     """
 
@@ -62,6 +63,7 @@ class Facts:
     rate: int = 0
     renewed: int = 0
     topping: bool = False
+    timer_until: datetime | None = None
     alarms: tuple[timedelta, ...] = ()
     said: Mapping[str, datetime] = field(factory=dict)
     saved_at: datetime | None = None

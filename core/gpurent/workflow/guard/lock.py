@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from datetime import timedelta
 
 from gpurent.adapters.files import private_folder
 from gpurent.adapters.locks import Taken, locked
@@ -12,15 +12,12 @@ from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.workflow.desk import Desk
 
-AGAIN = 5.0
+AGAIN = timedelta(seconds=15)
 
 
 @asynccontextmanager
-async def alone(desk: Desk, *, wait: bool, again: float = AGAIN) -> AsyncIterator[bool]:
-    """Whether this process is the guard; with ``wait`` it stands by until it is. Told once who holds the lock.
-
-    ``again``: real seconds between two tries.
-    """
+async def alone(desk: Desk, *, wait: bool) -> AsyncIterator[bool]:
+    """Whether this process is the guard; with ``wait`` it stands by until it is. Told once who holds the lock."""
     path = private_folder(desk.home / "locks") / "guard.lock"
     told = False
     while True:
@@ -40,4 +37,4 @@ async def alone(desk: Desk, *, wait: bool, again: float = AGAIN) -> AsyncIterato
             else:
                 yield True
                 return
-        await asyncio.sleep(again)
+        await desk.pace(AGAIN, floor=0.25)

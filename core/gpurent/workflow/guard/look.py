@@ -21,7 +21,7 @@ from gpurent.model.session import JobStatus
 from gpurent.model.timeleft import TimeLeft
 from gpurent.ports.host import Link
 from gpurent.ports.lease import Extending
-from gpurent.workflow import alarm
+from gpurent.workflow import alarm, timer
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.fund import Funding
 from gpurent.workflow.guard.facts import REACH, Facts, Machine
@@ -193,6 +193,7 @@ def facts(
         rate=_rate(desk, trip),
         renewed=renewals(desk, lease.id),
         topping=topping,
+        timer_until=timer.remembered(desk, lease),
         alarms=alarm.thresholds(desk, lease.provider),
         said=dict(memory.said),
         saved_at=datetime.fromisoformat(saved) if saved else None,

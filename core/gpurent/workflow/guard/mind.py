@@ -22,6 +22,7 @@ from gpurent.workflow.guard.decide import (
     AskTopUp,
     End,
     Finish,
+    KeepAwake,
     Reason,
     Renew,
     Save,
@@ -76,19 +77,20 @@ class Minder:
     async def mind(self, lease: Lease, time: TimeLeft, policy: Policy, topping: bool) -> Looked:
         """Never raises but when it is cancelled."""
         memory = self._memory(lease.id)
-        trouble = await self._take_over(lease)
+        troubles = await self._take_over(lease)
         desk = self.service.desk
         lease = desk.journal.lease(lease.id) or lease
         trip = trip_of(desk, lease)
-        trouble = await self._machine(lease, policy, trip, memory) or trouble
+        troubles.append(await self._machine(lease, policy, trip, memory))
         known = facts(desk, lease, time, policy, trip, memory, topping)
-        trouble = await self._tried(partial(self._alarm, known)) or trouble
+        troubles.append(await self._tried(partial(self._alarm, known)))
         actions = decide(known, policy)
         for action in actions:
-            trouble = await self._tried(partial(self._act, known, policy, action)) or trouble
+            troubles.append(await self._tried(partial(self._act, known, policy, action)))
         held = holding(known, policy)
         memory.said = {key: at for key, at in memory.said.items() if key in held}
         remember(desk, lease.id, memory)
+        trouble = "; ".join(dict.fromkeys(text for text in troubles if text))
         self._told(lease, memory, trouble)
         wait = next_look(known, policy)
         if trouble:
@@ -117,19 +119,19 @@ class Minder:
         memory.failures = memory.failures + 1 if trouble else 0
         memory.told = trouble
 
-    async def _take_over(self, lease: Lease) -> str:
+    async def _take_over(self, lease: Lease) -> list[str]:
         """What an earlier guard, or a renewal or return of the user's, left half done."""
-        trouble = ""
+        troubles = []
         for row in self.deeds.unfinished(lease.id):
             if self.deeds.interrupted(row):
                 continue
-            trouble = await self._tried(partial(self.deeds.carry_on, row)) or trouble
+            troubles.append(await self._tried(partial(self.deeds.carry_on, row)))
         desk = self.service.desk
         for row in desk.journal.trips_of(lease.id):
             old = desk.clock.now() - row.begun_at > FRESH
             if row.kind in ("renew", "release") and not row.outcome and old:
-                trouble = await self._tried(partial(self._resume, row.id)) or trouble
-        return trouble
+                troubles.append(await self._tried(partial(self._resume, row.id)))
+        return troubles
 
     async def _resume(self, trip: str) -> None:
         try:
@@ -166,22 +168,26 @@ class Minder:
             case Warn():
                 self._warn(known, action)
             case Renew():
-                try:
-                    await self.deeds.renew(lease, action)
-                except Short as short:
-                    if policy.top_up is None:
-                        raise
-                    least = short.needed.ceiling - short.needed.balance
-                    await self.topups.ask(lease.provider, policy.top_up, least)
-            case AskTopUp():
-                if policy.top_up is not None:
-                    await self.topups.ask(lease.provider, policy.top_up)
+                await self._renew(lease, policy, action)
+            case AskTopUp(amount=amount):
+                await self.topups.ask(lease.provider, amount)
             case Save():
                 await self.deeds.save(lease, action)
             case End():
                 await self.deeds.end(lease, action)
+            case KeepAwake():
+                await self.deeds.keep_awake(lease)
             case Finish():
                 await self._resume(action.trip)
+
+    async def _renew(self, lease: Lease, policy: Policy, action: Renew) -> None:
+        try:
+            await self.deeds.renew(lease, action)
+        except Short as short:
+            if policy.top_up is None:
+                raise
+            least = short.needed.ceiling - short.needed.balance
+            await self.topups.ask(lease.provider, policy.top_up, least)
 
     def _warn(self, known: Facts, action: Warn) -> None:
         text = {

@@ -37,8 +37,8 @@ class Policy:
     written: once). ``top_up`` is asked for when ``top_up_before`` is left. Results come home ``save_before`` the end.
     ``idle``: released after so long without load above ``idle_load`` percent, without output, without anybody attached.
     ``deadline`` is a time, or a span from the lease's start. ``budget`` is for one lease. ``warn_before``: how long
-    between a warning and a release. ``look``: how often a machine is looked at. ``timer``: how long the timer inside
-    the machine is set ahead.
+    between a warning and a release. ``look``: how often a machine is looked at. ``timer`` and ``after_job`` are the
+    inner timer's (`gpurent.workflow.arming`): a dead man's switch is moved on while the guard watches the job.
     """
 
     renew: timedelta | None = None
@@ -55,6 +55,7 @@ class Policy:
     warn_before: timedelta = timedelta(minutes=10)
     look: timedelta = timedelta(minutes=5)
     timer: timedelta | None = None
+    after_job: timedelta | None = None
 
     def deadline_of(self, started_at: datetime | None) -> datetime | None:
         if isinstance(self.deadline, timedelta):
@@ -106,8 +107,8 @@ _READ: Mapping[str, Callable[[str], object]] = {
     "idle_load": _percent,
     "deadline": _moment,
 }
-_OFF = ("no", "off", "never", "")
-_OPTIONAL = ("renew", "top_up", "idle", "deadline", "budget", "timer")
+_OFF = ("no", "off", "none", "never", "")
+_OPTIONAL = ("renew", "top_up", "idle", "deadline", "budget", "timer", "after_job")
 KEYS = tuple(sorted(set(fields_dict(Policy)) - {"renew_times"}))
 
 
