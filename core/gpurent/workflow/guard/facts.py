@@ -22,7 +22,7 @@ class Machine:
     """One look over SSH that took ``took``. Loads in percent, None when not known.
 
     ``cpu`` is the mean since the look before. ``output_at`` is when a session last wrote; ``size`` what the results
-    weigh in bytes; ``ticks`` the machine's own (busy, all) processor ticks.
+    weigh in bytes. By the machine's own measure: ``ticks`` (busy, all) of its processors, ``wrote`` as ``output_at``.
     """
 
     at: datetime
@@ -34,6 +34,7 @@ class Machine:
     attached: bool = False
     size: int | None = None
     ticks: tuple[int, int] | None = None
+    wrote: int | None = None
 
 
 @frozen(kw_only=True)
@@ -81,4 +82,5 @@ class Facts:
             return MARGIN
         took = self.machine.took if self.machine else REACH
         size = (self.machine.size if self.machine else None) or 0
-        return MARGIN + 3 * took + timedelta(seconds=2 * size // (self.rate or RATE))
+        # Ten times a look: connect, stop the job, see what is there, bring it, verify it, give back.
+        return MARGIN + 10 * took + timedelta(seconds=2 * size // (self.rate or RATE))

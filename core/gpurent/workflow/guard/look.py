@@ -25,7 +25,7 @@ from gpurent.workflow import alarm, timer
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.fund import Funding
 from gpurent.workflow.guard.facts import REACH, Facts, Machine
-from gpurent.workflow.guard.machine_script import load, read, script
+from gpurent.workflow.guard.machine_script import Reading, load, read, script
 from gpurent.workflow.guard.policy import Policy
 from gpurent.workflow.sessions import jobs
 from gpurent.workflow.transfer import work_folder
@@ -88,27 +88,35 @@ def recall(desk: Desk, lease: str) -> Memory:
         return Memory()
     raw = json.loads(noted)
     machine = None
-    if raw["ticks"]:
-        busy, every = raw["ticks"]
-        machine = Machine(at=_time(raw["at"]), took=REACH, ticks=(busy, every))
-    return Memory(
-        machine=machine,
-        idle_since=_time(raw["idle_since"]) if raw["idle_since"] else None,
-        said={key: _time(at) for key, at in raw["said"].items()},
-    )
+    if raw["at"]:
+        machine = Machine(
+            at=datetime.fromisoformat(raw["at"]),
+            took=REACH,
+            ticks=tuple(raw["ticks"]) if raw["ticks"] else None,
+            wrote=raw["wrote"],
+            output_at=_time(raw["output_at"]),
+        )
+    said = {key: datetime.fromisoformat(at) for key, at in raw["said"].items()}
+    return Memory(machine=machine, idle_since=_time(raw["idle_since"]), said=said)
 
 
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def _time(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _text(at: datetime | None) -> str:
+    return at.isoformat() if at is not None else ""
 
 
 def remember(desk: Desk, lease: str, memory: Memory) -> None:
     seen = memory.machine
     raw = {
-        "at": seen.at.isoformat() if seen else "",
+        "at": _text(seen.at if seen else None),
         "ticks": seen.ticks if seen else None,
-        "idle_since": memory.idle_since.isoformat() if memory.idle_since else "",
-        "said": {key: at.isoformat() for key, at in memory.said.items()},
+        "wrote": seen.wrote if seen else None,
+        "output_at": _text(seen.output_at if seen else None),
+        "idle_since": _text(memory.idle_since),
+        "said": {key: _text(at) for key, at in memory.said.items()},
     }
     text = json.dumps(raw)
     if text != desk.journal.note(SCOPE, f"memory/{lease}"):
@@ -144,21 +152,29 @@ async def _read(
     if trip is not None and trip.launched:
         job = await runner.status(trip.row.want.name or trip.row.id)
     attached = any(info.attached for info in await runner.listing())
-    now, wall = desk.clock.now(), datetime.now(UTC)
-    output_at = None
-    if found.age is not None:
-        output_at = min(now, desk.clock.from_wall(wall - timedelta(seconds=found.age)))
+    now = desk.clock.now()
     return Machine(
         at=now,
         took=now - begun,
         job=job,
         cpu=load(before.ticks if before else None, found.ticks),
         gpu=found.gpu,
-        output_at=output_at,
+        output_at=_output_at(desk, found, before, now),
         attached=attached,
         size=sum(found.there.values()),
         ticks=found.ticks,
+        wrote=found.wrote,
     )
+
+
+def _output_at(desk: Desk, found: Reading, before: Machine | None, now: datetime) -> datetime | None:
+    """In provider time; once known it stays, whatever clock is set meanwhile, as long as nothing new was written."""
+    if found.wrote is None or found.now is None:
+        return None
+    if before is not None and before.wrote == found.wrote and before.output_at is not None:
+        return before.output_at
+    age = timedelta(seconds=max(0, found.now - found.wrote))
+    return min(now, desk.clock.from_wall(datetime.now(UTC) - age))
 
 
 def idle_since(seen: Machine, before: datetime | None, limit: int) -> datetime | None:

@@ -35,11 +35,12 @@ fi
 
 @frozen(kw_only=True)
 class Reading:
-    """``age`` seconds since a session last wrote; ``ticks`` (busy, all) in hundredths; ``there`` the results' places
-    in the order of asking, with their sizes in bytes. None: the machine did not say.
+    """``wrote``: when a session last wrote, ``now``: both in the machine's own seconds; ``ticks`` (busy, all) in
+    hundredths; ``there`` the results' places in the order of asking, with their sizes in bytes. None: it did not say.
     """
 
-    age: int | None = None
+    now: int | None = None
+    wrote: int | None = None
     gpu: int | None = None
     ticks: tuple[int, int] | None = None
     there: dict[int, int]
@@ -56,13 +57,13 @@ def script(results: Sequence[str]) -> str:
 
 def read(output: str) -> Reading:
     """Whatever else a machine's start files print is passed over."""
-    now = _last(output, r"now (\d{1,12})")
     written = [int(at) for at in re.findall(r"^output (\d{1,12})$", output, re.MULTILINE)]
     ticks = re.findall(r"^cpu (\d{1,18}) (\d{1,18})$", output, re.MULTILINE)
     gpu = _last(output, r"gpu (\d{1,3})")
     sizes = re.findall(r"^result (\d{1,6}) (\d{0,18})$", output, re.MULTILINE)
     return Reading(
-        age=max(0, now - max(written)) if written and now is not None else None,
+        now=_last(output, r"now (\d{1,12})"),
+        wrote=max(written, default=None),
         gpu=gpu,
         ticks=(int(ticks[-1][0]), int(ticks[-1][1])) if ticks else None,
         there={int(number): int(size or 0) for number, size in sizes},
