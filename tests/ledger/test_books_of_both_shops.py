@@ -28,7 +28,9 @@ async def lived(tmp_path: Path, seed: int, events: int) -> None:
     assert set(sums.values()) == {0}
     entries = street.clerk.ledger.entries()
     assert len(entries) == len({entry.key for entry in entries})
-    print(f"{street.minutes} + {street.prepaid_minutes} minutes, {len(entries)} entries, {len(street.kept)} orders")
+    print(
+        f"{street.minutes} + {street.prepaid_minutes} minutes, {len(entries)} entries, {len(street.kept)} orders"
+    )
     found = {
         (account.name, currency): money.amount for (account, currency), money in balances(entries).items()
     }
