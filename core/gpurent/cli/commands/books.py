@@ -54,7 +54,7 @@ def _utc(given: datetime | None) -> datetime | None:
 
 @click.command("costs")
 @click.option("--by", type=click.Choice(("day", "provider", "gpu", "trip")), default="day", show_default=True)
-@click.option("--in", "code", metavar="CNY|USD|DBC", default="", help=_("Convert by each entry's own rate."))
+@click.option("--in", "code", metavar="CURRENCY", default="", help=_("Convert by each entry's own rate."))
 @click.option("--since", type=_DAY, help=_("From this day on (UTC)."))
 @click.option("--until", type=_DAY, help=_("Before this day (UTC)."))
 @click.option("--html", type=click.Path(path_type=Path), help=_("Write a page with charts to this file."))
