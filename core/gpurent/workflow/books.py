@@ -60,17 +60,19 @@ class Books:
         makes it good. It is told as a warning unless ``quiet``.
         """
         desk = self._desk
-        found = desk.lease(lease)
-        paid = self.paid(lease=lease)
+        found = desk.journal.lease(lease) or desk.lease(lease)
+        paid = self.paid(lease=found.id)
         reason = self._enter(self._held(paid))
         try:
             charges = await desk.wallet(found.provider).charges(found)
-            reason = charges.reason if isinstance(charges, Unknown) else ""
+            if isinstance(charges, Unknown):
+                reason = charges.reason
+            else:
+                reason = self._enter(self.missing(found, charges.items, paid))
         except GpurentError as error:
-            charges = Unknown(error.message)
             reason = error.message
-        if isinstance(charges, Known):
-            reason = self._enter(self.missing(found, charges.items, paid))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the books there, the trip goes on
+            reason = f"{type(error).__name__}: {error}"
         if reason and not quiet:
             text = _("the books of {lease} could not be brought up to date: {reason}")
             desk.tell(EventKind.WARNING, text.format(lease=lease, reason=reason), lease=lease)
@@ -181,8 +183,8 @@ class Books:
     def paid(self, *, trip: str = "", lease: str = "") -> Sequence[Paid]:
         """The payments in the journal, of one trip or of all trips of one lease."""
         found = []
-        for row in self._desk.journal.trips():
-            if (trip and row.id != trip) or (lease and row.lease != lease):
+        for row in self._desk.journal.trips(lease):
+            if trip and row.id != trip:
                 continue
             for name, value in self._desk.journal.recorded(row.id, ".pay"):
                 step = name.removesuffix(".pay")
@@ -206,7 +208,7 @@ class Books:
 
     def _trip_of(self, lease: str) -> str:
         """The trip that rented ``lease``."""
-        return next((row.id for row in self._desk.journal.trips() if row.lease == lease), "")
+        return next((row.id for row in self._desk.journal.trips(lease)), "")
 
     def lines(
         self,

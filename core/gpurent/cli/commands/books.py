@@ -40,9 +40,9 @@ def receipts_command(app: App, name: str | None) -> None:
 
     found = app.run(look)
     data = [{"receipt": receipt, "totals": receipt.totals()} for receipt in found]
+    nameless = _("{provider}, for no lease")
     blocks = [
-        f"{receipt.lease or _('{provider}, for no lease').format(provider=receipt.provider)}\n"
-        f"{receipt_text(receipt)}"
+        f"{receipt.lease or nameless.format(provider=receipt.provider)}\n{receipt_text(receipt)}"
         for receipt in found
     ]
     app.show(data, "\n\n".join(blocks) or _("Nothing was ever rented."))
