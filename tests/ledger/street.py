@@ -7,7 +7,7 @@ with what it had not yet written.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -42,7 +42,7 @@ class Clerk:
         self.database = Database(path)
         self.database.rows("PRAGMA synchronous=OFF")
         self.ledger = Ledger(self.database, now)
-        self.deaths = self.rivals = 0
+        self.deaths = self.rivals = self._flushes = 0
 
     def sees(self, provider: str, charge: Charge, lease: str) -> None:
         """The shop (or the wallet, for a hold) lists ``charge``."""
@@ -64,11 +64,11 @@ class Clerk:
             self._batch.append(entry)
 
     def _flush(self) -> None:
-        fate = self._chance.random()
-        if fate < 0.15:
+        self._flushes += 1
+        if self._flushes % 16 == 3:
             self.die()
             return
-        if fate < 0.3:
+        if self._flushes % 4 == 1:
             self._rival()
         self.ledger.enter(self._batch)
         self._batch.clear()
@@ -111,7 +111,7 @@ class Street:
         self.orders: dict[str, Order] = {}
         self.locks: dict[str, int] = {}
         self.usd = Decimal("0.0026")
-        self.minutes = self.number = 0
+        self.minutes = self.prepaid_minutes = self.number = 0
         self.kept: dict[str, tuple[int, int, int]] = {}
 
     # the metered shop
@@ -129,13 +129,13 @@ class Street:
     async def _metered(self) -> None:
         live = [server for server in self.site.servers.values() if server.running]
         if self.chance.random() < 0.004 or not self.meter.balance:
-            amount = self.chance.randrange(1, 6_000)
+            amount = self.chance.randrange(1, 20_000)
             self.site.accounts["u"].balance += amount
             self.meter.top_up(amount)
             self._top_up("mistgpu", Money(amount, CNY))
-        if len(live) < 6 and self.chance.random() < 0.2 and self.meter.balance > 0:
+        if len(live) < 12 and self.chance.random() < 0.3 and self.meter.balance > 0:
             self.number += 1
-            price = self.chance.choice((1, 59, 61, 300, 333, 350, 599))
+            price = self.chance.choice((59, 61, 300, 333, 350, 599))
             server = Server(f"s{self.number}", "u", Machine("m", "GPU", price), "d")
             server.runs.append(Run(self.at, price))
             self.site.servers[server.id] = server
@@ -185,7 +185,7 @@ class Street:
             units = 10**14 + chance.randrange(10**8)
             self.prepaid.top_up(units)
             self._top_up("1024gpu", Money(units, DBC))
-        if draw < 0.02 and len(self.orders) < 6:
+        if draw < 0.02 and len(self.orders) < 8:
             self._order()
         elif draw < 0.025 and self.orders:
             self._renew(chance.choice(sorted(self.orders)))
@@ -196,7 +196,7 @@ class Street:
         elif draw < 0.034:
             self._deposit()
         for name, order in list(self.orders.items()):
-            self.minutes += 1
+            self.prepaid_minutes += 1
             if order.expires_at is not None and order.expires_at <= self.at:
                 self._end(name, order, 0)
             elif chance.random() < 0.001:
@@ -257,15 +257,12 @@ class Street:
             self._dbc(ChargeKind.DEPOSIT, units, f"c{self.number}")
 
     async def walk(self, events: int) -> None:
-        """Until ``events`` minutes were used on machines of either shop."""
+        """Until ``events`` minutes were metered; the prepaid ones come on top."""
         while self.minutes < events:
             await self._metered()
             self._prepaid()
             self.at += MINUTE
         self.clerk.catch_up()
-
-    def lines(self) -> Sequence[Line]:
-        return lines(self.clerk.ledger.entries())
 
     def stored(self) -> Iterator[tuple[int, str, int]]:
         """The postings as they lie in the file: entry, currency, amount."""

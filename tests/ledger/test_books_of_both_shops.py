@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.model.ledger import Account, balances
+from gpurent.model.ledger import Account, balances, lines
 from gpurent.model.money import CNY
 from gpurent.model.receipt import Charge, ChargeKind, totals
 from gpurent.workflow.costs import WAYS, costs
@@ -28,7 +28,9 @@ async def lived(tmp_path: Path, seed: int, events: int) -> None:
     assert set(sums.values()) == {0}
     entries = street.clerk.ledger.entries()
     assert len(entries) == len({entry.key for entry in entries})
-    print(f"{street.minutes} minutes, {len(entries)} entries, {street.clerk.deaths} deaths")
+    print(
+        f"{street.minutes} + {street.prepaid_minutes} minutes, {len(entries)} entries, {len(street.kept)} orders"
+    )
     found = {
         (account.name, currency): money.amount for (account, currency), money in balances(entries).items()
     }
@@ -39,7 +41,7 @@ async def lived(tmp_path: Path, seed: int, events: int) -> None:
     assert found["held:1024gpu", DBC] == prepaid.held
     assert found["outside", CNY] == -meter.paid_in
     assert found["outside", DBC] == -prepaid.paid_in
-    every = street.lines()
+    every = lines(entries)
     (cny,) = totals(line.charge for line in every if line.last.provider == "mistgpu")
     (dbc,) = totals(line.charge for line in every if line.last.provider == "1024gpu")
     assert (cny.spent.amount, cny.refunded.amount, cny.held.amount) == (meter.spent, 0, 0)

@@ -72,9 +72,9 @@ class Journal:
                 "UPDATE trips SET ended_at = ?, outcome = ? WHERE id = ?", (self._stamp(), outcome, trip)
             )
 
-    def trips(self) -> Sequence[TripRow]:
-        """All trips, oldest first."""
-        return self._trips("")
+    def trips(self, lease: str = "") -> Sequence[TripRow]:
+        """All trips, or those of one lease, oldest first."""
+        return self._trips("WHERE lease = ?", lease) if lease else self._trips("")
 
     def trips_under_way(self) -> Sequence[TripRow]:
         """Those without an outcome, oldest first."""
@@ -82,10 +82,6 @@ class Journal:
 
     def trip(self, trip: str) -> TripRow | None:
         return next(iter(self._trips("WHERE id = ?", trip)), None)
-
-    def trips_of(self, lease: str) -> Sequence[TripRow]:
-        """Every trip with this lease, oldest first."""
-        return self._trips("WHERE lease = ?", lease)
 
     def _trips(self, which: str, *values: str) -> list[TripRow]:
         # ``which`` is always one of the texts above.

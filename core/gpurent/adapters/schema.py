@@ -27,6 +27,9 @@ CREATE TABLE entries (
     note TEXT NOT NULL, rate TEXT, entered_at TEXT NOT NULL, UNIQUE (provider, ref, kind, part)
 ) STRICT;
 CREATE INDEX entries_by_lease ON entries (lease);
+CREATE INDEX entries_by_trip ON entries (trip);
+CREATE INDEX entries_by_time ON entries (at);
+CREATE INDEX trips_by_lease ON trips (lease);
 CREATE TABLE postings (
     entry INTEGER NOT NULL REFERENCES entries(id) DEFERRABLE INITIALLY DEFERRED, line INTEGER NOT NULL,
     account TEXT NOT NULL, currency TEXT NOT NULL, exponent INTEGER NOT NULL, amount TEXT NOT NULL,
@@ -53,5 +56,11 @@ WHEN EXISTS (SELECT 1 FROM entries WHERE id = NEW.entry)
 BEGIN SELECT RAISE(ABORT, 'this entry is closed'); END;
 """
 
-STEPS = (_JOURNAL, _LEDGER)
+# The guard asks for a lease's trips at each look.
+_LOOKS = """
+CREATE INDEX trips_by_lease ON trips (lease);
+CREATE INDEX trips_under_way ON trips (id) WHERE outcome = '';
+"""
+
+STEPS = (_JOURNAL, _LEDGER, _LOOKS)
 SCHEMA = len(STEPS)

@@ -80,7 +80,7 @@ class Deeds:
 
     def unfinished(self, lease: str) -> list[TripRow]:
         """What an earlier guard began on ``lease`` and did not end."""
-        return [row for row in self.desk.journal.trips_of(lease) if row.kind == SCOPE and not row.outcome]
+        return [row for row in self.desk.journal.trips(lease) if row.kind == SCOPE and not row.outcome]
 
     async def carry_on(self, row: TripRow) -> None:
         """Do what the trip was begun for; held by another process, it is left to that."""
@@ -255,7 +255,7 @@ class Deeds:
             chosen = trip
             await self._unless_idle(trail, reason, lambda: self._last_save(trail, row.lease, chosen, by))
         await give_back(trail, row.lease)
-        for other in desk.journal.trips_of(row.lease):
+        for other in desk.journal.trips(row.lease):
             if not other.outcome and other.id != row.id:
                 desk.journal.end_trip(other.id, f"stopped: {reason.value}")
         await self._account(trail, row.lease)

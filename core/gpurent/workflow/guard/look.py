@@ -74,7 +74,7 @@ def held(desk: Desk, trip: str) -> bool:
 
 
 def trip_of(desk: Desk, lease: Lease) -> Trip | None:
-    for row in desk.journal.trips_of(lease.id):
+    for row in desk.journal.trips(lease.id):
         if row.kind in _KINDS and not row.outcome:
             steps = desk.journal.recorded(row.id, ".launch")
             return Trip(row=row, minded=held(desk, row.id), launched=bool(steps))
@@ -257,7 +257,7 @@ def renewals(desk: Desk, lease: str) -> int:
     """How often the guard has bought more time for ``lease``, or is about to."""
     return sum(
         row.kind == SCOPE and row.id.startswith(f"{SCOPE}-renew-") and row.outcome in ("", "done", "paid")
-        for row in desk.journal.trips_of(lease)
+        for row in desk.journal.trips(lease)
     )
 
 

@@ -37,6 +37,8 @@ SLICE = timedelta(seconds=15)
 JUMP = timedelta(minutes=2)
 MACHINES = 8
 NEW = timedelta(minutes=1)
+# How much of the time reading the list of leases may take at most: with many, it is read more seldom.
+READING = 20
 
 
 @define
@@ -60,6 +62,9 @@ class Guard:
     tasks: dict[str, asyncio.Task[None]] = field(factory=dict)
     looked: dict[str, Looked] = field(factory=dict)
     wake: asyncio.Event = field(factory=asyncio.Event)
+    until: datetime | None = None
+    groups: dict[str, list[Lease]] = field(factory=dict)
+    read_again: float = 0.0
     stamp: tuple[int, int] = (0, 0)
 
     @classmethod
@@ -137,21 +142,32 @@ class Guard:
         try:
             looked = await self.minder.mind(lease, time, self.policy(lease), topping)
             self.looked[lease.id] = looked
-            self.due[lease.id] = self.service.desk.clock.now() + looked.next
+            self._plan(lease, looked.next)
         except Exception as error:  # noqa: BLE001 - one broken lease must not end the watch over the others
-            self.due[lease.id] = self.service.desk.clock.now() + CEILING
+            self._plan(lease, CEILING)
             self.service.desk.tell(
                 EventKind.WARNING, f"{lease.id}: {type(error).__name__}: {error}", lease=lease.id
             )
         finally:
             del self.tasks[lease.id]
+
+    def _plan(self, lease: Lease, wait: timedelta) -> None:
+        due = self.service.desk.clock.now() + wait
+        self.due[lease.id] = due
+        if self.until is not None and due < self.until:
             self.wake.set()
 
     def _groups(self) -> dict[str, list[Lease]]:
+        """The leases that are not over, by provider."""
+        begun = monotonic()
+        if begun < self.read_again:
+            return self.groups
         found: dict[str, list[Lease]] = {}
         for lease in self.service.desk.journal.standing():
             if lease.provider in self.service.desk.registry.lease:
                 found.setdefault(lease.provider, []).append(lease)
+        self.groups = found
+        self.read_again = monotonic() + READING * (monotonic() - begun)
         return found
 
     # once
@@ -174,8 +190,8 @@ class Guard:
         try:
             while True:
                 self.read_policy(strict=False)
-                until = self._set_off()
-                await self._wait(until)
+                self.until = self._set_off()
+                await self._wait(self.until)
         finally:
             running = [*self.tasks.values(), *(beat.task for beat in self.beats.values() if beat.task)]
             for task in running:

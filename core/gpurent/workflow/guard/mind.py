@@ -127,7 +127,7 @@ class Minder:
                 continue
             troubles.append(await self._tried(partial(self.deeds.carry_on, row)))
         desk = self.service.desk
-        for row in desk.journal.trips_of(lease.id):
+        for row in desk.journal.trips(lease.id):
             old = desk.clock.now() - row.begun_at > FRESH
             if row.kind in ("renew", "release") and not row.outcome and old:
                 troubles.append(await self._tried(partial(self._resume, row.id)))
