@@ -109,7 +109,7 @@ def test_a_moment_without_a_day_is_the_next_one_here() -> None:
 
 @pytest.mark.parametrize("text", ["", "18", "25:00", "soon", "18:3x"])
 def test_no_moments(text: str) -> None:
-    with pytest.raises(ValueError, match="isoformat|hour"):
+    with pytest.raises(ValueError, match=r"isoformat|hour"):
         parse_moment(text, datetime(2020, 6, 1, tzinfo=UTC))
 
 

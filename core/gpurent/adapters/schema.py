@@ -56,11 +56,5 @@ WHEN EXISTS (SELECT 1 FROM entries WHERE id = NEW.entry)
 BEGIN SELECT RAISE(ABORT, 'this entry is closed'); END;
 """
 
-# The guard asks for a lease's trips at each look.
-_LOOKS = """
-CREATE INDEX trips_by_lease ON trips (lease);
-CREATE INDEX trips_under_way ON trips (id) WHERE outcome = '';
-"""
-
-STEPS = (_JOURNAL, _LEDGER, _LOOKS)
+STEPS = (_JOURNAL, _LEDGER)
 SCHEMA = len(STEPS)
