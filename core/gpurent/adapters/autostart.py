@@ -52,7 +52,8 @@ def systemd_timer(start: Start) -> Mapping[str, str]:
 def _service(start: Start, kind: str, more: Sequence[str]) -> str:
     lines = ["[Unit]", "Description=gpurent looks after rented machines", ""]
     lines += ["[Service]", f"Type={kind}"]
-    lines += ["ExecStart=" + " ".join(_unit_word(word) for word in (*start.program, *more))]
+    words = [_unit_word(word.replace("$", "$$")) for word in (*start.program, *more)]
+    lines += ["ExecStart=" + " ".join(words)]
     for name, value in start.environment.items():
         lines.append("Environment=" + _unit_word(f"{name}={value}"))
     if kind == "simple":
@@ -62,8 +63,8 @@ def _service(start: Start, kind: str, more: Sequence[str]) -> str:
 
 
 def _unit_word(word: str) -> str:
-    """Quoted as systemd reads it: no specifier, no variable."""
-    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    """Quoted as systemd reads it, without specifiers. (Variables are only known in a command.)"""
+    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{text}"' if re.search(r"[^\w@%+=:,./-]", word) else text
 
 

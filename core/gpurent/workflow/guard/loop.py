@@ -65,6 +65,7 @@ class Guard:
     until: datetime | None = None
     groups: dict[str, list[Lease]] = field(factory=dict)
     read_again: float = 0.0
+    looks: int = 0
     stamp: tuple[int, int] = (0, 0)
 
     @classmethod
@@ -142,6 +143,7 @@ class Guard:
         try:
             looked = await self.minder.mind(lease, time, self.policy(lease), topping)
             self.looked[lease.id] = looked
+            self.looks += 1
             self._plan(lease, looked.next)
         except Exception as error:  # noqa: BLE001 - one broken lease must not end the watch over the others
             self._plan(lease, CEILING)
