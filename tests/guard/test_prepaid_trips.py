@@ -52,6 +52,9 @@ async def settled(land: World, service: Service, renewals: int) -> None:
     assert sorted(left) == sorted(spent)
     balance = (await service.balance("1024gpu")).available
     assert balance.amount == sum(line.amount.amount for line in lines)
+    (lease,) = service.desk.journal.leases()
+    (total,) = (await service.receipt(lease.id)).totals()
+    assert total.paid.amount == sum(shop_books(land, "rent") + shop_books(land, "renewal"))
 
 
 async def near_the_end(land: World, lease: Lease, left: timedelta) -> None:
@@ -118,10 +121,10 @@ async def said(process: asyncio.subprocess.Process, word: bytes) -> None:
             assert line, "it ended"
 
 
-async def test_two_guards_and_the_first_killed_while_it_pays_renew_once(land: World) -> None:
-    """The second stands by, and takes over what the first has begun."""
-    policy(land, ONCE.replace('"2h"', '"8h"'))
-    async with land.desk() as service:
+async def test_two_guards_and_the_first_killed_while_it_pays_renew_once(tmp_path: Path) -> None:
+    """The second stands by, and takes over what the first has begun, before the shop's window for the payment ends."""
+    async with world(tmp_path, speed=60) as land, land.desk() as service:
+        policy(land, ONCE.replace('"2h"', '"8h"'))
         lease = await rented(land, service)
         first = await watcher(land)
         await until((land.home / "state" / "locks" / "guard.lock").exists)
@@ -158,3 +161,45 @@ async def test_a_renewal_of_the_user_s_own_makes_the_guard_s_needless(land: Worl
         assert lease.expires_at is not None
         await settled(land, service, renewals=len(shop_books(land, "renewal")))
         assert len(shop_books(land, "renewal")) in (1, 2)
+
+
+async def test_a_budget_forbids_a_renewal_before_anything_is_ordered(land: World) -> None:
+    policy(land, ONCE + 'budget = "3000DBC"\n')
+    person = Person()
+    async with land.desk(person) as service:
+        lease = await rented(land, service)
+        await near_the_end(land, lease, timedelta(minutes=100))
+        guard = Guard.of(service)
+        for _look in range(2):
+            (looked,) = await guard.once()
+            assert "budget of 3,000 DBC" in looked.trouble
+        assert len([event for event in person.events if "budget of" in event.text]) == 1, "told once"
+        assert [row.kind for row in service.trips()] == ["rent"]
+        await settled(land, service, renewals=0)
+
+
+async def test_too_little_in_the_wallet_is_told_once_and_renewed_when_it_has_come(land: World) -> None:
+    policy(land, ONCE + 'top_up = "100DBC"\n')
+    person = Person()
+    async with land.desk(person) as service:
+        lease = await rented(land, service, dbc="2500")
+        await near_the_end(land, lease, timedelta(minutes=100))
+        guard = Guard.of(service)
+        for _look in range(2):
+            (looked,) = await guard.once()
+            assert looked.trouble == ""
+        (told,) = [event for event in person.events if event.kind is EventKind.TOP_UP]
+        assert float(told.data["amount"]) > 1400, "what is missing, which is more than the policy's least"
+        await settled(land, service, renewals=0)
+        await land.faucet(service, "5000")
+        await until_settled(land)
+        await guard.once()
+        assert person.kinds().count(EventKind.TOPPED_UP) == 1
+        assert lease.expires_at is not None
+        assert service.desk.lease(lease.id).expires_at == lease.expires_at + DAY
+        await settled(land, service, renewals=1)
+
+
+async def until_settled(land: World) -> None:
+    """What was bought shows in the ledger."""
+    await land.cloud.tick()

@@ -15,14 +15,16 @@ from gpurent.locale import _
 from gpurent.model.cargo import Pull, TransferReport
 from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease
+from gpurent.model.money import Money
 from gpurent.model.order import Order
 from gpurent.model.trip import Want
 from gpurent.ports.lease import Extending
 from gpurent.workflow.arming import Timers, keep_awake
 from gpurent.workflow.fund import Funding
 from gpurent.workflow.guard.decide import End, Reason, Renew, Save
-from gpurent.workflow.guard.look import SCOPE, Trip, trip_of
+from gpurent.workflow.guard.look import SCOPE, Trip, spent, trip_of
 from gpurent.workflow.guard.machine_script import read, script
+from gpurent.workflow.guard.policy import Amount
 from gpurent.workflow.line import Line
 from gpurent.workflow.sessions import jobs
 from gpurent.workflow.settle import give_back, receipt_of
@@ -68,7 +70,7 @@ class Deeds:
         """The open trip ``name``; a first one that failed without spending is followed by a second, ``name-2``."""
         number = 1
         while True:
-            trip = name if number == 1 else f"{name}-{number}"
+            trip = _numbered(name, number)
             row = self.desk.journal.trip(trip)
             if row is None:
                 self.desk.journal.begin_trip(trip, SCOPE, want, lease)
@@ -104,8 +106,14 @@ class Deeds:
 
     async def renew(self, lease: Lease, action: Renew) -> None:
         """Once for the period that ends at ``action.until``, however often and by whomever it is called."""
-        want = Want(provider=lease.provider, term=action.term)
-        row = self._begin(f"{SCOPE}-renew-{lease.id}-{action.until:{STAMP}}", want, lease.id)
+        name = f"{SCOPE}-renew-{lease.id}-{action.until:{STAMP}}"
+        budget = self._budget(lease, action.budget)
+        want = Want(provider=lease.provider, term=action.term, budget=budget)
+        if all(row.outcome.startswith("failed") for row in self._tries(name)):
+            # Nothing is begun that cannot be paid.
+            order = self._extension(lease, action.term)
+            self._affordable(await self._price(order), lease, budget)
+        row = self._begin(name, want, lease.id)
         if row.outcome.startswith("unclear"):
             raise MoneyError(
                 _("nobody knows whether the renewal of {lease} was paid; it is not tried again").format(
@@ -117,6 +125,41 @@ class Deeds:
         if not row.outcome:
             await self.carry_on(row)
 
+    def _tries(self, name: str) -> list[TripRow]:
+        rows: list[TripRow] = []
+        while (row := self.desk.journal.trip(_numbered(name, len(rows) + 1))) is not None:
+            rows.append(row)
+        return rows
+
+    def _budget(self, lease: Lease, written: Amount | None) -> Money | None:
+        """The least of what the lease's trips and the policy allow it to cost in all, in its bills' currency."""
+        used = spent(lease, None, self.desk.clock.now())
+        if used is None:
+            return None
+        found = [used.currency.money(written.value)] if written and written.code == used.currency.code else []
+        for row in self.desk.journal.trips(lease.id):
+            funding = self.desk.journal.recall(row.id, "fund", Funding)
+            if (
+                funding is not None
+                and funding.budget is not None
+                and funding.budget.currency == used.currency
+            ):
+                found.append(funding.budget)
+        return min(found, default=None)
+
+    def _affordable(self, price: Funding, lease: Lease, budget: Money | None) -> None:
+        """`Short`, or a `MoneyError` when the budget would break; nothing is spent either way."""
+        used = spent(lease, None, self.desk.clock.now())
+        if budget is not None and used is not None and used + price.ceiling > budget:
+            raise MoneyError(
+                _("{lease} is not renewed: {price} more would break its budget of {budget}").format(
+                    lease=lease.id, price=price.ceiling, budget=budget
+                ),
+                hint=_("Nothing was spent for it."),
+            )
+        if price.ceiling > price.balance:
+            raise Short(price, lease.provider)
+
     async def _renew(self, trail: Trail, row: TripRow) -> None:
         desk, journal = self.desk, self.desk.journal
         before = desk.lease(row.lease)
@@ -124,9 +167,8 @@ class Deeds:
             order = await trail.once("order", Order, lambda: self._order(trail, row), quiet=True)
             price = await trail.once("quote", Funding, lambda: self._price(order), quiet=True)
             if journal.recall(trail.trip, "leg0.reserve", str) is None:
-                if price.ceiling > price.balance:
-                    raise Short(price, row.want.provider)
-                await self._still(trail, row)
+                self._affordable(price, before, row.want.budget)
+                await self._still(row)
             await self.service._carry_out(trail, row.lease, order)
         except GpurentError as error:
             if not error.retryable or isinstance(error, Short):
@@ -146,16 +188,19 @@ class Deeds:
         )
 
     async def _order(self, trail: Trail, row: TripRow) -> Order:
-        lease = self.desk.lease(row.lease)
+        order = self._extension(self.desk.lease(row.lease), row.want.term or timedelta())
+        return evolve(order, key=f"{trail.trip}-renew")
+
+    def _extension(self, lease: Lease, term: timedelta) -> Order:
         shop = self.desk.shop(lease.provider)
-        if not isinstance(shop, Extending) or row.want.term is None:
+        if not isinstance(shop, Extending):
             raise UsageError(_("{provider} has no renewal").format(provider=lease.provider))
-        return evolve(shop.extension(lease, row.want.term, ""), key=f"{trail.trip}-renew")
+        return shop.extension(lease, term, "")
 
     async def _price(self, order: Order) -> Funding:
         return await self.service._price(order)
 
-    async def _still(self, trail: Trail, row: TripRow) -> None:
+    async def _still(self, row: TripRow) -> None:
         """The period is still the one to be extended, and nobody else has an order on the lease."""
         async with self.desk.turn(row.lease):
             lease = await self.desk.look(row.lease)
@@ -290,6 +335,10 @@ class Deeds:
             await receipt_of(self.desk, self.desk.lease(lease), self.service.idle_of(lease))
         except GpurentError as error:
             trail.tell(EventKind.WARNING, error.message, lease=lease)
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
 
 
 def _failed(error: GpurentError) -> str:

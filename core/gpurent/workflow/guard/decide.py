@@ -39,10 +39,11 @@ class Warn:
 
 @frozen(kw_only=True)
 class Renew:
-    """Buy ``term`` more onto the period that ends at ``until``; once."""
+    """Buy ``term`` more onto the period that ends at ``until``; once, and within ``budget`` for the lease."""
 
     term: timedelta
     until: datetime
+    budget: Amount | None = None
 
 
 @frozen(kw_only=True)
@@ -204,7 +205,7 @@ def _before_the_end(facts: Facts, policy: Policy) -> Iterator[Action]:
     reason = Reason.BALANCE if facts.time.kind is TimeKind.BALANCE else Reason.END
     if may_renew(facts, policy):
         if left <= renew_at(facts, policy) and policy.renew is not None:
-            yield Renew(term=policy.renew, until=until)
+            yield Renew(term=policy.renew, until=until, budget=policy.budget)
     elif policy.top_up is not None and _asks(facts, policy, left):
         yield AskTopUp(amount=policy.top_up)
     if any(left <= mark and not _saved(facts, until - mark) for mark in save_marks(facts, policy)):

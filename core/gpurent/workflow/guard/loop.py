@@ -15,8 +15,9 @@ from gpurent.adapters.settings import read_config
 from gpurent.errors import GpurentError
 from gpurent.locale import _
 from gpurent.model.events import EventKind
-from gpurent.model.lease import Lease
-from gpurent.model.timeleft import TimeLeft
+from gpurent.model.lease import Lease, LeaseState
+from gpurent.model.timeleft import TimeKind, TimeLeft, by_itself
+from gpurent.workflow import alarm
 from gpurent.workflow.guard.decide import CEILING, FLOOR
 from gpurent.workflow.guard.look import standing, trip_of
 from gpurent.workflow.guard.mind import BACKOFF, Looked, Minder
@@ -66,6 +67,7 @@ class Guard:
     groups: dict[str, list[Lease]] = field(factory=dict)
     read_again: float = 0.0
     looks: int = 0
+    kept_at: datetime | None = None
     stamp: tuple[int, int] = (0, 0)
 
     @classmethod
@@ -172,11 +174,24 @@ class Guard:
         self.read_again = monotonic() + READING * (monotonic() - begun)
         return found
 
+    def _mind_kept(self) -> None:
+        """Machines that are shut cost nothing, but their files go one day; asks nobody."""
+        desk = self.service.desk
+        now = desk.clock.now()
+        if self.kept_at is not None and timedelta() <= now - self.kept_at < CEILING:
+            return
+        self.kept_at = now
+        for lease in desk.journal.leases():
+            figure = by_itself(lease, now) if lease.state is LeaseState.KEPT else None
+            if figure is not None and figure.kind is TimeKind.KEPT:
+                alarm.mind(desk, lease, figure)
+
     # once
 
     async def once(self) -> Sequence[Looked]:
         """Each shop once, each lease once; ends when everything that was decided is done."""
         self.read_policy(strict=True)
+        self._mind_kept()
         groups = self._groups()
         now = self.service.desk.clock.now()
         self.beats = {provider: Beat(due=now) for provider in groups}
@@ -192,6 +207,7 @@ class Guard:
         try:
             while True:
                 self.read_policy(strict=False)
+                self._mind_kept()
                 self.until = self._set_off()
                 await self._wait(self.until)
         finally:
