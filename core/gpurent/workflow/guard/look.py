@@ -256,7 +256,7 @@ def _rate(desk: Desk, trip: Trip | None) -> int:
 def renewals(desk: Desk, lease: str) -> int:
     """How often the guard has bought more time for ``lease``, or is about to."""
     return sum(
-        row.kind == SCOPE and row.id.startswith(f"{SCOPE}-renew-") and row.outcome in ("", "done", "paid")
+        row.kind == SCOPE and row.id.startswith(f"{SCOPE}-renew-") and row.outcome in ("", "done")
         for row in desk.journal.trips(lease)
     )
 

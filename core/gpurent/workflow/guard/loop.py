@@ -67,7 +67,7 @@ class Guard:
     groups: dict[str, list[Lease]] = field(factory=dict)
     read_again: float = 0.0
     looks: int = 0
-    kept_at: datetime | None = None
+    over_at: datetime | None = None
     stamp: tuple[int, int] = (0, 0)
 
     @classmethod
@@ -174,13 +174,14 @@ class Guard:
         self.read_again = monotonic() + READING * (monotonic() - begun)
         return found
 
-    def _mind_kept(self) -> None:
-        """Machines that are shut cost nothing, but their files go one day; asks nobody."""
+    async def _mind_what_is_over(self) -> None:
+        """Machines that are shut cost nothing, but their files go one day; and deeds on them may lack their end."""
         desk = self.service.desk
         now = desk.clock.now()
-        if self.kept_at is not None and timedelta() <= now - self.kept_at < CEILING:
+        if self.over_at is not None and timedelta() <= now - self.over_at < CEILING:
             return
-        self.kept_at = now
+        self.over_at = now
+        await self.minder.tidy()
         for lease in desk.journal.leases():
             figure = by_itself(lease, now) if lease.state is LeaseState.KEPT else None
             if figure is not None and figure.kind is TimeKind.KEPT:
@@ -191,7 +192,7 @@ class Guard:
     async def once(self) -> Sequence[Looked]:
         """Each shop once, each lease once; ends when everything that was decided is done."""
         self.read_policy(strict=True)
-        self._mind_kept()
+        await self._mind_what_is_over()
         groups = self._groups()
         now = self.service.desk.clock.now()
         self.beats = {provider: Beat(due=now) for provider in groups}
@@ -207,7 +208,7 @@ class Guard:
         try:
             while True:
                 self.read_policy(strict=False)
-                self._mind_kept()
+                await self._mind_what_is_over()
                 self.until = self._set_off()
                 await self._wait(self.until)
         finally:

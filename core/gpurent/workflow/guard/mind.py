@@ -16,7 +16,7 @@ from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease, LeaseState
 from gpurent.model.timeleft import TimeLeft
 from gpurent.workflow import alarm
-from gpurent.workflow.guard.act import Deeds, Short
+from gpurent.workflow.guard.act import Deeds
 from gpurent.workflow.guard.decide import (
     Action,
     AskTopUp,
@@ -31,9 +31,21 @@ from gpurent.workflow.guard.decide import (
     holding,
     next_look,
 )
+from gpurent.workflow.guard.diary import unfinished
 from gpurent.workflow.guard.facts import Facts
-from gpurent.workflow.guard.look import Memory, Trip, facts, idle_since, machine, recall, remember, trip_of
+from gpurent.workflow.guard.look import (
+    SCOPE,
+    Memory,
+    Trip,
+    facts,
+    idle_since,
+    machine,
+    recall,
+    remember,
+    trip_of,
+)
 from gpurent.workflow.guard.policy import Policy
+from gpurent.workflow.guard.renewals import Short
 from gpurent.workflow.guard.topup import TopUps
 
 if TYPE_CHECKING:
@@ -97,6 +109,15 @@ class Minder:
             wait = min(max(wait, BACKOFF), BACKOFF * 2 ** min(memory.failures, 4), SLOWEST)
         return Looked(facts=known, actions=actions, next=wait, trouble=trouble)
 
+    async def tidy(self) -> None:
+        """Deeds whose lease is over, and that a guard which was killed did not write to their end."""
+        journal = self.service.desk.journal
+        for row in journal.trips_under_way():
+            lease = journal.lease(row.lease) if row.kind == SCOPE and row.lease else None
+            if lease is not None and lease.over:
+                trouble = await self._tried(partial(self.deeds.carry_on, row))
+                self._told(lease, self._memory(lease.id), trouble)
+
     async def _tried(self, action: Callable[[], Awaitable[None]]) -> str:
         """Why ``action`` failed, empty if it did not."""
         try:
@@ -122,7 +143,7 @@ class Minder:
     async def _take_over(self, lease: Lease) -> list[str]:
         """What an earlier guard, or a renewal or return of the user's, left half done."""
         troubles = []
-        for row in self.deeds.unfinished(lease.id):
+        for row in unfinished(self.service.desk, lease.id):
             if self.deeds.interrupted(row):
                 continue
             troubles.append(await self._tried(partial(self.deeds.carry_on, row)))

@@ -10,6 +10,7 @@ from gpurent.model.events import EventKind
 from gpurent.model.money import Money
 from gpurent.model.trip import Want
 from gpurent.ports.billing import TopUp
+from gpurent.workflow.guard.diary import STAMP
 from gpurent.workflow.guard.look import SCOPE
 from gpurent.workflow.guard.policy import Amount
 from gpurent.workflow.trail import Trail
@@ -17,8 +18,6 @@ from gpurent.workflow.trail import Trail
 if TYPE_CHECKING:
     from gpurent.adapters.journal import TripRow
     from gpurent.workflow.desk import Desk
-
-STAMP = "%Y%m%dt%H%M%S"
 
 
 class TopUps:
