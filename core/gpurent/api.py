@@ -253,10 +253,22 @@ if TYPE_CHECKING:
         Withdrawing as Withdrawing,
     )
     from gpurent.ports.exporter import (
+        Export as Export,
+    )
+    from gpurent.ports.exporter import (
         Exported as Exported,
     )
     from gpurent.ports.exporter import (
         Exporter as Exporter,
+    )
+    from gpurent.ports.exporter import (
+        ExportFile as ExportFile,
+    )
+    from gpurent.ports.exporter import (
+        Installing as Installing,
+    )
+    from gpurent.ports.exporter import (
+        Opening as Opening,
     )
     from gpurent.ports.host import (
         Answer as Answer,
@@ -364,7 +376,7 @@ _HOMES = {
     "gpurent.model.session": "Job JobState JobStatus SessionInfo",
     "gpurent.ports.authenticator": "Authenticator Enrolling Login",
     "gpurent.ports.billing": "Balance BillingProvider Invoicing TopUp Withdrawing",
-    "gpurent.ports.exporter": "Exported Exporter",
+    "gpurent.ports.exporter": "Export ExportFile Exported Exporter Installing Opening",
     "gpurent.ports.host": "Answer Clock Host Http Link Notes Post Ran Vault",
     "gpurent.ports.launcher": "Launcher",
     "gpurent.ports.lease": "Binding Extending LeaseProvider MailBinding Restarting Staging",

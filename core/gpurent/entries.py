@@ -113,9 +113,9 @@ class LauncherEntry(Entry["Launcher"]):
 
 @frozen(kw_only=True)
 class ExporterEntry(Entry["Exporter"]):
-    """``suffix`` of the file that it writes."""
+    """``gpurent export NAME``; with ``opens`` also ``gpurent open LEASE --NAME``, by the role's `Opening`."""
 
-    suffix: str = ""
+    opens: bool = False
 
 
 @frozen(kw_only=True)

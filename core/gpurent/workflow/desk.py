@@ -239,8 +239,15 @@ class Desk:
         before = self.journal.lease(lease.id)
         self.journal.keep_lease(lease)
         if before is None or before.state is not lease.state:
-            self.tell(EventKind.LEASE_CHANGED, lease.note, lease=lease.id, state=lease.state.value)
+            self._moved(lease)
         return lease
+
+    def _moved(self, lease: Lease) -> None:
+        self.tell(EventKind.LEASE_CHANGED, lease.note, lease=lease.id, state=lease.state.value)
+        if lease.over:
+            from gpurent.workflow.exports import take_out
+
+            take_out(self, lease.id)
 
     async def look(self, lease_id: str) -> Lease:
         """Ask the shop once how the lease stands; taken again when another process moved the lease meanwhile."""
@@ -251,7 +258,7 @@ class Desk:
                 return before
             if self.journal.swap_lease(before, after):
                 if after.state is not before.state:
-                    self.tell(EventKind.LEASE_CHANGED, after.note, lease=after.id, state=after.state.value)
+                    self._moved(after)
                 return after
 
     @contextmanager
