@@ -12,7 +12,8 @@ from gpurent.model.access import Endpoint
 from gpurent.model.secret import Secret
 
 ALIAS = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
-FOLDER = r"/(?:[A-Za-z0-9_+@.,-]+(?:/[A-Za-z0-9_+@.,-]+)*)?"
+_PART = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9_+@.,-]+"
+FOLDER = rf"/(?:{_PART}(?:/{_PART})*)?"
 HOST_KEY = r"[a-z0-9@.-]+ [A-Za-z0-9+/=]+"
 
 
