@@ -153,3 +153,57 @@ def test_every_lease_has_a_safe_alias(text: str) -> None:
     import re
 
     assert re.fullmatch(ALIAS, alias_of(text))
+
+
+CODE = """#!/bin/sh
+# A stand-in for VS Code's program: it writes down what it was asked to open.
+printf '%s\\n' "$@" > "$HOME/code.log"
+"""
+
+
+async def test_open_starts_code_where_it_is_and_prints_the_address_else(tmp_path: Path) -> None:
+    async with world(tmp_path) as land, land.desk() as service:
+        (lease,) = await rented(land, service)
+        refused = await land.cli("open", lease, "--vscode")
+        assert refused.code == 2
+        assert "--install" in refused.err
+        said = await land.cli("--yes", "open", lease, "--vscode", "--json")
+        uri = f"ssh-remote+{alias_of(lease)}"
+        assert said.data["link"].startswith(f"vscode://vscode-remote/{uri}/")
+        assert said.data["started"] is False
+
+        tools = tmp_path / "tools"
+        tools.mkdir()
+        (tools / "code").write_text(CODE)
+        (tools / "code").chmod(0o755)
+        land.extra["PATH"] = f"{tools}:{os.environ['PATH']}"
+        assert (await land.cli("open", lease, "--vscode", "--json")).data["started"] is True
+        flag, folder = (land.home / "code.log").read_text().splitlines()
+        assert flag == "--folder-uri"
+        assert folder == said.data["link"].replace("vscode://vscode-remote/", "vscode-remote://")
+
+        page = await land.cli("open", lease, "--print", "--json")
+        assert page.data == {"link": land.cloud.urls["mistgpu"], "started": False}
+        assert "--vscode" in (await land.cli("open", "--help")).out
+
+
+async def test_the_command_installs_by_wish_and_says_what_it_did(tmp_path: Path) -> None:
+    async with world(tmp_path) as land, land.desk() as service:
+        (lease,) = await rented(land, service)
+        ours = land.home / ".ssh" / "gpurent_config"
+        said = await land.cli("export", "openssh", lease)
+        assert said.code == 0
+        assert f"Host gpurent-{lease}\n" in said.out
+        assert not ours.exists()
+        said = await land.cli("export", "openssh", lease, "--install")
+        assert str(ours) in said.err
+        assert "Include" in said.err
+        assert ours.exists()
+        done = (await land.cli("export", "openssh", "--all", "--uninstall", "--json")).data["done"]
+        assert str(ours) in done[0]
+        assert not ours.exists()
+        assert (await land.cli("export", "openssh")).code == 2
+        assert (await land.cli("export", "openssh", lease, "--all")).code == 2
+        nothing = await land.cli("export", "putty", lease)
+        assert nothing.code == 3
+        assert "openssh" in nothing.err
