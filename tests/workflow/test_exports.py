@@ -75,14 +75,23 @@ async def test_ssh_scp_and_sftp_log_in_and_the_end_takes_it_out(land: World) -> 
         assert not (config.parent / "gpurent_config").exists()
 
 
-async def test_another_host_key_is_refused(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, land.desk() as service:
+async def test_odd_folders_are_no_hindrance_and_another_host_key_is_refused(tmp_path: Path) -> None:
+    odd = tmp_path / 'my "own" 100% 模型 \\ #1'
+    odd.mkdir()
+    async with world(tmp_path) as land:
+        land.home = odd
+        await refuses_another_key(land, tmp_path)
+
+
+async def refuses_another_key(land: World, tmp_path: Path) -> None:
+    async with land.desk() as service:
         first, second = await rented(land, service, 2)
         exports = Exports(service.desk)
         (tmp_path / "config").write_text((await exports.write("openssh", [first])).export.text)
+        ssh = ("ssh", "-F", str(tmp_path / "config"), "-o", "BatchMode=yes")
+        assert (await shell(*ssh, alias_of(first), "echo in", home=tmp_path))[1] == "in\n"
         port = service.desk.lease(second).endpoint.port  # type: ignore[union-attr]
-        ssh = ("ssh", "-F", str(tmp_path / "config"), "-o", "BatchMode=yes", "-p", str(port))
-        code, out, err = await shell(*ssh, alias_of(first), "echo in", home=tmp_path)
+        code, out, err = await shell(*ssh, "-p", str(port), alias_of(first), "echo in", home=tmp_path)
         assert (code, out) == (255, "")
         assert "Host key verification failed" in err
 

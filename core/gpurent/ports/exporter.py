@@ -11,7 +11,8 @@ from attrs import field, frozen, validators
 from gpurent.model.access import Endpoint
 from gpurent.model.secret import Secret
 
-ALIAS = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+# Small letters: ssh and URLs do not tell them from capitals.
+ALIAS = r"[a-z0-9][a-z0-9._-]{0,62}"
 _PART = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9_+@.,-]+"
 FOLDER = rf"/(?:{_PART}(?:/{_PART})*)?"
 HOST_KEY = r"[a-z0-9@.-]+ [A-Za-z0-9+/=]+"

@@ -28,8 +28,8 @@ class Written:
 
 
 def alias_of(lease_id: str) -> str:
-    """The lease's name in other programs: letters, digits, dots, dashes, and never the name of a real host."""
-    return f"gpurent-{re.sub(r'[^A-Za-z0-9._-]', '-', lease_id)}"[:60]
+    """The lease's name in other programs: small letters, digits, dots, dashes, and never the name of a real host."""
+    return f"gpurent-{re.sub(r'[^a-z0-9._-]', '-', lease_id.lower())}"[:60]
 
 
 def home_of(desk: Desk) -> Path:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given, settings
@@ -54,7 +55,8 @@ class TestOpenSsh(ExporterContract, InstallingContract):
             sites = []
             for given in leases:
                 found = effective(config, given.name)
-                assert found["identityfile"] == [str(given.key_file)]
+                # -G shows percent tokens before they are expanded.
+                assert found["identityfile"] == [str(given.key_file).replace("%", "%%")]
                 assert found["hostkeyalias"] == [given.name]
                 assert found["identitiesonly"] == ["yes"]
                 assert found["forwardagent"] == ["no"]
@@ -75,7 +77,7 @@ class TestVsCode(ExporterContract, InstallingContract):
         for line, machine in zip(export.text.split("\n"), leases, strict=True):
             match = re.fullmatch(r"vscode://vscode-remote/ssh-remote\+([A-Za-z0-9._-]+)(/\S*)", line)
             assert match is not None
-            assert match[2] == (machine.folder or "/")
+            assert unquote(match[2]) == (machine.folder or "/")
             endpoint = machine.endpoint
             sites.append(Site(match[1], endpoint.address, endpoint.port, endpoint.user))
         return sites

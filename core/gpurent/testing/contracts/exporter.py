@@ -79,7 +79,7 @@ class ExporterContract(ABC):
     def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[Site]:
         """What an independent reader of the format finds, in the order of ``leases``."""
 
-    @_examples(40)
+    @_examples(25)
     @given(several)
     def test_what_is_read_back_is_what_was_written(self, machines: list[Exported]) -> None:
         export = self.exporter().export(machines)
@@ -90,7 +90,7 @@ class ExporterContract(ABC):
         ]
         assert [site.password for site in found] == [None] * len(machines)
 
-    @_examples(20)
+    @_examples(10)
     @given(several, passwords)
     def test_a_password_stands_only_where_it_was_asked_for(self, machines: list[Exported], word: str) -> None:
         asked = [evolve(machines[0], password=Secret(word)), *machines[1:]]

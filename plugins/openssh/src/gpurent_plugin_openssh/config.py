@@ -17,7 +17,7 @@ _BLOCK = re.compile(
 def quoted(path: Path) -> str:
     """``path`` as one argument of a config line: quotes, backslashes and percent tokens mean themselves."""
     text = str(path)
-    if re.search(r"[\x00-\x1f\x7f]|\$\{", text):
+    if not text.isprintable() or "${" in text:
         raise UsageError(f"ssh cannot be told of a path with such characters: {text!r}")
     for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%")):
         text = text.replace(plain, escaped)

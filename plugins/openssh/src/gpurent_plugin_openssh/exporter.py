@@ -11,6 +11,11 @@ from gpurent_plugin_openssh.messages import _
 from gpurent_plugin_openssh.place import Place
 
 
+def no_password() -> str:
+    """For who asked for one."""
+    return _("ssh takes no password from a file: it logs in with the lease's own key.")
+
+
 class OpenSsh(Exporter, Installing):
     """What ssh, scp, sftp, rsync, VS Code and JetBrains read."""
 
@@ -21,7 +26,7 @@ class OpenSsh(Exporter, Installing):
             )
         ]
         if any(lease.password for lease in leases):
-            notes.append(_("ssh takes no password from a file: it logs in with the lease's own key."))
+            notes.append(no_password())
         text = whole({lease.name: block(lease) for lease in leases})
         return Export(text=text.rstrip("\n"), notes=tuple(notes))
 

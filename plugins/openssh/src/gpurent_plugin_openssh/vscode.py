@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gpurent.api import Export, Exported, Exporter, Installing, Opening
-from gpurent_plugin_openssh.exporter import OpenSsh
+from gpurent_plugin_openssh.exporter import OpenSsh, no_password
 from gpurent_plugin_openssh.messages import _
 
 
@@ -19,6 +19,8 @@ class VsCode(Exporter, Installing, Opening):
 
     def export(self, leases: Sequence[Exported]) -> Export:
         notes = [_("VS Code needs its extension Remote - SSH, and the machine in the ssh config: --install")]
+        if any(lease.password for lease in leases):
+            notes.append(no_password())
         return Export(text="\n".join(self.link(lease) for lease in leases), notes=tuple(notes))
 
     def install(self, leases: Sequence[Exported], home: Path) -> Sequence[str]:
