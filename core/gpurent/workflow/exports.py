@@ -92,7 +92,9 @@ class Exports:
             home = await line.do(lambda link: link.run("pwd"))
         finally:
             await line.close()
-        folder = home.out.strip() if re.fullmatch(FOLDER, home.out.strip()) else ""
+        # What the machine's own start files print comes before it.
+        said = home.out.strip().rpartition("\n")[2]
+        folder = said if re.fullmatch(FOLDER, said) else ""
         return self._exported(self._desk.lease(lease_id), folder, passwords)
 
     def _exported(self, lease: Lease, folder: str, passwords: bool) -> Exported:
