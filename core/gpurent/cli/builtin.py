@@ -89,6 +89,7 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("jupyter", N_("Work in a notebook on a machine")),
         ),
     ),
+    (N_("Leases"), "timer", (("timer", N_("Let a machine shut itself in time")),)),
     (N_("The tool itself"), "plugins", (("plugins", N_("List the plugins and what is wrong with them")),)),
     (N_("The tool itself"), "completion", (("completion", N_("Print the shell's completion script")),)),
     (N_("The tool itself"), "sandbox", (("sandbox", N_("A rental world on this computer, for nothing")),)),
