@@ -357,6 +357,7 @@ _HOMES = {
     "gpurent.model.lease": "Lease LeaseState Pending",
     "gpurent.model.mail": "Challenge Mail",
     "gpurent.model.money": "CNY USD Currency Money Rate UnitPrice",
+    "gpurent.model.notice": "Level Notice",
     "gpurent.model.offer": "Deposit Hardware Known Metered Offer Prepaid Quote Unknown Wish",
     "gpurent.model.order": "Bill Order OrderKind Payment Purpose",
     "gpurent.model.receipt": "Charge ChargeKind Receipt",

@@ -11,7 +11,10 @@ from gpurent.errors import UsageError
 
 
 def read_config(path: Path) -> Mapping[str, Mapping[str, str]]:
-    """``[section] key = value`` of the file; a missing file is empty. Not TOML, or a nested value: `UsageError`."""
+    """``[section] key = value`` of the file; a missing file is empty. Not TOML, or a nested value: `UsageError`.
+
+    A list of texts is one text, its items one after another with spaces between.
+    """
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -25,8 +28,10 @@ def read_config(path: Path) -> Mapping[str, Mapping[str, str]]:
         if not isinstance(values, dict):
             raise UsageError(f"{path}: {section!r} must stand in a section", hint=f"[core]\n{section} = …")
         for key, value in values.items():
+            if isinstance(value, list) and all(isinstance(item, str) for item in value):
+                value = " ".join(value)  # noqa: PLW2901 - the same value, written otherwise
             if not isinstance(value, str | int | bool):
-                raise UsageError(f"{path}: {section}.{key} must be text, a whole number, or true or false")
+                raise UsageError(f"{path}: {section}.{key} must be text, texts, a whole number, or true or false")
             text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
             config.setdefault(section, {})[key] = text
     return config

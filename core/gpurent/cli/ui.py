@@ -62,8 +62,8 @@ class TerminalUi:
                 leg = event.step.partition(".")[0]
                 where = f" ({leg})" if leg.startswith("leg") and leg != "leg0" else ""
                 self._say(f"· {_(STEPS.get(name, name))}{where}", "blue")
-            case EventKind.STEP_DONE | EventKind.PROGRESS | EventKind.JOB_OUTPUT:
-                return
+            case EventKind.STEP_DONE | EventKind.PROGRESS | EventKind.JOB_OUTPUT | EventKind.FAILED:
+                return  # the error itself is shown at the end
             case EventKind.LEASE_CHANGED:
                 from gpurent.cli.render import STATES
 

@@ -27,6 +27,8 @@ class EventKind(Enum):
     TIME_LOW = "time-low"
     RELEASED = "released"
     WARNING = "warning"
+    FAILED = "failed"
+    TEST = "test"
 
 
 @frozen(kw_only=True)
