@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpurent.cli.data import document, plain
-from gpurent.cli.params import money_of, parse_money, parse_span
+from gpurent.cli.params import money_of, parse_money
 from gpurent.cli.table import table, width
+from gpurent.locale.spans import parse_span
 from gpurent.model.money import CNY
 from gpurent.model.secret import Secret
 

@@ -10,40 +10,11 @@ from typing import Any
 import click
 
 from gpurent.locale import _
+from gpurent.locale.spans import parse_span
 from gpurent.model.money import CNY, USD, Currency, Money
 
-_UNITS = {
-    "s": 1,
-    "秒": 1,
-    "m": 60,
-    "min": 60,
-    "分": 60,
-    "分钟": 60,
-    "h": 3600,
-    "小时": 3600,
-    "时": 3600,
-    "d": 86400,
-    "天": 86400,
-    "日": 86400,
-    "w": 604800,
-    "周": 604800,
-}
-_PART = re.compile(r"(\d{1,6})\s*(" + "|".join(sorted(_UNITS, key=len, reverse=True)) + ")")
 _SIGNS = {"¥": "CNY", "￥": "CNY", "元": "CNY", "$": "USD"}
 _MONEY = re.compile(r"(?:([¥￥$])\s*)?(\d{1,12}(?:\.\d{1,18})?)\s*([A-Za-z]{3,5}|元)?")
-LONGEST = timedelta(days=3660)
-
-
-def parse_span(text: str) -> timedelta:
-    """``1d``, ``2h30m``, ``1天``, ``36小时``; above zero. Anything else is a `ValueError`."""
-    text = text.strip().lower()
-    found = list(_PART.finditer(text))
-    if not found or _PART.sub("", text).strip():
-        raise ValueError(f"no span of time: {text!r}")
-    span = timedelta(seconds=sum(int(match[1]) * _UNITS[match[2]] for match in found))
-    if not timedelta() < span <= LONGEST:
-        raise ValueError(f"no span of time to rent for: {text!r}")
-    return span
 
 
 def parse_money(text: str) -> tuple[Decimal, str]:
