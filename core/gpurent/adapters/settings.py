@@ -31,7 +31,9 @@ def read_config(path: Path) -> Mapping[str, Mapping[str, str]]:
             if isinstance(value, list) and all(isinstance(item, str) for item in value):
                 value = " ".join(value)  # noqa: PLW2901 - the same value, written otherwise
             if not isinstance(value, str | int | bool):
-                raise UsageError(f"{path}: {section}.{key} must be text, texts, a whole number, or true or false")
+                raise UsageError(
+                    f"{path}: {section}.{key} must be text, texts, a whole number, or true or false"
+                )
             text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
             config.setdefault(section, {})[key] = text
     return config

@@ -73,6 +73,12 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("stop", N_("End a job")),
         ),
     ),
+    (N_("Leases"), "top", (("top", N_("Watch all leases live")),)),
+    (
+        N_("The tool itself"),
+        "notify",
+        (("notify", N_("Test the messages that reach you when you are away")),),
+    ),
     (N_("The tool itself"), "plugins", (("plugins", N_("List the plugins and what is wrong with them")),)),
     (N_("The tool itself"), "completion", (("completion", N_("Print the shell's completion script")),)),
     (N_("The tool itself"), "sandbox", (("sandbox", N_("A rental world on this computer, for nothing")),)),

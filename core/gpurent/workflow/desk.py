@@ -216,9 +216,7 @@ class Desk:
         step: str = "",
         **data: str | int,
     ) -> None:
-        event = Event(
-            kind=kind, at=self.clock.now(), trip=trip, lease=lease, step=step, text=text, data=data
-        )
+        event = Event(kind=kind, at=self.clock.now(), trip=trip, lease=lease, step=step, text=text, data=data)
         self.ui.notify(event)
         self.notifiers.tell(event)
 

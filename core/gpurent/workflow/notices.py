@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gpurent.adapters.redact import strip_terminal
 from gpurent.errors import UsageError
 from gpurent.locale import N_, _, speaking
-from gpurent.locale.spans import span
+from gpurent.locale.spans import span_text
 from gpurent.model.events import Event, EventKind
 from gpurent.model.lease import Lease
 from gpurent.model.notice import Level, Notice
@@ -143,7 +143,7 @@ def _about(desk: Desk, lease: Lease, event: Event) -> list[str]:
         return [*lines, _("It costs nothing any more.")]
     left = lease.expires_at - desk.clock.now() if lease.expires_at else None
     if left is not None:
-        lines.append(_("Time left: {span}").format(span=span(left)))
+        lines.append(_("Time left: {span}").format(span=span_text(left)))
     elif "minutes" not in event.data and isinstance(lease.offer.tariff, Metered):
         lines.append(_("It runs while the balance lasts."))
     return lines
