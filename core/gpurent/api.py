@@ -162,6 +162,12 @@ if TYPE_CHECKING:
     from gpurent.model.money import (
         UnitPrice as UnitPrice,
     )
+    from gpurent.model.notice import (
+        Level as Level,
+    )
+    from gpurent.model.notice import (
+        Notice as Notice,
+    )
     from gpurent.model.offer import (
         Deposit as Deposit,
     )

@@ -26,7 +26,7 @@ def test(app: App, name: str) -> None:
         (outcome.name, _("taken") if outcome.good else _("failed"), f"{outcome.seconds:.1f} s", outcome.why)
         for outcome in found
     ]
-    data = [{"name": x.name, "ok": x.good, "why": x.why, "seconds": f"{x.seconds:.3f}"} for x in found]
+    data = [{"name": x.name, "ok": x.good, "why": x.why, "seconds": x.seconds} for x in found]
     note = _("Taken means that the service accepted it; whether you see it, only you can tell.")
     head = (_("notifier"), _("outcome"), _("time"), _("why"))
     app.show(data, lambda: f"{table(head, rows)}\n{note}")
