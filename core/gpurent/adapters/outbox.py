@@ -84,10 +84,10 @@ class Outbox(Generic[T]):
                 self._busy = True
             call = Call(self.name, self._send, thing, self.limit)
             outcome = call.outcome()
-            with self._changed:
-                self._overdue = not call.over
-                self._changed.notify_all()
             self._report(outcome)
+            with self._changed:
+                self._overdue = not (outcome.good or call.over)
+                self._changed.notify_all()
             call.join()
             with self._changed:
                 self._overdue = self._busy = False

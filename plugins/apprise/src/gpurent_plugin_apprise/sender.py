@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 
 import apprise
+from apprise.utils.parse import parse_urls
 
 from gpurent.api import Level, Notice, Notifier, UnavailableError, UsageError, translator
 
 _ = translator("gpurent_plugin_apprise")
 TYPES = {Level.WARNING: apprise.NotifyType.WARNING}
-ASSET = apprise.AppriseAsset(app_id="gpurent", app_desc="gpurent", async_mode=False, secure_logging=True)
+ASSET = apprise.AppriseAsset(
+    app_id="gpurent", app_desc="gpurent", async_mode=False, secure_logging=True, http_redirects=False
+)
 
 
 class AppriseNotifier(Notifier):
@@ -18,7 +21,7 @@ class AppriseNotifier(Notifier):
 
     def __init__(self, urls: str) -> None:
         self._services: list[apprise.NotifyBase] = []
-        for number, url in enumerate(apprise.utils.parse.parse_urls(urls), 1):
+        for number, url in enumerate(parse_urls(urls), 1):  # type: ignore[no-untyped-call]
             made = apprise.Apprise.instantiate(url, asset=ASSET, suppress_exceptions=True)
             if made is None:
                 scheme = url.partition("://")[0][:20]
@@ -35,7 +38,7 @@ class AppriseNotifier(Notifier):
         """One service that fails does not keep the others from being told. Nothing is repeated."""
         failed = []
         for service in self._services:
-            with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as said:
+            with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as said:  # type: ignore[no-untyped-call]
                 taken = service.notify(
                     title=notice.title,
                     body=notice.body,

@@ -61,7 +61,9 @@ class Webhook(Notifier):
         if answer.status_code in NOT_TAKEN and not last:
             return False
         if answer.is_redirect:
-            raise self._failed(_("wants to send us elsewhere ({why}), which is not followed"), str(answer.status_code))
+            raise self._failed(
+                _("wants to send us elsewhere ({why}), which is not followed"), str(answer.status_code)
+            )
         raise self._failed(_("answered {why}"), str(answer.status_code))
 
     def _failed(self, what: str, why: str) -> UnavailableError:
