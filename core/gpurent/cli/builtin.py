@@ -81,6 +81,7 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("stop", N_("End a job")),
         ),
     ),
+    (N_("Leases"), "timer", (("timer", N_("Let a machine shut itself in time")),)),
     (N_("Leases"), "top", (("top", N_("Watch all leases live")),)),
     (
         N_("The tool itself"),

@@ -32,6 +32,8 @@ _LEVELS = {
     EventKind.JOB_STARTED: Level.INFO,
     EventKind.LINE_LOST: Level.INFO,
     EventKind.LINE_BACK: Level.INFO,
+    EventKind.TIME_LEFT: Level.INFO,
+    EventKind.TIMER: Level.INFO,
     EventKind.TIME_LOW: Level.WARNING,
     EventKind.WARNING: Level.WARNING,
     EventKind.FAILED: Level.WARNING,
@@ -45,6 +47,8 @@ TITLES: Mapping[EventKind, str] = MappingProxyType(
         EventKind.JOB_ENDED: N_("The job has ended"),
         EventKind.LINE_LOST: N_("The line is lost"),
         EventKind.LINE_BACK: N_("The line is back"),
+        EventKind.TIME_LEFT: N_("Time left"),
+        EventKind.TIMER: N_("The machine's timer"),
         EventKind.TIME_LOW: N_("Little time is left"),
         EventKind.RELEASED: N_("The machine was given back"),
         EventKind.LEASE_CHANGED: N_("A lease changed"),
@@ -139,6 +143,9 @@ def _about(desk: Desk, lease: Lease, event: Event) -> list[str]:
             lease=lease.id, provider=lease.provider, gpu=hardware.gpu or "CPU", price=price
         )
     ]
+    spent = ", ".join(str(total.spent) for total in desk.books.spending(lease=lease.id) if total.spent.amount)
+    if spent:
+        lines.append(_("Spent by the books so far: {spent}").format(spent=spent))
     if lease.over:
         return [*lines, _("It costs nothing any more.")]
     left = lease.expires_at - desk.clock.now() if lease.expires_at else None
