@@ -237,9 +237,10 @@ class Desk:
 
     def lease(self, given: str) -> Lease:
         """The lease with this id, or the only one that it begins; `UsageError` else."""
-        leases = self.journal.leases()
-        exact = [lease for lease in leases if lease.id == given]
-        found = exact or [lease for lease in leases if given and lease.id.startswith(given)]
+        exact = self.journal.lease(given)
+        if exact is not None:
+            return exact
+        found = [lease for lease in self.journal.leases() if given and lease.id.startswith(given)]
         if len(found) == 1:
             return found[0]
         if found:

@@ -88,10 +88,18 @@ class Overview:
             for lease in leases
         }
 
-    async def refresh(self, leases: Collection[str] | None = None) -> None:
-        """Ask the shops about ``leases`` (all), and everybody's accounts; machines are not asked."""
-        chosen = self._known(leases)
-        await asyncio.gather(self.refresh_shops(chosen), self.refresh_money(chosen))
+    async def refresh(
+        self, leases: Collection[str] | None = None, books: Collection[str] | None = None
+    ) -> None:
+        """Ask the shops about ``leases``, the accounts for time, the shops' books about ``books`` (None: all).
+
+        Machines are not asked.
+        """
+        await asyncio.gather(
+            self.refresh_shops(self._known(leases)),
+            self.refresh_money(),
+            self.refresh_books(self._known(books)),
+        )
 
     async def refresh_shops(self, leases: Iterable[str]) -> None:
         """One look at each lease by its shop."""
@@ -103,13 +111,19 @@ class Overview:
         running = [name for name in leases if self._runs(name)]
         await asyncio.gather(*(self._alone("machine", name, self._glimpse) for name in running))
 
-    async def refresh_money(self, leases: Iterable[str]) -> None:
-        """Time left of every lease, each account asked once; what ``leases`` cost, by their shops' books."""
+    async def refresh_money(self) -> None:
+        """Time left of every lease, each account asked once; what they cost, as far as the ledger knows."""
         rows = list(self._rows.values())
         figures = await time_left(self._desk, [row.lease for row in rows])
-        for name, figure in figures.items():
-            provider = self._rows[name].lease.provider if name in self._rows else ""
-            self._put(name, left=figure, low=bool(below(figure.left, thresholds(self._desk, provider))))
+        for row in rows:
+            name, figure = row.lease.id, figures[row.lease.id]
+            low = bool(below(figure.left, thresholds(self._desk, row.lease.provider)))
+            self._put(name, left=figure, low=low)
+            if not row.spent:
+                self._put(name, spent=self._spent(name))
+
+    async def refresh_books(self, leases: Iterable[str]) -> None:
+        """What ``leases`` cost, by their shops' books as they are now."""
         await asyncio.gather(*(self._alone("books", name, self._books) for name in leases))
 
     def _known(self, leases: Collection[str] | None) -> list[str]:
@@ -155,8 +169,10 @@ class Overview:
 
     async def _books(self, name: str) -> None:
         await self._limited(self._desk.books.sync(name, quiet=True))
-        totals = self._desk.books.spending(lease=name)
-        self._put(name, spent=tuple(total.spent for total in totals))
+        self._put(name, spent=self._spent(name))
+
+    def _spent(self, name: str) -> tuple[Money, ...]:
+        return tuple(total.spent for total in self._desk.books.spending(lease=name))
 
     async def _limited(self, asking: Awaitable[object]) -> str:
         """Why it failed, empty when it did not."""

@@ -44,8 +44,8 @@ class Acts:
             return
         with self._app.suspend():
             code = self._attach(name)
+        self._app.ask_everybody()
         self._app.say(_("{lease}: left with {code}").format(lease=name, code=code))
-        self._app.action_refresh()
 
     def release(self, name: str) -> None:
         lease = self._lease(name)

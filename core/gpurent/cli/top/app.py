@@ -174,7 +174,7 @@ class TopApp(App[None]):
             seen = self.on_screen()
             everybody = self._rounds % ALL_EVERY == 0
             self._rounds += 1
-            self._ask(self.overview.refresh(None if everybody else seen))
+            self._ask(self.overview.refresh(None if everybody else seen, books=seen))
             self._ask(self.overview.refresh_machines(seen))
             self._wake.clear()
             try:
@@ -197,9 +197,13 @@ class TopApp(App[None]):
 
     # keys
 
-    def action_refresh(self) -> None:
+    def ask_everybody(self) -> None:
+        """Now, rather than when their turn comes."""
         self._rounds = 0
         self._wake.set()
+
+    def action_refresh(self) -> None:
+        self.ask_everybody()
         self.say(_("asking everybody"))
 
     def action_sort(self) -> None:

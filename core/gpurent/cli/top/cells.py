@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from rich.text import Text
 
@@ -12,18 +13,20 @@ from gpurent.cli.render import STATES, moment
 from gpurent.locale import N_, _
 from gpurent.locale.spans import span_text
 from gpurent.model.lease import Lease
+from gpurent.model.money import UnitPrice
 from gpurent.model.offer import Prepaid
 from gpurent.model.timeleft import burn_of
 from gpurent.workflow.overview import Row
 from gpurent.workflow.timewords import words
 
+MONEY = 12
 # Key, heading, columns of a terminal: together, with their gaps, 79.
 COLUMNS = (
     ("lease", N_("lease"), 16),
     ("state", N_("state"), 11),
     ("left", N_("time left"), 11),
-    ("burn", N_("burn rate"), 12),
-    ("spent", N_("spent"), 12),
+    ("burn", N_("burn rate"), MONEY),
+    ("spent", N_("spent"), MONEY),
     ("gpu", "GPU", 4),
 )
 _COLOURS = {"ready": "green", "failed": "red", "gone": "red", "provisioning": "cyan"}
@@ -39,19 +42,31 @@ ORDERS: tuple[tuple[str, Callable[[Row], object]], ...] = (
 
 def cells(row: Row, now: datetime) -> dict[str, Text]:
     """One text a column, cut to its width."""
-    spent = " ".join(str(money) for money in row.spent)
+    price = row.lease.offer.tariff.price
+    spent = " ".join(_short(money.decimal, money.currency.code) for money in row.spent)
     load = row.glimpse.load
     made = {
         "lease": Text(row.lease.id),
         "state": _state(row, now),
         "left": Text(f"! {words(row.left)}", "bold yellow") if row.low else Text(words(row.left)),
-        "burn": Text("-" if row.lease.over else str(row.lease.offer.tariff.price)),
+        "burn": Text("-" if row.lease.over else _price(price)),
         "spent": Text(spent or "-"),
         "gpu": Text("-" if load is None else f"{load}%"),
     }
     for key, _heading, width in COLUMNS:
         made[key].truncate(width, overflow="ellipsis")
     return made
+
+
+def _short(value: Decimal, unit: str) -> str:
+    """With as many decimals as there is room for; the exact amount stands below the table."""
+    texts = [f"{value.normalize():f} {unit}", *(f"{value:.{places}f} {unit}" for places in (3, 2, 1, 0))]
+    return next((text for text in texts if len(text) <= MONEY), texts[-1])
+
+
+def _price(price: UnitPrice) -> str:
+    unit = str(price).partition(" ")[2]
+    return _short(price.value, unit)
 
 
 def _state(row: Row, now: datetime) -> Text:
@@ -90,6 +105,15 @@ def detail(row: Row) -> Text:
         words(row.left),
     )
     lines = [Text("  ".join(parts), "bold")]
+    if row.spent:
+        spent = ", ".join(str(money) for money in row.spent)
+        lines.append(
+            Text(
+                _("spent {spent} by the books, at {price}").format(
+                    spent=spent, price=lease.offer.tariff.price
+                )
+            )
+        )
     if row.problem:
         since = _("stale since {at}: {why}").format(at=moment(row.since), why=_safe(row.problem))
         lines.append(Text(since, "yellow"))
