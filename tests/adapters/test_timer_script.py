@@ -204,17 +204,23 @@ def test_a_pid_file_of_rubbish_is_no_timer(machine: Machine, garbage: str) -> No
 def test_arms_at_the_same_moment_leave_one_timer(machine: Machine) -> None:
     setting = machine.setting
     env = {"HOME": str(machine.home), "PATH": f"{machine.home}/bin:{os.environ['PATH']}"}
-    many = [
-        subprocess.Popen(
-            ["sh", "-c", script.arm(setting)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env
-        )
-        for _i in range(6)
-    ]
+    program = machine.home / "program"
+    program.write_text(script.program(setting))
+    command = f"{{ {script.arm(setting)}\n}} < {program}"
+    many = [subprocess.Popen(["sh", "-c", command], stdout=subprocess.DEVNULL, env=env) for _i in range(6)]
     for process in many:
-        process.communicate(script.program(setting).encode(), timeout=60)
+        assert process.wait(60) == 0
     eventually(lambda: len(machine.timers()) == 1)
     assert machine.timers() == [machine.pid()]
     assert machine.state().left is not None
+
+
+def test_a_second_timer_takes_over_and_the_first_leaves(machine: Machine) -> None:
+    machine.arm(machine.setting)
+    first = machine.pid()
+    machine.sh(f"cd {machine.room} && setsid sh timer.sh > /dev/null 2>&1 < /dev/null &")
+    eventually(lambda: machine.pid() != first)
+    eventually(lambda: machine.timers() == [machine.pid()])
 
 
 def jumping(machine: Machine) -> Path:

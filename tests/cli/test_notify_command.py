@@ -159,5 +159,5 @@ def test_top_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPa
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "textual.app", None)
     with pytest.raises(PluginError, match="textual") as caught:
-        top._screen()
+        top._table()
     assert caught.value.hint == "pip install 'gpurent[tui]'"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import httpx2
@@ -15,7 +16,7 @@ from gpurent.errors import UnavailableError, UsageError
 from gpurent.locale import choose
 from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease, LeaseState
-from gpurent.model.money import HOUR
+from gpurent.model.money import HOUR, Currency, Rate
 from gpurent.model.offer import Wish
 from gpurent.model.timeleft import TimeKind, TimeLeft, burn_of
 from gpurent.model.trip import Want
@@ -123,6 +124,34 @@ async def test_a_wallet_that_hangs_is_left_behind(land: World, monkeypatch: pyte
         found = (await time_left(service.desk, [lease]))[lease.id]
         assert found.kind is TimeKind.UNKNOWN
         assert found.note == "no answer within 0.2 s"
+
+
+async def test_a_balance_in_another_currency_goes_by_its_dated_rate(
+    land: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coin = Currency("DBC", 8)
+    async with land.desk() as service:
+        await rich(land, service)
+        lease = await rented(service, "2080Ti")
+        wallet, now = service.desk.wallet("mistgpu"), service.desk.clock.now()
+        dated = [now]
+
+        async def balance() -> Balance:
+            return Balance(available=coin.money("1000"), at=now)
+
+        async def rate(quote: Currency) -> Rate:
+            return Rate(coin, quote, Decimal("0.015"), dated[0], "the exchange")
+
+        monkeypatch.setattr(wallet, "balance", balance)
+        monkeypatch.setattr(wallet, "rate", rate)
+        figure = (await time_left(service.desk, [lease]))[lease.id]
+        # 15 CNY at 3 CNY an hour.
+        assert figure.until == now + 5 * HOUR
+        assert figure.note == "by the rate of the exchange"
+        dated[0] = now - timedelta(days=2)
+        stale = (await time_left(service.desk, [lease]))[lease.id]
+        assert stale.kind is TimeKind.UNKNOWN
+        assert "the exchange" in stale.note
 
 
 async def test_the_listings(land: World) -> None:

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,21 @@ from attrs import frozen
 from gpurent.errors import JobError
 from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease
+from gpurent.model.money import CNY, UnitPrice
+from gpurent.model.offer import Hardware, Metered, Offer, Prepaid
 from gpurent.model.trip import Want
 from gpurent.testing.sandbox.machines import why_not_bwrap
 from gpurent.workflow import timer
-from gpurent.workflow.arming import Timers
+from gpurent.workflow.arming import Policy, Timers, deadline
 from gpurent.workflow.line import Line
 from gpurent.workflow.service import Service
 from tests.workflow.world import Person, World, world
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
+NOW = datetime(2020, 6, 1, 12, tzinfo=UTC)
+PRICE = UnitPrice(Decimal(3), CNY)
+METER = Metered(price=PRICE)
 FOREVER = "import time\nprint('begun', flush=True)\ntime.sleep(600)\n"
 
 
@@ -229,3 +235,46 @@ async def test_a_trip_without_for_says_that_it_has_no_timer(ground: Ground) -> N
     told = [event.text for event in ground.person.events if event.kind is EventKind.TIMER]
     assert len(told) == 1
     assert "no timer in the machine" in told[0]
+
+
+async def test_a_dead_mans_switch_is_moved_on_while_somebody_watches(tmp_path: Path) -> None:
+    """The job takes longer than the switch: it ends well only because the monitor moves the switch on."""
+    person = Person()
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "train.py").write_text("import time\ntime.sleep(13)\n")
+    async with world(tmp_path, speed=600) as land:
+        land.extra["GPURENT_GUARD_TIMER"] = "100m"
+        async with land.desk(person) as service:
+            await enter(service, land)
+            end = await service.run(Want(provider="mistgpu", command=("train.py",), folder=str(folder)))
+            assert end.exit_code == 0
+            assert end.receipt is not None
+            assert end.receipt.started_at is not None
+            assert end.receipt.ended_at is not None
+            assert end.receipt.ended_at - end.receipt.started_at > 100 * MINUTE
+    told = [event for event in person.events if event.kind in (EventKind.TIMER, EventKind.TIME_LEFT)]
+    assert told[0].text.startswith("the machine shuts itself at")
+    assert told[1].kind is EventKind.TIME_LEFT
+    assert told[1].data["decided_by"] == "balance"
+    assert told[1].text.startswith("time left: ")
+
+
+def test_when_a_machine_gets_a_timer() -> None:
+    def when(
+        term: timedelta | None = None, tariff: Metered | Prepaid = METER, **written: Any
+    ) -> datetime | None:
+        lease = Lease(
+            id="x-1",
+            provider="x",
+            offer=Offer(key="1", provider="x", hardware=Hardware(), tariff=tariff),
+            started_at=NOW - HOUR,
+        )
+        return deadline(lease, Want(term=term), Policy(**written), NOW)
+
+    assert when() is None
+    assert when(3 * HOUR) == NOW + 2 * HOUR + 30 * MINUTE, "from the start, with a margin"
+    assert when(3 * HOUR, margin=5 * MINUTE) == NOW + 2 * HOUR + 5 * MINUTE
+    assert when(margin=4 * HOUR) == NOW + 4 * HOUR
+    assert when(3 * HOUR, off=True) is None
+    assert when(24 * HOUR, tariff=Prepaid(price=PRICE), margin=HOUR) is None, "it ends by itself"

@@ -35,10 +35,10 @@ def top_command(app: App, once: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(_("this needs a terminal"), hint=_("To look once: gpurent top --once"))
-    _live(app, _screen())
+    _live(app, _table())
 
 
-def _screen() -> Any:
+def _table() -> Any:
     """The screen's class; what it needs is an extra of the distribution."""
     try:
         from gpurent.cli.top.app import TopApp
@@ -50,7 +50,7 @@ def _screen() -> Any:
     return TopApp
 
 
-def _live(app: App, screen: Any) -> None:
+def _live(app: App, view: Any) -> None:
     import asyncio
 
     from gpurent.cli.top.ui import ScreenUi
@@ -67,7 +67,7 @@ def _live(app: App, screen: Any) -> None:
             # The passphrase is asked for now, not behind the screen.
             desk.vault.scoped("top").get("passphrase")
             overview = Overview(desk)
-            shown = screen(Service(desk), overview, _attach)
+            shown = view(Service(desk), overview, _attach)
             ui.say, ui.taken = shown.say, True
             try:
                 await shown.run_async()
