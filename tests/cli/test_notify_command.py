@@ -74,7 +74,7 @@ def test_it_was_taken(home: Path) -> None:
     with server(OK) as (url, seen):
         said = gpurent(home, "notify", "test", "webhook", GPURENT_WEBHOOK_URL=url)
     assert said.returncode == 0, said.stderr
-    assert "taken" in said.stdout
+    assert "accepted" in said.stdout
     assert "CANARY" not in said.stdout + said.stderr
     assert seen[0].startswith(b"POST /key-CANARY HTTP/1.1\r\n")
 

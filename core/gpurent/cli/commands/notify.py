@@ -23,11 +23,11 @@ def test(app: App, name: str) -> None:
     """Send a test message by the notifier NAME, or by every one that is set up, and tell how it went."""
     found = app.run(lambda service: service.desk.notifiers.test(name))
     rows = [
-        (outcome.name, _("taken") if outcome.good else _("failed"), f"{outcome.seconds:.1f} s", outcome.why)
+        (outcome.name, _("accepted") if outcome.good else _("failed"), f"{outcome.seconds:.1f} s", outcome.why)
         for outcome in found
     ]
     data = [{"name": x.name, "ok": x.good, "why": x.why, "seconds": x.seconds} for x in found]
-    note = _("Taken means that the service accepted it; whether you see it, only you can tell.")
+    note = _("Accepted means that the service took it; whether you see it, only you can tell.")
     head = (_("notifier"), _("outcome"), _("time"), _("why"))
     app.show(data, lambda: f"{table(head, rows)}\n{note}")
     if not all(outcome.good for outcome in found):
