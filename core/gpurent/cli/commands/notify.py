@@ -23,7 +23,12 @@ def test(app: App, name: str) -> None:
     """Send a test message by the notifier NAME, or by every one that is set up, and tell how it went."""
     found = app.run(lambda service: service.desk.notifiers.test(name))
     rows = [
-        (outcome.name, _("accepted") if outcome.good else _("failed"), f"{outcome.seconds:.1f} s", outcome.why)
+        (
+            outcome.name,
+            _("accepted") if outcome.good else _("failed"),
+            f"{outcome.seconds:.1f} s",
+            outcome.why,
+        )
         for outcome in found
     ]
     data = [{"name": x.name, "ok": x.good, "why": x.why, "seconds": x.seconds} for x in found]

@@ -65,7 +65,7 @@ def _live(app: App, view: Any) -> None:
     async def live() -> None:
         async with opened(app.registry, ui) as desk:
             # The passphrase is asked for now, not behind the screen.
-            desk.vault.scoped("top").get("passphrase")
+            desk.vault.unlock()
             overview = Overview(desk)
             shown = view(Service(desk), overview, _attach)
             ui.say, ui.taken = shown.say, True
