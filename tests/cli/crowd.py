@@ -64,6 +64,8 @@ class Shop(LeaseProvider, BillingProvider):
 
     async def release(self, lease: Lease) -> Lease:
         self.released.append(lease.id)
+        if lease.id in self.hanging:
+            await asyncio.Event().wait()
         return lease.to(LeaseState.RELEASED)
 
     async def leases(self) -> Known[Lease] | Unknown:

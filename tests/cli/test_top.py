@@ -9,15 +9,17 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
+from attrs import evolve
 from textual.pilot import Pilot
 from textual.widgets import Static
 
 from gpurent.cli.table import width
 from gpurent.cli.top.app import TopApp
 from gpurent.cli.top.asking import Ask, Confirm
-from gpurent.cli.top.cells import COLUMNS, cells
+from gpurent.cli.top.cells import COLUMNS, DETAIL, cells, detail
 from gpurent.locale import choose
-from gpurent.workflow.glimpse import parse
+from gpurent.model.money import CNY, Money
+from gpurent.workflow.glimpse import Glimpse, parse
 from tests.cli.crowd import crowd
 
 SIZE = (80, 24)
@@ -159,6 +161,34 @@ async def test_keys_on_a_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             await until(pilot, lambda: "not running" in text(app, "#status"))
             await pilot.press("q")
         assert app.return_code == 0
+
+
+async def test_leaving_while_something_is_under_way_says_so(tmp_path: Path) -> None:
+    async with crowd(tmp_path, 2, patience=0.2) as many:
+        many.shop.hanging = {"shop-00000"}
+        app = many.screen()
+        async with app.run_test(size=SIZE) as pilot:
+            await pilot.press("x", "y")
+            await until(pilot, lambda: many.shop.released)
+            await pilot.press("x")
+            assert "being worked on" in text(app, "#status")
+            assert not isinstance(app.screen, Confirm)
+            await pilot.press("q")
+            assert "press q again" in text(app, "#status")
+            await pilot.press("q")
+        (trip,) = many.desk.journal.trips()
+        assert (trip.kind, trip.outcome) == ("release", ""), "to be resumed"
+
+
+async def test_the_newest_lines_are_the_ones_shown(tmp_path: Path) -> None:
+    async with crowd(tmp_path, 1) as many:
+        (row,) = many.overview.rows()
+        glimpse = Glimpse(lines=tuple(f"line {number}" for number in range(20)), stale="lost \x1b[31mred")
+        shown = detail(evolve(row, glimpse=glimpse, spent=(Money(150, CNY),))).plain.split("\n")
+        assert len(shown) == DETAIL
+        assert shown[-1] == "line 19"
+        assert "1.50 CNY" in shown[1]
+        assert shown[2].endswith("lost red")
 
 
 async def test_no_lease_at_all(tmp_path: Path) -> None:

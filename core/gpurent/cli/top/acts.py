@@ -27,14 +27,14 @@ class Acts:
     def __init__(self, app: TopApp, attach: Callable[[str], int]) -> None:
         self._app = app
         self._attach = attach
-        self._busy: set[str] = set()
+        self.busy: set[str] = set()
 
     def _lease(self, name: str) -> Lease | None:
         row = self._app.overview.row(name)
         if row is None:
             self._app.say(_("no lease is chosen"))
             return None
-        if name in self._busy:
+        if name in self.busy:
             self._app.say(_("{lease} is being worked on").format(lease=name))
             return None
         return row.lease
@@ -147,11 +147,11 @@ class Acts:
             except Exception as error:  # noqa: BLE001 - a broken plugin must not take the screen down
                 said = f"{name}: {type(error).__name__}"
             finally:
-                self._busy.discard(name)
+                self.busy.discard(name)
             self._app.overview.reload()
             self._app.paint()
             self._app.say(said)
 
-        self._busy.add(name)
+        self.busy.add(name)
         self._app.say(f"{saying}…")
         self._app.run_worker(go(), name=f"act-{name}")

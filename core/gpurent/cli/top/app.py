@@ -11,7 +11,7 @@ from textual.widgets import DataTable, Footer, Static
 from textual.widgets.data_table import CellDoesNotExist
 
 from gpurent.cli.top.acts import Acts
-from gpurent.cli.top.cells import COLUMNS, ORDERS, cells, detail, summary
+from gpurent.cli.top.cells import COLUMNS, DETAIL, ORDERS, cells, detail, summary
 from gpurent.errors import GpurentError
 from gpurent.locale import _
 from gpurent.workflow.overview import Overview, Row
@@ -26,10 +26,10 @@ class TopApp(App[None]):
     """``updates`` counts the cells that were written anew; a row that did not change is not touched."""
 
     ENABLE_COMMAND_PALETTE = False
-    CSS = """
-    #summary, #status { height: 1; }
-    #table { height: 1fr; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }
-    #detail { height: 9; border-top: solid $primary; overflow: hidden; }
+    CSS = f"""
+    #summary, #status {{ height: 1; }}
+    #table {{ height: 1fr; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }}
+    #detail {{ height: {DETAIL + 1}; border-top: solid $primary; overflow: hidden; text-wrap: nowrap; }}
     """
     KEYS: ClassVar = (
         ("a", "attach"),
@@ -52,6 +52,7 @@ class TopApp(App[None]):
         self.order = 0
         self._fresh = fresh
         self._rounds = 0
+        self._warned = False
         self._shown: dict[str, dict[str, str]] = {}
         self._ranks: list[str] = []
         self._asking: set[asyncio.Task[None]] = set()
@@ -210,6 +211,15 @@ class TopApp(App[None]):
         self.order = (self.order + 1) % len(ORDERS)
         self.paint()
         self.say(_("sorted by {what}").format(what=_(ORDERS[self.order][0])))
+
+    async def action_quit(self) -> None:
+        """Work that is under way is in the journal, but the user should know that it stops here."""
+        if self.acts.busy and not self._warned:
+            self._warned = True
+            text = _("{leases}: not done yet; press q again to leave, then: gpurent resume")
+            self.say(text.format(leases=", ".join(sorted(self.acts.busy))))
+            return
+        self.exit()
 
     def action_attach(self) -> None:
         self.acts.attach(self.chosen)

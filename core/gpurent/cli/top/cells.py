@@ -20,6 +20,7 @@ from gpurent.workflow.overview import Row
 from gpurent.workflow.timewords import words
 
 MONEY = 12
+DETAIL = 8  # lines below the table
 # Key, heading, columns of a terminal: together, with their gaps, 79.
 COLUMNS = (
     ("lease", N_("lease"), 16),
@@ -119,7 +120,8 @@ def detail(row: Row) -> Text:
         lines.append(Text(since, "yellow"))
     elif lease.note or row.left.note:
         lines.append(Text(_safe(lease.note or row.left.note), "dim"))
-    lines += [Text(_safe(line)) for line in row.glimpse.lines]
+    room = DETAIL - len(lines)
+    lines += [Text(_safe(line)) for line in row.glimpse.lines[-room:]]
     return Text("\n").join(lines)
 
 
