@@ -15,13 +15,17 @@ from gpurent.model.offer import Metered
 from gpurent.model.session import Job, JobState, JobStatus
 from gpurent.model.trip import Want
 from gpurent.ports.host import Link
+from gpurent.workflow.alarm import mind
+from gpurent.workflow.arming import keep_awake
 from gpurent.workflow.line import Line
 from gpurent.workflow.sessions import jobs
+from gpurent.workflow.timeleft import time_left
+from gpurent.workflow.timewords import figure_data, sentence
 from gpurent.workflow.trail import Trail
 
 LOOK = timedelta(seconds=5)
 SHOP = timedelta(seconds=60)
-LOW = timedelta(minutes=30)
+SHOW = timedelta(minutes=30)
 
 
 @frozen(kw_only=True)
@@ -43,10 +47,10 @@ class _Watch:
         self.trail, self.line, self.want, self.job, self.budget = trail, line, want, job, budget
         self.desk = trail.desk
         self.offset = 0
-        self.warned = False
+        self.shown: datetime | None = None
 
     async def until_end(self) -> Ended:
-        shop_at = self.desk.clock.now()
+        shop_at = self.desk.clock.now() - SHOP
         while True:
             status = await self.line.do(self._look)
             if status.state is JobState.ENDED:
@@ -66,6 +70,7 @@ class _Watch:
             if self.desk.clock.now() - shop_at >= SHOP:
                 shop_at = self.desk.clock.now()
                 await self._mind_money(await self.line.look())
+                await keep_awake(self.desk, self.line, self.want)
             await self.desk.pace(LOOK, floor=0.3)
 
     async def _look(self, link: Link) -> JobStatus:
@@ -84,34 +89,25 @@ class _Watch:
         return min(now, max(begun, self.desk.clock.from_wall(status.ended_at)))
 
     async def _mind_money(self, lease: Lease) -> None:
+        """Stops the trip when the budget is used up; warns when the time runs out, whatever decides it."""
+        self._mind_budget(lease)
+        figure = (await time_left(self.desk, [lease]))[lease.id]
+        mind(self.desk, lease, figure, trip=self.trail.trip)
         now = self.desk.clock.now()
-        left = lease.expires_at - now if lease.expires_at else None
-        if isinstance(lease.offer.tariff, Metered):
-            left = await self._runway(lease, now)
-        if left is not None and left < LOW and not self.warned:
-            self.warned = True
-            minutes = max(0, left // timedelta(minutes=1))
-            self.trail.tell(
-                EventKind.TIME_LOW,
-                _("{minutes} minutes left; renew or top up, else the server is shut").format(minutes=minutes),
-                lease=lease.id,
-                minutes=minutes,
-            )
-        elif left is not None and left >= LOW:
-            self.warned = False
+        if self.shown is None or now - self.shown >= SHOW:
+            self.shown = now
+            self.trail.tell(EventKind.TIME_LEFT, sentence(figure), lease=lease.id, **figure_data(figure))
 
-    async def _runway(self, lease: Lease, now: datetime) -> timedelta | None:
-        """Balance divided by burn rate; stops the trip when the budget is used up."""
+    def _mind_budget(self, lease: Lease) -> None:
+        if self.budget is None or not isinstance(lease.offer.tariff, Metered):
+            return
         price = lease.offer.tariff.price
-        used = price.cost(now - lease.started_at) if lease.started_at else price.currency.zero
-        if self.budget is not None and self.budget.currency == used.currency and used >= self.budget:
+        used = (
+            price.cost(self.desk.clock.now() - lease.started_at) if lease.started_at else price.currency.zero
+        )
+        if self.budget.currency == used.currency and used >= self.budget:
             raise MoneyError(
                 _("the budget of {budget} is used up").format(budget=self.budget),
                 hint=_("The job was stopped; results that are there come home."),
                 spent=Spent.YES,
             )
-        balance = (await self.desk.wallet(lease.provider).balance()).available
-        hour = price.cost(timedelta(hours=1))
-        if balance.currency != hour.currency or hour.amount <= 0:
-            return None
-        return timedelta(hours=1) * balance.amount / hour.amount
