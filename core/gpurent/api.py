@@ -163,6 +163,9 @@ if TYPE_CHECKING:
         Deposit as Deposit,
     )
     from gpurent.model.offer import (
+        DiskPrice as DiskPrice,
+    )
+    from gpurent.model.offer import (
         Hardware as Hardware,
     )
     from gpurent.model.offer import (
@@ -353,7 +356,7 @@ _HOMES = {
     "gpurent.model.lease": "Lease LeaseState Pending",
     "gpurent.model.mail": "Challenge Mail",
     "gpurent.model.money": "CNY USD Currency Money Rate UnitPrice",
-    "gpurent.model.offer": "Deposit Hardware Known Metered Offer Prepaid Quote Unknown Wish",
+    "gpurent.model.offer": "Deposit DiskPrice Hardware Known Metered Offer Prepaid Quote Unknown Wish",
     "gpurent.model.order": "Bill Order OrderKind Payment Purpose",
     "gpurent.model.receipt": "Charge ChargeKind Receipt",
     "gpurent.model.secret": "Secret",

@@ -21,6 +21,7 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "trips",
         (
             ("run", N_("Rent, upload, run, bring the results home, give back")),
+            ("plan", N_("Say what a trip would do and cost, and spend nothing")),
             ("trips", N_("List the trips, finished and under way")),
             ("resume", N_("Go on with a trip that was interrupted or left")),
         ),

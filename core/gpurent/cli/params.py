@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from gpurent.locale import _
-from gpurent.model.money import CNY, USD, Currency, Money
+from gpurent.model.typed import money_of as money_of
+from gpurent.model.typed import parse_money as parse_money
 
 _UNITS = {
     "s": 1,
@@ -29,8 +30,6 @@ _UNITS = {
     "周": 604800,
 }
 _PART = re.compile(r"(\d{1,6})\s*(" + "|".join(sorted(_UNITS, key=len, reverse=True)) + ")")
-_SIGNS = {"¥": "CNY", "￥": "CNY", "元": "CNY", "$": "USD"}
-_MONEY = re.compile(r"(?:([¥￥$])\s*)?(\d{1,12}(?:\.\d{1,18})?)\s*([A-Za-z]{3,5}|元)?")
 LONGEST = timedelta(days=3660)
 
 
@@ -44,24 +43,6 @@ def parse_span(text: str) -> timedelta:
     if not timedelta() < span <= LONGEST:
         raise ValueError(f"no span of time to rent for: {text!r}")
     return span
-
-
-def parse_money(text: str) -> tuple[Decimal, str]:
-    """``200000DBC``, ``100CNY``, ``¥100``, ``100元``, ``100``: the number and the currency's code, if one was said."""
-    match = _MONEY.fullmatch(text.strip())
-    if match is None or (match[1] and match[3]):
-        raise ValueError(f"no amount of money: {text!r}")
-    code = _SIGNS.get(match[1] or match[3] or "", (match[3] or "").upper())
-    return Decimal(match[2]), code
-
-
-def money_of(amount: tuple[Decimal, str]) -> Money:
-    """An amount whose currency was said; one that core does not know gets as many decimals as were typed."""
-    value, code = amount
-    known = {"CNY": CNY, "USD": USD}
-    exponent = value.as_tuple().exponent
-    currency = known.get(code) or Currency(code, max(0, -exponent if isinstance(exponent, int) else 0))
-    return currency.money(value)
 
 
 class SpanType(click.ParamType[timedelta]):

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from gpurent.errors import LeaseGone, MoneyError, Spent
+from gpurent.errors import GpurentError, LeaseGone, OverBudget, Spent
 from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease
@@ -15,6 +15,7 @@ from gpurent.model.offer import Metered
 from gpurent.model.session import Job, JobState, JobStatus
 from gpurent.model.trip import Want
 from gpurent.ports.host import Link
+from gpurent.workflow import budget
 from gpurent.workflow.line import Line
 from gpurent.workflow.sessions import jobs
 from gpurent.workflow.trail import Trail
@@ -32,15 +33,15 @@ class Ended:
     status: JobStatus
 
 
-async def monitor(trail: Trail, leg: str, line: Line, want: Want, job: Job, budget: Money | None) -> Ended:
-    """The job's end. Its output goes to the user as it comes."""
-    watch = _Watch(trail, line, want, job, budget)
+async def monitor(trail: Trail, leg: str, line: Line, want: Want, job: Job, limit: Money | None) -> Ended:
+    """The job's end. Its output goes to the user as it comes. ``limit``: the budget in the account's currency."""
+    watch = _Watch(trail, line, want, job, limit)
     return await trail.once(f"{leg}.monitor", Ended, watch.until_end)
 
 
 class _Watch:
-    def __init__(self, trail: Trail, line: Line, want: Want, job: Job, budget: Money | None) -> None:
-        self.trail, self.line, self.want, self.job, self.budget = trail, line, want, job, budget
+    def __init__(self, trail: Trail, line: Line, want: Want, job: Job, limit: Money | None) -> None:
+        self.trail, self.line, self.want, self.job, self.budget = trail, line, want, job, limit
         self.desk = trail.desk
         self.offset = 0
         self.warned = False
@@ -100,16 +101,28 @@ class _Watch:
         elif left is not None and left >= LOW:
             self.warned = False
 
+    async def _mind_budget(self, lease: Lease, used: Money, ahead: Money) -> None:
+        """Stop while what comes until the next look still fits; without a rate, by the budget as it was converted."""
+        try:
+            await budget.mind(self.desk, lease, used + ahead, trip=self.trail.trip)
+        except OverBudget as error:
+            raise self._stop(error.message) from None
+        except GpurentError as error:
+            self.trail.tell(EventKind.WARNING, error.message, lease=lease.id)
+            limit = self.budget
+            if limit is not None and limit.currency == used.currency and used + ahead > limit:
+                raise self._stop(_("the budget of {budget} is used up").format(budget=limit)) from None
+
+    def _stop(self, why: str) -> OverBudget:
+        return OverBudget(
+            why, hint=_("The job was stopped; results that are there come home."), spent=Spent.YES
+        )
+
     async def _runway(self, lease: Lease, now: datetime) -> timedelta | None:
-        """Balance divided by burn rate; stops the trip when the budget is used up."""
+        """Balance divided by burn rate; stops the trip when a budget is used up."""
         price = lease.offer.tariff.price
         used = price.cost(now - lease.started_at) if lease.started_at else price.currency.zero
-        if self.budget is not None and self.budget.currency == used.currency and used >= self.budget:
-            raise MoneyError(
-                _("the budget of {budget} is used up").format(budget=self.budget),
-                hint=_("The job was stopped; results that are there come home."),
-                spent=Spent.YES,
-            )
+        await self._mind_budget(lease, used, price.cost(SHOP))
         balance = (await self.desk.wallet(lease.provider).balance()).available
         hour = price.cost(timedelta(hours=1))
         if balance.currency != hour.currency or hour.amount <= 0:
