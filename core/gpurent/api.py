@@ -247,6 +247,9 @@ if TYPE_CHECKING:
         Invoicing as Invoicing,
     )
     from gpurent.ports.billing import (
+        Statement as Statement,
+    )
+    from gpurent.ports.billing import (
         TopUp as TopUp,
     )
     from gpurent.ports.billing import (
@@ -362,7 +365,7 @@ _HOMES = {
     "gpurent.model.secret": "Secret",
     "gpurent.model.session": "Job JobState JobStatus SessionInfo",
     "gpurent.ports.authenticator": "Authenticator Enrolling Login",
-    "gpurent.ports.billing": "Balance BillingProvider Invoicing TopUp Withdrawing",
+    "gpurent.ports.billing": "Balance BillingProvider Invoicing Statement TopUp Withdrawing",
     "gpurent.ports.exporter": "Exported Exporter",
     "gpurent.ports.host": "Answer Clock Host Http Link Notes Post Ran Vault",
     "gpurent.ports.launcher": "Launcher",

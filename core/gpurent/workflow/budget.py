@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from attrs import frozen
 
-from gpurent.errors import GpurentError, OverBudget, UsageError
+from gpurent.errors import OverBudget, UsageError
 from gpurent.locale import _
 from gpurent.model.lease import Lease
+from gpurent.model.ledger import Line
 from gpurent.model.money import Currency, Money
-from gpurent.model.order import Purpose
-from gpurent.model.receipt import Total
+from gpurent.model.receipt import Total, totals
 from gpurent.model.typed import fine, money_of, parse_money
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.rates import Rates
@@ -23,11 +23,13 @@ AGREED = ".agreed"
 
 @frozen(kw_only=True)
 class Limit:
-    """``money`` at most, for ``leases`` and for what they cost since ``since`` (None: ever)."""
+    """At most ``money`` for what trips and leases cost, or a provider (empty: all of them) since ``since``."""
 
     name: str
     money: Money
-    leases: tuple[Lease, ...]
+    leases: tuple[Lease, ...] = ()
+    trip: str = ""
+    provider: str = ""
     since: datetime | None = None
 
 
@@ -48,9 +50,9 @@ async def check(
 ) -> None:
     """`OverBudget` (nothing spent) if ``amount`` more would break the budget of the trip, or of the month.
 
-    ``key`` names the bill that ``amount`` is for: it may stand on its lease already, and is not counted twice.
-    ``sync`` false: by the books as they are, without asking the shops. A limit that cannot be converted for want of
-    a rate is a `MoneyError`: nothing is let through unseen.
+    ``key`` names the bill that ``amount`` is for, which is not counted twice. ``sync`` false: by the books as they
+    are, without asking the shops. A limit that cannot be converted for want of a rate is a `MoneyError`: nothing is
+    let through unseen.
     """
     for standing in await standings(desk, provider, trip=trip, key=key, sync=sync):
         await within(desk, standing, amount)
@@ -69,11 +71,6 @@ async def within(desk: Desk, standing: Standing, amount: Money) -> None:
         )
 
 
-def trip_name() -> str:
-    """What messages call a trip's own budget."""
-    return _("budget")
-
-
 async def mind(desk: Desk, lease: Lease, used: Money, *, trip: str = "") -> None:
     """`OverBudget` if a metered lease, having used ``used`` by the clock, breaks a budget. Asks no shop.
 
@@ -84,17 +81,12 @@ async def mind(desk: Desk, lease: Lease, used: Money, *, trip: str = "") -> None
     await check(desk, lease.provider, max(unbooked, used.currency.zero), trip=trip, sync=False)
 
 
-async def standings(
-    desk: Desk, provider: str, *, trip: str = "", key: str = "", sync: bool = True
-) -> Sequence[Standing]:
-    """Every limit that holds for ``provider`` and the trip, and how it stands."""
-    found = []
-    for limit in limits(desk, provider, trip):
-        silent = await _sync(desk, limit.leases) if sync else set()
-        parts = [part for lease in limit.leases for part in _cost(desk, lease, limit.since, key, silent)]
-        used = await _sum(desk, parts, limit.money.currency)
-        found.append(Standing(limit=limit, used=used))
-    return found
+# limits
+
+
+def trip_name() -> str:
+    """What messages call a trip's own budget."""
+    return _("budget")
 
 
 def limits(desk: Desk, provider: str, trip: str = "") -> Sequence[Limit]:
@@ -107,18 +99,20 @@ def limits(desk: Desk, provider: str, trip: str = "") -> Sequence[Limit]:
             name=trip_name(),
             money=fine(row.want.budget),
             leases=tuple(item for item in leases if item.id == row.lease),
+            trip=row.id,
         )
         for row in rows
         if row.want.budget is not None and (row.id == trip or (lease and row.lease == lease))
     ]
-    now = desk.clock.now()
-    month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    for section in ("budget", f"budget.{provider}"):
+    month = desk.clock.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    for section, name, whose in (
+        ("budget", _("monthly budget"), ""),
+        (f"budget.{provider}", _("monthly budget for {provider}").format(provider=provider), provider),
+    ):
         money = _setting(desk, section)
         if money is not None:
-            mine = tuple(item for item in leases if section == "budget" or item.provider == provider)
-            name = _("monthly budget") if section == "budget" else _("monthly budget for {provider}")
-            found.append(Limit(name=name.format(provider=provider), money=money, leases=mine, since=month))
+            mine = tuple(item for item in leases if whose in ("", item.provider))
+            found.append(Limit(name=name, money=money, leases=mine, provider=whose, since=month))
     return found
 
 
@@ -140,70 +134,69 @@ def _setting(desk: Desk, section: str) -> Money | None:
     return fine(money_of((value, code)))
 
 
-async def _sync(desk: Desk, leases: Iterable[Lease]) -> set[str]:
-    """Bring what is not in the books yet into them; the leases of which the shop says nothing now."""
-    silent = set()
-    for lease in leases:
-        if lease.over and (not lease.bills or desk.books.spending(lease=lease.id)):
-            continue
-        try:
-            await desk.books.sync(lease.id)
-        except GpurentError:
-            silent.add(lease.id)
-    return silent
+# how they stand
 
 
-def _cost(desk: Desk, lease: Lease, since: datetime | None, key: str, silent: Collection[str]) -> list[Money]:
-    """What the lease has cost, holds and will have to pay: by the books, and by bills that are not in them yet."""
-    booked = {total.currency: total for total in desk.books.spending(lease=lease.id, since=since)}
-    # Of what is over, the books know all, unless they could not be brought up to date.
-    bills = _bills(desk, lease, since, key) if not lease.over or lease.id in silent else {}
+async def standings(
+    desk: Desk, provider: str, *, trip: str = "", key: str = "", sync: bool = True
+) -> Sequence[Standing]:
+    """Every limit that holds for ``provider`` and the trip, and how it stands."""
     found = []
-    for currency in {*booked, *bills}:
-        total = booked.get(currency) or _nothing(currency)
-        rent, deposit = bills.get(currency, (currency.zero, currency.zero))
-        spent = max(total.spent, rent - total.refunded)
-        # While the machine is one that stands on its deposit, the deposit lies there, booked or not.
-        held = max(total.held, deposit) if lease.offer.deposit and not lease.over else total.held
-        found.append(spent + held)
+    for limit in limits(desk, provider, trip):
+        if sync:
+            await _sync(desk, limit.leases)
+        parts = [*_booked(desk, limit), *(part for x in limit.leases for part in _agreed(desk, x, key))]
+        used = await _sum(desk, parts, limit.money.currency)
+        found.append(Standing(limit=limit, used=used))
     return found
 
 
-def _bills(desk: Desk, lease: Lease, since: datetime | None, key: str) -> dict[Currency, tuple[Money, Money]]:
-    """Rent and deposits that were agreed to, whether paid yet or not; those of an earlier month are booked."""
-    found: dict[Currency, tuple[Money, Money]] = {}
-    if since is not None and lease.started_at is not None and lease.started_at < since:
-        return found
-    agreed = _agreed(desk, lease.id)
-    for bill in lease.bills:
-        if bill.key == key or bill.key not in agreed:
-            continue
-        zero = bill.amount.currency.zero
-        rent, deposit = found.get(bill.amount.currency, (zero, zero))
-        if bill.purpose is Purpose.DEPOSIT:
-            deposit += bill.amount
-        else:
-            rent += bill.amount
-        found[bill.amount.currency] = (rent, deposit)
-    return found
+async def _sync(desk: Desk, leases: Iterable[Lease]) -> None:
+    """Bring the books up to date for what still moves; where a shop says nothing, they count what was paid in full."""
+    for lease in leases:
+        held = any(total.held.amount for total in desk.books.spending(lease=lease.id))
+        if not lease.over or held:
+            await desk.books.sync(lease.id, quiet=True)
 
 
-def _agreed(desk: Desk, lease: str) -> set[str]:
-    """The bills of a lease that `gpurent.workflow.pay` let pass."""
+def _booked(desk: Desk, limit: Limit) -> list[Money]:
+    """Spent in the limit's time, and held now, whenever that was paid in."""
+    if limit.since is None:
+        names = {lease.id for lease in limit.leases}
+        found = [*desk.books.lines(trip=limit.trip)]
+        found += [line for name in names for line in desk.books.lines(lease=name)]
+        return [_used(total, total) for total in _totals(found)]
+    held = {total.currency: total for total in desk.books.spending(provider=limit.provider)}
+    month = {
+        total.currency: total for total in desk.books.spending(provider=limit.provider, since=limit.since)
+    }
+    # What moved this month moved at some time: every currency of the month is in `held`.
+    return [_used(month.get(currency), total) for currency, total in held.items()]
+
+
+def _used(spent: Total | None, held: Total) -> Money:
+    """Refunds of an earlier month's money do not make room for more in this one."""
+    zero = held.currency.zero
+    return max(spent.spent if spent else zero, zero) + max(held.held, zero)
+
+
+def _totals(lines: Iterable[Line]) -> Sequence[Total]:
+    once = {(line.last.provider, line.last.ref, line.last.kind): line for line in lines}
+    return totals(line.charge for line in once.values() if line.money.amount)
+
+
+def _agreed(desk: Desk, lease: Lease, key: str) -> list[Money]:
+    """Bills that may be paid, by another process for one, and are in no book yet."""
     journal = desk.journal
-    names = [
-        (row.id, step.name)
+    agreed = {
+        value
         for row in journal.trips()
-        if row.lease == lease
+        if row.lease == lease.id
         for step in journal.steps(row.id)
-        if step.name.endswith(AGREED)
-    ]
-    return {key for trip, name in names if (key := journal.recall(trip, name, str)) is not None}
-
-
-def _nothing(currency: Currency) -> Total:
-    zero = currency.zero
-    return Total(currency=currency, paid=zero, refunded=zero, spent=zero, held=zero)
+        if step.name.endswith(AGREED) and (value := journal.recall(row.id, step.name, str)) is not None
+    }
+    paid = {item.payment.key for item in desk.books.paid(lease=lease.id)}
+    return [bill.amount for bill in lease.bills if bill.key in agreed - paid - {key}]
 
 
 async def _sum(desk: Desk, parts: Iterable[Money], currency: Currency) -> Money:

@@ -52,7 +52,9 @@ async def pay(
             trail.tell(EventKind.PAID, _("paid {amount}").format(amount=payment.amount), proof=payment.proof)
         return payment
 
-    return await trail.once(step, Payment, leave, quiet=True)
+    payment = await trail.once(step, Payment, leave, quiet=True)
+    trail.desk.books.note_payments(trail.trip)
+    return payment
 
 
 async def _agree(

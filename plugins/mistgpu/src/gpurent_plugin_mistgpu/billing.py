@@ -90,8 +90,9 @@ class Account(BillingProvider, Invoicing):
                     at=run.ended_at or self._host.clock.now(),
                     kind=ChargeKind.USE,
                     money=run.cost,
-                    ref=run.server,
+                    ref=f"{run.server}@{run.started_at.isoformat()}",
                     note=f"{run.minutes} min",
+                    growing=run.ended_at is None,
                 )
                 for run in runs
                 if run.cost.amount
