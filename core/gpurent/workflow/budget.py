@@ -12,13 +12,13 @@ from gpurent.locale import _
 from gpurent.model.lease import Lease
 from gpurent.model.ledger import Line
 from gpurent.model.money import Currency, Money
+from gpurent.model.order import Bill
 from gpurent.model.receipt import Total, totals
 from gpurent.model.typed import fine, money_of, parse_money
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.rates import Rates
 
-# The step of a trip that says that a bill may be paid; its value is the bill's key.
-AGREED = ".agreed"
+_SCOPE = "agreed"
 
 
 @frozen(kw_only=True)
@@ -145,7 +145,7 @@ async def standings(
     for limit in limits(desk, provider, trip):
         if sync:
             await _sync(desk, limit.leases)
-        parts = [*_booked(desk, limit), *(part for x in limit.leases for part in _agreed(desk, x, key))]
+        parts = [*_booked(desk, limit), *(part for x in limit.leases for part in _open(desk, x, key))]
         used = await _sum(desk, parts, limit.money.currency)
         found.append(Standing(limit=limit, used=used))
     return found
@@ -185,18 +185,19 @@ def _totals(lines: Iterable[Line]) -> Sequence[Total]:
     return totals(line.charge for line in once.values() if line.money.amount)
 
 
-def _agreed(desk: Desk, lease: Lease, key: str) -> list[Money]:
+def agree(desk: Desk, bill: Bill) -> None:
+    """Note that ``bill`` may be paid: from here on it counts."""
+    desk.journal.put_note(_SCOPE, bill.key, str(bill.amount))
+
+
+def agreed(desk: Desk, bill: Bill) -> bool:
+    return desk.journal.note(_SCOPE, bill.key) == str(bill.amount)
+
+
+def _open(desk: Desk, lease: Lease, key: str) -> list[Money]:
     """Bills that may be paid, by another process for one, and are in no book yet."""
-    journal = desk.journal
-    agreed = {
-        value
-        for row in journal.trips()
-        if row.lease == lease.id
-        for step in journal.steps(row.id)
-        if step.name.endswith(AGREED) and (value := journal.recall(row.id, step.name, str)) is not None
-    }
     paid = {item.payment.key for item in desk.books.paid(lease=lease.id)}
-    return [bill.amount for bill in lease.bills if bill.key in agreed - paid - {key}]
+    return [bill.amount for bill in lease.bills if bill.key not in {*paid, key} and agreed(desk, bill)]
 
 
 async def _sum(desk: Desk, parts: Iterable[Money], currency: Currency) -> Money:

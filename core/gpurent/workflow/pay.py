@@ -38,7 +38,7 @@ async def pay(
         if bill.amount.amount < 0:
             raise MoneyError(_("the shop sent a bill of {amount}").format(amount=bill.amount))
         if bill.amount.amount:
-            await _agree(trail, step, provider, bill, ceiling, rate)
+            await _agree(trail, provider, bill, ceiling, rate)
             trail.tell(EventKind.PAYING, _("paying {amount}").format(amount=bill.amount), key=bill.key)
         payment = await desk.wallet(provider).pay(bill)
         if payment.amount != bill.amount or payment.key != bill.key:
@@ -57,25 +57,23 @@ async def pay(
     return payment
 
 
-async def _agree(
-    trail: Trail, step: str, provider: str, bill: Bill, ceiling: Money | None, rate: Rate | None
-) -> None:
+async def _agree(trail: Trail, provider: str, bill: Bill, ceiling: Money | None, rate: Rate | None) -> None:
     """Let the bill pass, or `MoneyError` with nothing paid. Passed once, it is not asked about again."""
-    desk, name = trail.desk, step + budget.AGREED
-    if desk.journal.recall(trail.trip, name, str) is not None:
+    desk = trail.desk
+    if budget.agreed(desk, bill):
         return
+    if ceiling is not None and bill.amount.amount > ceiling.amount * WILD:
+        raise MoneyError(
+            _above(bill, ceiling), hint=_("Nothing was paid for it. Start again for a fresh quote.")
+        )
     if rate is not None:
         await _mind_rate(trail, provider, bill, rate)
     if ceiling is not None and bill.amount > ceiling:
         _ask(trail, bill, ceiling)
-
-    async def within() -> str:
-        await budget.check(desk, provider, bill.amount, trip=trail.trip, key=bill.key)
-        return bill.key
-
     # One at a time, so that two trips do not both pass where there is room for one.
     async with desk.turn("budget"):
-        await trail.once(name, str, within, quiet=True)
+        await budget.check(desk, provider, bill.amount, trip=trail.trip, key=bill.key)
+        budget.agree(desk, bill)
 
 
 async def _mind_rate(trail: Trail, provider: str, bill: Bill, quoted: Rate) -> None:
@@ -99,16 +97,14 @@ async def _mind_rate(trail: Trail, provider: str, bill: Bill, quoted: Rate) -> N
         )
 
 
+def _above(bill: Bill, ceiling: Money) -> str:
+    return _("the bill of {amount} is above the agreed {ceiling}").format(amount=bill.amount, ceiling=ceiling)
+
+
 def _ask(trail: Trail, bill: Bill, ceiling: Money) -> None:
-    above = _("the bill of {amount} is above the agreed {ceiling}").format(
-        amount=bill.amount, ceiling=ceiling
-    )
-    if bill.amount.amount > ceiling.amount * WILD:
-        raise MoneyError(above, hint=_("Nothing was paid for it. Start again for a fresh quote."))
     question = _("The bill is {amount}, above the {ceiling} that you agreed to. Pay it?").format(
         amount=bill.amount, ceiling=ceiling
     )
     if not trail.desk.ui.confirm(question):
-        raise MoneyError(
-            above, hint=_("Nothing was paid for it. Raise --budget, or wait for a better price.")
-        )
+        hint = _("Nothing was paid for it. Raise --budget, or wait for a better price.")
+        raise MoneyError(_above(bill, ceiling), hint=hint)
