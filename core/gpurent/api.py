@@ -238,10 +238,16 @@ if TYPE_CHECKING:
         Login as Login,
     )
     from gpurent.ports.billing import (
+        Advice as Advice,
+    )
+    from gpurent.ports.billing import (
         Balance as Balance,
     )
     from gpurent.ports.billing import (
         BillingProvider as BillingProvider,
+    )
+    from gpurent.ports.billing import (
+        Invoice as Invoice,
     )
     from gpurent.ports.billing import (
         Invoicing as Invoicing,
@@ -365,7 +371,7 @@ _HOMES = {
     "gpurent.model.secret": "Secret",
     "gpurent.model.session": "Job JobState JobStatus SessionInfo",
     "gpurent.ports.authenticator": "Authenticator Enrolling Login",
-    "gpurent.ports.billing": "Balance BillingProvider Invoicing Statement TopUp Withdrawing",
+    "gpurent.ports.billing": "Advice Balance BillingProvider Invoice Invoicing Statement TopUp Withdrawing",
     "gpurent.ports.exporter": "Exported Exporter",
     "gpurent.ports.host": "Answer Clock Host Http Link Notes Post Ran Vault",
     "gpurent.ports.launcher": "Launcher",

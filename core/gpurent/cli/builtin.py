@@ -42,8 +42,16 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("logout", N_("Forget a login")),
             ("whoami", N_("Show the accounts that are logged in")),
             ("balance", N_("Show the balance of an account")),
-            ("topup", N_("Show how money gets in")),
             ("receipts", N_("Show what leases cost")),
+        ),
+    ),
+    (
+        N_("Account and money"),
+        "cash",
+        (
+            ("topup", N_("Show how money gets in, and wait for it")),
+            ("invoice", N_("Show whether an invoice can be had, and ask for it")),
+            ("withdraw", N_("Show how money gets out")),
         ),
     ),
     (
