@@ -23,6 +23,8 @@ from gpurent.workflow.trail import Trail
 LOOK = timedelta(seconds=5)
 SHOP = timedelta(seconds=60)
 LOW = timedelta(minutes=30)
+# What bringing the results home may still cost, kept back from a budget.
+SAVE = timedelta(minutes=5)
 
 
 @frozen(kw_only=True)
@@ -122,7 +124,7 @@ class _Watch:
         """Balance divided by burn rate; stops the trip when a budget is used up."""
         price = lease.offer.tariff.price
         used = price.cost(now - lease.started_at) if lease.started_at else price.currency.zero
-        await self._mind_budget(lease, used, price.cost(SHOP))
+        await self._mind_budget(lease, used, price.cost(SHOP + SAVE))
         balance = (await self.desk.wallet(lease.provider).balance()).available
         hour = price.cost(timedelta(hours=1))
         if balance.currency != hour.currency or hour.amount <= 0:
