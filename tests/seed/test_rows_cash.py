@@ -195,6 +195,7 @@ async def test_o7_cash_out_by_selling_with_the_value_at_a_dated_rate(land: World
     assert part["worth"] == {"amount": "2.60", "minor": 260, "currency": "USD"}
     assert part["rates"][0]["value"] == "0.0026"
     assert (await land.cli("withdraw", "1024gpu", "20001DBC")).code == 5
+    assert (await land.cli("withdraw", "1024gpu", "100CNY")).code == 5, "no silent conversion"
     assert land.cloud.ledgers()["dbc"] == before, f"nothing left {address}"
 
 

@@ -25,7 +25,10 @@ def preview_text(found: Preview, want: Want) -> str:
         if want.keep
         else _("Then it is given back; unused time and deposits come home.")
     )
-    lines += ["", _("Expected in all: {cost}").format(cost=interval(quote.low, quote.high))]
+    cost = interval(quote.low, quote.high)
+    endless = any(leg.order.term is None for leg in found.plan.legs)
+    expected = _("Expected for the first hour: {cost}") if endless else _("Expected in all: {cost}")
+    lines += ["", expected.format(cost=cost)]
     if quote.deposit is not None:
         lines.append(_("Locked meanwhile: {deposit}").format(deposit=quote.deposit))
     lines.append(_("No bill above its leg's upper figure is paid without asking."))

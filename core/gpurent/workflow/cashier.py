@@ -40,12 +40,17 @@ class WayOut:
     conversion: Conversion | None
 
 
-async def way_in(desk: Desk, provider: str, value: Decimal | None, code: str = "") -> WayIn:
-    """How ``value`` gets into the account; None: as much as the account itself advises."""
-    wallet = desk.wallet(provider)
+def own_currency(desk: Desk, provider: str, code: str) -> None:
+    """`MoneyError` if an amount was typed in another currency than the account's; an empty code is its own."""
     currency = desk.registry.get("billing", desk.provider(provider).billing).currency
     if code and code != currency:
         raise MoneyError(_("{provider} takes {currency}").format(provider=provider, currency=currency))
+
+
+async def way_in(desk: Desk, provider: str, value: Decimal | None, code: str = "") -> WayIn:
+    """How ``value`` gets into the account; None: as much as the account itself advises."""
+    wallet = desk.wallet(provider)
+    own_currency(desk, provider, code)
     before = await wallet.balance()
     advice = None
     if value is None:

@@ -15,7 +15,7 @@ from gpurent.locale import _
 
 if TYPE_CHECKING:
     from gpurent.ports.billing import Balance, Invoice, TopUp
-    from gpurent.workflow.cashier import WayIn
+    from gpurent.workflow.cashier import WayIn, WayOut
     from gpurent.workflow.service import Service
 
 _PROVIDER = click.argument("provider", shell_complete=provider_names)
@@ -134,6 +134,7 @@ def invoice_command(
         found, fields = await cashier.invoice(service.desk, provider)
         if not wanted:
             return found, ""
+        cashier.own_currency(service.desk, provider, amount[1] if amount else "")
         if not found.ready:
             raise MoneyError(_invoice_state(found), hint=_("Nothing was asked for."))
         money = found.open.currency.money(amount[0]) if amount else found.open
@@ -186,10 +187,15 @@ def _invoice_state(found: Invoice) -> str:
 def withdraw_command(app: App, provider: str, amount: tuple[Decimal, str] | None, code: str) -> None:
     """Show how AMOUNT (default: all) gets out of the account at PROVIDER, and what it is worth. Sends nothing."""
     from gpurent.cli.quoted import rate_lines
-    from gpurent.workflow.cashier import way_out
+    from gpurent.workflow.cashier import own_currency, way_out
 
-    value = amount[0] if amount else None
-    found = app.run(lambda service: way_out(service.desk, provider, value, code.upper()))
+    value, typed = amount or (None, "")
+
+    async def look(service: Service) -> WayOut:
+        own_currency(service.desk, provider, typed)
+        return await way_out(service.desk, provider, value, code.upper())
+
+    found = app.run(look)
     rates = found.conversion.rates if found.conversion else ()
 
     def text() -> str:
