@@ -72,11 +72,14 @@ class Journal:
                 "UPDATE trips SET ended_at = ?, outcome = ? WHERE id = ?", (self._stamp(), outcome, trip)
             )
 
-    def trips(self) -> Sequence[TripRow]:
-        """All trips, oldest first."""
-        rows = self.database.rows(
-            "SELECT id, kind, want, lease, begun_at, ended_at, outcome FROM trips ORDER BY begun_at, rowid"
-        )
+    def trips(self, lease: str = "") -> Sequence[TripRow]:
+        """All trips, or those of one lease, oldest first."""
+        fields = "SELECT id, kind, want, lease, begun_at, ended_at, outcome FROM trips"
+        order = "ORDER BY begun_at, rowid"
+        if lease:
+            rows = self.database.rows(f"{fields} WHERE lease = ? {order}", lease)
+        else:
+            rows = self.database.rows(f"{fields} {order}")
         return [
             TripRow(
                 id=row[0],

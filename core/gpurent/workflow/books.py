@@ -17,10 +17,10 @@ from gpurent.errors import GpurentError
 from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease
-from gpurent.model.ledger import Line, Transaction, lines, transaction
+from gpurent.model.ledger import Line, Transaction, lines, missing, transaction
 from gpurent.model.money import Rate
 from gpurent.model.offer import Known, Unknown
-from gpurent.model.order import Bill, Payment, Purpose
+from gpurent.model.order import Bill, Payment
 from gpurent.model.receipt import Charge, ChargeKind, Total, totals
 from gpurent.model.trip import Plan
 from gpurent.ports.billing import Statement
@@ -60,36 +60,57 @@ class Books:
         makes it good. It is told as a warning unless ``quiet``.
         """
         desk = self._desk
-        found = desk.lease(lease)
-        paid = self.paid(lease=lease)
+        found = desk.journal.lease(lease) or desk.lease(lease)
+        paid = self.paid(lease=found.id)
         reason = self._enter(self._held(paid))
         try:
             charges = await desk.wallet(found.provider).charges(found)
-            reason = charges.reason if isinstance(charges, Unknown) else ""
+            if isinstance(charges, Unknown):
+                reason = charges.reason
+            else:
+                reason = self._enter(self.missing(found, charges.items, paid))
         except GpurentError as error:
-            charges = Unknown(error.message)
             reason = error.message
-        if isinstance(charges, Known):
-            reason = self._enter(self.missing(found, charges.items, paid))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the books there, the trip goes on
+            reason = f"{type(error).__name__}: {error}"
         if reason and not quiet:
             text = _("the books of {lease} could not be brought up to date: {reason}")
             desk.tell(EventKind.WARNING, text.format(lease=lease, reason=reason), lease=lease)
         return reason
 
     async def sync_account(self, provider: str) -> str:
-        """Bring the account's other movements in: top-ups that are seen. The reason why not, empty when done."""
+        """Bring in what the account itself lists: top-ups, and fees that were paid for no lease.
+
+        The reason why not, empty when done.
+        """
         try:
-            wallet = self._desk.wallet(provider)
-            if not isinstance(wallet, Statement):
-                return ""
-            found = await wallet.statement()
+            found = await self.statement(provider)
         except GpurentError as error:
             return error.message
         if isinstance(found, Unknown):
             return found.reason
-        return self._enter(
-            transaction(charge, provider) for charge in found.items if charge.kind is ChargeKind.TOP_UP
-        )
+        return self._enter(self.missing_account(provider, found.items))
+
+    async def statement(self, provider: str) -> Known[Charge] | Unknown:
+        """The account's own list; nothing where it keeps none."""
+        wallet = self._desk.wallet(provider)
+        return await wallet.statement() if isinstance(wallet, Statement) else Known(())
+
+    def missing_account(self, provider: str, charges: Sequence[Charge]) -> list[Transaction]:
+        """Of an account's statement: the top-ups and the fees that the ledger lacks."""
+        known = {line.key: line for line in self.lines(provider=provider)}
+        fees = {
+            item.payment.proof: item.trip.id
+            for item in self.paid()
+            if item.provider == provider and not item.lease
+        }
+        made = []
+        for charge in charges:
+            trip = fees.get(charge.ref, "")
+            kind = ChargeKind.FEE if trip else charge.kind
+            if kind in (ChargeKind.TOP_UP, ChargeKind.FEE):
+                made += missing(evolve(charge, kind=kind), provider, known, trip=trip)
+        return made
 
     def note_payments(self, trip: str) -> None:
         """Enter what ``trip`` paid so far. Asks nobody."""
@@ -104,38 +125,32 @@ class Books:
 
     def missing(self, lease: Lease, charges: Sequence[Charge], paid: Sequence[Paid]) -> list[Transaction]:
         """What the ledger lacks of ``charges``: new ones, what a meter added, holds that are over."""
-        known = {(line.last.ref, line.last.kind): line for line in self.lines(lease=lease.id)}
+        known = {line.key: line for line in self.lines(lease=lease.id)}
         trips = {item.payment.proof: item.trip.id for item in paid}
         default = self._trip_of(lease.id)
-        made: list[Transaction] = []
-        for charge in charges:
-            line = known.get((charge.ref, charge.kind))
-            rest = _rest(charge, line)
-            if rest is not None:
-                entry = transaction(
-                    rest,
-                    lease.provider,
-                    lease=lease.id,
-                    trip=trips.get(charge.ref, default),
-                    gpu=_gpu(lease),
-                    part=line.last.part + 1 if line else 0,
-                )
-                made.append(entry)
-            hold = known.get((charge.ref, ChargeKind.HOLD))
-            if hold is not None and hold.money.amount and charge.kind is not ChargeKind.HOLD:
-                made.append(hold.reversal(hold.last.at, charge.kind.value))
-        return made
+        return [
+            entry
+            for charge in charges
+            for entry in missing(
+                charge,
+                lease.provider,
+                known,
+                lease=lease.id,
+                trip=trips.get(charge.ref, default),
+                gpu=_gpu(lease),
+            )
+        ]
 
     def _held(self, paid: Sequence[Paid]) -> Iterable[Transaction]:
-        """A payment is on hold until the shop's books have it; a fee that belongs to no lease is spent at once."""
+        """A payment is on hold until the books there list it; where none would, it is spent at once."""
         for item in paid:
             payment = item.payment
             if not payment.amount.amount or self.ledger.has(item.provider, payment.proof):
                 continue
-            fee = item.bill.purpose is Purpose.FEE and not item.lease
+            listed = item.lease or self._keeps_statement(item.provider)
             charge = Charge(
                 at=payment.at,
-                kind=ChargeKind.FEE if fee else ChargeKind.HOLD,
+                kind=ChargeKind.HOLD if listed else ChargeKind.FEE,
                 money=payment.amount,
                 ref=payment.proof,
                 note=item.bill.purpose.value,
@@ -146,6 +161,12 @@ class Books:
                 yield self._paid_entry(
                     evolve(charge, kind=ChargeKind.FEE, money=payment.fee, ref=f"{payment.proof}/fee"), item
                 )
+
+    def _keeps_statement(self, provider: str) -> bool:
+        try:
+            return isinstance(self._desk.wallet(provider), Statement)
+        except GpurentError:
+            return True
 
     def _paid_entry(self, charge: Charge, item: Paid) -> Transaction:
         lease = self._desk.journal.lease(item.lease) if item.lease else None
@@ -162,8 +183,8 @@ class Books:
     def paid(self, *, trip: str = "", lease: str = "") -> Sequence[Paid]:
         """The payments in the journal, of one trip or of all trips of one lease."""
         found = []
-        for row in self._desk.journal.trips():
-            if (trip and row.id != trip) or (lease and row.lease != lease):
+        for row in self._desk.journal.trips(lease):
+            if trip and row.id != trip:
                 continue
             for name, value in self._desk.journal.recorded(row.id, ".pay"):
                 step = name.removesuffix(".pay")
@@ -187,7 +208,7 @@ class Books:
 
     def _trip_of(self, lease: str) -> str:
         """The trip that rented ``lease``."""
-        return next((row.id for row in self._desk.journal.trips() if row.lease == lease), "")
+        return next((row.id for row in self._desk.journal.trips(lease)), "")
 
     def lines(
         self,
@@ -222,16 +243,3 @@ class Books:
 
 def _gpu(lease: Lease) -> str:
     return lease.offer.hardware.gpu or "CPU"
-
-
-def _rest(charge: Charge, line: Line | None) -> Charge | None:
-    """What of ``charge`` is not in ``line`` yet; a line that ended is never added to."""
-    if line is None or not line.parts:
-        return charge
-    if not line.last.growing or charge.money.currency != line.money.currency:
-        return None
-    more = charge.money - line.money
-    if more.amount < 0 or (more.amount == 0 and charge.growing):
-        return None
-    # A part of nothing says that the meter stopped.
-    return evolve(charge, money=more)

@@ -1,4 +1,4 @@
-"""``login logout whoami balance receipts``."""
+"""``login logout whoami balance``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from gpurent.cli.app import App, json_option
-from gpurent.cli.complete import lease_ids, provider_names
+from gpurent.cli.complete import provider_names
 from gpurent.cli.table import table
 from gpurent.errors import UsageError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
-    from gpurent.model.receipt import Receipt
     from gpurent.ports.billing import Balance
     from gpurent.workflow.service import Service
 
@@ -125,21 +124,3 @@ def balance_command(app: App, provider: str | None) -> None:
     rows = [(name, str(balance.available), str(balance.held or "-")) for name, balance in found]
     head = (_("provider"), _("balance"), _("held"))
     app.show(data, table(head, rows, right=(1, 2)) if rows else _("You are not logged in anywhere."))
-
-
-@click.command("receipts")
-@click.argument("lease", required=False, shell_complete=lease_ids)
-@json_option
-@click.pass_obj
-def receipts_command(app: App, lease: str | None) -> None:
-    """Show what LEASE cost by the account's own books, or all leases."""
-    from gpurent.cli.render import receipt_text
-
-    async def look(service: Service) -> list[Receipt]:
-        names = [lease] if lease else [found.id for found in await service.leases(refresh=False, over=True)]
-        return [await service.receipt(name) for name in names]
-
-    found = app.run(look)
-    data = [{"receipt": receipt, "totals": receipt.totals()} for receipt in found]
-    blocks = [f"{receipt.lease}\n{receipt_text(receipt)}" for receipt in found]
-    app.show(data, "\n\n".join(blocks) or _("Nothing was ever rented."))

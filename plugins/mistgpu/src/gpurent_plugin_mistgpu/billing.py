@@ -21,6 +21,7 @@ from gpurent.api import (
     ProviderChanged,
     Rate,
     Spent,
+    Statement,
     TopUp,
     Unknown,
 )
@@ -29,7 +30,7 @@ from gpurent_plugin_mistgpu.invoices import Invoices
 from gpurent_plugin_mistgpu.pages import Pages
 
 
-class Account(Invoices, BillingProvider):
+class Account(Invoices, BillingProvider, Statement):
     """Nothing is ever paid from here: the shop itself takes what a running server costs."""
 
     def __init__(self, host: Host) -> None:
@@ -82,17 +83,24 @@ class Account(Invoices, BillingProvider):
         ]
         if not runs:
             return Unknown("the bill page does not list this server yet")
-        return Known(
-            tuple(
-                Charge(
-                    at=run.ended_at or self._host.clock.now(),
-                    kind=ChargeKind.USE,
-                    money=run.cost,
-                    ref=f"{run.server}@{run.started_at.isoformat()}",
-                    note=f"{run.minutes} min",
-                    growing=run.ended_at is None,
-                )
-                for run in runs
-                if run.cost.amount
-            )
+        return Known(tuple(self._use(run) for run in runs if run.cost.amount))
+
+    async def statement(self) -> Known[Charge] | Unknown:
+        answer = await self._pages.get("/user/bills/")
+        used = [self._use(run) for run in wire.runs(answer.text, answer.url) if run.cost.amount]
+        came = [
+            Charge(at=paid.at, kind=ChargeKind.TOP_UP, money=paid.money, ref=f"recharge/{paid.id}")
+            for paid in wire.recharges(answer.text, answer.url)
+        ]
+        return Known(tuple(sorted([*used, *came], key=lambda charge: charge.at)))
+
+    def _use(self, run: wire.Run) -> Charge:
+        # A server may be shut and started again: each stretch is a charge of its own.
+        return Charge(
+            at=run.ended_at or self._host.clock.now(),
+            kind=ChargeKind.USE,
+            money=run.cost,
+            ref=f"{run.server}@{run.started_at.isoformat()}",
+            note=f"{run.minutes} min",
+            growing=run.ended_at is None,
         )
