@@ -147,7 +147,7 @@ async def behind(land: World, *portals: str) -> AsyncIterator[dict[str, FaultPro
 
 async def test_portals_that_hang_or_fail_are_named_and_cost_one_timeout(land: World) -> None:
     async with behind(land, "mistgpu", "1024gpu", "dbc") as proxies:
-        land.extra["GPURENT_OFFERS_TIMEOUT"] = "3"
+        land.extra["GPURENT_OFFERS_TIMEOUT"] = "4"
         async with land.desk() as service:
             await enter(service)
             proxies["mistgpu"].plan = Plan(stall=True)
@@ -155,10 +155,10 @@ async def test_portals_that_hang_or_fail_are_named_and_cost_one_timeout(land: Wo
             begun = time.monotonic()
             found = await look(service)
             took = time.monotonic() - begun
-        assert 2.9 < took < 5.5, "the slowest decides, not the sum"
+        assert 3.9 < took < 7.5, "the slowest decides, not the sum"
         reasons = dict(found.silent)
-        assert "no answer within 3 s" in reasons["mistgpu"]
-        assert "dbc gives no rate within 3 s" in reasons["1024gpu"]
+        assert "no answer within 4 s" in reasons["mistgpu"]
+        assert "dbc gives no rate within 4 s" in reasons["1024gpu"]
         proxies["dbc"].plan = Plan()
         proxies["mistgpu"].plan = Plan(refuse=True)
         async with land.desk() as service:
@@ -184,7 +184,7 @@ async def test_offers_on_the_command_line_name_every_rate(land: World) -> None:
     assert own["quote"]["low"]["currency"] == "DBC"
     assert own["quote"]["converted"]["low"]["currency"] == "CNY"
     assert [rate["source"] for rate in own["quote"]["converted"]["rates"]][1] == "the bank's board"
-    assert (await land.cli("offers", "--in", "EUR", "--json")).data[0]["offers"][0]["rank"] is None
+    assert (await land.cli("offers", "--in", "EUR", "--json")).code == 2, "nobody knows it"
 
 
 def state(land: World) -> tuple[object, ...]:

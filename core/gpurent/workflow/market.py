@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from attrs import evolve, frozen
 
-from gpurent.errors import GpurentError, LeaseError
+from gpurent.errors import GpurentError, LeaseError, MoneyError, UnavailableError
 from gpurent.model.money import Money
 from gpurent.model.offer import Known, Offer, Prepaid, Quote, Unknown, Wish
 from gpurent.model.rates import Conversion
@@ -129,7 +129,7 @@ async def _shown(item: Priced, code: str, rates: Rates) -> Priced:
     try:
         target = await rates.currency(code)
         conversion = await rates.conversion(net.low.currency, target)
-    except GpurentError as error:
+    except (MoneyError, UnavailableError) as error:
         return evolve(item, why=f"{error.message}. {error.hint}".rstrip(". "))
     low, high = conversion.convert(net.low, up=False), conversion.convert(net.high)
     if conversion.floats and net.low == net.high:

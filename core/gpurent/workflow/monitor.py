@@ -23,7 +23,7 @@ from gpurent.workflow.trail import Trail
 LOOK = timedelta(seconds=5)
 SHOP = timedelta(seconds=60)
 LOW = timedelta(minutes=30)
-# What bringing the results home may still cost, kept back from a budget.
+# So much time's cost at least is kept back from a budget, to bring the results home.
 SAVE = timedelta(minutes=5)
 
 
@@ -47,6 +47,7 @@ class _Watch:
         self.desk = trail.desk
         self.offset = 0
         self.warned = False
+        self.looked_at = self.desk.clock.now()
 
     async def until_end(self) -> Ended:
         shop_at = self.desk.clock.now()
@@ -103,6 +104,16 @@ class _Watch:
         elif left is not None and left >= LOW:
             self.warned = False
 
+    def _ahead(self, lease: Lease, now: datetime) -> timedelta:
+        """Until the look after the next, and for the results: as long as the way up took, within reason."""
+        gap, self.looked_at = now - self.looked_at, now
+        leg = self.trail.step.partition(".")[0]
+        steps = {row.name: row for row in self.desk.journal.steps(self.trail.trip)}
+        begun, pushed = steps.get(f"{leg}.connect"), steps.get(f"{leg}.push")
+        up = pushed.done_at - begun.begun_at if begun and pushed and pushed.done_at else SAVE
+        stay = now - lease.started_at if lease.started_at else SAVE
+        return max(SHOP, 2 * gap) + max(SAVE, min(up, stay / 4))
+
     async def _mind_budget(self, lease: Lease, used: Money, ahead: Money) -> None:
         """Stop while what comes until the next look still fits; without a rate, by the budget as it was converted."""
         try:
@@ -124,7 +135,7 @@ class _Watch:
         """Balance divided by burn rate; stops the trip when a budget is used up."""
         price = lease.offer.tariff.price
         used = price.cost(now - lease.started_at) if lease.started_at else price.currency.zero
-        await self._mind_budget(lease, used, price.cost(SHOP + SAVE))
+        await self._mind_budget(lease, used, price.cost(self._ahead(lease, now)))
         balance = (await self.desk.wallet(lease.provider).balance()).available
         hour = price.cost(timedelta(hours=1))
         if balance.currency != hour.currency or hour.amount <= 0:

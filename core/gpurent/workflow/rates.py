@@ -55,7 +55,7 @@ class Rates:
             self._ask(provider, quote)
 
     async def currency(self, code: str) -> Currency:
-        """The currency of that code; one that core does not know must be a wallet's."""
+        """The currency of that code; one that core does not know must be a wallet's, or have a rate written down."""
         if code in _KNOWN:
             return _KNOWN[code]
         billing = {
@@ -72,6 +72,8 @@ class Rates:
             raise UnavailableError(
                 _("nobody says now what {code} is worth").format(code=code), retryable=True
             )
+        if any(code in (rate.base.code, rate.quote.code) for rate in written_rates(self._desk)):
+            return Currency(code, 2)
         raise UsageError(_("no wallet here knows the currency {code}").format(code=code))
 
     async def conversion(self, source: Currency, target: Currency) -> Conversion:
