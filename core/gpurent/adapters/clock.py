@@ -28,6 +28,10 @@ class WallClock:
         """The time of this clock when the wall's was ``at``."""
         return at
 
+    def to_wall(self, at: datetime) -> datetime:
+        """The wall's time when this clock shows ``at``."""
+        return at
+
 
 @frozen(kw_only=True)
 class Course:
@@ -39,6 +43,9 @@ class Course:
 
     def at(self, wall: datetime) -> datetime:
         return self.shown + (wall - self.wall) * self.speed
+
+    def wall_at(self, shown: datetime) -> datetime:
+        return self.wall + (shown - self.shown) / self.speed
 
     def dump(self) -> bytes:
         return json.dumps(
@@ -95,6 +102,9 @@ class ScaledClock:
 
     def from_wall(self, at: datetime) -> datetime:
         return self.course().at(at)
+
+    def to_wall(self, at: datetime) -> datetime:
+        return self.course().wall_at(at)
 
 
 def clock_from(text: str) -> WallClock | ScaledClock:

@@ -190,6 +190,16 @@ class Journal:
                 (scope, name, value),
             )
 
+    def swap_note(self, scope: str, name: str, before: str | None, after: str) -> bool:
+        """Write ``after`` only if the note still says ``before`` (None: is not there)."""
+        with self.database.write():
+            if self.note(scope, name) != before:
+                return False
+            self.database.execute(
+                "INSERT OR REPLACE INTO notes (scope, name, value) VALUES (?, ?, ?)", (scope, name, after)
+            )
+            return True
+
 
 @frozen
 class ScopedNotes:

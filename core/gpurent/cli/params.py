@@ -3,46 +3,26 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import click
 
 from gpurent.locale import _
+from gpurent.locale.spans import parse_span
 from gpurent.model.typed import money_of as money_of
 from gpurent.model.typed import parse_money as parse_money
 
-_UNITS = {
-    "s": 1,
-    "秒": 1,
-    "m": 60,
-    "min": 60,
-    "分": 60,
-    "分钟": 60,
-    "h": 3600,
-    "小时": 3600,
-    "时": 3600,
-    "d": 86400,
-    "天": 86400,
-    "日": 86400,
-    "w": 604800,
-    "周": 604800,
-}
-_PART = re.compile(r"(\d{1,6})\s*(" + "|".join(sorted(_UNITS, key=len, reverse=True)) + ")")
-LONGEST = timedelta(days=3660)
 
-
-def parse_span(text: str) -> timedelta:
-    """``1d``, ``2h30m``, ``1天``, ``36小时``; above zero. Anything else is a `ValueError`."""
-    text = text.strip().lower()
-    found = list(_PART.finditer(text))
-    if not found or _PART.sub("", text).strip():
-        raise ValueError(f"no span of time: {text!r}")
-    span = timedelta(seconds=sum(int(match[1]) * _UNITS[match[2]] for match in found))
-    if not timedelta() < span <= LONGEST:
-        raise ValueError(f"no span of time to rent for: {text!r}")
-    return span
+def parse_moment(text: str, now: datetime) -> datetime:
+    """``18:30`` (the next one after ``now``) or an ISO time; local unless it says its zone. Else a `ValueError`."""
+    text = text.strip()
+    if re.fullmatch(r"\d{1,2}:\d{2}", text):
+        hour, minute = (int(part) for part in text.split(":"))
+        found = now.astimezone().replace(hour=hour, minute=minute, second=0, microsecond=0)
+        return (found if found > now else found + timedelta(days=1)).astimezone(UTC)
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 class SpanType(click.ParamType[timedelta]):
@@ -56,6 +36,22 @@ class SpanType(click.ParamType[timedelta]):
         except ValueError:
             self.fail(
                 _("{text} is no span of time; write 1d, 2h30m, 1天").format(text=repr(value)), param, ctx
+            )
+
+
+class MomentType(click.ParamType[datetime]):
+    """A time of the user's own clock and zone, unless it says its zone; the next such time when no day is said."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            return parse_moment(value, datetime.now(UTC))
+        except ValueError:
+            self.fail(
+                _("{text} is no time; write 18:30 or 2026-11-24T18:30").format(text=repr(value)), param, ctx
             )
 
 
@@ -78,4 +74,5 @@ class MoneyType(click.ParamType[tuple[Decimal, str]]):
 
 
 SPAN = SpanType()
+MOMENT = MomentType()
 MONEY = MoneyType()

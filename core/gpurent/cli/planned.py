@@ -6,8 +6,8 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from gpurent.cli.quoted import gpu_of, interval, rate_lines
-from gpurent.cli.render import span
 from gpurent.locale import _
+from gpurent.locale.spans import span_text
 
 if TYPE_CHECKING:
     from gpurent.model.trip import Leg, Want
@@ -44,7 +44,9 @@ def preview_text(found: Preview, want: Want) -> str:
         for standing in found.budgets
     ]
     if found.lasts is not None:
-        lines.append(_("The machine can run for {span} before money ends.").format(span=span(found.lasts)))
+        lines.append(
+            _("The machine can run for {span} before money ends.").format(span=span_text(found.lasts))
+        )
     lines += rate_lines([quote.rate] if quote.rate else [])
     lines += [_("It would be refused: {why}").format(why=why) for why in found.refused]
     lines.append(_("Nothing was ordered, paid or written."))
@@ -62,7 +64,7 @@ def _leg(number: int, leg: Leg, want: Want) -> str:
         cost = _("{cost} for each hour").format(cost=cost)
     if leg.quote.deposit is not None:
         cost = _("{cost}, and {deposit} locked").format(cost=cost, deposit=leg.quote.deposit)
-    time = span(order.term) if order.term is not None else _("until the job ends")
+    time = span_text(order.term) if order.term is not None else _("until the job ends")
     return _("{number}. {gpu} on machine {machine}, {time}: {work}. {cost}").format(
         number=number,
         gpu=gpu_of(order.offer),

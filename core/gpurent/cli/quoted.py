@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gpurent.cli.data import plain
-from gpurent.cli.render import moment, span
+from gpurent.cli.render import moment
 from gpurent.cli.table import table
 from gpurent.locale import _
+from gpurent.locale.spans import span_text
 
 if TYPE_CHECKING:
     from gpurent.model.money import Money, Rate
@@ -74,7 +75,7 @@ def _row(item: Priced) -> tuple[str, ...]:
         offer.key,
         gpu_of(offer),
         str(offer.tariff.price),
-        span(item.term),
+        span_text(item.term),
         interval(quote.low, quote.high),
         str(item.refundable) if item.refundable.amount else "-",
         str(quote.deposit) if quote.deposit else "-",

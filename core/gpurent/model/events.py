@@ -27,6 +27,8 @@ class EventKind(Enum):
     TIME_LOW = "time-low"
     RELEASED = "released"
     WARNING = "warning"
+    TIME_LEFT = "time-left"
+    TIMER = "timer"
 
 
 @frozen(kw_only=True)

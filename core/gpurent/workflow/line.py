@@ -31,6 +31,10 @@ class Line:
         self._link: Any = None
 
     @property
+    def desk(self) -> Desk:
+        return self._desk
+
+    @property
     def lease(self) -> Lease:
         return self._desk.lease(self._lease_id)
 

@@ -1,0 +1,256 @@
+"""The timer inside a machine: a small POSIX shell program, and the commands that arm, move, end and read it.
+
+Strings out, strings in; who runs them is not known here. Everything lies in ``~/.gpurent/timer``: ``deadline`` ("due
+grace after", replaced atomically), ``pid`` ("pid mark"), ``closing`` while the last minutes run, ``log``. Spans are
+hundredths of a second of the machine's uptime, so that neither its clock nor ours needs to be right; where there is no
+/proc/uptime, its clock counts. A process is the timer only when pid, start time and boot agree. The timer that ``pid``
+does not name ends itself, so that two arms at once leave one.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from attrs import frozen
+
+UPTIME = "/proc/uptime"
+ROOM = ".gpurent/timer"
+LONGEST_NAP = 1000
+_MARK = "gpurent-timer"
+
+_KNOWN = r"""
+now() {
+  if read -r up _ 2>/dev/null < @uptime@; then now=$((${up%.*} * 100 + 1${up#*.} - 100))
+  else now=$(date +%s)00; fi
+}
+mark() {
+  if [ -d /proc/self ]; then
+    set -- $(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null)
+    [ "${1:-Z}" = Z ] || echo "${20}-$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"
+  else
+    ps -o lstart= -p "$1" 2>/dev/null | tr ' ' -
+  fi
+}
+alive() {
+  read -r pid born 2>/dev/null < pid || return 1
+  case $pid in '' | *[!0-9]*) return 1 ;; esac
+  [ -n "$born" ] && [ "$(mark "$pid")" = "$born" ]
+}
+"""
+
+_PROGRAM = r"""#!/bin/sh
+# Shuts this machine when its deadline has passed. To end it: rm ~/.gpurent/timer/deadline
+cd "$HOME/@room@" || exit 1
+trap '' HUP INT QUIT
+umask 077
+PATH=$PATH:/usr/sbin:/sbin
+@known@
+nap() {
+  cs=$1
+  [ "$cs" -le @look@ ] || cs=@look@
+  [ "$cs" -ge 5 ] || cs=5
+  sleep "$((cs / 100)).$(printf %02d $((cs % 100)))" 2>/dev/null || sleep 1
+}
+tell() {
+  echo "$1" >> log
+  for room in ../jobs/*/; do
+    [ -d "$room/started" ] && [ ! -f "$room/exit" ] && printf '\n%s\n' "$1" >> "$room/log"
+  done
+}
+idle() {
+  any=
+  for room in ../jobs/*/; do
+    [ -d "$room/started" ] || continue
+    [ -f "$room/exit" ] || return 1
+    any=yes
+  done
+  [ -n "$any" ]
+}
+power_off() {
+  if [ "$(id -u)" = 0 ]; then shutdown -h now; else sudo -n shutdown -h now; fi
+}
+# The machine's own way first; every fourth time, and where there is none, the system's.
+stop() {
+  tries=$((tries + 1))
+  echo "stopping, try $tries" >> log
+  if [ -n "$stop" ] && [ $((tries % 4)) -ne 0 ]; then sh -c "$stop" >> log 2>&1 < /dev/null &
+  else power_off >> log 2>&1 < /dev/null & fi
+  child=$! waited=0
+  while kill -0 $child 2>/dev/null && [ $waited -lt 60 ]; do sleep 1; waited=$((waited + 1)); done
+  kill $child 2>/dev/null
+  sleep @patience@
+}
+stop=@stop@ tries=0 ended=
+rm -f closing
+echo "$$ $(mark $$)" > pid.$$ && mv pid.$$ pid || exit 1
+while :; do
+  read -r owner _ 2>/dev/null < pid
+  [ "$owner" = $$ ] || exit 0
+  read -r due grace after 2>/dev/null < deadline || exit 0
+  now
+  if [ "$after" -gt 0 ] && idle; then
+    ended=${ended:-$now}
+    [ $((ended + after)) -ge "$due" ] || due=$((ended + after))
+  else
+    ended=
+  fi
+  left=$((due - now))
+  if [ $left -le 0 ]; then
+    stop
+  elif [ $left -le "$grace" ]; then
+    [ -e closing ] || { : > closing; tell @warning@; }
+    nap $left
+  else
+    [ ! -e closing ] || { rm -f closing; tell @moved@; }
+    nap $((left - grace))
+  fi
+done
+"""
+
+_REPORT = r"""
+report() {
+  if alive && read -r due grace after 2>/dev/null < deadline; then
+    now
+    state=waiting
+    [ ! -e closing ] || state=closing
+    echo "@mark@ armed $((due - now)) $state"
+  else
+    echo "@mark@ off"
+  fi
+}
+"""
+
+# Standard input is the program. @later@ is yes when a deadline that is later already stays.
+_ARM = r"""
+umask 077
+mkdir -p "$HOME/@room@" && cd "$HOME/@room@" || exit 1
+cat > timer.sh.$$ && mv timer.sh.$$ timer.sh || exit 1
+@known@
+@report@
+now
+due=$((now + @span@))
+running=
+if alive; then
+  running=yes
+  read -r before _ 2>/dev/null < deadline
+  [ @later@ = no ] || [ "${before:-0}" -le $due ] || due=$before
+fi
+echo "$due @grace@ @after@" > deadline.$$ && mv deadline.$$ deadline || exit 1
+if [ -z "$running" ]; then
+  run=nohup
+  ! command -v setsid >/dev/null 2>&1 || run=setsid
+  $run sh timer.sh > /dev/null 2>&1 < /dev/null &
+  tries=0
+  until alive || [ $tries -ge 50 ]; do sleep 0.1 2>/dev/null || sleep 1; tries=$((tries + 1)); done
+fi
+report
+"""
+
+_DISARM = r"""
+cd "$HOME/@room@" 2>/dev/null || { echo "@mark@ off"; exit 0; }
+@known@
+@report@
+rm -f deadline
+if alive; then kill -TERM -"$pid" 2>/dev/null || kill -TERM "$pid" 2>/dev/null; fi
+rm -f pid closing
+report
+"""
+
+_STATE = r"""
+cd "$HOME/@room@" 2>/dev/null || { echo "@mark@ off"; exit 0; }
+@known@
+@report@
+report
+"""
+
+_GATE = r"""
+if ( cd "$HOME/@room@" 2>/dev/null || exit 1
+@known@
+[ -e closing ] && alive ); then exit @closing@; fi
+"""
+
+CLOSING = 75
+"""The exit status of `gate` while the machine is about to be shut."""
+
+
+@frozen(kw_only=True)
+class Setting:
+    """Spans in hundredths of a second: ``span`` from now to the stop, ``grace`` before it in which no job starts.
+
+    ``after``: this long after the last job's end it fires earlier, 0 for never. ``stop`` is the machine's own stop
+    script, empty for ``shutdown``. ``warning`` and ``moved`` are written into the logs of the jobs that run. ``look``:
+    how often files are looked at. ``patience``: whole seconds between two tries to stop.
+    """
+
+    span: int
+    grace: int
+    after: int = 0
+    stop: str = ""
+    warning: str = ""
+    moved: str = ""
+    look: int = LONGEST_NAP
+    patience: int = 10
+
+
+@frozen(kw_only=True)
+class Reading:
+    """``left`` in hundredths of a second, below 0 when the stop is overdue; None while no timer runs."""
+
+    left: int | None = None
+    closing: bool = False
+
+
+def _filled(text: str, uptime: str, **parts: str | int) -> str:
+    """One pass over the marks, but for the snippets, which have marks of their own."""
+    text = text.replace("@known@", _KNOWN).replace("@report@", _REPORT)
+    given = {"room": ROOM, "mark": _MARK, "uptime": shlex.quote(uptime), "closing": CLOSING, **parts}
+    return re.sub("@([a-z]+)@", lambda found: str(given[found[1]]), text)
+
+
+def program(setting: Setting, uptime: str = UPTIME) -> str:
+    """The text of ``timer.sh``."""
+    return _filled(
+        _PROGRAM,
+        uptime,
+        look=max(5, setting.look),
+        patience=setting.patience,
+        stop=shlex.quote(setting.stop),
+        warning=shlex.quote(setting.warning),
+        moved=shlex.quote(setting.moved),
+    )
+
+
+def arm(setting: Setting, *, later: bool = False, uptime: str = UPTIME) -> str:
+    """Write the program (standard input), set the deadline, start the timer if none runs. ``later``: never earlier."""
+    return _filled(
+        _ARM,
+        uptime,
+        span=setting.span,
+        grace=setting.grace,
+        after=setting.after,
+        later="yes" if later else "no",
+    )
+
+
+def disarm(uptime: str = UPTIME) -> str:
+    """End the timer. Only the process that is the timer by its mark is killed."""
+    return _filled(_DISARM, uptime)
+
+
+def state(uptime: str = UPTIME) -> str:
+    return _filled(_STATE, uptime)
+
+
+def gate() -> str:
+    """Shell text that ends with status `CLOSING` while a timer's last minutes run."""
+    return _filled(_GATE, UPTIME)
+
+
+def parse(text: str) -> Reading | None:
+    """What `arm`, `disarm` and `state` print; None if it is nothing of theirs."""
+    found = re.findall(rf"^{_MARK} (?:off|armed (-?\d{{1,18}}) (waiting|closing))\s*$", text, re.MULTILINE)
+    if not found:
+        return None
+    left, how = found[-1]
+    return Reading(left=int(left), closing=how == "closing") if left else Reading()

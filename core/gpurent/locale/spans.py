@@ -1,0 +1,57 @@
+"""Spans of time as people write and read them, in English and Chinese."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from gpurent.locale import _
+
+_UNITS = {
+    "s": 1,
+    "秒": 1,
+    "m": 60,
+    "min": 60,
+    "分": 60,
+    "分钟": 60,
+    "h": 3600,
+    "小时": 3600,
+    "时": 3600,
+    "d": 86400,
+    "天": 86400,
+    "日": 86400,
+    "w": 604800,
+    "周": 604800,
+}
+_PART = re.compile(r"(\d{1,6})\s*(" + "|".join(sorted(_UNITS, key=len, reverse=True)) + ")")
+LONGEST = timedelta(days=3660)
+
+
+def parse_span(text: str) -> timedelta:
+    """``1d``, ``2h30m``, ``1天``, ``36小时``; above zero. Anything else is a `ValueError`."""
+    text = text.strip().lower()
+    found = list(_PART.finditer(text))
+    if not found or _PART.sub("", text).strip():
+        raise ValueError(f"no span of time: {text!r}")
+    span = timedelta(seconds=sum(int(match[1]) * _UNITS[match[2]] for match in found))
+    if not timedelta() < span <= LONGEST:
+        raise ValueError(f"no span of time to rent for: {text!r}")
+    return span
+
+
+def parse_spans(text: str) -> tuple[timedelta, ...]:
+    """``60m, 15m, 5m``: longest first, each once; empty text is none. Anything else is a `ValueError`."""
+    parts = [part for part in re.split("[,，、;；]", text) if part.strip()]
+    return tuple(sorted({parse_span(part) for part in parts}, reverse=True))
+
+
+def span_text(value: timedelta) -> str:
+    """The two largest units: ``1 d 3 h``, ``12 min``; below zero is zero."""
+    seconds = max(0, value // timedelta(seconds=1))
+    units = ((86400, _("d")), (3600, _("h")), (60, _("min")), (1, _("s")))
+    parts = []
+    for size, name in units:
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {name}")
+    return " ".join(parts[:2]) or f"0 {_('s')}"
