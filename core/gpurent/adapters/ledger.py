@@ -66,6 +66,10 @@ class Ledger:
             self._database.rows("SELECT 1 FROM entries WHERE provider = ? AND ref = ?", provider, ref)
         )
 
+    def providers(self) -> Sequence[str]:
+        """Those that any entry is about."""
+        return [name for (name,) in self._database.rows("SELECT DISTINCT provider FROM entries ORDER BY 1")]
+
     def entries(
         self,
         *,

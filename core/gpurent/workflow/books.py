@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -62,17 +62,12 @@ class Books:
         desk = self._desk
         found = desk.journal.lease(lease) or desk.lease(lease)
         paid = self.paid(lease=found.id)
-        reason = self._enter(self._held(paid))
-        try:
-            charges = await desk.wallet(found.provider).charges(found)
-            if isinstance(charges, Unknown):
-                reason = charges.reason
-            else:
-                reason = self._enter(self.missing(found, charges.items, paid))
-        except GpurentError as error:
-            reason = error.message
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with the books there, the trip goes on
-            reason = f"{type(error).__name__}: {error}"
+        self._enter(self._held(paid))
+        charges = await self.listed(found)
+        if isinstance(charges, Unknown):
+            reason = charges.reason
+        else:
+            reason = self._enter(self.missing(found, charges.items, paid))
         if reason and not quiet:
             text = _("the books of {lease} could not be brought up to date: {reason}")
             desk.tell(EventKind.WARNING, text.format(lease=lease, reason=reason), lease=lease)
@@ -83,18 +78,23 @@ class Books:
 
         The reason why not, empty when done.
         """
-        try:
-            found = await self.statement(provider)
-        except GpurentError as error:
-            return error.message
+        found = await self.statement(provider)
         if isinstance(found, Unknown):
             return found.reason
         return self._enter(self.missing_account(provider, found.items))
 
+    async def listed(self, lease: Lease) -> Known[Charge] | Unknown:
+        """The lease's charges by the account's own books; `Unknown` whatever is wrong with those."""
+        return await _contained(lambda: self._desk.wallet(lease.provider).charges(lease))
+
     async def statement(self, provider: str) -> Known[Charge] | Unknown:
-        """The account's own list; nothing where it keeps none."""
-        wallet = self._desk.wallet(provider)
-        return await wallet.statement() if isinstance(wallet, Statement) else Known(())
+        """The account's own list, likewise; nothing where it keeps none."""
+
+        async def ask() -> Known[Charge] | Unknown:
+            wallet = self._desk.wallet(provider)
+            return await wallet.statement() if isinstance(wallet, Statement) else Known(())
+
+        return await _contained(ask)
 
     def missing_account(self, provider: str, charges: Sequence[Charge]) -> list[Transaction]:
         """Of an account's statement: the top-ups and the fees that the ledger lacks."""
@@ -147,7 +147,7 @@ class Books:
             payment = item.payment
             if not payment.amount.amount or self.ledger.has(item.provider, payment.proof):
                 continue
-            listed = item.lease or self._keeps_statement(item.provider)
+            listed = item.lease or self.keeps_statement(item.provider)
             charge = Charge(
                 at=payment.at,
                 kind=ChargeKind.HOLD if listed else ChargeKind.FEE,
@@ -162,7 +162,8 @@ class Books:
                     evolve(charge, kind=ChargeKind.FEE, money=payment.fee, ref=f"{payment.proof}/fee"), item
                 )
 
-    def _keeps_statement(self, provider: str) -> bool:
+    def keeps_statement(self, provider: str) -> bool:
+        """Whether the account lists all its movements; a wallet that cannot be built now may."""
         try:
             return isinstance(self._desk.wallet(provider), Statement)
         except GpurentError:
@@ -210,6 +211,12 @@ class Books:
         """The trip that rented ``lease``."""
         return next((row.id for row in self._desk.journal.trips(lease)), "")
 
+    def providers(self) -> Sequence[str]:
+        """Every provider that something was rented at, or paid to."""
+        return sorted(
+            {lease.provider for lease in self._desk.journal.leases()} | set(self.ledger.providers())
+        )
+
     def lines(
         self,
         *,
@@ -239,6 +246,15 @@ class Books:
     ) -> tuple[Total, ...]:
         """Paid, refunded, spent and held in each currency, by the ledger as it is now; ``until`` is not in it."""
         return totals(self.charges(provider=provider, trip=trip, lease=lease, since=since, until=until))
+
+
+async def _contained(ask: Callable[[], Awaitable[Known[Charge] | Unknown]]) -> Known[Charge] | Unknown:
+    try:
+        return await ask()
+    except GpurentError as error:
+        return Unknown(error.message)
+    except Exception as error:  # noqa: BLE001 - a plugin's fault must not stop a trip that has paid
+        return Unknown(f"{type(error).__name__}: {error}")
 
 
 def _gpu(lease: Lease) -> str:

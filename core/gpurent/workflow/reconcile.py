@@ -11,9 +11,8 @@ from gpurent.errors import GpurentError
 from gpurent.model.lease import Lease
 from gpurent.model.ledger import Account, Line, Transaction, balances, transaction
 from gpurent.model.money import Money
-from gpurent.model.offer import Known, Unknown
+from gpurent.model.offer import Unknown
 from gpurent.model.receipt import Charge, ChargeKind
-from gpurent.ports.billing import Statement
 from gpurent.workflow.desk import Desk
 
 
@@ -62,7 +61,7 @@ async def reconcile(desk: Desk, provider: str) -> list[Finding]:
     seen: set[str] = set()
     leases = [lease for lease in desk.journal.leases() if lease.provider == provider]
     for lease in leases:
-        charges = await _ask(desk, lease)
+        charges = await desk.books.listed(lease)
         if isinstance(charges, Unknown):
             found.append(_unknown(provider, charges.reason, lease.id))
             seen |= {line.last.ref for line in desk.books.lines(lease=lease.id)}
@@ -73,13 +72,6 @@ async def reconcile(desk: Desk, provider: str) -> list[Finding]:
     if all(finding.what is Difference.EQUAL for finding in found) and all(lease.over for lease in leases):
         found += await _balance(desk, provider)
     return found
-
-
-async def _ask(desk: Desk, lease: Lease) -> Known[Charge] | Unknown:
-    try:
-        return await desk.wallet(lease.provider).charges(lease)
-    except GpurentError as error:
-        return Unknown(error.message)
 
 
 def _unknown(provider: str, reason: str, lease: str = "") -> Finding:
@@ -147,12 +139,9 @@ def _gone(provider: str, line: Line) -> Finding:
 
 async def _account(desk: Desk, provider: str, seen: set[str]) -> list[Finding]:
     """What the account lists besides the leases, and what the ledger has that it does not list."""
-    if not isinstance(desk.wallet(provider), Statement):
+    if not desk.books.keeps_statement(provider):
         return []
-    try:
-        statement = await desk.books.statement(provider)
-    except GpurentError as error:
-        statement = Unknown(error.message)
+    statement = await desk.books.statement(provider)
     if isinstance(statement, Unknown):
         return [_unknown(provider, statement.reason)]
     here = {line.last.ref: line for line in desk.books.lines(provider=provider) if line.money.amount}
@@ -199,11 +188,10 @@ def _of_account(
 
 async def _balance(desk: Desk, provider: str) -> list[Finding]:
     """With every line equal, the sums must be equal too, where the account lists everything."""
-    wallet = desk.wallet(provider)
-    if not isinstance(wallet, Statement):
+    if not desk.books.keeps_statement(provider):
         return []
     try:
-        there = (await wallet.balance()).available
+        there = (await desk.wallet(provider).balance()).available
     except GpurentError as error:
         return [_unknown(provider, error.message)]
     sums = balances(desk.books.ledger.entries(provider=provider))
