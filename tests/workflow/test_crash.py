@@ -94,7 +94,7 @@ def books(land: World, provider: str) -> Counter[tuple[str, str, str]]:
 async def live_through(
     tmp_path: Path, provider: str, *, kills: bool
 ) -> tuple[Counter[tuple[str, str, str]], list[str], World]:
-    async with world(tmp_path, speed=180) as land, zygote() as client:
+    async with world(tmp_path, speed=120) as land, zygote() as client:
         want = await prepare(land, provider, tmp_path / "home")
         environment = dict(land.environment())
         task = {
