@@ -8,8 +8,7 @@ from decimal import Decimal
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from gpurent.cli.charts import WIDTH, bar, costs_text
 from gpurent.cli.report import page

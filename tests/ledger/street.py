@@ -20,8 +20,7 @@ from gpurent.adapters.ledger import Ledger
 from gpurent.model.ledger import Key, Line, Transaction, lines, missing
 from gpurent.model.money import CNY, USD, Currency, Money, Rate
 from gpurent.model.receipt import Charge, ChargeKind
-from gpurent_plugin_gpu1024.portal_state import Machine as Card
-from gpurent_plugin_gpu1024.portal_state import Order, rent
+from gpurent_plugin_gpu1024.portal_state import Machine as Card, Order, rent
 from gpurent_plugin_mistgpu.portal_state import Account, Books, Machine, Run, Server
 from tests.ledger.oracle import FREE_HOURS, Meter, Prepaid
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from gpurent.adapters.database import Database, statements
 from gpurent.adapters.ledger import Ledger

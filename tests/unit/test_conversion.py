@@ -8,8 +8,7 @@ from fractions import Fraction
 from math import ceil, floor
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from gpurent.adapters.settings import read_config
 from gpurent.errors import MoneyError, UsageError

@@ -11,8 +11,7 @@ import click
 
 from gpurent.locale import _
 from gpurent.locale.spans import parse_span
-from gpurent.model.typed import money_of as money_of
-from gpurent.model.typed import parse_money as parse_money
+from gpurent.model.typed import money_of as money_of, parse_money as parse_money
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
