@@ -74,6 +74,23 @@ async def test_a_budget_stops_a_trip_with_the_results_saved(land: World, tmp_pat
     assert list(land.cloud.burning()) == []
 
 
+async def test_a_month_s_budget_ends_a_machine_that_has_no_budget_of_its_own(
+    land: World, tmp_path: Path
+) -> None:
+    policy(land, '[budget.mistgpu]\nmonth = "11CNY"\n')
+    person = Person()
+    async with land.desk(person) as service:
+        await enter(land, service)
+        await service.run(want("mistgpu", project(tmp_path, 300), tmp_path / "home"), detach=True)
+        async with guarding(service):
+            await until(lambda: service.trips()[0].outcome)
+        assert service.trips()[0].outcome == "stopped: budget"
+        assert order_of(person, *IN_ORDER) == IN_ORDER
+        assert saved_home(tmp_path)
+        assert 0 < used(land) <= 1100
+    assert list(land.cloud.burning()) == []
+
+
 async def test_a_deadline_ends_the_lease_before_it_passes(land: World, tmp_path: Path) -> None:
     policy(land, '[guard]\ndeadline = "3h"\n')
     person = Person()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
+import click
+
 from gpurent.cli.ui import TerminalUi
+from gpurent.model.events import Event, EventKind
 from gpurent.ports.transfer import Progress
 
 
@@ -24,6 +29,16 @@ class QuietUi(TerminalUi):
 
     def __init__(self, *, quiet: bool = False) -> None:
         super().__init__(quiet=quiet, no_input=True)
+
+    def notify(self, event: Event) -> None:
+        """A payment page also as a code to scan, where a person may see it."""
+        super().notify(event)
+        code = str(event.data.get("qr", ""))
+        if event.kind is EventKind.TOP_UP and code and sys.stderr.isatty():
+            from gpurent.cli.qr import drawable, qr_text
+
+            if drawable():
+                click.echo(qr_text(code), err=True)
 
     def output(self, data: bytes) -> None:
         pass

@@ -63,7 +63,8 @@ async def _legs(
     ended: Ended | None = None
     for number, leg in enumerate(planned.legs):
         name = f"leg{number}"
-        await provision(trail, name, leg.order, lease_id, funding.ceiling, funding.deposit)
+        quote = leg.quote
+        await provision(trail, name, leg.order, lease_id, quote.high, quote.deposit, quote.rate)
         line = await connect(trail, name, lease_id)
         try:
             if leg.cargo and not want.only_rent:

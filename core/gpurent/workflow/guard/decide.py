@@ -9,6 +9,7 @@ from enum import Enum
 from attrs import frozen
 
 from gpurent.model.lease import LeaseState
+from gpurent.model.money import Money, UnitPrice
 from gpurent.model.timeleft import TimeKind, runway
 from gpurent.workflow.guard.facts import Facts
 from gpurent.workflow.guard.policy import Amount, Policy
@@ -151,14 +152,22 @@ def _hard(facts: Facts, policy: Policy, reason: Reason, at: datetime) -> Limit:
 
 
 def budget_end(facts: Facts) -> datetime | None:
-    """When the budget is used up at the present price, or was; None without a budget or a meter."""
-    if facts.budget is None or facts.spent is None or facts.price is None:
+    """When a budget is used up at the present price, or was; None without a budget or a meter."""
+    if facts.price is None:
         return None
-    if facts.spent > facts.budget:
-        since = runway(facts.spent - facts.budget, facts.price)
-        return facts.now - (since or timedelta())
-    lasting = runway(facts.budget - facts.spent, facts.price)
-    return None if lasting is None else facts.now + lasting
+    found = []
+    if facts.budget is not None and facts.spent is not None:
+        found.append(_used_up(facts.now, facts.budget - facts.spent, facts.price))
+    if facts.month is not None:
+        found.append(_used_up(facts.now, facts.month.left, facts.month.burn))
+    return min((at for at in found if at is not None), default=None)
+
+
+def _used_up(now: datetime, left: Money, burn: UnitPrice) -> datetime | None:
+    if left.amount < 0:
+        return now - (runway(-left, burn) or timedelta())
+    lasting = runway(left, burn)
+    return None if lasting is None else now + lasting
 
 
 def may_renew(facts: Facts, policy: Policy) -> bool:

@@ -11,6 +11,7 @@ from gpurent.model.lease import Lease
 from gpurent.model.money import Money, UnitPrice
 from gpurent.model.session import JobState, JobStatus
 from gpurent.model.timeleft import TimeLeft
+from gpurent.workflow.guard.month import Month
 
 REACH = timedelta(seconds=30)
 RATE = 1 << 20
@@ -41,11 +42,11 @@ class Machine:
 class Facts:
     """``time``: how long it lasts. ``price``: what this lease alone burns, on a meter.
 
-    ``spent`` and ``budget`` are in one currency. ``trip`` is the open trip that made the lease, ``minded`` whether a
-    living process works on it, ``results`` whether it has any to bring home. ``said``: warnings that stand, and since
-    when. ``renewed``: how often the guard renewed. ``topping``: the user has been asked to top up.
-    ``timer_until``: when the timer inside the machine fires.
-    ``rate``: bytes a second as measured on this machine. ``alarms``: how long before the end the user is warned.
+    ``spent`` and ``budget`` are in one currency; ``month`` is what it shares with others. ``trip`` is the open trip that
+    made the lease, ``minded`` whether a living process works on it, ``results`` whether it has any to bring home.
+    ``said``: warnings that stand, and since when. ``renewed``: how often the guard renewed. ``topping``: the user has
+    been asked to top up. ``timer_until``: when the timer inside the machine fires. ``rate``: bytes a second as measured
+    on this machine. ``alarms``: how long before the end the user is warned.
     """
 
     lease: Lease
@@ -55,6 +56,7 @@ class Facts:
     price: UnitPrice | None = None
     spent: Money | None = None
     budget: Money | None = None
+    month: Month | None = None
     trip: str = ""
     minded: bool = False
     launched: bool = False

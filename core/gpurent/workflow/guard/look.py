@@ -187,7 +187,7 @@ def idle_since(seen: Machine, before: datetime | None, limit: int) -> datetime |
 
 
 def facts(
-    desk: Desk, lease: Lease, time: TimeLeft, policy: Policy, trip: Trip | None, memory: Memory, topping: bool
+    desk: Desk, lease: Lease, time: TimeLeft, policy: Policy, trip: Trip | None, memory: Memory
 ) -> Facts:
     now = desk.clock.now()
     price = lease.offer.tariff.price if isinstance(lease.offer.tariff, Metered) else None
@@ -208,7 +208,6 @@ def facts(
         idle_since=memory.idle_since,
         rate=_rate(desk, trip),
         renewed=renewals(desk, lease.id),
-        topping=topping,
         timer_until=timer.remembered(desk, lease),
         alarms=alarm.thresholds(desk, lease.provider),
         said=dict(memory.said),

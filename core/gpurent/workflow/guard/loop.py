@@ -20,7 +20,7 @@ from gpurent.model.timeleft import TimeKind, TimeLeft, by_itself
 from gpurent.workflow import alarm
 from gpurent.workflow.guard.decide import CEILING, FLOOR
 from gpurent.workflow.guard.look import standing, trip_of
-from gpurent.workflow.guard.mind import BACKOFF, Looked, Minder
+from gpurent.workflow.guard.mind import BACKOFF, Account, Looked, Minder
 from gpurent.workflow.guard.policy import Policy, check, policy_of
 from gpurent.workflow.timeleft import time_left
 
@@ -118,7 +118,7 @@ class Guard:
         try:
             known = await standing(desk, provider, leases)
             times = await time_left(desk, list(known.values()))
-            topping = await self.minder.topups.watch(provider)
+            account = await self.minder.account(provider)
         except Exception as error:  # noqa: BLE001 - one broken plugin must not end the watch over the others
             self._failed(provider, beat, error)
             return
@@ -128,7 +128,7 @@ class Guard:
         for lease in known.values():
             due = every or self.due.get(lease.id, asked) <= asked
             if due and lease.id not in self.tasks:
-                work = self._mind(lease, times[lease.id], topping)
+                work = self._mind(lease, times[lease.id], account)
                 self.tasks[lease.id] = asyncio.create_task(work)
         beat.due = asked + FLOOR
 
@@ -141,9 +141,9 @@ class Guard:
             why = error.message if isinstance(error, GpurentError) else f"{type(error).__name__}: {error}"
             desk.tell(EventKind.WARNING, f"{provider}: {why}")
 
-    async def _mind(self, lease: Lease, time: TimeLeft, topping: bool) -> None:
+    async def _mind(self, lease: Lease, time: TimeLeft, account: Account) -> None:
         try:
-            looked = await self.minder.mind(lease, time, self.policy(lease), topping)
+            looked = await self.minder.mind(lease, time, self.policy(lease), account)
             self.looked[lease.id] = looked
             self.looks += 1
             self._plan(lease, looked.next)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from gpurent.errors import GpurentError, UsageError
 from gpurent.locale import _
@@ -44,6 +44,7 @@ from gpurent.workflow.guard.look import (
     remember,
     trip_of,
 )
+from gpurent.workflow.guard.month import Month, month_of
 from gpurent.workflow.guard.policy import Policy
 from gpurent.workflow.guard.renewals import Short
 from gpurent.workflow.guard.topup import TopUps
@@ -67,6 +68,14 @@ class Looked:
     trouble: str = ""
 
 
+@frozen(kw_only=True)
+class Account:
+    """What all leases of one shop share: whether its balance is short, and what the month's budgets leave."""
+
+    topping: bool
+    month: Month | None
+
+
 @define
 class Minder:
     """Bound to a `Service`; holds what is remembered of each lease."""
@@ -81,12 +90,16 @@ class Minder:
     def of(cls, service: Service, machines: int) -> Minder:
         return cls(service, Deeds(service), TopUps(service.desk), asyncio.Semaphore(machines), {})
 
+    async def account(self, provider: str) -> Account:
+        topping = await self.topups.watch(provider)
+        return Account(topping=topping, month=await month_of(self.service.desk, provider))
+
     def _memory(self, lease: str) -> Memory:
         if lease not in self.memories:
             self.memories[lease] = recall(self.service.desk, lease)
         return self.memories[lease]
 
-    async def mind(self, lease: Lease, time: TimeLeft, policy: Policy, topping: bool) -> Looked:
+    async def mind(self, lease: Lease, time: TimeLeft, policy: Policy, account: Account) -> Looked:
         """Never raises but when it is cancelled."""
         memory = self._memory(lease.id)
         troubles = await self._take_over(lease)
@@ -94,7 +107,8 @@ class Minder:
         lease = desk.journal.lease(lease.id) or lease
         trip = trip_of(desk, lease)
         troubles.append(await self._machine(lease, policy, trip, memory))
-        known = facts(desk, lease, time, policy, trip, memory, topping)
+        known = facts(desk, lease, time, policy, trip, memory)
+        known = evolve(known, topping=account.topping, month=account.month)
         troubles.append(await self._tried(partial(self._alarm, known)))
         actions = decide(known, policy)
         for action in actions:

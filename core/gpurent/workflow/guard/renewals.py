@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from gpurent.errors import GpurentError, MoneyError, Spent, UnavailableError, UsageError
+from gpurent.errors import GpurentError, MoneyError, OverBudget, Spent, UnavailableError, UsageError
 from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease
@@ -59,7 +59,7 @@ class Renewals:
         if all(row.outcome.startswith("failed") for row in tries(self.desk, name)):
             # Nothing is begun that cannot be paid.
             order = self._extension(lease, action.term)
-            self._affordable(await self._price(order), lease, budget)
+            self._affordable(await self._price(Trail(self.desk, name), order), lease, budget)
         row = begin(self.desk, name, want, lease.id)
         if row.outcome.startswith("unclear"):
             raise MoneyError(
@@ -88,10 +88,10 @@ class Renewals:
         return min(found, default=None)
 
     def _affordable(self, price: Funding, lease: Lease, budget: Money | None) -> None:
-        """`Short`, or a `MoneyError` when the budget would break; nothing is spent either way."""
+        """`Short`, or `OverBudget` when the budget would break; nothing is spent either way."""
         used = spent(lease, None, self.desk.clock.now())
         if budget is not None and used is not None and used + price.ceiling > budget:
-            raise MoneyError(
+            raise OverBudget(
                 _("{lease} is not renewed: {price} more would break its budget of {budget}").format(
                     lease=lease.id, price=price.ceiling, budget=budget
                 ),
@@ -110,7 +110,7 @@ class Renewals:
         before = desk.lease(row.lease)
         try:
             order = await trail.once("order", Order, lambda: self._order(trail, row), quiet=True)
-            price = await trail.once("quote", Funding, lambda: self._price(order), quiet=True)
+            price = await trail.once("quote", Funding, lambda: self._price(trail, order), quiet=True)
             if journal.recall(trail.trip, "leg0.reserve", str) is None:
                 self._affordable(price, before, row.want.budget)
                 await self._still(row)
@@ -142,8 +142,8 @@ class Renewals:
             raise UsageError(_("{provider} has no renewal").format(provider=lease.provider))
         return shop.extension(lease, term, "")
 
-    async def _price(self, order: Order) -> Funding:
-        return await self.service._price(order)
+    async def _price(self, trail: Trail, order: Order) -> Funding:
+        return await self.service._price(trail, order)
 
     async def _still(self, row: TripRow) -> None:
         """The period is still the one to be extended, and nobody else has an order on the lease."""

@@ -10,6 +10,7 @@ from gpurent.model.events import EventKind
 from gpurent.model.money import Money
 from gpurent.model.trip import Want
 from gpurent.ports.billing import TopUp
+from gpurent.workflow import budget
 from gpurent.workflow.guard.diary import STAMP
 from gpurent.workflow.guard.look import SCOPE
 from gpurent.workflow.guard.policy import Amount
@@ -50,6 +51,8 @@ class TopUps:
         money = available.currency.money(wanted.value)
         if least is not None and least > money:
             money = least
+        # More than a month's budget could ever spend is not asked for.
+        await budget.check(desk, provider, money, sync=False)
         trip = f"{SCOPE}-topup-{self._account(provider)}-{desk.clock.now():{STAMP}}"
         desk.journal.begin_trip(trip, SCOPE, Want(provider=provider, budget=money))
         row = desk.journal.trip(trip)
