@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpurent.model.events import EventKind
+from gpurent.workflow import timer
 from gpurent.workflow.service import Service
 from tests.guard.watching import Payer, guarding, policy, project, until, want
 from tests.workflow.world import Person, World, world
@@ -72,4 +73,27 @@ async def test_nobody_pays_and_the_results_are_home_before_the_shut_down(land: W
         assert person.kinds().count(EventKind.TOP_UP) == 1
         assert ledger(land, "recharge") == [1200]
         assert sum(ledger(land, "usage")) == -1200
+    assert list(land.cloud.burning()) == []
+
+
+async def test_the_timer_in_the_machine_is_moved_on_while_the_guard_watches(
+    land: World, tmp_path: Path
+) -> None:
+    """A dead man's switch of two hours, and a job that takes longer: only the guard keeps the machine awake."""
+    policy(land, '[guard.mistgpu]\ntimer = "2h"\n')
+    person = Person()
+    async with land.desk(person) as service:
+        await enter(land, service, "100")
+        folder = project(tmp_path, 18)
+        end = await service.run(want("mistgpu", folder, tmp_path / "home"), detach=True)
+        armed = timer.remembered(service.desk, service.desk.lease(end.lease))
+        assert armed is not None
+        async with guarding(service):
+            await until(lambda: service.trips()[0].outcome)
+        assert service.trips()[0].outcome == "done"
+        (lease,) = service.desk.journal.leases()
+        assert lease.ended_at is not None
+        assert lease.ended_at > armed, "it outlived the first deadline"
+        assert (tmp_path / "home" / "out.txt").read_text().endswith("done\n")
+        await balanced(land, service)
     assert list(land.cloud.burning()) == []

@@ -42,7 +42,7 @@ class Machine:
 class Facts:
     """``time``: how long it lasts. ``price``: what this lease alone burns, on a meter.
 
-    ``spent`` and ``budget`` are in one currency; ``month`` is what it shares with others. ``trip`` is the open trip that
+    ``spent`` and ``budget`` are in one currency; ``month`` is what it shares. ``trip`` is the open trip that
     made the lease, ``minded`` whether a living process works on it, ``results`` whether it has any to bring home.
     ``said``: warnings that stand, and since when. ``renewed``: how often the guard renewed. ``topping``: the user has
     been asked to top up. ``timer_until``: when the timer inside the machine fires. ``rate``: bytes a second as measured
