@@ -225,6 +225,21 @@ if TYPE_CHECKING:
     from gpurent.model.session import (
         SessionInfo as SessionInfo,
     )
+    from gpurent.ports.assisted import (
+        Access as Access,
+    )
+    from gpurent.ports.assisted import (
+        Assisted as Assisted,
+    )
+    from gpurent.ports.assisted import (
+        Errand as Errand,
+    )
+    from gpurent.ports.assisted import (
+        Guide as Guide,
+    )
+    from gpurent.ports.assisted import (
+        HandsOnly as HandsOnly,
+    )
     from gpurent.ports.authenticator import (
         Authenticator as Authenticator,
     )
@@ -313,6 +328,9 @@ if TYPE_CHECKING:
         Evidence as Evidence,
     )
     from gpurent.ports.portal import (
+        HandRented as HandRented,
+    )
+    from gpurent.ports.portal import (
         Machines as Machines,
     )
     from gpurent.ports.portal import (
@@ -332,6 +350,9 @@ if TYPE_CHECKING:
     )
     from gpurent.ports.portal import (
         Site as Site,
+    )
+    from gpurent.ports.portal import (
+        SiteAccess as SiteAccess,
     )
     from gpurent.ports.session import (
         SessionBackend as SessionBackend,
@@ -358,6 +379,7 @@ _HOMES = {
     "gpurent.model.receipt": "Charge ChargeKind Receipt",
     "gpurent.model.secret": "Secret",
     "gpurent.model.session": "Job JobState JobStatus SessionInfo",
+    "gpurent.ports.assisted": "Access Assisted Errand Guide HandsOnly",
     "gpurent.ports.authenticator": "Authenticator Enrolling Login",
     "gpurent.ports.billing": "Balance BillingProvider Invoicing TopUp Withdrawing",
     "gpurent.ports.exporter": "Exported Exporter",
@@ -366,7 +388,7 @@ _HOMES = {
     "gpurent.ports.lease": "Binding Extending LeaseProvider MailBinding Restarting Staging",
     "gpurent.ports.mailbox": "Mailbox",
     "gpurent.ports.notifier": "Notifier",
-    "gpurent.ports.portal": "Evidence Machines PortalEntry Route SandboxMachine SandboxPortal SendMail Site",
+    "gpurent.ports.portal": "Evidence HandRented Machines PortalEntry Route SandboxMachine SandboxPortal SendMail Site SiteAccess",
     "gpurent.ports.session": "SessionBackend",
     "gpurent.ports.transfer": "Progress TransferBackend",
 }

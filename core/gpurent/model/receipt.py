@@ -54,6 +54,7 @@ class Receipt:
     """All movements of a lease, and the time that was paid but not used.
 
     ``idle`` holds named spans ("upload end -> job start", "job end -> release"), in provider time.
+    ``declared`` is the tariff when it rests on the user's word alone; empty: by the account's own books.
     """
 
     lease: str
@@ -62,6 +63,7 @@ class Receipt:
     started_at: datetime | None
     ended_at: datetime | None
     idle: tuple[tuple[str, timedelta], ...] = ()
+    declared: str = ""
 
     def totals(self) -> tuple[Total, ...]:
         """Per currency, never summed across."""
