@@ -1,11 +1,13 @@
-"""Bring the Chinese catalogue up to date: ``python scripts/messages.py`` extracts, merges and compiles.
+"""Bring the Chinese catalogues up to date: ``python scripts/messages.py`` extracts, merges and compiles.
 
-``--check`` only says what is missing, and fails if anything is. Needs Babel, which `make setup` installs.
+Core and every plugin that translates has its own, beside its code. ``--check`` only says what is missing, and fails if
+anything is. Needs Babel, which `make setup` installs.
 """
 
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -14,40 +16,66 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).parents[1]
-SOURCE = ROOT / "core" / "gpurent"
-FOLDER = SOURCE / "locale" / "zh_CN" / "LC_MESSAGES"
 KEYWORDS = {"_": None, "N_": None}
+# A date of the run would make every run a change.
+WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def extracted() -> Catalog:
+def packages() -> list[Path]:
+    return [ROOT / "core" / "gpurent", *sorted(ROOT.glob("plugins/*/src/gpurent_plugin_*"))]
+
+
+def extracted(package: Path) -> Catalog:
     """Every message of the source, without line numbers: they would change with every commit."""
-    catalog = Catalog(project="gpurent", charset="utf-8")
-    for name, _line, message, comments, context in extract_from_dir(SOURCE, keywords=KEYWORDS):
+    catalog = Catalog(project=package.name, charset="utf-8", creation_date=WRITTEN)
+    for name, _line, message, comments, context in extract_from_dir(package, keywords=KEYWORDS):
         if message:
             catalog.add(message, auto_comments=comments, context=context, locations=[(name, 0)])
     return catalog
 
 
-def main() -> int:
-    path = FOLDER / "gpurent.po"
+def known(package: Path) -> Catalog:
+    path = written(package)
+    if not path.exists():
+        return Catalog(locale="zh_CN", domain=package.name, project=package.name, creation_date=WRITTEN)
     with path.open("rb") as file:
-        known = read_po(file, locale="zh_CN", domain="gpurent")
-    template = extracted()
-    if "--check" in sys.argv:
-        missing = [m.id for m in template if m.id and not (known.get(m.id) and known.get(m.id).string)]
-        print("\n".join(f"no translation: {text!r}" for text in missing))
-        return 1 if missing else 0
-    known.update(template, no_fuzzy_matching=True)
-    known.obsolete.clear()
+        return read_po(file, locale="zh_CN", domain=package.name)
+
+
+def written(package: Path) -> Path:
+    return package / "locale" / "zh_CN" / "LC_MESSAGES" / f"{package.name}.po"
+
+
+def missing(template: Catalog, catalog: Catalog) -> list[object]:
+    wanted = [message.id for message in template if message.id]
+    return [text for text in wanted if not ((found := catalog.get(text)) and found.string)]
+
+
+def renew(package: Path, template: Catalog) -> None:
+    catalog = known(package)
+    catalog.update(template, no_fuzzy_matching=True)
+    catalog.obsolete.clear()
+    catalog.creation_date = WRITTEN
+    path = written(package)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        write_po(file, known, no_location=True, omit_header=False, sort_output=True, width=110)
-    with (FOLDER / "gpurent.mo").open("wb") as file:
-        write_mo(file, known)
-    missing = [message.id for message in known if message.id and not message.string]
-    print(f"{len(known)} messages, {len(missing)} without a translation")
-    for text in missing:
-        print(repr(text))
-    return 0
+        write_po(file, catalog, no_location=True, omit_header=False, sort_output=True, width=110)
+    with path.with_suffix(".mo").open("wb") as file:
+        write_mo(file, catalog)
+
+
+def main() -> int:
+    lacking = 0
+    for package in packages():
+        template = extracted(package)
+        if not list(template)[1:]:
+            continue
+        if "--check" not in sys.argv:
+            renew(package, template)
+        for text in missing(template, known(package)):
+            lacking += 1
+            print(f"{package.name}: no translation: {text!r}")
+    return 1 if lacking and "--check" in sys.argv else 0
 
 
 if __name__ == "__main__":

@@ -99,6 +99,9 @@ if TYPE_CHECKING:
     from gpurent.hookspecs import (
         hookimpl as hookimpl,
     )
+    from gpurent.locale import (
+        translator as translator,
+    )
     from gpurent.model.access import (
         Endpoint as Endpoint,
     )
@@ -368,6 +371,7 @@ _HOMES = {
     "gpurent.entries": "AuthEntry BillingEntry CommandEntry Entry ExporterEntry Field LauncherEntry LeaseEntry MailboxEntry NotifierEntry SandboxEntry SessionEntry TransferEntry",  # noqa: E501
     "gpurent.errors": "AuthError GpurentError HostKeyChanged JobError LeaseError LeaseGone MoneyError NeedsPerson PaidTooLate PluginError ProviderChanged RemoteError SoldOut Spent TransferError UnavailableError UsageError",  # noqa: E501
     "gpurent.hookspecs": "hookimpl",
+    "gpurent.locale": "translator",
     "gpurent.model.access": "Endpoint HostProfile",
     "gpurent.model.cargo": "Limits Pull Push Skipped TransferReport",
     "gpurent.model.events": "Event EventKind",

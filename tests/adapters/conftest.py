@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.adapters.files import private_folder
-from gpurent.adapters.ssh import Ssh
-from gpurent.testing.sandbox.machines import pick_driver, why_not_bwrap
-from tests.adapters.yard import Yard
+from gpurent.testing.sandbox.machines import why_not_bwrap
+from gpurent.testing.yard import Yard, open_yard
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +22,5 @@ def bwrap_trouble() -> str:
 async def yard(request: pytest.FixtureRequest, bwrap_trouble: str, tmp_path: Path) -> AsyncIterator[Yard]:
     if request.param == "bwrap" and bwrap_trouble:
         pytest.skip(bwrap_trouble)
-    folder = private_folder(tmp_path / "ssh")
-    driver = await pick_driver(request.param, tmp_path / "sandbox")
-    yield Yard(driver, Ssh(folder), folder)
-    await driver.close()
+    async with open_yard(request.param, tmp_path) as made:
+        yield made

@@ -15,7 +15,8 @@ from gpurent.adapters.ssh import Ssh
 from gpurent.errors import AuthError, HostKeyChanged, UnavailableError
 from gpurent.model.access import Endpoint
 from gpurent.model.secret import Secret
-from tests.adapters.yard import LEASE, PASSWORD, Yard, endpoint_of, watched
+from gpurent.testing.yard import LEASE, PASSWORD, Yard, endpoint_of
+from tests.adapters.yard import watched
 
 
 @pytest.fixture

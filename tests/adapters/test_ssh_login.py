@@ -16,7 +16,7 @@ from gpurent.errors import AuthError
 from gpurent.model.access import Endpoint
 from gpurent.model.secret import Secret
 from gpurent.testing.sandbox.machines import Machine
-from tests.adapters.yard import LEASE, Yard, endpoint_of
+from gpurent.testing.yard import LEASE, Yard, endpoint_of
 
 
 async def stay(yard: Yard, machine: Machine, command: str) -> str:

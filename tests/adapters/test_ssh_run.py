@@ -12,7 +12,7 @@ from attrs import evolve
 from gpurent.adapters.ssh_link import LARGEST
 from gpurent.errors import RemoteError, UnavailableError
 from gpurent.testing.sandbox.faults import Plan
-from tests.adapters.yard import LEASE, Yard, endpoint_of, eventually
+from gpurent.testing.yard import LEASE, Yard, endpoint_of, eventually
 
 
 async def test_status_output_and_input(yard: Yard) -> None:

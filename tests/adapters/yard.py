@@ -1,59 +1,14 @@
-"""Machines and SSH servers that these tests log in to."""
+"""SSH servers that remember what they were shown."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import asyncssh
-from attrs import define, evolve, field
+from attrs import define, field
 
-from gpurent.adapters.ssh import Ssh
-from gpurent.adapters.ssh_link import SshLink
 from gpurent.model.access import Endpoint
-from gpurent.model.secret import Secret
-from gpurent.testing.sandbox.machines import Machine, MachineDriver, MachineSpec
-
-PASSWORD = Secret("open sesame 7")
-SPEC = MachineSpec(user="mist", password=PASSWORD.reveal(), hostname="gpu28", data="lab/42")
-LEASE = "lease-1"
-
-
-def endpoint_of(machine: Machine) -> Endpoint:
-    return Endpoint(machine.spec.user, machine.host, machine.port)
-
-
-async def eventually(condition: Callable[[], Awaitable[object]], seconds: float = 15) -> None:
-    """Wait until ``condition`` is true; fails when it never is."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not await condition():
-        assert asyncio.get_running_loop().time() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.03)
-
-
-@define
-class Yard:
-    """A driver, and our side's SSH folder."""
-
-    driver: MachineDriver
-    ssh: Ssh
-    folder: Path
-
-    async def boot(self, **changes: object) -> Machine:
-        return await self.driver.boot(evolve(SPEC, **changes))  # type: ignore[arg-type]
-
-    async def open(self, machine: Machine, lease: str = LEASE, password: Secret | None = PASSWORD) -> SshLink:
-        return await self.ssh.open(lease, endpoint_of(machine), password)
-
-    @asynccontextmanager
-    async def link(self, machine: Machine, lease: str = LEASE) -> AsyncIterator[SshLink]:
-        link = await self.open(machine, lease)
-        try:
-            yield link
-        finally:
-            await link.aclose()
 
 
 @define

@@ -8,12 +8,21 @@ import sys
 from pathlib import Path
 from string import Formatter
 
+import pytest
+
+from gpurent.locale import choose, translator
+
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "core" / "gpurent" / "locale" / "zh_CN" / "LC_MESSAGES"
+CATALOGUES = sorted(
+    path
+    for base in (ROOT / "core", ROOT / "plugins")
+    for path in base.rglob("locale/zh_CN/LC_MESSAGES/*.po")
+    if ".venv" not in path.parts
+)
 
 
-def catalogue() -> dict[str, str]:
-    with (FOLDER / "gpurent.mo").open("rb") as file:
+def catalogue(path: Path) -> dict[str, str]:
+    with path.with_suffix(".mo").open("rb") as file:
         found = gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined]
     return {key: value for key, value in found.items() if key}
 
@@ -33,14 +42,39 @@ def test_nothing_is_missing() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_placeholders_agree() -> None:
-    for english, chinese in catalogue().items():
+@pytest.mark.parametrize("path", CATALOGUES, ids=[path.stem for path in CATALOGUES])
+def test_placeholders_agree(path: Path) -> None:
+    for english, chinese in catalogue(path).items():
         assert placeholders(english) == placeholders(chinese), english
 
 
-def test_the_compiled_catalogue_is_the_written_one() -> None:
+@pytest.mark.parametrize("path", CATALOGUES, ids=[path.stem for path in CATALOGUES])
+def test_the_compiled_catalogue_is_the_written_one(path: Path) -> None:
     from babel.messages.pofile import read_po
 
-    with (FOLDER / "gpurent.po").open("rb") as file:
+    with path.open("rb") as file:
         written = {m.id: m.string for m in read_po(file, locale="zh_CN") if m.id}
-    assert written == catalogue()
+    assert written == catalogue(path)
+
+
+def test_a_package_speaks_by_its_own_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from babel.messages.catalog import Catalog
+    from babel.messages.mofile import write_mo
+
+    folder = tmp_path / "gpurent_plugin_polite" / "locale" / "zh_CN" / "LC_MESSAGES"
+    folder.mkdir(parents=True)
+    (tmp_path / "gpurent_plugin_polite" / "__init__.py").touch()
+    catalog = Catalog(locale="zh_CN")
+    catalog.add("hello {name}", "你好 {name}")
+    with (folder / "gpurent_plugin_polite.mo").open("wb") as file:
+        write_mo(file, catalog)
+    monkeypatch.syspath_prepend(tmp_path)
+    speak = translator("gpurent_plugin_polite")
+    assert speak("hello {name}") == "hello {name}"
+    choose("zh")
+    try:
+        assert speak("hello {name}") == "你好 {name}"
+        assert speak("never translated") == "never translated"
+        assert translator("gpurent_plugin_absent")("hello") == "hello"
+    finally:
+        choose("en")

@@ -59,16 +59,16 @@ class TerminalUi:
             case EventKind.STEP_BEGUN:
                 self._end_progress()
                 name = event.step if event.step in STEPS else event.step.rpartition(".")[2]
-                leg = event.step.partition(".")[0]
-                where = f" ({leg})" if leg.startswith("leg") and leg != "leg0" else ""
-                self._say(f"· {_(STEPS.get(name, name))}{where}", "blue")
-            case EventKind.STEP_DONE | EventKind.PROGRESS | EventKind.JOB_OUTPUT:
+                self._say(f"· {_(STEPS.get(name, name))}{_leg(event.step)}", "blue")
+            case EventKind.STEP_DONE | EventKind.PROGRESS | EventKind.JOB_OUTPUT | EventKind.RELEASED:
+                # That a lease ended is told by its change.
                 return
             case EventKind.LEASE_CHANGED:
                 from gpurent.cli.render import STATES
 
                 state = _(STATES[str(event.data["state"])])
-                self._say(f"  {event.lease}: {state}" + (f" - {event.text}" if event.text else ""))
+                note = f" - {event.text}" if event.text not in ("", state) else ""
+                self._say(f"  {event.lease}: {state}{note}")
             case _:
                 from gpurent.adapters.redact import strip_terminal
 
@@ -104,3 +104,11 @@ class TerminalUi:
         bars, self._progress = self._progress, None
         if bars is not None:
             bars.close()
+
+
+def _leg(step: str) -> str:
+    """On which machine of the trip, from the second on; people count from one."""
+    leg = step.partition(".")[0]
+    if not leg.removeprefix("leg").isdecimal() or leg == "leg0":
+        return ""
+    return " " + _("(leg {number})").format(number=int(leg.removeprefix("leg")) + 1)

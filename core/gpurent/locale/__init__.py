@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -29,19 +30,34 @@ def language() -> str:
 
 
 @cache
-def _translate(wanted: str) -> object:
+def _translate(wanted: str, package: str) -> object:
     # gettext costs some milliseconds to import; English needs none of it.
     import gettext
+    from importlib.util import find_spec
 
-    return gettext.translation(DOMAIN, Path(__file__).parent, [wanted], fallback=True).gettext
+    found = find_spec(package)
+    places = (found.submodule_search_locations or ()) if found else ()
+    folder = Path(next(iter(places), ".")) / "locale"
+    return gettext.translation(package, folder, [wanted], fallback=True).gettext
 
 
-def _(message: str) -> str:
-    """``message`` in the user's language; placeholders stay, to be filled by ``format``."""
-    if language() == "en":
-        return message
-    found: str = _translate("zh_CN")(message)  # type: ignore[operator]
-    return found
+def translator(package: str) -> Callable[[str], str]:
+    """The ``_`` of a package that keeps its catalogues in ``locale/<language>/LC_MESSAGES/<package>.mo``.
+
+    It gives the message in the user's language; placeholders stay, to be filled by ``format``. Reads nothing until a
+    message is wanted in another language than English.
+    """
+
+    def translate(message: str) -> str:
+        if language() == "en":
+            return message
+        found: str = _translate("zh_CN", package)(message)  # type: ignore[operator]
+        return found
+
+    return translate
+
+
+_ = translator(DOMAIN)
 
 
 def N_(message: str) -> str:  # noqa: N802 - gettext's own name

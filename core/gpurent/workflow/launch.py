@@ -47,7 +47,12 @@ async def launch(trail: Trail, leg: str, line: Line, want: Want, job: Job) -> La
                 detail=status.reason,
                 spent=Spent.YES,
             )
-        trail.tell(EventKind.JOB_STARTED, job.name, lease=line.lease.id)
+        trail.tell(
+            EventKind.JOB_STARTED,
+            _("session {name}").format(name=job.name),
+            lease=line.lease.id,
+            session=job.name,
+        )
         return Launched(at=at, status=status)
 
     return await trail.once(f"{leg}.launch", Launched, start)

@@ -1,0 +1,189 @@
+"""The mailbox plugin against a real IMAP server, with honest and hostile mail in it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gpurent.api import AuthError, UnavailableError, UsageError
+from gpurent.testing.sandbox.faults import free_port
+from gpurent.testing.sandbox.mail import ADDRESS, MailServer
+from gpurent_plugin_imap.mailbox import ImapMailbox
+
+SHOP = "notice@1024gpu.example"
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+LOG = logging.getLogger("test")
+
+
+@pytest.fixture
+async def post() -> AsyncIterator[MailServer]:
+    server = MailServer()
+    await server.start()
+    yield server
+    await server.close()
+
+
+def box(post: MailServer, **changes: str) -> ImapMailbox:
+    given = {
+        "host": post.host,
+        "port": str(post.port),
+        "user": ADDRESS,
+        "password": post.password_of(ADDRESS),
+        "tls": "no",
+    }
+    return ImapMailbox({**given, **changes}, LOG)
+
+
+def raw(
+    body: bytes, *, sender: str = SHOP, subject: str = "code", kind: str = "text/plain; charset=utf-8"
+) -> bytes:
+    head = (
+        f"From: {sender}\r\nTo: {ADDRESS}\r\nSubject: {subject}\r\nDate: Sun, 01 Mar 2026 12:00:30 +0000\r\n"
+    )
+    return f"{head}MIME-Version: 1.0\r\nContent-Type: {kind}\r\n\r\n".encode() + body
+
+
+async def found(post: MailServer, since: datetime = NOON, subject: str = "code") -> list[str]:
+    return [
+        mail.text.strip().replace("\r\n", "\n")
+        for mail in await box(post).search(since=since, sender=SHOP, subject=subject)
+    ]
+
+
+async def test_f3_only_the_shop_s_fresh_mail_about_it_oldest_first(post: MailServer) -> None:
+    async def put(text: str, minutes: int, sender: str = SHOP, subject: str = "your code") -> None:
+        at = NOON + timedelta(minutes=minutes)
+        await post.deliver(to=ADDRESS, sender=sender, subject=subject, text=text, at=at)
+
+    await put("second", 2)
+    await put("first", 1)
+    await put("too old", -1)
+    await put("a stranger", 1, sender="notice@1024gpu.example.evil.example")
+    await put("a display name is no sender", 1, sender=f'"{SHOP}" <evil@evil.example>')
+    await put("about something else", 1, subject="news")
+    assert await found(post) == ["first", "second"]
+
+
+async def test_new_mail_is_seen_at_the_next_look(post: MailServer) -> None:
+    mailbox = box(post)
+    assert list(await mailbox.search(since=NOON, sender=SHOP, subject="")) == []
+    await post.deliver(to=ADDRESS, sender=SHOP, subject="late", text="here", at=NOON)
+    (mail,) = await mailbox.search(since=NOON, sender=SHOP, subject="")
+    assert (mail.sender, mail.subject, mail.at) == (SHOP, "late", NOON)
+
+
+async def test_nothing_in_the_mailbox_changes(post: MailServer) -> None:
+    import imaplib
+
+    await post.deliver(to=ADDRESS, sender=SHOP, subject="code", text="0.123", at=NOON)
+    assert await found(post) == ["0.123"]
+
+    def flags() -> bytes:
+        with imaplib.IMAP4(post.host, post.port, timeout=10) as client:
+            client.login(ADDRESS, post.password_of(ADDRESS))
+            client.select("INBOX", readonly=True)
+            return bytes(client.fetch("1", "(FLAGS)")[1][0])  # type: ignore[arg-type]
+
+    assert b"Seen" not in await asyncio.to_thread(flags)
+
+
+@pytest.mark.parametrize(
+    ("mail", "text"),
+    [
+        (raw("验证码\n0.3848".encode("gbk"), kind="text/plain; charset=gb2312"), "验证码\n0.3848"),
+        (
+            raw(b"<style>x</style><p>ssh -p 20049 root@10.0.0.1</p>", kind="text/html"),
+            "ssh -p 20049 root@10.0.0.1",
+        ),
+        (raw(b"=300.5\r\n", kind="text/plain\r\nContent-Transfer-Encoding: quoted-printable"), "00.5"),
+        (raw(b"MC43\r\n", kind="text/plain\r\nContent-Transfer-Encoding: base64"), "0.7"),
+    ],
+    ids=["gbk", "html-only", "quoted-printable", "base64"],
+)
+async def test_every_usual_form_is_read(post: MailServer, mail: bytes, text: str) -> None:
+    await post.deliver_raw(ADDRESS, mail, NOON)
+    assert await found(post) == [text]
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        raw(b"0.5", sender=f"{SHOP}, evil@evil.example"),
+        raw(b"0.5", sender=f"evil@evil.example\r\nFrom: {SHOP}"),
+        raw(b"0.5", sender=f"({SHOP}) evil@evil.example"),
+        raw(b"0.5", kind="text/plain; charset=no-such-charset"),
+        raw(b"MC41", kind="application/octet-stream\r\nContent-Disposition: attachment"),
+        raw(b"From: x\r\n\r\n0.5", kind="message/rfc822"),
+        raw(b"x" * (2 << 20)),
+        raw(b"<p>" * 200_000, kind="text/html"),
+        b"From: " + SHOP.encode() + b"\r\nSubject: code\r\n\r\n0.5",
+        b"\xff\xfe\x00 not a mail at all",
+    ],
+    ids=[
+        "two",
+        "two-headers",
+        "comment",
+        "charset",
+        "attachment",
+        "passed-on",
+        "huge",
+        "tags",
+        "no-date",
+        "noise",
+    ],
+)
+async def test_what_is_odd_is_passed_over_and_the_next_mail_counts(post: MailServer, mail: bytes) -> None:
+    await post.deliver_raw(ADDRESS, mail, NOON)
+    await post.deliver(to=ADDRESS, sender=SHOP, subject="code", text="the real one", at=NOON)
+    assert await found(post) == ["the real one"]
+
+
+async def test_a_refused_password_is_said_so_and_not_shown(post: MailServer) -> None:
+    with pytest.raises(AuthError) as caught:
+        await box(post, password="hunter2-hunter2").search(since=NOON, sender=SHOP, subject="")
+    assert "hunter2" not in f"{caught.value} {caught.value.hint} {caught.value.detail}"
+
+
+async def test_a_server_that_is_not_there_can_be_tried_again(post: MailServer) -> None:
+    with pytest.raises(UnavailableError) as caught:
+        await box(post, port=str(free_port())).search(since=NOON, sender=SHOP, subject="")
+    assert caught.value.retryable
+
+
+async def test_a_server_that_hangs_up_in_the_middle_can_be_tried_again(post: MailServer) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK hello\r\n")
+        await reader.readline()
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(UnavailableError) as caught:
+            await box(post, port=str(port)).search(since=NOON, sender=SHOP, subject="")
+    assert caught.value.retryable
+
+
+async def test_a_folder_that_is_not_there_is_a_setting_to_mend(post: MailServer) -> None:
+    with pytest.raises(UsageError):
+        await box(post, folder="No/Such").search(since=NOON, sender=SHOP, subject="")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"host": "imap.example.com"},
+        {"port": "many"},
+        {"user": "a\r\nb LOGOUT"},
+        {"password": "a\r\nb LOGOUT"},
+        {"folder": "INBOX\r\nb LOGOUT"},
+    ],
+    ids=["no-tls", "port", "user", "password", "folder"],
+)
+async def test_settings_that_cannot_be_are_refused(post: MailServer, changes: dict[str, str]) -> None:
+    with pytest.raises(UsageError):
+        box(post, **changes)

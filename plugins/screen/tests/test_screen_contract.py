@@ -1,0 +1,33 @@
+"""GNU screen keeps what a session keeper promises."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpurent.testing.contracts.session import SessionContract
+from gpurent_plugin_screen.keeper import Screen
+
+
+class TestScreen(SessionContract):
+    keeper = Screen
+    program = "screen"
+    leave = b"\x01d"
+
+
+@pytest.mark.parametrize(
+    ("line", "since", "attached"),
+    [
+        ("\t12345.train\t(11/23/26 19:50:54)\t(Detached)", "11/23/26 19:50:54", False),
+        ("\t12345.train\t(Detached)", "", False),
+        ("\t12345.train\t(2026年11月23日 19时50分54秒)\t(Attached)", "2026年11月23日 19时50分54秒", True),
+        ("\t12345.train\t(11/23/26 19:50:54)\t(Multi, attached)", "11/23/26 19:50:54", True),
+    ],
+)
+def test_r3_the_listing_of_each_version(line: str, since: str, attached: bool) -> None:
+    text = f"There is a screen on:\n{line}\n1 Socket in /run/screen/S-root.\n"
+    (info,) = Screen().parse(text)
+    assert (info.id, info.name, info.since, info.attached) == ("12345.train", "train", since, attached)
+
+
+def test_a_dead_one_is_none() -> None:
+    assert Screen().parse("\t12345.train\t(11/23/26 19:50:54)\t(Dead ???)\n") == []
