@@ -12,6 +12,7 @@ from time import monotonic
 
 from attrs import evolve
 
+from gpurent.adapters import timer_script
 from gpurent.adapters.jobs_script import run_script
 from gpurent.adapters.redact import strip_terminal
 from gpurent.errors import JobError, UnavailableError, UsageError
@@ -98,10 +99,15 @@ class Jobs:
         await self.ready()
         room = shlex.quote(job.room)
         ran = await self._link.run(
-            f'umask 077; mkdir -p "$HOME"/{room} && cat > "$HOME"/{room}/run.sh.$$ '
+            f'{timer_script.gate()}umask 077; mkdir -p "$HOME"/{room} && cat > "$HOME"/{room}/run.sh.$$ '
             f'&& mv "$HOME"/{room}/run.sh.$$ "$HOME"/{room}/run.sh',
             input=run_script(job),
         )
+        if ran.status == timer_script.CLOSING:
+            raise JobError(
+                _("the machine's timer is about to shut it; nothing new starts"),
+                hint=_("Give it more time: gpurent timer LEASE --extend 2h"),
+            )
         if ran.status:
             raise JobError(
                 _("the job's files could not be written: {said}").format(said=_words(ran.err)[:200]),

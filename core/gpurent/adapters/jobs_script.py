@@ -36,7 +36,7 @@ if command -v setsid >/dev/null 2>&1; then
   run=setsid
   env --default-signal=INT true 2>/dev/null && run="setsid env --default-signal=HUP,INT,QUIT"
 fi
-$run sh job.sh "$PWD" > log 2>&1 < /dev/null &
+$run sh job.sh "$PWD" >> log 2>&1 < /dev/null &
 if tail --version >/dev/null 2>&1; then
   tail -n +1 --pid=$! -f log 2>/dev/null
   wait $!

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +24,16 @@ def parse_money(text: str) -> tuple[Decimal, str]:
         raise ValueError(f"no amount of money: {text!r}")
     code = _SIGNS.get(match[1] or match[3] or "", (match[3] or "").upper())
     return Decimal(match[2]), code
+
+
+def parse_moment(text: str, now: datetime) -> datetime:
+    """``18:30`` (the next one after ``now``) or an ISO time; local unless it says its zone. Else a `ValueError`."""
+    text = text.strip()
+    if re.fullmatch(r"\d{1,2}:\d{2}", text):
+        hour, minute = (int(part) for part in text.split(":"))
+        found = now.astimezone().replace(hour=hour, minute=minute, second=0, microsecond=0)
+        return (found if found > now else found + timedelta(days=1)).astimezone(UTC)
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def money_of(amount: tuple[Decimal, str]) -> Money:
@@ -49,6 +59,22 @@ class SpanType(click.ParamType[timedelta]):
             )
 
 
+class MomentType(click.ParamType[datetime]):
+    """A time of the user's own clock and zone, unless it says its zone; the next such time when no day is said."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            return parse_moment(value, datetime.now(UTC))
+        except ValueError:
+            self.fail(
+                _("{text} is no time; write 18:30 or 2026-11-24T18:30").format(text=repr(value)), param, ctx
+            )
+
+
 class MoneyType(click.ParamType[tuple[Decimal, str]]):
     name = "money"
 
@@ -68,4 +94,5 @@ class MoneyType(click.ParamType[tuple[Decimal, str]]):
 
 
 SPAN = SpanType()
+MOMENT = MomentType()
 MONEY = MoneyType()

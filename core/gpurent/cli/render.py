@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
+
+from click import style
 
 from gpurent.cli.table import table
 from gpurent.locale import N_, _
+from gpurent.locale.spans import span_text
+from gpurent.workflow.timewords import words
 
 if TYPE_CHECKING:
+    from gpurent.cli.times import Times
     from gpurent.model.lease import Lease
     from gpurent.model.offer import Known, Offer, Unknown
     from gpurent.model.receipt import Receipt
@@ -37,18 +42,6 @@ KINDS = {
     "top-up": N_("top-up"),
 }
 SPANS = {"upload-to-job": N_("end of upload to start of job"), "job-to-release": N_("end of job to release")}
-
-
-def span(value: timedelta) -> str:
-    """The two largest units: ``1 d 3 h``, ``12 min``."""
-    seconds = max(0, value // timedelta(seconds=1))
-    units = ((86400, _("d")), (3600, _("h")), (60, _("min")), (1, _("s")))
-    parts = []
-    for size, name in units:
-        count, seconds = divmod(seconds, size)
-        if count:
-            parts.append(f"{count} {name}")
-    return " ".join(parts[:2]) or f"0 {_('s')}"
 
 
 def moment(at: datetime | None) -> str:
@@ -84,7 +77,8 @@ def _offer_row(offer: Offer) -> tuple[str, ...]:
     )
 
 
-def leases_text(leases: Sequence[Lease], now: datetime) -> str:
+def leases_text(leases: Sequence[Lease], times: Times) -> str:
+    """Lines below a warning threshold are coloured."""
     if not leases:
         return _("No machine costs you anything now.")
     head = (_("lease"), _("state"), "GPU", _("access"), _("time left"), _("note"))
@@ -94,26 +88,19 @@ def leases_text(leases: Sequence[Lease], now: datetime) -> str:
             _(STATES[lease.state.value]),
             lease.offer.hardware.gpu or "CPU",
             str(lease.endpoint or "-"),
-            left(lease, now),
-            lease.note[:60],
+            words(times.figures[lease.id]),
+            (lease.note or times.figures[lease.id].note)[:60],
         )
         for lease in leases
     ]
-    return table(head, rows)
+    top, rule, *lines = table(head, rows).split("\n")
+    return "\n".join(
+        [top, rule, *(style(line, fg=times.shade(lease)) for line, lease in zip(lines, leases, strict=True))]
+    )
 
 
-def left(lease: Lease, now: datetime) -> str:
-    """Prepaid time, or how long kept files stay; on a meter the balance decides."""
-    if lease.kept_until is not None:
-        return _("files: {span}").format(span=span(lease.kept_until - now))
-    if lease.over:
-        return "-"
-    if lease.expires_at is not None:
-        return span(lease.expires_at - now)
-    return _("while the balance lasts")
-
-
-def lease_text(lease: Lease, now: datetime) -> str:
+def lease_text(lease: Lease, times: Times) -> str:
+    figure = times.figures[lease.id]
     rows = [
         (_("lease"), lease.id),
         (_("provider"), lease.provider),
@@ -125,8 +112,10 @@ def lease_text(lease: Lease, now: datetime) -> str:
         (_("price"), str(lease.offer.tariff.price)),
         (_("access"), str(lease.endpoint or "-")),
         (_("since"), moment(lease.started_at)),
-        (_("until"), moment(lease.expires_at)),
-        (_("time left"), left(lease, now)),
+        (_("until"), moment(figure.until)),
+        (_("time left"), f"{words(figure)} ({figure.note})" if figure.note else words(figure)),
+        (_("burn rate"), str(figure.burn or "-")),
+        (_("timer in the machine"), moment(times.timers[lease.id])),
     ]
     return table((_("what"), _("value")), rows)
 
@@ -152,7 +141,7 @@ def receipt_text(receipt: Receipt) -> str:
         for total in receipt.totals()
     ]
     lines += [
-        _("Paid but idle, {what}: {span}").format(what=_(SPANS.get(name, name)), span=span(idle))
+        _("Paid but idle, {what}: {span}").format(what=_(SPANS.get(name, name)), span=span_text(idle))
         for name, idle in receipt.idle
     ]
     return "\n".join(lines)

@@ -27,6 +27,8 @@ class EventKind(Enum):
     TIME_LOW = "time-low"
     RELEASED = "released"
     WARNING = "warning"
+    TIME_LEFT = "time-left"
+    TIMER = "timer"
     BY_HAND = "by-hand"
     HOST_KEY = "host-key"
 

@@ -12,6 +12,7 @@ from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease
 from gpurent.model.timeleft import TimeKind, TimeLeft
 from gpurent.workflow.desk import Desk
+from gpurent.workflow.timewords import figure_data
 
 DEFAULT = "60m, 15m, 5m"
 _SCOPE = "warn"
@@ -62,12 +63,10 @@ def mind(desk: Desk, lease: Lease, figure: TimeLeft, *, trip: str = "") -> timed
         _text(figure),
         trip=trip,
         lease=lease.id,
+        step="",
         provider=lease.provider,
-        decided_by=figure.kind.value,
         threshold=limit,
-        seconds=figure.left // _SECOND,
-        minutes=figure.left // timedelta(minutes=1),
-        until=figure.until.isoformat() if figure.until else "",
+        **figure_data(figure),
     )
     return timedelta(seconds=limit)
 

@@ -16,13 +16,16 @@ from gpurent.model.session import Job, JobState, JobStatus
 from gpurent.model.trip import Want
 from gpurent.ports.host import Link
 from gpurent.workflow.alarm import mind
+from gpurent.workflow.arming import keep_awake
 from gpurent.workflow.line import Line
 from gpurent.workflow.sessions import jobs
 from gpurent.workflow.timeleft import time_left
+from gpurent.workflow.timewords import figure_data, sentence
 from gpurent.workflow.trail import Trail
 
 LOOK = timedelta(seconds=5)
 SHOP = timedelta(seconds=60)
+SHOW = timedelta(minutes=30)
 
 
 @frozen(kw_only=True)
@@ -44,9 +47,11 @@ class _Watch:
         self.trail, self.line, self.want, self.job, self.budget = trail, line, want, job, budget
         self.desk = trail.desk
         self.offset = 0
+        self.shown: datetime | None = None
 
     async def until_end(self) -> Ended:
         shop_at = self.desk.clock.now()
+        await self._mind_money(self.line.lease)
         while True:
             status = await self.line.do(self._look)
             if status.state is JobState.ENDED:
@@ -66,6 +71,7 @@ class _Watch:
             if self.desk.clock.now() - shop_at >= SHOP:
                 shop_at = self.desk.clock.now()
                 await self._mind_money(await self.line.look())
+                await keep_awake(self.desk, self.line, self.want)
             await self.desk.pace(LOOK, floor=0.3)
 
     async def _look(self, link: Link) -> JobStatus:
@@ -88,6 +94,10 @@ class _Watch:
         self._mind_budget(lease)
         figure = (await time_left(self.desk, [lease]))[lease.id]
         mind(self.desk, lease, figure, trip=self.trail.trip)
+        now = self.desk.clock.now()
+        if self.shown is None or now - self.shown >= SHOW:
+            self.shown = now
+            self.trail.tell(EventKind.TIME_LEFT, sentence(figure), lease=lease.id, **figure_data(figure))
 
     def _mind_budget(self, lease: Lease) -> None:
         if self.budget is None or not isinstance(lease.offer.tariff, Metered):

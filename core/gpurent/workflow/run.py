@@ -7,6 +7,7 @@ from attrs import frozen
 from gpurent.errors import GpurentError
 from gpurent.model.receipt import Receipt
 from gpurent.model.trip import Plan, Want
+from gpurent.workflow.arming import arm_timer
 from gpurent.workflow.connect import connect
 from gpurent.workflow.fund import Funding, fund
 from gpurent.workflow.launch import Launched, launch
@@ -68,11 +69,14 @@ async def _legs(
             if leg.job:
                 job = job_of(trail.desk, want, trail.trip, work_folder(trail.trip))
                 launched = await launch(trail, name, line, want, job)
+                await arm_timer(trail, name, line, want)
                 if detach:
                     return TripEnd(trip=trail.trip, lease=lease_id, under_way=True)
                 ended = await monitor(trail, name, line, want, job, funding.budget)
                 if want.results:
                     await pull(trail, name, line, want)
+            elif want.only_rent:
+                await arm_timer(trail, name, line, want)
         finally:
             await line.close()
     code = ended.status.exit_code if ended else None

@@ -18,6 +18,7 @@ from gpurent.model.order import Order, OrderKind
 from gpurent.model.receipt import Receipt
 from gpurent.model.trip import Want
 from gpurent.ports.lease import Extending, Restarting
+from gpurent.workflow.arming import Timers
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.fund import Funding
 from gpurent.workflow.hands import Hands
@@ -187,9 +188,10 @@ class Service(Hands, Teller):
                 hint=_("Top up instead: gpurent topup {provider} AMOUNT").format(provider=lease.provider),
             )
         self._must_run(lease)
-        return await self._order(
-            "renew", lease, Want(provider=lease.provider), shop.extension(lease, term, "")
-        )
+        order = shop.extension(lease, term, "")
+        renewed = await self._order("renew", lease, Want(provider=lease.provider), order)
+        await Timers(self.desk).renewed(lease, renewed)
+        return renewed
 
     async def upgrade(self, given: str, want: Want) -> Lease:
         """From the staged machine to the wanted one."""

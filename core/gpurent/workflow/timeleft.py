@@ -8,7 +8,6 @@ from datetime import timedelta
 
 from gpurent.errors import GpurentError
 from gpurent.locale import _
-from gpurent.locale.spans import span_text
 from gpurent.model.lease import Lease
 from gpurent.model.offer import Known
 from gpurent.model.timeleft import TimeKind, TimeLeft, burn_of, by_balance, by_itself, drains
@@ -95,16 +94,3 @@ async def _others(desk: Desk, ours: Sequence[Lease]) -> tuple[list[Lease], str]:
         if isinstance(listed, Known):
             found += [lease for lease in listed.items if lease.ref not in mine and drains(lease)]
     return found, _("{count} not rented by gpurent").format(count=len(found)) if found else ""
-
-
-def words(figure: TimeLeft) -> str:
-    """The figure for people, in their language; without a zone, so good for tables."""
-    if figure.left is not None:
-        text = span_text(figure.left)
-        return _("files: {span}").format(span=text) if figure.kind is TimeKind.KEPT else text
-    return {
-        TimeKind.OVER: "-",
-        TimeKind.UNKNOWN: _("unknown"),
-        TimeKind.DEPOSIT: _("while the deposit lies"),
-        TimeKind.OPEN: _("open"),
-    }.get(figure.kind, "-")

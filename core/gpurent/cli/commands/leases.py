@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +15,7 @@ from gpurent.model.offer import Wish
 from gpurent.model.trip import Want
 
 if TYPE_CHECKING:
+    from gpurent.cli.times import Times
     from gpurent.model.lease import Lease
     from gpurent.workflow.service import Service
 
@@ -39,12 +40,19 @@ def rent_command(
 
     wish = Wish(gpu=gpu, gpus=0 if cpu else gpus, key=machine, cpu_only=cpu)
     want = Want(provider=provider, wish=wish, term=term, disk=disk, only_rent=True)
-    lease = app.run(lambda service: service.rent(want))
-    app.show(lease, lambda: lease_text(lease, lease.started_at or _now()))
+
+    async def go(service: Service) -> tuple[Lease, Times]:
+        made = await service.rent(want)
+        return made, await _times(service, [made])
+
+    found, times = app.run(go)
+    app.show(times.data(found), lambda: lease_text(found, times))
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+async def _times(service: Service, leases: list[Lease], *, ask: bool = True) -> Times:
+    from gpurent.cli.times import Times
+
+    return await Times.of(service.desk, leases, ask=ask)
 
 
 @click.command("ls")
@@ -56,11 +64,12 @@ def ls_command(app: App, over: bool, offline: bool) -> None:
     """List your leases, as their providers say that they stand."""
     from gpurent.cli.render import leases_text
 
-    async def look(service: Service) -> tuple[list[Lease], datetime]:
-        return list(await service.leases(refresh=not offline, over=over)), service.desk.clock.now()
+    async def look(service: Service) -> tuple[list[Lease], Times]:
+        leases = await service.leases(refresh=not offline, over=over)
+        return leases, await _times(service, leases, ask=not offline)
 
-    found, now = app.run(look)
-    app.show(found, lambda: leases_text(found, now))
+    found, times = app.run(look)
+    app.show([times.data(lease) for lease in found], lambda: leases_text(found, times))
 
 
 @click.command("show")
@@ -71,11 +80,12 @@ def show_command(app: App, lease: str) -> None:
     """Show one lease in full."""
     from gpurent.cli.render import lease_text
 
-    async def look(service: Service) -> tuple[Lease, datetime]:
-        return await service.lease(lease), service.desk.clock.now()
+    async def look(service: Service) -> tuple[Lease, Times]:
+        kept = await service.lease(lease)
+        return kept, await _times(service, [kept])
 
-    found, now = app.run(look)
-    app.show(found, lambda: lease_text(found, now))
+    found, times = app.run(look)
+    app.show(times.data(found), lambda: lease_text(found, times))
 
 
 @click.command("renew")

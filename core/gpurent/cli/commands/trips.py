@@ -22,11 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gpurent.adapters.journal import TripRow
+    from gpurent.cli.times import Times
     from gpurent.workflow.run import TripEnd
-    from gpurent.workflow.service import Service
-
-if TYPE_CHECKING:
-    from gpurent.adapters.journal import TripRow
     from gpurent.workflow.service import Service
 
 
@@ -126,11 +123,14 @@ def _finish(app: App, go: Callable[[], TripEnd]) -> None:
         _left(app)
         raise SystemExit(130) from None
 
+    times = app.run(lambda service: _times(service, [end.lease])) if end.under_way else None
+
     def text() -> str:
-        if end.under_way:
-            return _(
+        if times is not None:
+            going = _(
                 "The job runs on. {lease} costs money until it ends. Come back with: gpurent resume {trip}"
             ).format(lease=end.lease, trip=end.trip)
+            return "\n".join([going, times.sentence(end.lease)])
         parts = (
             [receipt_text(end.receipt)]
             if end.receipt
@@ -145,23 +145,33 @@ def _finish(app: App, go: Callable[[], TripEnd]) -> None:
         "exit_code": end.exit_code,
         "receipt": end.receipt,
         "totals": end.receipt.totals() if end.receipt else [],
+        "time_left": times.figure_data(end.lease) if times else None,
     }
     app.show(data, text)
     if end.exit_code:
         raise SystemExit(end.exit_code)
 
 
+async def _times(service: Service, leases: list[str]) -> Times:
+    from gpurent.cli.times import Times
+
+    found = [service.desk.journal.lease(lease) for lease in leases]
+    return await Times.of(service.desk, [lease for lease in found if lease is not None])
+
+
 def _left(app: App) -> None:
     """What still costs money, and how to come back."""
 
-    async def look(service: Service) -> list[tuple[str, str]]:
+    async def look(service: Service) -> list[tuple[str, str, Times]]:
         open_trips = [row for row in service.trips() if not row.outcome]
-        return [(row.id, row.lease) for row in open_trips[-1:]]
+        return [(row.id, row.lease, await _times(service, [row.lease])) for row in open_trips[-1:]]
 
-    for trip, lease in app.run(look):
+    for trip, lease, times in app.run(look):
         click.echo(_("Left. What runs, runs on."), err=True)
         if lease:
             click.echo(_("{lease} may still cost money: gpurent show {lease}").format(lease=lease), err=True)
+        if lease in times.figures:
+            click.echo(times.sentence(lease), err=True)
         click.echo(_("Come back with: gpurent resume {trip}").format(trip=trip), err=True)
 
 
@@ -172,10 +182,11 @@ def trips_command(app: App) -> None:
     """List the trips, finished and under way."""
     from gpurent.cli.render import moment
 
-    async def look(service: Service) -> list[TripRow]:
-        return list(service.trips())
+    async def look(service: Service) -> tuple[list[TripRow], Times]:
+        rows = list(service.trips())
+        return rows, await _times(service, sorted({row.lease for row in rows if not row.outcome}))
 
-    rows = app.run(look)
+    rows, times = app.run(look)
     data: list[dict[str, Any]] = [
         {
             "id": row.id,
@@ -185,6 +196,7 @@ def trips_command(app: App) -> None:
             "ended_at": row.ended_at,
             "outcome": row.outcome,
             "command": row.want.command,
+            "time_left": times.figure_data(row.lease) if row.lease in times.figures else None,
         }
         for row in rows
     ]
@@ -195,11 +207,12 @@ def trips_command(app: App) -> None:
             str(item["lease"] or "-"),
             moment(item["begun_at"]),
             str(item["outcome"] or _("under way")),
+            item["time_left"]["words"] if item["time_left"] and not item["outcome"] else "-",
             " ".join(item["command"])[:40],
         )
         for item in data
     ]
-    head = (_("trip"), _("kind"), _("lease"), _("begun"), _("outcome"), _("command"))
+    head = (_("trip"), _("kind"), _("lease"), _("begun"), _("outcome"), _("time left"), _("command"))
     app.show(data, table(head, cells) if cells else _("No trip was ever made."))
 
 

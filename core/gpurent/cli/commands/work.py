@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,16 @@ import click
 
 from gpurent.cli.app import App, json_option
 from gpurent.cli.complete import lease_ids
+from gpurent.cli.params import MOMENT, SPAN
 from gpurent.cli.table import table
+from gpurent.errors import UsageError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
     from gpurent.model.cargo import TransferReport
+    from gpurent.model.session import JobStatus
+    from gpurent.model.timer import Timer
+    from gpurent.workflow.service import Service
 
 _LEASE = click.argument("lease", shell_complete=lease_ids)
 _SESSION = click.option("--session", default="", help=_("screen, tmux, …"))
@@ -98,16 +104,44 @@ def exec_command(app: App, lease: str, command: tuple[str, ...]) -> None:
 @click.option("--name", default="job", show_default=True, help=_("The session's name."))
 @click.option("--in", "folder", default=".", help=_("The folder on the machine, below its home."))
 @click.option("--launcher", default="", help=_("What turns the command into a process."))
+@click.option("--for", "term", type=SPAN, help=_("Let the machine shut itself so long from now."))
+@click.option("--until", type=MOMENT, help=_("Let the machine shut itself then: 18:30."))
 @_SESSION
 @json_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
 def start_command(
-    app: App, lease: str, name: str, folder: str, launcher: str, session: str, command: tuple[str, ...]
+    app: App,
+    lease: str,
+    name: str,
+    folder: str,
+    launcher: str,
+    term: timedelta | None,
+    until: datetime | None,
+    session: str,
+    command: tuple[str, ...],
 ) -> None:
     """Start COMMAND as a job that outlives the line. The same name never runs twice."""
-    status = app.run(lambda service: service.start(lease, name, command, folder, launcher, session))
-    app.show({"name": name, "status": status}, f"{name}: {_(status.state.value)}")
+    if term is not None and until is not None:
+        raise UsageError(_("one of --for and --until at a time"))
+
+    async def go(service: Service) -> tuple[JobStatus, Timer | None]:
+        from gpurent.workflow.arming import Timers
+
+        status = await service.start(lease, name, command, folder, launcher, session)
+        if term is None and until is None:
+            return status, None
+        end = until or service.desk.clock.now() + (term or timedelta())
+        return status, await Timers(service.desk).arm(lease, end)
+
+    status, timer = app.run(go)
+
+    def text() -> str:
+        from gpurent.workflow.arming import told
+
+        return "\n".join([f"{name}: {_(status.state.value)}", *([told(timer)] if timer else [])])
+
+    app.show({"name": name, "status": status, "timer": timer}, text)
 
 
 @click.command("sessions")

@@ -1,0 +1,59 @@
+"""What listings say about time: the figure of each lease, and whether it is low."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from attrs import frozen
+
+from gpurent.cli.data import plain
+from gpurent.model.lease import Lease
+from gpurent.model.timeleft import TimeLeft
+from gpurent.workflow.alarm import below, thresholds
+from gpurent.workflow.desk import Desk
+from gpurent.workflow.timeleft import time_left
+from gpurent.workflow.timer import remembered
+from gpurent.workflow.timewords import sentence, words
+
+
+@frozen(kw_only=True)
+class Times:
+    """By the lease's id: its figure, the thresholds that it lies below, when the timer in its machine shuts it."""
+
+    figures: Mapping[str, TimeLeft]
+    passed: Mapping[str, tuple[timedelta, ...]]
+    timers: Mapping[str, datetime | None]
+    shortest: Mapping[str, timedelta | None]
+
+    @classmethod
+    async def of(cls, desk: Desk, leases: Sequence[Lease], *, ask: bool = True) -> Times:
+        figures = await time_left(desk, leases, ask=ask)
+        limits = {lease.id: thresholds(desk, lease.provider) for lease in leases}
+        return cls(
+            figures=figures,
+            passed={name: below(figures[name].left, found) for name, found in limits.items()},
+            timers={lease.id: remembered(desk, lease) for lease in leases},
+            shortest={name: min(found, default=None) for name, found in limits.items()},
+        )
+
+    def shade(self, lease: Lease) -> str | None:
+        """Red below the shortest threshold, yellow below another."""
+        passed = self.passed[lease.id]
+        if not passed:
+            return None
+        return "red" if self.shortest[lease.id] in passed else "yellow"
+
+    def data(self, lease: Lease) -> dict[str, Any]:
+        """The lease for ``--json``, with its figure and its timer."""
+        timer = plain(self.timers[lease.id])
+        return {**plain(lease), "time_left": self.figure_data(lease.id), "timer": timer}
+
+    def figure_data(self, lease_id: str) -> dict[str, Any]:
+        """The figure for ``--json``; spans in seconds, ``words`` in the user's language."""
+        figure = self.figures[lease_id]
+        return {**plain(figure), "words": words(figure), "low": bool(self.passed[lease_id])}
+
+    def sentence(self, lease_id: str) -> str:
+        return sentence(self.figures[lease_id])
