@@ -262,6 +262,9 @@ if TYPE_CHECKING:
         Invoicing as Invoicing,
     )
     from gpurent.ports.billing import (
+        Statement as Statement,
+    )
+    from gpurent.ports.billing import (
         TopUp as TopUp,
     )
     from gpurent.ports.billing import (
@@ -385,7 +388,7 @@ _HOMES = {
     "gpurent.model.session": "Job JobState JobStatus SessionInfo",
     "gpurent.ports.assisted": "Access Assisted Errand Guide HandsOnly",
     "gpurent.ports.authenticator": "Authenticator Enrolling Login",
-    "gpurent.ports.billing": "Balance BillingProvider Invoicing TopUp Withdrawing",
+    "gpurent.ports.billing": "Balance BillingProvider Invoicing Statement TopUp Withdrawing",
     "gpurent.ports.exporter": "Exported Exporter",
     "gpurent.ports.host": "Answer Clock Host Http Link Notes Post Ran Vault",
     "gpurent.ports.launcher": "Launcher",

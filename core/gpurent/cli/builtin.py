@@ -42,7 +42,15 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("whoami", N_("Show the accounts that are logged in")),
             ("balance", N_("Show the balance of an account")),
             ("topup", N_("Show how money gets in")),
-            ("receipts", N_("Show what leases cost")),
+        ),
+    ),
+    (
+        N_("Account and money"),
+        "books",
+        (
+            ("receipts", N_("Show what a lease or a trip cost")),
+            ("costs", N_("Show what was spent, by day, provider, GPU or trip")),
+            ("reconcile", N_("Compare the ledger with the providers' own books")),
         ),
     ),
     (

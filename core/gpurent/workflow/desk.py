@@ -37,6 +37,7 @@ from gpurent.ports.authenticator import Authenticator, Login
 from gpurent.ports.billing import BillingProvider
 from gpurent.ports.lease import LeaseProvider
 from gpurent.workflow.accounts import Accounts
+from gpurent.workflow.books import Books
 from gpurent.workflow.post import MailboxPost
 from gpurent.workflow.ui import Ui
 
@@ -74,6 +75,10 @@ class Desk:
     @cached_property
     def vault(self) -> FileVault:
         return FileVault(private_folder(self.home / "vault"), self._passphrase)
+
+    @cached_property
+    def books(self) -> Books:
+        return Books(self)
 
     @cached_property
     def ssh(self) -> Any:

@@ -97,7 +97,11 @@ class Recharge:
     id: str
     account: str
     amount: int
-    settled: bool = False
+    settled_at: datetime | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self.settled_at is not None
 
 
 class Books:
@@ -264,6 +268,6 @@ class Books:
         """Alipay says that it was paid; said twice, it counts once."""
         if recharge.settled:
             return
-        recharge.settled = True
+        recharge.settled_at = self._site.clock.now()
         self.accounts[recharge.account].balance += recharge.amount
-        self.entry(self._site.clock.now(), recharge.account, "recharge", recharge.amount, recharge.id)
+        self.entry(recharge.settled_at, recharge.account, "recharge", recharge.amount, recharge.id)
