@@ -395,7 +395,7 @@ _HOMES = {
     "gpurent.ports.lease": "Binding Extending LeaseProvider MailBinding Restarting Staging",
     "gpurent.ports.mailbox": "Mailbox",
     "gpurent.ports.notifier": "Notifier",
-    "gpurent.ports.portal": "Evidence HandRented Machines PortalEntry Route SandboxMachine SandboxPortal SendMail Site SiteAccess",
+    "gpurent.ports.portal": "Evidence HandRented Machines PortalEntry Route SandboxMachine SandboxPortal SendMail Site SiteAccess",  # noqa: E501
     "gpurent.ports.session": "SessionBackend",
     "gpurent.ports.transfer": "Progress TransferBackend",
 }

@@ -193,13 +193,11 @@ class Journal:
 
     def swap_note(self, scope: str, name: str, before: str | None, after: str) -> bool:
         """Write ``after`` only if the note still says ``before`` (None: is not there)."""
-        with self._write():
-            rows = self._db.execute(
-                "SELECT value FROM notes WHERE scope = ? AND name = ?", (scope, name)
-            ).fetchall()
+        with self.database.write():
+            rows = self.database.rows("SELECT value FROM notes WHERE scope = ? AND name = ?", scope, name)
             if (rows[0][0] if rows else None) != before:
                 return False
-            self._db.execute(
+            self.database.execute(
                 "INSERT OR REPLACE INTO notes (scope, name, value) VALUES (?, ?, ?)", (scope, name, after)
             )
             return True

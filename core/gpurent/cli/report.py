@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from itertools import chain
 
 from gpurent.cli.charts import HEADS, lacking_text, rate_text, together
-from gpurent.cli.render import SPANS, span
+from gpurent.cli.render import SPANS
 from gpurent.cli.svg import Point, bars, steps, text
 from gpurent.locale import _, language
+from gpurent.locale.spans import span_text
 from gpurent.model.money import Currency, Money
 from gpurent.workflow.costs import Costs, Story, Stretch
 
@@ -100,7 +101,7 @@ def _by(found: Costs, currency: Currency) -> str:
 
 def _idle(story: Story) -> str:
     rows = [
-        (f"{lease}", idle // timedelta(seconds=1), f"{span(idle)}: {_(SPANS.get(name, name))}")
+        (f"{lease}", idle // timedelta(seconds=1), f"{span_text(idle)}: {_(SPANS.get(name, name))}")
         for lease, spans in story.idle.items()
         for name, idle in spans
     ]

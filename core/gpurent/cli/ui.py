@@ -19,6 +19,7 @@ STEPS = {
     "bind.request": N_("binding your e-mail address"),
     "bind": N_("confirming your e-mail address"),
     "select": N_("picking a machine"),
+    "by-hand": N_("taking over a machine"),
     "plan": N_("planning"),
     "fund": N_("checking the money"),
     "reserve": N_("ordering"),
@@ -32,7 +33,12 @@ STEPS = {
     "release": N_("giving the machine back"),
     "receipt": N_("settling the account"),
 }
-_COLOURS = {EventKind.WARNING: "yellow", EventKind.TIME_LOW: "yellow", EventKind.LINE_LOST: "yellow"}
+_COLOURS = {
+    EventKind.WARNING: "yellow",
+    EventKind.TIME_LOW: "yellow",
+    EventKind.LINE_LOST: "yellow",
+    EventKind.BY_HAND: "cyan",
+}
 
 
 class TerminalUi:

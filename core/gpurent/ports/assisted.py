@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from enum import Enum
 
-from attrs import field, frozen
+from attrs import frozen
 
 from gpurent.errors import UnavailableError
 from gpurent.model.access import Endpoint
@@ -28,20 +27,17 @@ class Errand(Enum):
 
 @frozen(kw_only=True)
 class Guide:
-    """``url`` lies on one of the entry's `hosts`; ``steps`` by language, ``en`` at least.
+    """``url`` lies on one of the entry's `hosts`; ``steps`` in the user's language.
 
     ``sender`` and ``subject``: the mail that this errand brings, empty if none. ``code``: a pattern with one group for
     a code in that mail, which the user then types into the page.
     """
 
     url: str = ""
-    steps: Mapping[str, tuple[str, ...]] = field(factory=dict)
+    steps: tuple[str, ...] = ()
     sender: str = ""
     subject: str = ""
     code: str = ""
-
-    def words(self, language: str) -> tuple[str, ...]:
-        return self.steps.get(language) or self.steps.get("en", ())
 
 
 @frozen(kw_only=True)

@@ -64,7 +64,7 @@ class Books:
         paid = self.paid(lease=lease)
         reason = self._enter(self._held(paid))
         try:
-            charges = await desk.wallet(found.provider).charges(found)
+            charges = await desk.wallet_of(found).charges(found)
             reason = charges.reason if isinstance(charges, Unknown) else ""
         except GpurentError as error:
             charges = Unknown(error.message)

@@ -21,7 +21,7 @@ async def receipts(service: Service, given: str = "") -> list[Receipt]:
         return [await service.receipt(given)]
     leases = desk.journal.leases()
     found = [await service.receipt(lease.id) for lease in leases]
-    for provider in sorted({lease.provider for lease in leases}):
+    for provider in sorted({lease.provider for lease in leases if lease.declared is None}):
         note = await desk.books.sync_account(provider)
         lines = [line for line in desk.books.lines(provider=provider) if not line.last.lease]
         found += [_receipt("", provider, lines, note)] if lines or note else []
@@ -35,7 +35,8 @@ async def _of_trip(service: Service, trip: str) -> Receipt:
     lease = desk.journal.lease(row.lease) if row.lease else None
     provider = lease.provider if lease is not None else row.want.provider
     notes = [await desk.books.sync(lease.id, quiet=True)] if lease is not None else []
-    notes.append(await desk.books.sync_account(provider))
+    if lease is None or lease.declared is None:
+        notes.append(await desk.books.sync_account(provider))
     made = _receipt(trip, provider, desk.books.lines(trip=trip), next(filter(None, notes), ""))
     if lease is None:
         return made

@@ -16,6 +16,14 @@ from gpurent.model.terms import Terms
 from gpurent.ports.billing import Balance, BillingProvider, TopUp
 from gpurent.ports.host import Clock
 
+STOPPED = "stopped-at"
+
+
+def stopped_at(lease: Lease) -> datetime | None:
+    """When its stop script was run; None if it was not."""
+    noted = lease.shop.get(STOPPED, "")
+    return datetime.fromisoformat(noted) if noted else None
+
 
 class DeclaredAccount(BillingProvider):
     """Reckons, and never pays: what a machine costs goes from the user to the shop without us."""
@@ -26,7 +34,11 @@ class DeclaredAccount(BillingProvider):
     def used(self, lease: Lease, now: datetime) -> tuple[timedelta, Money]:
         """How long ``lease`` has run, and what that costs."""
         started = lease.started_at or self._terms.at
-        span = max(timedelta(), (lease.ended_at or now) - started)
+        ends = [lease.ended_at or stopped_at(lease) or now]
+        if lease.expires_at is not None:
+            # By its terms it is shut then; what comes after that must be declared anew.
+            ends.append(lease.expires_at)
+        span = max(timedelta(), min(ends) - started)
         return span, self._terms.cost(span)
 
     async def balance(self) -> Balance:
@@ -71,6 +83,7 @@ class DeclaredAccount(BillingProvider):
                     kind=ChargeKind.USE,
                     money=cost,
                     ref=lease.id,
+                    growing=not lease.over,
                     note=_("{minutes} min at {price}, declared").format(
                         minutes=minutes, price=self._terms.price
                     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gpurent.adapters.browser import open_page
-from gpurent.locale import _, language
+from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease
 from gpurent.ports.assisted import Assisted, Errand, Guide
@@ -35,7 +35,7 @@ def guide_of(desk: Desk, provider: str, errand: Errand, lease: Lease | None = No
         Errand.RELEASE: _("End the machine where you rented it."),
         Errand.TOP_UP: _("Pay in where you usually do."),
     }
-    return Guide(steps={"en": (words[errand],)})
+    return Guide(steps=(words[errand],))
 
 
 async def send(desk: Desk, provider: str, guide: Guide, *, trip: str = "", lease: str = "") -> None:
@@ -48,6 +48,6 @@ async def send(desk: Desk, provider: str, guide: Guide, *, trip: str = "", lease
     if guide.url:
         text = _("This page was opened in your browser: {url}") if opened else _("Open this page: {url}")
         lines.append(text.format(url=guide.url))
-    lines += [f"{number}. {step}" for number, step in enumerate(guide.words(language()), 1)]
+    lines += [f"{number}. {step}" for number, step in enumerate(guide.steps, 1)]
     for line in lines:
         desk.tell(EventKind.BY_HAND, line, trip=trip, lease=lease, provider=provider)

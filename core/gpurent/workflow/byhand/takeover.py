@@ -80,7 +80,9 @@ async def _pin(desk: Desk, lease_id: str, handed: Handed) -> None:
             _("{endpoint} shows the host key {shown}, not {expected}").format(
                 endpoint=handed.access.endpoint, shown=shown, expected=handed.fingerprint
             ),
-            hint=_("Somebody may be in between, or the fingerprint is another machine's. No password was sent."),
+            hint=_(
+                "Somebody may be in between, or the fingerprint is another machine's. No password was sent."
+            ),
         )
     text = _("The machine shows the host key {fingerprint}, as you said.")
     desk.tell(EventKind.HOST_KEY, text.format(fingerprint=shown), lease=lease_id)
@@ -96,7 +98,7 @@ async def _look(desk: Desk, provider: str, link: Any) -> Findings | None:
 
 
 def _lease(desk: Desk, lease_id: str, handed: Handed, found: Findings | None, ref: str) -> Lease:
-    terms, now = handed.terms, desk.clock.now()
+    terms = handed.terms
     cards = found.cards if found is not None else ()
     hardware = Hardware(
         gpu=cards[0].name if cards else "",
@@ -107,7 +109,10 @@ def _lease(desk: Desk, lease_id: str, handed: Handed, found: Findings | None, re
     )
     endpoint = handed.access.endpoint
     offer = Offer(
-        key=f"{endpoint.host}:{endpoint.port}", provider=handed.provider, hardware=hardware, tariff=terms.tariff
+        key=f"{endpoint.host}:{endpoint.port}",
+        provider=handed.provider,
+        hardware=hardware,
+        tariff=terms.tariff,
     )
     return Lease(
         id=lease_id,
