@@ -77,7 +77,7 @@ class HandsOnly(LeaseProvider, Assisted):
         return UnavailableError("this provider has no API", hint='gpurent adopt "ssh user@host -p port"')
 
     async def offers(self, wish: Wish) -> Known[Offer] | Unknown:
-        return Unknown(self._no().message)
+        return Known(())
 
     async def reserve(self, order: Order) -> Lease:
         raise self._no()

@@ -20,6 +20,8 @@ from gpurent.workflow.post import MailboxPost
 YES = ("yes", "y", "是", "好")
 TIMEOUT = 30.0
 MAIL = timedelta(minutes=3)
+# A machine takes a little while to go down.
+PATIENCE = timedelta(minutes=2)
 LOOK = timedelta(seconds=5)
 SLACK = timedelta(minutes=2)
 
@@ -54,8 +56,14 @@ async def ask_person(desk: Desk, lease: Lease, knock: Callable[[Lease], Awaitabl
     label = _("Type yes once {lease} has ended there").format(lease=lease.id)
     if (desk.ui.ask(label) or "").strip().lower() not in YES:
         raise _needed(lease, _("{lease} must be ended by you").format(lease=lease.id))
-    if await knock(lease) is Reach.ANSWERS:
-        raise _needed(lease, _("{lease} still answers, so it may still cost money").format(lease=lease.id))
+    waited = timedelta()
+    while await knock(lease) is Reach.ANSWERS:
+        if waited >= PATIENCE:
+            raise _needed(
+                lease, _("{lease} still answers, so it may still cost money").format(lease=lease.id)
+            )
+        await desk.pace(LOOK)
+        waited += LOOK
 
 
 def _needed(lease: Lease, message: str) -> NeedsPerson:
