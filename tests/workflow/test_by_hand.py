@@ -302,9 +302,11 @@ async def test_the_line_and_the_code_come_by_mail(land: World, tmp_path: Path) -
         declared=Terms(tariff=Metered(price=parse_price("1.5CNY/h")), at=land.cloud.clock.now()),
     )
     async with land.desk(person) as service:
-        end = await service.run(want)
+        try:
+            end = await service.run(want)
+        finally:
+            await asyncio.gather(*tasks)
         lease = service.desk.lease(end.lease)
-    await asyncio.gather(*tasks)
     assert end.exit_code == 0
     assert (folder / "out.txt").read_text() == "done"
     assert lease.ref == sites[-1].ref

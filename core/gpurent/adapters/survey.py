@@ -32,7 +32,7 @@ awk '/^MemTotal:/ { print "@mark@memory", int($2 / 1024) }' /proc/meminfo 2>/dev
 for name in python3 python python2 "$HOME/miniconda3/bin/python" "$HOME/anaconda3/bin/python" \
   /opt/conda/bin/python /usr/local/bin/python; do
   has "$name" || continue
-  say python "$name $(soon "$name" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)"
+  say python "$name $(soon "$name" --version 2>&1 </dev/null | sed -n 's/^Python \([0-9.]*\).*/\1/p')"
 done
 for name in apt-get dnf yum apk zypper pacman; do
   if has "$name"; then say packages "$name"; break; fi

@@ -28,8 +28,8 @@ class Access:
     at: datetime
 
 
-# The sandbox and the brand's own mails end their subject with the order.
-_ORDER = re.compile(r".*登录方式\s+([0-9A-Za-z]{6,40})")
+# Assumed: the subject ends with the order. Decoding may have eaten the blank before it.
+_ORDER = re.compile(r".*登录方式\s*([0-9A-Za-z]{6,40})", re.ASCII)
 
 
 def order_in(mail: Mail) -> str:

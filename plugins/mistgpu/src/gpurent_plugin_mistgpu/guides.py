@@ -15,7 +15,7 @@ def guide(base: str, errand: Errand) -> Guide:
             url=f"{base}/create_simple/",
             steps=(
                 _(
-                    "Sign in, pick a GPU and a software framework (软件框架), and choose a password (8 characters or more)"
+                    "Sign in, pick a GPU and its software (软件框架), and choose a password (8 characters or more)"
                 ),
                 _("Press create (创建服务器); it is billed by the minute from here on"),
                 _("Copy the SSH command (SSH命令) of your server list: ssh mist@gpu28.mistgpu.com -p 10000"),
