@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -118,19 +119,27 @@ async def _from_mail(trail: Trail, helper: Assisted, guide: Guide, since: dateti
 
 
 async def _look(desk: Desk, helper: Assisted, guide: Guide, since: datetime) -> list[Access]:
-    """The accesses in fresh mails of the shop, one for each machine (the newest word), without those that we have."""
     after = (since - SLACK).replace(microsecond=0)
     mails = await MailboxPost(desk).search(since=after, sender=guide.sender, subject=guide.subject)
-    ours = {lease.ref for lease in desk.journal.leases() if lease.ref}
-    places = {lease.endpoint for lease in desk.journal.leases() if not lease.over and lease.endpoint}
+    leases = desk.journal.leases()
+    refs = {lease.ref for lease in leases if lease.ref}
+    places = {lease.endpoint for lease in leases if lease.endpoint is not None and not lease.over}
+    fresh = [mail for mail in mails if mail.at >= after]
+    return [
+        access
+        for access in accesses(fresh, helper, guide)
+        if access.ref not in refs and access.endpoint not in places
+    ]
+
+
+def accesses(mails: Iterable[Mail], helper: Assisted, guide: Guide) -> list[Access]:
+    """What mails of exactly the shop's address tell: one access for each machine, by its newest mail."""
     found: dict[Endpoint, Access] = {}
     for mail in sorted(mails, key=lambda mail: mail.at):
-        if mail.sender != guide.sender.lower() or mail.at < after or guide.subject not in mail.subject:
-            continue
-        access = helper.access(mail)
-        if access is None or access.endpoint in places or access.ref in ours:
-            continue
-        found[access.endpoint] = access
+        if mail.sender == guide.sender.lower() and guide.subject in mail.subject:
+            access = helper.access(mail)
+            if access is not None:
+                found[access.endpoint] = access
     return list(found.values())
 
 
