@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -356,3 +359,33 @@ async def test_probe_again_and_correct_the_profile(land: World) -> None:
     assert shown.code == 0, shown.err
     assert "python2 2." in shown.out
     assert "bring your results home" in shown.out
+
+
+async def test_ctrl_c_at_a_question_leaves_and_says_how_to_come_back(land: World) -> None:
+    land.home.mkdir(mode=0o700)
+    master, slave = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gpurent.cli.main", "run", "-p", "ssh", "--price", "0", "--", "train.py"),
+        cwd=land.home,
+        env={**land.environment(), "LANG": "C.UTF-8"},
+        stdin=slave,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    os.close(slave)
+    said = b""
+    try:
+        assert process.stderr is not None
+        async with asyncio.timeout(60):
+            while b"The line with ssh" not in said:
+                said += await process.stderr.read(4096)
+            await asyncio.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            said += await process.stderr.read()
+            assert await process.wait() == 130
+    finally:
+        if process.returncode is None:
+            process.kill()
+        os.close(master)
+    assert b"gpurent resume" in said
+    assert b"may still cost money" not in said, "nothing was taken over yet"

@@ -195,7 +195,7 @@ def _left(app: App) -> None:
         return [(row.id, row.lease, await _times(service, [row.lease])) for row in open_trips[-1:]]
 
     for trip, lease, times in app.run(look):
-        click.echo(_("Left. What runs, runs on."), err=True)
+        click.echo("\n" + _("Left. What runs, runs on."), err=True)
         if lease:
             click.echo(_("{lease} may still cost money: gpurent show {lease}").format(lease=lease), err=True)
         if lease in times.figures:
