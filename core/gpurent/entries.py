@@ -105,7 +105,7 @@ class MailboxEntry(Entry["Mailbox"]):
 
 @frozen(kw_only=True)
 class NotifierEntry(Entry["Notifier"]):
-    """Told of every event of a trip."""
+    """A notifier is in use when its settings are filled. Which events it is sent is the user's choice."""
 
 
 @frozen(kw_only=True)
@@ -115,9 +115,9 @@ class LauncherEntry(Entry["Launcher"]):
 
 @frozen(kw_only=True)
 class ExporterEntry(Entry["Exporter"]):
-    """``suffix`` of the file that it writes."""
+    """``gpurent export NAME``; with ``opens`` also ``gpurent open LEASE --NAME``, by the role's `Opening`."""
 
-    suffix: str = ""
+    opens: bool = False
 
 
 @frozen(kw_only=True)

@@ -69,7 +69,8 @@ def test_from_wall_translates_a_time_of_this_computer(tmp_path: Path) -> None:
     write_private(tmp_path / "c", Course(wall=wall, shown=shown, speed=60).dump())
     clock = clock_from(f"file:{tmp_path / 'c'}")
     assert clock.from_wall(wall + timedelta(minutes=1)) == shown + timedelta(hours=1)
-    assert WallClock().from_wall(wall) == wall
+    assert clock.to_wall(shown + timedelta(hours=1)) == wall + timedelta(minutes=1)
+    assert WallClock().from_wall(wall) == WallClock().to_wall(wall) == wall
 
 
 async def test_sleep_takes_the_span_divided_by_the_speed(sandbox: SandboxClock) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from gpurent.cli.data import document, plain
-from gpurent.cli.params import money_of, parse_money
+from gpurent.cli.params import money_of, parse_moment, parse_money
 from gpurent.cli.table import table, width
-from gpurent.locale.spans import parse_span
+from gpurent.locale.spans import parse_span, parse_spans
 from gpurent.model.money import CNY
 from gpurent.model.secret import Secret
 
@@ -87,3 +86,34 @@ def test_no_secret_is_printed() -> None:
 
 def test_money_has_three_forms() -> None:
     assert plain(CNY.money("3.60")) == {"amount": "3.60", "minor": 360, "currency": "CNY"}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("2020-06-01T18:30+08:00", datetime(2020, 6, 1, 10, 30, tzinfo=UTC)),
+        ("2020-06-01 18:30Z", datetime(2020, 6, 1, 18, 30, tzinfo=UTC)),
+    ],
+)
+def test_moments_with_a_zone(text: str, found: datetime) -> None:
+    assert parse_moment(text, datetime(2020, 6, 1, tzinfo=UTC)) == found
+
+
+def test_a_moment_without_a_day_is_the_next_one_here() -> None:
+    now = datetime(2020, 6, 1, 12, 0, 30, tzinfo=UTC)
+    for minutes in (1, 30, 24 * 60 - 1):
+        wanted = (now + timedelta(minutes=minutes)).replace(second=0)
+        assert parse_moment(f"{wanted.astimezone():%H:%M}", now) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "18", "25:00", "soon", "18:3x"])
+def test_no_moments(text: str) -> None:
+    with pytest.raises(ValueError, match=r"isoformat|hour"):
+        parse_moment(text, datetime(2020, 6, 1, tzinfo=UTC))
+
+
+def test_lists_of_spans() -> None:
+    assert parse_spans("5m, 1h，15分; 60m") == tuple(timedelta(minutes=n) for n in (60, 15, 5))
+    assert parse_spans("") == ()
+    with pytest.raises(ValueError, match="no span"):
+        parse_spans("5m, soon")

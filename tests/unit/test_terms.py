@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from gpurent.locale.prices import parse_price
 from gpurent.model.money import CNY, USD, Currency, UnitPrice

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease
 from gpurent.model.ledger import Account, balances
 from gpurent.model.offer import Wish
@@ -17,7 +18,7 @@ from gpurent.model.receipt import ChargeKind
 from gpurent.model.trip import Want
 from gpurent.workflow.reconcile import Difference, enter, reconcile
 from gpurent.workflow.service import Service
-from tests.workflow.world import World, world
+from tests.workflow.world import Person, World, world
 
 
 @pytest.fixture
@@ -165,6 +166,41 @@ async def test_what_differs_is_explained_and_entered_anew(land: World) -> None:
     data = said.data
     assert not data["agrees"]
     assert [item["what"] for item in data["findings"] if item["what"] != "equal"] == ["missing-there"]
+
+
+async def test_books_that_fail_stop_no_trip_and_are_made_good_later(land: World) -> None:
+    person = Person()
+    async with land.desk(person) as service:
+        await service.login("1024gpu", {})
+        await land.faucet(service, "90000")
+        wallet: Any = service.desk.wallet("1024gpu")
+        good = wallet.charges
+
+        async def broken(lease: Lease) -> None:
+            raise ValueError("a plugin's fault")
+
+        wallet.charges = broken
+        want = Want(provider="1024gpu", wish=Wish(cpu_only=True, gpus=0), term=timedelta(days=1))
+        lease = await service.rent(want)
+        books = service.desk.books
+        warnings = [event.text for event in person.events if event.kind is EventKind.WARNING]
+        assert any("ValueError: a plugin's fault" in text for text in warnings), warnings
+        (line,) = books.lines(lease=lease.id)
+        assert line.last.kind is ChargeKind.HOLD, "the wallet paid, the books are not known"
+        (total,) = books.spending(lease=lease.id)
+        assert total.held == line.money
+        assert [item.what for item in await reconcile(service.desk, "1024gpu") if item.lease] == [
+            Difference.UNKNOWN
+        ]
+        wallet.charges = good
+        assert await books.sync(lease.id) == ""
+        (total,) = books.spending(lease=lease.id)
+        assert total.held == line.money, "a deposit by the books now"
+        kinds = {found.last.kind for found in books.lines(lease=lease.id) if found.money.amount}
+        assert kinds == {ChargeKind.DEPOSIT}
+        await service.release(lease.id)
+        (total,) = books.spending(lease=lease.id)
+        assert (total.held.amount, total.spent.amount) == (0, 0)
 
 
 async def test_an_unreachable_shop_is_said_and_made_good_later(land: World) -> None:

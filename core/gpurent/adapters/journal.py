@@ -72,11 +72,14 @@ class Journal:
                 "UPDATE trips SET ended_at = ?, outcome = ? WHERE id = ?", (self._stamp(), outcome, trip)
             )
 
-    def trips(self) -> Sequence[TripRow]:
-        """All trips, oldest first."""
-        rows = self.database.rows(
-            "SELECT id, kind, want, lease, begun_at, ended_at, outcome FROM trips ORDER BY begun_at, rowid"
-        )
+    def trips(self, lease: str = "") -> Sequence[TripRow]:
+        """All trips, or those of one lease, oldest first."""
+        fields = "SELECT id, kind, want, lease, begun_at, ended_at, outcome FROM trips"
+        order = "ORDER BY begun_at, rowid"
+        if lease:
+            rows = self.database.rows(f"{fields} WHERE lease = ? {order}", lease)
+        else:
+            rows = self.database.rows(f"{fields} {order}")
         return [
             TripRow(
                 id=row[0],
@@ -194,8 +197,7 @@ class Journal:
     def swap_note(self, scope: str, name: str, before: str | None, after: str) -> bool:
         """Write ``after`` only if the note still says ``before`` (None: is not there)."""
         with self.database.write():
-            rows = self.database.rows("SELECT value FROM notes WHERE scope = ? AND name = ?", scope, name)
-            if (rows[0][0] if rows else None) != before:
+            if self.note(scope, name) != before:
                 return False
             self.database.execute(
                 "INSERT OR REPLACE INTO notes (scope, name, value) VALUES (?, ?, ?)", (scope, name, after)

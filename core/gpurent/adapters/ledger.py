@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from gpurent.adapters.codec import dumps, loads
@@ -13,15 +14,13 @@ from gpurent.model.money import Currency, Money, Rate
 from gpurent.model.receipt import ChargeKind
 
 _FIELDS = "id, at, kind, provider, ref, part, reversal, growing, lease, trip, gpu, note, rate"
-_WHERE = """
-WHERE (?1 = '' OR provider = ?1) AND (?2 = '' OR lease = ?2) AND (?3 = '' OR trip = ?3)
-    AND (?4 = '' OR at >= ?4) AND (?5 = '' OR at < ?5)
-"""
-_ENTRIES = f"SELECT {_FIELDS} FROM entries {_WHERE} ORDER BY id"  # noqa: S608 - our own constants
-_POSTINGS = (
-    "SELECT entry, account, currency, exponent, amount FROM postings"  # noqa: S608
-    f" WHERE entry IN (SELECT id FROM entries {_WHERE}) ORDER BY entry, line"
-)
+_WHERE = {
+    "provider": "provider = ?",
+    "lease": "lease = ?",
+    "trip": "trip = ?",
+    "since": "at >= ?",
+    "until": "at < ?",
+}
 _INSERT = f"INSERT INTO entries ({_FIELDS}, entered_at) VALUES ({', '.join('?' * 14)})"  # noqa: S608
 
 
@@ -67,6 +66,10 @@ class Ledger:
             self._database.rows("SELECT 1 FROM entries WHERE provider = ? AND ref = ?", provider, ref)
         )
 
+    def providers(self) -> Sequence[str]:
+        """Those that any entry is about."""
+        return [name for (name,) in self._database.rows("SELECT DISTINCT provider FROM entries ORDER BY 1")]
+
     def entries(
         self,
         *,
@@ -77,13 +80,39 @@ class Ledger:
         until: datetime | None = None,
     ) -> Sequence[Transaction]:
         """In the order of entry; ``since`` is in, ``until`` is not."""
-        given = (provider, lease, trip, _stamp(since) if since else "", _stamp(until) if until else "")
+        wanted = {
+            "provider": provider,
+            "lease": lease,
+            "trip": trip,
+            "since": _stamp(since) if since else "",
+            "until": _stamp(until) if until else "",
+        }
+        given = {name: value for name, value in wanted.items() if value}
+        # Only our own words get into the statement; values are bound.
+        where = " AND ".join(_WHERE[name] for name in given) or "1"
+        rows = self._database.rows(
+            f"SELECT {_FIELDS} FROM entries WHERE {where} ORDER BY id",  # noqa: S608
+            *given.values(),
+        )
         postings: dict[int, list[Posting]] = {}
-        for entry, account, currency, exponent, amount in self._database.rows(_POSTINGS, *given):
-            money = Money(int(amount), Currency(currency, exponent))
-            postings.setdefault(entry, []).append(Posting(Account(account), money))
-        rows = self._database.rows(_ENTRIES, *given)
-        return [_read(row, postings.get(row[0], [])) for row in rows]
+        for entry, account, currency, exponent, amount in self._database.rows(
+            "SELECT entry, account, currency, exponent, amount FROM postings"  # noqa: S608
+            f" WHERE entry IN (SELECT id FROM entries WHERE {where}) ORDER BY entry, line",
+            *given.values(),
+        ):
+            money = Money(int(amount), _currency(currency, exponent))
+            postings.setdefault(entry, []).append(Posting(_account(account), money))
+        return [_read(row, postings[row[0]]) for row in rows]
+
+
+@cache
+def _account(name: str) -> Account:
+    return Account(name)
+
+
+@cache
+def _currency(code: str, exponent: int) -> Currency:
+    return Currency(code, exponent)
 
 
 def _stamp(at: datetime) -> str:

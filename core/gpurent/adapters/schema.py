@@ -27,6 +27,9 @@ CREATE TABLE entries (
     note TEXT NOT NULL, rate TEXT, entered_at TEXT NOT NULL, UNIQUE (provider, ref, kind, part)
 ) STRICT;
 CREATE INDEX entries_by_lease ON entries (lease);
+CREATE INDEX entries_by_trip ON entries (trip);
+CREATE INDEX entries_by_time ON entries (at);
+CREATE INDEX trips_by_lease ON trips (lease);
 CREATE TABLE postings (
     entry INTEGER NOT NULL REFERENCES entries(id) DEFERRABLE INITIALLY DEFERRED, line INTEGER NOT NULL,
     account TEXT NOT NULL, currency TEXT NOT NULL, exponent INTEGER NOT NULL, amount TEXT NOT NULL,

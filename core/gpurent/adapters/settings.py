@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 from gpurent.entries import Field
 from gpurent.errors import UsageError
 
 
 def read_config(path: Path) -> Mapping[str, Mapping[str, str]]:
-    """``[section] key = value`` of the file; a missing file is empty. Not TOML, or a nested value: `UsageError`."""
+    """``[section] key = value`` of the file, also ``[section.part]``; a missing file is empty.
+
+    Numbers with a point stay the text that was typed, dates are ISO, a list of texts is one text with spaces.
+    Not TOML, or nested deeper: `UsageError`.
+    """
     try:
-        raw = tomllib.loads(path.read_text("utf-8"))
+        raw = tomllib.loads(path.read_text("utf-8"), parse_float=str)
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -24,12 +30,29 @@ def read_config(path: Path) -> Mapping[str, Mapping[str, str]]:
     for section, values in raw.items():
         if not isinstance(values, dict):
             raise UsageError(f"{path}: {section!r} must stand in a section", hint=f"[core]\n{section} = …")
-        for key, value in values.items():
-            if not isinstance(value, str | int | bool):
-                raise UsageError(f"{path}: {section}.{key} must be text, a whole number, or true or false")
-            text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
-            config.setdefault(section, {})[key] = text
+        for name, part in _parts(section, values):
+            config[name] = {key: _text(path, f"{name}.{key}", value) for key, value in part.items()}
     return config
+
+
+def _parts(section: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The section itself, and each ``[section.part]`` below it as a section of that name."""
+    yield section, {key: value for key, value in values.items() if not isinstance(value, dict)}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield f"{section}.{key}", value
+
+
+def _text(path: Path, name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return " ".join(value)
+    if not isinstance(value, str | int):
+        raise UsageError(f"{path}: {name} must be text, texts, a number, a date, or true or false")
+    return str(value)
 
 
 def variable(section: str, key: str) -> str:

@@ -67,6 +67,20 @@ class Ssh:
         self._key(room)
         return room / "key", room / "known_hosts"
 
+    def pinned(self, lease_id: str, endpoint: Endpoint) -> tuple[str, str] | None:
+        """The pinned host key as text ("ssh-ed25519 AAAA…") and its fingerprint; None before the first contact."""
+        key = self._pinned(self._room(lease_id), endpoint)
+        if key is None:
+            return None
+        kind, text = key.export_public_key("openssh").decode().split()[:2]
+        return f"{kind} {text}", key.get_fingerprint()
+
+    def alias(self, lease_id: str, name: str, host_key: str) -> Path:
+        """A known-hosts file that pins ``host_key`` under ``name``, whatever the address: for a HostKeyAlias."""
+        path = self._room(lease_id) / "known_hosts.alias"
+        write_private(path, f"{name} {host_key}\n".encode())
+        return path
+
     def forget(self, lease_id: str) -> None:
         """The provider said that the machine was replaced: the next pin starts fresh. The key pair stays."""
         room = self._room(lease_id)

@@ -79,7 +79,7 @@ stop() {
   child=$! waited=0
   while kill -0 $child 2>/dev/null && [ $waited -lt 60 ]; do sleep 1; waited=$((waited + 1)); done
   kill $child 2>/dev/null
-  sleep 5
+  sleep @patience@
 }
 stop=@stop@ tries=0 ended=
 rm -f closing
@@ -179,7 +179,8 @@ class Setting:
     """Spans in hundredths of a second: ``span`` from now to the stop, ``grace`` before it in which no job starts.
 
     ``after``: this long after the last job's end it fires earlier, 0 for never. ``stop`` is the machine's own stop
-    script, empty for ``shutdown``. ``warning`` and ``moved`` are written into the logs of the jobs that run.
+    script, empty for ``shutdown``. ``warning`` and ``moved`` are written into the logs of the jobs that run. ``look``:
+    how often files are looked at. ``patience``: whole seconds between two tries to stop.
     """
 
     span: int
@@ -189,6 +190,7 @@ class Setting:
     warning: str = ""
     moved: str = ""
     look: int = LONGEST_NAP
+    patience: int = 10
 
 
 @frozen(kw_only=True)
@@ -212,6 +214,7 @@ def program(setting: Setting, uptime: str = UPTIME) -> str:
         _PROGRAM,
         uptime,
         look=max(5, setting.look),
+        patience=setting.patience,
         stop=shlex.quote(setting.stop),
         warning=shlex.quote(setting.warning),
         moved=shlex.quote(setting.moved),

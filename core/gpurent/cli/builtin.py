@@ -89,7 +89,29 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("stop", N_("End a job")),
         ),
     ),
+    (
+        N_("Your own programs"),
+        "export",
+        (
+            ("export", N_("Write a machine down for another program")),
+            ("open", N_("Open a machine's page, or a program on it")),
+        ),
+    ),
+    (
+        N_("Your own programs"),
+        "reach",
+        (
+            ("forward", N_("Reach a port of a machine from here")),
+            ("jupyter", N_("Work in a notebook on a machine")),
+        ),
+    ),
     (N_("Leases"), "timer", (("timer", N_("Let a machine shut itself in time")),)),
+    (N_("Leases"), "top", (("top", N_("Watch all leases live")),)),
+    (
+        N_("The tool itself"),
+        "notify",
+        (("notify", N_("Test the messages that reach you when you are away")),),
+    ),
     (N_("The tool itself"), "plugins", (("plugins", N_("List the plugins and what is wrong with them")),)),
     (N_("The tool itself"), "completion", (("completion", N_("Print the shell's completion script")),)),
     (N_("The tool itself"), "sandbox", (("sandbox", N_("A rental world on this computer, for nothing")),)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gpurent.cli.render import KINDS, moment
@@ -50,7 +51,7 @@ def costs_text(found: Costs) -> str:
     ]
     head = (_(HEADS[found.by]), _("spent"), "")
     lines = [table(head, rows, right=(1,)), _("In all: {total}").format(total=together(found.totals))]
-    lines += [rate_text(rate) for rate in found.rates]
+    lines += rates_text(found.rates)
     if found.lacking:
         lines.append(lacking_text(found.lacking))
     return "\n".join(lines)
@@ -60,14 +61,23 @@ def together(every: Sequence[Money]) -> str:
     return " + ".join(str(money) for money in every) or "0"
 
 
-def rate_text(rate: Rate) -> str:
-    return _("Rate: 1 {base} = {value} {quote} ({source}, {at})").format(
-        base=rate.base.code,
-        value=f"{rate.value:f}",
-        quote=rate.quote.code,
-        source=rate.source,
-        at=moment(rate.at),
-    )
+def rates_text(rates: Sequence[Rate]) -> list[str]:
+    """One line for each value of a source, with the first and the last time that it was used."""
+    times: dict[tuple[str, str, str, str], list[datetime]] = {}
+    for rate in rates:
+        times.setdefault((rate.base.code, f"{rate.value:f}", rate.quote.code, rate.source), []).append(
+            rate.at
+        )
+    return [
+        _("Rate: 1 {base} = {value} {quote} ({source}, {at})").format(
+            base=base,
+            value=value,
+            quote=quote,
+            source=source,
+            at=" - ".join(sorted({moment(min(found)), moment(max(found))})),
+        )
+        for (base, value, quote, source), found in times.items()
+    ]
 
 
 def lacking_text(lacking: Sequence[Money]) -> str:

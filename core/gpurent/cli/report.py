@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
 
-from gpurent.cli.charts import HEADS, lacking_text, rate_text, together
+from gpurent.cli.charts import HEADS, lacking_text, rates_text, together
 from gpurent.cli.render import SPANS
 from gpurent.cli.svg import Point, bars, steps, text
 from gpurent.locale import _, language
@@ -44,7 +44,7 @@ def page(found: Costs, story: Story) -> str:
     parts += [_by(found, money.currency) for money in found.totals]
     parts += [_idle(story)] if story.idle else []
     parts += [_table(found)]
-    parts += [f"<p>{text(rate_text(rate))}</p>" for rate in found.rates]
+    parts += [f"<p>{text(line)}</p>" for line in rates_text(found.rates)]
     parts += [f"<p>{text(lacking_text(found.lacking))}</p>"] if found.lacking else []
     return (
         f'<!DOCTYPE html>\n<html lang="{language()}"><head><meta charset="utf-8"/>'

@@ -11,7 +11,7 @@ from attrs import frozen
 
 WIDTH, HEIGHT = 720, 220
 LEFT, RIGHT, TOP, BOTTOM = 110, 20, 16, 34
-ROW = 24
+ROW, LABEL = 24, 270
 _SECOND = timedelta(seconds=1)
 # XML has no place for these at all, not even escaped.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]")
@@ -57,7 +57,7 @@ def steps(title: str, points: Sequence[Point], until: datetime, label: Callable[
 def bars(title: str, rows: Sequence[tuple[str, int, str]]) -> str:
     """``(name, value, label)`` each as a bar; one scale."""
     most = max(1, *(value for _name, value, _label in rows))
-    room = WIDTH - LEFT - 2 * RIGHT - 150
+    room = WIDTH - LEFT - RIGHT - LABEL
     parts = []
     for number, (name, value, label) in enumerate(rows):
         top = TOP + number * ROW

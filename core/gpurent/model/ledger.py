@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 
 from attrs import evolve, field, frozen, validators
 
@@ -26,6 +27,7 @@ _KINDS = ChargeKind
 _SPENT = (_KINDS.USE, _KINDS.RENEWAL, _KINDS.FEE, _KINDS.REFUND)
 
 
+@cache
 def _path(kind: ChargeKind, provider: str) -> tuple[Account, Account]:
     """Where a movement of ``kind`` leaves and where it goes."""
     wallet = Account(f"wallet:{provider}")
@@ -115,6 +117,9 @@ def transaction(
     )
 
 
+Key = tuple[str, ChargeKind]
+
+
 @frozen(kw_only=True)
 class Line:
     """All parts of one reference and kind: ``parts`` oldest first, ``money`` what they come to."""
@@ -125,6 +130,10 @@ class Line:
     @property
     def last(self) -> Transaction:
         return self.parts[-1]
+
+    @property
+    def key(self) -> Key:
+        return self.last.ref, self.last.kind
 
     @property
     def charge(self) -> Charge:
@@ -139,6 +148,19 @@ class Line:
             rate=last.rate,
             growing=last.growing,
         )
+
+    def added(self, charge: Charge) -> Charge | None:
+        """What of ``charge`` is not in this line yet. A line that ended is never added to."""
+        if not self.last.growing or charge.money.currency != self.money.currency:
+            return None
+        more = charge.money - self.money
+        if more.amount < 0 or (more.amount == 0 and charge.growing):
+            return None
+        # A part of nothing says that the meter stopped.
+        return evolve(charge, money=more)
+
+    def with_part(self, entry: Transaction) -> Line:
+        return Line(parts=(*self.parts, entry), money=self.money + entry.money)
 
     def reversal(self, at: datetime, note: str) -> Transaction:
         """An entry that takes the whole line back."""
@@ -167,6 +189,28 @@ def lines(transactions: Iterable[Transaction]) -> Sequence[Line]:
         parts.sort(key=lambda part: part.part)
         money = Money(sum(part.money.amount for part in parts), parts[0].money.currency)
         made.append(Line(parts=tuple(parts), money=money))
+    return made
+
+
+def missing(
+    charge: Charge,
+    provider: str,
+    known: Mapping[Key, Line],
+    *,
+    lease: str = "",
+    trip: str = "",
+    gpu: str = "",
+) -> list[Transaction]:
+    """The entries that bring ``known`` up to ``charge``; what was on hold for it is posted by taking the hold back."""
+    line = known.get((charge.ref, charge.kind))
+    rest = line.added(charge) if line is not None else charge
+    made = []
+    if rest is not None:
+        part = line.last.part + 1 if line is not None else 0
+        made.append(transaction(rest, provider, lease=lease, trip=trip, gpu=gpu, part=part))
+    hold = known.get((charge.ref, ChargeKind.HOLD))
+    if hold is not None and hold.money.amount and charge.kind is not ChargeKind.HOLD:
+        made.append(hold.reversal(hold.last.at, charge.kind.value))
     return made
 
 

@@ -73,7 +73,7 @@ def mind(desk: Desk, lease: Lease, figure: TimeLeft, *, trip: str = "") -> timed
 
 def _text(figure: TimeLeft) -> str:
     if figure.kind is TimeKind.KEPT:
-        text = _("its files are deleted in {span}; start it again or pull them")
+        text = _("its files are deleted in {span}; start it again to bring them home")
     elif figure.kind is TimeKind.BALANCE:
         text = _("the balance lasts {span}; top up, else the server is shut")
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from gpurent.errors import GpurentError
 from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease
-from gpurent.model.ledger import Line, Transaction, lines, transaction
+from gpurent.model.ledger import Line, Transaction, lines, missing, transaction
 from gpurent.model.money import Rate
 from gpurent.model.offer import Known, Unknown
 from gpurent.model.order import Bill, Payment
@@ -60,16 +60,13 @@ class Books:
         makes it good. It is told as a warning unless ``quiet``.
         """
         desk = self._desk
-        found = desk.lease(lease)
-        paid = self.paid(lease=lease)
-        reason = self._enter(self._held(paid))
-        try:
-            charges = await desk.wallet_of(found).charges(found)
-            reason = charges.reason if isinstance(charges, Unknown) else ""
-        except GpurentError as error:
-            charges = Unknown(error.message)
-            reason = error.message
-        if isinstance(charges, Known):
+        found = desk.journal.lease(lease) or desk.lease(lease)
+        paid = self.paid(lease=found.id)
+        self._enter(self._held(paid))
+        charges = await self.listed(found)
+        if isinstance(charges, Unknown):
+            reason = charges.reason
+        else:
             reason = self._enter(self.missing(found, charges.items, paid))
         if reason and not quiet:
             text = _("the books of {lease} could not be brought up to date: {reason}")
@@ -81,22 +78,27 @@ class Books:
 
         The reason why not, empty when done.
         """
-        try:
-            found = await self.statement(provider)
-        except GpurentError as error:
-            return error.message
+        found = await self.statement(provider)
         if isinstance(found, Unknown):
             return found.reason
         return self._enter(self.missing_account(provider, found.items))
 
+    async def listed(self, lease: Lease) -> Known[Charge] | Unknown:
+        """The lease's charges by the account's own books; `Unknown` whatever is wrong with those."""
+        return await _contained(lambda: self._desk.wallet_of(lease).charges(lease))
+
     async def statement(self, provider: str) -> Known[Charge] | Unknown:
-        """The account's own list; nothing where it keeps none."""
-        wallet = self._desk.wallet(provider)
-        return await wallet.statement() if isinstance(wallet, Statement) else Known(())
+        """The account's own list, likewise; nothing where it keeps none."""
+
+        async def ask() -> Known[Charge] | Unknown:
+            wallet = self._desk.wallet(provider)
+            return await wallet.statement() if isinstance(wallet, Statement) else Known(())
+
+        return await _contained(ask)
 
     def missing_account(self, provider: str, charges: Sequence[Charge]) -> list[Transaction]:
         """Of an account's statement: the top-ups and the fees that the ledger lacks."""
-        known = {(line.last.ref, line.last.kind): line for line in self.lines(provider=provider)}
+        known = {line.key: line for line in self.lines(provider=provider)}
         fees = {
             item.payment.proof: item.trip.id
             for item in self.paid()
@@ -106,12 +108,8 @@ class Books:
         for charge in charges:
             trip = fees.get(charge.ref, "")
             kind = ChargeKind.FEE if trip else charge.kind
-            if kind not in (ChargeKind.TOP_UP, ChargeKind.FEE) or (charge.ref, kind) in known:
-                continue
-            made.append(transaction(evolve(charge, kind=kind), provider, trip=trip))
-            hold = known.get((charge.ref, ChargeKind.HOLD))
-            if hold is not None and hold.money.amount:
-                made.append(hold.reversal(hold.last.at, kind.value))
+            if kind in (ChargeKind.TOP_UP, ChargeKind.FEE):
+                made += missing(evolve(charge, kind=kind), provider, known, trip=trip)
         return made
 
     def note_payments(self, trip: str) -> None:
@@ -127,27 +125,21 @@ class Books:
 
     def missing(self, lease: Lease, charges: Sequence[Charge], paid: Sequence[Paid]) -> list[Transaction]:
         """What the ledger lacks of ``charges``: new ones, what a meter added, holds that are over."""
-        known = {(line.last.ref, line.last.kind): line for line in self.lines(lease=lease.id)}
+        known = {line.key: line for line in self.lines(lease=lease.id)}
         trips = {item.payment.proof: item.trip.id for item in paid}
         default = self._trip_of(lease.id)
-        made: list[Transaction] = []
-        for charge in charges:
-            line = known.get((charge.ref, charge.kind))
-            rest = _rest(charge, line)
-            if rest is not None:
-                entry = transaction(
-                    rest,
-                    lease.provider,
-                    lease=lease.id,
-                    trip=trips.get(charge.ref, default),
-                    gpu=_gpu(lease),
-                    part=line.last.part + 1 if line else 0,
-                )
-                made.append(entry)
-            hold = known.get((charge.ref, ChargeKind.HOLD))
-            if hold is not None and hold.money.amount and charge.kind is not ChargeKind.HOLD:
-                made.append(hold.reversal(hold.last.at, charge.kind.value))
-        return made
+        return [
+            entry
+            for charge in charges
+            for entry in missing(
+                charge,
+                lease.provider,
+                known,
+                lease=lease.id,
+                trip=trips.get(charge.ref, default),
+                gpu=_gpu(lease),
+            )
+        ]
 
     def _held(self, paid: Sequence[Paid]) -> Iterable[Transaction]:
         """A payment is on hold until the books there list it; where none would, it is spent at once."""
@@ -155,7 +147,7 @@ class Books:
             payment = item.payment
             if not payment.amount.amount or self.ledger.has(item.provider, payment.proof):
                 continue
-            listed = item.lease or self._keeps_statement(item.provider)
+            listed = item.lease or self.keeps_statement(item.provider)
             charge = Charge(
                 at=payment.at,
                 kind=ChargeKind.HOLD if listed else ChargeKind.FEE,
@@ -170,7 +162,8 @@ class Books:
                     evolve(charge, kind=ChargeKind.FEE, money=payment.fee, ref=f"{payment.proof}/fee"), item
                 )
 
-    def _keeps_statement(self, provider: str) -> bool:
+    def keeps_statement(self, provider: str) -> bool:
+        """Whether the account lists all its movements; a wallet that cannot be built now may."""
         try:
             return isinstance(self._desk.wallet(provider), Statement)
         except GpurentError:
@@ -191,8 +184,8 @@ class Books:
     def paid(self, *, trip: str = "", lease: str = "") -> Sequence[Paid]:
         """The payments in the journal, of one trip or of all trips of one lease."""
         found = []
-        for row in self._desk.journal.trips():
-            if (trip and row.id != trip) or (lease and row.lease != lease):
+        for row in self._desk.journal.trips(lease):
+            if trip and row.id != trip:
                 continue
             for name, value in self._desk.journal.recorded(row.id, ".pay"):
                 step = name.removesuffix(".pay")
@@ -216,7 +209,14 @@ class Books:
 
     def _trip_of(self, lease: str) -> str:
         """The trip that rented ``lease``."""
-        return next((row.id for row in self._desk.journal.trips() if row.lease == lease), "")
+        return next((row.id for row in self._desk.journal.trips(lease)), "")
+
+    def providers(self) -> Sequence[str]:
+        """Every provider that something was rented at, or paid to; not where all was only declared by hand."""
+        leases = self._desk.journal.leases()
+        rented = {lease.provider for lease in leases if lease.declared is None}
+        declared = {lease.provider for lease in leases} - rented
+        return sorted(rented | set(self.ledger.providers()) - declared)
 
     def lines(
         self,
@@ -249,18 +249,14 @@ class Books:
         return totals(self.charges(provider=provider, trip=trip, lease=lease, since=since, until=until))
 
 
+async def _contained(ask: Callable[[], Awaitable[Known[Charge] | Unknown]]) -> Known[Charge] | Unknown:
+    try:
+        return await ask()
+    except GpurentError as error:
+        return Unknown(error.message)
+    except Exception as error:  # noqa: BLE001 - a plugin's fault must not stop a trip that has paid
+        return Unknown(f"{type(error).__name__}: {error}")
+
+
 def _gpu(lease: Lease) -> str:
     return lease.offer.hardware.gpu or "CPU"
-
-
-def _rest(charge: Charge, line: Line | None) -> Charge | None:
-    """What of ``charge`` is not in ``line`` yet; a line that ended is never added to."""
-    if line is None or not line.parts:
-        return charge
-    if not line.last.growing or charge.money.currency != line.money.currency:
-        return None
-    more = charge.money - line.money
-    if more.amount < 0 or (more.amount == 0 and charge.growing):
-        return None
-    # A part of nothing says that the meter stopped.
-    return evolve(charge, money=more)

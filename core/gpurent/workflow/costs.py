@@ -170,7 +170,7 @@ async def up_to_date(desk: Desk) -> dict[str, str]:
             reason = await desk.books.sync(lease.id, quiet=True)
             if reason:
                 problems[lease.id] = reason
-    for name in sorted({lease.provider for lease in desk.journal.leases()}):
+    for name in desk.books.providers():
         reason = await desk.books.sync_account(name)
         if reason:
             problems[name] = reason

@@ -50,8 +50,7 @@ class _Watch:
         self.shown: datetime | None = None
 
     async def until_end(self) -> Ended:
-        shop_at = self.desk.clock.now()
-        await self._mind_money(self.line.lease)
+        shop_at = self.desk.clock.now() - SHOP
         while True:
             status = await self.line.do(self._look)
             if status.state is JobState.ENDED:

@@ -21,7 +21,7 @@ async def receipts(service: Service, given: str = "") -> list[Receipt]:
         return [await service.receipt(given)]
     leases = desk.journal.leases()
     found = [await service.receipt(lease.id) for lease in leases]
-    for provider in sorted({lease.provider for lease in leases if lease.declared is None}):
+    for provider in desk.books.providers():
         note = await desk.books.sync_account(provider)
         lines = [line for line in desk.books.lines(provider=provider) if not line.last.lease]
         found += [_receipt("", provider, lines, note)] if lines or note else []

@@ -11,9 +11,8 @@ from gpurent.errors import GpurentError
 from gpurent.model.lease import Lease
 from gpurent.model.ledger import Account, Line, Transaction, balances, transaction
 from gpurent.model.money import Money
-from gpurent.model.offer import Known, Unknown
+from gpurent.model.offer import Unknown
 from gpurent.model.receipt import Charge, ChargeKind
-from gpurent.ports.billing import Statement
 from gpurent.workflow.desk import Desk
 
 
@@ -65,7 +64,7 @@ async def reconcile(desk: Desk, provider: str) -> list[Finding]:
         lease for lease in desk.journal.leases() if lease.provider == provider and lease.declared is None
     ]
     for lease in leases:
-        charges = await _ask(desk, lease)
+        charges = await desk.books.listed(lease)
         if isinstance(charges, Unknown):
             found.append(_unknown(provider, charges.reason, lease.id))
             seen |= {line.last.ref for line in desk.books.lines(lease=lease.id)}
@@ -78,19 +77,12 @@ async def reconcile(desk: Desk, provider: str) -> list[Finding]:
     return found
 
 
-async def _ask(desk: Desk, lease: Lease) -> Known[Charge] | Unknown:
-    try:
-        return await desk.wallet(lease.provider).charges(lease)
-    except GpurentError as error:
-        return Unknown(error.message)
-
-
 def _unknown(provider: str, reason: str, lease: str = "") -> Finding:
     return Finding(provider=provider, what=Difference.UNKNOWN, lease=lease, reason=reason)
 
 
 def _compare(desk: Desk, lease: Lease, charges: Sequence[Charge]) -> Iterable[Finding]:
-    here = {(line.last.ref, line.last.kind): line for line in desk.books.lines(lease=lease.id)}
+    here = {line.key: line for line in desk.books.lines(lease=lease.id)}
     paid = desk.books.paid(lease=lease.id)
     listed: set[tuple[str, ChargeKind]] = set()
     for charge in charges:
@@ -150,12 +142,9 @@ def _gone(provider: str, line: Line) -> Finding:
 
 async def _account(desk: Desk, provider: str, seen: set[str]) -> list[Finding]:
     """What the account lists besides the leases, and what the ledger has that it does not list."""
-    if not isinstance(desk.wallet(provider), Statement):
+    if not desk.books.keeps_statement(provider):
         return []
-    try:
-        statement = await desk.books.statement(provider)
-    except GpurentError as error:
-        statement = Unknown(error.message)
+    statement = await desk.books.statement(provider)
     if isinstance(statement, Unknown):
         return [_unknown(provider, statement.reason)]
     here = {line.last.ref: line for line in desk.books.lines(provider=provider) if line.money.amount}
@@ -202,11 +191,10 @@ def _of_account(
 
 async def _balance(desk: Desk, provider: str) -> list[Finding]:
     """With every line equal, the sums must be equal too, where the account lists everything."""
-    wallet = desk.wallet(provider)
-    if not isinstance(wallet, Statement):
+    if not desk.books.keeps_statement(provider):
         return []
     try:
-        there = (await wallet.balance()).available
+        there = (await desk.wallet(provider).balance()).available
     except GpurentError as error:
         return [_unknown(provider, error.message)]
     sums = balances(desk.books.ledger.entries(provider=provider))

@@ -46,7 +46,9 @@ async def give_back(trail: Trail, lease_id: str) -> Lease:
 
     async with desk.turn(lease_id):
         await trail.once("release", str, release)
-    return desk.lease(lease_id)
+    lease = desk.lease(lease_id)
+    await desk.books.sync_account(lease.provider)
+    return lease
 
 
 async def receipt_of(

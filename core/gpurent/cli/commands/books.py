@@ -10,6 +10,7 @@ import click
 
 from gpurent.cli.app import App, json_option
 from gpurent.cli.complete import lease_ids, provider_names, trip_ids
+from gpurent.errors import UsageError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ def receipts_command(app: App, name: str | None) -> None:
 
     found = app.run(look)
     data = [{"receipt": receipt, "totals": receipt.totals()} for receipt in found]
+    nameless = _("{provider}, for no lease")
     blocks = [
-        f"{receipt.lease or _('{provider}, for no lease').format(provider=receipt.provider)}\n"
-        f"{receipt_text(receipt)}"
+        f"{receipt.lease or nameless.format(provider=receipt.provider)}\n{receipt_text(receipt)}"
         for receipt in found
     ]
     app.show(data, "\n\n".join(blocks) or _("Nothing was ever rented."))
@@ -52,9 +53,16 @@ def _utc(given: datetime | None) -> datetime | None:
     return given.replace(tzinfo=UTC) if given is not None else None
 
 
+def _write(path: Path, content: str) -> None:
+    try:
+        path.write_text(content, "utf-8")
+    except OSError as error:
+        raise UsageError(_("{file} cannot be written: {why}").format(file=path, why=error.strerror)) from None
+
+
 @click.command("costs")
 @click.option("--by", type=click.Choice(("day", "provider", "gpu", "trip")), default="day", show_default=True)
-@click.option("--in", "code", metavar="CNY|USD|DBC", default="", help=_("Convert by each entry's own rate."))
+@click.option("--in", "code", metavar="CURRENCY", default="", help=_("Convert by each entry's own rate."))
 @click.option("--since", type=_DAY, help=_("From this day on (UTC)."))
 @click.option("--until", type=_DAY, help=_("Before this day (UTC)."))
 @click.option("--html", type=click.Path(path_type=Path), help=_("Write a page with charts to this file."))
@@ -90,7 +98,7 @@ def costs_command(
     if html is not None:
         from gpurent.cli.report import page
 
-        html.write_text(page(found, told), "utf-8")
+        _write(html, page(found, told))
     lines = [costs_text(found), *([_("Written: {file}").format(file=html)] if html else [])]
     lines += [
         _("{name} may lack its last charges: {reason}").format(name=name, reason=reason)
@@ -115,7 +123,7 @@ def reconcile_command(app: App, provider: str | None, entering: bool) -> None:
         desk = service.desk
         if provider:
             desk.provider(provider)
-        names = [provider] if provider else sorted({lease.provider for lease in desk.journal.leases()})
+        names = [provider] if provider else desk.books.providers()
         found = [finding for name in names for finding in await reconcile(desk, name)]
         if not (entering and enter(desk, found)):
             return found, 0

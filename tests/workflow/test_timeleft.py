@@ -1,0 +1,249 @@
+"""One figure for each lease, from real portals; a wallet that is silent hides nothing; warnings are told once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import httpx2
+import pytest
+from attrs import evolve
+
+from gpurent.errors import UnavailableError, UsageError
+from gpurent.locale import choose
+from gpurent.model.events import EventKind
+from gpurent.model.lease import Lease, LeaseState
+from gpurent.model.money import HOUR, Currency, Rate
+from gpurent.model.offer import Wish
+from gpurent.model.timeleft import TimeKind, TimeLeft, burn_of
+from gpurent.model.trip import Want
+from gpurent.ports.billing import Balance
+from gpurent.workflow.alarm import mind, thresholds
+from gpurent.workflow.service import Service
+from gpurent.workflow.timeleft import time_left
+from gpurent.workflow.timewords import sentence, words
+from tests.workflow.world import Person, World, world
+
+MINUTE = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+async def land(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path, speed=1, machines=5) as made:
+        yield made
+
+
+async def rich(land: World, service: Service, yuan: str = "35") -> None:
+    await service.login("mistgpu", {"username": "student", "password": "student-pass"})
+    await land.settle_alipay(service, yuan)
+
+
+async def rented(service: Service, gpu: str) -> Lease:
+    return await service.rent(Want(provider="mistgpu", wish=Wish(gpu=gpu)))
+
+
+async def test_leases_on_one_balance_share_it_also_those_that_are_not_named(land: World) -> None:
+    async with land.desk() as service:
+        await rich(land, service)
+        first = await rented(service, "2080Ti")
+        alone = (await time_left(service.desk, [first]))[first.id]
+        assert alone.kind is TimeKind.BALANCE
+        assert str(alone.burn) == "3 CNY/h"
+        second = await rented(service, "P100")
+        named = await time_left(service.desk, [first])
+        both = await time_left(service.desk, [first, second])
+        assert both[first.id] == both[second.id]
+        figure = both[first.id]
+        assert figure.burn == burn_of([first.offer.tariff.price, second.offer.tariff.price])
+        assert str(figure.burn) == "7 CNY/h"
+        assert figure.left is not None
+        # 35 CNY, less a minute or two of each, at 7 CNY an hour.
+        assert 5 * HOUR - 3 * MINUTE < figure.left <= 5 * HOUR
+        assert named[first.id].burn == figure.burn
+        assert figure.until is not None
+        assert figure.until.utcoffset() == timedelta()
+        await service.release(second.id)
+        after = await time_left(service.desk, await service.leases(over=True))
+        assert after[second.id].kind is TimeKind.KEPT
+        assert after[second.id].left is not None
+        assert timedelta(days=15) - MINUTE < after[second.id].left <= timedelta(days=15)
+        assert after[first.id].burn == alone.burn
+
+
+async def test_what_was_rented_past_us_drains_it_too(land: World) -> None:
+    async with land.desk() as service:
+        await rich(land, service)
+        lease = await rented(service, "2080Ti")
+        async with httpx2.AsyncClient(base_url=land.cloud.urls["mistgpu"]) as page:
+            form = {"username": "student", "password": "student-pass"}
+            found = await page.post("/login/", data=form)
+            page.cookies.update(found.cookies)
+            free = next(offer for offer in (await service.offers(Wish(gpu="V100")))[1][1].items)  # type: ignore[union-attr]
+            made = {"machine_id": free.key, "password": "aB3aB3aB3", "image": ""}
+            assert (await page.post("/create/", data=made)).status_code < 400
+        figure = (await time_left(service.desk, [lease]))[lease.id]
+        assert str(figure.burn) == "8.5 CNY/h"
+        assert figure.note == "1 not rented by gpurent"
+
+
+async def test_a_silent_wallet_is_unknown_and_the_rest_is_shown(
+    land: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with land.desk() as service:
+        await rich(land, service)
+        lease = await rented(service, "2080Ti")
+        kept = evolve(lease, id="kept", state=LeaseState.KEPT, kept_until=service.desk.clock.now() + HOUR)
+        stranger = evolve(lease, id="other", provider="nobody")
+        asked = []
+
+        async def silent() -> Balance:
+            asked.append(1)
+            raise UnavailableError("the site does not answer")
+
+        monkeypatch.setattr(service.desk.wallet("mistgpu"), "balance", silent)
+        found = await time_left(service.desk, [lease, kept, stranger, evolve(lease, id="again")])
+        assert found[lease.id].kind is found["again"].kind is TimeKind.UNKNOWN
+        assert found[lease.id].note == "the site does not answer"
+        assert found["kept"].kind is TimeKind.KEPT
+        assert found["other"].kind is TimeKind.UNKNOWN
+        assert "nobody" in found["other"].note
+        assert asked == [1], "each wallet is asked once"
+        assert (await time_left(service.desk, [lease], ask=False))[lease.id].note == "nobody was asked"
+
+
+async def test_a_wallet_that_hangs_is_left_behind(land: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with land.desk() as service:
+        await rich(land, service)
+        lease = await rented(service, "2080Ti")
+        monkeypatch.setattr("gpurent.workflow.timeleft.PATIENCE", 0.2)
+        monkeypatch.setattr(service.desk.wallet("mistgpu"), "balance", lambda: asyncio.sleep(60))
+        found = (await time_left(service.desk, [lease]))[lease.id]
+        assert found.kind is TimeKind.UNKNOWN
+        assert found.note == "no answer within 0.2 s"
+
+
+async def test_a_balance_in_another_currency_goes_by_its_dated_rate(
+    land: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coin = Currency("DBC", 8)
+    async with land.desk() as service:
+        await rich(land, service)
+        lease = await rented(service, "2080Ti")
+        wallet, now = service.desk.wallet("mistgpu"), service.desk.clock.now()
+        dated = [now]
+
+        async def balance() -> Balance:
+            return Balance(available=coin.money("1000"), at=now)
+
+        async def rate(quote: Currency) -> Rate:
+            return Rate(coin, quote, Decimal("0.015"), dated[0], "the exchange")
+
+        monkeypatch.setattr(wallet, "balance", balance)
+        monkeypatch.setattr(wallet, "rate", rate)
+        figure = (await time_left(service.desk, [lease]))[lease.id]
+        # 15 CNY at 3 CNY an hour.
+        assert figure.until == now + 5 * HOUR
+        assert figure.note == "by the rate of the exchange"
+        dated[0] = now - timedelta(days=2)
+        stale = (await time_left(service.desk, [lease]))[lease.id]
+        assert stale.kind is TimeKind.UNKNOWN
+        assert "the exchange" in stale.note
+
+
+async def test_the_listings(land: World) -> None:
+    async with land.desk() as service:
+        await rich(land, service, "3")
+        lease = (await rented(service, "2080Ti")).id
+    for command in (("ls", "--json"), ("show", lease, "--json")):
+        data = (await land.cli(*command)).data
+        found = (data[0] if command[0] == "ls" else data)["time_left"]
+        assert found["kind"] == "balance"
+        assert 50 * 60 < found["left"] <= 3600
+        assert datetime.fromisoformat(found["until"]).tzinfo == UTC
+        assert found["words"].endswith("s")
+        assert found["low"] is True
+    assert " min " in (await land.cli("show", lease)).out
+    offline = (await land.cli("ls", "--offline", "--json")).data[0]["time_left"]
+    assert (offline["kind"], offline["until"]) == ("unknown", None)
+    land.extra["GPURENT_WARN_AT"] = "1h, 90x"
+    said = await land.cli("ls")
+    assert said.code == 2
+    assert "[warn] at" in said.err
+
+
+NOW = datetime(2020, 6, 1, 12, tzinfo=UTC)
+
+
+def prepaid(left: timedelta) -> TimeLeft:
+    return TimeLeft(kind=TimeKind.PREPAID, until=NOW + left, left=left)
+
+
+async def test_each_threshold_tells_once_until_the_time_rises_above_it(land: World) -> None:
+    ours, other = Person(), Person()
+    async with land.desk(ours) as service, land.desk(other) as guard:
+        await rich(land, service)
+        lease = await rented(service, "2080Ti")
+        told = []
+        for minutes, service_first in (
+            (70, 1),
+            (59, 1),
+            (58, 0),
+            (16, 0),
+            (14, 0),
+            (14, 1),
+            (20, 1),
+            (14, 0),
+            (4, 1),
+        ):
+            pair = (service, guard) if service_first else (guard, service)
+            limits = [mind(one.desk, lease, prepaid(minutes * MINUTE)) for one in pair]
+            told.append([limit and limit // MINUTE for limit in limits])
+        nothing = [None, None]
+        assert told == [
+            nothing, [60, None], nothing, nothing, [15, None], nothing, nothing, [15, None], [5, None]
+        ]  # fmt: skip
+        assert mind(service.desk, lease, TimeLeft(kind=TimeKind.UNKNOWN)) is None
+        assert mind(service.desk, lease, prepaid(2 * HOUR)) is None
+        assert mind(service.desk, lease, prepaid(MINUTE)) == 5 * MINUTE, "passed at once: told once"
+    events = [
+        event for person in (ours, other) for event in person.events if event.kind is EventKind.TIME_LOW
+    ]
+    assert len(events) == 5
+    assert {event.data["threshold"] for event in events} == {3600, 900, 300}
+    event = next(event for event in ours.events if event.kind is EventKind.TIME_LOW)
+    assert event.data["seconds"] == 59 * 60
+    assert event.data["decided_by"] == "prepaid"
+    assert event.data["until"] == (NOW + 59 * MINUTE).isoformat()
+    assert event.lease == lease.id
+
+
+async def test_thresholds_from_the_settings(land: World) -> None:
+    state = land.home / "state"
+    state.mkdir(mode=0o700, parents=True)
+    (state / "config.toml").write_text('[warn]\nat = "1天, 2h"\n[warn.mistgpu]\nat = "30m"\n')
+    async with land.desk() as service:
+        assert thresholds(service.desk, "mistgpu") == (30 * MINUTE,)
+        assert thresholds(service.desk, "1024gpu") == (timedelta(days=1), 2 * HOUR)
+    (state / "config.toml").write_text('[warn]\nat = "none"\n')
+    async with land.desk() as service:
+        assert thresholds(service.desk, "mistgpu") == ()
+    (state / "config.toml").write_text('[warn]\nat = "soon"\n')
+    async with land.desk() as service:
+        with pytest.raises(UsageError, match="soon"):
+            thresholds(service.desk, "mistgpu")
+
+
+def test_words_in_the_users_language() -> None:
+    figure = prepaid(timedelta(hours=2, minutes=5))
+    try:
+        choose("en")
+        assert words(figure) == "2 h 5 min"
+        assert sentence(figure) == "time left: 2 h 5 min, until 2020-06-01 14:05 UTC"
+        choose("zh_CN")
+        assert words(figure) == "2 小时 5 分"
+    finally:
+        choose("")
