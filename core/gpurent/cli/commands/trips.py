@@ -196,9 +196,8 @@ def _left(app: App) -> None:
 
     for trip, lease, times in app.run(look):
         click.echo("\n" + _("Left. What runs, runs on."), err=True)
-        if lease:
-            click.echo(_("{lease} may still cost money: gpurent show {lease}").format(lease=lease), err=True)
         if lease in times.figures:
+            click.echo(_("{lease} may still cost money: gpurent show {lease}").format(lease=lease), err=True)
             click.echo(times.sentence(lease), err=True)
         click.echo(_("Come back with: gpurent resume {trip}").format(trip=trip), err=True)
 
