@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _TARGET = click.Path(path_type=Path, file_okay=False)
 _PARTS = (
-    click.option("--provider", "-p", required=True, shell_complete=provider_names, help=_("Where to rent.")),
+    click.option("--provider", "-p", default="", shell_complete=provider_names, help=_("Where to rent.")),
     click.option("--gpu", default="", help=_("A part of the GPU's name.")),
     click.option("--gpus", type=click.IntRange(1), default=1, show_default=True),
     click.option("--machine", default="", help=_("Just this machine.")),
@@ -41,7 +41,11 @@ _PARTS = (
         help=_("Upload on a cheaper machine first, where there is one."),
     ),
     click.option("--keep", is_flag=True, help=_("Keep the machine when the job has ended.")),
-    click.option("--on-error", type=click.Choice(["release", "keep"]), default="release", show_default=True),
+    click.option(
+        "--on-error",
+        type=click.Choice(["release", "keep"]),
+        help=_("What happens to the machine then; keep with --lease, else release."),
+    ),
     click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED),
 )
 
@@ -61,13 +65,14 @@ def want_of(app: App, **given: Any) -> Want:
     budget, home = given.pop("budget"), given.pop("home_dir")
     if budget is not None and not budget[1]:
         raise UsageError(_("a budget needs its currency"), hint="--budget 200CNY")
-    app.registry.get("lease", given["provider"])
+    if given["provider"]:
+        app.registry.get("lease", given["provider"])
     wish = Wish(gpu=given.pop("gpu"), gpus=given.pop("gpus"), key=given.pop("machine"))
     return Want(
         wish=wish,
         budget=money_of(budget) if budget else None,
         folder=str(given.pop("folder").resolve()),
         home=str(home.resolve()) if home else "",
-        on_error=OnError(given.pop("on_error")),
+        on_error=OnError(given.pop("on_error") or "release"),
         **given,
     )
