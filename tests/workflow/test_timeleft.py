@@ -82,7 +82,9 @@ async def test_what_was_rented_past_us_drains_it_too(land: World) -> None:
             form = {"username": "student", "password": "student-pass"}
             found = await page.post("/login/", data=form)
             page.cookies.update(found.cookies)
-            free = next(offer for offer in (await service.offers(Wish(gpu="V100")))[1][1].items)  # type: ignore[union-attr]
+            free = next(
+                offer for offer in (await service.desk.shop("mistgpu").offers(Wish(gpu="V100"))).items
+            )  # type: ignore[union-attr]
             made = {"machine_id": free.key, "password": "aB3aB3aB3", "image": ""}
             assert (await page.post("/create/", data=made)).status_code < 400
         figure = (await time_left(service.desk, [lease]))[lease.id]
