@@ -16,6 +16,11 @@ missing() {
     "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 || printf ' python3-venv'
 }
 
+wished() { # other people's SFTP clients: the tests that use them are skipped without
+    have lftp || printf ' lftp'
+    have rclone || printf ' rclone'
+}
+
 have() { command -v "$1" >/dev/null 2>&1; }
 
 install() {
@@ -36,8 +41,10 @@ install() {
 }
 
 names=$(missing)
-if [ -n "$names" ] && [ "$(id -u)" = 0 ] && have apt-get; then
-    install "$names"
+extra=$(wished)
+if [ -n "$names$extra" ] && [ "$(id -u)" = 0 ] && have apt-get; then
+    [ -z "$names" ] || install "$names"
+    [ -z "$extra" ] || install "$extra"
     names=$(missing)
 fi
 [ -n "$names" ] || exit 0

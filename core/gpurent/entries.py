@@ -72,14 +72,16 @@ class LeaseEntry(Entry["LeaseProvider"]):
 
     ``overview`` is the row of `gpurent providers` in words: machines, difficulty, price, upload, cpu_only,
     compatibility, invoice, cash_out. ``live`` says plainly what is known to work against the real service.
+    ``hosts``: whose https pages may be opened in the user's browser. No ``auth`` or ``billing``: there is no account.
     """
 
-    auth: str
-    billing: str
+    auth: str = ""
+    billing: str = ""
     profile: HostProfile
     overview: Mapping[str, str] = field(factory=dict)
     live: str = ""
     mailbox: bool = False
+    hosts: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -103,7 +105,7 @@ class MailboxEntry(Entry["Mailbox"]):
 
 @frozen(kw_only=True)
 class NotifierEntry(Entry["Notifier"]):
-    """Told of every event of a trip."""
+    """A notifier is in use when its settings are filled. Which events it is sent is the user's choice."""
 
 
 @frozen(kw_only=True)
@@ -113,9 +115,9 @@ class LauncherEntry(Entry["Launcher"]):
 
 @frozen(kw_only=True)
 class ExporterEntry(Entry["Exporter"]):
-    """``suffix`` of the file that it writes."""
+    """``gpurent export NAME``; with ``opens`` also ``gpurent open LEASE --NAME``, by the role's `Opening`."""
 
-    suffix: str = ""
+    opens: bool = False
 
 
 @frozen(kw_only=True)

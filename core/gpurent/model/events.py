@@ -29,6 +29,14 @@ class EventKind(Enum):
     WARNING = "warning"
     TIME_LEFT = "time-left"
     TIMER = "timer"
+    FAILED = "failed"
+    TEST = "test"
+    RENEWED = "renewed"
+    SAVED = "saved"
+    TOP_UP = "top-up"
+    TOPPED_UP = "topped-up"
+    BY_HAND = "by-hand"
+    HOST_KEY = "host-key"
 
 
 @frozen(kw_only=True)

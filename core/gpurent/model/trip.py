@@ -10,6 +10,7 @@ from attrs import frozen
 from gpurent.model.money import Money
 from gpurent.model.offer import Offer, Quote, Wish
 from gpurent.model.order import Order
+from gpurent.model.terms import Terms
 
 
 class OnError(Enum):
@@ -25,8 +26,9 @@ class Want:
 
     ``command`` is the job's argument vector, empty when only a machine is wanted. ``folder`` is the local folder that
     goes up; ``results`` are names below it that come home into ``home`` (default: the same folder). ``only_rent``: stop
-    after connecting. ``pull_every``: results come home so often while the job runs, so that an end of the money loses
-    at most that much.
+    after connecting. ``lease``: no machine is rented, this one is used. ``declared``: the terms of a machine that the
+    user rents by hand. ``pull_every``: results come home so often while the
+    job runs, so that an end of the money loses at most that much.
     """
 
     wish: Wish = Wish()
@@ -47,6 +49,8 @@ class Want:
     only_rent: bool = False
     keep: bool = False
     on_error: OnError = OnError.RELEASE
+    lease: str = ""
+    declared: Terms | None = None
     pull_every: timedelta | None = None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from attrs import frozen
@@ -33,6 +34,28 @@ class TopUp:
     advice: str = ""
 
 
+@frozen(kw_only=True)
+class Advice:
+    """``money`` is how much to top up now; ``why`` in words."""
+
+    money: Money
+    why: str
+
+
+@frozen(kw_only=True)
+class Invoice:
+    """``ready``: one can be asked for now. ``spent`` by the account's books, ``needed`` before the first one can be
+    had, ``open`` what an invoice would be over. ``steps`` in words, for who asks on the ``url``'s page.
+    """
+
+    ready: bool
+    spent: Money
+    needed: Money
+    open: Money
+    steps: tuple[str, ...] = ()
+    url: str = ""
+
+
 class BillingProvider(ABC):
     """An account or a wallet."""
 
@@ -48,6 +71,10 @@ class BillingProvider(ABC):
     async def top_up(self, money: Money) -> TopUp:
         """How the user brings ``money`` in. Never pays by itself."""
 
+    async def advised(self) -> Advice | None:
+        """How much to top up now; None when this account has no advice to give, or enough is there."""
+        return None
+
     @abstractmethod
     async def pay(self, bill: Bill) -> Payment:
         """SPENDS ``bill.amount``. Idempotent on ``bill.key``: called again, it gives the first payment.
@@ -60,12 +87,32 @@ class BillingProvider(ABC):
         """Every movement for ``lease`` so far, by the account's own books, oldest first."""
 
 
+class Statement(ABC):
+    """Capability: the whole account's movements, those that belong to no lease too."""
+
+    @abstractmethod
+    async def statement(self) -> Known[Charge] | Unknown:
+        """Everything that the account's own books list, oldest first; money that came in is a TOP_UP.
+
+        A movement that `BillingProvider.charges` also tells of has the same ``ref`` here.
+        """
+
+
 class Invoicing(ABC):
     """Capability: invoices."""
 
+    @property
+    def invoice_fields(self) -> Sequence[tuple[str, str]]:
+        """What `request_invoice` has to be told: name and label of each."""
+        return ()
+
     @abstractmethod
-    async def invoice(self) -> tuple[bool, str]:
-        """Whether one can be had now, and in words why or how."""
+    async def invoice(self) -> Invoice:
+        """How it stands, by the account's own books; one look."""
+
+    @abstractmethod
+    async def request_invoice(self, money: Money, answers: Mapping[str, str]) -> str:
+        """Ask for one over ``money``; gives the provider's number of it. Too much, or too early: `MoneyError`."""
 
 
 class Withdrawing(ABC):
@@ -73,4 +120,4 @@ class Withdrawing(ABC):
 
     @abstractmethod
     async def withdraw(self, money: Money) -> TopUp:
-        """How the user gets ``money`` out; the same shape as a way in."""
+        """How the user gets ``money`` out; the same shape as a way in. Never sends anything by itself."""

@@ -22,14 +22,16 @@ from gpurent.adapters.http import HttpClient
 from gpurent.adapters.journal import Journal, ScopedNotes
 from gpurent.adapters.locks import Taken, locked
 from gpurent.adapters.prompt import Asker
-from gpurent.adapters.redact import Redactor
+from gpurent.adapters.redact import Redactor, pieces
 from gpurent.adapters.settings import read_config, settings_for, variable
 from gpurent.adapters.vault import FileVault
 from gpurent.entries import Entry, LeaseEntry
 from gpurent.errors import GpurentError, LeaseError, NeedsPerson, PluginError, UnavailableError, UsageError
 from gpurent.locale import _
+from gpurent.model.access import HostProfile
 from gpurent.model.events import Event, EventKind
 from gpurent.model.lease import Lease
+from gpurent.model.machine import corrected
 from gpurent.model.mail import Challenge
 from gpurent.model.secret import Secret
 from gpurent.plugins.registry import Registry
@@ -37,6 +39,8 @@ from gpurent.ports.authenticator import Authenticator, Login
 from gpurent.ports.billing import BillingProvider
 from gpurent.ports.lease import LeaseProvider
 from gpurent.workflow.accounts import Accounts
+from gpurent.workflow.books import Books
+from gpurent.workflow.notifiers import Notifiers
 from gpurent.workflow.post import MailboxPost
 from gpurent.workflow.ui import Ui
 
@@ -57,6 +61,7 @@ class Desk:
         self.redactor = Redactor()
         self.journal = Journal(home / "journal.sqlite", self.clock.now)
         self.accounts = Accounts(self)
+        self.notifiers = Notifiers(self)
         self._built: dict[tuple[str, str], Any] = {}
         self._clients: list[HttpClient] = []
 
@@ -67,6 +72,7 @@ class Desk:
         return cls(registry, Path(home) if home else user_data_path("gpurent"), ui, os.environ)
 
     async def close(self) -> None:
+        await self.notifiers.close()
         for client in self._clients:
             await client.aclose()
         self.journal.close()
@@ -74,6 +80,10 @@ class Desk:
     @cached_property
     def vault(self) -> FileVault:
         return FileVault(private_folder(self.home / "vault"), self._passphrase)
+
+    @cached_property
+    def books(self) -> Books:
+        return Books(self)
 
     @cached_property
     def ssh(self) -> Any:
@@ -99,6 +109,14 @@ class Desk:
     def settings(self, entry: Entry[Any]) -> Mapping[str, str]:
         return settings_for(entry.name, entry.settings, self.config, self.environment)
 
+    def hide(self, entry: Entry[Any]) -> None:
+        """From now on nobody sees the secret settings of ``entry``."""
+        settings = self.settings(entry)
+        for declared in entry.settings:
+            if declared.secret:
+                for piece in pieces(settings.get(declared.name, "")):
+                    self.redactor.register(Secret(piece))
+
     def provider(self, name: str) -> LeaseEntry:
         entry: LeaseEntry = self.registry.get("lease", name)
         return entry
@@ -108,8 +126,30 @@ class Desk:
         made: LeaseProvider = self._build("lease", entry, LeaseProvider, entry.auth)
         return made
 
+    def shop_of(self, lease: Lease) -> LeaseProvider:
+        """Who moves ``lease``: its shop, or the user's own hand where only its terms are declared."""
+        if lease.declared is None:
+            return self.shop(lease.provider)
+        from gpurent.workflow.byhand.shop import HandShop
+
+        return HandShop(self, lease.provider)
+
+    def wallet_of(self, lease: Lease) -> BillingProvider:
+        """Who knows what ``lease`` costs: its shop's account, or the declared terms."""
+        if lease.declared is None:
+            return self.wallet(lease.provider)
+        from gpurent.workflow.byhand.account import DeclaredAccount
+
+        return DeclaredAccount(self.clock, lease, lease.declared)
+
+    def profile_of(self, lease: Lease) -> HostProfile:
+        """What the machine is like: as its provider says, corrected by what was found on it."""
+        return corrected(self.provider(lease.provider).profile, lease.found)
+
     def wallet(self, provider: str) -> BillingProvider:
         entry = self.provider(provider)
+        if not entry.billing:
+            raise UsageError(_("{provider} keeps no account").format(provider=provider))
         made: BillingProvider = self._build(
             "billing", self.registry.get("billing", entry.billing), BillingProvider, entry.auth
         )
@@ -117,6 +157,8 @@ class Desk:
 
     def authenticator(self, provider: str) -> Authenticator:
         entry = self.provider(provider)
+        if not entry.auth:
+            raise UsageError(_("{provider} needs no login").format(provider=provider))
         made: Authenticator = self._build(
             "auth", self.registry.get("auth", entry.auth), Authenticator, entry.auth
         )
@@ -151,9 +193,7 @@ class Desk:
 
     def _host(self, entry: Entry[Any], auth: str) -> PluginHost:
         settings = self.settings(entry)
-        for declared in entry.settings:
-            if declared.secret and declared.name in settings:
-                self.redactor.register(Secret(settings[declared.name]))
+        self.hide(entry)
         log = logging.getLogger(f"gpurent.plugin.{entry.name}")
         live = next((found.live for found in self._shops_of(entry.name)), "")
         client = HttpClient(settings.get("url", ""), redact=self.redactor, log=log, live=live)
@@ -194,7 +234,9 @@ class Desk:
         """An answer of the person's; `NeedsPerson` when nobody is there."""
         answer = self.ui.ask(label, secret=secret)
         if not answer:
-            raise NeedsPerson(_("“{label}” is needed, and nobody answered").format(label=label), hint=hint)
+            raise NeedsPerson(
+                _("“{label}” is needed, and nobody answered").format(label=label), hint=hint, retryable=True
+            )
         return answer
 
     def tell(
@@ -207,9 +249,9 @@ class Desk:
         step: str = "",
         **data: str | int,
     ) -> None:
-        self.ui.notify(
-            Event(kind=kind, at=self.clock.now(), trip=trip, lease=lease, step=step, text=text, data=data)
-        )
+        event = Event(kind=kind, at=self.clock.now(), trip=trip, lease=lease, step=step, text=text, data=data)
+        self.ui.notify(event)
+        self.notifiers.tell(event)
 
     async def pace(self, span: timedelta, floor: float = 0.1) -> None:
         """Wait ``span`` of provider time, but at least ``floor`` real seconds, so that a fast clock does not spin."""
@@ -223,9 +265,10 @@ class Desk:
 
     def lease(self, given: str) -> Lease:
         """The lease with this id, or the only one that it begins; `UsageError` else."""
-        leases = self.journal.leases()
-        exact = [lease for lease in leases if lease.id == given]
-        found = exact or [lease for lease in leases if given and lease.id.startswith(given)]
+        exact = self.journal.lease(given)
+        if exact is not None:
+            return exact
+        found = [lease for lease in self.journal.leases() if given and lease.id.startswith(given)]
         if len(found) == 1:
             return found[0]
         if found:
@@ -239,19 +282,26 @@ class Desk:
         before = self.journal.lease(lease.id)
         self.journal.keep_lease(lease)
         if before is None or before.state is not lease.state:
-            self.tell(EventKind.LEASE_CHANGED, lease.note, lease=lease.id, state=lease.state.value)
+            self._moved(lease)
         return lease
+
+    def _moved(self, lease: Lease) -> None:
+        self.tell(EventKind.LEASE_CHANGED, lease.note, lease=lease.id, state=lease.state.value)
+        if lease.over:
+            from gpurent.workflow.exports import take_out
+
+            take_out(self, lease.id)
 
     async def look(self, lease_id: str) -> Lease:
         """Ask the shop once how the lease stands; taken again when another process moved the lease meanwhile."""
         while True:
             before = self.lease(lease_id)
-            after = await self.shop(before.provider).refresh(before)
+            after = await self.shop_of(before).refresh(before)
             if after == before:
                 return before
             if self.journal.swap_lease(before, after):
                 if after.state is not before.state:
-                    self.tell(EventKind.LEASE_CHANGED, after.note, lease=after.id, state=after.state.value)
+                    self._moved(after)
                 return after
 
     @contextmanager

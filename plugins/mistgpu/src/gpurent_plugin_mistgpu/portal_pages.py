@@ -15,7 +15,7 @@ def _page(title: str, body: str) -> str:
     return (
         f'<!doctype html>\n<html lang="zh"><head><meta charset="utf-8"><title>{title} - MISTGPU 沙箱</title></head>'
         f'<body><h1>{title}</h1><p><a href="/create/">创建服务器</a> <a href="/user/">服务器管理</a> '
-        f'<a href="/user/bills/">消费记录</a></p>\n{body}\n</body></html>'
+        f'<a href="/user/bills/">消费记录</a> <a href="/user/invoice/">发票</a></p>\n{body}\n</body></html>'
     )
 
 
@@ -94,7 +94,7 @@ def _row(server: Server) -> str:
     )
 
 
-def bills(servers: list[Server]) -> str:
+def bills(servers: list[Server], recharges: list[Recharge]) -> str:
     rows = "\n".join(
         f'<tr data-started="{_iso(run.started_at)}" data-stopped="{_iso(run.ended_at)}"><td>{server.id}</td>'
         f"<td>{run.started_at:%Y-%m-%d %H:%M}</td><td>{f'{run.ended_at:%Y-%m-%d %H:%M}' if run.ended_at else '-'}</td>"
@@ -102,9 +102,29 @@ def bills(servers: list[Server]) -> str:
         for server in servers
         for run in server.runs
     )
+    paid = "\n".join(
+        f'<tr data-paid="{_iso(recharge.settled_at)}"><td>{recharge.id}</td><td>支付宝</td>'
+        f"<td>{_money(recharge.amount)}</td></tr>"
+        for recharge in recharges
+        if recharge.settled
+    )
     return _page(
         "消费记录",
-        f'<table id="bills"><tr><th>服务器</th><th>开机</th><th>关机</th><th>分钟</th><th>金额</th></tr>{rows}</table>',
+        f'<table id="bills"><tr><th>服务器</th><th>开机</th><th>关机</th><th>分钟</th><th>金额</th></tr>{rows}</table>'
+        f'<table id="recharges"><tr><th>单号</th><th>方式</th><th>金额</th></tr>{paid}</table>',
+    )
+
+
+def invoices(account: Account, error: str = "") -> str:
+    rows = "\n".join(
+        f"<tr><td>{item.number}</td><td>{escape(item.title)}</td><td>{_money(item.fen)}</td></tr>"
+        for item in account.invoices
+    )
+    fields = "".join(f'<input name="{name}">' for name in ("title", "tax_id", "email", "amount"))
+    return _page(
+        "发票",
+        f'{_alert(error)}<form method="post" action="/user/invoice/">{fields}<button>申请</button></form>'
+        f'<table id="invoices"><tr><th>编号</th><th>抬头</th><th>金额</th></tr>{rows}</table>',
     )
 
 

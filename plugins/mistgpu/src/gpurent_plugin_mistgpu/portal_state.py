@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from attrs import define, field
@@ -18,6 +18,7 @@ from gpurent.api import CNY, Money, PortalEntry, SandboxMachine, Site, UsageErro
 MINUTE = timedelta(minutes=1)
 KEPT = timedelta(days=15)
 PORT_BLOCK = 10
+INVOICE_FROM = 20_000
 MODELS = (
     ("Titan RTX", 350),
     ("2080Ti", 300),
@@ -81,6 +82,15 @@ class Server:
 
 
 @define
+class Invoice:
+    """One request; ``fen`` of what was spent."""
+
+    number: str
+    title: str
+    fen: int
+
+
+@define
 class Account:
     """Balance in fen; ``spent`` in all."""
 
@@ -88,6 +98,7 @@ class Account:
     password: str
     balance: int = 0
     spent: int = 0
+    invoices: list[Invoice] = field(factory=list)
 
 
 @define
@@ -97,7 +108,11 @@ class Recharge:
     id: str
     account: str
     amount: int
-    settled: bool = False
+    settled_at: datetime | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self.settled_at is not None
 
 
 class Books:
@@ -115,6 +130,7 @@ class Books:
             user = "somebody" if number >= site.machine_count - taken else ""
             self.machines[f"{number + 28:06}"] = Machine(f"{number + 28:06}", model, price, user)
         self.servers: dict[str, Server] = {}
+        self.erased: list[Server] = []
         self.recharges: dict[str, Recharge] = {}
         self.ledger: list[PortalEntry] = []
         self._used: dict[str, tuple[datetime, int]] = {}
@@ -126,6 +142,10 @@ class Books:
     def mine(self, user: str) -> list[Server]:
         return [server for server in self.servers.values() if server.user == user]
 
+    def billed(self, user: str) -> list[Server]:
+        """Those that are gone too: a bill outlives its server."""
+        return [server for server in (*self.erased, *self.servers.values()) if server.user == user]
+
     # time
 
     async def catch_up(self) -> None:
@@ -136,7 +156,7 @@ class Books:
         self._flush()
         for server in list(self.servers.values()):
             if server.kept_until is not None and not server.running and server.kept_until <= now:
-                del self.servers[server.id]
+                self.erased.append(self.servers.pop(server.id))
                 await self._site.machines.erase(server.data)
 
     def _due(self, now: datetime) -> Iterator[tuple[datetime, Server]]:
@@ -240,7 +260,7 @@ class Books:
         server = self._own(user, server_id)
         if server.running:
             raise Refused("请先关机")
-        del self.servers[server.id]
+        self.erased.append(self.servers.pop(server.id))
         await self._site.machines.erase(server.data)
 
     def _own(self, user: str, server_id: str) -> Server:
@@ -260,10 +280,22 @@ class Books:
         self.recharges[made.id] = made
         return made
 
+    def invoice(self, user: str, form: Mapping[str, str]) -> None:
+        account = self.accounts[user]
+        fen = CNY.money(form.get("amount", "")).amount if form.get("amount") else 0
+        if account.spent < INVOICE_FROM:
+            raise Refused("累计消费满 200 元可开发票")
+        if not all(form.get(name, "").strip() for name in ("title", "tax_id", "email")):
+            raise Refused("请填写发票抬头、税号和邮箱")
+        if not 0 < fen <= account.spent - sum(item.fen for item in account.invoices):
+            raise Refused("金额不正确")
+        number = f"FP{len(account.invoices) + 1:05}"
+        account.invoices.append(Invoice(number, form["title"], fen))
+
     def settle(self, recharge: Recharge) -> None:
         """Alipay says that it was paid; said twice, it counts once."""
         if recharge.settled:
             return
-        recharge.settled = True
+        recharge.settled_at = self._site.clock.now()
         self.accounts[recharge.account].balance += recharge.amount
-        self.entry(self._site.clock.now(), recharge.account, "recharge", recharge.amount, recharge.id)
+        self.entry(recharge.settled_at, recharge.account, "recharge", recharge.amount, recharge.id)

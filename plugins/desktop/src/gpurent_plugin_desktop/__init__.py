@@ -1,0 +1,1 @@
+"""Leases as profiles of desktop programs."""

@@ -1,0 +1,42 @@
+"""Entries only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpurent.api import Exporter, ExporterEntry, Host, hookimpl
+from gpurent_plugin_desktop.messages import _
+
+
+def _xshell(host: Host) -> Exporter:
+    from gpurent_plugin_desktop.xshell import XShell
+
+    return XShell()
+
+
+def _ftprush(host: Host) -> Exporter:
+    from gpurent_plugin_desktop.ftprush import FtpRush
+
+    return FtpRush()
+
+
+def _filezilla(host: Host) -> Exporter:
+    from gpurent_plugin_desktop.filezilla import FileZilla
+
+    return FileZilla()
+
+
+def _winscp(host: Host) -> Exporter:
+    from gpurent_plugin_desktop.winscp import WinScp
+
+    return WinScp()
+
+
+@hookimpl
+def gpurent_register_exporter() -> Sequence[ExporterEntry]:
+    return [
+        ExporterEntry(name="xshell", summary=_("XShell sessions (.xsh, .xts)"), build=_xshell),
+        ExporterEntry(name="ftprush", summary=_("FTP Rush sites (v3), a card for v2"), build=_ftprush),
+        ExporterEntry(name="filezilla", summary=_("FileZilla sites to import"), build=_filezilla),
+        ExporterEntry(name="winscp", summary=_("WinSCP session URLs"), build=_winscp),
+    ]

@@ -1,0 +1,248 @@
+"""Each format parsed back by a reader that is not ours."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from base64 import b64decode
+from collections.abc import Sequence
+from configparser import ConfigParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from defusedxml import ElementTree
+
+from gpurent.api import Endpoint, Export, Exported, Secret
+from gpurent.testing.contracts.exporter import ExporterContract, Site
+from gpurent_plugin_desktop.filezilla import FileZilla
+from gpurent_plugin_desktop.ftprush import FtpRush
+from gpurent_plugin_desktop.winscp import WinScp
+from gpurent_plugin_desktop.xshell import XShell
+
+DIGEST = "SHA256:Ab+/" + "x" * 39
+
+
+def lease(name: str = "gpurent-mistgpu-abcde", password: str = "", folder: str = "/home/root") -> Exported:
+    return Exported(
+        name=name,
+        endpoint=Endpoint("mist", "gpu28.mistgpu.com", 10000),
+        key_file=Path("/home/me/key"),
+        known_hosts=Path("/home/me/known_hosts"),
+        host_key="ssh-ed25519 AAAAC3",
+        fingerprint=DIGEST,
+        folder=folder,
+        password=Secret(password) if password else None,
+    )
+
+
+def ini(content: bytes) -> ConfigParser:
+    found = ConfigParser(interpolation=None, strict=True)
+    found.optionxform = str  # type: ignore[assignment, method-assign]
+    text = content.decode("utf-16")
+    assert text.count("\n") == text.count("\r\n")
+    found.read_string(text.replace("\r\n", "\n"))
+    return found
+
+
+class TestXShell(ExporterContract):
+    exporter = XShell
+    stores_password = False
+
+    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[Site]:
+        assert export.file is not None
+        if len(leases) == 1:
+            return [self.site(Path(export.file.name), export.file.content)]
+        with zipfile.ZipFile(io.BytesIO(export.file.content)) as archive:
+            assert archive.testzip() is None
+            return [self.site(Path(name), archive.read(name)) for name in archive.namelist()]
+
+    def site(self, path: Path, content: bytes) -> Site:
+        assert path.suffix == ".xsh"
+        found = ini(content)
+        assert found.sections() == [
+            "SessionInfo",
+            "CONNECTION",
+            "CONNECTION:AUTHENTICATION",
+            "CONNECTION:SSH",
+        ]
+        assert found["CONNECTION"]["Protocol"] == "SSH"
+        assert found["CONNECTION:SSH"]["AgentForwarding"] == "0"
+        connection, login = found["CONNECTION"], found["CONNECTION:AUTHENTICATION"]
+        return Site(
+            path.stem,
+            connection["Host"],
+            int(connection["Port"]),
+            login["UserName"],
+            login["Password"] or None,
+        )
+
+
+class TestFtpRush(ExporterContract):
+    exporter = FtpRush
+    stores_password = True
+
+    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[Site]:
+        assert export.file is not None
+        (folder,) = json.loads(export.file.content)["RootItem"]["Children"]
+        servers = [child["Server"] for child in folder["Children"]]
+        assert {server["Protocol"] for server in servers} == {2}
+        return [
+            Site(
+                server["Name"],
+                server["Host"],
+                server["Port"],
+                server["Username"],
+                b64decode(server["Base64Password"]).decode() if "Base64Password" in server else None,
+            )
+            for server in servers
+        ]
+
+
+class TestFileZilla(ExporterContract):
+    exporter = FileZilla
+    stores_password = True
+
+    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[Site]:
+        assert export.file is not None
+        root = ElementTree.fromstring(export.file.content)
+        assert root.tag == "FileZilla3"
+        servers = root.findall("./Servers/Folder/Server")
+        sites = []
+        for server, given in zip(servers, leases, strict=True):
+            assert (server.findtext("Protocol"), server.findtext("Type")) == ("1", "0")
+            held = server.find("Pass")
+            if held is None:
+                assert server.findtext("Logontype") == "5"
+                assert server.findtext("Keyfile") == str(given.key_file)
+            else:
+                assert (server.findtext("Logontype"), held.get("encoding")) == ("1", "base64")
+            if given.folder.strip("/"):
+                assert unfold(server.findtext("RemoteDir")) == given.folder
+            sites.append(
+                Site(
+                    server.findtext("Name"),
+                    server.findtext("Host"),
+                    int(server.findtext("Port")),
+                    server.findtext("User"),
+                    None if held is None else b64decode(held.text).decode(),
+                )
+            )
+        return sites
+
+
+def unfold(text: str) -> str:
+    """FileZilla's folders: kind, length of the prefix, then each part behind its length."""
+    kind, prefix, rest = text.split(" ", 2)
+    assert (kind, prefix) == ("1", "0")
+    parts = []
+    while rest:
+        size, _, rest = rest.partition(" ")
+        parts.append(rest[: int(size)])
+        rest = rest[int(size) + 1 :]
+    return "/" + "/".join(parts)
+
+
+class TestWinScp(ExporterContract):
+    exporter = WinScp
+    stores_password = True
+
+    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[Site]:
+        sites = []
+        for line, given in zip(export.text.split("\n"), leases, strict=True):
+            parts = urlsplit(line)
+            assert parts.scheme == "sftp"
+            login, _, advanced = (parts.netloc.rpartition("@")[0]).partition(";")
+            user, colon, password = login.partition(":")
+            assert re.fullmatch(r"fingerprint=(ssh|ecdsa)-[a-z0-9-]+-[A-Za-z0-9_-]{43}", advanced)
+            assert unquote(parts.path).rstrip("/") == given.folder.rstrip("/")
+            # A URL has no place for the site's name: it is the address.
+            sites.append(
+                Site(
+                    given.name,
+                    parts.hostname or "",
+                    parts.port or 0,
+                    unquote(user),
+                    unquote(password) if colon else None,
+                )
+            )
+        return [
+            Site(site.name, given.endpoint.address, site.port, site.user, site.password)
+            if site.host == given.endpoint.address.lower()
+            else site
+            for site, given in zip(sites, leases, strict=True)
+        ]
+
+
+def test_xshell_session_to_the_byte() -> None:
+    export = XShell().export([lease()])
+    assert export.file is not None
+    assert export.file.name == "gpurent-mistgpu-abcde.xsh"
+    assert export.file.content.startswith(b"\xff\xfe[\x00S\x00")
+    assert export.file.content.decode("utf-16").splitlines() == [
+        "[SessionInfo]",
+        "Version=8.1",
+        "[CONNECTION]",
+        "Protocol=SSH",
+        "Host=gpu28.mistgpu.com",
+        "Port=10000",
+        "[CONNECTION:AUTHENTICATION]",
+        "UserName=mist",
+        "Password=",
+        "UserKey=",
+        "[CONNECTION:SSH]",
+        "AgentForwarding=0",
+        "ForwardX11=0",
+    ]
+
+
+def test_the_card_for_ftp_rush_2_names_the_protocol() -> None:
+    text = FtpRush().export([lease()]).text
+    assert re.search(r"^protocol +SFTP \(SSH FTP", text, re.MULTILINE)
+    assert re.search(r"^host +gpu28\.mistgpu\.com$", text, re.MULTILINE)
+    assert "password" not in text
+    assert re.search(
+        r"^password +word-1234$", FtpRush().export([lease(password="word-1234")]).text, re.MULTILINE
+    )
+
+
+def test_the_card_is_one_line_a_field_whatever_a_path_holds() -> None:
+    odd = Exported(
+        name="a",
+        endpoint=lease().endpoint,
+        key_file=Path("/x\nhost  evil"),
+        known_hosts=Path("/x"),
+        folder="/",
+    )
+    assert not re.search(r"^host +evil", FtpRush().export([odd]).text, re.MULTILINE)
+
+
+def test_filezilla_asks_when_the_key_file_cannot_be_written_down() -> None:
+    odd = Exported(name="a", endpoint=lease().endpoint, key_file=Path("/x\x01y"), known_hosts=Path("/x"))
+    export = FileZilla().export([odd])
+    assert export.file is not None
+    assert ElementTree.fromstring(export.file.content).findtext(".//Logontype") == "2"
+
+
+def test_winscp_url_to_the_letter() -> None:
+    digest = "Ab-_" + "x" * 39
+    export = WinScp().export([lease(password="a b@c:/;%")])
+    assert export.text == (
+        f"sftp://mist:a%20b%40c%3A%2F%3B%25;fingerprint=ssh-ed25519-{digest}"
+        "@gpu28.mistgpu.com:10000/home/root/"
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a\nHost b", "a]\n[CONNECTION]", 'a"b', "a%h", "-oProxyCommand=x", "", "a b", "a\r", "模型", "a/../b"],
+)
+def test_no_name_or_host_can_break_out(name: str) -> None:
+    with pytest.raises(ValueError, match="name"):
+        lease(name=name)
+    with pytest.raises(Exception, match="host"):
+        Endpoint("mist", name, 22)
+    with pytest.raises(ValueError, match="folder"):
+        lease(folder=f"/{name}" if name else "x")

@@ -1,0 +1,1 @@
+"""Leases for OpenSSH and what reads its config."""

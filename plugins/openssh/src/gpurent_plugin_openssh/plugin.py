@@ -1,0 +1,30 @@
+"""Entries only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpurent.api import Exporter, ExporterEntry, Host, hookimpl
+from gpurent_plugin_openssh.messages import _
+
+
+def _openssh(host: Host) -> Exporter:
+    from gpurent_plugin_openssh.exporter import OpenSsh
+
+    return OpenSsh()
+
+
+def _vscode(host: Host) -> Exporter:
+    from gpurent_plugin_openssh.vscode import VsCode
+
+    return VsCode()
+
+
+@hookimpl
+def gpurent_register_exporter() -> Sequence[ExporterEntry]:
+    return [
+        ExporterEntry(name="openssh", summary="ssh, scp, sftp, rsync", build=_openssh),
+        ExporterEntry(
+            name="vscode", summary=_("Visual Studio Code, Remote - SSH"), build=_vscode, opens=True
+        ),
+    ]

@@ -1,0 +1,180 @@
+"""A notebook server on a machine: found, installed by consent, started once, reached, ended.
+
+The normal suite uses a STAND-IN called ``jupyter``: a real HTTP server that takes the real one's options, environment
+and runtime file. The nightly test installs the real JupyterLab with pip.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx2
+import pytest
+
+from gpurent.model.session import JobState
+from tests.workflow.test_forward import fetch, gpurent, home, line, renting
+from tests.workflow.world import World, world
+
+STAND_IN = r"""#!/usr/bin/env python3
+# A stand-in for jupyter: enough of it to be started, found and asked. It is no notebook.
+import http.server, json, os, sys
+from urllib.parse import parse_qs, urlsplit
+if "--version" in sys.argv:
+    sys.exit(print("4.0.0 (stand-in)"))
+token = os.environ["JUPYTER_TOKEN"]
+class Door(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        parts = urlsplit(self.path)
+        good = parse_qs(parts.query).get("token") == [token]
+        body = (json.dumps(sys.argv) if good else "who are you?").encode()
+        self.send_response(200 if good else 403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Door)
+folder = os.environ["JUPYTER_RUNTIME_DIR"]
+os.makedirs(folder, exist_ok=True)
+with open(os.path.join(folder, "jpserver-%d.json" % os.getpid()), "w") as file:
+    json.dump({"port": server.server_port, "token": token, "pid": os.getpid()}, file, indent=1)
+server.serve_forever()
+"""
+
+# What `pip install` would have done, done by a stand-in for pip's module; it says what it was asked.
+PIP = r"""
+import pathlib, sys
+home = pathlib.Path.home()
+(home / "pip.log").write_text(" ".join(sys.argv[1:]))
+target = home / ".local/bin/jupyter"
+target.parent.mkdir(parents=True, exist_ok=True)
+target.write_text((home / "stand-in").read_text())
+target.chmod(0o755)
+"""
+
+
+def bring(land: World, *, there: bool) -> None:
+    """The stand-in, on the machine already or ready to be installed."""
+    base = home(land)
+    (base / "stand-in").write_text(STAND_IN)
+    if there:
+        program = base / ".local" / "bin" / "jupyter"
+        program.parent.mkdir(parents=True)
+        program.write_text(STAND_IN)
+        program.chmod(0o755)
+        return
+    (base / ".pip").mkdir()
+    (base / ".pip" / "pip.py").write_text(PIP)
+    with (base / ".profile").open("a") as file:
+        file.write(f"export PYTHONPATH={base}/.pip\n")
+    with (base / ".bashrc").open("r+") as file:
+        text = file.read()
+        file.seek(0)
+        file.write(f"export PYTHONPATH={base}/.pip\n{text}")
+
+
+def arguments() -> list[tuple[str, str]]:
+    """The argument list of every process here, the machine's too: an embedded one shares our process list."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append((path.parent.name, path.read_bytes().decode("utf-8", "replace")))
+    return found
+
+
+async def end(process: asyncio.subprocess.Process) -> str:
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(30):
+        _out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return err.decode()
+
+
+async def test_it_is_started_once_reached_over_a_cut_and_ended(tmp_path: Path) -> None:
+    async with world(tmp_path) as land, renting(land) as (service, lease):
+        bring(land, there=True)
+        async with gpurent(land, "jupyter", lease, "--json") as process:
+            first = json.loads(await line(process))["data"]
+            assert first["fresh"] is True
+            parts = urlsplit(first["url"])
+            assert (parts.hostname, parts.path) == ("127.0.0.1", "/lab")
+            token = parse_qs(parts.query)["token"][0]
+            assert len(token) == 48
+            argv = json.loads(await fetch(first["url"]))
+            assert "--ip=127.0.0.1" in argv
+            assert [pid for pid, given in arguments() if "--ip=127.0.0.1" in given]
+            assert not [pid for pid, given in arguments() if token in given]
+            await land.cloud.cut()
+            assert json.loads(await fetch(first["url"])) == argv
+            async with httpx2.AsyncClient() as client:
+                assert (await client.get(first["url"].partition("?")[0])).status_code == 403
+            await end(process)
+
+        async with gpurent(land, "jupyter", lease, "--no-browser") as process:
+            again = await line(process)
+            assert parse_qs(urlsplit(again).query)["token"] == [token]
+            await end(process)
+
+        assert (await land.cli("jupyter", lease, "--stop", "--json")).data == {"stopped": first["job"]}
+        assert (await service.logs(lease, first["job"], follow=False)).state is not JobState.RUNNING
+        assert (await land.cli("jupyter", lease, "--stop", "--json")).data == {"stopped": ""}
+        async with gpurent(land, "jupyter", lease, "--json") as process:
+            fresh = json.loads(await line(process))["data"]
+            assert fresh["job"] != first["job"]
+            assert token not in fresh["url"]
+            await end(process)
+
+
+async def test_what_is_missing_is_installed_only_by_consent(tmp_path: Path) -> None:
+    async with world(tmp_path) as land, renting(land) as (_service, lease):
+        bring(land, there=False)
+        said = await land.cli("jupyter", lease)
+        assert said.code == 2
+        assert "--install" in said.err
+        assert not (home(land) / "pip.log").exists()
+        async with gpurent(land, "jupyter", lease, "--install", "--json") as process:
+            found = json.loads(await line(process))["data"]
+            assert json.loads(await fetch(found["url"]))
+            await end(process)
+        asked = (home(land) / "pip.log").read_text().split()
+        assert asked[0] == "install"
+        assert asked[-2:] == ["--user", "jupyterlab"]
+
+
+async def test_a_server_that_ends_at_once_is_told_with_its_words(tmp_path: Path) -> None:
+    async with world(tmp_path) as land, renting(land) as (_service, lease):
+        bring(land, there=True)
+        broken = STAND_IN.replace("token = os", "sys.exit('no space for notebooks')\ntoken = os")
+        (home(land) / ".local" / "bin" / "jupyter").write_text(broken)
+        said = await land.cli("jupyter", lease)
+        assert said.code == 7
+        assert "no space for notebooks" in said.err
+        assert "gpurent logs" in said.err
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_the_real_jupyterlab(tmp_path: Path) -> None:
+    async with world(tmp_path) as land, renting(land) as (_service, lease):
+        async with gpurent(land, "jupyter", lease, "--install", "--json") as process:
+            assert process.stdout is not None
+            said = await asyncio.wait_for(process.stdout.readline(), 800)
+            if not said and process.stderr is not None:
+                pytest.fail((await process.stderr.read()).decode())
+            url = json.loads(said)["data"]["url"]
+            parts = urlsplit(url)
+            base, token = f"{parts.scheme}://{parts.netloc}", parse_qs(parts.query)["token"][0]
+            async with httpx2.AsyncClient(base_url=base, timeout=60) as client:
+                assert (await client.get("/api/kernelspecs")).status_code == 403
+                answer = await client.get("/api/kernelspecs", params={"token": token})
+                assert "python3" in answer.json()["kernelspecs"]
+                assert "JupyterLab" in (await client.get("/lab", params={"token": token})).text
+                await land.cloud.cut()
+            assert "kernelspecs" in await fetch(f"{base}/api/kernelspecs?token={token}")
+            assert not [pid for pid, argv in arguments() if token in argv]
+            await end(process)
+        assert (await land.cli("jupyter", lease, "--stop", "--json")).data["stopped"]
