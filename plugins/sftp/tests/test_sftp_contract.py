@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gpurent.testing.contracts.transfer import FullDiskContract, TransferContract
+from gpurent.testing.contracts.full_disk import FullDiskContract
+from gpurent.testing.contracts.transfer import TransferContract
 from gpurent_plugin_sftp.backend import Sftp
 
 

@@ -13,7 +13,8 @@ from gpurent.api import Link, Pull, Push, TransferUnfit
 from gpurent.plugins.registry import Registry
 from gpurent.ports.transfer import Progress, TransferBackend, TransferReport
 from gpurent.testing.contracts.site import Site, Tally, site
-from gpurent.testing.contracts.transfer import TransferContract, plant, tree
+from gpurent.testing.contracts.transfer import TransferContract
+from gpurent.testing.contracts.trees import plant, tree
 from gpurent.workflow.transfer import _by
 from gpurent_plugin_turbo.backend import Turbo
 

@@ -13,7 +13,7 @@ from gpurent.errors import TransferError, UnavailableError
 from gpurent.model.cargo import Pull, Push
 from gpurent.ports.transfer import TransferBackend
 from gpurent.testing.contracts.site import Site, Tally
-from gpurent.testing.contracts.transfer import ROOM, tree
+from gpurent.testing.contracts.trees import ROOM, tree
 from gpurent.testing.sandbox.faults import Plan
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
-import stat
 from abc import abstractmethod
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,70 +11,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gpurent.errors import GpurentError, TransferError, UnavailableError, UsageError
+from gpurent.errors import GpurentError, TransferError, UsageError
 from gpurent.model.cargo import Limits, Pull, Push, TransferReport
 from gpurent.ports.transfer import TransferBackend
 from gpurent.testing.contracts.site import Site, Tally, site
+from gpurent.testing.contracts.trees import ODD, ROOM, in_the_end, plant, tree
 from gpurent.testing.sandbox.faults import Plan
 from gpurent.testing.sandbox.machines import DriverName, why_not_bwrap
-
-ROOM = ".gpurent-part"
-ODD = (
-    "-rf",
-    "new\nline",
-    "tab\t",
-    "sp ace",
-    "qu'o\"te",
-    "$HOME",
-    "*",
-    "über",
-    "文件",
-    "x" * 255,
-    "back\\slash",
-    "#",
-    "~",
-)
-
-
-def tree(folder: Path) -> dict[str, tuple[object, ...]]:
-    """Everything below a folder: kind, mode, whole seconds of its time, content. Room for partials is left out."""
-    found: dict[str, tuple[object, ...]] = {}
-    for path in sorted(folder.rglob("*")):
-        if ROOM in path.parts:
-            continue
-        name, status = str(path.relative_to(folder)), path.lstat()
-        if path.is_symlink():
-            found[name] = ("link", os.readlink(path))
-        elif path.is_dir():
-            found[name] = ("folder",)
-        else:
-            found[name] = ("file", stat.S_IMODE(status.st_mode), int(status.st_mtime), path.read_bytes())
-    return found
-
-
-def plant(folder: Path, seed: int = 1, *, large: int = 3_000_000, files: int = 40) -> Path:
-    """A small project: nested folders, empty ones, empty files, modes, times long past, one large file."""
-    chance = random.Random(seed)
-    for number in range(files):
-        path = folder / f"part{number % 5}" / f"file{number:03}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(chance.randbytes(chance.choice((0, 1, 100, 5000, 40_000))))
-        path.chmod(chance.choice((0o644, 0o600, 0o755)))
-        os.utime(path, ns=(10**18, 10**18 + number * 10**9 + 12345))
-    (folder / "empty" / "deeper").mkdir(parents=True)
-    (folder / "large.bin").write_bytes(chance.randbytes(large // 2) + b"abcd" * (large // 8))
-    return folder
-
-
-async def in_the_end(what: Any, tries: int = 20) -> TransferReport:
-    """As core does it: again while the line is lost. ``what`` makes a fresh attempt."""
-    for _ in range(tries):
-        try:
-            found: TransferReport = await what()
-            return found
-        except UnavailableError as error:
-            assert error.retryable, error
-    raise AssertionError("it never came through")
 
 
 class TransferPlace:
@@ -327,45 +268,3 @@ class TransferContract(TransferPlace):
         place.machine.line.plan = Plan()
         await self.push(place, source)
         assert tree(place.home / "work") == whole
-
-
-class FullDiskContract(TransferPlace):
-    """What only a machine shows whose disk is really as small as it says, and whose system is read-only."""
-
-    driver = "bwrap"
-    changes: ClassVar[dict[str, Any]] = {"disk_bytes": 8_000_000}
-
-    async def test_a_full_disk_is_told_before_and_during(self, place: Site, tmp_path: Path) -> None:
-        source = tmp_path / "source"
-        source.mkdir()
-        (source / "large").write_bytes(os.urandom(20_000_000))
-        with pytest.raises(TransferError, match="bytes free"):
-            await self.push(place, source)
-        (source / "large").write_bytes(os.urandom(6_000_000))
-        link = await place.link()
-        loop = asyncio.get_running_loop()
-        filled: list[Any] = []
-
-        class Greedy(Tally):
-            def total(self, files: int, size: int) -> None:
-                loop.call_soon_threadsafe(fill)
-
-        def fill() -> None:
-            filled.append(asyncio.ensure_future(link.run("head -c 8000000 /dev/zero >~/junk; true")))
-
-        place.machine.line.plan = Plan(rate=6_000_000)
-        cargo = Push(sources=(source,), target="work", content=True)
-        with pytest.raises(TransferError, match=r"full|free"):
-            await self.backend().push(link, cargo, Greedy())
-        place.machine.line.plan = Plan()
-        await asyncio.gather(*filled)
-        there = await (await place.link()).run("ls ~/work/large 2>/dev/null; rm -f ~/junk")
-        assert not there.out
-        await self.push(place, source)
-        size = await (await place.link()).run("wc -c <~/work/large")
-        assert size.out.strip() == "6000000"
-
-    async def test_a_read_only_target_is_told(self, place: Site, tmp_path: Path) -> None:
-        source = plant(tmp_path / "source", files=3, large=0)
-        with pytest.raises(TransferError, match=r"does not let us|cannot|Read-only|usr"):
-            await self.push(place, source, target="/usr/work")
