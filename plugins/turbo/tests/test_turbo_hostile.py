@@ -15,9 +15,10 @@ import pytest
 
 from gpurent.api import GpurentError, Limits, Pull, TransferError, UnavailableError
 from gpurent_plugin_turbo import wire
+from gpurent_plugin_turbo.asking import END
 from gpurent_plugin_turbo.give import CHANGED, GOOD, LINK, MISSING, OTHER, PIECE, UNREADABLE
 from gpurent_plugin_turbo.lines import Wire
-from gpurent_plugin_turbo.pull import END, Puller
+from gpurent_plugin_turbo.pull import Puller
 from gpurent_plugin_turbo.wire import BLAKE, FILE, FOLDER, RAW, UNIT, ZLIB, Line
 
 Row = tuple[int, int, int, int, bytes, bytes]
@@ -82,10 +83,10 @@ class Liar(Wire):
                 os.close(handle)
 
     def close(self) -> None:
+        for handle in self._fds[0:1] + self._fds[2:3]:  # whoever writes what nobody reads is woken
+            os.close(handle)
         self.thread.join(5)
         assert not self.thread.is_alive()
-        for handle in self._fds[0:1] + self._fds[2:3]:
-            os.close(handle)
 
     def why(self) -> GpurentError:
         return UnavailableError("the line is lost", retryable=True)

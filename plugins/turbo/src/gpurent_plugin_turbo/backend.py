@@ -22,7 +22,7 @@ FULL = "full"
 
 
 def push_command(target: str, whole: bool = False) -> str:
-    return ship.command(f"take_push({target.encode()!r}, {whole})", "codec", "wire", "far")
+    return ship.command(f"take_push({target.encode()!r}, {whole})", "codec", "wire", "disk", "far")
 
 
 def _first_time(link: Link, target: str) -> bool:
@@ -76,7 +76,7 @@ class Turbo(TransferBackend):
         from gpurent_plugin_turbo.pull import Puller
 
         sources = [posixpath.normpath(source).encode() for source in cargo.sources]
-        command = ship.command(f"give_pull({sources!r}, False)", "codec", "wire", "far", "give")
+        command = ship.command(f"give_pull({sources!r}, False)", "codec", "wire", "disk", "far", "give")
         puller = Puller(
             cargo,
             progress,

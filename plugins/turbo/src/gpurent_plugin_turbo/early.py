@@ -18,7 +18,7 @@ def dial_push(link: Link, target: str, settings: Mapping[str, str]) -> None:
     """Begin the login that a push to ``target`` over ``link`` will need; nothing else is touched."""
     from gpurent_plugin_turbo.lines import SshProcess
 
-    command = ship.command(f"take_push({target.encode()!r}, False)", "codec", "wire", "far")
+    command = ship.command(f"take_push({target.encode()!r}, False)", "codec", "wire", "disk", "far")
     _waiting[str(link.endpoint), command] = SshProcess(link, settings, command)
 
 

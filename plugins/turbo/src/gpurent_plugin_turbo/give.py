@@ -10,7 +10,7 @@ import sys
 import time as clock
 import zlib
 
-from gpurent_plugin_turbo.far import file_digest
+from gpurent_plugin_turbo.disk import file_digest
 from gpurent_plugin_turbo.wire import (
     BEST_CODEC,
     BEST_DIGEST,

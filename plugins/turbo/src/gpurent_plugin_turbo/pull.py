@@ -6,158 +6,31 @@ import os
 import posixpath
 import struct
 import zlib
-from collections import deque
-from collections.abc import Callable
 from threading import Lock
 from time import monotonic
 
-from attrs import define, field
-
-from gpurent.api import Progress, Pull, Skipped, TransferError, TransferReport
+from gpurent.api import TransferError, TransferReport
 from gpurent_plugin_turbo import wire
-from gpurent_plugin_turbo.far import file_digest, same
-from gpurent_plugin_turbo.fleet import Fleet, Stream
-from gpurent_plugin_turbo.give import CHANGED, MISSING, PIECE, UNREADABLE
-from gpurent_plugin_turbo.lines import Wire
+from gpurent_plugin_turbo.asking import BIG, Asking
+from gpurent_plugin_turbo.disk import file_digest
+from gpurent_plugin_turbo.fleet import Stream
+from gpurent_plugin_turbo.give import CHANGED
+from gpurent_plugin_turbo.judge import Far, Job, Whole
 from gpurent_plugin_turbo.names import objection, shown
-from gpurent_plugin_turbo.pace import MIB
-from gpurent_plugin_turbo.shelf import Name, Shelf, told
-from gpurent_plugin_turbo.wire import FILE, FOLDER, UNIT, Broken, Codec, Ended
-
-AHEAD = 2  # manifests that are asked for
-BACKLOG = 20_000
-BIG = MIB
-PACK_FILES = 500
-END = 0xFFFFFFFF
+from gpurent_plugin_turbo.wire import UNIT, Broken, Codec, Ended
 
 
-@define(eq=False)
-class Far:
-    """A remote file: ``path`` there, ``name`` below the local target as judged components."""
-
-    path: bytes
-    name: Name
-    size: int
-    mode: int
-    time: int
-    tries: int = 0
-
-    @property
-    def text(self) -> str:
-        return told(self.name)
-
-
-@define(eq=False)
-class Whole:
-    """A large file that comes in pieces."""
-
-    far: Far
-    part: bytes
-    handle: int
-    ranges: list[tuple[int, int]]
-    owed: int = 0
-    digest: bytes = b""
-
-
-@define(eq=False)
-class Job:
-    """What was asked for on one line."""
-
-    size: int
-    files: list[Far] = field(factory=list)
-    whole: Whole | None = None
-    at: int = 0
-    blocks: bool = False
-    sent_at: float = 0.0
-
-
-class Judge:
-    """Our own limits and name policy: nothing of the far side's say-so decides how much is taken."""
-
-    def __init__(self, cargo: Pull) -> None:
-        self._cargo = cargo
-        self._last: tuple[int, Name] = (-1, ())
-        self.skipped: list[Skipped] = []
-        self.missing: list[str] = []
-        self.seen = self.size = self.files = 0
-
-    def name(self, source: int, raw: bytes) -> Name | None:
-        """The components of a name that may become a local one; None: it was skipped."""
-        parts = tuple(raw.split(b"/"))
-        why = ""
-        for part in parts:
-            try:
-                why = why or objection(part.decode(), self._cargo.limits.name)
-            except UnicodeDecodeError:
-                why = "is not UTF-8"
-        top = posixpath.basename(posixpath.normpath(self._cargo.sources[source])).encode()
-        if not why and parts[0] != top:
-            why = "was not asked for"
-        if not why and (source, parts) <= self._last:
-            why = "came twice or out of order"
-        if why:
-            self.skip(raw, why)
-            return None
-        self._last = (source, parts)
-        return parts
-
-    def skip(self, raw: bytes, why: str) -> None:
-        if len(self.skipped) < 10_000:
-            self.skipped.append(Skipped(name=shown(raw.decode("utf-8", "replace")), why=why))
-
-    def count(self, parts: int, size: int) -> None:
-        limits = self._cargo.limits
-        self.seen += 1
-        self.size += size
-        if self.seen > limits.files or self.size > limits.total:
-            raise TransferError(
-                f"the machine lists more than {limits.files} names or {limits.total} bytes",
-                hint="Ask for less: name single folders or files.",
-            )
-        if parts > limits.depth:
-            raise TransferError(f"the machine lists folders deeper than {limits.depth}")
-
-
-class Puller(Fleet):
+class Puller(Asking):
     """One pull. `run` blocks; `stop` ends it from any thread."""
-
-    def __init__(
-        self,
-        cargo: Pull,
-        progress: Progress,
-        dial: Callable[[bool], Wire],
-        *,
-        whole: bool = False,
-        lines: int = 8,
-        limit: int = 0,
-    ) -> None:
-        super().__init__(dial, lines)
-        self._cargo, self._progress, self._whole = cargo, progress, whole
-        self._limit = limit
-        self._judge = Judge(cargo)
-        self._small: deque[Far] = deque()
-        self._large: deque[Far] = deque()
-        self._wholes: deque[Whole] = deque()
-        self._verify: deque[Whole] = deque()
-        self._open: set[int] = set()
-        self._asked = 0
-        self._listed = False
-        self._number = 0
-        self._lost: list[tuple[str, str]] = []
-        self._taken = 0
-        self._working = 0
-        self._locks: dict[int, Lock] = {}
-        self.resumed = 0
 
     def run(self) -> TransferReport:
         """Bring everything; a source that is missing is told at the end, after the others came."""
         begun = monotonic()
-        for source in self._cargo.sources:
-            why = objection(posixpath.basename(posixpath.normpath(source)), self._cargo.limits.name)
-            if why:
-                raise TransferError(f"{shown(source)} cannot be brought home: its name {why}")
-        self._shelf = Shelf(self._cargo.target)
         try:
+            for source in self._cargo.sources:
+                why = objection(posixpath.basename(posixpath.normpath(source)), self._cargo.limits.name)
+                if why:
+                    raise TransferError(f"{shown(source)} cannot be brought home: its name {why}")
             self._add_stream()
             self._wait_for_end()
         finally:
@@ -260,162 +133,6 @@ class Puller(Fleet):
             job.whole.ranges.append((job.at, job.size))
             if job.whole not in self._wholes:
                 self._wholes.append(job.whole)
-
-    # what there is
-
-    def _listing(self, head: bytes, body: bytes) -> None:
-        (source,) = struct.unpack(">I", head)
-        with self._turn:
-            self._asked -= 1
-            if source == END:
-                self._listed = True
-                return
-        if source >= len(self._cargo.sources):
-            raise Broken("a listing of what was not asked for")
-        unpacked = zlib.decompressobj().decompress(body, wire.LARGEST)
-        found = []
-        for kind, mode, size, time, raw, _ in wire.rows(unpacked)[0]:
-            if kind == MISSING:
-                self._judge.missing.append(shown(self._cargo.sources[source]))
-                continue
-            far = self._entry(source, kind, mode, size, time, raw)
-            if far is not None:
-                found.append(far)
-        self._sort(found)
-        self._progress.total(self._judge.files, self._judge.size)
-
-    def _entry(self, source: int, kind: int, mode: int, size: int, time: int, raw: bytes) -> Far | None:
-        self._judge.count(raw.count(b"/"), size if kind == FILE else 0)
-        if kind == UNREADABLE:
-            self._judge.skip(raw, "cannot be read there")
-            return None
-        name = self._judge.name(source, raw)
-        if name is None:
-            self._judge.size -= size if kind == FILE else 0
-            return None
-        if kind == FOLDER:
-            self._shelf.folder(name)
-        elif kind == FILE:
-            self._judge.files += 1
-            place = posixpath.dirname(posixpath.normpath(self._cargo.sources[source])).encode()
-            path = place + b"/" + raw if place not in (b"", b"/") else place + raw
-            return Far(path, name, size, mode & 0o777, time)
-        else:
-            self._judge.skip(raw, "is a link or a special file")
-        return None
-
-    def _sort(self, found: list[Far]) -> None:
-        small, large = [], []
-        for far in found:
-            here = self._shelf.status(far.name)
-            if here is not None and same(here, far.size, far.time) and not self._whole:
-                self.resumed += far.size
-                self._progress.advance(far.size, far.text)
-                self._progress.file_done(far.text)
-            elif far.size < BIG:
-                small.append(far)
-            else:
-                large.append(far)
-        with self._turn:
-            self._small.extend(small)
-            self._large.extend(large)
-            self._taken += sum(far.size for far in found)
-            self._more_lines(self._taken)
-
-    # asking
-
-    def _feed_all(self) -> None:
-        for stream in list(self._streams):
-            self._feed(stream)
-
-    def _feed(self, stream: Stream) -> None:
-        """Ask for as much as this line may owe. Never waits long: questions are short."""
-        if not self._locks[id(stream)].acquire(blocking=False):
-            return
-        try:
-            while not self._over and not stream.dead:
-                with self._turn:
-                    frame = self._next(stream)
-                    if frame is None:
-                        self._settle()
-                        return
-                try:
-                    stream.line.send(*frame)
-                except Ended:
-                    return
-        finally:
-            self._locks[id(stream)].release()
-
-    def _next(self, stream: Stream) -> tuple[int, bytes, bytes] | None:
-        if stream.first and not self._listed and self._asked < AHEAD and len(self._small) < BACKLOG:
-            self._asked += 1
-            return ord("m"), b"", b""
-        if stream.flight > stream.rate.credit // 2 or len(stream.unacked) > 16:
-            return None
-        self._number += 1
-        if self._verify:
-            return self._ask_digest(stream)
-        if self._small:
-            return self._ask_pack(stream)
-        return self._ask_piece(stream)
-
-    def _asking(self, stream: Stream, job: Job) -> bytes:
-        job.sent_at = monotonic()
-        stream.unacked[self._number] = job
-        stream.flight += job.size
-        stream.rate.sent()
-        return struct.pack(">I", self._number)
-
-    def _ask_pack(self, stream: Stream) -> tuple[int, bytes, bytes]:
-        files: list[Far] = []
-        size = 0
-        while self._small and size < MIB and len(files) < PACK_FILES:
-            files.append(self._small.popleft())
-            size += files[-1].size
-        head = self._asking(stream, Job(size, files))
-        rows = [(FILE, 0, far.size, far.time, far.path, b"") for far in files]
-        return ord("G"), head, zlib.compress(wire.table(rows), 1)
-
-    def _ask_piece(self, stream: Stream) -> tuple[int, bytes, bytes] | None:
-        while self._wholes:
-            whole = self._wholes[0]
-            if not whole.ranges:
-                self._wholes.popleft()
-                continue
-            at, length = whole.ranges.pop()
-            unit = self._unit_size()
-            if length > unit:
-                whole.ranges.append((at + unit, length - unit))
-                length = unit
-            whole.owed += 1
-            self._asking(stream, Job(length, whole=whole, at=at))
-            far = whole.far
-            return ord("g"), PIECE.pack(self._number, at, length, far.size, far.time), far.path
-        return self._begin_large(stream)
-
-    def _unit_size(self) -> int:
-        rate = sum(stream.rate.value for stream in self._streams)
-        return int(min(max(rate * 0.1, MIB), 4 * MIB))
-
-    def _begin_large(self, stream: Stream) -> tuple[int, bytes, bytes] | None:
-        if not self._large:
-            return None
-        far = self._large.popleft()
-        part = wire.part_of(b"/".join(far.name), far.size, far.time)
-        handle, there = self._shelf.part(far.name, part, far.size)
-        self._open.add(handle)
-        whole = Whole(far, part, handle, [] if there else [(0, far.size)])
-        self._wholes.append(whole)
-        if not there:
-            return self._ask_piece(stream)
-        whole.owed += 1
-        head = self._asking(stream, Job(0, whole=whole))
-        return ord("B"), head + struct.pack(">Q", far.size), far.path
-
-    def _ask_digest(self, stream: Stream) -> tuple[int, bytes, bytes]:
-        whole = self._verify.popleft()
-        whole.owed += 1
-        return ord("V"), self._asking(stream, Job(0, whole=whole, blocks=True)), whole.far.path
 
     # what comes
 
