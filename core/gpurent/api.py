@@ -8,92 +8,36 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gpurent.entries import (
         AuthEntry as AuthEntry,
-    )
-    from gpurent.entries import (
         BillingEntry as BillingEntry,
-    )
-    from gpurent.entries import (
         CommandEntry as CommandEntry,
-    )
-    from gpurent.entries import (
         Entry as Entry,
-    )
-    from gpurent.entries import (
         ExporterEntry as ExporterEntry,
-    )
-    from gpurent.entries import (
         Field as Field,
-    )
-    from gpurent.entries import (
         LauncherEntry as LauncherEntry,
-    )
-    from gpurent.entries import (
         LeaseEntry as LeaseEntry,
-    )
-    from gpurent.entries import (
         MailboxEntry as MailboxEntry,
-    )
-    from gpurent.entries import (
         NotifierEntry as NotifierEntry,
-    )
-    from gpurent.entries import (
         SandboxEntry as SandboxEntry,
-    )
-    from gpurent.entries import (
         SessionEntry as SessionEntry,
-    )
-    from gpurent.entries import (
         TransferEntry as TransferEntry,
     )
     from gpurent.errors import (
         AuthError as AuthError,
-    )
-    from gpurent.errors import (
         GpurentError as GpurentError,
-    )
-    from gpurent.errors import (
         HostKeyChanged as HostKeyChanged,
-    )
-    from gpurent.errors import (
         JobError as JobError,
-    )
-    from gpurent.errors import (
         LeaseError as LeaseError,
-    )
-    from gpurent.errors import (
         LeaseGone as LeaseGone,
-    )
-    from gpurent.errors import (
         MoneyError as MoneyError,
-    )
-    from gpurent.errors import (
         NeedsPerson as NeedsPerson,
-    )
-    from gpurent.errors import (
         PaidTooLate as PaidTooLate,
-    )
-    from gpurent.errors import (
         PluginError as PluginError,
-    )
-    from gpurent.errors import (
         ProviderChanged as ProviderChanged,
-    )
-    from gpurent.errors import (
         RemoteError as RemoteError,
-    )
-    from gpurent.errors import (
         SoldOut as SoldOut,
-    )
-    from gpurent.errors import (
         Spent as Spent,
-    )
-    from gpurent.errors import (
         TransferError as TransferError,
-    )
-    from gpurent.errors import (
         UnavailableError as UnavailableError,
-    )
-    from gpurent.errors import (
         UsageError as UsageError,
     )
     from gpurent.hookspecs import (
@@ -104,113 +48,61 @@ if TYPE_CHECKING:
     )
     from gpurent.model.access import (
         Endpoint as Endpoint,
-    )
-    from gpurent.model.access import (
         HostProfile as HostProfile,
     )
     from gpurent.model.cargo import (
         Limits as Limits,
-    )
-    from gpurent.model.cargo import (
         Pull as Pull,
-    )
-    from gpurent.model.cargo import (
         Push as Push,
-    )
-    from gpurent.model.cargo import (
         Skipped as Skipped,
-    )
-    from gpurent.model.cargo import (
         TransferReport as TransferReport,
     )
     from gpurent.model.events import (
         Event as Event,
-    )
-    from gpurent.model.events import (
         EventKind as EventKind,
     )
     from gpurent.model.lease import (
         Lease as Lease,
-    )
-    from gpurent.model.lease import (
         LeaseState as LeaseState,
-    )
-    from gpurent.model.lease import (
         Pending as Pending,
     )
     from gpurent.model.mail import (
         Challenge as Challenge,
-    )
-    from gpurent.model.mail import (
         Mail as Mail,
     )
     from gpurent.model.money import (
         CNY as CNY,
-    )
-    from gpurent.model.money import (
         USD as USD,
-    )
-    from gpurent.model.money import (
         Currency as Currency,
-    )
-    from gpurent.model.money import (
         Money as Money,
-    )
-    from gpurent.model.money import (
         Rate as Rate,
-    )
-    from gpurent.model.money import (
         UnitPrice as UnitPrice,
+    )
+    from gpurent.model.notice import (
+        Level as Level,
+        Notice as Notice,
     )
     from gpurent.model.offer import (
         Deposit as Deposit,
-    )
-    from gpurent.model.offer import (
         Hardware as Hardware,
-    )
-    from gpurent.model.offer import (
         Known as Known,
-    )
-    from gpurent.model.offer import (
         Metered as Metered,
-    )
-    from gpurent.model.offer import (
         Offer as Offer,
-    )
-    from gpurent.model.offer import (
         Prepaid as Prepaid,
-    )
-    from gpurent.model.offer import (
         Quote as Quote,
-    )
-    from gpurent.model.offer import (
         Unknown as Unknown,
-    )
-    from gpurent.model.offer import (
         Wish as Wish,
     )
     from gpurent.model.order import (
         Bill as Bill,
-    )
-    from gpurent.model.order import (
         Order as Order,
-    )
-    from gpurent.model.order import (
         OrderKind as OrderKind,
-    )
-    from gpurent.model.order import (
         Payment as Payment,
-    )
-    from gpurent.model.order import (
         Purpose as Purpose,
     )
     from gpurent.model.receipt import (
         Charge as Charge,
-    )
-    from gpurent.model.receipt import (
         ChargeKind as ChargeKind,
-    )
-    from gpurent.model.receipt import (
         Receipt as Receipt,
     )
     from gpurent.model.secret import (
@@ -218,83 +110,40 @@ if TYPE_CHECKING:
     )
     from gpurent.model.session import (
         Job as Job,
-    )
-    from gpurent.model.session import (
         JobState as JobState,
-    )
-    from gpurent.model.session import (
         JobStatus as JobStatus,
-    )
-    from gpurent.model.session import (
         SessionInfo as SessionInfo,
     )
     from gpurent.ports.authenticator import (
         Authenticator as Authenticator,
-    )
-    from gpurent.ports.authenticator import (
         Enrolling as Enrolling,
-    )
-    from gpurent.ports.authenticator import (
         Login as Login,
     )
     from gpurent.ports.billing import (
         Balance as Balance,
-    )
-    from gpurent.ports.billing import (
         BillingProvider as BillingProvider,
-    )
-    from gpurent.ports.billing import (
         Invoicing as Invoicing,
-    )
-    from gpurent.ports.billing import (
+        Statement as Statement,
         TopUp as TopUp,
-    )
-    from gpurent.ports.billing import (
         Withdrawing as Withdrawing,
     )
     from gpurent.ports.exporter import (
         Export as Export,
-    )
-    from gpurent.ports.exporter import (
         Exported as Exported,
-    )
-    from gpurent.ports.exporter import (
         Exporter as Exporter,
-    )
-    from gpurent.ports.exporter import (
         ExportFile as ExportFile,
-    )
-    from gpurent.ports.exporter import (
         Installing as Installing,
-    )
-    from gpurent.ports.exporter import (
         Opening as Opening,
     )
     from gpurent.ports.host import (
         Answer as Answer,
-    )
-    from gpurent.ports.host import (
         Clock as Clock,
-    )
-    from gpurent.ports.host import (
         Host as Host,
-    )
-    from gpurent.ports.host import (
         Http as Http,
-    )
-    from gpurent.ports.host import (
         Link as Link,
-    )
-    from gpurent.ports.host import (
         Notes as Notes,
-    )
-    from gpurent.ports.host import (
         Post as Post,
-    )
-    from gpurent.ports.host import (
         Ran as Ran,
-    )
-    from gpurent.ports.host import (
         Vault as Vault,
     )
     from gpurent.ports.launcher import (
@@ -302,20 +151,10 @@ if TYPE_CHECKING:
     )
     from gpurent.ports.lease import (
         Binding as Binding,
-    )
-    from gpurent.ports.lease import (
         Extending as Extending,
-    )
-    from gpurent.ports.lease import (
         LeaseProvider as LeaseProvider,
-    )
-    from gpurent.ports.lease import (
         MailBinding as MailBinding,
-    )
-    from gpurent.ports.lease import (
         Restarting as Restarting,
-    )
-    from gpurent.ports.lease import (
         Staging as Staging,
     )
     from gpurent.ports.mailbox import (
@@ -326,26 +165,12 @@ if TYPE_CHECKING:
     )
     from gpurent.ports.portal import (
         Evidence as Evidence,
-    )
-    from gpurent.ports.portal import (
         Machines as Machines,
-    )
-    from gpurent.ports.portal import (
         PortalEntry as PortalEntry,
-    )
-    from gpurent.ports.portal import (
         Route as Route,
-    )
-    from gpurent.ports.portal import (
         SandboxMachine as SandboxMachine,
-    )
-    from gpurent.ports.portal import (
         SandboxPortal as SandboxPortal,
-    )
-    from gpurent.ports.portal import (
         SendMail as SendMail,
-    )
-    from gpurent.ports.portal import (
         Site as Site,
     )
     from gpurent.ports.session import (
@@ -353,8 +178,6 @@ if TYPE_CHECKING:
     )
     from gpurent.ports.transfer import (
         Progress as Progress,
-    )
-    from gpurent.ports.transfer import (
         TransferBackend as TransferBackend,
     )
 
@@ -368,14 +191,15 @@ _HOMES = {
     "gpurent.model.events": "Event EventKind",
     "gpurent.model.lease": "Lease LeaseState Pending",
     "gpurent.model.mail": "Challenge Mail",
-    "gpurent.model.money": "CNY USD Currency Money Rate UnitPrice",
+    "gpurent.model.money": "CNY Currency Money Rate USD UnitPrice",
+    "gpurent.model.notice": "Level Notice",
     "gpurent.model.offer": "Deposit Hardware Known Metered Offer Prepaid Quote Unknown Wish",
     "gpurent.model.order": "Bill Order OrderKind Payment Purpose",
     "gpurent.model.receipt": "Charge ChargeKind Receipt",
     "gpurent.model.secret": "Secret",
     "gpurent.model.session": "Job JobState JobStatus SessionInfo",
     "gpurent.ports.authenticator": "Authenticator Enrolling Login",
-    "gpurent.ports.billing": "Balance BillingProvider Invoicing TopUp Withdrawing",
+    "gpurent.ports.billing": "Balance BillingProvider Invoicing Statement TopUp Withdrawing",
     "gpurent.ports.exporter": "Export ExportFile Exported Exporter Installing Opening",
     "gpurent.ports.host": "Answer Clock Host Http Link Notes Post Ran Vault",
     "gpurent.ports.launcher": "Launcher",

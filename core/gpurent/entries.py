@@ -103,7 +103,7 @@ class MailboxEntry(Entry["Mailbox"]):
 
 @frozen(kw_only=True)
 class NotifierEntry(Entry["Notifier"]):
-    """Told of every event of a trip."""
+    """A notifier is in use when its settings are filled. Which events it is sent is the user's choice."""
 
 
 @frozen(kw_only=True)

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from urllib.parse import quote, urlencode
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from gpurent.adapters.redact import MASK, Redactor, strip_terminal
 from gpurent.model.secret import Secret

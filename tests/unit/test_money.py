@@ -7,8 +7,7 @@ from decimal import Decimal, localcontext
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from gpurent.errors import MoneyError, Spent, UsageError
 from gpurent.model.money import CNY, USD, Currency, Money, UnitPrice

@@ -8,8 +8,7 @@ from fractions import Fraction
 
 import pytest
 from attrs import evolve
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from gpurent.errors import MoneyError
 from gpurent.model.lease import Lease, LeaseState

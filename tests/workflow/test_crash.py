@@ -17,6 +17,7 @@ import pytest
 from gpurent.adapters.codec import converter
 from gpurent.model.offer import Wish
 from gpurent.model.trip import Want
+from gpurent.workflow.reconcile import reconcile
 from tests.workflow.world import DIGITS, ROOT, World, world
 
 JOB = ("train.py", "--epochs", "2", "--hidden", "8")
@@ -137,6 +138,8 @@ async def balanced(land: World, provider: str) -> None:
         (total,) = receipt.totals()
         assert total.held.amount == 0
         assert bought - balance.amount == total.spent.amount + binding
+        differences = [finding for finding in await reconcile(service.desk, provider) if not finding.fine]
+        assert differences == [], "the ledger lost nothing and has nothing twice"
 
 
 @pytest.mark.slow

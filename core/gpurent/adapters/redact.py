@@ -7,7 +7,7 @@ import html
 import json
 import logging
 import re
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 from gpurent.model.secret import Secret
 
@@ -55,6 +55,29 @@ def _disguises(text: str) -> set[str]:
         padded = b"\0" * lead + raw
         found |= {base64.b64encode(padded).decode()[inner], base64.urlsafe_b64encode(padded).decode()[inner]}
     return {value for value in found if len(value) >= SHORTEST}
+
+
+def pieces(text: str) -> set[str]:
+    """A secret setting and the parts of it that give it away: of several, each; of a URL, its keys and passwords."""
+    found = {text}
+    for item in re.split(r"[\s,]+", text):
+        found.add(item)
+        _scheme, mark, rest = item.partition("://")
+        if not mark:
+            continue
+        password = re.match(r"[^/@]*?:([^/@]+)@", rest)
+        if password:
+            found |= {password[1], unquote(password[1])}
+        found |= {part for part in re.split(r"[/:@?&=;#]", rest) if _telling(part)}
+    return {part for part in found if part}
+
+
+def _telling(part: str) -> bool:
+    """Whether a part of a URL looks like a key, and not like a host's name or a word of a path."""
+    if len(part) < 2 * SHORTEST or re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}|[\d.]+", part):
+        return False
+    mixed = part.lower() != part != part.upper()
+    return len(part) >= 5 * SHORTEST or mixed or any(c.isdigit() for c in part)
 
 
 class Redactor(logging.Filter):

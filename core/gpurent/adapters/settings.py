@@ -15,7 +15,8 @@ from gpurent.errors import UsageError
 def read_config(path: Path) -> Mapping[str, Mapping[str, str]]:
     """``[section] key = value`` of the file, also ``[section.part]``; a missing file is empty.
 
-    Numbers with a point stay the text that was typed, dates are ISO. Not TOML, or nested deeper: `UsageError`.
+    Numbers with a point stay the text that was typed, dates are ISO, a list of texts is one text with spaces.
+    Not TOML, or nested deeper: `UsageError`.
     """
     try:
         raw = tomllib.loads(path.read_text("utf-8"), parse_float=str)
@@ -47,8 +48,10 @@ def _text(path: Path, name: str, value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return " ".join(value)
     if not isinstance(value, str | int):
-        raise UsageError(f"{path}: {name} must be text, a number, a date, or true or false")
+        raise UsageError(f"{path}: {name} must be text, texts, a number, a date, or true or false")
     return str(value)
 
 

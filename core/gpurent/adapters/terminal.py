@@ -70,26 +70,36 @@ async def interactive(link: SshLink, command: str | None) -> int:
 
 async def _feed(process: asyncssh.SSHClientProcess[bytes], handle: int) -> None:
     loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    try:
-        loop.add_reader(handle, ready.set)
-    except PermissionError:
-        # A plain file as stdin cannot be waited for, and need not be.
-        process.stdin.write(await asyncio.to_thread(_all, handle))
-        process.stdin.write_eof()
-        return
     try:
         while True:
-            await ready.wait()
-            ready.clear()
-            data = os.read(handle, 65536)
+            data = await _next(loop, handle)
             if not data:
                 process.stdin.write_eof()
                 return
             process.stdin.write(data)
             await process.stdin.drain()
+    except PermissionError:
+        # A plain file as stdin cannot be waited for, and need not be.
+        process.stdin.write(await asyncio.to_thread(_all, handle))
+        process.stdin.write_eof()
     except (BrokenPipeError, asyncssh.Error):
         return
+
+
+async def _next(loop: asyncio.AbstractEventLoop, handle: int) -> bytes:
+    """What is typed next. Read in the loop's own callback: later nothing may be left, and reading would block."""
+    arrived: asyncio.Future[bytes] = loop.create_future()
+
+    def take() -> None:
+        loop.remove_reader(handle)
+        try:
+            arrived.set_result(os.read(handle, 65536))
+        except OSError as error:
+            arrived.set_exception(error)
+
+    loop.add_reader(handle, take)
+    try:
+        return await arrived
     finally:
         loop.remove_reader(handle)
 

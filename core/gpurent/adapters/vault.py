@@ -181,6 +181,12 @@ class FileVault:
 
     # records
 
+    def unlock(self) -> None:
+        """Ask for the passphrase now, if it will be needed; a vault that is not there needs none."""
+        content = self._read()
+        if content:
+            self._unlock(content)
+
     def get(self, name: str) -> Secret | None:
         content = self._read()
         if name not in content.get("records", {}):

@@ -42,7 +42,15 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("whoami", N_("Show the accounts that are logged in")),
             ("balance", N_("Show the balance of an account")),
             ("topup", N_("Show how money gets in")),
-            ("receipts", N_("Show what leases cost")),
+        ),
+    ),
+    (
+        N_("Account and money"),
+        "books",
+        (
+            ("receipts", N_("Show what a lease or a trip cost")),
+            ("costs", N_("Show what was spent, by day, provider, GPU or trip")),
+            ("reconcile", N_("Compare the ledger with the providers' own books")),
         ),
     ),
     (
@@ -90,6 +98,12 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (N_("Leases"), "timer", (("timer", N_("Let a machine shut itself in time")),)),
+    (N_("Leases"), "top", (("top", N_("Watch all leases live")),)),
+    (
+        N_("The tool itself"),
+        "notify",
+        (("notify", N_("Test the messages that reach you when you are away")),),
+    ),
     (N_("The tool itself"), "plugins", (("plugins", N_("List the plugins and what is wrong with them")),)),
     (N_("The tool itself"), "completion", (("completion", N_("Print the shell's completion script")),)),
     (N_("The tool itself"), "sandbox", (("sandbox", N_("A rental world on this computer, for nothing")),)),

@@ -40,6 +40,8 @@ KINDS = {
     "refund": N_("refund"),
     "deposit-back": N_("deposit back"),
     "top-up": N_("top-up"),
+    "hold": N_("on hold"),
+    "transfer": N_("transfer"),
 }
 SPANS = {"upload-to-job": N_("end of upload to start of job"), "job-to-release": N_("end of job to release")}
 
@@ -144,4 +146,10 @@ def receipt_text(receipt: Receipt) -> str:
         _("Paid but idle, {what}: {span}").format(what=_(SPANS.get(name, name)), span=span_text(idle))
         for name, idle in receipt.idle
     ]
+    if receipt.note:
+        lines.append(
+            _("By gpurent's own ledger; the shop's books could not be read: {reason}").format(
+                reason=receipt.note
+            )
+        )
     return "\n".join(lines)

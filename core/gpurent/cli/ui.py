@@ -60,8 +60,10 @@ class TerminalUi:
                 self._end_progress()
                 name = event.step if event.step in STEPS else event.step.rpartition(".")[2]
                 self._say(f"· {_(STEPS.get(name, name))}{_leg(event.step)}", "blue")
-            case EventKind.STEP_DONE | EventKind.PROGRESS | EventKind.JOB_OUTPUT | EventKind.RELEASED:
-                # That a lease ended is told by its change.
+            case EventKind.STEP_DONE | EventKind.PROGRESS | EventKind.JOB_OUTPUT:
+                return
+            case EventKind.RELEASED | EventKind.FAILED:
+                # That a lease ended is told by its change, the error at the end.
                 return
             case EventKind.LEASE_CHANGED:
                 from gpurent.cli.render import STATES

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,18 @@ def choose(language: str) -> None:
     """Speak ``language`` (``en``, ``zh``, ``zh_CN``) from now on, whatever the environment says."""
     _chosen[:] = [language]
     _translate.cache_clear()
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Speak ``language`` inside the block; an empty one changes nothing. Only for blocks that do not await."""
+    before = list(_chosen)
+    if language:
+        _chosen[:] = [language]
+    try:
+        yield
+    finally:
+        _chosen[:] = before
 
 
 def language() -> str:

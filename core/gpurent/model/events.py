@@ -29,6 +29,8 @@ class EventKind(Enum):
     WARNING = "warning"
     TIME_LEFT = "time-left"
     TIMER = "timer"
+    FAILED = "failed"
+    TEST = "test"
 
 
 @frozen(kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -12,7 +12,10 @@ from gpurent.model.money import Currency, Money, Rate
 
 
 class ChargeKind(Enum):
-    """USE, RENEWAL, FEE are spent; DEPOSIT is held; REFUND, DEPOSIT_BACK come home; TOP_UP is the user's own."""
+    """USE, RENEWAL, FEE are spent; DEPOSIT and HOLD are held; REFUND, DEPOSIT_BACK come home.
+
+    HOLD: left the account, and the shop's books do not have it yet. TOP_UP and TRANSFER are the user's own.
+    """
 
     USE = "use"
     RENEWAL = "renewal"
@@ -21,11 +24,16 @@ class ChargeKind(Enum):
     REFUND = "refund"
     DEPOSIT_BACK = "deposit-back"
     TOP_UP = "top-up"
+    HOLD = "hold"
+    TRANSFER = "transfer"
 
 
 @frozen(kw_only=True)
 class Charge:
-    """One movement of money, ``money`` above zero; the kind says the direction. ``ref`` is the shop's or chain's."""
+    """One movement of money, ``money`` above zero; the kind says the direction. ``ref`` is the shop's or chain's.
+
+    ``growing``: the meter runs, so the same ``ref`` will have a larger amount later.
+    """
 
     at: datetime
     kind: ChargeKind
@@ -33,6 +41,7 @@ class Charge:
     ref: str
     note: str = ""
     rate: Rate | None = None
+    growing: bool = False
 
 
 _OUT = (ChargeKind.USE, ChargeKind.RENEWAL, ChargeKind.FEE)
@@ -49,11 +58,37 @@ class Total:
     held: Money
 
 
+def totals(charges: Iterable[Charge]) -> tuple[Total, ...]:
+    """Per currency, never summed across."""
+    found: dict[Currency, dict[str, int]] = {}
+    for charge in charges:
+        row = found.setdefault(charge.money.currency, {"paid": 0, "back": 0, "held": 0})
+        if charge.kind in _OUT:
+            row["paid"] += charge.money.amount
+        elif charge.kind is ChargeKind.REFUND:
+            row["back"] += charge.money.amount
+        elif charge.kind in (ChargeKind.DEPOSIT, ChargeKind.HOLD):
+            row["held"] += charge.money.amount
+        elif charge.kind is ChargeKind.DEPOSIT_BACK:
+            row["held"] -= charge.money.amount
+    return tuple(
+        Total(
+            currency=currency,
+            paid=Money(row["paid"], currency),
+            refunded=Money(row["back"], currency),
+            spent=Money(row["paid"] - row["back"], currency),
+            held=Money(row["held"], currency),
+        )
+        for currency, row in found.items()
+    )
+
+
 @frozen(kw_only=True)
 class Receipt:
     """All movements of a lease, and the time that was paid but not used.
 
-    ``idle`` holds named spans ("upload end -> job start", "job end -> release"), in provider time.
+    ``idle`` holds named spans ("upload end -> job start", "job end -> release"), in provider time. ``note`` says
+    why the shop's own books are not in it, when they could not be read.
     """
 
     lease: str
@@ -62,27 +97,8 @@ class Receipt:
     started_at: datetime | None
     ended_at: datetime | None
     idle: tuple[tuple[str, timedelta], ...] = ()
+    note: str = ""
 
     def totals(self) -> tuple[Total, ...]:
         """Per currency, never summed across."""
-        found: dict[Currency, dict[str, int]] = {}
-        for charge in self.charges:
-            row = found.setdefault(charge.money.currency, {"paid": 0, "back": 0, "held": 0})
-            if charge.kind in _OUT:
-                row["paid"] += charge.money.amount
-            elif charge.kind is ChargeKind.REFUND:
-                row["back"] += charge.money.amount
-            elif charge.kind is ChargeKind.DEPOSIT:
-                row["held"] += charge.money.amount
-            elif charge.kind is ChargeKind.DEPOSIT_BACK:
-                row["held"] -= charge.money.amount
-        return tuple(
-            Total(
-                currency=currency,
-                paid=Money(row["paid"], currency),
-                refunded=Money(row["back"], currency),
-                spent=Money(row["paid"] - row["back"], currency),
-                held=Money(row["held"], currency),
-            )
-            for currency, row in found.items()
-        )
+        return totals(self.charges)

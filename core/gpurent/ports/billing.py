@@ -60,6 +60,17 @@ class BillingProvider(ABC):
         """Every movement for ``lease`` so far, by the account's own books, oldest first."""
 
 
+class Statement(ABC):
+    """Capability: the whole account's movements, those that belong to no lease too."""
+
+    @abstractmethod
+    async def statement(self) -> Known[Charge] | Unknown:
+        """Everything that the account's own books list, oldest first; money that came in is a TOP_UP.
+
+        A movement that `BillingProvider.charges` also tells of has the same ``ref`` here.
+        """
+
+
 class Invoicing(ABC):
     """Capability: invoices."""
 

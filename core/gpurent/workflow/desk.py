@@ -22,7 +22,7 @@ from gpurent.adapters.http import HttpClient
 from gpurent.adapters.journal import Journal, ScopedNotes
 from gpurent.adapters.locks import Taken, locked
 from gpurent.adapters.prompt import Asker
-from gpurent.adapters.redact import Redactor
+from gpurent.adapters.redact import Redactor, pieces
 from gpurent.adapters.settings import read_config, settings_for, variable
 from gpurent.adapters.vault import FileVault
 from gpurent.entries import Entry, LeaseEntry
@@ -37,6 +37,8 @@ from gpurent.ports.authenticator import Authenticator, Login
 from gpurent.ports.billing import BillingProvider
 from gpurent.ports.lease import LeaseProvider
 from gpurent.workflow.accounts import Accounts
+from gpurent.workflow.books import Books
+from gpurent.workflow.notifiers import Notifiers
 from gpurent.workflow.post import MailboxPost
 from gpurent.workflow.ui import Ui
 
@@ -57,6 +59,7 @@ class Desk:
         self.redactor = Redactor()
         self.journal = Journal(home / "journal.sqlite", self.clock.now)
         self.accounts = Accounts(self)
+        self.notifiers = Notifiers(self)
         self._built: dict[tuple[str, str], Any] = {}
         self._clients: list[HttpClient] = []
 
@@ -67,6 +70,7 @@ class Desk:
         return cls(registry, Path(home) if home else user_data_path("gpurent"), ui, os.environ)
 
     async def close(self) -> None:
+        await self.notifiers.close()
         for client in self._clients:
             await client.aclose()
         self.journal.close()
@@ -74,6 +78,10 @@ class Desk:
     @cached_property
     def vault(self) -> FileVault:
         return FileVault(private_folder(self.home / "vault"), self._passphrase)
+
+    @cached_property
+    def books(self) -> Books:
+        return Books(self)
 
     @cached_property
     def ssh(self) -> Any:
@@ -98,6 +106,14 @@ class Desk:
 
     def settings(self, entry: Entry[Any]) -> Mapping[str, str]:
         return settings_for(entry.name, entry.settings, self.config, self.environment)
+
+    def hide(self, entry: Entry[Any]) -> None:
+        """From now on nobody sees the secret settings of ``entry``."""
+        settings = self.settings(entry)
+        for declared in entry.settings:
+            if declared.secret:
+                for piece in pieces(settings.get(declared.name, "")):
+                    self.redactor.register(Secret(piece))
 
     def provider(self, name: str) -> LeaseEntry:
         entry: LeaseEntry = self.registry.get("lease", name)
@@ -151,9 +167,7 @@ class Desk:
 
     def _host(self, entry: Entry[Any], auth: str) -> PluginHost:
         settings = self.settings(entry)
-        for declared in entry.settings:
-            if declared.secret and declared.name in settings:
-                self.redactor.register(Secret(settings[declared.name]))
+        self.hide(entry)
         log = logging.getLogger(f"gpurent.plugin.{entry.name}")
         live = next((found.live for found in self._shops_of(entry.name)), "")
         client = HttpClient(settings.get("url", ""), redact=self.redactor, log=log, live=live)
@@ -207,9 +221,9 @@ class Desk:
         step: str = "",
         **data: str | int,
     ) -> None:
-        self.ui.notify(
-            Event(kind=kind, at=self.clock.now(), trip=trip, lease=lease, step=step, text=text, data=data)
-        )
+        event = Event(kind=kind, at=self.clock.now(), trip=trip, lease=lease, step=step, text=text, data=data)
+        self.ui.notify(event)
+        self.notifiers.tell(event)
 
     async def pace(self, span: timedelta, floor: float = 0.1) -> None:
         """Wait ``span`` of provider time, but at least ``floor`` real seconds, so that a fast clock does not spin."""
@@ -223,9 +237,10 @@ class Desk:
 
     def lease(self, given: str) -> Lease:
         """The lease with this id, or the only one that it begins; `UsageError` else."""
-        leases = self.journal.leases()
-        exact = [lease for lease in leases if lease.id == given]
-        found = exact or [lease for lease in leases if given and lease.id.startswith(given)]
+        exact = self.journal.lease(given)
+        if exact is not None:
+            return exact
+        found = [lease for lease in self.journal.leases() if given and lease.id.startswith(given)]
         if len(found) == 1:
             return found[0]
         if found:

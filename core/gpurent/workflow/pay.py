@@ -52,4 +52,6 @@ async def pay(trail: Trail, step: str, provider: str, bill: Bill, ceiling: Money
             trail.tell(EventKind.PAID, _("paid {amount}").format(amount=payment.amount), proof=payment.proof)
         return payment
 
-    return await trail.once(step, Payment, leave, quiet=True)
+    payment = await trail.once(step, Payment, leave, quiet=True)
+    trail.desk.books.note_payments(trail.trip)
+    return payment

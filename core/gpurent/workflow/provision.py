@@ -46,6 +46,8 @@ async def _order(
     limit = deposit if bill.purpose is Purpose.DEPOSIT else ceiling
     payment = await pay(trail, f"{leg}.pay", order.offer.provider, bill, limit)
     await trail.once(f"{leg}.confirm", str, lambda: _confirm(trail, lease_id, order, payment))
+    if payment.amount.amount:
+        await trail.desk.books.sync(lease_id)
 
 
 async def _reserve(trail: Trail, order: Order, lease_id: str) -> Lease:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from gpurent.errors import GpurentError
+from gpurent.model.events import EventKind
 from gpurent.model.receipt import Receipt
 from gpurent.model.trip import Plan, Want
 from gpurent.workflow.arming import arm_timer
@@ -46,6 +47,7 @@ async def walk(trail: Trail, want: Want, *, detach: bool = False) -> TripEnd:
         return await _legs(trail, want, planned, funding, lease_id, detach)
     except GpurentError as error:
         await rescue(trail, want, lease_id, error)
+        trail.tell(EventKind.FAILED, error.message, lease=lease_id, burns=len(error.burning))
         raise
 
 

@@ -272,4 +272,4 @@ class Service(Hands, Teller):
     async def receipt(self, given: str) -> Receipt:
         """By the books as they stand now."""
         lease = await self.lease(given)
-        return await receipt_of(self.desk, lease, self.idle_of(lease.id))
+        return await receipt_of(self.desk, lease, self.idle_of(lease.id), patience=timedelta())

@@ -8,7 +8,6 @@ from gpurent.errors import LeaseError, Spent
 from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease
-from gpurent.model.offer import Unknown
 from gpurent.model.receipt import Receipt
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.trail import Trail
@@ -47,31 +46,32 @@ async def give_back(trail: Trail, lease_id: str) -> Lease:
 
     async with desk.turn(lease_id):
         await trail.once("release", str, release)
-    return desk.lease(lease_id)
+    lease = desk.lease(lease_id)
+    await desk.books.sync_account(lease.provider)
+    return lease
 
 
-async def receipt_of(desk: Desk, lease: Lease, idle: tuple[tuple[str, timedelta], ...] = ()) -> Receipt:
-    """The receipt by the account's own books; refunds may need some minutes to arrive, and are waited for."""
+async def receipt_of(
+    desk: Desk, lease: Lease, idle: tuple[tuple[str, timedelta], ...] = (), patience: timedelta = BOOKS
+) -> Receipt:
+    """The receipt by the ledger, brought up to date with the shop's books; waits for refunds that are on their way.
+
+    With those books out of reach it holds what the ledger knows, and its ``note`` says so.
+    """
     waited = timedelta()
     while True:
-        charges = await desk.wallet(lease.provider).charges(lease)
-        if isinstance(charges, Unknown):
-            raise LeaseError(
-                _("no receipt for {lease} yet: {reason}").format(lease=lease.id, reason=charges.reason),
-                hint=_("Ask again: gpurent receipts {lease}").format(lease=lease.id),
-                spent=Spent.YES,
-                retryable=True,
-            )
+        reason = await desk.books.sync(lease.id, quiet=True)
         receipt = Receipt(
             lease=lease.id,
             provider=lease.provider,
-            charges=tuple(charges.items),
+            charges=tuple(desk.books.charges(lease=lease.id)),
             started_at=lease.started_at,
             ended_at=lease.ended_at,
             idle=idle,
+            note=reason,
         )
         held = any(total.held.amount > 0 for total in receipt.totals())
-        if not (lease.over and held) or waited >= BOOKS:
+        if not (lease.over and (held or reason)) or waited >= patience:
             return receipt
         await desk.pace(POLL)
         waited += POLL

@@ -107,6 +107,25 @@ async def test_a_chain_without_memos_knows_a_deposit_by_its_amount(land: Ground)
     assert [charge.kind for charge in receipt.charges] == [ChargeKind.DEPOSIT, ChargeKind.DEPOSIT_BACK]
 
 
+async def test_the_statement_lists_what_belongs_to_no_lease_too(land: Ground) -> None:
+    shop = await shop_of(land)
+    paid = await land.wallet().pay(bill("60000.4711", shop))
+    await back(land, shop, 12345678901, "refund")
+    await back(land, shop, 5 * 10**12, "deposit-back")
+    found = await land.wallet().statement()
+    assert isinstance(found, Known)
+    assert [charge.kind for charge in found.items] == [
+        ChargeKind.TOP_UP,
+        ChargeKind.TRANSFER,
+        ChargeKind.REFUND,
+        ChargeKind.DEPOSIT_BACK,
+    ]
+    assert found.items[1].ref == paid.proof
+    out = sum(charge.money.amount for charge in found.items if charge.kind is ChargeKind.TRANSFER)
+    assert sum(charge.money.amount for charge in found.items) - 2 * out == land.units()
+    assert all(charge.rate is not None for charge in found.items)
+
+
 async def test_ledger_and_balance_agree(land: Ground) -> None:
     await land.wallet().pay(bill("12.5"))
     mine = [line.amount.amount for line in land.portal.ledger() if line.account == land.address]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from gpurent.api import AuthError, Secret, UsageError
 from gpurent_plugin_dbc.auth import KeyLogin

@@ -5,14 +5,25 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from gpurent.api import CNY, LeaseState, Offer, Order, OrderKind, Payment, Secret, Wish
+from gpurent.api import (
+    CNY,
+    ChargeKind,
+    Known,
+    Lease,
+    LeaseState,
+    Offer,
+    Order,
+    OrderKind,
+    Payment,
+    Secret,
+    Wish,
+)
 from plugins.mistgpu.tests.ground import Ground, ground
 
 
-async def order(land: Ground, key: str, offer: Offer) -> object:
+async def order(land: Ground, key: str, offer: Offer) -> Lease:
     land.host.vault.put(key, Secret("Good-password-1"))
     shop = land.shop
     lease = await shop.reserve(Order(key=key, kind=OrderKind.NEW, offer=offer, password_ref=key))
@@ -116,3 +127,26 @@ async def test_top_up_counts_once() -> None:
         for _again in range(3):
             await land.host.http.request("POST", way.url.removeprefix(land.url) + "/settle")
         assert (await land.account.balance()).available == CNY.money("3.00")
+
+
+async def test_the_statement_is_what_the_balance_is_made_of() -> None:
+    async with ground(taken="0") as land:
+        await land.pay_in("20.00")
+        await land.account.top_up(CNY.money("5.00"))
+        first = await order(land, "a", (await offers(land))[0])
+        await land.later(timedelta(minutes=40))
+        await land.shop.release(first)
+        again = await order(land, "b", (await offers(land))[0])
+        await land.later(timedelta(minutes=7))
+        found = await land.account.statement()
+        assert isinstance(found, Known)
+        assert [charge.kind for charge in found.items] == [ChargeKind.TOP_UP, ChargeKind.USE, ChargeKind.USE]
+        assert [charge.growing for charge in found.items] == [False, False, True]
+        (charged,) = (await land.account.charges(again)).items  # type: ignore[union-attr]
+        assert charged == found.items[2], "the same reference in both"
+        came, *used = (charge.money.amount for charge in found.items)
+        assert came - sum(used) == (await land.account.balance()).available.amount
+        await land.later(timedelta(days=16))
+        kept = await land.account.statement()
+        assert isinstance(kept, Known)
+        assert {charge.ref for charge in kept.items} == {charge.ref for charge in found.items}

@@ -10,8 +10,7 @@ from tempfile import TemporaryDirectory
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from gpurent.api import Endpoint, Export, Exported, UsageError
 from gpurent.testing.contracts.exporter import ExporterContract, InstallingContract, Site

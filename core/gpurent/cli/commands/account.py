@@ -1,4 +1,4 @@
-"""``login logout whoami balance topup receipts``."""
+"""``login logout whoami balance topup``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from gpurent.cli.app import App, json_option
-from gpurent.cli.complete import lease_ids, provider_names
+from gpurent.cli.complete import provider_names
 from gpurent.cli.params import MONEY
 from gpurent.cli.table import table
 from gpurent.errors import MoneyError, UsageError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
-    from gpurent.model.receipt import Receipt
     from gpurent.ports.billing import Balance
     from gpurent.workflow.service import Service
 
@@ -142,21 +141,3 @@ def topup_command(app: App, provider: str, amount: tuple[Decimal, str]) -> None:
     way = app.run(lambda service: service.topup(provider, amount[0]))
     lines = [f"{number}. {step}" for number, step in enumerate(way.steps, 1)]
     app.show(way, "\n".join([*lines, *([way.url] if way.url else []), *([way.advice] if way.advice else [])]))
-
-
-@click.command("receipts")
-@click.argument("lease", required=False, shell_complete=lease_ids)
-@json_option
-@click.pass_obj
-def receipts_command(app: App, lease: str | None) -> None:
-    """Show what LEASE cost by the account's own books, or all leases."""
-    from gpurent.cli.render import receipt_text
-
-    async def look(service: Service) -> list[Receipt]:
-        names = [lease] if lease else [found.id for found in await service.leases(refresh=False, over=True)]
-        return [await service.receipt(name) for name in names]
-
-    found = app.run(look)
-    data = [{"receipt": receipt, "totals": receipt.totals()} for receipt in found]
-    blocks = [f"{receipt.lease}\n{receipt_text(receipt)}" for receipt in found]
-    app.show(data, "\n\n".join(blocks) or _("Nothing was ever rented."))

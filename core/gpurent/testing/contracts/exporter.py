@@ -19,8 +19,7 @@ from typing import ClassVar
 from urllib.parse import quote
 
 from attrs import evolve, frozen
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from gpurent.model.access import Endpoint
 from gpurent.model.secret import Secret

@@ -29,6 +29,7 @@ from gpurent.api import (
     Purpose,
     Rate,
     Spent,
+    Statement,
     TopUp,
     UnavailableError,
     Unknown,
@@ -49,7 +50,7 @@ _KIND = {
 }
 
 
-class Wallet(BillingProvider, Withdrawing):
+class Wallet(BillingProvider, Statement, Withdrawing):
     """One address on the ledger."""
 
     def __init__(self, host: Host) -> None:
@@ -239,6 +240,16 @@ class Wallet(BillingProvider, Withdrawing):
                 found.append(_charge(transfer, _way_back(transfer, deposits)))
         return Known(tuple(found))
 
+    async def statement(self) -> Known[Charge] | Unknown:
+        own = (await self._host.login()).account
+        raw, url = await self._get("/transfers", address=own)
+        return Known(
+            tuple(
+                _charge(transfer, ChargeKind.TRANSFER if transfer.sender == own else _came(transfer))
+                for transfer in wire.transfers(raw, url)
+            )
+        )
+
     def _sent(self, lease: Lease, listed: Sequence[wire.Transfer]) -> dict[str, Bill]:
         """The bills by the hash of the transfer that paid them: as noted, else by payee and exact amount."""
         found: dict[str, Bill] = {}
@@ -258,6 +269,15 @@ def _way_back(transfer: wire.Transfer, deposits: set[Money]) -> ChargeKind:
     """The ledger's memo says it; without one, a deposit comes back to the last unit."""
     deposit = transfer.memo.startswith("deposit") or (not transfer.memo and transfer.amount in deposits)
     return ChargeKind.DEPOSIT_BACK if deposit else ChargeKind.REFUND
+
+
+def _came(transfer: wire.Transfer) -> ChargeKind:
+    """Money that came in: a shop's memo says what it sends back, anything else is the user's own."""
+    if transfer.sender and transfer.memo.startswith("deposit"):
+        return ChargeKind.DEPOSIT_BACK
+    if transfer.sender and transfer.memo.startswith("refund"):
+        return ChargeKind.REFUND
+    return ChargeKind.TOP_UP
 
 
 def _charge(transfer: wire.Transfer, kind: ChargeKind) -> Charge:

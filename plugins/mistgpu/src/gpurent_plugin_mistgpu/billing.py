@@ -22,6 +22,7 @@ from gpurent.api import (
     ProviderChanged,
     Rate,
     Spent,
+    Statement,
     TopUp,
     Unknown,
 )
@@ -31,7 +32,7 @@ from gpurent_plugin_mistgpu.pages import Pages
 INVOICE_FROM = CNY.money(200)
 
 
-class Account(BillingProvider, Invoicing):
+class Account(BillingProvider, Statement, Invoicing):
     """Nothing is ever paid from here: the shop itself takes what a running server costs."""
 
     def __init__(self, host: Host) -> None:
@@ -84,18 +85,26 @@ class Account(BillingProvider, Invoicing):
         ]
         if not runs:
             return Unknown("the bill page does not list this server yet")
-        return Known(
-            tuple(
-                Charge(
-                    at=run.ended_at or self._host.clock.now(),
-                    kind=ChargeKind.USE,
-                    money=run.cost,
-                    ref=run.server,
-                    note=f"{run.minutes} min",
-                )
-                for run in runs
-                if run.cost.amount
-            )
+        return Known(tuple(self._use(run) for run in runs if run.cost.amount))
+
+    async def statement(self) -> Known[Charge] | Unknown:
+        answer = await self._pages.get("/user/bills/")
+        used = [self._use(run) for run in wire.runs(answer.text, answer.url) if run.cost.amount]
+        came = [
+            Charge(at=paid.at, kind=ChargeKind.TOP_UP, money=paid.money, ref=f"recharge/{paid.id}")
+            for paid in wire.recharges(answer.text, answer.url)
+        ]
+        return Known(tuple(sorted([*used, *came], key=lambda charge: charge.at)))
+
+    def _use(self, run: wire.Run) -> Charge:
+        # A server may be shut and started again: each stretch is a charge of its own.
+        return Charge(
+            at=run.ended_at or self._host.clock.now(),
+            kind=ChargeKind.USE,
+            money=run.cost,
+            ref=f"{run.server}@{run.started_at.isoformat()}",
+            note=f"{run.minutes} min",
+            growing=run.ended_at is None,
         )
 
     async def invoice(self) -> tuple[bool, str]:

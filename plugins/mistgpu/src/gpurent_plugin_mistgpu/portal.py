@@ -178,7 +178,8 @@ class MistPortal(SandboxPortal):
         return self._list(account)
 
     async def _bills(self, request: Request, account: Account) -> Response:
-        return HTMLResponse(pages.bills(self.books.mine(account.name)))
+        paid = [recharge for recharge in self.books.recharges.values() if recharge.account == account.name]
+        return HTMLResponse(pages.bills(self.books.billed(account.name), paid))
 
     async def _shutdown(self, request: Request, account: Account) -> Response:
         return await self._act(request, account, self.books.shut_by_user)

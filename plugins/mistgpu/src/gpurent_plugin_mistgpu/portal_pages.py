@@ -94,7 +94,7 @@ def _row(server: Server) -> str:
     )
 
 
-def bills(servers: list[Server]) -> str:
+def bills(servers: list[Server], recharges: list[Recharge]) -> str:
     rows = "\n".join(
         f'<tr data-started="{_iso(run.started_at)}" data-stopped="{_iso(run.ended_at)}"><td>{server.id}</td>'
         f"<td>{run.started_at:%Y-%m-%d %H:%M}</td><td>{f'{run.ended_at:%Y-%m-%d %H:%M}' if run.ended_at else '-'}</td>"
@@ -102,9 +102,16 @@ def bills(servers: list[Server]) -> str:
         for server in servers
         for run in server.runs
     )
+    paid = "\n".join(
+        f'<tr data-paid="{_iso(recharge.settled_at)}"><td>{recharge.id}</td><td>支付宝</td>'
+        f"<td>{_money(recharge.amount)}</td></tr>"
+        for recharge in recharges
+        if recharge.settled
+    )
     return _page(
         "消费记录",
-        f'<table id="bills"><tr><th>服务器</th><th>开机</th><th>关机</th><th>分钟</th><th>金额</th></tr>{rows}</table>',
+        f'<table id="bills"><tr><th>服务器</th><th>开机</th><th>关机</th><th>分钟</th><th>金额</th></tr>{rows}</table>'
+        f'<table id="recharges"><tr><th>单号</th><th>方式</th><th>金额</th></tr>{paid}</table>',
     )
 
 

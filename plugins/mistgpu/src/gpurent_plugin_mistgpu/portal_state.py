@@ -97,7 +97,11 @@ class Recharge:
     id: str
     account: str
     amount: int
-    settled: bool = False
+    settled_at: datetime | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self.settled_at is not None
 
 
 class Books:
@@ -115,6 +119,7 @@ class Books:
             user = "somebody" if number >= site.machine_count - taken else ""
             self.machines[f"{number + 28:06}"] = Machine(f"{number + 28:06}", model, price, user)
         self.servers: dict[str, Server] = {}
+        self.erased: list[Server] = []
         self.recharges: dict[str, Recharge] = {}
         self.ledger: list[PortalEntry] = []
         self._used: dict[str, tuple[datetime, int]] = {}
@@ -126,6 +131,10 @@ class Books:
     def mine(self, user: str) -> list[Server]:
         return [server for server in self.servers.values() if server.user == user]
 
+    def billed(self, user: str) -> list[Server]:
+        """Those that are gone too: a bill outlives its server."""
+        return [server for server in (*self.erased, *self.servers.values()) if server.user == user]
+
     # time
 
     async def catch_up(self) -> None:
@@ -136,7 +145,7 @@ class Books:
         self._flush()
         for server in list(self.servers.values()):
             if server.kept_until is not None and not server.running and server.kept_until <= now:
-                del self.servers[server.id]
+                self.erased.append(self.servers.pop(server.id))
                 await self._site.machines.erase(server.data)
 
     def _due(self, now: datetime) -> Iterator[tuple[datetime, Server]]:
@@ -240,7 +249,7 @@ class Books:
         server = self._own(user, server_id)
         if server.running:
             raise Refused("请先关机")
-        del self.servers[server.id]
+        self.erased.append(self.servers.pop(server.id))
         await self._site.machines.erase(server.data)
 
     def _own(self, user: str, server_id: str) -> Server:
@@ -264,6 +273,6 @@ class Books:
         """Alipay says that it was paid; said twice, it counts once."""
         if recharge.settled:
             return
-        recharge.settled = True
+        recharge.settled_at = self._site.clock.now()
         self.accounts[recharge.account].balance += recharge.amount
-        self.entry(self._site.clock.now(), recharge.account, "recharge", recharge.amount, recharge.id)
+        self.entry(recharge.settled_at, recharge.account, "recharge", recharge.amount, recharge.id)

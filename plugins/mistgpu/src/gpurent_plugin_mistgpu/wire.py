@@ -47,6 +47,15 @@ class Run:
     cost: Money
 
 
+@frozen(kw_only=True)
+class Paid:
+    """One payment into the account."""
+
+    id: str
+    at: datetime
+    money: Money
+
+
 def _changed(what: str, url: str, page: str) -> ProviderChanged:
     return ProviderChanged(f"MISTGPU's page {url} has changed: {what}", url=url, body=page)
 
@@ -174,4 +183,19 @@ def runs(page: str, url: str) -> Sequence[Run]:
                 cost=cost,
             )
         )
+    return found
+
+
+def recharges(page: str, url: str) -> Sequence[Paid]:
+    """What was paid in, from ``/user/bills/``; a page without that table lists none."""
+    table = read(page).first("table", id="recharges")
+    found = []
+    for row in table.all("tr") if table is not None else ():
+        cells = [cell.text for cell in row.all("td")]
+        if not cells:
+            continue
+        at, money = _time(row, "data-paid"), _money(cells[-1])
+        if len(cells) < 3 or at is None or money is None:
+            raise _changed("a payment line without its columns", url, page)
+        found.append(Paid(id=cells[0], at=at, money=money))
     return found

@@ -1,0 +1,1 @@
+"""``gpurent top``: needs textual, an extra of the distribution."""

@@ -1,0 +1,66 @@
+"""Questions over the table."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from gpurent.locale import _
+
+_BOX = """
+{name} {{ align: center middle; }}
+{name} > Vertical {{ width: 72; max-width: 95%; height: auto; border: round $warning; padding: 0 1; }}
+{name} > Vertical {{ background: $surface; }}
+{name} Static {{ width: 1fr; height: auto; }}
+"""
+
+
+class Confirm(ModalScreen[bool]):
+    """Only ``y`` is yes; everything else that closes it is no."""
+
+    CSS = _BOX.format(name="Confirm")
+    BINDINGS: ClassVar = [
+        Binding("y", "answer(True)", show=False),
+        Binding("n,escape,q", "answer(False)", show=False),
+    ]
+
+    def __init__(self, question: str) -> None:
+        super().__init__()
+        self._question = question
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield Static(self._question, markup=False)
+            yield Static(_("y: yes    n: no"), markup=False)
+
+    def action_answer(self, answer: bool) -> None:
+        self.dismiss(answer)
+
+
+class Ask(ModalScreen[str]):
+    """A line of text; empty when it was left."""
+
+    CSS = _BOX.format(name="Ask")
+    BINDINGS: ClassVar = [Binding("escape", "leave", show=False)]
+
+    def __init__(self, label: str, given: str) -> None:
+        super().__init__()
+        self._label = label
+        self._given = given
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield Static(self._label, markup=False)
+            yield Input(self._given)
+            yield Static(_("Enter: go on    Esc: leave"), markup=False)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value.strip())
+
+    def action_leave(self) -> None:
+        self.dismiss("")

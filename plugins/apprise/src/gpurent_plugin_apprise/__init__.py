@@ -1,0 +1,1 @@
+"""Messages over Apprise for gpurent."""

@@ -1,0 +1,27 @@
+"""Entries only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpurent.api import Field, Host, Notifier, NotifierEntry, hookimpl
+
+SETTINGS = (Field(name="urls", label="Apprise URLs, with spaces between them", secret=True),)
+
+
+def _build(host: Host) -> Notifier:
+    from gpurent_plugin_apprise.sender import AppriseNotifier
+
+    return AppriseNotifier(host.settings["urls"])
+
+
+@hookimpl
+def gpurent_register_notifier() -> Sequence[NotifierEntry]:
+    return [
+        NotifierEntry(
+            name="apprise",
+            summary="WeCom, DingTalk, ServerChan, Telegram, mail and many more",
+            build=_build,
+            settings=SETTINGS,
+        )
+    ]

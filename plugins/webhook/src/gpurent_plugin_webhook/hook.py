@@ -1,0 +1,70 @@
+"""The notifier: one POST a notice."""
+
+from __future__ import annotations
+
+import time
+
+import httpx2
+
+from gpurent.api import Notice, Notifier, UnavailableError, translator
+from gpurent_plugin_webhook.wire import body, headers, host_of, is_loopback
+
+_ = translator("gpurent_plugin_webhook")
+STEP = 5.0
+PAUSES = (0.5, 1.5)
+# The receiver says that it has not taken the message.
+NOT_TAKEN = (429, 503)
+
+
+class Webhook(Notifier):
+    """Posts to one address. Its path and query may be a key, so errors name the host alone."""
+
+    def __init__(self, url: str, secret: str) -> None:
+        self._host = host_of(url)
+        self._url = url
+        self._secret = secret
+
+    def notify(self, notice: Notice) -> None:
+        """Repeated only where the message certainly was not taken, and always under the same ``Idempotency-Key``.
+
+        Redirects are errors: what is meant for one host goes to no other.
+        """
+        sent = body(notice)
+        with httpx2.Client(
+            follow_redirects=False, timeout=STEP, trust_env=not is_loopback(self._host)
+        ) as client:
+            for pause in (*PAUSES, None):
+                if self._post(client, notice, sent, last=pause is None):
+                    return
+                time.sleep(pause or 0)
+
+    def _post(self, client: httpx2.Client, notice: Notice, sent: bytes, *, last: bool) -> bool:
+        """Whether it was taken; False: it was not, and may be sent again."""
+        # The receiver lives in real time, also when the provider's clock is the sandbox's.
+        timestamp = str(int(time.time()))
+        request = client.build_request(
+            "POST", self._url, content=sent, headers=headers(notice, self._secret, timestamp, sent)
+        )
+        try:
+            answer = client.send(request, stream=True)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            if not last:
+                return False
+            raise self._failed(_("cannot be reached ({why})"), type(error).__name__) from None
+        except httpx2.TimeoutException:
+            raise self._failed(_("does not answer"), "") from None
+        except httpx2.HTTPError as error:
+            raise self._failed(_("broke the line ({why})"), type(error).__name__) from None
+        answer.close()  # unread: a body that never ends must not hold us
+        if answer.is_success:
+            return True
+        if answer.status_code in NOT_TAKEN and not last:
+            return False
+        if answer.is_redirect:
+            raise self._failed(
+                _("wants to send us elsewhere ({why}), which is not followed"), str(answer.status_code)
+            )
+        raise self._failed(_("answered {why}"), str(answer.status_code))
+
+    def _failed(self, what: str, why: str) -> UnavailableError:
+        return UnavailableError(f"{self._host} {what.format(why=why)}", retryable=True)

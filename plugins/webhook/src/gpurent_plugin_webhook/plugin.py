@@ -1,0 +1,25 @@
+"""Entries only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpurent.api import Field, Host, Notifier, NotifierEntry, hookimpl
+
+SETTINGS = (
+    Field(name="url", label="Where to post: an https address (http only on this computer)", secret=True),
+    Field(name="secret", label="The key that signs each message", secret=True, optional=True),
+)
+
+
+def _build(host: Host) -> Notifier:
+    from gpurent_plugin_webhook.hook import Webhook
+
+    return Webhook(host.settings["url"], host.settings.get("secret", ""))
+
+
+@hookimpl
+def gpurent_register_notifier() -> Sequence[NotifierEntry]:
+    return [
+        NotifierEntry(name="webhook", summary="posts JSON to an address", build=_build, settings=SETTINGS)
+    ]

@@ -1,0 +1,144 @@
+"""The web hook against servers on sockets: signed, bounded, and never sent where it was not meant to go."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import socket
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+import gpurent_plugin_webhook.hook as module
+from gpurent.api import Event, EventKind, Level, Notice, UnavailableError, UsageError
+from gpurent_plugin_webhook.hook import Webhook
+from tests.adapters.wire import answer, wire
+
+KEY = "signing-key-CANARY"
+NOTICE = Notice(
+    id="0123456789abcdef",
+    level=Level.NOTICE,
+    title="gpurent: 任务结束 (mistgpu-abcde)",
+    body="exit code 0",
+    event=Event(
+        kind=EventKind.JOB_ENDED,
+        at=datetime(2026, 3, 1, 12, tzinfo=UTC),
+        trip="t0301-abcde",
+        lease="mistgpu-abcde",
+        data={"exit_code": 0},
+    ),
+)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAUSES", (0.0, 0.0))
+
+
+async def send(url: str, secret: str = "") -> None:
+    await asyncio.to_thread(Webhook(url, secret).notify, NOTICE)
+
+
+async def test_the_signature_covers_time_and_body() -> None:
+    async with wire(answer(status="204 No Content")) as server:
+        await send(f"{server.url}/hook?token=abc", KEY)
+    (request,) = server.seen
+    assert request.line == "POST /hook?token=abc HTTP/1.1"
+    timestamp = request.headers["x-gpurent-timestamp"]
+    expected = hmac.new(KEY.encode(), timestamp.encode() + b"." + request.body, hashlib.sha256).hexdigest()
+    assert request.headers["x-gpurent-signature"] == f"sha256={expected}"
+    assert abs(int(timestamp) - time.time()) < 300
+    assert request.headers["idempotency-key"] == NOTICE.id
+    assert json.loads(request.body) == {
+        "version": 1,
+        "id": NOTICE.id,
+        "kind": "job-ended",
+        "level": "notice",
+        "at": "2026-03-01T12:00:00+00:00",
+        "trip": "t0301-abcde",
+        "lease": "mistgpu-abcde",
+        "step": "",
+        "title": NOTICE.title,
+        "text": "exit code 0",
+        "data": {"exit_code": 0},
+    }
+
+
+async def test_without_a_key_nothing_is_signed() -> None:
+    async with wire() as server:
+        await send(server.url)
+    assert "x-gpurent-signature" not in server.seen[0].headers
+
+
+async def test_a_server_that_fails_is_not_asked_again() -> None:
+    async with wire(answer(status="500 Internal Server Error")) as server:
+        with pytest.raises(UnavailableError, match="answered 500"):
+            await send(f"{server.url}/key-CANARY")
+    assert len(server.seen) == 1
+
+
+async def test_a_busy_server_is_asked_again_under_the_same_key() -> None:
+    async with wire(answer(status="503 Busy"), answer(status="429 Slow Down"), answer()) as server:
+        await send(server.url, KEY)
+    assert {request.headers["idempotency-key"] for request in server.seen} == {NOTICE.id}
+    assert len({request.body for request in server.seen}) == 1
+    assert len(server.seen) == 3
+
+
+async def test_a_server_that_stays_busy_is_given_up() -> None:
+    async with wire(answer(status="503 Busy")) as server:
+        with pytest.raises(UnavailableError, match="answered 503"):
+            await send(server.url)
+    assert len(server.seen) == 3
+
+
+async def test_a_silent_server_is_left_and_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(module, "STEP", 0.5)
+    async with wire(hang) as server:
+        with pytest.raises(UnavailableError, match="does not answer"):
+            await send(server.url)
+    assert len(server.seen) == 1, "it may have arrived"
+
+
+async def test_nobody_listens() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/key-CANARY"
+    with pytest.raises(UnavailableError, match="cannot be reached") as caught:
+        await send(url)
+    assert "CANARY" not in caught.value.message
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    async with wire() as other:
+        location = f"Location: {other.url}/elsewhere"
+        async with wire(answer(status="307 Temporary Redirect", headers=(location,))) as server:
+            with pytest.raises(UnavailableError, match="not followed"):
+                await send(server.url, KEY)
+    assert other.seen == []
+
+
+async def test_a_body_that_never_ends_holds_nobody() -> None:
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while True:
+            writer.write(b".")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    async with wire(drip) as server, asyncio.timeout(30):
+        await send(server.url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.com/x", "ftp://127.0.0.1/", "example.com", "https://", "http://["]
+)
+def test_only_addresses_that_keep_a_secret(url: str) -> None:
+    with pytest.raises(UsageError):
+        Webhook(url, "")

@@ -1,0 +1,148 @@
+"""A shop with many leases, in memory: each look is counted, and some never end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+
+from attrs import define, evolve, field
+
+from gpurent.cli.top.app import TopApp
+from gpurent.cli.top.ui import ScreenUi
+from gpurent.entries import BillingEntry, LeaseEntry
+from gpurent.errors import UnavailableError
+from gpurent.hookspecs import hookimpl
+from gpurent.model.access import HostProfile
+from gpurent.model.lease import Lease, LeaseState
+from gpurent.model.money import CNY, Currency, Money, Rate, UnitPrice
+from gpurent.model.offer import Hardware, Known, Offer, Prepaid, Unknown, Wish
+from gpurent.model.order import Bill, Order, Payment
+from gpurent.model.receipt import Charge, ChargeKind
+from gpurent.plugins import plain
+from gpurent.plugins.registry import Registry
+from gpurent.ports.billing import Balance, BillingProvider, TopUp
+from gpurent.ports.lease import LeaseProvider
+from gpurent.workflow.desk import Desk
+from gpurent.workflow.overview import Overview
+from gpurent.workflow.service import Service
+
+PRICE = UnitPrice(Decimal("1.50"), CNY)
+
+
+@define
+class Shop(LeaseProvider, BillingProvider):
+    """``hanging`` leases are never answered for; ``failing`` ones are refused."""
+
+    desk: Desk | None = None
+    hanging: set[str] = field(factory=set)
+    failing: set[str] = field(factory=set)
+    looks: Counter[str] = field(factory=Counter)
+    released: list[str] = field(factory=list)
+
+    async def offers(self, wish: Wish) -> Known[Offer] | Unknown:
+        return Known(())
+
+    async def reserve(self, order: Order) -> Lease:
+        raise UnavailableError("nothing is sold here")
+
+    async def confirm(self, lease: Lease, payment: Payment) -> Lease:
+        raise UnavailableError("nothing is sold here")
+
+    async def refresh(self, lease: Lease) -> Lease:
+        self.looks[lease.id] += 1
+        if lease.id in self.hanging:
+            await asyncio.Event().wait()
+        if lease.id in self.failing:
+            raise UnavailableError("the portal is being mended")
+        return lease
+
+    async def release(self, lease: Lease) -> Lease:
+        self.released.append(lease.id)
+        if lease.id in self.hanging:
+            await asyncio.Event().wait()
+        return lease.to(LeaseState.RELEASED)
+
+    async def leases(self) -> Known[Lease] | Unknown:
+        return Known(())
+
+    async def balance(self) -> Balance:
+        assert self.desk is not None
+        return Balance(available=Money(0, CNY), at=self.desk.clock.now())
+
+    async def rate(self, quote: Currency) -> Rate:
+        raise UnavailableError("no rate")
+
+    async def top_up(self, money: Money) -> TopUp:
+        return TopUp(steps=())
+
+    async def pay(self, bill: Bill) -> Payment:
+        raise UnavailableError("no payment")
+
+    async def charges(self, lease: Lease) -> Known[Charge] | Unknown:
+        at = lease.started_at
+        assert at is not None
+        return Known((Charge(at=at, kind=ChargeKind.USE, money=Money(150, CNY), ref=f"c-{lease.id}"),))
+
+
+@define
+class Crowd:
+    desk: Desk
+    shop: Shop
+    overview: Overview
+    attached: list[str] = field(factory=list)
+
+    def screen(self, fresh: float = 3600.0) -> TopApp:
+        """A screen that asks once and then only when it is told to."""
+        made = TopApp(Service(self.desk), self.overview, self._attach, fresh)
+        self.desk.ui.say = made.say  # type: ignore[attr-defined]
+        return made
+
+    def _attach(self, lease: str) -> int:
+        self.attached.append(lease)
+        return 0
+
+
+@asynccontextmanager
+async def crowd(home: Path, count: int, patience: float = 15.0) -> AsyncIterator[Crowd]:
+    """``count`` leases in a journal of their own, the later ones with less time."""
+    shop = Shop()
+    module = ModuleType("crowd_shop")
+
+    def gpurent_register_lease() -> list[LeaseEntry]:
+        profile = HostProfile(user="root")
+        entry = LeaseEntry(
+            name="shop", summary="", build=lambda host: shop, auth="shop", billing="shop", profile=profile
+        )
+        return [entry]
+
+    def gpurent_register_billing() -> list[BillingEntry]:
+        return [BillingEntry(name="shop", summary="", build=lambda host: shop, currency="CNY")]
+
+    module.gpurent_register_lease = hookimpl(gpurent_register_lease)  # type: ignore[attr-defined]
+    module.gpurent_register_billing = hookimpl(gpurent_register_billing)  # type: ignore[attr-defined]
+    registry = Registry.load(builtin=[plain, module], points=[])
+    assert not registry.problems
+    desk = Desk(registry, home / "state", ScreenUi(lambda label, secret: None), {})
+    shop.desk = desk
+    now = desk.clock.now()
+    offer = Offer(
+        key="m", provider="shop", hardware=Hardware(gpu="2080Ti", gpus=1), tariff=Prepaid(price=PRICE)
+    )
+    for number in range(count):
+        ends = now + timedelta(hours=2 * count - number, minutes=30)
+        lease = Lease(id=f"shop-{number:05}", provider="shop", offer=offer, ref=str(number))
+        desk.journal.keep_lease(
+            evolve(lease, state=LeaseState.READY, started_at=now - timedelta(hours=1), expires_at=ends)
+        )
+    overview = Overview(desk, patience=patience)
+    try:
+        yield Crowd(desk, shop, overview)
+    finally:
+        await overview.close()
+        await desk.close()

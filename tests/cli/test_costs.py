@@ -1,0 +1,135 @@
+"""Costs for the terminal and as a page: conversion by stored rates only, aligned bars, safe and well-formed HTML."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given, strategies as st
+
+from gpurent.cli.charts import WIDTH, bar, costs_text
+from gpurent.cli.report import page
+from gpurent.cli.table import width
+from gpurent.model.ledger import Transaction, lines, transaction
+from gpurent.model.money import CNY, USD, Currency, Money, Rate
+from gpurent.model.receipt import Charge, ChargeKind
+from gpurent.workflow.costs import WAYS, Story, Stretch, costs
+
+AT = datetime(2026, 3, 1, 23, 30, tzinfo=UTC)
+DBC = Currency("DBC", 8)
+HOSTILE = "<script>alert(1)</script>\"&'\x1b[2J\u202e\x00]]>"
+
+
+def entry(
+    amount: str,
+    currency: Currency,
+    kind: ChargeKind = ChargeKind.USE,
+    *,
+    price: str = "",
+    gpu: str = "2080Ti",
+    hours: int = 0,
+    ref: str = "",
+) -> Transaction:
+    at = AT + timedelta(hours=hours)
+    rate = Rate(DBC, USD, Decimal(price), at, "chain") if price else None
+    charge = Charge(at=at, kind=kind, money=currency.money(amount), ref=ref or f"{amount}{hours}", rate=rate)
+    return transaction(charge, "shop", lease="l1", trip="t1", gpu=gpu)
+
+
+def test_each_movement_is_converted_by_its_own_rate() -> None:
+    found = costs(
+        [entry("100", DBC, price="0.002"), entry("100", DBC, ChargeKind.REFUND, price="0.004", hours=1)],
+        "day",
+        "USD",
+    )
+    assert [str(item.money) for item in found.movements] == ["0.20 USD", "-0.40 USD"]
+    assert [str(row.money) for row in found.rows] == ["0.20 USD", "-0.40 USD"]
+    assert [row.key for row in found.rows] == ["2026-03-01", "2026-03-02"]
+    assert [str(rate.value) for rate in found.rates] == ["0.002", "0.004"]
+    text = costs_text(found)
+    assert "Rate: 1 DBC = 0.002 USD (chain, 2026-03-01 23:30 UTC)" in text
+    assert found.lacking == ()
+
+
+@pytest.mark.parametrize("price", ["", "0", "-1", "NaN"])
+def test_without_a_usable_rate_nothing_is_guessed(price: str) -> None:
+    found = costs([entry("100", DBC, price=price), entry("3.60", CNY)], "provider", "USD")
+    assert {str(money) for money in found.totals} == {"3.60 CNY", "100 DBC"}
+    assert {str(money) for money in found.lacking} == {"3.60 CNY", "100 DBC"}
+    assert found.rates == ()
+    assert "Not converted, since no rate for it was stored: 3.60 CNY + 100 DBC" in costs_text(found)
+
+
+def test_deposits_holds_and_top_ups_are_not_spent() -> None:
+    kinds = (
+        ChargeKind.DEPOSIT,
+        ChargeKind.DEPOSIT_BACK,
+        ChargeKind.HOLD,
+        ChargeKind.TOP_UP,
+        ChargeKind.TRANSFER,
+    )
+    assert costs([entry("5", CNY, kind) for kind in kinds], "day").movements == ()
+
+
+def test_a_reversal_takes_back_just_what_was_converted() -> None:
+    first = entry("1", DBC, price="0.0033", ref="r")
+    (line,) = lines([first])
+    found = costs([first, line.reversal(AT, "")], "day", "USD")
+    assert [str(money) for money in found.totals] == ["0.00 USD"]
+
+
+@given(st.integers(0, 10**30), st.integers(1, 10**30))
+def test_a_bar_is_never_longer_than_its_room_and_never_hides_money(amount: int, most: int) -> None:
+    made = bar(min(amount, most), most)
+    assert len(made) <= WIDTH
+    assert bool(made) == (amount > 0)
+    assert bar(most, most) == "█" * WIDTH
+
+
+def test_bars_line_up_with_chinese_names() -> None:
+    found = costs([entry("4", CNY, gpu="显卡甲"), entry("2", CNY, gpu="T4", hours=1)], "gpu")
+    rows = [row for row in costs_text(found).splitlines() if "█" in row]
+    assert len({width(row[: row.index("█")]) for row in rows}) == 1
+    assert [row.count("█") for row in rows] == [WIDTH // 2, WIDTH]
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_the_page_is_well_formed_safe_and_needs_nothing(by: str) -> None:
+    entries = [
+        entry("4", CNY, gpu=HOSTILE),
+        entry("100", DBC, price="0.002", hours=30, gpu="显卡"),
+        entry("50", DBC, ChargeKind.REFUND, price="0.002", hours=31),
+    ]
+    found = costs(entries, by)
+    stretches = (
+        Stretch(lease="l1", since=AT, until=AT + timedelta(hours=2), money=Money(400, CNY)),
+        Stretch(
+            lease="l2", since=AT + timedelta(hours=1), until=AT + timedelta(hours=9), money=Money(80, CNY)
+        ),
+    )
+    idle = {HOSTILE: (("upload-to-job", timedelta(minutes=3)), ("job-to-release", timedelta()))}
+    text = page(found, Story(stretches=stretches, idle=idle))
+    tree = ET.fromstring(text)  # noqa: S314 - our own page
+    tags = {node.tag.rpartition("}")[2] for node in tree.iter()}
+    assert "svg" in tags
+    assert tags.isdisjoint({"script", "link", "img", "iframe", "object", "a", "image", "use"})
+    assert not re.search(r"(src|href|url\(|@import|\son\w+=)", text)
+    assert set(re.findall(r"https?://[^\"']+", text)) == {"http://www.w3.org/2000/svg"}
+    assert "prefers-color-scheme: dark" in text
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", text.replace("\n", ""))
+    captions = [node.text for node in tree.iter("figcaption")]
+    assert captions[:3] == ["Spent over time, CNY", "Spent over time, DBC", "Burn rate, CNY an hour"]
+    assert "Paid but idle" in captions
+    labels = {node.text for node in tree.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"4.00 CNY", "2.10 CNY", "0.00 CNY"} <= labels, "both leases burn together at the most"
+    if by == "gpu":
+        cells = [node.text or "" for node in tree.iter("td")]
+        assert any("<script>" in cell for cell in cells), "shown as text"
+
+
+def test_a_page_of_nothing() -> None:
+    ET.fromstring(page(costs([], "day"), Story()))  # noqa: S314 - our own page
+    assert costs_text(costs([], "day")) == "Nothing was spent."

@@ -1,0 +1,163 @@
+"""`gpurent notify test` as it is typed; and what a bad notifier may cost any command."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from time import monotonic
+
+import pytest
+
+from tests.cli.test_commands import gpurent, home
+
+__all__ = ["home"]
+
+
+def _length(text: bytes) -> int:
+    found = re.search(rb"(?i)content-length: (\d+)", text)
+    return int(found[1]) if found else 0
+
+
+@contextmanager
+def server(reply: bytes | None) -> Iterator[tuple[str, list[bytes]]]:
+    """Takes connections and answers them all with ``reply``; None: never."""
+    seen: list[bytes] = []
+    held: list[socket.socket] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                line, _from = listener.accept()
+            except OSError:
+                return
+            held.append(line)
+            text = line.recv(65536)
+            while b"\r\n\r\n" not in text or len(text.partition(b"\r\n\r\n")[2]) < _length(text):
+                text += line.recv(65536)
+            seen.append(text)
+            if reply is not None:
+                line.sendall(reply)
+
+    thread = Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/key-CANARY", seen
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+        for line in held:
+            line.close()
+
+
+OK = b"HTTP/1.1 204 No Content\r\n\r\n"
+
+
+def test_nothing_is_set_up(home: Path) -> None:
+    said = gpurent(home, "notify", "test")
+    assert said.returncode == 2
+    assert "no notifier is set up" in said.stderr
+    assert "[webhook]" in said.stderr
+    assert "[apprise]" in said.stderr
+
+
+def test_it_was_taken(home: Path) -> None:
+    with server(OK) as (url, seen):
+        said = gpurent(home, "notify", "test", "webhook", GPURENT_WEBHOOK_URL=url)
+    assert said.returncode == 0, said.stderr
+    assert "accepted" in said.stdout
+    assert "CANARY" not in said.stdout + said.stderr
+    assert seen[0].startswith(b"POST /key-CANARY HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("reply", [b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", None])
+def test_it_was_not_taken(home: Path, reply: bytes | None) -> None:
+    with server(OK) as (good, _seen), server(reply) as (bad, _never):
+        said = gpurent(
+            home,
+            *("notify", "test", "--json"),
+            GPURENT_WEBHOOK_URL=bad,
+            GPURENT_APPRISE_URLS=good.replace("http://", "json://"),
+            GPURENT_NOTIFY_LIMIT="3",
+        )
+    assert said.returncode == 8
+    outcomes = {item["name"]: item for item in json.loads(said.stdout)["data"]}
+    assert outcomes["apprise"]["ok"] is True
+    assert outcomes["webhook"]["ok"] is False
+    assert ("500" if reply else "3 s") in outcomes["webhook"]["why"]
+    assert "CANARY" not in said.stdout + said.stderr
+
+
+def test_in_chinese_where_the_user_wants_it(home: Path) -> None:
+    (home / "state" / "config.toml").write_text('[notify]\nlanguage = "zh"\n')
+    with server(OK) as (url, seen):
+        said = gpurent(home, "notify", "test", "webhook", GPURENT_WEBHOOK_URL=url)
+    assert said.returncode == 0, said.stderr
+    assert b'"kind": "test"' in seen[0]
+
+
+def test_a_hanging_notifier_holds_a_command_no_longer_than_its_limit(home: Path) -> None:
+    """A warning of the command goes to the notifier, which never takes it."""
+    code = (
+        "import asyncio, sys\n"
+        "from gpurent.cli.app import App\n"
+        "from gpurent.cli.builtin import registry\n"
+        "from gpurent.model.events import EventKind\n"
+        "async def go(service):\n"
+        "    service.desk.tell(EventKind.WARNING, 'something')\n"
+        "    return 1\n"
+        "app = App(registry=registry(), as_json=True)\n"
+        "app.show({'x': app.run(go)}, '')\n"
+    )
+    with server(None) as (url, seen):
+        begun = monotonic()
+        environment = {
+            "PATH": os.environ["PATH"],
+            "GPURENT_HOME": str(home / "state"),
+            "GPURENT_WEBHOOK_URL": url,
+            "GPURENT_NOTIFY_LIMIT": "1",
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=True,
+            timeout=60,
+        )
+        assert monotonic() - begun < 30
+    assert json.loads(done.stdout) == {"ok": True, "data": {"x": 1}}
+    assert "webhook does not work: no answer within 1 s" in done.stderr
+    assert "1 messages were not sent" in done.stderr
+    assert len(seen) == 1
+
+
+def test_top_needs_a_terminal_or_once(home: Path) -> None:
+    said = gpurent(home, "top")
+    assert said.returncode == 2
+    assert "top --once" in said.stderr
+    said = gpurent(home, "top", "--once")
+    assert said.returncode == 0
+    assert "No machine costs you anything now." in said.stdout
+    assert json.loads(gpurent(home, "top", "--json").stdout)["data"] == []
+
+
+def test_top_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gpurent.cli.commands import top
+    from gpurent.errors import PluginError
+
+    for name in [name for name in sys.modules if name.startswith("gpurent.cli.top")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "textual.app", None)
+    with pytest.raises(PluginError, match="textual") as caught:
+        top._table()
+    assert caught.value.hint == "pip install 'gpurent[tui]'"

@@ -1,0 +1,88 @@
+"""10^5 minutes on the ledger, beside an oracle that knows the shops' rules and nothing of gpurent."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from gpurent.model.ledger import Account, balances, lines
+from gpurent.model.money import CNY
+from gpurent.model.receipt import Charge, ChargeKind, totals
+from gpurent.workflow.costs import WAYS, costs
+from tests.ledger import oracle
+from tests.ledger.street import DBC, Street
+
+
+async def lived(tmp_path: Path, seed: int, events: int) -> None:
+    street = Street(tmp_path / "journal.sqlite", seed)
+    await street.walk(events)
+    assert street.minutes >= events
+    assert street.clerk.deaths
+    assert street.clerk.rivals
+    sums: Counter[tuple[int, str]] = Counter()
+    for entry, code, amount in street.stored():
+        sums[entry, code] += amount
+    assert set(sums.values()) == {0}
+    entries = street.clerk.ledger.entries()
+    assert len(entries) == len({entry.key for entry in entries})
+    print(
+        f"{street.minutes} + {street.prepaid_minutes} minutes, {len(entries)} entries, {len(street.kept)} orders"
+    )
+    found = {
+        (account.name, currency): money.amount for (account, currency), money in balances(entries).items()
+    }
+    meter, prepaid = street.meter, street.prepaid
+    assert found["wallet:mistgpu", CNY] == meter.balance == street.site.accounts["u"].balance
+    assert found["spent:use", CNY] == meter.spent == sum(meter.cost.values())
+    assert found["wallet:1024gpu", DBC] == prepaid.balance
+    assert found["held:1024gpu", DBC] == prepaid.held
+    assert found["outside", CNY] == -meter.paid_in
+    assert found["outside", DBC] == -prepaid.paid_in
+    every = lines(entries)
+    (cny,) = totals(line.charge for line in every if line.last.provider == "mistgpu")
+    (dbc,) = totals(line.charge for line in every if line.last.provider == "1024gpu")
+    assert (cny.spent.amount, cny.refunded.amount, cny.held.amount) == (meter.spent, 0, 0)
+    assert (dbc.paid.amount, dbc.refunded.amount) == (prepaid.paid + prepaid.fees, prepaid.back)
+    assert dbc.held.amount == prepaid.held
+    leases: dict[str, list[Charge]] = {}
+    for line in every:
+        leases.setdefault(line.last.lease, []).append(line.charge)
+    for name, cost in meter.cost.items():
+        assert sum(charge.money.amount for charge in leases.get(name, [])) == cost
+    assert len(street.kept) > 20
+    for name, (paid, back, used) in street.kept.items():
+        (total,) = totals(leases[name])
+        assert (total.paid.amount, total.refunded.amount, total.spent.amount) == (paid, back, used)
+        assert back + used == paid
+        assert total.held.amount == 0
+    for way in WAYS:
+        by = {money.currency: money for money in costs(entries, way).totals}
+        assert by == {CNY: cny.spent, DBC: dbc.spent}
+
+
+@pytest.mark.slow
+async def test_equal_to_the_oracle_to_the_last_unit(tmp_path: Path) -> None:
+    await lived(tmp_path, seed=20_260_131, events=100_000)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(10))
+async def test_equal_to_the_oracle_for_many_lives(tmp_path: Path, seed: int) -> None:
+    await lived(tmp_path, seed, events=200_000)
+
+
+def test_the_oracle_knows_nothing_of_gpurent() -> None:
+    tree = ast.parse(Path(oracle.__file__).read_text("utf-8"))
+    names = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert sorted(str(name) for name in names) == ["__future__", "fractions"]
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
+
+
+def test_account_names() -> None:
+    assert Account("wallet:x").name == "wallet:x"
+    with pytest.raises(ValueError, match="must match"):
+        Account("purse:x")
+    assert ChargeKind("hold") is ChargeKind.HOLD

@@ -1,0 +1,174 @@
+"""Entries are added once, sum to zero, and stay: by the model and by SQLite itself."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from hypothesis import given, strategies as st
+
+from gpurent.adapters.database import Database, statements
+from gpurent.adapters.ledger import Ledger
+from gpurent.errors import MoneyError
+from gpurent.model.ledger import Account, Line, Posting, Transaction, balances, lines, missing, transaction
+from gpurent.model.money import CNY, USD, Currency, Money, Rate
+from gpurent.model.receipt import Charge, ChargeKind, totals
+
+AT = datetime(2026, 3, 1, 8, tzinfo=UTC)
+CHAIN = Currency("DBC", 15)
+
+
+def charge(
+    kind: ChargeKind, amount: int, ref: str = "r1", *, growing: bool = False, hours: int = 0
+) -> Charge:
+    at = AT + timedelta(hours=hours)
+    return Charge(at=at, kind=kind, money=Money(amount, CNY), ref=ref, growing=growing)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    made = Database(tmp_path / "journal.sqlite")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ledger(database: Database) -> Ledger:
+    return Ledger(database, lambda: AT)
+
+
+@given(kind=st.sampled_from(ChargeKind), amount=st.integers(1, 10**30))
+def test_every_kind_sums_to_zero(kind: ChargeKind, amount: int) -> None:
+    entry = transaction(Charge(at=AT, kind=kind, money=Money(amount, CHAIN), ref="r"), "shop")
+    assert sum(posting.money.amount for posting in entry.postings) == 0
+    assert entry.money.amount == amount
+    wallet = balances([entry])[Account("wallet:shop"), CHAIN].amount
+    home = kind in (ChargeKind.REFUND, ChargeKind.DEPOSIT_BACK, ChargeKind.TOP_UP)
+    assert wallet == (amount if home else -amount)
+
+
+@pytest.mark.parametrize(
+    "postings",
+    [
+        (Posting(Account("outside"), Money(5, CNY)), Posting(Account("wallet:x"), Money(-4, CNY))),
+        (Posting(Account("outside"), Money(5, CNY)), Posting(Account("wallet:x"), Money(-5, USD))),
+        (Posting(Account("outside"), Money(0, CNY)),),
+    ],
+)
+def test_what_does_not_sum_to_zero_is_no_entry(postings: tuple[Posting, ...]) -> None:
+    with pytest.raises(MoneyError):
+        Transaction(at=AT, kind=ChargeKind.USE, provider="x", ref="r", postings=postings)
+
+
+def test_an_entry_needs_a_zone_and_a_reference() -> None:
+    entry = transaction(charge(ChargeKind.USE, 5), "shop")
+    with pytest.raises(MoneyError):
+        evolve(entry, at=datetime(2026, 3, 1))  # noqa: DTZ001
+    with pytest.raises(MoneyError):
+        evolve(entry, ref="")
+
+
+def test_what_was_written_is_read_back(ledger: Ledger) -> None:
+    rate = Rate(CHAIN, USD, Decimal("0.002600000000000000001"), AT, "chain")
+    money = Money(90_000 * 10**15 + 1, CHAIN)
+    given = Charge(at=AT, kind=ChargeKind.DEPOSIT, money=money, ref="r", note="注", rate=rate)
+    entry = transaction(given, "shop", lease="l", trip="t", gpu="卡")
+    assert ledger.enter([entry]) == 1
+    assert list(ledger.entries()) == [entry]
+
+
+def test_entered_twice_it_is_there_once(ledger: Ledger) -> None:
+    entry = transaction(charge(ChargeKind.USE, 5), "shop")
+    other = transaction(charge(ChargeKind.REFUND, 5), "shop")
+    assert ledger.enter([entry, entry, other]) == 2
+    assert ledger.enter([entry, transaction(charge(ChargeKind.USE, 9), "shop")]) == 0
+    assert [found.money.amount for found in ledger.entries()] == [5, 5]
+    assert ledger.enter([transaction(charge(ChargeKind.USE, 5), "another")]) == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE entries SET note = 'x'",
+        "DELETE FROM entries",
+        "UPDATE postings SET amount = '0'",
+        "DELETE FROM postings",
+        "INSERT OR REPLACE INTO entries SELECT * FROM entries",
+        "INSERT OR REPLACE INTO postings SELECT entry, line, account, currency, exponent, '1' FROM postings",
+        "INSERT INTO postings VALUES (1, 2, 'outside', 'CNY', 2, '5')",
+        "INSERT INTO entries SELECT 9, at, kind, provider, 'r9', 0, 0, 0, '', '', '', '', NULL, at FROM entries",
+    ],
+)
+def test_sqlite_itself_refuses_changes(
+    database: Database, ledger: Ledger, tmp_path: Path, statement: str
+) -> None:
+    entry = transaction(charge(ChargeKind.USE, 5), "shop")
+    ledger.enter([entry])
+    with sqlite3.connect(tmp_path / "journal.sqlite") as stranger, pytest.raises(sqlite3.IntegrityError):
+        stranger.execute(statement)
+    stranger.close()
+    assert list(ledger.entries()) == [entry]
+
+
+def test_a_posting_without_its_entry_is_refused_at_the_commit(database: Database, ledger: Ledger) -> None:
+    with pytest.raises(sqlite3.IntegrityError), database.write():
+        database.execute("INSERT INTO postings VALUES (7, 0, 'outside', 'CNY', 2, '5')")
+    assert database.rows("SELECT * FROM postings") == []
+
+
+def test_filters(ledger: Ledger) -> None:
+    every = [
+        transaction(charge(ChargeKind.USE, 1, "a", hours=0), "one", lease="l1", trip="t1"),
+        transaction(charge(ChargeKind.USE, 2, "b", hours=1), "one", lease="l2", trip="t1"),
+        transaction(charge(ChargeKind.USE, 4, "c", hours=2), "two", lease="l3", trip="t2"),
+    ]
+    ledger.enter(every)
+
+    def found(**which: object) -> int:
+        return sum(entry.money.amount for entry in ledger.entries(**which))  # type: ignore[arg-type]
+
+    assert found() == 7
+    assert found(provider="one") == 3
+    assert found(lease="l2") == 2
+    assert found(trip="t1", provider="one") == 3
+    assert found(since=AT + timedelta(hours=1)) == 6
+    assert found(until=AT + timedelta(hours=1)) == 1
+    assert found(since=AT + timedelta(hours=1), until=AT + timedelta(hours=2), provider="one") == 2
+
+
+def known(entries: list[Transaction]) -> dict[tuple[str, ChargeKind], Line]:
+    return {line.key: line for line in lines(entries)}
+
+
+def test_a_meter_is_entered_by_what_it_added_until_it_stops() -> None:
+    book: list[Transaction] = []
+    for amount, growing, parts in ((5, True, 1), (5, True, 1), (9, True, 2), (9, False, 3), (20, False, 3)):
+        book += missing(charge(ChargeKind.USE, amount, growing=growing), "shop", known(book))
+        assert len(book) == parts, (amount, growing)
+    (line,) = lines(book)
+    assert line.money.amount == 9
+    assert not line.last.growing
+
+
+def test_a_hold_is_taken_back_when_the_books_have_it() -> None:
+    book = missing(charge(ChargeKind.HOLD, 7), "shop", {})
+    (total,) = totals(line.charge for line in lines(book))
+    assert (total.held.amount, total.spent.amount) == (7, 0)
+    for _again in range(2):
+        book += missing(charge(ChargeKind.USE, 7), "shop", known(book))
+        book += missing(charge(ChargeKind.HOLD, 7), "shop", known(book))
+    (total,) = totals(line.charge for line in lines(book))
+    assert (total.held.amount, total.spent.amount) == (0, 7)
+    assert balances(book)[Account("wallet:shop"), CNY].amount == -7
+
+
+def test_statements_are_split_outside_triggers_only() -> None:
+    script = (
+        "CREATE TABLE a (b);\nCREATE TRIGGER t BEFORE DELETE ON a BEGIN SELECT 1; SELECT 2; END;\nPRAGMA x;\n"
+    )
+    assert [text.split()[1] for text in statements(script)] == ["TABLE", "TRIGGER", "x;"]

@@ -1,0 +1,166 @@
+"""From the first released schema to this one: a backup first, and killed at any statement nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpurent.adapters import database
+from gpurent.adapters.journal import Journal
+from gpurent.adapters.schema import SCHEMA, STEPS
+from gpurent.errors import UsageError
+
+# As the first release wrote them.
+FIRST = """
+CREATE TABLE trips (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, want TEXT NOT NULL, lease TEXT NOT NULL DEFAULT '',
+    begun_at TEXT NOT NULL, ended_at TEXT, outcome TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE TABLE steps (
+    trip TEXT NOT NULL REFERENCES trips(id), name TEXT NOT NULL, begun_at TEXT NOT NULL, done_at TEXT, value TEXT,
+    PRIMARY KEY (trip, name)
+) STRICT;
+CREATE TABLE leases (
+    id TEXT PRIMARY KEY, provider TEXT NOT NULL, state TEXT NOT NULL, value TEXT NOT NULL, changed_at TEXT NOT NULL
+) STRICT;
+CREATE TABLE notes (scope TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (scope, name)) STRICT;
+PRAGMA user_version=1;
+"""
+AT = "2026-01-02T03:04:05+00:00"
+ROWS = 40
+
+
+def first(path: Path) -> None:
+    """A file of the first release with something in it."""
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executescript(FIRST)
+        db.execute(
+            "INSERT INTO trips (id, kind, want, begun_at) VALUES ('t1', 'rent', ?, ?)",
+            ('{"provider": "shop"}', AT),
+        )
+        db.execute("INSERT INTO steps VALUES ('t1', 'leg0.pay', ?, NULL, NULL)", (AT,))
+        db.executemany(
+            "INSERT INTO notes VALUES ('dbc', ?, ?)", [(f"bill/{n}", "x" * 300) for n in range(ROWS)]
+        )
+    path.chmod(0o600)
+
+
+def state(path: Path) -> tuple[int, int, int]:
+    """``(schema, notes, steps)`` as they lie there, of a file that is whole."""
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        (notes,) = db.execute("SELECT count(*) FROM notes").fetchone()
+        (steps,) = db.execute("SELECT count(*) FROM steps").fetchone()
+        return version, notes, steps
+
+
+def opened(path: Path) -> Journal:
+    return Journal(path, lambda: datetime(2026, 1, 3, tzinfo=UTC))
+
+
+class Dying(sqlite3.Connection):
+    """Kills its process before or after its ``point``-th statement; a backup is one, and has a middle."""
+
+    point = 0
+    late = False
+    done = 0
+
+    def _die(self, now: bool) -> None:
+        if now and Dying.done == Dying.point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def execute(self, *given: Any) -> sqlite3.Cursor:  # type: ignore[override]
+        Dying.done += 1
+        self._die(not Dying.late)
+        cursor = super().execute(*given)
+        self._die(Dying.late)
+        return cursor
+
+    def backup(self, target: sqlite3.Connection, **_given: Any) -> None:
+        Dying.done += 1
+        self._die(not Dying.late)
+        super().backup(target, pages=1, progress=lambda *_left: self._die(Dying.late))
+
+
+def dies(path: Path, point: int, late: bool) -> bool:
+    """Whether a process that opens the file is killed at this point."""
+    child = os.fork()
+    if not child:
+        Dying.point, Dying.late, Dying.done = point, late, 0
+        database.sqlite3.connect = partial(sqlite3.connect, factory=Dying)  # type: ignore[assignment]
+        try:
+            opened(path).close()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    _pid, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return os.WIFSIGNALED(status)
+
+
+def test_the_first_schema_is_still_the_first_step() -> None:
+    assert FIRST.replace("PRAGMA user_version=1;\n", "") == STEPS[0]
+
+
+def test_a_file_of_the_first_release_is_migrated_and_kept_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    first(path)
+    journal = opened(path)
+    assert [row.id for row in journal.trips()] == ["t1"]
+    assert journal.note("dbc", "bill/0") == "x" * 300
+    journal.close()
+    backup = tmp_path / "journal.sqlite.schema1"
+    assert state(path) == (SCHEMA, ROWS, 1)
+    assert state(backup) == (1, ROWS, 1)
+    assert backup.stat().st_mode & 0o777 == 0o600
+    before = backup.stat().st_mtime_ns
+    opened(path).close()
+    assert backup.stat().st_mtime_ns == before, "once is enough"
+    assert sorted(found.name for found in tmp_path.iterdir()) == [path.name, backup.name]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+def test_killed_at_every_statement(tmp_path: Path, late: bool) -> None:
+    point = 1
+    while True:
+        folder = tmp_path / str(point)
+        folder.mkdir()
+        path = folder / "journal.sqlite"
+        first(path)
+        died = dies(path, point, late)
+        version, notes, steps = state(path)
+        assert (notes, steps) == (ROWS, 1)
+        assert version in (1, SCHEMA)
+        if version == SCHEMA:
+            assert state(folder / "journal.sqlite.schema1") == (1, ROWS, 1)
+        opened(path).close()
+        assert state(path) == (SCHEMA, ROWS, 1)
+        assert state(folder / "journal.sqlite.schema1") == (1, ROWS, 1)
+        if not died:
+            break
+        point += 1
+    assert point > 20, "every statement of the migration was a point"
+
+
+def test_an_older_release_refuses_the_newer_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal.sqlite"
+    opened(path).close()
+    content = path.read_bytes()
+    monkeypatch.setattr(database, "SCHEMA", 1)
+    with pytest.raises(UsageError, match=rf"newer gpurent \(schema {SCHEMA}, this one knows 1\)"):
+        opened(path)
+    assert path.read_bytes() == content
+
+
+def test_a_fresh_file_needs_no_backup(tmp_path: Path) -> None:
+    opened(tmp_path / "journal.sqlite").close()
+    assert [found.name for found in tmp_path.iterdir()] == ["journal.sqlite"]

@@ -1,0 +1,330 @@
+"""Who is told, of what, and that no notifier can harm a trip."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from time import monotonic
+from types import ModuleType
+
+import pytest
+from attrs import define, field
+
+from gpurent.entries import Field, NotifierEntry
+from gpurent.errors import PluginError, UsageError
+from gpurent.hookspecs import hookimpl
+from gpurent.model.events import EventKind
+from gpurent.model.lease import Lease, LeaseState
+from gpurent.model.money import CNY, UnitPrice
+from gpurent.model.notice import Level, Notice
+from gpurent.model.offer import Hardware, Metered, Offer, Prepaid, Wish
+from gpurent.model.trip import Want
+from gpurent.plugins import plain
+from gpurent.plugins.registry import Registry
+from gpurent.ports.notifier import Notifier
+from gpurent.workflow.desk import Desk
+from tests.adapters.wire import wire
+from tests.workflow.world import DIGITS, Person, world
+
+HOUR = timedelta(hours=1)
+
+
+@define
+class Ear(Notifier):
+    """Does ``trouble`` and keeps what it was told."""
+
+    trouble: Callable[[Notice], object] = lambda notice: None
+    heard: list[Notice] = field(factory=list)
+
+    def notify(self, notice: Notice) -> None:
+        self.trouble(notice)
+        self.heard.append(notice)
+
+
+def desk_with(home: Path, person: Person, *ears: tuple[str, Ear], **environment: str) -> Desk:
+    module = ModuleType("ears")
+
+    def gpurent_register_notifier() -> list[NotifierEntry]:
+        secret = (Field(name="key", label="Key", secret=True),)
+        return [
+            NotifierEntry(name=name, summary="", build=lambda host, ear=ear: ear, settings=secret)  # type: ignore[misc]
+            for name, ear in ears
+        ]
+
+    module.gpurent_register_notifier = hookimpl(gpurent_register_notifier)  # type: ignore[attr-defined]
+    registry = Registry.load(builtin=[plain, module], points=[])
+    assert not registry.problems
+    keys = {f"GPURENT_{name.upper()}_KEY": f"key-CANARY-{name}" for name, _ear in ears}
+    return Desk(registry, home / "state", person, {**keys, **environment})
+
+
+def lease(tariff: Metered | Prepaid, **more: object) -> Lease:
+    hardware = Hardware(gpu="2080 Ti", gpus=1)
+    offer = Offer(provider="shop", key="m1", hardware=hardware, tariff=tariff)
+    given = {"id": "shop-abcde", "provider": "shop", "offer": offer, "state": LeaseState.READY, **more}
+    return Lease(**given)  # type: ignore[arg-type]
+
+
+PRICE = UnitPrice(Decimal("1.5"), CNY, HOUR)
+
+
+def warnings(person: Person) -> list[str]:
+    return [event.text for event in person.events if event.kind is EventKind.WARNING]
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    made = threading.Event()
+    yield made
+    made.set()
+
+
+async def test_the_default_tells_what_matters_and_nothing_else(tmp_path: Path) -> None:
+    ear = Ear()
+    desk = desk_with(tmp_path, Person(), ("ear", ear))
+    for kind in EventKind:
+        desk.tell(kind, f"about {kind.value}")
+    desk.tell(EventKind.LEASE_CHANGED, "it died", state="gone")
+    await desk.close()
+    kinds = [notice.event.kind for notice in ear.heard]
+    assert set(kinds) >= {
+        EventKind.JOB_ENDED,
+        EventKind.TIME_LOW,
+        EventKind.RELEASED,
+        EventKind.WARNING,
+        EventKind.PAID,
+        EventKind.FAILED,
+    }
+    assert not set(kinds) & {
+        EventKind.PROGRESS,
+        EventKind.JOB_OUTPUT,
+        EventKind.STEP_BEGUN,
+        EventKind.WAITING,
+    }
+    assert kinds[-1] is EventKind.LEASE_CHANGED
+    assert ear.heard[-1].level is Level.WARNING
+    assert len({notice.id for notice in ear.heard}) == len(ear.heard)
+
+
+async def test_the_user_chooses(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state" / "config.toml").write_text(
+        '[notify]\nevents = ["job-started", "paid"]\nlanguage = "zh"\n'
+    )
+    ear = Ear()
+    desk = desk_with(tmp_path, Person(), ("ear", ear))
+    for kind in (EventKind.WARNING, EventKind.JOB_STARTED, EventKind.PAID):
+        desk.tell(kind, "x")
+    await desk.close()
+    assert [notice.event.kind for notice in ear.heard] == [EventKind.JOB_STARTED, EventKind.PAID]
+
+
+async def test_a_level_chooses_too(tmp_path: Path) -> None:
+    ear = Ear()
+    desk = desk_with(tmp_path, Person(), ("ear", ear), GPURENT_NOTIFY_LEVEL="warning")
+    for kind in (EventKind.PAID, EventKind.TIME_LOW):
+        desk.tell(kind, "x")
+    await desk.close()
+    assert [notice.event.kind for notice in ear.heard] == [EventKind.TIME_LOW]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [("EVENTS", "job-endet"), ("EVENTS", "progress"), ("LEVEL", "loud"), ("LIMIT", "soon"), ("LIMIT", "0")],
+)
+async def test_a_wrong_setting_warns_and_stops_nothing(tmp_path: Path, wrong: tuple[str, str]) -> None:
+    person, ear = Person(), Ear()
+    desk = desk_with(tmp_path, person, ("ear", ear), **{f"GPURENT_NOTIFY_{wrong[0]}": wrong[1]})
+    desk.tell(EventKind.PAID, "x")
+    desk.tell(EventKind.PAID, "y")
+    with pytest.raises(UsageError, match="notify"):
+        await desk.notifiers.test()
+    await desk.close()
+    assert [notice.event.text for notice in ear.heard] == ["x", "y"]
+    assert len(warnings(person)) == 1
+
+
+async def test_a_message_says_what_when_and_what_to_do(tmp_path: Path) -> None:
+    ear = Ear()
+    desk = desk_with(tmp_path, Person(), ("ear", ear))
+    now = datetime.now(UTC)
+    desk.journal.keep_lease(
+        lease(Prepaid(price=PRICE, minimum=HOUR), expires_at=now + timedelta(minutes=25, seconds=30))
+    )
+    desk.tell(EventKind.TIME_LOW, "25 min left", lease="shop-abcde", minutes=25)
+    desk.journal.keep_lease(lease(Metered(price=PRICE)))
+    desk.tell(EventKind.TIME_LOW, "12 min left", lease="shop-abcde", minutes=12)
+    desk.tell(EventKind.FAILED, "the job is lost", lease="shop-abcde")
+    await desk.close()
+    prepaid, metered, failed = (notice.body for notice in ear.heard)
+    assert "shop-abcde at shop: 2080 Ti" in prepaid
+    assert str(PRICE) in prepaid
+    assert "Time left: 25 min" in prepaid
+    assert "gpurent renew shop-abcde" in prepaid
+    assert "gpurent topup shop" in metered
+    assert "gpurent release shop-abcde" in failed
+    assert ear.heard[0].title == "gpurent: Little time is left (shop-abcde)"
+
+
+async def test_no_secret_and_no_escape_sequence_leaves(tmp_path: Path) -> None:
+    ear = Ear()
+    desk = desk_with(tmp_path, Person(), ("ear", ear))
+    desk.tell(EventKind.WARNING, "\x1b[31mred\x1b[0m key-CANARY-ear \u202eevil", note="key-CANARY-ear\x07")
+    await desk.close()
+    (notice,) = ear.heard
+    assert notice.event.text == "red *** evil"
+    assert notice.event.data == {"note": "***"}
+    assert "CANARY" not in repr(notice)
+    assert "\x1b" not in notice.body
+
+
+async def test_a_warning_that_repeats_is_sent_once(tmp_path: Path) -> None:
+    ear = Ear()
+    desk = desk_with(tmp_path, Person(), ("ear", ear))
+    for _time in range(5):
+        desk.tell(EventKind.WARNING, "the portal does not answer", lease="a")
+    desk.tell(EventKind.WARNING, "the portal does not answer", lease="b")
+    await desk.close()
+    assert [notice.event.lease for notice in ear.heard] == ["a", "b"]
+
+
+def exits(notice: Notice) -> None:
+    sys.exit(7)
+
+
+def fails(notice: Notice) -> None:
+    raise PluginError("refused with key-CANARY-bad \x1b[31m")
+
+
+def chatters(notice: Notice) -> None:
+    print("key-CANARY-bad")
+    print("key-CANARY-bad", file=sys.stderr)
+    raise RuntimeError("key-CANARY-bad")
+
+
+@pytest.mark.parametrize("trouble", [exits, fails, chatters])
+async def test_trouble_is_contained_and_reported_once(
+    tmp_path: Path, trouble: Callable[[Notice], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    person, good, bad = Person(), Ear(), Ear(trouble)
+    desk = desk_with(tmp_path, person, ("bad", bad), ("good", good))
+    for number in range(4):
+        desk.tell(EventKind.PAID, str(number))
+    await desk.close()
+    assert [notice.event.text for notice in good.heard] == ["0", "1", "2", "3"]
+    (said,) = warnings(person)
+    assert "bad" in said
+    assert "CANARY" not in said
+    assert "\x1b" not in said
+    shown = capsys.readouterr()
+    assert "CANARY" not in shown.out + shown.err
+
+
+async def test_it_is_reported_again_after_it_worked(tmp_path: Path) -> None:
+    def trouble(notice: Notice) -> None:
+        if notice.event.text == "bad":
+            raise RuntimeError("away")
+
+    person = Person()
+    desk = desk_with(tmp_path, person, ("ear", Ear(trouble)))
+    for text in ("bad", "bad", "good", "bad", "bad"):
+        desk.tell(EventKind.PAID, text)
+    await desk.close()
+    assert len(warnings(person)) == 2
+
+
+async def test_one_that_cannot_be_built_is_only_reported(tmp_path: Path) -> None:
+    person = Person()
+    desk = desk_with(tmp_path, person, ("ear", "no notifier"))  # type: ignore[arg-type]
+    desk.tell(EventKind.PAID, "x")
+    await desk.close()
+    (said,) = warnings(person)
+    assert "not a Notifier" in said
+
+
+async def test_one_that_hangs_delays_nobody(tmp_path: Path, gate: threading.Event) -> None:
+    person, good = Person(), Ear()
+    desk = desk_with(
+        tmp_path, person, ("bad", Ear(lambda notice: gate.wait())), ("good", good), GPURENT_NOTIFY_LIMIT="1"
+    )
+    begun = monotonic()
+    for number in range(50):
+        desk.tell(EventKind.PAID, str(number))
+    assert len(desk.notifiers._boxes) == 2
+    await asyncio.wait_for(desk.close(), 60)
+    assert monotonic() - begun < 40, "50 notices of one second each would take longer"
+    assert len(good.heard) == 50
+    said = warnings(person)
+    assert any("no answer within 1 s" in text for text in said)
+    assert any("50 messages were not sent" in text for text in said)
+
+
+async def test_a_test_message_tells_the_truth(tmp_path: Path, gate: threading.Event) -> None:
+    good = Ear()
+    ears = (("good", good), ("fails", Ear(fails)), ("hangs", Ear(lambda notice: gate.wait())))
+    desk = desk_with(tmp_path, Person(), *ears, GPURENT_NOTIFY_LIMIT="0.5")
+    outcomes = {outcome.name: outcome for outcome in await desk.notifiers.test()}
+    assert outcomes["good"].good
+    assert not outcomes["fails"].good
+    assert "0.5 s" in outcomes["hangs"].why
+    assert [notice.event.kind for notice in good.heard] == [EventKind.TEST]
+    (alone,) = await desk.notifiers.test("good")
+    assert alone.good
+    with pytest.raises(PluginError):
+        await desk.notifiers.test("nobody")
+    await desk.close()
+
+
+async def test_without_settings_nothing_is_in_use(tmp_path: Path) -> None:
+    desk = desk_with(tmp_path, Person(), ("ear", Ear()), GPURENT_EAR_KEY="")
+    desk.tell(EventKind.PAID, "x")
+    with pytest.raises(UsageError, match="no notifier") as caught:
+        await desk.notifiers.test()
+    assert '[ear]\nkey = "…"' in caught.value.hint
+    await desk.close()
+
+
+async def test_a_whole_trip_is_told_to_a_web_hook(tmp_path: Path) -> None:
+    """The kinds that arrive, in order; and none of the secrets of the trip."""
+    async with wire() as server, world(tmp_path, speed=120) as land:
+        land.extra = {
+            "GPURENT_WEBHOOK_URL": f"{server.url}/key-CANARY-1",
+            "GPURENT_WEBHOOK_SECRET": "sign-CANARY-2",
+            "GPURENT_NOTIFY_EVENTS": "paid job-started job-ended released failed",
+        }
+        person = Person()
+        async with land.desk(person) as service:
+            await service.login("1024gpu", {})
+            await land.faucet(service, "90000")
+            want = Want(
+                provider="1024gpu",
+                wish=Wish(gpu="2080Ti"),
+                term=timedelta(days=1),
+                command=("train.py", "--epochs", "1", "--hidden", "4"),
+                folder=str(DIGITS),
+            )
+            end = await service.run(want)
+            shop = service.desk.vault.scoped("1024gpu").get(service.desk.lease(end.lease).password_ref)
+            keys = [secret.reveal() for secret in service.credentials("1024gpu").values()]
+    assert not [text for text in warnings(person) if "notifier" in text]
+    found = [json.loads(request.body) for request in server.seen]
+    kinds = [item["kind"] for item in found]
+    told = [event.kind.value for event in person.events]
+    assert kinds == [kind for kind in told if kind in land.extra["GPURENT_NOTIFY_EVENTS"].split()]
+    assert kinds[-3:] == ["job-started", "job-ended", "released"]
+    assert set(kinds[:-3]) == {"paid"}
+    assert found[-2]["data"]["exit_code"] == 0
+    assert {item["lease"] for item in found[-3:]} == {end.lease}
+    sent = b"".join(request.body for request in server.seen).decode()
+    assert shop is not None
+    assert keys
+    for secret in ("CANARY", shop.reveal(), *keys):
+        assert secret not in sent
+    assert all(request.headers["x-gpurent-signature"].startswith("sha256=") for request in server.seen)
+    assert len({request.headers["idempotency-key"] for request in server.seen}) == len(kinds)
