@@ -31,6 +31,8 @@ class EventKind(Enum):
     TIMER = "timer"
     FAILED = "failed"
     TEST = "test"
+    BY_HAND = "by-hand"
+    HOST_KEY = "host-key"
 
 
 @frozen(kw_only=True)

@@ -43,6 +43,8 @@ def _pairs(fields: tuple[str, ...]) -> dict[str, str]:
 def login_command(app: App, provider: str, field: tuple[str, ...], from_stdin: str | None) -> None:
     """Log in to PROVIDER; what is missing is asked for. The first use of a wallet makes its private key."""
     entry = app.registry.get("lease", provider)
+    if not entry.auth:
+        raise UsageError(_("{provider} needs no login").format(provider=provider))
     auth = app.registry.get("auth", entry.auth)
     given = _pairs(field)
     for declared in auth.fields:
@@ -135,6 +137,8 @@ def balance_command(app: App, provider: str | None) -> None:
 def topup_command(app: App, provider: str, amount: tuple[Decimal, str]) -> None:
     """Show how AMOUNT gets into the account at PROVIDER. gpurent itself never pays for this."""
     entry = app.registry.get("lease", provider)
+    if not entry.billing:
+        raise UsageError(_("{provider} keeps no account").format(provider=provider))
     currency = app.registry.get("billing", entry.billing).currency
     if amount[1] and amount[1] != currency:
         raise MoneyError(_("{provider} takes {currency}").format(provider=provider, currency=currency))

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import evolve
 
 from gpurent.cli.app import App, json_option
-from gpurent.cli.complete import provider_names, trip_ids
+from gpurent.cli.complete import lease_ids, provider_names, trip_ids
 from gpurent.cli.params import MONEY, SPAN, money_of
 from gpurent.cli.table import table
+from gpurent.cli.terms import PRICE, When, ends_options, no_browser, terms_of
 from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.model.offer import Wish
@@ -23,12 +25,17 @@ if TYPE_CHECKING:
 
     from gpurent.adapters.journal import TripRow
     from gpurent.cli.times import Times
+    from gpurent.model.money import UnitPrice
     from gpurent.workflow.run import TripEnd
     from gpurent.workflow.service import Service
 
 
 @click.command("run", context_settings={"ignore_unknown_options": True})
-@click.option("--provider", "-p", required=True, shell_complete=provider_names, help=_("Where to rent."))
+@click.option("--provider", "-p", default="", shell_complete=provider_names, help=_("Where to rent."))
+@click.option("--lease", default="", shell_complete=lease_ids, help=_("Rent nothing: use this machine."))
+@click.option("--price", type=PRICE, help=_("What a machine that you rent by hand costs: 3.5CNY/h."))
+@ends_options
+@no_browser
 @click.option("--gpu", default="", help=_("A part of the GPU's name."))
 @click.option("--gpus", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--machine", default="", help=_("Just this machine."))
@@ -55,7 +62,11 @@ if TYPE_CHECKING:
     "--staged/--no-staged", default=None, help=_("Upload on a cheaper machine first, where there is one.")
 )
 @click.option("--keep", is_flag=True, help=_("Keep the machine when the job has ended."))
-@click.option("--on-error", type=click.Choice(["release", "keep"]), default="release", show_default=True)
+@click.option(
+    "--on-error",
+    type=click.Choice(["release", "keep"]),
+    help=_("What happens to the machine then; keep with --lease, else release."),
+)
 @click.option("--detach", "-d", is_flag=True, help=_("Leave once the job runs."))
 @json_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -63,6 +74,10 @@ if TYPE_CHECKING:
 def run_command(
     app: App,
     provider: str,
+    lease: str,
+    price: UnitPrice | None,
+    balance: tuple[Decimal, str] | None,
+    until: When | None,
     gpu: str,
     gpus: int,
     machine: str,
@@ -78,7 +93,7 @@ def run_command(
     disk: int,
     staged: bool | None,
     keep: bool,
-    on_error: str,
+    on_error: str | None,
     detach: bool,
     command: tuple[str, ...],
 ) -> None:
@@ -91,6 +106,8 @@ def run_command(
             raise UsageError(_("{name} does not lie below the folder").format(name=result))
     if budget is not None and not budget[1]:
         raise UsageError(_("a budget needs its currency"), hint="--budget 200CNY")
+    if bool(provider) == bool(lease):
+        raise UsageError(_("say where: --provider, or --lease"), hint="gpurent providers, gpurent ls")
     want = Want(
         wish=Wish(gpu=gpu, gpus=gpus, key=machine),
         provider=provider,
@@ -107,10 +124,21 @@ def run_command(
         staged=staged,
         disk=disk,
         keep=keep,
-        on_error=OnError(on_error),
+        on_error=OnError(on_error or ("keep" if lease else "release")),
     )
-    app.registry.get("lease", provider)
-    _finish(app, lambda: app.run(lambda service: service.run(want, detach=detach)))
+    if provider:
+        app.registry.get("lease", provider)
+
+    async def go(service: Service) -> TripEnd:
+        wanted = want
+        if lease:
+            found = await service.lease(lease)
+            wanted = evolve(want, lease=found.id, provider=found.provider)
+        elif price is not None:
+            wanted = evolve(want, declared=terms_of(service.desk, price, balance, until))
+        return await service.run(wanted, detach=detach)
+
+    _finish(app, lambda: app.run(go))
 
 
 def _finish(app: App, go: Callable[[], TripEnd]) -> None:
@@ -167,7 +195,7 @@ def _left(app: App) -> None:
         return [(row.id, row.lease, await _times(service, [row.lease])) for row in open_trips[-1:]]
 
     for trip, lease, times in app.run(look):
-        click.echo(_("Left. What runs, runs on."), err=True)
+        click.echo("\n" + _("Left. What runs, runs on."), err=True)
         if lease:
             click.echo(_("{lease} may still cost money: gpurent show {lease}").format(lease=lease), err=True)
         if lease in times.figures:
@@ -219,6 +247,7 @@ def trips_command(app: App) -> None:
 @click.command("resume")
 @click.argument("trip", required=False, default="", shell_complete=trip_ids)
 @click.option("--detach", "-d", is_flag=True, help=_("Leave once the job runs."))
+@no_browser
 @json_option
 @click.pass_obj
 def resume_command(app: App, trip: str, detach: bool) -> None:
