@@ -1,12 +1,14 @@
 """Runs on the rented machine: one convolution forward and backward on every GPU, and on the processor.
 
 ``python convolution.py torch|tensorflow``. Each stage is told on a line of its own as JSON behind a mark before the
-next begins, so that a crash leaves how far it came. Needs the framework and nothing else; Python 3.5 and later.
+next begins, so that a crash leaves how far it came. Needs the framework and nothing else; Python 3.6 and later.
 """
 
+import contextlib
 import json
 import sys
 import time
+from typing import Any, Callable, List, Tuple
 
 MARK = "gpurent-convolution:"
 PROBE = (4, 3, 32, 32)
@@ -14,18 +16,18 @@ PROBE = (4, 3, 32, 32)
 CLOSE = 0.05
 
 
-def say(stage, **facts):
+def say(stage: str, **facts: Any) -> None:
     """One line for the reader."""
     facts["stage"] = stage
     sys.stdout.write(MARK + json.dumps(facts, sort_keys=True) + "\n")
     sys.stdout.flush()
 
 
-def words(error):
+def words(error: Exception) -> str:
     return "%s: %s" % (type(error).__name__, str(error)[:1500])  # noqa: UP031 - old Pythons
 
 
-def each(devices, convolve, reference):
+def each(devices: List[Tuple[str, str]], convolve: Callable[[str], float], reference: float) -> None:
     """Convolve on every device, and compare with the processor's result."""
     for number, name in devices:
         begun = time.time()
@@ -40,13 +42,13 @@ def each(devices, convolve, reference):
         say("device", device=name, seconds=round(time.time() - begun, 3))
 
 
-def with_torch():
+def with_torch() -> None:
     import torch
 
     cudnn = torch.backends.cudnn.version() if torch.version.cuda else None
     say("import", framework="torch", version=torch.__version__, cuda=torch.version.cuda or "", cudnn=cudnn)
 
-    def convolve(device):
+    def convolve(device: str) -> float:
         torch.manual_seed(1)
         net = torch.nn.Conv2d(PROBE[1], 8, 3, padding=1)
         given = torch.randn(*PROBE)
@@ -73,14 +75,12 @@ def with_torch():
     each([("cuda:%d" % i, "cuda:%d" % i) for i in range(count)], convolve, reference)  # noqa: UP031
 
 
-def with_tensorflow():
+def with_tensorflow() -> None:
     import tensorflow as tf
 
-    facts = {}
-    try:
+    facts: Any = {}
+    with contextlib.suppress(Exception):  # older than 2.3
         facts = dict(tf.sysconfig.get_build_info())
-    except Exception:  # noqa: BLE001, S110 - older than 2.3
-        pass
     say(
         "import",
         framework="tensorflow",
@@ -106,12 +106,12 @@ def with_tensorflow():
     each([("/GPU:%d" % i, "gpu:%d" % i) for i in range(count)], lambda name: convolve(tf, name), reference)  # noqa: UP031
 
 
-def numbers(size):
+def numbers(size: int) -> List[float]:
     """The same on every device, between -1 and 1."""
     return [((i * 37) % 101) / 50.0 - 1 for i in range(size)]
 
 
-def graph(tf, gradients):
+def graph(tf: Any, gradients: Callable[..., Any]) -> Any:
     """The sum of both gradients' magnitudes, as a tensor."""
     batch, channels, height, width = PROBE
     size = batch * channels * height * width
@@ -125,8 +125,8 @@ def graph(tf, gradients):
     return tf.add_n([tf.reduce_sum(tf.abs(part)) for part in found])
 
 
-def convolve_eagerly(tf, device):
-    def gradients(loss, *sources):
+def convolve_eagerly(tf: Any, device: str) -> float:
+    def gradients(loss: Callable[[], Any], *sources: Any) -> Any:
         with tf.GradientTape() as tape:
             for source in sources:
                 tape.watch(source)
@@ -137,7 +137,7 @@ def convolve_eagerly(tf, device):
         return float(graph(tf, gradients).numpy())
 
 
-def convolve_in_a_session(tf, device):
+def convolve_in_a_session(tf: Any, device: str) -> float:
     with tf.Graph().as_default(), tf.device(device):
         total = graph(tf, lambda loss, *sources: tf.gradients(loss(), list(sources)))
         with tf.Session() as session:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from attrs import frozen
 
@@ -46,18 +46,22 @@ def read_xml(text: str) -> Smi | None:
     if "<!" in body:
         return None
     try:
-        root = ElementTree.fromstring(body)  # noqa: S314 - declarations are refused above
-    except ElementTree.ParseError:
+        root = ET.fromstring(body)  # noqa: S314 - declarations are refused above
+    except ET.ParseError:
         return None
     gpus = tuple(_gpu(node) for node in root.findall("gpu")[:MOST])
     return Smi(
-        driver=_version(root.findtext("driver_version")), cuda=_version(root.findtext("cuda_version")), gpus=gpus
+        driver=_version(root.findtext("driver_version")),
+        cuda=_version(root.findtext("cuda_version")),
+        gpus=gpus,
     )
 
 
-def _gpu(node: ElementTree.Element) -> Gpu:
+def _gpu(node: ET.Element) -> Gpu:
     memory, used = (_number(node.findtext(f"fb_memory_usage/{part}")) for part in ("total", "used"))
-    texts = [node.findtext(path) or "" for path in ("product_name", "fb_memory_usage/total", "fan_speed", "uuid")]
+    texts = [
+        node.findtext(path) or "" for path in ("product_name", "fb_memory_usage/total", "fan_speed", "uuid")
+    ]
     return Gpu(
         name=_name(node.findtext("product_name")),
         memory=memory,
@@ -74,17 +78,22 @@ def _gpu(node: ElementTree.Element) -> Gpu:
     )
 
 
-def _uncorrected(node: ElementTree.Element) -> int:
+def _uncorrected(node: ET.Element) -> int:
     """Errors since the driver was loaded that memory could not mend; the tree's shape changed with Ampere."""
     volatile = "ecc_errors/volatile"
     old = _number(node.findtext(f"{volatile}/double_bit/total"))
     if old is not None:
         return old
-    names = ("sram_uncorrectable", "dram_uncorrectable", "sram_uncorrectable_parity", "sram_uncorrectable_secded")
+    names = (
+        "sram_uncorrectable",
+        "dram_uncorrectable",
+        "sram_uncorrectable_parity",
+        "sram_uncorrectable_secded",
+    )
     return sum(_number(node.findtext(f"{volatile}/{name}")) or 0 for name in names)
 
 
-def _retiring(node: ElementTree.Element) -> bool:
+def _retiring(node: ET.Element) -> bool:
     """Rows or pages that are out of order until the GPU is reset."""
     paths = (
         "retired_pages/pending_retirement",
@@ -100,7 +109,11 @@ def read_csv(text: str, fields: Sequence[str]) -> Smi | None:
     rows = [row for row in csv.reader(text.splitlines()[: MOST + 1], skipinitialspace=True) if row]
     if not rows or [cell.partition(" [")[0].strip() for cell in rows[0]] != list(fields):
         return None
-    cards = [dict(zip(fields, (cell.strip() for cell in row), strict=True)) for row in rows[1:] if len(row) == len(fields)]
+    cards = [
+        dict(zip(fields, (cell.strip() for cell in row), strict=True))
+        for row in rows[1:]
+        if len(row) == len(fields)
+    ]
     driver = next((_version(card.get("driver_version")) for card in cards), "")
     return Smi(driver=driver, gpus=tuple(_card(card) for card in cards))
 
@@ -150,7 +163,7 @@ def _row(name: str, line: str, follow: str) -> Gpu:
 
 
 def _process(pid: str | None, name: str | None) -> str:
-    """"1234 python": the name without its folder and arguments."""
+    """ "1234 python": the name without its folder and arguments."""
     words = (name or "").strip().split()
     short = words[0].rpartition("/")[2][:40] if words else "?"
     number = (pid or "").strip()

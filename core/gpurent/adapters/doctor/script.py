@@ -13,17 +13,20 @@ from pathlib import Path
 
 from attrs import frozen
 
+from gpurent.adapters import survey
+
 TOOL = 20
 CONVOLUTION = 150
-TIMEOUT = 10 * TOOL + CONVOLUTION + 60.0
+TIMEOUT = 12 * TOOL + CONVOLUTION + 60.0
 LARGEST = 512 * 1024
 LAST_WORDS = 6000
 _MARK = "gpurent-doctor:"
 
-# $1: seconds for a tool, $2: for the convolution, $3: MiB to write, rest: Pythons, the job's own first.
+# $1: seconds for a tool, $2: for the convolution, $3: MiB to write, $4: the survey's command, rest: Pythons, the job's
+# own first.
 _SCRIPT = r"""
 LC_ALL=C; export LC_ALL
-tool=$1 long=$2 write=$3; shift 3
+tool=$1 long=$2 write=$3 survey=$4; shift 4
 PATH=$PATH:/usr/local/nvidia/bin:/usr/local/cuda/bin:/usr/sbin:/sbin; export PATH
 has() { command -v "$1" >/dev/null 2>&1; }
 say() { printf '\n@mark@begin %s\n%s\n@mark@end %s 0\n' "$1" "$2" "$1"; }
@@ -58,6 +61,7 @@ if has nvidia-smi; then
   limited smi "$tool" nvidia-smi
   limited smi-csv "$tool" nvidia-smi --format=csv --query-gpu=@fields@
 fi
+limited survey "$((3 * tool))" sh -c "$survey"
 say module "$(head -n 1 /proc/driver/nvidia/version 2>/dev/null)"
 say nodes "$(ls /dev/nvidia[0-9]* 2>/dev/null | grep -c .)"
 say bus "$(cat /sys/bus/pci/devices/*/uevent 2>/dev/null | grep -A 1 '^PCI_CLASS=30[02]..$' | grep -c '^PCI_ID=10DE:')"
@@ -77,7 +81,7 @@ chosen=
 for python in "$@"; do
   has "$python" || continue
   limited "which $python" "$tool" "$python" -c 'import sys; from importlib import util
-print(sys.version_info[:2] >= (3, 5) and next((n for n in ("torch", "tensorflow") if util.find_spec(n)), "") or "none")'
+print(sys.version_info[:2] >= (3, 6) and next((n for n in ("torch", "tensorflow") if util.find_spec(n)), "") or "none")'
   found=$(head -n 1 "$room/out" 2>/dev/null)
   if [ "$found" = torch ] || [ "$found" = tensorflow ]; then
     limited "convolution $python" "$long" "$python" "$room/convolution.py" "$found"
@@ -113,7 +117,9 @@ class Section:
         return self.status is None
 
 
-def command(pythons: Sequence[str], *, write: int = 64, tool: int = TOOL, long: int = CONVOLUTION) -> str:
+def command(
+    pythons: Sequence[str], *, data: str = "", write: int = 64, tool: int = TOOL, long: int = CONVOLUTION
+) -> str:
     """The shell command. Its input is `program`. ``write``: MiB to try the disk with, 0: leave it alone."""
     script = (
         _SCRIPT.replace("@mark@", _MARK)
@@ -121,12 +127,12 @@ def command(pythons: Sequence[str], *, write: int = 64, tool: int = TOOL, long: 
         .replace("@largest@", str(LARGEST // 2))
         .replace("@words@", str(LAST_WORDS))
     )
-    arguments = (str(tool), str(long), str(write), *pythons)
+    arguments = (str(tool), str(long), str(write), survey.command(data), *pythons)
     return f"sh -c {shlex.quote(script)} doctor {shlex.join(arguments)}"
 
 
 def program() -> str:
-    """The Python program that makes the convolution; runs on 3.5 and later, knows only its framework."""
+    """The Python program that makes the convolution; runs on 3.6 and later, knows only its framework."""
     return Path(__file__).with_name("convolution.py").read_text("utf-8")
 
 

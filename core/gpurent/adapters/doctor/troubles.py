@@ -45,16 +45,21 @@ _FRAMEWORK = N_(
     "Install a build of the framework that fits this driver (an older CUDA), or take a machine with a newer driver."
 )
 
+_BUILD = N_(
+    "Install a build of the framework made for this GPU: a newer one for a new GPU, an older one for an old GPU."
+)
+
 _KNOWN = (
     _known(
         "cudnn-mismatch", "cudnn",
-        r"Loaded runtime CuDNN library: ?(?P<found>\d[\d.]*).{0,60}?but source was compiled with:? ?(?P<built>\d[\d.]*\d|\d)",
+        r"Loaded runtime CuDNN library: ?(?P<found>\d[\d.]*).{0,60}?"
+        r"but source was compiled with:? ?(?P<built>\d[\d.]*\d|\d)",
         N_("cuDNN {found} is loaded, but the framework was built with {built}"), _MATCH,
     ),
     _known(
         "cudnn-mismatch", "cudnn",
-        r"(?i:cuDNN version incompatibility): PyTorch was compiled\s+against \((?P<built>[\d, ]+)\)\s+but found runtime "
-        r"version \((?P<found>[\d, ]+)\)",
+        r"(?i:cuDNN version incompatibility): PyTorch was compiled\s+against \((?P<built>[\d, ]+)\)\s+"
+        r"but found runtime version \((?P<found>[\d, ]+)\)",
         N_("cuDNN {found} is loaded, but the framework was built with {built}"), _MATCH,
     ),
     _known("cudnn-mismatch", "cudnn", r"CUDNN_STATUS_(?:SUBLIBRARY_)?VERSION_MISMATCH",
@@ -73,7 +78,8 @@ _KNOWN = (
            r"|CUDA_ERROR_SYSTEM_DRIVER_MISMATCH|kernel version \S+ does not match DSO version",
            N_("the driver was changed under way: its parts in kernel and system differ"),
            N_("A restart of the machine helps, where its provider has one: gpurent restart. Else give it back.")),
-    _known("driver-gone", "driver", r"couldn't communicate with the NVIDIA driver|Make sure that the latest NVIDIA driver",
+    _known("driver-gone", "driver",
+           r"couldn't communicate with the NVIDIA driver|Make sure that the latest NVIDIA driver",
            N_("the NVIDIA driver is not loaded"), _ANOTHER),
     _known("gpu-lost", "gpu", r"GPU is lost|fallen off the bus|Unable to determine the device handle for GPU",
            N_("a GPU has fallen off the bus"), _ANOTHER),
@@ -85,13 +91,13 @@ _KNOWN = (
         "no-kernel-image", "framework",
         r"CUDA capability (?P<found>sm_\d+) (?:which )?is not compatible with the current PyTorch",
         N_("this build of the framework has no code for the GPU ({found})"),
-        N_("Install a build of the framework made for this GPU: a newer one for a new GPU, an older one for an old GPU."),
+        _BUILD,
     ),
     _known("no-kernel-image", "framework",
            r"no kernel image is available for execution on the device|CUDA_ERROR_NO_BINARY_FOR_GPU"
            r"|device kernel image is invalid|cudaErrorNoKernelImageForDevice",
            N_("this build of the framework has no code for the GPU"),
-           N_("Install a build of the framework made for this GPU: a newer one for a new GPU, an older one for an old GPU.")),
+           _BUILD),
     _known("no-cuda-build", "framework", r"Torch not compiled with CUDA enabled|TensorFlow is built without CUDA",
            N_("the framework that is installed can use the processor alone"),
            N_("Install its build for CUDA; a plain pip install in an image without one often brings the other.")),
@@ -99,12 +105,11 @@ _KNOWN = (
            r"|CUDNN_STATUS_ALLOC_FAILED|torch\.OutOfMemoryError",
            N_("there is no memory left on the GPU, even for a small convolution: somebody else uses it"),
            N_("Look who: gpurent exec LEASE nvidia-smi. If it is none of yours, give the machine back.")),
-    _known(
-        "cudnn-missing", "cudnn",
-        r"(?:Could not (?:load|dlopen)(?: dynamic)? library '?|Unable to load any of \{?)?(?P<found>libcudnn[\w.-]*)"
-        r"(?:'; dlerror| ?\.? ?Error| ?: cannot open shared object|: undefined symbol|, libcudnn)",
-        N_("a part of cuDNN is missing or of another version: {found}"), _MATCH,
-    ),
+    _known("cudnn-missing", "cudnn",
+           r"(?P<found>libcudnn[\w.-]*)(?:'; dlerror|: cannot open shared object|: undefined symbol)",
+           N_("a part of cuDNN is missing or of another version: {found}"), _MATCH),
+    _known("cudnn-missing", "cudnn", r"Unable to load any of \{(?P<found>libcudnn[\w.-]*)",
+           N_("a part of cuDNN is missing or of another version: {found}"), _MATCH),
     _known("cudnn-missing", "cudnn", r"Could not load library (?P<found>libcudnn[\w.-]*)",
            N_("a part of cuDNN is missing or of another version: {found}"), _MATCH),
     _known(
@@ -138,7 +143,8 @@ def recognise(text: str) -> Trouble | None:
     """The trouble that ``text`` speaks of; None when none is known."""
     for known in _KNOWN:
         if match := known.pattern.search(text):
-            parts = {name: _plain(value) for name, value in match.groupdict("").items()}
+            number = _cuda if known.check == "driver" else _cudnn
+            parts = {name: number(value) for name, value in match.groupdict("").items()}
             return Trouble(
                 cause=known.cause,
                 check=known.check,
@@ -148,9 +154,18 @@ def recognise(text: str) -> Trouble | None:
     return None
 
 
-def _plain(value: str) -> str:
-    """Versions in one form: "(8, 9, 2)" and "8.9.2." are both 8.9.2; an integer of old drivers is CUDA x.y."""
+def _cuda(value: str) -> str:
+    """11040 is CUDA 11.4."""
+    return f"{int(value) // 1000}.{int(value) % 1000 // 10}" if re.fullmatch(r"\d{4,5}", value) else value
+
+
+def _cudnn(value: str) -> str:
+    """ "(8, 9, 2)", "8.9.2." and 8902 are all 8.9.2."""
     plain = re.sub(r",\s*", ".", value).strip(" .")
-    if re.fullmatch(r"\d{5}", plain):
-        return f"{int(plain) // 1000}.{int(plain) % 1000 // 10}"
-    return plain
+    return cudnn_version(int(plain)) if re.fullmatch(r"\d{4,5}", plain) else plain
+
+
+def cudnn_version(number: int) -> str:
+    """The library's own number: 7605 and 90100, by its two ways of counting."""
+    unit = 10000 if number >= 90000 else 1000
+    return f"{number // unit}.{number % unit // 100}.{number % 100}"
