@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     )
     from gpurent.model.offer import (
         Deposit as Deposit,
+        DiskPrice as DiskPrice,
         Hardware as Hardware,
         Known as Known,
         Metered as Metered,
@@ -127,8 +128,10 @@ if TYPE_CHECKING:
         Login as Login,
     )
     from gpurent.ports.billing import (
+        Advice as Advice,
         Balance as Balance,
         BillingProvider as BillingProvider,
+        Invoice as Invoice,
         Invoicing as Invoicing,
         Statement as Statement,
         TopUp as TopUp,
@@ -202,14 +205,14 @@ _HOMES = {
     "gpurent.model.mail": "Challenge Mail",
     "gpurent.model.money": "CNY Currency Money Rate USD UnitPrice",
     "gpurent.model.notice": "Level Notice",
-    "gpurent.model.offer": "Deposit Hardware Known Metered Offer Prepaid Quote Unknown Wish",
+    "gpurent.model.offer": "Deposit DiskPrice Hardware Known Metered Offer Prepaid Quote Unknown Wish",
     "gpurent.model.order": "Bill Order OrderKind Payment Purpose",
     "gpurent.model.receipt": "Charge ChargeKind Receipt",
     "gpurent.model.secret": "Secret",
     "gpurent.model.session": "Job JobState JobStatus SessionInfo",
     "gpurent.ports.assisted": "Access Assisted Errand Guide HandsOnly",
     "gpurent.ports.authenticator": "Authenticator Enrolling Login",
-    "gpurent.ports.billing": "Balance BillingProvider Invoicing Statement TopUp Withdrawing",
+    "gpurent.ports.billing": "Advice Balance BillingProvider Invoice Invoicing Statement TopUp Withdrawing",
     "gpurent.ports.exporter": "Export ExportFile Exported Exporter Installing Opening",
     "gpurent.ports.host": "Answer Clock Host Http Link Notes Post Ran Vault",
     "gpurent.ports.launcher": "Launcher",

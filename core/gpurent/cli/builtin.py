@@ -21,6 +21,7 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "trips",
         (
             ("run", N_("Rent, upload, run, bring the results home, give back")),
+            ("plan", N_("Say what a trip would do and cost, and spend nothing")),
             ("trips", N_("List the trips, finished and under way")),
             ("resume", N_("Go on with a trip that was interrupted or left")),
         ),
@@ -41,7 +42,6 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("logout", N_("Forget a login")),
             ("whoami", N_("Show the accounts that are logged in")),
             ("balance", N_("Show the balance of an account")),
-            ("topup", N_("Show how money gets in")),
         ),
     ),
     (
@@ -51,6 +51,15 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("receipts", N_("Show what a lease or a trip cost")),
             ("costs", N_("Show what was spent, by day, provider, GPU or trip")),
             ("reconcile", N_("Compare the ledger with the providers' own books")),
+        ),
+    ),
+    (
+        N_("Account and money"),
+        "cash",
+        (
+            ("topup", N_("Show how money gets in, and wait for it")),
+            ("invoice", N_("Show whether an invoice can be had, and ask for it")),
+            ("withdraw", N_("Show how money gets out")),
         ),
     ),
     (

@@ -16,7 +16,6 @@ from gpurent.workflow.timewords import words
 if TYPE_CHECKING:
     from gpurent.cli.times import Times
     from gpurent.model.lease import Lease
-    from gpurent.model.offer import Known, Offer, Unknown
     from gpurent.model.receipt import Receipt
 
 STATES = {
@@ -48,35 +47,6 @@ SPANS = {"upload-to-job": N_("end of upload to start of job"), "job-to-release":
 
 def moment(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC" if at is not None else "-"
-
-
-def offers_text(found: Sequence[tuple[str, Known[Offer] | Unknown]]) -> str:
-    from gpurent.model.offer import Unknown
-
-    rows, notes = [], []
-    for provider, listed in found:
-        if isinstance(listed, Unknown):
-            notes.append(
-                _("{provider} is left out: {reason}").format(provider=provider, reason=listed.reason)
-            )
-            continue
-        rows += [_offer_row(offer) for offer in listed.items]
-    head = (_("provider"), _("machine"), "GPU", _("memory"), _("price"), _("deposit"), _("free"))
-    return "\n".join([table(head, rows, right=(4, 5)) if rows else _("Nothing fits."), *notes])
-
-
-def _offer_row(offer: Offer) -> tuple[str, ...]:
-    hardware = offer.hardware
-    gpu = f"{hardware.gpus} x {hardware.gpu}" if hardware.gpus > 1 else hardware.gpu or "CPU"
-    return (
-        offer.provider,
-        offer.key,
-        gpu,
-        f"{hardware.gpu_memory or hardware.memory} GiB" if hardware.gpu_memory or hardware.memory else "-",
-        str(offer.tariff.price),
-        str(offer.deposit.money) if offer.deposit else "-",
-        _("yes") if offer.free else _("taken"),
-    )
 
 
 def leases_text(leases: Sequence[Lease], times: Times) -> str:

@@ -17,7 +17,7 @@ MICRO = timedelta(microseconds=1)
 _NUMBER = re.compile(r"[+-]?(?P<whole>\d{0,40})(?:\.(?P<part>\d{0,40}))?", re.ASCII)
 
 
-def _rounded(exact: Fraction, currency: Currency, *, up: bool) -> Money:
+def rounded(exact: Fraction, currency: Currency, *, up: bool) -> Money:
     """``exact`` whole units as money: rounded once, and from the exact value (a Decimal has 28 digits only)."""
     minor = exact * 10**currency.exponent
     return Money(ceil(minor) if up else floor(minor), currency)
@@ -127,7 +127,7 @@ class UnitPrice:
 
     def cost(self, time: timedelta, *, up: bool = True) -> Money:
         """What ``time`` costs, rounded up (or down) to one minor unit, once."""
-        return _rounded(
+        return rounded(
             Fraction(self.value) * Fraction(time // MICRO, self.per // MICRO), self.currency, up=up
         )
 
@@ -148,7 +148,7 @@ class Rate:
 
     def check(self, now: datetime, limit: timedelta) -> Rate:
         """This rate, if it is above zero and within ``limit`` of ``now``; else `MoneyError`, nothing spent."""
-        self._sane()
+        self.sane()
         if abs(now - self.at) > limit:
             raise MoneyError(
                 f"the rate {self.base.code}/{self.quote.code} of {self.source} is from {self.at:%Y-%m-%d %H:%M} UTC",
@@ -157,7 +157,8 @@ class Rate:
             )
         return self
 
-    def _sane(self) -> None:
+    def sane(self) -> None:
+        """`MoneyError` unless the value is finite and above zero."""
         if not self.value.is_finite() or self.value <= 0:
             raise MoneyError(
                 f"{self.source} gives a rate of {self.value} {self.quote.code} for one {self.base.code}",
@@ -166,9 +167,9 @@ class Rate:
 
     def convert(self, money: Money, *, up: bool = True) -> Money:
         """``money`` in the other currency, rounded once to a minor unit. A rate not above zero: `MoneyError`."""
-        self._sane()
+        self.sane()
         if money.currency == self.base:
-            return _rounded(Fraction(money.decimal) * Fraction(self.value), self.quote, up=up)
+            return rounded(Fraction(money.decimal) * Fraction(self.value), self.quote, up=up)
         if money.currency == self.quote:
-            return _rounded(Fraction(money.decimal) / Fraction(self.value), self.base, up=up)
+            return rounded(Fraction(money.decimal) / Fraction(self.value), self.base, up=up)
         raise MoneyError(f"the rate {self.base.code}/{self.quote.code} cannot convert {money.currency.code}")

@@ -93,7 +93,8 @@ async def _legs(
     ended: Ended | None = None
     for number, leg in enumerate(planned.legs):
         name = f"leg{number}"
-        await provision(trail, name, leg.order, lease_id, funding.ceiling, funding.deposit)
+        quote = leg.quote
+        await provision(trail, name, leg.order, lease_id, quote.high, quote.deposit, quote.rate)
         work = _Work(cargo=leg.cargo, job=leg.job, budget=funding.budget)
         launched, ended = await _work(trail, name, want, lease_id, work, detach)
     return await _end(trail, want, lease_id, launched, ended)

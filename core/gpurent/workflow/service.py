@@ -18,14 +18,15 @@ from gpurent.model.order import Order, OrderKind
 from gpurent.model.receipt import Receipt
 from gpurent.model.trip import Want
 from gpurent.ports.lease import Extending, Restarting
+from gpurent.workflow import budget
 from gpurent.workflow.arming import Timers
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.fund import Funding
+from gpurent.workflow.fund import Funding, look, needed
 from gpurent.workflow.hands import Hands
 from gpurent.workflow.launch import Launched
 from gpurent.workflow.monitor import Ended
-from gpurent.workflow.plan import quote, term_of
 from gpurent.workflow.provision import provision
+from gpurent.workflow.quotes import quote, term_of
 from gpurent.workflow.run import TripEnd, lease_of, walk
 from gpurent.workflow.select import listing
 from gpurent.workflow.settle import give_back, idle_spans, receipt_of
@@ -165,13 +166,14 @@ class Service(Hands, Teller):
         return self.desk.lease(lease.id)
 
     async def _carry_out(self, trail: Trail, lease_id: str, order: Order) -> None:
-        price = await trail.once("quote", Funding, lambda: self._price(order), quiet=True)
-        await provision(trail, "leg0", order, lease_id, price.ceiling, price.deposit)
+        price = await trail.once("quote", Funding, lambda: self._price(trail, order), quiet=True)
+        await provision(trail, "leg0", order, lease_id, price.ceiling, price.deposit, price.rate)
 
-    async def _price(self, order: Order) -> Funding:
-        expected = await quote(self.desk, order.offer, order.term, order.gpus)
-        balance = (await self.desk.wallet(order.offer.provider).balance()).available
-        return Funding(ceiling=expected.high, deposit=expected.deposit, budget=None, balance=balance)
+    async def _price(self, trail: Trail, order: Order) -> Funding:
+        expected = await quote(self.desk, order.offer, order.term, order.gpus, order.disk)
+        provider = order.offer.provider
+        await budget.check(self.desk, provider, needed(expected), trip=trail.trip)
+        return await look(self.desk, Want(provider=provider), expected)
 
     async def renew(self, given: str, term: timedelta) -> Lease:
         """More time on a prepaid lease."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from gpurent.api import (
     USD,
+    Advice,
     Answer,
     Balance,
     Bill,
@@ -42,6 +43,7 @@ from gpurent_plugin_dbc.keys import check_address, public_of, sign
 FIRST = wire.DBC.money(80_000)
 LOCKED = wire.DBC.money(60_000)
 BUY = "https://www.dbctrade.io/trade/buy_1?address_user="
+SELL = "https://www.dbctrade.io/trade/sell_1"
 _KIND = {
     Purpose.RENT: ChargeKind.USE,
     Purpose.DEPOSIT: ChargeKind.DEPOSIT,
@@ -101,11 +103,30 @@ class Wallet(BillingProvider, Statement, Withdrawing):
             advice=f"First top-up: at least {FIRST}, of which {LOCKED} lie as the deposit of the CPU container.",
         )
 
+    async def advised(self) -> Advice | None:
+        """What is missing to the first top-up that the wiki advises."""
+        there = (await self.balance()).available
+        if there >= FIRST:
+            return None
+        return Advice(
+            money=FIRST - there,
+            why=f"{FIRST} are advised: {LOCKED} lie as the deposit while you upload on the CPU container, and come "
+            f"back; {FIRST - LOCKED} pay for GPU time. The wallet has {there}.",
+        )
+
     async def withdraw(self, money: Money) -> TopUp:
+        there = (await self.balance()).available
+        if money.amount <= 0 or money > there:
+            raise MoneyError(f"the wallet has {there} to sell, not {money}", hint="Nothing was sent.")
         return TopUp(
-            steps=(f"Sell {money} on the trading page; send them only to the address that it shows.",),
-            url="https://www.dbctrade.io/trade/sell_1",
-            advice="The price floats; look at it before you sell.",
+            steps=(
+                f"Open the trading page and offer {money} for sale; it names the price before you agree.",
+                "Take your private key to a wallet of your own: gpurent whoami --show-key",
+                f"Send exactly {money} to the address that the page shows, and to no other.",
+                "The page pays you out by Alipay once the transfer has its blocks.",
+            ),
+            url=SELL,
+            advice="The price floats; what lies as a deposit can only be sold after it came back.",
         )
 
     # paying

@@ -17,6 +17,7 @@ from gpurent.api import (
     Answer,
     Currency,
     Deposit,
+    DiskPrice,
     Hardware,
     Money,
     Offer,
@@ -36,6 +37,8 @@ MINUTE = timedelta(minutes=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = 10**13  # the year 2286
 DONE, WORKING, FAILED = 1, 2, -1
+# As the web client of 2020 fills in where the shop has not said; the shop's own price stands in the order only.
+DISK = DiskPrice(free=30, price=UnitPrice(Decimal("0.000033333334"), DOLLAR))
 # The deposit of a CPU container by the wiki is 60000; the code that marks the payment, below 1, comes on top.
 USUAL_DEPOSIT = DBC.money(60_001)
 
@@ -149,6 +152,7 @@ def _offer(row: Mapping[str, Any], source: Reply) -> Offer:
             price=UnitPrice(number(row.get("gpu_price_dollar"), source), DOLLAR),
             maximum=longest * MINUTE if longest else None,
         ),
+        disk=DISK,
         free=used < gpus,
         place=str(row.get("country", ""))[:40],
         score=str(row.get("evaluation_score_average", ""))[:8],

@@ -13,7 +13,6 @@ from gpurent.api import (
     ChargeKind,
     Currency,
     Host,
-    Invoicing,
     Known,
     Lease,
     Money,
@@ -27,12 +26,11 @@ from gpurent.api import (
     Unknown,
 )
 from gpurent_plugin_mistgpu import wire
+from gpurent_plugin_mistgpu.invoices import Invoices
 from gpurent_plugin_mistgpu.pages import Pages
 
-INVOICE_FROM = CNY.money(200)
 
-
-class Account(BillingProvider, Statement, Invoicing):
+class Account(Invoices, BillingProvider, Statement):
     """Nothing is ever paid from here: the shop itself takes what a running server costs."""
 
     def __init__(self, host: Host) -> None:
@@ -106,10 +104,3 @@ class Account(BillingProvider, Statement, Invoicing):
             note=f"{run.minutes} min",
             growing=run.ended_at is None,
         )
-
-    async def invoice(self) -> tuple[bool, str]:
-        answer = await self._pages.get("/user/")
-        _left, spent = wire.balance(answer.text, answer.url)
-        if spent >= INVOICE_FROM:
-            return True, f"{spent} were spent: ask for the invoice on the site"
-        return False, f"an invoice can be had from {INVOICE_FROM} spent; so far it is {spent}"

@@ -50,6 +50,8 @@ ROUTES = (
     Route(method="POST", path="/user/delete/", evidence=Evidence.ASSUMED, note="the button is known"),
     Route(method="GET", path="/user/bills/", evidence=Evidence.ASSUMED),
     Route(method="POST", path="/user/recharge/", evidence=Evidence.ASSUMED, note="Alipay in CNY: wiki"),
+    Route(method="GET", path="/user/invoice/", evidence=Evidence.ASSUMED, note="from 200 CNY spent: wiki"),
+    Route(method="POST", path="/user/invoice/", evidence=Evidence.ASSUMED),
     Route(method="GET", path="/pay/alipay/{id}", evidence=Evidence.ASSUMED),
     Route(method="POST", path="/pay/alipay/{id}/settle", evidence=Evidence.ASSUMED, note="the sandbox pays"),
 )
@@ -121,6 +123,8 @@ class MistPortal(SandboxPortal, HandRented):
             ("POST", "/user/start/"): self._member(self._start),
             ("POST", "/user/delete/"): self._member(self._delete),
             ("POST", "/user/recharge/"): self._member(self._recharge),
+            ("GET", "/user/invoice/"): self._member(self._invoices),
+            ("POST", "/user/invoice/"): self._member(self._ask_invoice),
             ("GET", "/pay/alipay/{id}"): self._alipay,
             ("POST", "/pay/alipay/{id}/settle"): self._settle,
         }
@@ -246,6 +250,17 @@ class MistPortal(SandboxPortal, HandRented):
         except Refused as why:
             return self._list(account, str(why))
         return RedirectResponse(f"/pay/alipay/{made.id}", 302)
+
+    async def _invoices(self, request: Request, account: Account) -> Response:
+        return HTMLResponse(pages.invoices(account))
+
+    async def _ask_invoice(self, request: Request, account: Account) -> Response:
+        form = await request.form()
+        try:
+            self.books.invoice(account.name, {name: str(value) for name, value in form.items()})
+        except Refused as why:
+            return HTMLResponse(pages.invoices(account, str(why)))
+        return RedirectResponse("/user/invoice/", 302)
 
     async def _alipay(self, request: Request) -> Response:
         found = self.books.recharges.get(request.path_params["id"])

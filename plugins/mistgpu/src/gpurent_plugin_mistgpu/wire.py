@@ -161,6 +161,23 @@ def balance(page: str, url: str) -> tuple[Money, Money]:
     return found, (_money(spent.text) if spent is not None else None) or CNY.zero
 
 
+def invoices(page: str, url: str) -> Sequence[tuple[str, Money]]:
+    """Number and amount of each invoice that was asked for, from ``/user/invoice/``."""
+    table = read(page).first("table", id="invoices")
+    if table is None or "</table>" not in page:
+        raise _changed("the list of invoices is not whole", url, page)
+    found = []
+    for row in table.all("tr"):
+        cells = [cell.text for cell in row.all("td")]
+        if not cells:
+            continue
+        money = _money(cells[-1])
+        if len(cells) < 3 or not cells[0] or money is None:
+            raise _changed("an invoice without its columns", url, page)
+        found.append((cells[0], money))
+    return found
+
+
 def runs(page: str, url: str) -> Sequence[Run]:
     """The lines of ``/user/bills/``."""
     table = read(page).first("table", id="bills")
