@@ -114,6 +114,7 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("jupyter", N_("Work in a notebook on a machine")),
         ),
     ),
+    (N_("Leases"), "doctor", (("doctor", N_("Examine a machine: GPU, CUDA, cuDNN, disk, line")),)),
     (N_("Leases"), "timer", (("timer", N_("Let a machine shut itself in time")),)),
     (N_("Leases"), "top", (("top", N_("Watch all leases live")),)),
     (

@@ -46,6 +46,12 @@ _PARTS = (
         type=click.Choice(["release", "keep"]),
         help=_("What happens to the machine then; keep with --lease, else release."),
     ),
+    click.option(
+        "--doctor",
+        type=click.Choice(["off", "warn", "require"]),
+        default="",
+        help=_("Examine the machine before the job; require: give it back when it fails."),
+    ),
     click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED),
 )
 

@@ -29,6 +29,7 @@ STEPS = {
     "confirm": N_("confirming"),
     "ready": N_("waiting for the machine"),
     "connect": N_("connecting"),
+    "doctor": N_("examining the machine"),
     "push": N_("uploading"),
     "launch": N_("starting the job"),
     "monitor": N_("the job runs"),

@@ -27,7 +27,7 @@ class Want:
     ``command`` is the job's argument vector, empty when only a machine is wanted. ``folder`` is the local folder that
     goes up; ``results`` are names below it that come home into ``home`` (default: the same folder). ``only_rent``: stop
     after connecting. ``lease``: no machine is rented, this one is used. ``declared``: the terms of a machine that the
-    user rents by hand.
+    user rents by hand. ``doctor``: how strictly the machine is examined, empty for the settings' policy.
     """
 
     wish: Wish = Wish()
@@ -50,6 +50,7 @@ class Want:
     on_error: OnError = OnError.RELEASE
     lease: str = ""
     declared: Terms | None = None
+    doctor: str = ""
 
 
 @frozen(kw_only=True)

@@ -9,6 +9,7 @@ from gpurent.model.events import EventKind
 from gpurent.model.money import Money
 from gpurent.model.receipt import Receipt
 from gpurent.model.trip import Plan, Want
+from gpurent.workflow import doctor
 from gpurent.workflow.arming import arm_timer
 from gpurent.workflow.byhand.guide import handed
 from gpurent.workflow.byhand.handover import hand_over
@@ -40,6 +41,7 @@ class TripEnd:
 
 async def walk(trail: Trail, want: Want, *, detach: bool = False) -> TripEnd:
     """login, select, plan, fund, then each leg, then settle; or only the work, on a machine that is there."""
+    doctor.policy(trail.desk, want)
     if want.lease or handed(trail.desk, want.provider):
         return await _on_one(trail, want, detach)
     await login(trail, want.provider)
@@ -108,6 +110,8 @@ async def _work(
     ended: Ended | None = None
     line = await connect(trail, name, lease_id)
     try:
+        if work.job and trail.done_at(f"{name}.launch") is None:
+            await doctor.doctor(trail, name, line, want)
         if work.cargo and not want.only_rent:
             await push(trail, name, line, want)
         if work.job:
