@@ -121,7 +121,11 @@ def findings(
         yield Finding(check="framework", verdict=Verdict.WARNING, text=text, do=do, cause="other-python")
     elif tried.name:
         yield Finding(check="framework", verdict=Verdict.OK, text=f"{tried.name} ({tried.python})")
-    yield _convolution(tried, bool(gpus or smi.gpus))
+    result = _convolution(tried, bool(gpus or smi.gpus))
+    yield result
+    if result.check != "cudnn":
+        text = _("not checked: no convolution could be made on the GPU, see the others")
+        yield Finding(check="cudnn", verdict=Verdict.UNCHECKED, text=text)
 
 
 def _cuda(smi: Smi, toolkit: str) -> Finding:
