@@ -107,7 +107,7 @@ async def examine_lease(desk: Desk, given: str, python: str = "") -> Health:
     line = Line(desk, desk.lease(given).id)
     try:
         await line.look()
-        return await examine(desk, line, python or desk.provider(line.lease.provider).profile.python)
+        return await examine(desk, line, python or desk.profile_of(line.lease).python)
     finally:
         await line.close()
 
@@ -126,7 +126,7 @@ def python_of(desk: Desk, lease: Lease, command: tuple[str, ...]) -> str:
     first = command[0].split()[0] if command and command[0].split() else ""
     if PurePosixPath(first).name.startswith("python"):
         return first
-    return desk.provider(lease.provider).profile.python if first.endswith(".py") else ""
+    return desk.profile_of(lease).python if first.endswith(".py") else ""
 
 
 def _wanted(desk: Desk, lease: Lease, python: str) -> Wanted:
@@ -138,5 +138,5 @@ def _wanted(desk: Desk, lease: Lease, python: str) -> Wanted:
         gpus=hardware.gpus,
         gpu_memory=hardware.gpu_memory,
         python=python,
-        data=desk.provider(lease.provider).profile.data,
+        data=desk.profile_of(lease).data,
     )
