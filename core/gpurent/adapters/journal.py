@@ -11,7 +11,7 @@ from attrs import frozen
 
 from gpurent.adapters.codec import dumps, loads
 from gpurent.adapters.database import Database
-from gpurent.model.lease import Lease
+from gpurent.model.lease import OVER, Lease
 from gpurent.model.trip import Want
 
 T = TypeVar("T")
@@ -74,12 +74,22 @@ class Journal:
 
     def trips(self, lease: str = "") -> Sequence[TripRow]:
         """All trips, or those of one lease, oldest first."""
-        fields = "SELECT id, kind, want, lease, begun_at, ended_at, outcome FROM trips"
-        order = "ORDER BY begun_at, rowid"
-        if lease:
-            rows = self.database.rows(f"{fields} WHERE lease = ? {order}", lease)
-        else:
-            rows = self.database.rows(f"{fields} {order}")
+        return self._trips("WHERE lease = ?", lease) if lease else self._trips("")
+
+    def trips_under_way(self) -> Sequence[TripRow]:
+        """Those without an outcome, oldest first."""
+        return self._trips("WHERE outcome = ''")
+
+    def trip(self, trip: str) -> TripRow | None:
+        return next(iter(self._trips("WHERE id = ?", trip)), None)
+
+    def _trips(self, which: str, *values: str) -> list[TripRow]:
+        # ``which`` is always one of the texts above.
+        rows = self.database.rows(
+            "SELECT id, kind, want, lease, begun_at, ended_at, outcome FROM trips "  # noqa: S608
+            f"{which} ORDER BY begun_at, rowid",
+            *values,
+        )
         return [
             TripRow(
                 id=row[0],
@@ -176,6 +186,16 @@ class Journal:
         return [
             loads(value, Lease) for (value,) in self.database.rows("SELECT value FROM leases ORDER BY rowid")
         ]
+
+    def standing(self) -> Sequence[Lease]:
+        """The leases that are not over, oldest first."""
+        over = [state.value for state in OVER]
+        marks = ", ".join("?" for _state in over)
+        rows = self.database.rows(
+            f"SELECT value FROM leases WHERE state NOT IN ({marks}) ORDER BY rowid",  # noqa: S608
+            *over,
+        )
+        return [loads(value, Lease) for (value,) in rows]
 
     # notes
 

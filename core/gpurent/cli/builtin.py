@@ -122,6 +122,7 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "notify",
         (("notify", N_("Test the messages that reach you when you are away")),),
     ),
+    (N_("Leases"), "watch", (("watch", N_("Look after all leases by your written policy")),)),
     (N_("The tool itself"), "plugins", (("plugins", N_("List the plugins and what is wrong with them")),)),
     (N_("The tool itself"), "completion", (("completion", N_("Print the shell's completion script")),)),
     (N_("The tool itself"), "sandbox", (("sandbox", N_("A rental world on this computer, for nothing")),)),

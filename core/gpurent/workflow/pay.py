@@ -10,6 +10,7 @@ from gpurent.model.events import EventKind
 from gpurent.model.money import Money, Rate
 from gpurent.model.order import Bill, Payment
 from gpurent.workflow import budget
+from gpurent.workflow.paid import paid_before
 from gpurent.workflow.quotes import SWING
 from gpurent.workflow.rates import Rates
 from gpurent.workflow.trail import Trail
@@ -29,7 +30,8 @@ async def pay(
 
     async def leave() -> Payment:
         desk = trail.desk
-        if bill.due is not None and desk.clock.now() >= bill.due:
+        late = bill.due is not None and desk.clock.now() >= bill.due
+        if late and not await paid_before(trail, step, provider, bill):
             raise MoneyError(
                 _("the time to pay this bill is over since {due:%H:%M:%S} UTC").format(due=bill.due),
                 hint=_("Nothing was paid. Start again for a fresh order."),

@@ -86,7 +86,9 @@ class Service(Hands, Teller):
         """The trip with this id or its only match; empty: the only one under way."""
         rows = self.trips()
         found = [row for row in rows if row.id == given] or [
-            row for row in rows if (row.id.endswith(given) if given else not row.outcome)
+            row
+            for row in rows
+            if (row.id.endswith(given) if given else not row.outcome and row.kind != "guard")
         ]
         if len(found) != 1:
             many = ", ".join(row.id for row in found) or _("none")
@@ -128,6 +130,8 @@ class Service(Hands, Teller):
         row = self.trip(given)
         if row.outcome:
             raise UsageError(_("{trip} has ended: {outcome}").format(trip=row.id, outcome=row.outcome))
+        if row.kind == "guard":
+            raise UsageError(_("{trip} is the guard's").format(trip=row.id), hint="gpurent watch --once")
         trail = Trail(self.desk, row.id)
         if row.kind in ("run", "rent"):
             return await self._walk(trail, row.want, detach)
