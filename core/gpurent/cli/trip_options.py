@@ -49,7 +49,6 @@ _PARTS = (
     click.option(
         "--doctor",
         type=click.Choice(["off", "warn", "require"]),
-        default="",
         help=_("Examine the machine before the job; require: give it back when it fails."),
     ),
     click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED),
@@ -80,5 +79,6 @@ def want_of(app: App, **given: Any) -> Want:
         folder=str(given.pop("folder").resolve()),
         home=str(home.resolve()) if home else "",
         on_error=OnError(given.pop("on_error") or "release"),
+        doctor=given.pop("doctor") or "",
         **given,
     )

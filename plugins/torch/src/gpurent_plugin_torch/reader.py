@@ -136,7 +136,7 @@ def read(path: Path) -> Any:
         for _part in ("magic", "protocol", "system"):
             _Reader(head).load()
         return _tree(_Reader(head).load(), [MOST])
-    except Refused:
+    except (Refused, OSError):
         raise
     except Exception as error:  # noqa: BLE001 - a hostile pickle can end in any error of Python's
         raise Refused(f"{type(error).__name__}: {error}"[:200]) from None
