@@ -73,11 +73,13 @@ _KNOWN = (
            r"CUDA driver version is insufficient for CUDA runtime version|cudaErrorInsufficientDriver"
            r"|CUDA_ERROR_UNSUPPORTED_PTX_VERSION|forward compatibility was attempted on non supported HW",
            N_("the driver is too old for the framework's CUDA"), _FRAMEWORK),
-    _known("driver-halves", "driver",
-           r"Driver/library version mismatch|unsupported display driver / cuda driver combination"
-           r"|CUDA_ERROR_SYSTEM_DRIVER_MISMATCH|kernel version \S+ does not match DSO version",
-           N_("the driver was changed under way: its parts in kernel and system differ"),
-           N_("A restart of the machine helps, where its provider has one: gpurent restart. Else give it back.")),
+    _known(
+        "driver-halves", "driver",
+        r"Driver/library version mismatch|unsupported display driver / cuda driver combination"
+        r"|CUDA_ERROR_SYSTEM_DRIVER_MISMATCH|kernel version \S+ does not match DSO version",
+        N_("the driver was changed under way: its parts in kernel and system differ"),
+        N_("It must start anew: gpurent release, then gpurent restart where files are kept. Else take another one."),
+    ),
     _known("driver-gone", "driver",
            r"couldn't communicate with the NVIDIA driver|Make sure that the latest NVIDIA driver",
            N_("the NVIDIA driver is not loaded"), _ANOTHER),

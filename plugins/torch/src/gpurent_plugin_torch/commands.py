@@ -19,7 +19,8 @@ HELPER = Path(gpurent_torch.__file__)
 # The first Python of the machine that has PyTorch runs this plugin's one file, sent as an argument.
 _FAR = """
 for python in python3 python /opt/conda/bin/python "$HOME/miniconda3/bin/python"; do
-  "$python" -c 'import torch' 2>/dev/null && exec "$python" -c "$@"
+  "$python" -c 'import importlib.util as u, sys; sys.exit(not u.find_spec("torch"))' 2>/dev/null || continue
+  exec "$python" -c "$@"
 done
 echo 'no Python with PyTorch is found' >&2; exit 3
 """
@@ -222,6 +223,6 @@ def _far(app: App, lease: str, *arguments: str) -> dict[str, Any]:
         if not isinstance(data, dict):
             raise TypeError
     except (ValueError, TypeError):
-        said = _plain(" ".join((ran.err or ran.out).split()))
+        said = _plain((ran.err or ran.out).strip().rpartition("\n")[2])
         raise RemoteError(_("the machine could not do it: {said}").format(said=said or ran.status)) from None
     return data
