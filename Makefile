@@ -27,7 +27,7 @@ test-nightly: system-packages-strict setup  ## the long tests
 
 test-torch: setup  ## the tests with PyTorch; brings it into .venv (some GB; TORCH= names another build)
 	$(PIP) install $(TORCH)
-	$(BIN)/python -m pytest plugins/torch tests/doctor
+	$(BIN)/python -m pytest plugins/torch tests/doctor tests/seed/test_rows_gpus.py
 
 lint: setup  ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from gpurent.model.health import Health, Verdict
 from gpurent.model.offer import Wish
 from gpurent.model.receipt import ChargeKind
 from gpurent.model.trip import OnError, Want
+from gpurent.workflow.doctor import examine_lease
 from gpurent.workflow.service import Service
 from tests.doctor import standin
 from tests.doctor.replay import finding
@@ -202,6 +203,21 @@ async def test_a_line_cut_during_the_examination_is_taken_up_again(tmp_path: Pat
         assert end.exit_code == 0
         assert await cuts[0] >= 1
         assert EventKind.LINE_LOST in person.kinds()
+
+
+async def test_a_machine_that_never_ends_the_examination(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpurent.adapters.doctor.script.TIMEOUT", 2.0)
+    async with world(tmp_path, speed=60) as land, land.desk() as service:
+        await rich(land, service)
+        lease = await service.rent(Want(provider="mistgpu"))
+        for machine in land.cloud.driver.machines():
+            stuck = Path(machine.home).parent / "opt" / "bin" / "mktemp"
+            stuck.write_text("#!/bin/sh\nexec sleep 30\n")
+            stuck.chmod(0o755)
+        health = await examine_lease(service.desk, lease.id)
+        assert [(one.verdict, one.cause) for one in health.findings] == [(Verdict.FAILURE, "machine-hangs")]
 
 
 async def test_o5_the_command_names_it_and_ends_with_seven(tmp_path: Path) -> None:

@@ -80,9 +80,9 @@ def _tell(trail: Trail, lease: str, health: Health) -> None:
 
 async def examine(desk: Desk, line: Line, python: str) -> Health:
     """One examination over ``line``; a machine that does not answer at all is an `UnavailableError`, as ever."""
-    from gpurent.adapters.doctor.judge import judge
+    from gpurent.adapters.doctor.judge import hung, judge
     from gpurent.adapters.doctor.measure import measure
-    from gpurent.adapters.doctor.script import TIMEOUT, Section, command, program, read
+    from gpurent.adapters.doctor.script import TIMEOUT, command, program, read
 
     lease = line.lease
     wanted = _wanted(desk, lease, python)
@@ -95,8 +95,7 @@ async def examine(desk: Desk, line: Line, python: str) -> Health:
         except UnavailableError as error:
             if error.retryable:
                 raise
-            # The line lives: it is the machine that does not come to an end. Every tool in it had its own limit.
-            return judge(desk.clock.now(), {"smi": Section(None, "")}, measured, wanted)
+            return hung(desk.clock.now(), TIMEOUT)
         return judge(desk.clock.now(), read(ran.out), measured, wanted)
 
     return await line.do(go)

@@ -26,6 +26,16 @@ class Wanted:
     data: str = ""
 
 
+def hung(at: datetime, seconds: float) -> Health:
+    """The line lives, and the script, whose tools all have limits of their own, does not come to its end."""
+    finding = Finding(
+        check="doctor", verdict=Verdict.FAILURE, cause="machine-hangs",
+        text=_("the machine did not come to the end of the examination in {seconds:.0f} s").format(seconds=seconds),
+        do=_("The GPU or its driver hangs: give the machine back, take another one."),
+    )  # fmt: skip
+    return Health(at=at, findings=(finding,))
+
+
 def judge(at: datetime, sections: Mapping[str, Section], measured: Measured, wanted: Wanted) -> Health:
     """Every subject gets a finding, if only that it could not be checked."""
     told = sections.get("survey")
