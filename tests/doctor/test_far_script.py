@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -51,6 +52,18 @@ def run(
 def home(tmp_path: Path) -> Path:
     (tmp_path / "bin").mkdir()
     return tmp_path
+
+
+def gone(pid: int) -> bool:
+    """Whether the process ends; one that was killed may wait for its turn on a busy computer."""
+    for _look in range(200):
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -99,8 +112,7 @@ def test_a_framework_that_never_loads_is_ended_with_its_children(home: Path) -> 
     health, _out = run(home, long=3)
     assert finding(health, "cudnn").cause == "slow-load"
     child = int((home / "lib" / "pid").read_text())
-    state = Path(f"/proc/{child}/stat")
-    assert not state.exists() or state.read_text().rpartition(") ")[2][0] == "Z"
+    assert gone(child), "killed with its parent"
 
 
 def test_the_first_python_that_has_a_framework_is_taken(home: Path) -> None:
