@@ -36,6 +36,14 @@ def programs(land: World) -> Path:
     return Path(machine.home).parent / "opt" / "bin"
 
 
+async def test_r2_torchrun_is_only_taken_when_it_is_asked_for(land: World, tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "train.py").write_text("print('alone')\nimport time; time.sleep(1)\n")
+    said = await land.cli("run", "-p", "mistgpu", "--folder", str(folder), "--", "train.py")
+    assert said.out.split("\n")[0] == "alone"
+
+
 async def test_r2_torchrun_is_one_process_where_no_gpu_is_found(land: World, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
