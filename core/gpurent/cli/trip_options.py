@@ -69,7 +69,7 @@ def want_of(app: App, **given: Any) -> Want:
             raise UsageError(_("{name} does not lie below the folder").format(name=result))
     budget, home = given.pop("budget"), given.pop("home_dir")
     if budget is not None and not budget[1]:
-        raise UsageError(_("a budget needs its currency"), hint="--budget 200CNY")
+        raise UsageError(_("a budget needs its currency"), hint=_("--budget 200CNY"))
     if given["provider"]:
         app.registry.get("lease", given["provider"])
     wish = Wish(gpu=given.pop("gpu"), gpus=given.pop("gpus"), key=given.pop("machine"))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from gpurent.entries import LauncherEntry
 from gpurent.hookspecs import hookimpl
+from gpurent.locale import _
 from gpurent.model.access import HostProfile
 from gpurent.ports.host import Host
 from gpurent.ports.launcher import Launcher
@@ -35,7 +36,7 @@ def gpurent_register_launcher() -> Sequence[LauncherEntry]:
     return [
         LauncherEntry(
             name="plain",
-            summary="the command as it is; .py files under Python 3",
+            summary=_("the command as it is; .py files under Python 3"),
             build=_plain,
             rank=100,  # one that does more is chosen by name
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gpurent.api import CommandEntry, Host, Launcher, LauncherEntry, hookimpl
+from gpurent_plugin_torch.messages import _
 
 if TYPE_CHECKING:
     import click
@@ -31,16 +32,16 @@ def _helper() -> click.Command:
 
 @hookimpl
 def gpurent_register_launcher() -> Sequence[LauncherEntry]:
-    return [LauncherEntry(name="torchrun", summary="one process a GPU, by torchrun", build=_launcher)]
+    return [LauncherEntry(name="torchrun", summary=_("one process a GPU, by torchrun"), build=_launcher)]
 
 
 @hookimpl
 def gpurent_register_command() -> Sequence[CommandEntry]:
     return [
         CommandEntry(
-            name="checkpoint", summary="Look into saved weights; add or remove module.", build=_checkpoint
+            name="checkpoint", summary=_("Look into saved weights; add or remove module."), build=_checkpoint
         ),
         CommandEntry(
-            name="torch-helper", summary="Put gpurent_torch.py beside your training script", build=_helper
+            name="torch-helper", summary=_("Put gpurent_torch.py beside your training script"), build=_helper
         ),
     ]
