@@ -29,4 +29,6 @@ def command_line(desk: Desk, want: Want) -> str:
 
 
 def job_of(desk: Desk, want: Want, trip: str, folder: str) -> Job:
-    return Job(name=want.name or trip, command=command_line(desk, want), folder=folder)
+    from gpurent.adapters.setup_script import entering
+
+    return Job(name=want.name or trip, command=entering(want) + command_line(desk, want), folder=folder)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from gpurent.cli.app import App, json_option
-from gpurent.cli.complete import lease_ids, provider_names
+from gpurent.cli.complete import lease_ids
 from gpurent.cli.params import SPAN
+from gpurent.cli.trip_options import PROVIDERS, one_provider
+from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.model.offer import Wish
 from gpurent.model.trip import Want
@@ -23,7 +25,7 @@ _LEASE = click.argument("lease", shell_complete=lease_ids)
 
 
 @click.command("rent")
-@click.option("--provider", "-p", required=True, shell_complete=provider_names)
+@PROVIDERS
 @click.option("--gpu", default="", help=_("A part of the GPU's name."))
 @click.option("--gpus", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--machine", default="", help=_("Just this machine."))
@@ -33,13 +35,24 @@ _LEASE = click.argument("lease", shell_complete=lease_ids)
 @json_option
 @click.pass_obj
 def rent_command(
-    app: App, provider: str, gpu: str, gpus: int, machine: str, cpu: bool, term: timedelta | None, disk: int
+    app: App,
+    provider: tuple[str, ...],
+    gpu: str,
+    gpus: int,
+    machine: str,
+    cpu: bool,
+    term: timedelta | None,
+    disk: int,
 ) -> None:
     """Rent a machine and keep it until you release it."""
     from gpurent.cli.render import lease_text
 
     wish = Wish(gpu=gpu, gpus=0 if cpu else gpus, key=machine, cpu_only=cpu)
-    want = Want(provider=provider, wish=wish, term=term, disk=disk, only_rent=True)
+    if not provider:
+        raise UsageError(_("say where: --provider"), hint=_("See: gpurent providers"))
+    for name in provider:
+        app.registry.get("lease", name)
+    want = one_provider(Want(providers=provider, wish=wish, term=term, disk=disk, only_rent=True))
 
     async def go(service: Service) -> tuple[Lease, Times]:
         made = await service.rent(want)

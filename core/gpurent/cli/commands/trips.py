@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from gpurent.adapters.journal import TripRow
     from gpurent.cli.times import Times
+    from gpurent.model.trip import Want
+    from gpurent.workflow.preview import Preview
     from gpurent.workflow.run import TripEnd
     from gpurent.workflow.service import Service
 
@@ -31,6 +33,8 @@ _DASHES = {"ignore_unknown_options": True}
 def run_command(app: App, /, detach: bool, **given: Any) -> None:
     """Make a whole trip with COMMAND: rent, upload this folder, run, bring the results home, give back.
 
+    What the command line does not say comes from gpurent.toml, of this folder or one above (`gpurent init`).
+
     Ctrl-C leaves: the job runs on, and `gpurent resume` comes back to it.
     """
     want = want_of(app, **given)
@@ -44,11 +48,17 @@ def run_command(app: App, /, detach: bool, **given: Any) -> None:
 def plan_command(app: App, /, **given: Any) -> None:
     """Say what `gpurent run` with the same options would do and cost, leg by leg. Orders, pays and writes nothing."""
     from gpurent.cli.planned import preview_data, preview_text
+    from gpurent.workflow.choose import resolved
     from gpurent.workflow.preview import preview
 
     want = want_of(app, **given)
-    found = app.run(lambda service: preview(service.desk, want))
-    app.show(preview_data(found), lambda: preview_text(found, want))
+
+    async def look(service: Service) -> tuple[Want, Preview]:
+        made = await resolved(service.desk, want)
+        return made, await preview(service.desk, made)
+
+    made, found = app.run(look)
+    app.show(preview_data(found), lambda: preview_text(found, made))
 
 
 def _finish(app: App, go: Callable[[], TripEnd]) -> None:
