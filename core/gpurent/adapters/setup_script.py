@@ -1,8 +1,8 @@
 """The shell that makes a machine ready for a job: an environment, packages, the user's own commands.
 
 Each part leaves a mark of its text, of the files it reads and of all parts before it. A part whose mark is there is not
-run again: on a machine that was kept, only what is new is done. The user's commands, and files that name something local,
-belong to one folder; the rest to the machine.
+run again: on a machine that was kept, only what is new is done. The user's commands, and files that name something
+local, belong to one folder; the rest to the machine.
 """
 
 from __future__ import annotations
