@@ -32,8 +32,8 @@ def render(given: Mapping[str, Any]) -> str:
     for name, (about, kind) in tables().items():
         inner = given.get(name, {})
         document.add(tomlkit.nl())
-        document.add(tomlkit.comment(_(about)))
         table = tomlkit.table()
+        table.comment(_(about))
         _fill(table, keys(kind), inner)
         document.add(name, table)
     return tomlkit.dumps(document)

@@ -52,7 +52,7 @@ def _said(command: Callable[..., Any]) -> Callable[..., Any]:
     for options, more in ((_LISTS, {"multiple": True}), (_NUMBERS, {"type": int}), (_TEXTS, {})):
         for option, table, key, about in reversed(options):
             name = f"{table}__{key}"
-            command = click.option(option, name, help=about, **more)(command)  # type: ignore[arg-type]
+            command = click.option(option, name, help=about, **more)(command)
     return command
 
 
