@@ -115,6 +115,13 @@ if TYPE_CHECKING:
         JobStatus as JobStatus,
         SessionInfo as SessionInfo,
     )
+    from gpurent.ports.assisted import (
+        Access as Access,
+        Assisted as Assisted,
+        Errand as Errand,
+        Guide as Guide,
+        HandsOnly as HandsOnly,
+    )
     from gpurent.ports.authenticator import (
         Authenticator as Authenticator,
         Enrolling as Enrolling,
@@ -168,6 +175,7 @@ if TYPE_CHECKING:
     )
     from gpurent.ports.portal import (
         Evidence as Evidence,
+        HandRented as HandRented,
         Machines as Machines,
         PortalEntry as PortalEntry,
         Route as Route,
@@ -175,6 +183,7 @@ if TYPE_CHECKING:
         SandboxPortal as SandboxPortal,
         SendMail as SendMail,
         Site as Site,
+        SiteAccess as SiteAccess,
     )
     from gpurent.ports.session import (
         SessionBackend as SessionBackend,
@@ -201,6 +210,7 @@ _HOMES = {
     "gpurent.model.receipt": "Charge ChargeKind Receipt",
     "gpurent.model.secret": "Secret",
     "gpurent.model.session": "Job JobState JobStatus SessionInfo",
+    "gpurent.ports.assisted": "Access Assisted Errand Guide HandsOnly",
     "gpurent.ports.authenticator": "Authenticator Enrolling Login",
     "gpurent.ports.billing": "Advice Balance BillingProvider Invoice Invoicing Statement TopUp Withdrawing",
     "gpurent.ports.exporter": "Export ExportFile Exported Exporter Installing Opening",
@@ -209,7 +219,7 @@ _HOMES = {
     "gpurent.ports.lease": "Binding Extending LeaseProvider MailBinding Restarting Staging",
     "gpurent.ports.mailbox": "Mailbox",
     "gpurent.ports.notifier": "Notifier",
-    "gpurent.ports.portal": "Evidence Machines PortalEntry Route SandboxMachine SandboxPortal SendMail Site",
+    "gpurent.ports.portal": "Evidence HandRented Machines PortalEntry Route SandboxMachine SandboxPortal SendMail Site SiteAccess",  # noqa: E501
     "gpurent.ports.session": "SessionBackend",
     "gpurent.ports.transfer": "Progress TransferBackend",
 }

@@ -170,11 +170,15 @@ class Journal:
     def swap_lease(self, before: Lease, after: Lease) -> bool:
         """Write ``after`` only if the lease still stands as ``before``; somebody else may have moved it meanwhile."""
         with self.database.write():
-            changed = self.database.execute(
-                "UPDATE leases SET state = ?, value = ?, changed_at = ? WHERE id = ? AND value = ?",
-                (after.state.value, dumps(after), self._stamp(), before.id, dumps(before)),
+            rows = self.database.rows("SELECT value FROM leases WHERE id = ?", before.id)
+            # Compared as values: an older gpurent wrote fewer fields.
+            if not rows or loads(rows[0][0], Lease) != before:
+                return False
+            self.database.execute(
+                "UPDATE leases SET state = ?, value = ?, changed_at = ? WHERE id = ?",
+                (after.state.value, dumps(after), self._stamp(), before.id),
             )
-            return changed == 1
+            return True
 
     def lease(self, lease: str) -> Lease | None:
         for (value,) in self.database.rows("SELECT value FROM leases WHERE id = ?", lease):

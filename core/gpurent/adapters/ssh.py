@@ -6,6 +6,7 @@ import asyncio
 import json
 import shlex
 import shutil
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,17 @@ fresh=authorized_keys.gpurent.$$
   printf '%s\n' "$line"
 } > "$fresh" && chmod 600 "$fresh" && mv "$fresh" authorized_keys || { rm -f "$fresh"; exit 1; }
 """
+REACH = 8.0
+
+
+class Reach(Enum):
+    """What a knock at a machine's door tells. OTHER: somebody else's machine has the address now."""
+
+    ANSWERS = "answers"
+    OTHER = "other"
+    REFUSED = "refused"
+    SILENT = "silent"
+    UNKNOWN = "unknown"
 
 
 def _place(endpoint: Endpoint) -> str:
@@ -137,8 +149,16 @@ class Ssh:
 
     # opening
 
-    async def open(self, lease_id: str, endpoint: Endpoint, password: Secret | None) -> SshLink:
+    async def open(
+        self,
+        lease_id: str,
+        endpoint: Endpoint,
+        password: Secret | None,
+        own: asyncssh.SSHKey | None = None,
+    ) -> SshLink:
         """An open link: by the lease's key when it was installed before, else by ``password``, which installs it.
+
+        ``own`` is a key of the user's that lets us in the first time, in the password's place.
 
         Errors: `UnavailableError` when it does not answer, `AuthError` when it refuses us, `HostKeyChanged`.
         """
@@ -149,14 +169,15 @@ class Ssh:
             try:
                 return self._link(await self._connect(room, endpoint, key=key), endpoint, room)
             except AuthError:
-                if password is None:
+                if password is None and own is None:
                     raise
-        if password is None:
+        if password is None and own is None:
             raise AuthError(
                 f"{endpoint}: no password is known for this machine",
                 hint="Was the lease made on another computer?",
             )
-        first = self._link(await self._connect(room, endpoint, password=password), endpoint, room)
+        entered = await self._connect(room, endpoint, key=own, password=None if own else password)
+        first = self._link(entered, endpoint, room)
         try:
             await self._install(first, key)
         finally:
@@ -164,6 +185,24 @@ class Ssh:
         connection = await self._connect(room, endpoint, key=key)
         write_private(room / "state.json", json.dumps({"installed": str(endpoint)}).encode())
         return self._link(connection, endpoint, room)
+
+    async def reach(self, lease_id: str, endpoint: Endpoint) -> Reach:
+        """Whether the pinned machine is still there; sends nothing that needs a login."""
+        try:
+            async with asyncio.timeout(REACH):
+                key = await asyncssh.get_server_host_key(endpoint.address, endpoint.port, config=None)
+        except ConnectionRefusedError:
+            return Reach.REFUSED
+        except (TimeoutError, asyncssh.Error, ConnectionError):
+            return Reach.SILENT
+        except OSError:
+            # No name, no route: it may be our own network that is down.
+            return Reach.UNKNOWN
+        pinned = self._pinned(self._room(lease_id), endpoint)
+        if key is None or pinned is None:
+            return Reach.SILENT
+        same = key.get_fingerprint() == pinned.get_fingerprint()
+        return Reach.ANSWERS if same else Reach.OTHER
 
     def _link(self, connection: asyncssh.SSHClientConnection, endpoint: Endpoint, room: Path) -> SshLink:
         return SshLink(connection, endpoint, room / "key", room / "known_hosts")

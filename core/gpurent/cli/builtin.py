@@ -84,6 +84,14 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
+        N_("Leases"),
+        "adopt",
+        (
+            ("adopt", N_("Take over a machine that you rented by hand")),
+            ("declare", N_("Say how a machine that you rented by hand stands now")),
+        ),
+    ),
+    (
         N_("Files and sessions"),
         "work",
         (

@@ -66,9 +66,18 @@ def leases_text(leases: Sequence[Lease], times: Times) -> str:
         for lease in leases
     ]
     top, rule, *lines = table(head, rows).split("\n")
-    return "\n".join(
-        [top, rule, *(style(line, fg=times.shade(lease)) for line, lease in zip(lines, leases, strict=True))]
-    )
+    shaded = (style(line, fg=times.shade(lease)) for line, lease in zip(lines, leases, strict=True))
+    return "\n".join([top, rule, *shaded, *_reminders(leases)])
+
+
+def _reminders(leases: Sequence[Lease]) -> list[str]:
+    """What only the user can end burns until the user says that it has ended."""
+    text = _("{lease} costs money until you end it. Then say: gpurent release {lease} --confirmed")
+    return [
+        style(text.format(lease=lease.id), fg="yellow")
+        for lease in leases
+        if lease.declared is not None and lease.state.value == "releasing"
+    ]
 
 
 def lease_text(lease: Lease, times: Times) -> str:
@@ -116,6 +125,12 @@ def receipt_text(receipt: Receipt) -> str:
         _("Paid but idle, {what}: {span}").format(what=_(SPANS.get(name, name)), span=span_text(idle))
         for name, idle in receipt.idle
     ]
+    if receipt.declared:
+        lines.append(
+            _("Reckoned by the price that was declared, {price}; the provider's own bill may differ.").format(
+                price=receipt.declared
+            )
+        )
     if receipt.note:
         lines.append(
             _("By gpurent's own ledger; the shop's books could not be read: {reason}").format(

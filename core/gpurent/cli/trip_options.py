@@ -58,7 +58,7 @@ _PARTS = (
     click.option(
         "--on-error",
         type=click.Choice(["release", "keep"]),
-        help=_("What becomes of the machine when the trip fails; release when not said."),
+        help=_("What becomes of the machine when the trip fails; else keep with --lease, or release."),
     ),
     click.option(
         "--project", type=_FILE, help=_("A project file; else gpurent.toml of this folder or one above.")
@@ -76,9 +76,16 @@ def trip_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def want_of(app: App, **given: Any) -> Want:
-    """The trip that the options of `trip_options` describe, over the project file. Odd ones are a `UsageError`."""
+def want_of(app: App, *, lease: str = "", **given: Any) -> Want:
+    """The trip that the options of `trip_options` describe, over the project file. Odd ones are a `UsageError`.
+
+    ``lease``: it is made on this machine, so a choice of providers in the file is none.
+    """
+    if lease and given["provider"]:
+        raise UsageError(_("--provider and --lease exclude each other"))
     project = chosen(app, given["project"], given["no_project"])
+    if lease and given["on_error"] is None and not (project and project.on_error):
+        given["on_error"] = "keep"
     want = want_from(project) if project else Want(folder=str(Path.cwd()))
     want = evolve(want, **_changes(want, given))
     if not want.command:
@@ -88,9 +95,12 @@ def want_of(app: App, **given: Any) -> Want:
                 "For one: gpurent run -p PROVIDER -- python3 train.py; or write a file with: gpurent init"
             ),
         )
+    if lease:
+        return checked(app, evolve(want, providers=()))
     if not want.providers:
         raise UsageError(
-            _("say where: --provider, or providers in gpurent.toml"), hint=_("See: gpurent providers")
+            _("say where: --provider, --lease, or providers in gpurent.toml"),
+            hint=_("See: gpurent providers, gpurent ls"),
         )
     return one_provider(checked(app, want))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from attrs import field, frozen
@@ -84,6 +85,7 @@ class HostProfile:
 
     ``stop_script`` is a shell command that ends machine and billing from within, empty if there is none;
     ``install`` is the shell command before a package's name, empty if packages cannot be installed.
+    ``kept`` is how long files stay after the end, None if they do not.
     """
 
     user: str
@@ -92,3 +94,4 @@ class HostProfile:
     data: str = ""
     install: str = ""
     stop_script: str = ""
+    kept: timedelta | None = None

@@ -35,6 +35,8 @@ class EventKind(Enum):
     SAVED = "saved"
     TOP_UP = "top-up"
     TOPPED_UP = "topped-up"
+    BY_HAND = "by-hand"
+    HOST_KEY = "host-key"
 
 
 @frozen(kw_only=True)

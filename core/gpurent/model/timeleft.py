@@ -9,7 +9,7 @@ from enum import Enum
 from fractions import Fraction
 from math import floor, lcm
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gpurent.errors import MoneyError
 from gpurent.model.lease import Lease, LeaseState
@@ -69,6 +69,11 @@ def by_itself(lease: Lease, now: datetime) -> TimeLeft | None:
         return ends(TimeKind.KEPT, lease.kept_until, now)
     if lease.over:
         return TimeLeft(kind=TimeKind.OVER)
+    if lease.declared is not None:
+        # Its own balance or end; with neither, the shop's account decides, which is not ours to see.
+        kind = TimeKind.BALANCE if lease.declared.balance else TimeKind.PREPAID
+        figure = ends(kind if lease.expires_at else TimeKind.OPEN, lease.expires_at, now)
+        return evolve(figure, burn=lease.declared.price)
     if lease.offer.deposit is not None:
         return ends(TimeKind.DEPOSIT, lease.expires_at, now)
     if lease.expires_at is not None:

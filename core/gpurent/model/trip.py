@@ -10,6 +10,7 @@ from attrs import frozen
 from gpurent.model.money import Money
 from gpurent.model.offer import Offer, Quote, Wish
 from gpurent.model.order import Order
+from gpurent.model.terms import Terms
 
 
 class OnError(Enum):
@@ -57,7 +58,8 @@ class Want:
     goes up, or of it only ``inputs``; ``results`` are names below it that come home into ``home`` (default: the same
     folder). ``only_rent``: stop after connecting. ``providers``: the first of them that can serve becomes ``provider``.
     ``packages``, then ``setup`` (shell lines in the job's folder) are run before the job. ``notify`` names the events
-    that are told, None for the user's settings.
+    that are told, None for the user's settings. ``lease``: no machine is rented, this one is used. ``declared``: the
+    terms of a machine that the user rents by hand.
     """
 
     wish: Wish = Wish()
@@ -78,6 +80,8 @@ class Want:
     only_rent: bool = False
     keep: bool = False
     on_error: OnError = OnError.RELEASE
+    lease: str = ""
+    declared: Terms | None = None
     providers: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     setup: tuple[str, ...] = ()

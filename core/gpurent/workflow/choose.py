@@ -11,6 +11,7 @@ from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.model.trip import Want
 from gpurent.workflow import budget
+from gpurent.workflow.byhand.guide import handed
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.fund import needed
 from gpurent.workflow.plan import draw
@@ -66,6 +67,9 @@ async def first(desk: Desk, want: Want, trip: str, tell: Callable[[str], None]) 
 async def _serves(desk: Desk, want: Want, trip: str) -> None:
     """Raises what stands in the way: the login, no fitting machine, a term that is not let, a budget."""
     entry = desk.provider(want.provider)
+    if handed(desk, want.provider):
+        # Nobody but the user can see what there is.
+        return
     await desk.accounts.ensure(entry.auth)
     plan = await draw(desk, want, await pick(desk, want), trip)
     most = needed(plan.quote)

@@ -75,7 +75,7 @@ class _Watch:
             await self.desk.pace(LOOK, floor=0.3)
 
     async def _look(self, link: Link) -> JobStatus:
-        runner = jobs(self.desk, link, self.want.provider, self.want.session)
+        runner = jobs(self.desk, link, self.line.lease, self.want.session)
         status = await runner.status(self.job.name)
         while chunk := await runner.log(self.job.name, self.offset):
             self.offset += len(chunk)

@@ -131,7 +131,7 @@ async def _confirm(trail: Trail, lease_id: str, order: Order, payment: Payment) 
         lease = desk.lease(lease_id)
         if lease.pending is None and lease.label:
             break
-        lease = desk.keep(await desk.shop(lease.provider).confirm(lease, payment))
+        lease = desk.keep(await desk.shop_of(lease).confirm(lease, payment))
         if lease.state in _DEAD:
             raise MoneyError(
                 _("the shop did not take the payment: {note}").format(note=lease.note or lease.state.value),

@@ -120,10 +120,7 @@ class Service(Hands, Teller):
                 want = await choose(trail, want)
                 end = await walk(trail, want, detach=detach)
             except GpurentError as error:
-                if (
-                    self.desk.journal.lease(lease_of(trail.trip, want.provider)) is None
-                    and not error.retryable
-                ):
+                if self.desk.journal.lease(lease_of(trail.trip, want)) is None and not error.retryable:
                     self.desk.journal.end_trip(trail.trip, f"failed: {error.code}")
                 raise
             if not end.under_way:
@@ -187,7 +184,7 @@ class Service(Hands, Teller):
     async def renew(self, given: str, term: timedelta) -> Lease:
         """More time on a prepaid lease."""
         lease = await self.lease(given)
-        shop = self.desk.shop(lease.provider)
+        shop = self.desk.shop_of(lease)
         if not isinstance(shop, Extending):
             raise UsageError(
                 _("{provider} has no renewal: it runs while its balance lasts").format(
@@ -221,11 +218,11 @@ class Service(Hands, Teller):
     async def restart(self, given: str) -> Lease:
         """A machine that was shut, with its kept files; a new lease."""
         lease = await self.lease(given)
-        shop = self.desk.shop(lease.provider)
+        shop = self.desk.shop_of(lease)
         if not isinstance(shop, Restarting) or lease.state is not LeaseState.KEPT:
             raise UsageError(_("{lease} cannot be started again").format(lease=lease.id))
         trail = self._new("restart", Want(provider=lease.provider))
-        new_id = lease_of(trail.trip, lease.provider)
+        new_id = lease_of(trail.trip, Want(provider=lease.provider))
         order = evolve(shop.restart(lease, f"{trail.trip}-restart"), password_ref=f"password-{trail.trip}")
         self.desk.journal.set_trip_lease(trail.trip, new_id)
         with self.desk.hold(trail.trip):

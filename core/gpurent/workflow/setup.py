@@ -41,7 +41,7 @@ def wanted(want: Want) -> bool:
 
 async def setup(trail: Trail, leg: str, line: Line, want: Want, folder: str, limit: Money | None) -> Ready:
     """Run the setup in ``folder``, once; its output goes to the user and into a log here. A failure is a `JobError`."""
-    profile = trail.desk.provider(line.lease.provider).profile
+    profile = trail.desk.profile_of(line.lease)
     job = Job(name=f"setup-{trail.trip}", command=script(want, profile.python), folder=folder)
     run = _Run(trail, line, want, job, limit)
     return await trail.once(f"{leg}.setup", Ready, run.until_ready)
@@ -73,10 +73,10 @@ class _Run:
         return Ready(at=self.desk.clock.now())
 
     async def _start(self, link: Link) -> JobStatus:
-        return await jobs(self.desk, link, self.want.provider, self.want.session).start(self.job)
+        return await jobs(self.desk, link, self.line.lease, self.want.session).start(self.job)
 
     async def _look(self, link: Link) -> JobStatus:
-        runner = jobs(self.desk, link, self.want.provider, self.want.session)
+        runner = jobs(self.desk, link, self.line.lease, self.want.session)
         status = await runner.status(self.job.name)
         while chunk := await runner.log(self.job.name, self.offset):
             self.offset += len(chunk)

@@ -42,6 +42,8 @@ def pairs(fields: tuple[str, ...]) -> dict[str, str]:
 def login_command(app: App, provider: str, field: tuple[str, ...], from_stdin: str | None) -> None:
     """Log in to PROVIDER; what is missing is asked for. The first use of a wallet makes its private key."""
     entry = app.registry.get("lease", provider)
+    if not entry.auth:
+        raise UsageError(_("{provider} needs no login").format(provider=provider))
     auth = app.registry.get("auth", entry.auth)
     given = pairs(field)
     for declared in auth.fields:

@@ -134,6 +134,24 @@ def cut(root: Path | None) -> None:
 
 @sandbox_command.command()
 @_ROOT
+@click.argument("portal")
+def rent(root: Path | None, portal: str) -> None:
+    """Rent at PORTAL as a person does on its pages: prints the SSH line and the password that they show."""
+    found = _found(root).rent_by_hand(portal)
+    click.echo(f"{found['line']}\n{found['password']}\n{found['ref']}")
+
+
+@sandbox_command.command()
+@_ROOT
+@click.argument("portal")
+@click.argument("ref")
+def end(root: Path | None, portal: str, ref: str) -> None:
+    """End the machine REF at PORTAL as a person does on its pages."""
+    _found(root).end_by_hand(portal, ref)
+
+
+@sandbox_command.command()
+@_ROOT
 def down(root: Path | None) -> None:
     """End it, with everything that runs in it."""
     _found(root).down()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import evolve
 
 from gpurent.cli.app import App, json_option
-from gpurent.cli.complete import trip_ids
+from gpurent.cli.complete import lease_ids, trip_ids
 from gpurent.cli.table import table
+from gpurent.cli.terms import PRICE, When, ends_options, no_browser, terms_of
 from gpurent.cli.trip_options import trip_options, want_of
 from gpurent.locale import _
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
     from gpurent.adapters.journal import TripRow
     from gpurent.cli.times import Times
+    from gpurent.model.money import UnitPrice
     from gpurent.model.trip import Want
     from gpurent.workflow.preview import Preview
     from gpurent.workflow.run import TripEnd
@@ -27,18 +31,41 @@ _DASHES = {"ignore_unknown_options": True}
 
 @click.command("run", context_settings=_DASHES)
 @trip_options
+@click.option("--lease", default="", shell_complete=lease_ids, help=_("Rent nothing: use this machine."))
+@click.option("--price", type=PRICE, help=_("What a machine that you rent by hand costs: 3.5CNY/h."))
+@ends_options
+@no_browser
 @click.option("--detach", "-d", is_flag=True, help=_("Leave once the job runs."))
 @json_option
 @click.pass_obj
-def run_command(app: App, /, detach: bool, **given: Any) -> None:
+def run_command(
+    app: App,
+    /,
+    detach: bool,
+    lease: str,
+    price: UnitPrice | None,
+    balance: tuple[Decimal, str] | None,
+    until: When | None,
+    **given: Any,
+) -> None:
     """Make a whole trip with COMMAND: rent, upload this folder, run, bring the results home, give back.
 
     What the command line does not say comes from gpurent.toml, of this folder or one above (`gpurent init`).
 
     Ctrl-C leaves: the job runs on, and `gpurent resume` comes back to it.
     """
-    want = want_of(app, **given)
-    _finish(app, lambda: app.run(lambda service: service.run(want, detach=detach)))
+    want = want_of(app, lease=lease, **given)
+
+    async def go(service: Service) -> TripEnd:
+        wanted = want
+        if lease:
+            found = await service.lease(lease)
+            wanted = evolve(want, lease=found.id, provider=found.provider)
+        elif price is not None:
+            wanted = evolve(want, declared=terms_of(service.desk, price, balance, until))
+        return await service.run(wanted, detach=detach)
+
+    _finish(app, lambda: app.run(go))
 
 
 @click.command("plan", context_settings=_DASHES)
@@ -115,10 +142,9 @@ def _left(app: App) -> None:
         return [(row.id, row.lease, await _times(service, [row.lease])) for row in open_trips[-1:]]
 
     for trip, lease, times in app.run(look):
-        click.echo(_("Left. What runs, runs on."), err=True)
-        if lease:
-            click.echo(_("{lease} may still cost money: gpurent show {lease}").format(lease=lease), err=True)
+        click.echo("\n" + _("Left. What runs, runs on."), err=True)
         if lease in times.figures:
+            click.echo(_("{lease} may still cost money: gpurent show {lease}").format(lease=lease), err=True)
             click.echo(times.sentence(lease), err=True)
         click.echo(_("Come back with: gpurent resume {trip}").format(trip=trip), err=True)
 
@@ -167,6 +193,7 @@ def trips_command(app: App) -> None:
 @click.command("resume")
 @click.argument("trip", required=False, default="", shell_complete=trip_ids)
 @click.option("--detach", "-d", is_flag=True, help=_("Leave once the job runs."))
+@no_browser
 @json_option
 @click.pass_obj
 def resume_command(app: App, trip: str, detach: bool) -> None:

@@ -97,7 +97,7 @@ class Deeds:
         try:
             if stop and trip.launched:
                 name = want.name or trip.row.id
-                await line.do(lambda link: jobs(desk, link, want.provider, want.session).stop(name))
+                await line.do(lambda link: jobs(desk, link, desk.lease(lease), want.session).stop(name))
             command = script(trip.results)
             there = read((await line.do(lambda link: link.run(command))).out).there
             sources = tuple(trip.results[number] for number in sorted(there) if number < len(trip.results))

@@ -222,7 +222,12 @@ def _before_the_end(facts: Facts, policy: Policy) -> Iterator[Action]:
 
 
 def _asks(facts: Facts, policy: Policy, left: timedelta) -> bool:
-    return facts.time.kind is TimeKind.BALANCE and left <= policy.top_up_before and not facts.topping
+    return _on_account(facts) and left <= policy.top_up_before and not facts.topping
+
+
+def _on_account(facts: Facts) -> bool:
+    """Whether a balance ends it that can be looked at: one that was only declared says nothing of a top-up."""
+    return facts.time.kind is TimeKind.BALANCE and facts.lease.declared is None
 
 
 def _saved(facts: Facts, since: datetime) -> bool:
@@ -247,7 +252,7 @@ def marks(facts: Facts, policy: Policy) -> Iterator[datetime]:
     yield until
     if may_renew(facts, policy):
         yield until - renew_at(facts, policy)
-    if policy.top_up is not None and facts.time.kind is TimeKind.BALANCE:
+    if policy.top_up is not None and _on_account(facts):
         yield until - policy.top_up_before
     for threshold in facts.alarms:
         yield until - threshold

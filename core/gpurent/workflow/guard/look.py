@@ -146,7 +146,7 @@ async def machine(desk: Desk, lease: Lease, trip: Trip | None, before: Machine |
 async def _read(
     desk: Desk, link: Link, lease: Lease, trip: Trip | None, before: Machine | None, begun: datetime
 ) -> Machine:
-    runner = jobs(desk, link, lease.provider, trip.row.want.session if trip else "")
+    runner = jobs(desk, link, lease, trip.row.want.session if trip else "")
     found = read((await link.run(script(trip.results if trip else ()))).out)
     job: JobStatus | None = None
     if trip is not None and trip.launched:
@@ -196,7 +196,7 @@ def facts(
         lease=lease,
         now=now,
         time=time,
-        extends=isinstance(desk.shop(lease.provider), Extending),
+        extends=isinstance(desk.shop_of(lease), Extending),
         price=price,
         spent=spent(lease, price, now),
         budget=_budget(desk, lease, policy, trip, price),
@@ -267,13 +267,14 @@ async def standing(desk: Desk, provider: str, leases: Sequence[Lease], few: int 
     singly: nothing is concluded from absence. One that cannot be looked at is left out.
     """
     listed: Mapping[str, Lease] = {}
-    if len(leases) > few:
+    # What was taken over by hand is in no shop's list under a name that we know.
+    if sum(lease.declared is None for lease in leases) > few:
         found = await desk.shop(provider).leases()
         listed = {lease.ref: lease for lease in getattr(found, "items", ()) if lease.ref}
     known: dict[str, Lease] = {}
     odd: list[Lease] = []
     for lease in leases:
-        if same(lease, listed.get(lease.ref)):
+        if lease.declared is None and same(lease, listed.get(lease.ref)):
             known[lease.id] = lease
         else:
             odd.append(lease)

@@ -137,7 +137,7 @@ class Renewals:
         return evolve(order, key=f"{trail.trip}-renew")
 
     def _extension(self, lease: Lease, term: timedelta) -> Order:
-        shop = self.desk.shop(lease.provider)
+        shop = self.desk.shop_of(lease)
         if not isinstance(shop, Extending):
             raise UsageError(_("{provider} has no renewal").format(provider=lease.provider))
         return shop.extension(lease, term, "")

@@ -28,6 +28,16 @@ class Access:
     at: datetime
 
 
+# Assumed: the subject ends with the order. Decoding may have eaten the blank before it.
+_ORDER = re.compile(r".*登录方式\s*([0-9A-Za-z]{6,40})", re.ASCII)
+
+
+def order_in(mail: Mail) -> str:
+    """The order that a mail's subject names; empty if none."""
+    match = _ORDER.fullmatch(mail.subject.strip())
+    return match[1] if match is not None else ""
+
+
 def access_in(mail: Mail, user: str) -> Access | None:
     """The access in ``mail``: exactly one line of the known form, for the known user; else nothing."""
     return _read(mail.text.splitlines(), user, mail.at)

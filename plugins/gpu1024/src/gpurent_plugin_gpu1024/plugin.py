@@ -19,6 +19,8 @@ from gpurent.api import (
 NAME = "1024gpu"
 SETTINGS = (
     Field(name="url", label="The web API", default="https://info.dbchain.ai"),
+    Field(name="mode", label="auto, portal, or hands: you rent and return on its pages", default="auto"),
+    Field(name="site", label="Where people rent", default="https://www.1024gpu.top"),
     Field(name="brand", label="Brand, sent with every call", default="1024lab"),
     Field(name="language", label="CN or EN", default="CN"),
     Field(
@@ -56,6 +58,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
             billing="dbc",
             profile=HostProfile(user="root", install="apt-get install -y"),
             mailbox=True,
+            hosts=("www.1024gpu.top",),
             overview={
                 "machines": "31",
                 "difficulty": "harder",

@@ -7,14 +7,19 @@ from datetime import datetime, timedelta
 from attrs import evolve
 
 from gpurent.api import (
+    Access,
+    Assisted,
     Binding,
+    Errand,
     Extending,
+    Guide,
     Host,
     Known,
     Lease,
     LeaseError,
     LeaseProvider,
     LeaseState,
+    Mail,
     MailBinding,
     Offer,
     Order,
@@ -31,8 +36,9 @@ from gpurent_plugin_gpu1024 import wire
 from gpurent_plugin_gpu1024.binding import MailDesk
 from gpurent_plugin_gpu1024.calls import Calls, too_late
 from gpurent_plugin_gpu1024.codes import SLACK, Codes
+from gpurent_plugin_gpu1024.guides import guide
 from gpurent_plugin_gpu1024.leaving import Leaving, ended
-from gpurent_plugin_gpu1024.mailing import ask_access, find_access
+from gpurent_plugin_gpu1024.mailing import access_in, ask_access, find_access, order_in
 from gpurent_plugin_gpu1024.orders import DAY, Orders
 from gpurent_plugin_gpu1024.renewals import Renewals
 from gpurent_plugin_gpu1024.wire import DONE, FAILED, Standing
@@ -67,7 +73,7 @@ _ALL = {
 }
 
 
-class Shop(LeaseProvider, Staging, Extending, MailBinding):
+class Shop(LeaseProvider, Staging, Extending, MailBinding, Assisted):
     """``Lease.ref`` is the shop's order; it changes on the switch from CPU to GPU."""
 
     def __init__(self, host: Host) -> None:
@@ -77,6 +83,20 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding):
         self._renewals = Renewals(host, self._calls)
         self._leaving = Leaving(host, self._calls, Codes(host, self._calls), self._renewals)
         self._mail = MailDesk(host, self._calls)
+
+    @property
+    def by_hand(self) -> bool:
+        return self._host.settings.get("mode", "auto") == "hands"
+
+    def guide(self, errand: Errand, lease: Lease | None = None) -> Guide:
+        settings = self._host.settings
+        return guide(settings["site"], settings["mail_sender"], errand, lease)
+
+    def access(self, mail: Mail) -> Access | None:
+        found = access_in(mail, USER)
+        if found is None:
+            return None
+        return Access(endpoint=found.endpoint, password=found.password, ref=order_in(mail))
 
     # mail
 

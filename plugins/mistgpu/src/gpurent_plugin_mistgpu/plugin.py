@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from gpurent.api import (
     Authenticator,
@@ -23,6 +24,7 @@ from gpurent.api import (
 NAME = "mistgpu"
 SETTINGS = (
     Field(name="url", label="The site", default="https://mistgpu.com"),
+    Field(name="mode", label="auto, portal, or hands: you rent and stop on its pages", default="auto"),
     Field(name="assumed", label="Use forms that are only assumed (the sandbox says yes)", default="no"),
 )
 
@@ -85,7 +87,9 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 data="/data",
                 install="sudo apt-get install -y",
                 stop_script=stop,
+                kept=timedelta(days=15),
             ),
+            hosts=("mistgpu.com",),
             overview={
                 "machines": "14",
                 "difficulty": "simple",
@@ -99,7 +103,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
             live=(
                 "Never run against the live site. Its sign-in form and machine list are known from a public client "
                 "of 2020; "
-                "create, stop and charges were never seen: do these by hand on the page."
+                "create, stop and charges were never seen: gpurent opens the page, and you do these by hand."
             ),
         )
     ]

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route as WebRoute
 
-from gpurent.api import Evidence, PortalEntry, Route, SandboxPortal, Site
+from gpurent.api import Evidence, HandRented, PortalEntry, Route, SandboxPortal, Site, SiteAccess
 from gpurent_plugin_mistgpu import portal_pages as pages
 from gpurent_plugin_mistgpu.portal_state import Account, Books, Refused
 
@@ -57,8 +57,8 @@ ROUTES = (
 )
 
 
-class MistPortal(SandboxPortal):
-    """Settings: username, password, taken, session_minutes, missing, disk_bytes."""
+class MistPortal(SandboxPortal, HandRented):
+    """Settings: username, password, taken, session_minutes, missing, disk_bytes, api (off: no program is answered)."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -76,7 +76,34 @@ class MistPortal(SandboxPortal):
         return [server.id for server in self.books.servers.values() if server.running]
 
     def environment(self, url: str) -> Mapping[str, str]:
-        return {"url": url, "assumed": "yes"}
+        return {"url": url, "assumed": "no" if self._off else "yes"}
+
+    @property
+    def _off(self) -> bool:
+        return self._site.settings.get("api") == "off"
+
+    async def rent_by_hand(self) -> SiteAccess:
+        """Top up 40 CNY when nothing is there, create the first free machine, read its SSH command."""
+        async with self.books.lock:
+            await self.books.catch_up()
+            account = next(iter(self.books.accounts.values()))
+            if account.balance <= 0:
+                self.books.settle(self.books.recharge(account.name, "40"))
+            machine = next(found for found in self.books.machines.values() if not found.user)
+            password = f"Hand7{secrets.token_hex(6)}"
+            server = await self.books.create(account.name, machine.id, password)
+            live = server.live
+            if live is None:
+                raise Refused("没有开机")
+            return SiteAccess(line=f"ssh mist@{live.host} -p {live.port}", password=password, ref=server.id)
+
+    async def stop_by_hand(self, ref: str) -> None:
+        async with self.books.lock:
+            await self.books.catch_up()
+            server = self.books.servers.get(ref)
+            if server is not None and server.running:
+                await self.books.shut(server, self._site.clock.now(), "用户关机")
+            await self.books.catch_up()
 
     async def tick(self) -> None:
         async with self.books.lock:
@@ -109,6 +136,8 @@ class MistPortal(SandboxPortal):
         """Every request sees the books as they are now, alone."""
 
         async def timely(request: Request) -> Response:
+            if self._off:
+                return HTMLResponse("503", 503)
             # Read before the lock: a slow client must not stop the others.
             await request.body()
             async with self.books.lock:

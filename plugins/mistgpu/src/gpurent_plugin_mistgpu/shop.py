@@ -6,8 +6,11 @@ from attrs import evolve
 
 from gpurent.api import (
     CNY,
+    Assisted,
     AuthError,
     Bill,
+    Errand,
+    Guide,
     Host,
     Known,
     Lease,
@@ -29,12 +32,13 @@ from gpurent.api import (
     Wish,
 )
 from gpurent_plugin_mistgpu import wire
+from gpurent_plugin_mistgpu.guides import guide
 from gpurent_plugin_mistgpu.pages import Pages
 
 _OVER = (LeaseState.KEPT, LeaseState.GONE, LeaseState.CANCELLED, LeaseState.RELEASED, LeaseState.FAILED)
 
 
-class Shop(LeaseProvider, Restarting):
+class Shop(LeaseProvider, Restarting, Assisted):
     """The site knows no order number.
 
     A create is recognised by the machine, and by the servers that were there before.
@@ -43,6 +47,14 @@ class Shop(LeaseProvider, Restarting):
     def __init__(self, host: Host) -> None:
         self._host = host
         self._pages = Pages(host)
+
+    @property
+    def by_hand(self) -> bool:
+        mode = self._host.settings.get("mode", "auto")
+        return mode == "hands" or (mode == "auto" and self._host.settings.get("assumed") != "yes")
+
+    def guide(self, errand: Errand, lease: Lease | None = None) -> Guide:
+        return guide(self._host.settings["url"], errand)
 
     async def offers(self, wish: Wish) -> Known[Offer] | Unknown:
         answer = await self._pages.get("/create/")
