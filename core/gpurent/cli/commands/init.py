@@ -99,7 +99,7 @@ def init_command(
     folder = Path.cwd()
     path = folder / FILE
     if path.exists() and not force:
-        write(path, "", force=False)
+        write(path, "", force=False)  # refuses, before anything is asked
     values = _by_table(given)
     if command:
         values["command"] = list(command)
@@ -127,9 +127,7 @@ def _by_table(given: dict[str, Any]) -> dict[str, Any]:
     """``{table__key: value}`` as the file has it; what was not given is left out."""
     found: dict[str, Any] = {}
     for name, value in given.items():
-        if value in (None, (), False) and name != "staged":
-            continue
-        if value is None:
+        if value is None or value == () or (value is False and name != "staged"):
             continue
         table, _dashes, key = name.rpartition("__")
         place = found.setdefault(table, {}) if table else found
