@@ -106,7 +106,7 @@ def _advice(status: JobStatus, text: str) -> str:
             "This system's own Python takes no packages; use conda in [setup], or a virtual environment."
         )
     if "No module named pip" in text:
-        return _("pip is missing there; a first command could bring it, or conda in [setup].")
+        return _("pip is missing there; use conda in [setup], or let one of its commands bring the packages.")
     if status.exit_code == NO_CONDA:
         return ""
     return _("Try it by hand on a machine that you keep: --on-error keep, then gpurent ssh LEASE")
