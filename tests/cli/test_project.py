@@ -129,6 +129,11 @@ def test_the_file_above_counts_and_can_be_left_out(folder: Path) -> None:
             "e.yml does not exist",
         ),
         ('command = "a.py"\nproviders = ["mistgpu"]\nname = "-x y"', UsageError, "no name for a session"),
+        (
+            'command = "a.py"\nproviders = ["mistgpu"]\ndeadline = 2026-01-01T00:00:00Z',
+            UsageError,
+            "has passed",
+        ),
     ],
 )
 def test_nothing_is_rented_on_a_bad_file(folder: Path, text: str, error: type[Exception], words: str) -> None:

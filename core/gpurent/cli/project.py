@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -109,6 +109,10 @@ def checked(app: App, want: Want) -> Want:
                 _("{name} does not exist in {folder}").format(name=name, folder=want.folder),
                 hint=_("Nothing was rented."),
             )
+    if want.rules.deadline_at is not None and want.rules.deadline_at <= datetime.now(UTC):
+        raise UsageError(
+            _("that time has passed"), hint=f"deadline: {want.rules.deadline_at:%Y-%m-%d %H:%M} UTC"
+        )
     if want.name:
         _session_name(want.name)
     return want
