@@ -238,6 +238,22 @@ async def test_a_machine_that_a_failed_setup_kept_can_be_used(land: World, job: 
     assert land.cloud.burning() == []
 
 
+async def test_a_setup_is_no_idle_time(land: World, job: Want) -> None:
+    async with land.desk() as service:
+        await enter(land, service)
+        # Two real seconds are four minutes here.
+        end = await service.run(evolve(job, setup=("sleep 2; echo made > ready",)))
+        assert end.receipt is not None
+        steps = {row.name: row for row in service.desk.journal.steps(end.trip)}
+        setup, pushed, launched = (steps[f"leg0.{name}"] for name in ("setup", "push", "launch"))
+        assert setup.done_at is not None
+        assert pushed.done_at is not None
+        assert launched.done_at is not None
+        took = setup.done_at - setup.begun_at
+        assert took >= timedelta(minutes=3)
+        assert dict(end.receipt.idle)["upload-to-job"] <= launched.done_at - pushed.done_at - took
+
+
 # what the trip's own rules do
 
 
