@@ -249,7 +249,7 @@ async def test_run_sends_to_the_page_and_goes_on_when_the_line_is_pasted(land: W
     async with land.desk(person) as service:
         with pytest.raises(NeedsPerson):
             await service.run(want)
-        person.answers["cost"] = "3.5CNY/h"
+        person.answers |= {"cost": "3.5CNY/h", "价格": "3.5CNY/h"}
         choose("zh")
         try:
             with pytest.raises(NeedsPerson):

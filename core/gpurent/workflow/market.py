@@ -13,6 +13,7 @@ from gpurent.model.money import Money
 from gpurent.model.offer import Known, Offer, Prepaid, Quote, Unknown, Wish
 from gpurent.model.rates import Conversion
 from gpurent.model.trip import Want
+from gpurent.plugins.registry import Registry
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.plan import draw
 from gpurent.workflow.quotes import own_cost, quote, swung
@@ -61,6 +62,11 @@ class Market:
     too_short: int = 0
 
 
+def sellers(registry: Registry) -> list[str]:
+    """The providers that machines can be bought at; not those that only take over what the user has."""
+    return sorted(name for name, entry in registry.lease.items() if entry.billing)
+
+
 async def market(
     desk: Desk, wish: Wish, providers: Sequence[str], term: timedelta, code: str, disk: int = 0
 ) -> Market:
@@ -68,7 +74,7 @@ async def market(
 
     ``code`` is the currency to compare in. A provider that fails, or says nothing in time, is left out by name.
     """
-    names = list(providers) or sorted(desk.registry.lease)
+    names = list(providers) or sellers(desk.registry)
     for name in names:
         desk.provider(name)
     rates = Rates(desk)

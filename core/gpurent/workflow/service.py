@@ -13,7 +13,7 @@ from gpurent.adapters.journal import TripRow
 from gpurent.errors import GpurentError, LeaseError, Spent, UsageError
 from gpurent.locale import _
 from gpurent.model.lease import Lease, LeaseState
-from gpurent.model.offer import Known, Offer, Unknown, Wish
+from gpurent.model.offer import Unknown
 from gpurent.model.order import Order, OrderKind
 from gpurent.model.receipt import Receipt
 from gpurent.model.trip import Want
@@ -44,22 +44,6 @@ class Service(Hands, Teller):
         self.desk = desk
 
     # looking
-
-    async def offers(
-        self, wish: Wish, providers: Sequence[str] = ()
-    ) -> list[tuple[str, Known[Offer] | Unknown]]:
-        """Side by side; a provider that fails is `Unknown` with its reason."""
-        names = list(providers) or sorted(self.desk.registry.lease)
-        for name in names:
-            self.desk.provider(name)
-        found = await asyncio.gather(*(self._offers(name, wish) for name in names))
-        return list(zip(names, found, strict=True))
-
-    async def _offers(self, provider: str, wish: Wish) -> Known[Offer] | Unknown:
-        try:
-            return await listing(self.desk, provider, wish)
-        except GpurentError as error:
-            return Unknown(error.message)
 
     async def leases(self, *, refresh: bool = True, over: bool = False) -> list[Lease]:
         """Ours, oldest first; those that are not over, unless ``over``."""

@@ -89,11 +89,11 @@ def offers_command(
     yours in config.toml. Without one, an offer is listed apart.
     """
     from gpurent.cli.quoted import market_data, market_text
-    from gpurent.workflow.market import market
+    from gpurent.workflow.market import market, sellers
 
     wish = Wish(gpu=gpu, gpus=0 if cpu else gpus, cpu_only=cpu, include_taken=taken)
     found = app.run(lambda service: market(service.desk, wish, provider, term, code.upper(), disk))
-    data = market_data(found, provider or sorted(app.registry.lease))
+    data = market_data(found, provider or sellers(app.registry))
     app.show(data, lambda: market_text(found, code.upper()))
     if data and all(item["offers"] is None for item in data):
         raise SystemExit(8)

@@ -155,7 +155,8 @@ async def _read(
     now = desk.clock.now()
     return Machine(
         at=now,
-        took=now - begun,
+        # A line that was slow may be slow again: what it took before fades only slowly.
+        took=max(now - begun, before.took * 3 / 4 if before else timedelta()),
         job=job,
         cpu=load(before.ticks if before else None, found.ticks),
         gpu=found.gpu,
