@@ -70,7 +70,7 @@ class GpuWishes:
     memory: int = _key(Kind.NUMBER, N_("Memory of one GPU, in GiB, at least"), "11", 0)
     cpus: int = _key(Kind.NUMBER, N_("Processor cores, at least"), "4", 0)
     ram: int = _key(Kind.NUMBER, N_("Memory of the machine, in GiB, at least"), "16", 0)
-    machine: str = _key(Kind.TEXT, N_("Just this machine, by the shop's own name of it"), '"mist-7"', "")
+    machine: str = _key(Kind.TEXT, N_("Just this machine, by the shop's own name of it"), '"7"', "")
 
 
 @frozen(kw_only=True)
@@ -131,7 +131,10 @@ class Project:
     home: str = _key(Kind.PATH, N_("Where results go, if not to this folder"), '"results"', "")
     name: str = _key(Kind.TEXT, N_("The session's name"), '"digits"', "")
     providers: tuple[str, ...] = _key(
-        Kind.TEXTS, N_("Where to rent: the first that has something fitting"), '["mistgpu", "1024gpu"]', ()
+        Kind.TEXTS,
+        N_("Where to rent: the first that has something fitting"),
+        '["first-shop", "second-shop"]',
+        (),
     )
     term: timedelta | None = _key(Kind.SPAN, N_("For how long"), '"1d"')
     budget: Money | None = _key(Kind.MONEY, N_("The most that the trip may cost"), '"200CNY"')
@@ -140,8 +143,8 @@ class Project:
     )
     disk: int = _key(Kind.NUMBER, N_("Disk to buy, in GiB"), "100", 0)
     staged: bool | None = _key(Kind.FLAG, N_("Upload on a cheaper machine first, where there is one"), "true")
-    session: str = _key(Kind.TEXT, N_("What keeps the job: screen, tmux, …"), '"tmux"', "")
-    transfer: str = _key(Kind.TEXT, N_("What carries the files"), '"sftp"', "")
+    session: str = _key(Kind.TEXT, N_("What keeps the job: screen, tmux, …"), '"NAME"', "")
+    transfer: str = _key(Kind.TEXT, N_("What carries the files"), '"NAME"', "")
     launcher: str = _key(Kind.TEXT, N_("What turns the command into a process"), '"plain"', "")
     keep: bool | None = _key(Kind.FLAG, N_("Keep the machine when the job has ended"), "false")
     on_error: str = _key(
