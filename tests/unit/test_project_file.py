@@ -212,6 +212,15 @@ def test_the_nearest_file_up_to_the_home(tmp_path: Path) -> None:
     assert find(other, home) == tmp_path / FILE
 
 
+def test_a_stranger_s_file_above_orders_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / FILE).touch()
+    assert find(tmp_path / "work", Path("/nowhere")) == tmp_path / FILE
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000)
+    assert find(tmp_path / "work", Path("/nowhere")) is None
+    assert find(tmp_path, Path("/nowhere")) == tmp_path / FILE, "who goes there means it"
+
+
 # the schema, the page, the examples
 
 

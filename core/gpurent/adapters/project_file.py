@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from difflib import get_close_matches
@@ -22,6 +23,7 @@ def find(start: Path, home: Path) -> Path | None:
     """The file in ``start`` or the nearest folder above it.
 
     The search ends at the filesystem's boundary, and below ``home``: a file in the home itself counts only there.
+    Above ``start`` only files of the user's own count: in a folder like /tmp anybody could order for everybody.
     """
     here = start.resolve()
     home = home.resolve()
@@ -29,9 +31,16 @@ def find(start: Path, home: Path) -> Path | None:
     for folder in (here, *here.parents):
         if folder != here and (folder == home or folder.stat().st_dev != device):
             return None
-        if (folder / FILE).is_file():
+        if _counts(folder / FILE, anybody=folder == here):
             return folder / FILE
     return None
+
+
+def _counts(path: Path, *, anybody: bool) -> bool:
+    try:
+        return path.is_file() and (anybody or path.stat().st_uid == os.getuid())
+    except OSError:
+        return False
 
 
 def read(path: Path) -> Project:
