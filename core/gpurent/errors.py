@@ -26,6 +26,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import ClassVar
 
+from gpurent.locale import _
+
 
 class Spent(Enum):
     """Whether money left the user's hands through the failed action."""
@@ -171,7 +173,7 @@ class ProviderChanged(GpurentError):
         head = " ".join(body[:300].split())
         super().__init__(
             message,
-            hint=f"The answer of {url} has an unknown shape; the plugin must be updated.",
+            hint=_("The answer of {url} has an unknown shape; the plugin must be updated.").format(url=url),
             detail=head,
             spent=spent,
         )

@@ -15,6 +15,7 @@ import asyncssh
 from gpurent.adapters.files import private_folder, read_private, write_private
 from gpurent.adapters.ssh_link import SshLink
 from gpurent.errors import AuthError, HostKeyChanged, UnavailableError
+from gpurent.locale import _
 from gpurent.model.access import Endpoint
 from gpurent.model.secret import Secret
 
@@ -124,7 +125,9 @@ class Ssh:
         except (OSError, TimeoutError, asyncssh.Error) as error:
             raise self._unreachable(endpoint, error) from None
         if key is None:
-            raise UnavailableError(f"{endpoint} shows no host key", retryable=True)
+            raise UnavailableError(
+                _("{endpoint} shows no host key").format(endpoint=endpoint), retryable=True
+            )
         return key
 
     def _pinned(self, room: Path, endpoint: Endpoint) -> asyncssh.SSHKey | None:
@@ -142,9 +145,12 @@ class Ssh:
         pinned = self._pinned(room, endpoint)
         shown = await self._fetch(endpoint)
         return HostKeyChanged(
-            f"{endpoint} shows the host key {shown.get_fingerprint()}, "
-            f"but {pinned.get_fingerprint() if pinned else 'none'} was pinned for this lease",
-            hint="Somebody may be in between, or the machine was replaced. No password was sent.",
+            _("{endpoint} shows the host key {shown}, but {pinned} was pinned for this lease").format(
+                endpoint=endpoint,
+                shown=shown.get_fingerprint(),
+                pinned=pinned.get_fingerprint() if pinned else _("none"),
+            ),
+            hint=_("Somebody may be in between, or the machine was replaced. No password was sent."),
         )
 
     # opening
@@ -173,8 +179,8 @@ class Ssh:
                     raise
         if password is None and own is None:
             raise AuthError(
-                f"{endpoint}: no password is known for this machine",
-                hint="Was the lease made on another computer?",
+                _("{endpoint}: no password is known for this machine").format(endpoint=endpoint),
+                hint=_("Was the lease made on another computer?"),
             )
         entered = await self._connect(room, endpoint, key=own, password=None if own else password)
         first = self._link(entered, endpoint, room)
@@ -219,9 +225,9 @@ class Ssh:
         ran = await link.run(f"sh -c {shlex.quote(_INSTALL)}", input=line)
         if ran.status:
             raise AuthError(
-                "the lease's key could not be installed on the machine",
+                _("the lease's key could not be installed on the machine"),
                 detail=ran.err[:300],
-                hint="Is its disk full, or its home read-only?",
+                hint=_("Is its disk full, or its home read-only?"),
             )
 
     async def _connect(
@@ -258,12 +264,16 @@ class Ssh:
             raise await self._compare(room, endpoint) from None
         except asyncssh.PermissionDenied:
             raise AuthError(
-                f"{endpoint} refused the {'key' if key else 'password'}",
-                hint="The machine still runs and costs money; give it back, or mend its password.",
+                _("{endpoint} refused the {what}").format(
+                    endpoint=endpoint, what=_("key") if key else _("password")
+                ),
+                hint=_("The machine still runs and costs money; give it back, or mend its password."),
             ) from None
         except (OSError, TimeoutError, asyncssh.Error) as error:
             raise self._unreachable(endpoint, error) from None
 
     def _unreachable(self, endpoint: Endpoint, error: Exception) -> UnavailableError:
         what = str(error) or type(error).__name__
-        return UnavailableError(f"{endpoint} does not answer: {what[:200]}", retryable=True)
+        return UnavailableError(
+            _("{endpoint} does not answer: {what}").format(endpoint=endpoint, what=what[:200]), retryable=True
+        )

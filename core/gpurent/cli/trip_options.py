@@ -134,7 +134,7 @@ def _changes(want: Want, given: dict[str, Any]) -> dict[str, Any]:
 
 def _budget(given: tuple[Decimal, str]) -> Money:
     if not given[1]:
-        raise UsageError(_("a budget needs its currency"), hint="--budget 200CNY")
+        raise UsageError(_("a budget needs its currency"), hint=_("--budget 200CNY"))
     return money_of(given)
 
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from attrs import evolve, field, frozen
 
 from gpurent.errors import LeaseError
+from gpurent.locale import _
 from gpurent.model.access import Endpoint
 from gpurent.model.machine import Findings
 from gpurent.model.offer import Offer
@@ -98,7 +99,11 @@ class Lease:
     def to(self, state: LeaseState, note: str = "") -> Lease:
         """This lease in another state; a move that is not in `MOVES` is a `LeaseError`."""
         if state is not self.state and state not in MOVES[self.state]:
-            raise LeaseError(f"lease {self.id} cannot go from {self.state.value} to {state.value}")
+            raise LeaseError(
+                _("lease {id} cannot go from {before} to {after}").format(
+                    id=self.id, before=self.state.value, after=state.value
+                )
+            )
         return evolve(self, state=state, note=note or self.note)
 
     @property

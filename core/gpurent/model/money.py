@@ -11,6 +11,7 @@ from math import ceil, floor
 from attrs import field, frozen, validators
 
 from gpurent.errors import MoneyError, UsageError
+from gpurent.locale import _
 
 HOUR = timedelta(hours=1)
 MICRO = timedelta(microseconds=1)
@@ -32,7 +33,7 @@ def _price(instance: object, attribute: object, value: Decimal) -> None:
     if not isinstance(value, Decimal):
         raise TypeError(f"a price is a Decimal, not {type(value).__name__}")
     if not value.is_finite() or value < 0:
-        raise MoneyError(f"a price of {value} is none")
+        raise MoneyError(_("{price} is no price").format(price=value))
 
 
 @frozen
@@ -49,10 +50,14 @@ class Currency:
         plain = f"{text:f}" if isinstance(text, Decimal) else str(text).strip()
         match = _NUMBER.fullmatch(plain)
         if match is None or not (match["whole"] or match["part"]):
-            raise UsageError(f"not an amount of {self.code}: {plain[:40]!r}")
+            raise UsageError(_("not an amount of {code}: {text!r}").format(code=self.code, text=plain[:40]))
         part = (match["part"] or "").rstrip("0")
         if len(part) > self.exponent:
-            raise UsageError(f"{plain} has more digits than {self.code} has ({self.exponent})")
+            raise UsageError(
+                _("{text} has more digits than {code} has ({digits})").format(
+                    text=plain, code=self.code, digits=self.exponent
+                )
+            )
         minor = int((match["whole"] or "0") + part.ljust(self.exponent, "0"))
         return Money(-minor if plain.startswith("-") else minor, self)
 
@@ -67,7 +72,11 @@ USD = Currency("USD", 2)
 
 def _same(one: Money, other: Money) -> None:
     if one.currency != other.currency:
-        raise MoneyError(f"{one.currency.code} and {other.currency.code} cannot be mixed without a rate")
+        raise MoneyError(
+            _("{one} and {other} cannot be mixed without a rate").format(
+                one=one.currency.code, other=other.currency.code
+            )
+        )
 
 
 @frozen(order=False)
@@ -151,8 +160,10 @@ class Rate:
         self.sane()
         if abs(now - self.at) > limit:
             raise MoneyError(
-                f"the rate {self.base.code}/{self.quote.code} of {self.source} is from {self.at:%Y-%m-%d %H:%M} UTC",
-                hint="Nothing was paid. A fresh rate is needed for a quote.",
+                _("the rate {base}/{quote} of {source} is from {at:%Y-%m-%d %H:%M} UTC").format(
+                    base=self.base.code, quote=self.quote.code, source=self.source, at=self.at
+                ),
+                hint=_("Nothing was paid. A fresh rate is needed for a quote."),
                 retryable=True,
             )
         return self
@@ -161,8 +172,10 @@ class Rate:
         """`MoneyError` unless the value is finite and above zero."""
         if not self.value.is_finite() or self.value <= 0:
             raise MoneyError(
-                f"{self.source} gives a rate of {self.value} {self.quote.code} for one {self.base.code}",
-                hint="Nothing was paid. Wait until the source gives a sane rate.",
+                _("{source} gives a rate of {value} {quote} for one {base}").format(
+                    source=self.source, value=self.value, quote=self.quote.code, base=self.base.code
+                ),
+                hint=_("Nothing was paid. Wait until the source gives a sane rate."),
             )
 
     def convert(self, money: Money, *, up: bool = True) -> Money:
@@ -172,4 +185,8 @@ class Rate:
             return rounded(Fraction(money.decimal) * Fraction(self.value), self.quote, up=up)
         if money.currency == self.quote:
             return rounded(Fraction(money.decimal) / Fraction(self.value), self.base, up=up)
-        raise MoneyError(f"the rate {self.base.code}/{self.quote.code} cannot convert {money.currency.code}")
+        raise MoneyError(
+            _("the rate {base}/{quote} cannot convert {code}").format(
+                base=self.base.code, quote=self.quote.code, code=money.currency.code
+            )
+        )

@@ -9,6 +9,7 @@ from fractions import Fraction
 from attrs import frozen
 
 from gpurent.errors import MoneyError
+from gpurent.locale import _
 from gpurent.model.money import Currency, Money, Rate, rounded
 
 
@@ -35,7 +36,9 @@ class Conversion:
             exact, code = _step(rate, exact, code)
         if code != self.target.code:
             raise MoneyError(
-                f"{money.currency.code} cannot be converted to {self.target.code} by these rates"
+                _("{code} cannot be converted to {target} by these rates").format(
+                    code=money.currency.code, target=self.target.code
+                )
             )
         return rounded(exact, self.target, up=up)
 
@@ -46,7 +49,11 @@ def _step(rate: Rate, exact: Fraction, code: str) -> tuple[Fraction, str]:
         return exact * Fraction(rate.value), rate.quote.code
     if code == rate.quote.code:
         return exact / Fraction(rate.value), rate.base.code
-    raise MoneyError(f"the rate {rate.base.code}/{rate.quote.code} cannot convert {code}")
+    raise MoneyError(
+        _("the rate {base}/{quote} cannot convert {code}").format(
+            base=rate.base.code, quote=rate.quote.code, code=code
+        )
+    )
 
 
 def shortest(rates: Sequence[Rate], source: str, target: str) -> tuple[Rate, ...] | None:

@@ -12,6 +12,7 @@ from math import floor, lcm
 from attrs import evolve, frozen
 
 from gpurent.errors import MoneyError
+from gpurent.locale import _
 from gpurent.model.lease import Lease, LeaseState
 from gpurent.model.money import MICRO, Money, UnitPrice
 from gpurent.model.offer import Metered
@@ -84,7 +85,7 @@ def by_itself(lease: Lease, now: datetime) -> TimeLeft | None:
 def burn_of(prices: Sequence[UnitPrice]) -> UnitPrice:
     """The sum of one or more prices, exactly: spans that differ are brought to a common one, values never divided."""
     if any(price.currency != prices[0].currency for price in prices):
-        raise MoneyError("prices in several currencies cannot be summed without a rate")
+        raise MoneyError(_("prices in several currencies cannot be summed without a rate"))
     span = lcm(*(price.per // MICRO for price in prices))
     with localcontext(prec=_DIGITS):
         value = sum((price.value * (span // (price.per // MICRO)) for price in prices), Decimal(0))
@@ -95,7 +96,9 @@ def runway(balance: Money, burn: UnitPrice) -> timedelta | None:
     """How long ``balance`` lasts, to the microsecond below, at most `LONGEST`; None when nothing is burnt."""
     if balance.currency != burn.currency:
         raise MoneyError(
-            f"{balance.currency.code} and {burn.currency.code} cannot be compared without a rate"
+            _("{one} and {other} cannot be compared without a rate").format(
+                one=balance.currency.code, other=burn.currency.code
+            )
         )
     if not burn.value:
         return None

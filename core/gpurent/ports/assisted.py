@@ -8,6 +8,7 @@ from enum import Enum
 from attrs import frozen
 
 from gpurent.errors import UnavailableError
+from gpurent.locale import _
 from gpurent.model.access import Endpoint
 from gpurent.model.lease import Lease
 from gpurent.model.mail import Mail
@@ -74,7 +75,7 @@ class HandsOnly(LeaseProvider, Assisted):
         return True
 
     def _no(self) -> UnavailableError:
-        return UnavailableError("this provider has no API", hint='gpurent adopt "ssh user@host -p port"')
+        return UnavailableError(_("this provider has no API"), hint='gpurent adopt "ssh user@host -p port"')
 
     async def offers(self, wish: Wish) -> Known[Offer] | Unknown:
         return Known(())

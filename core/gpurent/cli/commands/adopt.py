@@ -117,7 +117,7 @@ def declare_command(app: App, lease: str, balance: tuple[Decimal, str] | None, u
     from gpurent.workflow.byhand.desk import ByHand
 
     if balance is None and until is None:
-        raise UsageError(_("nothing was declared"), hint="--balance 40CNY, --until 18:00")
+        raise UsageError(_("nothing was declared"), hint=_("--balance 40CNY, --until 18:00"))
 
     async def go(service: Service) -> tuple[Lease, Times]:
         from gpurent.cli.times import Times

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from gpurent.api import Errand, Guide, Lease, translator
-
-_ = translator("gpurent_plugin_gpu1024")
+from gpurent.api import Errand, Guide, Lease
+from gpurent_plugin_gpu1024.messages import _
 
 
 def guide(site: str, sender: str, errand: Errand, lease: Lease | None) -> Guide:

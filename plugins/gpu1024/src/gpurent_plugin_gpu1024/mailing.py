@@ -12,6 +12,7 @@ from datetime import datetime
 from attrs import frozen
 
 from gpurent.api import Challenge, Endpoint, Host, Mail, Secret, UsageError
+from gpurent_plugin_gpu1024.messages import _
 
 # The source's own template: "ssh -p 20049 root@116.85.24.172，密码：xxxxx"
 _ACCESS = re.compile(
@@ -78,7 +79,9 @@ async def ask_access(host: Host, order_id: str, since: datetime, user: str) -> A
     line = await host.ask(
         Challenge(
             key=f"{order_id}-access",
-            question=f"1024GPU: the line with ssh and the password from the mail on order {order_id}",
+            question=_(
+                "1024GPU: the line with ssh and the password from the mail on order {order_id}"
+            ).format(order_id=order_id),
             pattern=r"(ssh .{5,200})",
             sender=host.settings["mail_sender"],
             subject=order_id,

@@ -39,6 +39,7 @@ from gpurent_plugin_gpu1024.codes import SLACK, Codes
 from gpurent_plugin_gpu1024.guides import guide
 from gpurent_plugin_gpu1024.leaving import Leaving, ended
 from gpurent_plugin_gpu1024.mailing import access_in, ask_access, find_access, order_in
+from gpurent_plugin_gpu1024.messages import _
 from gpurent_plugin_gpu1024.orders import DAY, Orders
 from gpurent_plugin_gpu1024.renewals import Renewals
 from gpurent_plugin_gpu1024.wire import DONE, FAILED, Standing
@@ -120,8 +121,11 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding, Assisted):
     def staging(self, order: Order) -> Order:
         if order.offer.shop.get("cpu") != "yes":
             raise LeaseError(
-                "this machine has no CPU container to upload on first",
-                hint="Pick another machine, or rent this one without staging: its time then runs while you upload.",
+                _("this machine has no CPU container to upload on first"),
+                hint=_(
+                    "Pick another machine, or rent this one without staging: its time then runs "
+                    "while you upload."
+                ),
             )
         return Order(
             key=order.key,
@@ -188,7 +192,7 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding, Assisted):
         """The paid order is the lease now; its access comes by mail."""
         shop = {**lease.shop, "gpus": str(standing.gpus) if standing else lease.shop.get("gpus", "0")}
         return evolve(
-            lease.to(LeaseState.PROVISIONING, "the SSH access comes by mail"),
+            lease.to(LeaseState.PROVISIONING, _("the SSH access comes by mail")),
             pending=None,
             ref=pending.ref,
             endpoint=None,
@@ -222,15 +226,15 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding, Assisted):
     def _unlisted(self, lease: Lease) -> Lease:
         """An order that is missing from a list is only gone when its time was over anyway."""
         if lease.expires_at is not None and lease.expires_at <= self._host.clock.now():
-            return evolve(lease.to(LeaseState.GONE, "the shop does not list it any more"), endpoint=None)
-        return evolve(lease, note="the shop does not list it now")
+            return evolve(lease.to(LeaseState.GONE, _("the shop does not list it any more")), endpoint=None)
+        return evolve(lease, note=_("the shop does not list it now"))
 
     async def _until_payable(self, lease: Lease, pending: Pending) -> Lease:
         if pending.bill is not None or pending.paid:
             return lease
         standing = await self._calls.order(pending.ref)
         if standing is None or standing.cancelled:
-            return evolve(lease.to(LeaseState.CANCELLED, "the shop dropped the order"), pending=None)
+            return evolve(lease.to(LeaseState.CANCELLED, _("the shop dropped the order")), pending=None)
         try:
             bill = await self._orders.bill(pending.key, pending.kind, standing)
         except SoldOut as error:
@@ -261,7 +265,9 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding, Assisted):
         """Have the mail sent again now and then: it may have been lost, or garbled."""
         now = self._host.clock.now()
         asked = datetime.fromisoformat(lease.shop["asked"]) if lease.shop.get("asked") else None
-        note = "the mail with the SSH access cannot be read; it is asked for again" if garbled else lease.note
+        note = (
+            _("the mail with the SSH access cannot be read; it is asked for again") if garbled else lease.note
+        )
         if asked is None:
             return evolve(lease, shop={**lease.shop, "asked": _iso(now)}, note=note)
         if now - asked < REPEAT:

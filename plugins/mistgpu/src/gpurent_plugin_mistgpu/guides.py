@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from gpurent.api import Errand, Guide, translator
-
-_ = translator("gpurent_plugin_mistgpu")
+from gpurent.api import Errand, Guide
+from gpurent_plugin_mistgpu.messages import _
 
 
 def guide(base: str, errand: Errand) -> Guide:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from gpurent.api import CNY, Host, Invoice, Invoicing, Money, MoneyError, ProviderChanged, Spent
 from gpurent_plugin_mistgpu import wire
+from gpurent_plugin_mistgpu.messages import _
 from gpurent_plugin_mistgpu.pages import Pages
 
 FROM = CNY.money(200)
@@ -21,9 +22,9 @@ class Invoices(Invoicing):
     @property
     def invoice_fields(self) -> Sequence[tuple[str, str]]:
         return (
-            ("title", "Invoice title (发票抬头)"),
-            ("tax_id", "Taxpayer number (税号)"),
-            ("email", "E-mail address that the invoice goes to"),
+            ("title", _("Invoice title (发票抬头)")),
+            ("tax_id", _("Taxpayer number (税号)")),
+            ("email", _("E-mail address that the invoice goes to")),
         )
 
     async def invoice(self) -> Invoice:
@@ -39,9 +40,9 @@ class Invoices(Invoicing):
             open=left,
             url=self._host.settings["url"].rstrip("/") + PATH,
             steps=(
-                f"Open the invoice page; {left} can be invoiced.",
-                "Fill in the title, the taxpayer number and your e-mail address, and submit.",
-                "The invoice comes by e-mail.",
+                _("Open the invoice page; {money} can be invoiced.").format(money=left),
+                _("Fill in the title, the taxpayer number and your e-mail address, and submit."),
+                _("The invoice comes by e-mail."),
             ),
         )
 
@@ -50,18 +51,21 @@ class Invoices(Invoicing):
         found = await self.invoice()
         if not found.ready or money.amount <= 0 or money > found.open:
             raise MoneyError(
-                f"MISTGPU has {found.open} to invoice, not {money}", hint="Nothing was asked for."
+                _("MISTGPU has {open} to invoice, not {money}").format(open=found.open, money=money),
+                hint=_("Nothing was asked for."),
             )
         before = await self._listed()
         form = {name: answers[name] for name, _label in self.invoice_fields}
         answer = await self._pages.post(PATH, {**form, "amount": f"{money.decimal:f}"}, Spent.NO)
         why = wire.complaint(answer.text)
         if why:
-            raise MoneyError(f"MISTGPU refuses the invoice: {why}", hint="Nothing was asked for.")
+            raise MoneyError(
+                _("MISTGPU refuses the invoice: {why}").format(why=why), hint=_("Nothing was asked for.")
+            )
         new = [number for number, _money in await self._listed() if number not in dict(before)]
         if len(new) != 1:
             raise ProviderChanged(
-                "MISTGPU took the form, but shows no new invoice",
+                _("MISTGPU took the form, but shows no new invoice"),
                 url=answer.url,
                 body=answer.text,
                 spent=Spent.NO,

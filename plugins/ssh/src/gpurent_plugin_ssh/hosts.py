@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from gpurent.api import Errand, Guide, HandsOnly, Lease, translator
-
-_ = translator("gpurent_plugin_ssh")
+from gpurent.api import Errand, Guide, HandsOnly, Lease
+from gpurent_plugin_ssh.messages import _
 
 
 class AnyHost(HandsOnly):

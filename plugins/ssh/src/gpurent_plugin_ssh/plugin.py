@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpurent.api import Host, HostProfile, LeaseEntry, LeaseProvider, hookimpl
+from gpurent_plugin_ssh.messages import _
 
 NAME = "ssh"
 
@@ -20,19 +21,19 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
     return [
         LeaseEntry(
             name=NAME,
-            summary="any machine that you reach by SSH: gpurent adopt",
+            summary=_("any machine that you reach by SSH: gpurent adopt"),
             build=_lease,
             profile=HostProfile(user="root"),
             overview={
-                "machines": "yours",
-                "difficulty": "simple",
-                "price": "as you say",
-                "upload": "as its line is",
-                "cpu_only": "yes",
-                "compatibility": "looked at when adopted",
-                "invoice": "none",
-                "cash_out": "none",
+                "machines": _("yours"),
+                "difficulty": _("simple"),
+                "price": _("as you say"),
+                "upload": _("as its line is"),
+                "cpu_only": _("yes"),
+                "compatibility": _("looked at when adopted"),
+                "invoice": _("none"),
+                "cash_out": _("none"),
             },
-            live="Plain SSH; tried against OpenSSH's server.",
+            live=_("Plain SSH; tried against OpenSSH's server."),
         )
     ]
