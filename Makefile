@@ -1,13 +1,14 @@
 # Needs Debian (or a relative), Python 3.11, git and make. `make help` says what there is.
 PYTHON ?= python3
 JOBS ?= 2
+TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages system-packages-strict demo test test-nightly lint format clean
+.PHONY: help setup system-packages system-packages-strict demo test test-nightly test-torch lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -23,6 +24,10 @@ test: system-packages-strict setup lint  ## lint, then the tests (JOBS=2 at a ti
 
 test-nightly: system-packages-strict setup  ## the long tests
 	$(BIN)/python -m pytest -n $(JOBS) -m nightly
+
+test-torch: setup  ## the tests with PyTorch; brings it into .venv (some GB; TORCH= names another build)
+	$(PIP) install $(TORCH)
+	$(BIN)/python -m pytest plugins/torch tests/doctor tests/seed/test_rows_gpus.py
 
 lint: setup  ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .

@@ -110,7 +110,9 @@ class NotifierEntry(Entry["Notifier"]):
 
 @frozen(kw_only=True)
 class LauncherEntry(Entry["Launcher"]):
-    """``gpurent run --launcher NAME``."""
+    """``gpurent run --launcher NAME``. ``rank``: the highest one is taken when the user does not choose."""
+
+    rank: int = 0
 
 
 @frozen(kw_only=True)

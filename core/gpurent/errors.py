@@ -13,7 +13,8 @@ GpurentError
 ├── RemoteError         7   something on the rented machine went wrong
 │   ├── HostKeyChanged      the machine is not the one we pinned
 │   ├── TransferError       a file did not arrive
-│   └── JobError            the job could not be started, or ended at once
+│   ├── JobError            the job could not be started, or ended at once
+│   └── UnfitMachine        the doctor found that it cannot do the job
 ├── UnavailableError    8   the network or the service does not answer now; nothing is known to be wrong
 │   └── NeedsPerson         an answer only the user can give, and nobody is at the terminal
 └── ProviderChanged     9   an answer that no longer has the known shape
@@ -154,6 +155,12 @@ class JobError(RemoteError):
     """The job could not be started, or ended at once."""
 
     code = "job"
+
+
+class UnfitMachine(RemoteError):
+    """The doctor found that the machine cannot do the job."""
+
+    code = "unfit-machine"
 
 
 class UnavailableError(GpurentError):

@@ -27,6 +27,14 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
+        N_("The whole trip"),
+        "init",
+        (
+            ("init", N_("Write a project file for this folder")),
+            ("schema", N_("Print the project file's schema, for editors")),
+        ),
+    ),
+    (
         N_("Looking around"),
         "market",
         (
@@ -114,6 +122,7 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("jupyter", N_("Work in a notebook on a machine")),
         ),
     ),
+    (N_("Leases"), "doctor", (("doctor", N_("Examine a machine: GPU, CUDA, cuDNN, disk, line")),)),
     (N_("Leases"), "timer", (("timer", N_("Let a machine shut itself in time")),)),
     (N_("Leases"), "top", (("top", N_("Watch all leases live")),)),
     (

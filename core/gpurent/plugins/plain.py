@@ -34,5 +34,10 @@ def _plain(host: Host) -> Plain:
 @hookimpl
 def gpurent_register_launcher() -> Sequence[LauncherEntry]:
     return [
-        LauncherEntry(name="plain", summary=_("the command as it is; .py files under Python 3"), build=_plain)
+        LauncherEntry(
+            name="plain",
+            summary=_("the command as it is; .py files under Python 3"),
+            build=_plain,
+            rank=100,  # one that does more is chosen by name
+        )
     ]

@@ -12,7 +12,7 @@ from gpurent.model.cargo import Pull, Push, TransferReport
 from gpurent.model.events import EventKind
 from gpurent.model.session import Job, JobState, JobStatus, SessionInfo
 from gpurent.model.trip import Want
-from gpurent.ports.host import Link
+from gpurent.ports.host import Link, Ran
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.line import Line
 from gpurent.workflow.sessions import command_line, jobs
@@ -55,6 +55,13 @@ class Hands:
             return await interactive(await line.link(), command)
 
         return await self._on(given, go)
+
+    async def ask(self, given: str, command: str, *, timeout: float = 600.0) -> Ran:
+        """What ``command`` says, whole; never repeated."""
+        return await self._on(given, lambda line: self._asked(line, command, timeout))
+
+    async def _asked(self, line: Line, command: str, timeout: float) -> Ran:
+        return await (await line.link()).run(command, timeout=timeout)
 
     async def start(
         self, given: str, name: str, command: tuple[str, ...], folder: str, launcher: str, session: str

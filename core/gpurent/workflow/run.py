@@ -11,6 +11,7 @@ from gpurent.model.events import EventKind
 from gpurent.model.money import Money
 from gpurent.model.receipt import Receipt
 from gpurent.model.trip import Plan, Want
+from gpurent.workflow import doctor
 from gpurent.workflow.arming import arm_timer
 from gpurent.workflow.byhand.guide import handed
 from gpurent.workflow.byhand.handover import hand_over
@@ -25,6 +26,7 @@ from gpurent.workflow.rescue import rescue
 from gpurent.workflow.select import select
 from gpurent.workflow.sessions import job_of
 from gpurent.workflow.settle import settle
+from gpurent.workflow.setup import setup, wanted
 from gpurent.workflow.trail import Trail
 from gpurent.workflow.transfer import bring, pull, push, work_folder
 
@@ -42,6 +44,7 @@ class TripEnd:
 
 async def walk(trail: Trail, want: Want, *, detach: bool = False) -> TripEnd:
     """login, select, plan, fund, then each leg, then settle; or only the work, on a machine that is there."""
+    doctor.policy(trail.desk, want)
     if want.lease or handed(trail.desk, want.provider):
         return await _on_one(trail, want, detach)
     await login(trail, want.provider)
@@ -110,9 +113,15 @@ async def _work(
     ended: Ended | None = None
     line = await connect(trail, name, lease_id)
     try:
+        if work.job and trail.done_at(f"{name}.launch") is None:
+            await doctor.doctor(trail, name, line, want)
         if work.cargo and not want.only_rent:
             await push(trail, name, line, want)
         if work.job:
+            if wanted(want):
+                # A setup may hang, and costs time: the machine's timer holds from here on.
+                await arm_timer(trail, name, line, want)
+                await setup(trail, name, line, want, work_folder(trail.trip), work.budget)
             job = job_of(trail.desk, want, line.lease, trail.trip, work_folder(trail.trip))
             launched = await launch(trail, name, line, want, job)
             await arm_timer(trail, name, line, want)

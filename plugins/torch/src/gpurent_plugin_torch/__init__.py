@@ -1,0 +1,1 @@
+"""PyTorch on several GPUs. Nothing here imports torch before it is used."""

@@ -1,0 +1,308 @@
+"""Train on however many GPUs there are, and keep weights that load everywhere. One file: copy it beside your script.
+
+    from gpurent_torch import device, load, parallelize, sampler, save
+
+    net = parallelize(Net())            # DistributedDataParallel under torchrun, DataParallel, or the net itself
+    save(net, "weights.pt", epoch=3)    # always without "module.", by one process, whole or not at all
+    load(net, "weights.pt")             # with or without "module.", into a wrapped net or a bare one
+
+Needs PyTorch (1.13 or later to load safely) and Python 3.7, nothing of gpurent. As a program it looks into a file and
+renames its weights: python gpurent_torch.py show|unwrap|wrap FILE [-o NEW].
+"""
+
+import json
+import os
+import sys
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+
+# What DataParallel and DistributedDataParallel, and torch.compile, put before every name.
+PREFIXES = ("module.", "_orig_mod.")
+PLACES = ("state_dict", "model_state_dict", "model", "net", "weights")
+
+
+# ---- names alone: no torch is needed from here to the next line of this kind
+
+
+def prefix_of(names: Iterable[str]) -> str:
+    """The wrapper's prefix that all ``names`` share; empty for none."""
+    every = list(names)
+    return next((p for p in PREFIXES if every and all(name.startswith(p) for name in every)), "")
+
+
+def unwrap(state: Mapping[str, Any]) -> Dict[str, Any]:
+    """``state`` without one wrapper's prefix; unchanged when its names do not share one."""
+    return _renamed(state, prefix_of(state), "")
+
+
+def wrap(state: Mapping[str, Any], prefix: str = PREFIXES[0]) -> Dict[str, Any]:
+    """``state`` with ``prefix`` before every name."""
+    return _renamed(state, "", prefix)
+
+
+def _renamed(state: Mapping[str, Any], old: str, new: str) -> Dict[str, Any]:
+    """``new`` for ``old`` before all names, those of the parts' versions (PyTorch's ``_metadata``) as well."""
+    made: Any = OrderedDict((new + name[len(old) :], value) for name, value in state.items())
+    versions = getattr(state, "_metadata", None)
+    if versions is not None:
+        parts = {part + "." if part else "": version for part, version in versions.items()}
+        made._metadata = OrderedDict(
+            ((new + part[len(old) :])[:-1], version)
+            for part, version in parts.items()
+            if part.startswith(old)
+        )
+    return made  # type: ignore[no-any-return]
+
+
+def fit(state: Mapping[str, Any], wanted: Iterable[str]) -> Dict[str, Any]:
+    """``state`` by the names of a bare net: wrappers' prefixes go until the names fit ``wanted``.
+
+    A net may have a part of its own that is called "module": the form that fits best counts, the first of equals.
+    """
+    names = set(wanted)
+    best = now = _renamed(state, "", "")
+    while prefix_of(now):
+        now = unwrap(now)
+        if len(names & set(now)) > len(names & set(best)):
+            best = now
+    return best
+
+
+def is_state(value: Any) -> bool:
+    """Whether ``value`` is weights: names to things with a shape and a dtype."""
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(isinstance(name, str) for name in value)
+        and all(hasattr(part, "shape") and hasattr(part, "dtype") for part in value.values())
+    )
+
+
+def find_weights(checkpoint: Any, depth: int = 3) -> Tuple[Tuple[str, ...], Mapping[str, Any]]:
+    """Where in ``checkpoint`` the weights are, and they: {"model": {"state_dict": …}} too. `ValueError` for nowhere."""
+    if is_state(checkpoint):
+        return (), checkpoint
+    if isinstance(checkpoint, Mapping) and depth:
+        for place in PLACES:
+            if place in checkpoint:
+                try:
+                    below, state = find_weights(checkpoint[place], depth - 1)
+                except ValueError:
+                    continue
+                return (place, *below), state
+    raise ValueError(f"no weights are in it: neither names with tensors, nor those under {', '.join(PLACES)}")
+
+
+def put_weights(checkpoint: Any, place: Tuple[str, ...], state: Mapping[str, Any]) -> Any:
+    """A copy of ``checkpoint`` with ``state`` at ``place``; the rest is the same."""
+    if not place:
+        return state
+    copy = dict(checkpoint)
+    copy[place[0]] = put_weights(checkpoint[place[0]], place[1:], state)
+    return copy
+
+
+# ---- processes: torchrun tells them by the environment
+
+
+def rank() -> int:
+    """This process's number; 0 when there is one alone."""
+    return int(os.environ.get("RANK") or 0)
+
+
+def world() -> int:
+    """How many processes train together."""
+    return int(os.environ.get("WORLD_SIZE") or 1)
+
+
+def _local() -> Optional[int]:
+    number = os.environ.get("LOCAL_RANK")
+    return int(number) if number else None
+
+
+# ---- nets and files
+
+
+def device() -> Any:
+    """Where this process computes: its own GPU under torchrun, else the first one, else the processor."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", (_local() or 0) % torch.cuda.device_count())
+
+
+def parallelize(net: Any) -> Any:
+    """``net`` on its device, spread over the GPUs that there are."""
+    import torch
+
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    net = net.to(device())
+    if _local() is not None:
+        return _distributed(net, gpus)
+    return torch.nn.DataParallel(net) if gpus > 1 else net
+
+
+def _distributed(net: Any, gpus: int) -> Any:
+    import torch
+    import torch.distributed as dist
+
+    if gpus:
+        torch.cuda.set_device(device())
+    if not dist.is_initialized():
+        import atexit
+
+        # More processes than GPUs can only talk over gloo.
+        enough = gpus >= int(os.environ.get("LOCAL_WORLD_SIZE") or world())
+        dist.init_process_group("nccl" if gpus and enough else "gloo")
+        atexit.register(dist.destroy_process_group)
+    if world() == 1 or not any(part.requires_grad for part in net.parameters()):
+        return net
+    return torch.nn.parallel.DistributedDataParallel(net, device_ids=[device().index] if gpus else None)
+
+
+def sampler(dataset: Any, shuffle: bool = True, seed: int = 0) -> Any:
+    """For ``DataLoader(dataset, batch, sampler=…)``: every process gets its own part of ``dataset``.
+
+    Under torchrun call its ``set_epoch(epoch)``, or every epoch has the same order; the others ignore it.
+    """
+    import torch
+    from torch.utils.data import RandomSampler, SequentialSampler
+    from torch.utils.data.distributed import DistributedSampler
+
+    if world() > 1:
+        return DistributedSampler(dataset, num_replicas=world(), rank=rank(), shuffle=shuffle, seed=seed)
+    if not shuffle:
+        made = SequentialSampler(dataset)
+    else:
+        made = RandomSampler(dataset, generator=torch.Generator().manual_seed(seed))
+    made.set_epoch = lambda epoch: None
+    return made
+
+
+def bare(net: Any) -> Any:
+    """The net inside of all wrappers."""
+    import torch
+
+    wrappers = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
+    while isinstance(net, wrappers) or hasattr(net, "_orig_mod"):
+        net = net.module if isinstance(net, wrappers) else net._orig_mod
+    return net
+
+
+def save(net: Any, path: Any, **more: Any) -> bool:
+    """Write the bare net's weights to ``path``, as {"model": weights, **more} when there is ``more``.
+
+    Only rank 0 writes, and says so by True; call it in every process or in rank 0 alone. The file is replaced at once:
+    a server that is shut meanwhile leaves the old one.
+    """
+    if rank():
+        return False
+    state = bare(net).state_dict()
+    _write(dict(more, model=state) if more else state, path)
+    return True
+
+
+def load(net: Any, path: Any, weights_only: bool = True) -> Any:
+    """Fill ``net`` from ``path``, whichever of both is wrapped; gives the whole checkpoint (epoch and so on).
+
+    Names that are missing or too many are a `RuntimeError` of PyTorch's. A file with anything but weights and plain
+    values is refused (`pickle.UnpicklingError`): a foreign one could run any code. ``weights_only=False`` for your own.
+    """
+    checkpoint = _read(path, weights_only)
+    inner = bare(net)
+    inner.load_state_dict(fit(find_weights(checkpoint)[1], inner.state_dict()))
+    return checkpoint
+
+
+def _read(path: Any, weights_only: bool = True) -> Any:
+    import inspect
+
+    import torch
+
+    if "weights_only" in inspect.signature(torch.load).parameters:
+        return torch.load(path, map_location="cpu", weights_only=weights_only)
+    if weights_only:
+        raise RuntimeError(
+            f"PyTorch {torch.__version__} cannot load safely. Use 1.13 or later, or weights_only=False for a file that "
+            "you trust."
+        )
+    return torch.load(path, map_location="cpu")
+
+
+def _write(content: Any, path: Any) -> None:
+    import torch
+
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        if part.exists():
+            part.unlink()
+        raise
+
+
+# ---- as a program
+
+
+def rename(path: str, target: str, wrapped: bool) -> Dict[str, Any]:
+    """Write the weights of ``path`` to ``target`` in the other form; gives what changed."""
+    checkpoint = _read(path)
+    place, state = find_weights(checkpoint)
+    prefix = prefix_of(state)
+    if wrapped == bool(prefix):
+        raise ValueError(f"it is wrapped already: {prefix}" if wrapped else "no name has a prefix")
+    new = wrap(state) if wrapped else unwrap(state)
+    _write(put_weights(checkpoint, place, new), target)
+    return {"file": target, "tensors": len(new), "prefix": prefix_of(new), "place": list(place)}
+
+
+def describe(path: str) -> Dict[str, Any]:
+    """Names, shapes, dtypes and sizes of the weights of ``path``."""
+    checkpoint = _read(path)
+    place, state = find_weights(checkpoint)
+    tensors: List[Dict[str, Any]] = [
+        {
+            "name": name,
+            "shape": list(part.shape),
+            "dtype": str(part.dtype).replace("torch.", ""),
+            "bytes": part.nelement() * part.element_size(),
+        }
+        for name, part in state.items()
+    ]
+    others = sorted(str(name) for name in checkpoint if name != place[0]) if place else []
+    return {
+        "file": path,
+        "place": list(place),
+        "prefix": prefix_of(state),
+        "tensors": tensors,
+        "others": others,
+    }
+
+
+def main(arguments: List[str]) -> int:
+    """``show|unwrap|wrap FILE [-o NEW]``: one JSON document."""
+    usage = "usage: gpurent_torch.py show|unwrap|wrap FILE [-o NEW]\n"
+    if len(arguments) not in (2, 4) or arguments[0] not in ("show", "unwrap", "wrap"):
+        sys.stderr.write(usage)
+        return 2
+    what, path = arguments[:2]
+    target = arguments[3] if len(arguments) == 4 else path
+    try:
+        found = describe(path) if what == "show" else rename(path, target, what == "wrap")
+    except Exception as error:  # noqa: BLE001 - a program says what went wrong in one line
+        first = str(error).split("\n")[0]
+        sys.stderr.write(f"{type(error).__name__}: {first[:300]}\n")
+        return 1
+    sys.stdout.write(json.dumps(found) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,76 @@
+"""One process a GPU: what is on the machine decides, when the job starts."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import PurePosixPath
+
+from gpurent.api import HostProfile, Launcher, UsageError
+from gpurent_plugin_torch.messages import _
+
+# $1: Python, rest: what it runs. A script with nn.DataParallel and without any sign of processes is one process for all
+# GPUs, and is left so: under torchrun every process would take all of them. GPURENT_NPROC stands for the number found.
+_SCRIPT = r"""
+python=$1; shift
+PYTHONUNBUFFERED=1; export PYTHONUNBUFFERED
+say() { echo "gpurent: $*" >&2; }
+case $1 in
+  -*) ;;
+  *) if grep -q DataParallel "$1" 2>/dev/null &&
+       ! grep -Eq "DistributedDataParallel|gpurent_torch|init_process_group|LOCAL_RANK|accelerate|lightning" "$1"
+     then say "nn.DataParallel is left as it is: one process for all GPUs"; exec "$python" "$@"; fi ;;
+esac
+found=$("$python" -c '@probe@' 2>/dev/null | tail -n 1)
+case $found in
+  "run "*) say "${found#run } processes by torchrun"
+    exec "$python" -m torch.distributed.run --standalone --nproc_per_node="${found#run }" "$@" ;;
+  "launch "*) say "${found#launch } processes by torch.distributed.launch"
+    exec "$python" -m torch.distributed.launch --use_env --nproc_per_node="${found#launch }" "$@" ;;
+  plain) say "not more than one GPU: one process"; exec "$python" "$@" ;;
+  *) say "PyTorch does not tell its GPUs: one process"; exec "$python" "$@" ;;
+esac
+"""
+
+# torchrun came with PyTorch 1.9; what was before it is called launch.
+_PROBE = """
+import os, torch
+from importlib.util import find_spec
+n = int(os.environ.get("GPURENT_NPROC") or torch.cuda.device_count())
+print("plain" if n < 2 else ("run %d" if find_spec("torch.distributed.run") else "launch %d") % n)
+"""
+_PYTHON = re.compile(r"python(\d+(\.\d+)?)?")
+_SINGLE = ("-u", "-O", "-B")
+
+
+class Torchrun(Launcher):
+    """``train.py …`` and ``python [-u] train.py …`` and ``python -m package …``; everything else is a `UsageError`."""
+
+    def launch(self, command: tuple[str, ...], profile: HostProfile) -> str:
+        python, rest = _split(command, profile.python)
+        script = _SCRIPT.replace("@probe@", _PROBE)
+        return shlex.join(("sh", "-c", script, "gpurent-torchrun", python, *rest))
+
+
+def _split(command: tuple[str, ...], python: str) -> tuple[str, tuple[str, ...]]:
+    """The Python, and what it runs; unbuffered output is always on."""
+    words = command
+    if len(command) == 1 and " " in command[0]:
+        if re.search(r"[;|&<>$`\n]", command[0]):
+            raise _wrong(command)
+        words = tuple(shlex.split(command[0]))
+    if words and _PYTHON.fullmatch(PurePosixPath(words[0]).name):
+        python, words = words[0], words[1:]
+        while words and words[0] in _SINGLE:
+            words = words[1:]
+    named = words[1:] if words[:1] == ("-m",) else words
+    if not named or named[0].startswith("-") or (named is words and not named[0].endswith(".py")):
+        raise _wrong(command)
+    return python, words
+
+
+def _wrong(command: tuple[str, ...]) -> UsageError:
+    return UsageError(
+        _("torchrun starts Python files, not: {command}").format(command=shlex.join(command)[:80]),
+        hint=_("Like: train.py --epochs 3, or: python -m package. Else choose another --launcher."),
+    )

@@ -1,0 +1,47 @@
+"""Entries only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gpurent.api import CommandEntry, Host, Launcher, LauncherEntry, hookimpl
+from gpurent_plugin_torch.messages import _
+
+if TYPE_CHECKING:
+    import click
+
+
+def _launcher(host: Host) -> Launcher:
+    from gpurent_plugin_torch.launcher import Torchrun
+
+    return Torchrun()
+
+
+def _checkpoint() -> click.Command:
+    from gpurent_plugin_torch.commands import checkpoint_command
+
+    return checkpoint_command
+
+
+def _helper() -> click.Command:
+    from gpurent_plugin_torch.commands import helper_command
+
+    return helper_command
+
+
+@hookimpl
+def gpurent_register_launcher() -> Sequence[LauncherEntry]:
+    return [LauncherEntry(name="torchrun", summary=_("one process a GPU, by torchrun"), build=_launcher)]
+
+
+@hookimpl
+def gpurent_register_command() -> Sequence[CommandEntry]:
+    return [
+        CommandEntry(
+            name="checkpoint", summary=_("Look into saved weights; add or remove module."), build=_checkpoint
+        ),
+        CommandEntry(
+            name="torch-helper", summary=_("Put gpurent_torch.py beside your training script"), build=_helper
+        ),
+    ]

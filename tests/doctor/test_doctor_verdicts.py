@@ -1,0 +1,275 @@
+"""What the doctor says of machines that are sick in known ways (row O5), and of those that it cannot look into."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpurent.adapters.doctor.judge import Wanted
+from gpurent.adapters.doctor.measure import Measured
+from gpurent.model.health import Verdict
+from tests.doctor.replay import (
+    CPU,
+    END,
+    GPUS,
+    QUICK,
+    SURVEY,
+    TENSORFLOW,
+    TORCH,
+    convolved,
+    examined,
+    finding,
+    section,
+    smi,
+)
+
+GOOD_DEVICE = {"stage": "device", "device": "cuda:0", "seconds": 0.4}
+WELL = convolved(TORCH, CPU, GPUS, GOOD_DEVICE, END)
+MISMATCH_2020 = (
+    "2020-03-17 09:14:02.118432: E tensorflow/stream_executor/cuda/cuda_dnn.cc:319] "
+    "Loaded runtime CuDNN library: 7.1.2 but source was compiled with: 7.4.1.  CuDNN "
+    "library major and minor version needs to match or have higher minor "
+    "version in case of CuDNN 7.0 or later version."
+)
+
+
+def failing(error: str, err: str = "", framework: dict[str, object] = TORCH) -> str:
+    return convolved(
+        framework, CPU, GPUS, {"stage": "device", "device": "cuda:0", "error": error}, END, err=err
+    )
+
+
+# Row O5. Error words as frameworks print them: (device's error, the log beside it, cause, subject, what must be named).
+O5 = [
+    (
+        "UnknownError: Failed to get convolution algorithm. This is probably because cuDNN failed to initialize",
+        MISMATCH_2020, "cudnn-mismatch", "cudnn", ("7.1.2", "7.4.1"),
+    ),
+    (
+        "InternalError: cuDNN launch failure",
+        ("Loaded runtime CuDNN library: 7301 (compatibility version 7300) but source was compiled with 7004 "
+        "(compatibility version 7000)."),
+        "cudnn-mismatch", "cudnn", ("7.3.1", "7.0.4"),
+    ),
+    (
+        ("RuntimeError: cuDNN version incompatibility: PyTorch was compiled  against (8, 9, 2) but found runtime "
+        "version (8, 7, 0). PyTorch already comes bundled with cuDNN."),
+        "", "cudnn-mismatch", "cudnn", ("8.9.2", "8.7.0"),
+    ),
+    ("RuntimeError: cuDNN error: CUDNN_STATUS_NOT_INITIALIZED", "", "cudnn-start", "cudnn", ()),
+    (
+        "RuntimeError: GET was unable to find an engine to execute this computation",
+        "Could not load library libcudnn_cnn_infer.so.8. Error: libnvrtc.so: cannot open shared object file",
+        "cudnn-missing", "cudnn", ("libcudnn_cnn_infer.so.8",),
+    ),
+    (
+        "RuntimeError: Unable to load any of {libcudnn_cnn.so.9.1.0, libcudnn_cnn.so.9.1, libcudnn_cnn.so.9}",
+        "", "cudnn-missing", "cudnn", ("libcudnn_cnn.so.9.1.0",),
+    ),
+    (
+        "RuntimeError: The NVIDIA driver on your system is too old (found version 10010).",
+        "", "driver-old", "driver", ("10.1",),
+    ),
+    (
+        "RuntimeError: cuda runtime error (35) : CUDA driver version is insufficient for CUDA runtime version",
+        "", "driver-old", "driver", (),
+    ),
+    (
+        "RuntimeError: CUDA error: no kernel image is available for execution on the device", "",
+        "no-kernel-image", "framework", (),
+    ),
+    (
+        "RuntimeError: CUDA error: no kernel image is available for execution on the device",
+        ("UserWarning: NVIDIA GeForce RTX 3090 with CUDA capability sm_86 is not compatible with the current PyTorch "
+        "installation."),
+        "no-kernel-image", "framework", (),
+    ),
+    ("RuntimeError: cuDNN error: CUDNN_STATUS_EXECUTION_FAILED", "", "cudnn-error", "cudnn", ("EXECUTION_FAILED",)),
+    ("RuntimeError: CUDA out of memory. Tried to allocate 2.00 MiB", "", "gpu-memory-full", "gpu", ()),
+    ("RuntimeError: CUDA error: uncorrectable ECC error encountered", "", "gpu-memory-broken", "gpu", ()),
+    ("RuntimeError: CUDA error: an illegal memory access was encountered", "", "gpu-fault", "gpu", ()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "log", "cause", "check", "named"), O5, ids=[f"{n}-{o[2]}" for n, o in enumerate(O5)]
+)
+def test_o5_a_mismatch_is_named_with_what_to_do(
+    error: str, log: str, cause: str, check: str, named: tuple[str, ...]
+) -> None:
+    health = examined(smi("h100-550"), failing(error, log))
+    found = next(one for one in health.findings if one.cause == cause)
+    assert found.verdict is Verdict.FAILURE
+    assert found.check == check
+    assert found.do
+    assert all(word in found.text for word in named)
+    assert health.verdict is Verdict.FAILURE
+
+
+def test_o5_tensorflow_that_lists_no_gpu_for_want_of_cudnn() -> None:
+    log = (
+        "W tensorflow/stream_executor/platform/default/dso_loader.cc:64] Could not load dynamic library "
+        "'libcudnn.so.8'; dlerror: libcudnn.so.8: cannot open shared object file: No such file or directory"
+    )
+    health = examined(
+        smi("h100-550"), convolved(TENSORFLOW, CPU, {"stage": "gpus", "count": 0}, END, err=log)
+    )
+    assert finding(health, "cudnn").cause == "cudnn-missing"
+    assert "libcudnn.so.8" in finding(health, "cudnn").text
+
+
+def test_o5_an_import_that_fails_for_a_library() -> None:
+    failed = {
+        "stage": "failed",
+        "error": "ImportError: libcudart.so.10.0: cannot open shared object file: No such file",
+    }
+    health = examined(smi("1080ti-440"), convolved(failed, END))
+    found = next(one for one in health.findings if one.cause == "cuda-missing")
+    assert "libcudart.so.10.0" in found.text
+    assert finding(health, "cudnn").verdict is Verdict.UNCHECKED
+
+
+def test_o5_unknown_words_are_passed_on_and_not_taken_for_well() -> None:
+    health = examined(smi("h100-550"), failing("RuntimeError: the flux capacitor is \x1b[31mempty"))
+    assert finding(health, "cudnn").verdict is Verdict.FAILURE
+    assert "\x1b" not in finding(health, "cudnn").text
+
+
+def test_o5_a_wrong_result_is_a_failure() -> None:
+    health = examined(smi("h100-550"), failing("the result is wrong: nan, not 12.5"))
+    assert "nan" in finding(health, "cudnn").text
+    assert health.verdict is Verdict.FAILURE
+
+
+@pytest.mark.parametrize(("status", "cause"), [(132, "processor-old"), (139, "segfault"), (134, "crash")])
+def test_a_crash_says_how_far_it_came(status: int, cause: str) -> None:
+    health = examined(smi("h100-550"), convolved(TORCH, CPU, status=status))
+    assert cause in {one.cause for one in health.of(Verdict.FAILURE)}
+
+
+def test_a_convolution_that_hangs() -> None:
+    on_gpu = examined(smi("h100-550"), convolved(TORCH, CPU, GPUS, status="hangs"))
+    assert finding(on_gpu, "cudnn").cause == "gpu-hangs"
+    assert on_gpu.verdict is Verdict.FAILURE
+    loading = examined(smi("h100-550"), convolved(status="hangs"))
+    assert finding(loading, "cudnn").verdict is Verdict.UNCHECKED
+
+
+def test_a_machine_that_is_well() -> None:
+    health = examined(smi("h100-550"), WELL, wanted=Wanted(gpu="H100", gpus=1, gpu_memory=80))
+    assert {one.check: one.verdict for one in health.findings} == dict.fromkeys(
+        ("driver", "gpu", "ecc", "busy", "cuda", "framework", "cudnn", "python", "disk", "clock", "network"),
+        Verdict.OK,
+    )
+    assert health.framework == "torch 1.4.0, CUDA 10.1, cuDNN 7.6.3"
+    assert health.cudnn == "7.6.3"
+    assert all(not one.do for one in health.findings)
+
+
+def test_fewer_another_or_a_smaller_gpu_than_is_paid_for() -> None:
+    fewer = examined(smi("h100-550"), WELL, wanted=Wanted(gpu="H100", gpus=2))
+    assert finding(fewer, "gpu").verdict is Verdict.FAILURE
+    other = examined(smi("v100-410"), WELL, wanted=Wanted(gpu="A100", gpus=1))
+    assert finding(other, "gpu").cause == "gpu-other"
+    assert "V100" in finding(other, "gpu").text
+    small = examined(smi("v100-410"), WELL, wanted=Wanted(gpu="V100", gpus=1, gpu_memory=32))
+    assert finding(small, "gpu").cause == "gpu-small"
+
+
+def test_somebody_else_on_the_gpu_and_bad_memory() -> None:
+    health = examined(smi("1080ti-440"), WELL)
+    assert "20817 python" in finding(health, "busy").text
+    assert finding(health, "busy").verdict is Verdict.WARNING
+    assert finding(examined(smi("v100-410"), WELL), "ecc").cause == "ecc-errors"
+
+
+def test_a_mig_slice_is_no_small_gpu() -> None:
+    health = examined(smi("a100mig-450"), WELL, wanted=Wanted(gpu="A100", gpus=1, gpu_memory=80))
+    assert finding(health, "gpu").verdict is Verdict.OK
+    assert "MIG" in finding(health, "gpu").text
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "cause"),
+    [
+        (
+            ("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the latest "
+            "NVIDIA driver is installed and running."), 9, "driver-gone",
+        ),
+        ("Failed to initialize NVML: Driver/library version mismatch", 18, "driver-halves"),
+        ("No devices were found", 6, "no-devices"),
+        ("Unable to determine the device handle for GPU 0000:41:00.0: GPU is lost.  Reboot the system", 15, "gpu-lost"),
+    ],
+)  # fmt: skip
+def test_a_driver_that_does_not_work(said: str, status: int, cause: str) -> None:
+    parts = "".join(section(name, said, status=status) for name in ("smi-xml", "smi", "smi-csv"))
+    health = examined(parts)
+    assert finding(health, "driver").cause == cause
+    assert finding(health, "driver").verdict is Verdict.FAILURE
+    assert finding(health, "gpu").verdict is Verdict.FAILURE
+    on_cpu = examined(parts, wanted=Wanted())
+    assert finding(on_cpu, "driver").verdict is Verdict.WARNING, "nobody pays for a GPU here"
+
+
+def test_err_in_the_table() -> None:
+    health = examined(smi("3090err-470"), WELL, wanted=Wanted(gpu="3090", gpus=2))
+    assert finding(health, "gpu").cause == "gpu-lost"
+
+
+def test_no_gpu_is_told_honestly() -> None:
+    bare = section("nodes", "0") + section("bus", "0")
+    health = examined(bare, wanted=Wanted())
+    unchecked = {one.check for one in health.of(Verdict.UNCHECKED)}
+    assert unchecked == {"driver", "gpu", "cudnn"}
+    assert health.verdict is Verdict.OK
+    trial = convolved(
+        {**TORCH, "cuda": "", "cudnn": None}, CPU, {"stage": "gpus", "count": 0, "error": "x"}, END
+    )
+    on_cpu = examined(bare, trial, wanted=Wanted())
+    assert finding(on_cpu, "cudnn").verdict is Verdict.UNCHECKED
+    assert "no GPU is here" in finding(on_cpu, "cudnn").text
+    rented = examined(bare)
+    assert finding(rented, "gpu").cause == "gpu-missing"
+
+
+def test_a_framework_for_processors_alone_is_a_warning() -> None:
+    error = {"stage": "gpus", "count": 0, "error": "Torch not compiled with CUDA enabled"}
+    health = examined(smi("1080ti-440"), convolved({**TORCH, "cuda": ""}, CPU, error, END))
+    assert {one.cause for one in health.of(Verdict.WARNING)} >= {"no-cuda-build"}
+    assert health.of(Verdict.FAILURE) == ()
+
+
+def test_the_framework_lies_in_another_python() -> None:
+    health = examined(smi("h100-550"), WELL, wanted=Wanted(gpu="H100", gpus=1, python="python"))
+    assert finding(health, "framework").cause == "other-python"
+    assert finding(health, "python").cause == "python2", "row R1: python is Python 2 here"
+
+
+def test_toolkit_newer_than_the_driver() -> None:
+    health = examined(smi("1080ti-440"), survey=SURVEY.replace("cuda 10.1", "cuda 11.8"))
+    assert finding(health, "cuda").cause == "driver-old"
+
+
+@pytest.mark.parametrize(
+    ("out", "verdict", "cause"),
+    [
+        ("67108864 bytes (67 MB, 64 MiB) copied, 0.0521 s, 1.3 GB/s", Verdict.OK, ""),
+        ("67108864 bytes (67 MB, 64 MiB) copied, 11.3 s, 5.9 MB/s", Verdict.WARNING, "disk-slow"),
+        ("dd: error writing 'zeros': No space left on device", Verdict.WARNING, "disk-full"),
+        ("what?", Verdict.UNCHECKED, ""),
+    ],
+)
+def test_the_disk(out: str, verdict: Verdict, cause: str) -> None:
+    health = examined(section("write", err=out, status=0 if "copied" in out else 1))
+    assert (finding(health, "disk-speed").verdict, finding(health, "disk-speed").cause) == (verdict, cause)
+    full = examined(survey=SURVEY.replace("home 90000000", "home 30000"))
+    assert finding(full, "disk").verdict is Verdict.FAILURE
+
+
+def test_clock_and_line() -> None:
+    health = examined(measured=Measured(ahead=-4000.0, margin=1.0, up=50_000.0, down=4e6))
+    assert finding(health, "clock").cause == "clock-off"
+    assert "4000 s behind" in finding(health, "clock").text
+    assert finding(health, "network").cause == "line-slow"
+    blind = examined(measured=Measured())
+    assert finding(blind, "clock").verdict is finding(blind, "network").verdict is Verdict.UNCHECKED
+    assert finding(examined(measured=QUICK), "clock").verdict is Verdict.OK
