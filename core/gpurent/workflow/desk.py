@@ -11,14 +11,13 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_data_path
 
 from gpurent.adapters.clock import clock_from
 from gpurent.adapters.files import private_folder
 from gpurent.adapters.host import PluginHost
-from gpurent.adapters.http import HttpClient
 from gpurent.adapters.journal import Journal, ScopedNotes
 from gpurent.adapters.locks import Taken, locked
 from gpurent.adapters.prompt import Asker
@@ -43,6 +42,9 @@ from gpurent.workflow.books import Books
 from gpurent.workflow.notifiers import Notifiers
 from gpurent.workflow.post import MailboxPost
 from gpurent.workflow.ui import Ui
+
+if TYPE_CHECKING:
+    from gpurent.adapters.http import HttpClient
 
 POLL = timedelta(seconds=2)
 TURN = timedelta(minutes=15)
@@ -196,6 +198,8 @@ class Desk:
         self.hide(entry)
         log = logging.getLogger(f"gpurent.plugin.{entry.name}")
         live = next((found.live for found in self._shops_of(entry.name)), "")
+        from gpurent.adapters.http import HttpClient
+
         client = HttpClient(settings.get("url", ""), redact=self.redactor, log=log, live=live)
         self._clients.append(client)
 
