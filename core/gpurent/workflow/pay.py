@@ -41,7 +41,7 @@ async def pay(trail: Trail, step: str, provider: str, bill: Bill, ceiling: Money
         if bill.amount.amount:
             trail.tell(EventKind.PAYING, _("paying {amount}").format(amount=bill.amount), key=bill.key)
         payment = await desk.wallet(provider).pay(bill)
-        if payment.amount != bill.amount or payment.key != bill.key:
+        if payment.amount > bill.amount or payment.key != bill.key:
             raise MoneyError(
                 _("asked to pay {asked}, the wallet says that it paid {paid}").format(
                     asked=bill.amount, paid=payment.amount

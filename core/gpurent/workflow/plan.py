@@ -10,7 +10,7 @@ from attrs import evolve
 from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.model.money import Money
-from gpurent.model.offer import Metered, Offer, Prepaid, Quote
+from gpurent.model.offer import Metered, Offer, Prepaid, Quote, Tariff
 from gpurent.model.order import Order, OrderKind
 from gpurent.model.trip import Leg, Plan, Want
 from gpurent.ports.lease import Staging
@@ -57,11 +57,16 @@ async def quote(desk: Desk, offer: Offer, term: timedelta | None, gpus: int = 1)
     cost = price.cost(term or timedelta(hours=1))
     entry = desk.registry.get("billing", desk.provider(offer.provider).billing)
     if entry.currency == cost.currency.code:
-        return Quote(low=cost, high=cost)
+        return _with_fee(Quote(low=cost, high=cost), tariff)
     rate = await desk.wallet(offer.provider).rate(cost.currency)
     rate.check(desk.clock.now(), RATE_LIMIT)
     low = rate.convert(cost, up=False)
-    return Quote(low=low, high=_swung(low), rate=rate)
+    return _with_fee(Quote(low=low, high=_swung(low), rate=rate), tariff)
+
+
+def _with_fee(found: Quote, tariff: Tariff) -> Quote:
+    fee = tariff.fee if isinstance(tariff, Prepaid) else None
+    return found if fee is None else evolve(found, low=found.low + fee, high=found.high + fee)
 
 
 def _swung(money: Money) -> Money:
