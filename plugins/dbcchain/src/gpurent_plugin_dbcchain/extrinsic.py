@@ -67,8 +67,16 @@ def payload(call: bytes, extra: bytes, place: Place, birth_hash: bytes) -> bytes
 def build(pair: Pair, call: bytes, place: Place, era: Era, nonce: int, tip: int = 0) -> bytes:
     """The whole extrinsic, its length before it."""
     extra = _extra(era.encode(), nonce, tip)
-    signature = pair.sign(payload(call, extra, place, era.birth_hash))
-    return text(_SIGNED + _BY_ID + pair.public + _SR25519 + signature + extra + call)
+    return _whole(pair.public, pair.sign(payload(call, extra, place, era.birth_hash)), extra, call)
+
+
+def sketch(public: bytes, call: bytes, nonce: int) -> bytes:
+    """As long as the real one, but signed by nobody: to ask what it would cost."""
+    return _whole(public, bytes(64), _extra(Era(birth=1).encode(), nonce, 0), call)
+
+
+def _whole(public: bytes, signature: bytes, extra: bytes, call: bytes) -> bytes:
+    return text(_SIGNED + _BY_ID + public + _SR25519 + signature + extra + call)
 
 
 def read(data: bytes) -> Signed:

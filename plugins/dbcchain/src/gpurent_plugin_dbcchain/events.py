@@ -1,0 +1,37 @@
+"""Whether an extrinsic failed, and why: read from its own mark among a block's events.
+
+Events of other pallets cannot be skipped without the runtime's description, so the mark is searched for as bytes:
+the extrinsic's number in the block, then the System pallet's event ``ExtrinsicFailed`` with a module's error.
+Only a name for people comes from here; what an order did is read from the chain's state.
+"""
+
+from __future__ import annotations
+
+from gpurent_plugin_dbcchain.scale import uint
+
+RENT_ERRORS = (
+    "AccountAlreadyExist MachineNotRentable Overflow InsufficientValue ExpiredConfirm NoOrderExist StatusNotAllowed "
+    "UnlockToPayFeeFailed UndefinedRentPot PayTxFeeFailed GetMachinePriceFailed OnlyHalfHourAllowed GPUNotEnough "
+    "NotMachineRenter Unknown ReletTooShort NotMachineOwner SignVerifiedFailed MachineNotRented MachineNotFound "
+    "MoreThanOneRenter OutOfRentalSchedule"
+).split()
+_RENT, _MODULE = 111, 3
+
+
+def failed(index: int, pallet: int, error: int) -> bytes:
+    """The mark's first bytes."""
+    return b"\0" + uint(index, 4) + b"\0\x01" + bytes([_MODULE, pallet, error, 0, 0, 0])
+
+
+def failure(events: bytes, index: int) -> str:
+    """The error's name (for the other pallet its number), empty when the extrinsic did not fail."""
+    head = b"\0" + uint(index, 4) + b"\0\x01"
+    at = events.find(head)
+    if at < 0:
+        return ""
+    tail = events[at + len(head) : at + len(head) + 3]
+    if len(tail) < 3 or tail[0] != _MODULE:
+        return "refused"
+    if tail[1] == _RENT and tail[2] < len(RENT_ERRORS):
+        return RENT_ERRORS[tail[2]]
+    return f"error {tail[2]} of pallet {tail[1]}"
