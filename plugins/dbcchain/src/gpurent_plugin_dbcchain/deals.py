@@ -12,7 +12,7 @@ from gpurent_plugin_dbcchain.calls import PALLETS, Call, Pallet
 
 @frozen(kw_only=True)
 class Deal:
-    """``verb`` rent: ``gpus`` of ``machine``, and the sizes (GiB) of what is started there; relet: more of ``order``."""
+    """``verb`` rent: ``gpus`` of ``machine``, and sizes (GiB) of what is started there; relet: more of ``order``."""
 
     registry: str
     verb: str

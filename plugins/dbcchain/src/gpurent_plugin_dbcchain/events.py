@@ -10,11 +10,29 @@ from __future__ import annotations
 from gpurent_plugin_dbcchain.scale import uint
 
 RENT_ERRORS = (
-    "AccountAlreadyExist MachineNotRentable Overflow InsufficientValue ExpiredConfirm NoOrderExist StatusNotAllowed "
-    "UnlockToPayFeeFailed UndefinedRentPot PayTxFeeFailed GetMachinePriceFailed OnlyHalfHourAllowed GPUNotEnough "
-    "NotMachineRenter Unknown ReletTooShort NotMachineOwner SignVerifiedFailed MachineNotRented MachineNotFound "
-    "MoreThanOneRenter OutOfRentalSchedule"
-).split()
+    "AccountAlreadyExist",
+    "MachineNotRentable",
+    "Overflow",
+    "InsufficientValue",
+    "ExpiredConfirm",
+    "NoOrderExist",
+    "StatusNotAllowed",
+    "UnlockToPayFeeFailed",
+    "UndefinedRentPot",
+    "PayTxFeeFailed",
+    "GetMachinePriceFailed",
+    "OnlyHalfHourAllowed",
+    "GPUNotEnough",
+    "NotMachineRenter",
+    "Unknown",
+    "ReletTooShort",
+    "NotMachineOwner",
+    "SignVerifiedFailed",
+    "MachineNotRented",
+    "MachineNotFound",
+    "MoreThanOneRenter",
+    "OutOfRentalSchedule",
+)
 _RENT, _MODULE = 111, 3
 
 

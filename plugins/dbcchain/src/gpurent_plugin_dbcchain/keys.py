@@ -17,7 +17,7 @@ _ROUNDS = 2048
 
 def _sr25519() -> Any:
     try:
-        import sr25519
+        import sr25519  # type: ignore[import-untyped]
     except ImportError:
         raise PluginError("signing needs py-sr25519-bindings, which is not installed", hint=_EXTRA) from None
     return sr25519
@@ -71,10 +71,14 @@ def seed_of(secret: Secret) -> bytes:
     if re.fullmatch(r"(0x)?[0-9a-fA-F]{64}", text):
         return bytes.fromhex(text.removeprefix("0x"))
     if "/" in text:
-        raise AuthError("a key with a derivation path is not read here", hint="Give the words or the seed alone.")
+        raise AuthError(
+            "a key with a derivation path is not read here", hint="Give the words or the seed alone."
+        )
     words = _words()
     if not words.check(text):
-        raise AuthError("these are no words of a key, or one of them is wrong", hint="gpurent login dbc-chain")
+        raise AuthError(
+            "these are no words of a key, or one of them is wrong", hint="gpurent login dbc-chain"
+        )
     return hashlib.pbkdf2_hmac("sha512", bytes(words.to_entropy(text)), b"mnemonic", _ROUNDS)[:32]
 
 

@@ -8,7 +8,17 @@ from typing import Any
 
 from attrs import field, frozen
 
-from gpurent.api import Endpoint, Host, Http, LeaseError, ProviderChanged, Secret, Spent, UnavailableError, UsageError
+from gpurent.api import (
+    Endpoint,
+    Host,
+    Http,
+    LeaseError,
+    ProviderChanged,
+    Secret,
+    Spent,
+    UnavailableError,
+    UsageError,
+)
 from gpurent_plugin_dbcchain.base58 import check_encode
 from gpurent_plugin_dbcchain.keys import pair_of
 
@@ -62,7 +72,7 @@ class ClientNode:
         if not self._host.settings.get("node"):
             raise UsageError(
                 "no client node is set: machines are started through one that you run yourself",
-                hint="Nothing was spent. Run DBC's client node, then set [dbc-chain] node = \"http://127.0.0.1:PORT\".",
+                hint='Nothing was spent. Run DBC\'s client node, then set [dbc-chain] node = "http://127.0.0.1:PORT".',
             )
 
     async def _ask(self, path: str, host: str, order: int, **additional: Any) -> Any:

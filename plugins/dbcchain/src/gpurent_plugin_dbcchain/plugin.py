@@ -22,7 +22,9 @@ from gpurent.api import (
 
 NAME = "dbc-chain"
 SETTINGS = (
-    Field(name="url", label="A node of the chain, JSON-RPC over HTTPS", default="https://httpinfo1.dbcwallet.io"),
+    Field(
+        name="url", label="A node of the chain, JSON-RPC over HTTPS", default="https://httpinfo1.dbcwallet.io"
+    ),
     Field(name="node", label="Your own client node, such as http://127.0.0.1:5002", optional=True),
     Field(name="image", label="The image that machines start from; empty: the host's own", optional=True),
     Field(name="spend", label="yes: orders on the real chain are allowed", optional=True),
@@ -112,4 +114,6 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
 
 @hookimpl
 def gpurent_register_portal() -> Sequence[SandboxEntry]:
-    return [SandboxEntry(name=NAME, summary="a small chain with a client node, in the sandbox", build=_portal)]
+    return [
+        SandboxEntry(name=NAME, summary="a small chain with a client node, in the sandbox", build=_portal)
+    ]

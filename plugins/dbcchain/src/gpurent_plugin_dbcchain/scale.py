@@ -51,10 +51,7 @@ class Reader:
     def compact(self) -> int:
         begin = self._at
         mode = self._data[self._at] & 3 if self.rest else 0
-        if mode < 3:
-            value = self.uint(1 << mode) >> 2
-        else:
-            value = self.uint((self.uint(1) >> 2) + 4)
+        value = self.uint(1 << mode) >> 2 if mode < 3 else self.uint((self.uint(1) >> 2) + 4)
         if compact(value) != self._data[begin : self._at]:
             raise ValueError("a compact integer that is not the shortest")
         return value

@@ -30,11 +30,10 @@ from gpurent_plugin_dbcchain import wire
 from gpurent_plugin_dbcchain.calls import PALLETS, Pallet
 from gpurent_plugin_dbcchain.deals import Deal, parse_ref, ref_of
 from gpurent_plugin_dbcchain.node import ClientNode, Task
-from gpurent_plugin_dbcchain.offers import offer_of
+from gpurent_plugin_dbcchain.offers import NAME, offer_of
 from gpurent_plugin_dbcchain.price import HALF_HOUR, LONGEST, SHORTEST_RELET, blocks_of
 from gpurent_plugin_dbcchain.trade import Cost, Trade
 
-NAME = "dbc-chain"
 KEPT = timedelta(days=10)
 DISK = 100
 
@@ -229,9 +228,7 @@ class Shop(LeaseProvider, Extending):
         if pallet.refunds and not await self._trade.terminate(pallet, number):
             return evolve(lease.to(LeaseState.RELEASING, "the chain is told"), endpoint=None)
         note = "given back; what was not used came back" if pallet.refunds else "given back; no refund here"
-        return evolve(
-            lease.to(LeaseState.RELEASED, note), endpoint=None, ended_at=self._host.clock.now()
-        )
+        return evolve(lease.to(LeaseState.RELEASED, note), endpoint=None, ended_at=self._host.clock.now())
 
     async def _undone(self, lease: Lease, pending: Pending) -> Lease:
         """An order that was not taken up: from now on nobody goes on with it. Already confirmed: it is the lease."""

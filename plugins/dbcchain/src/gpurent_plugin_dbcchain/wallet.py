@@ -1,4 +1,4 @@
-"""An account on the chain. `pay` is the one place that orders: the rent, then, with the machine up, its confirmation."""
+"""An account on the chain. `pay` alone orders: the rent, and once the machine is up, its confirmation."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ class Wallet(BillingProvider):
     async def balance(self) -> Balance:
         chain = self._trade.chain
         found = await chain.account(await self._trade.me())
-        return Balance(available=wire.money(found.free), held=wire.money(found.reserved), at=await chain.time())
+        return Balance(
+            available=wire.money(found.free), held=wire.money(found.reserved), at=await chain.time()
+        )
 
     async def rate(self, quote: Currency) -> Rate:
         """The chain's own price, which is what rents are computed with; dated by its newest block."""

@@ -123,9 +123,7 @@ def machine(name: str, raw: Any) -> Machine:
 
 
 def rented(order: int, raw: Any) -> Rented:
-    found = record(
-        raw, "machineId", "renter", "rentStart", "rentEnd", "stakeAmount", "rentStatus", "gpuNum"
-    )
+    found = record(raw, "machineId", "renter", "rentStart", "rentEnd", "stakeAmount", "rentStatus", "gpuNum")
     return Rented(
         id=order,
         machine=str(found["machineId"]),
