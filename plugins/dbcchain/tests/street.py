@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import httpx2
+import pytest
 from attrs import define, evolve, field
 
 from gpurent.api import (
@@ -29,8 +30,10 @@ from gpurent.api import (
 )
 from gpurent_plugin_dbcchain import wire
 from gpurent_plugin_dbcchain.calls import RENT, Pallet
+from gpurent_plugin_dbcchain.extrinsic import hash_of
 from gpurent_plugin_dbcchain.keys import new_phrase, pair_of, seed_of
 from gpurent_plugin_dbcchain.portal import ChainPortal
+from gpurent_plugin_dbcchain.portal_chain import Chain
 from gpurent_plugin_dbcchain.portal_state import Tenancy
 from gpurent_plugin_dbcchain.shop import Shop
 from gpurent_plugin_dbcchain.wallet import Wallet
@@ -97,6 +100,19 @@ class Land:
         made.begin()
         return made
 
+    def seal(self) -> None:
+        """What a test changed by hand is so from now on."""
+        self.portal.chain.history.seal(self.portal.chain.newest)
+
+    def meddle(self, monkeypatch: pytest.MonkeyPatch, first: Callable[[bytes], bool]) -> None:
+        """``first`` sees what comes into the pool; false: it is lost there, though it was said to be in."""
+        honest = Chain.submit
+
+        def submit(chain: Chain, body: bytes) -> str:
+            return honest(chain, body) if first(body) else hash_of(body)
+
+        monkeypatch.setattr(Chain, "submit", submit)
+
     def orders(self) -> list[Tenancy]:
         return list(self.portal.chain.world.orders.values())
 
@@ -137,9 +153,7 @@ class User:
         found = await self.shop.offers(Wish(gpu=gpu))
         assert isinstance(found, Known)
         return next(
-            o
-            for o in found.items
-            if o.shop["registry"] == pallet.rpc and o.free and gpu in o.hardware.gpu
+            o for o in found.items if o.shop["registry"] == pallet.rpc and o.free and gpu in o.hardware.gpu
         )
 
     async def order(self, pallet: Pallet = RENT, term: timedelta = HOUR, **more: Any) -> Order:
@@ -230,7 +244,9 @@ class Core:
         return sums
 
     async def spent(self) -> int:
-        return sum(-units if kind is ChargeKind.REFUND else units for kind, units in (await self.sums()).items())
+        return sum(
+            -units if kind is ChargeKind.REFUND else units for kind, units in (await self.sums()).items()
+        )
 
 
 @contextlib.asynccontextmanager

@@ -42,14 +42,12 @@ def failed(index: int, pallet: int, error: int) -> bytes:
 
 
 def failure(events: bytes, index: int) -> str:
-    """The error's name (for the other pallet its number), empty when the extrinsic did not fail."""
-    head = b"\0" + uint(index, 4) + b"\0\x01"
+    """The error's name (for the other pallet its number); empty when no pallet's error is found."""
+    head = failed(index, 0, 0)[:8]
     at = events.find(head)
-    if at < 0:
+    if at < 0 or len(events) < at + len(head) + 2:
         return ""
-    tail = events[at + len(head) : at + len(head) + 3]
-    if len(tail) < 3 or tail[0] != _MODULE:
-        return "refused"
-    if tail[1] == _RENT and tail[2] < len(RENT_ERRORS):
-        return RENT_ERRORS[tail[2]]
-    return f"error {tail[2]} of pallet {tail[1]}"
+    pallet, error = events[at + len(head)], events[at + len(head) + 1]
+    if pallet == _RENT and error < len(RENT_ERRORS):
+        return RENT_ERRORS[error]
+    return f"error {error} of pallet {pallet}"

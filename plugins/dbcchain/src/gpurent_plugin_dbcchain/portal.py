@@ -68,7 +68,7 @@ class ChainPortal(SandboxPortal):
         return [
             f"{order.pallet.rpc}:{order.id}"
             for key, order in self.chain.world.orders.items()
-            if key in used or (order.pallet is not RENT and order.status == "renting")
+            if key in used or (order.pallet != RENT and order.status == "renting")
         ]
 
     async def tick(self) -> None:

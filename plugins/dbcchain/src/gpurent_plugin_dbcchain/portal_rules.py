@@ -54,7 +54,7 @@ class Rules:
     def _rent(self, who: bytes, call: Call) -> None:
         world, purse = self._world, self._world.purse(who)
         host = world.hosts.get(call.machine)
-        if host is None or host.pallet is not call.pallet:
+        if host is None or host.pallet != call.pallet:
             raise Refused("Unknown")
         if call.blocks == 0:
             return
@@ -96,7 +96,7 @@ class Rules:
         ensure(self._block - order.start <= WINDOW, "ExpiredConfirm")
         ensure(self._world.hosts[order.machine].status == "rented", "StatusNotAllowed")
         order.confirmed, order.status = self._block, "renting"
-        if order.pallet is RENT:
+        if order.pallet == RENT:
             purse.reserved -= order.stake
             self._book(who, "rent", -order.stake, f"{order.pallet.rpc}:{order.id}")
             order.stake = 0
@@ -110,14 +110,14 @@ class Rules:
             blocks = call.blocks
         else:
             # The second registry's own code adds the whole 60 days here.
-            blocks = max(0, latest - order.end) if order.pallet is RENT else LONGEST
+            blocks = max(0, latest - order.end) if order.pallet == RENT else LONGEST
         if not blocks:
             return
         rent = self._price(self._world.hosts[order.machine], order.gpus, blocks)
         ensure(rent < purse.free, "InsufficientValue")
         purse.free -= rent
         order.end += blocks
-        if order.pallet is RENT:
+        if order.pallet == RENT:
             self._book(who, "relet", -rent, f"{order.pallet.rpc}:{order.id}")
         else:
             purse.reserved += rent
@@ -145,7 +145,7 @@ class Rules:
         """The end of a block: unconfirmed orders lapse, orders that ran out are paid and dropped."""
         for order in list(self._world.orders.values()):
             if order.end <= self._block:
-                self._pay_from_stake(order, 0 if order.pallet is RENT else order.stake)
+                self._pay_from_stake(order, 0 if order.pallet == RENT else order.stake)
             elif order.status == "waitingVerifying" and order.start + WINDOW <= self._block:
                 purse = self._world.purse(order.renter)
                 purse.reserved -= order.stake

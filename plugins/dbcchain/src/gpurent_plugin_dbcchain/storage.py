@@ -7,6 +7,7 @@ name, then for a map the key's Blake2-128 and the key itself.
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 
 from attrs import frozen
 
@@ -43,6 +44,7 @@ def xxhash64(data: bytes, seed: int = 0) -> int:
     return found ^ found >> 32
 
 
+@cache
 def _twox128(name: str) -> bytes:
     data = name.encode()
     return b"".join(xxhash64(data, seed).to_bytes(8, "little") for seed in (0, 1))
