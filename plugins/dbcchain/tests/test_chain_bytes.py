@@ -183,7 +183,7 @@ def test_calls_have_the_runtimes_own_numbers() -> None:
     assert [call.encode()[:2].hex() for call in CALLS[3:]] == ["710a", "710b", "710c", "710d"]
 
 
-@pytest.mark.parametrize(("current", "raw"), [(20, "4401"), (32, "0400"), (63, "f401"), (5_000_001, "1400")])
+@pytest.mark.parametrize(("current", "raw"), [(20, "4501"), (32, "0502"), (63, "f503"), (5_000_001, "1500")])
 def test_an_era_counts_for_its_period(current: int, raw: str) -> None:
     era = extrinsic.Era(birth=current)
     assert era.encode().hex() == raw

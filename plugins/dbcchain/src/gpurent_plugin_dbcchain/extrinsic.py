@@ -13,7 +13,7 @@ from attrs import frozen
 from gpurent_plugin_dbcchain.keys import Pair, verify
 from gpurent_plugin_dbcchain.scale import Reader, compact, text, uint
 
-PERIOD = 32
+PERIOD = 64
 _SIGNED, _BY_ID, _SR25519 = b"\x84", b"\0", b"\x01"
 _HASHED_ABOVE = 256
 

@@ -165,6 +165,9 @@ class Shop(LeaseProvider, Extending):
     async def refresh(self, lease: Lease) -> Lease:
         if not lease.ref or (lease.over and lease.state is not LeaseState.KEPT):
             return lease
+        if lease.state is LeaseState.RELEASING:
+            # Gone in the newest block is not gone for good; `release` waits for that and enters the refund.
+            return lease
         now = self._host.clock.now()
         if lease.state is LeaseState.KEPT:
             gone = lease.kept_until is not None and lease.kept_until <= now
