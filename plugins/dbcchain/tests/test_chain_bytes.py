@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
+from attrs import define
 from hypothesis import given, strategies as st
 
 from gpurent.api import AuthError, Secret
@@ -17,6 +21,7 @@ from gpurent_plugin_dbcchain.node import new_nonce
 from gpurent_plugin_dbcchain.portal_rules import perbill, share_of
 from gpurent_plugin_dbcchain.scale import Reader, compact
 
+VECTORS = Path(__file__).with_name("vectors.json")
 DEV = Secret("bottom drive obey lake curtain smoke basket hold race lonely fit walk")
 SAMPLES = (
     (
@@ -283,3 +288,33 @@ def test_shares_round_as_perbill_does(stake: int, passed: int, whole: int, left:
 )
 def test_terms_are_rounded_up_to_blocks(term: timedelta, step: int, blocks: int) -> None:
     assert price.blocks_of(term, step) == blocks
+
+
+# another library
+
+
+@define
+class Recorder:
+    """Remembers what it was to sign."""
+
+    public: bytes
+    message: bytes = b""
+
+    def sign(self, message: bytes) -> bytes:
+        self.message = message
+        return bytes(range(64))
+
+
+@pytest.mark.parametrize("vector", json.loads(VECTORS.read_text())["vectors"])
+def test_payload_and_extrinsic_equal_another_librarys(vector: dict[str, Any]) -> None:
+    """The file says which library, and with what."""
+    call = bytes.fromhex(vector["call"][2:])
+    assert calls.decode(call).encode() == call
+    era = extrinsic.Era(birth=5_000_077, birth_hash=b"\x22" * 32)
+    body = bytes.fromhex(vector["extrinsic"][2:])
+    found = extrinsic.read(body)
+    assert (found.era, found.nonce, found.tip, found.call) == (era.encode(), vector["nonce"], 0, call)
+    assert found.signature == bytes(range(64))
+    signer = Recorder(found.public)
+    assert extrinsic.build(signer, call, PLACE, era, found.nonce) == body  # type: ignore[arg-type]
+    assert signer.message.hex() == vector["payload"][2:]
