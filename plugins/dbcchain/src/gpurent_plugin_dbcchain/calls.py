@@ -1,4 +1,4 @@
-"""The eight calls that rent machines, to bytes and back. Indices and arguments: the runtime and both pallets."""
+"""The seven calls that rent machines, to bytes and back. Indices and arguments: the runtime and both pallets."""
 
 from __future__ import annotations
 
