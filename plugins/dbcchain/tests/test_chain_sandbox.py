@@ -119,3 +119,6 @@ async def test_the_command_line_shows_provider_wallet_and_evidence(land: World) 
     routes = land.cloud.status()["routes"][NAME]
     assert {route["evidence"] for route in routes} == {"source", "documented", "assumed"}
     assert [r["path"] for r in routes if r["evidence"] == "assumed"] == ["/sandbox/faucet", "/sandbox/price"]
+    (methods,) = [r["note"] for r in routes if r["path"] == "/"]
+    assert "source: onlineProfile_getMachineList" in methods
+    assert "documented: chain_getHeader" in methods

@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from gpurent.api import (
     Endpoint,
+    GpurentError,
     Host,
     Http,
     LeaseError,
@@ -21,8 +22,10 @@ from gpurent.api import (
 )
 from gpurent_plugin_dbcchain.base58 import check_encode
 from gpurent_plugin_dbcchain.keys import pair_of
+from gpurent_plugin_dbcchain.price import BLOCK
 
 RUNNING = "running"
+TRIES = 3
 _ROOT = "/api/v1"
 _LIVE_ANYWAY = ("none", "closed", "running", "creating", "starting", "restarting", "pmsuspend")
 
@@ -157,8 +160,22 @@ class ClientNode:
     async def task(self, host: str, order: int, task: str) -> Task:
         return _task(await self._ask(f"/tasks/{task}", host, order))
 
-    async def delete(self, host: str, order: int, label: str) -> None:
-        """Delete the machine with that label; silent when there is none."""
+    async def drop(self, host: str, order: int, label: str) -> None:
+        """Delete the machine with that label, if there is one.
+
+        The host drops it at the order's end anyway: a node that does not answer three times holds nothing up.
+        """
+        for left in reversed(range(TRIES)):
+            try:
+                await self._delete(host, order, label)
+                return
+            except GpurentError as error:
+                if not left or not isinstance(error, UnavailableError):
+                    self._host.log.warning("the machine was not deleted: %s", error.message)
+                    return
+            await self._host.clock.sleep(BLOCK)
+
+    async def _delete(self, host: str, order: int, label: str) -> None:
         for task in await self.tasks(host, order):
             if task.label == label:
                 await self._ask(f"/tasks/delete/{task.id}", host, order)

@@ -18,7 +18,8 @@ from gpurent_plugin_dbcchain.portal_chain import Chain, Invalid
 from gpurent_plugin_dbcchain.portal_node import ClientNode, Denied
 from gpurent_plugin_dbcchain.portal_rpc import METHODS, Node
 
-_DOCUMENTED = (
+API = "/api/v1"
+_CLIENT = (
     "/mining_nodes",
     "/tasks",
     "/tasks/start",
@@ -41,16 +42,15 @@ class ChainPortal(SandboxPortal):
 
     def routes(self) -> Sequence[Route]:
         return (
-            *(Route(method="POST", path=f"/ {name}", evidence=why) for name, why in METHODS.items()),
+            Route(method="POST", path="/", evidence=Evidence.SOURCE, note=_methods()),
             *(
-                Route(method="POST", path=f"/api/v1{path}", evidence=Evidence.DOCUMENTED)
-                for path in _DOCUMENTED
-            ),
-            Route(
-                method="POST",
-                path="/api/v1/*",
-                evidence=Evidence.SOURCE,
-                note="rent_order: read by the server, not in its manual",
+                Route(
+                    method="POST",
+                    path=f"{API}{path}",
+                    evidence=Evidence.DOCUMENTED,
+                    note="but rent_order, which its server reads, is not in the manual",
+                )
+                for path in _CLIENT
             ),
             Route(method="POST", path="/sandbox/faucet", evidence=Evidence.ASSUMED, note="DBC from nowhere"),
             Route(method="POST", path="/sandbox/price", evidence=Evidence.ASSUMED, note="set the price"),
@@ -85,7 +85,7 @@ class ChainPortal(SandboxPortal):
         return Starlette(
             routes=[
                 WebRoute("/", self._rpc, methods=["POST"]),
-                WebRoute("/api/v1/{path:path}", self._client, methods=["POST"]),
+                *(WebRoute(f"{API}{path}", self._client, methods=["POST"]) for path in _CLIENT),
                 WebRoute("/sandbox/faucet", self._faucet, methods=["POST"]),
                 WebRoute("/sandbox/price", self._price, methods=["POST"]),
             ]
@@ -110,7 +110,7 @@ class ChainPortal(SandboxPortal):
             try:
                 answer = {
                     "errcode": 0,
-                    "message": await self.client.answer(request.path_params["path"], given),
+                    "message": await self.client.answer(request.url.path.removeprefix(API), given),
                 }
             except Denied as why:
                 answer = {"errcode": -1, "message": str(why)}
@@ -135,3 +135,12 @@ class ChainPortal(SandboxPortal):
             self.chain.world.average = int(given["average"])
             self.chain.history.seal(self.chain.newest)
         return JSONResponse({"average": self.chain.world.average})
+
+
+def _methods() -> str:
+    """JSON-RPC has one address for all its methods: the evidence of each stands in its note."""
+    parts = []
+    for evidence in dict.fromkeys(METHODS.values()):
+        names = ", ".join(name for name, why in METHODS.items() if why is evidence)
+        parts.append(f"{evidence.value}: {names}")
+    return "; ".join(parts)

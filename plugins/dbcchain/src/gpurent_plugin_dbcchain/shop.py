@@ -9,7 +9,6 @@ from attrs import evolve
 from gpurent.api import (
     Bill,
     Extending,
-    GpurentError,
     Host,
     Known,
     Lease,
@@ -227,7 +226,7 @@ class Shop(LeaseProvider, Extending):
         if order is None and not self._trade.sender.begun(f"{lease.ref}/terminate"):
             return await self._ended(lease, pallet, number)
         if order is not None:
-            await self._delete(order.machine, number, self._label(lease))
+            await self._node.drop(order.machine, number, self._label(lease))
         if pallet.refunds and not await self._trade.terminate(pallet, number):
             return evolve(lease.to(LeaseState.RELEASING, "the chain is told"), endpoint=None)
         note = "given back; what was not used came back" if pallet.refunds else "given back; no refund here"
@@ -248,7 +247,7 @@ class Shop(LeaseProvider, Extending):
                 order = await trade.chain.order(deal.pallet, placed.order)
                 if order is not None:
                     return evolve(await self._taken_up(lease, deal.pallet, order), pending=None)
-            await self._delete(deal.machine, placed.order, pending.key)
+            await self._node.drop(deal.machine, placed.order, pending.key)
         return evolve(lease.to(LeaseState.CANCELLED, why), pending=None)
 
     async def _settled(self, pending: Pending) -> bool:
@@ -261,13 +260,6 @@ class Shop(LeaseProvider, Extending):
         except LeaseError as error:
             self._host.log.warning("%s", error.message)
         return True
-
-    async def _delete(self, machine: str, order: int, label: str) -> None:
-        """The host drops it at the order's end anyway: a node that does not answer holds nothing up."""
-        try:
-            await self._node.delete(machine, order, label)
-        except GpurentError as error:
-            self._host.log.warning("the machine was not deleted: %s", error.message)
 
     async def leases(self) -> Known[Lease] | Unknown:
         chain, me, found = self._trade.chain, await self._trade.me(), []

@@ -14,7 +14,6 @@ from gpurent.api import (
     BillingProvider,
     Charge,
     Currency,
-    GpurentError,
     Host,
     Known,
     Lease,
@@ -182,10 +181,7 @@ class Wallet(BillingProvider):
         self._trade.deals.leave(
             key, f"{why}; not confirmed, so {wire.money(placed.stake)} come back by {back:%H:%M} UTC"
         )
-        try:
-            await self._node.delete(deal.machine, placed.order, key)
-        except GpurentError as error:
-            self._host.log.warning("the unconfirmed machine was not deleted: %s", error.message)
+        await self._node.drop(deal.machine, placed.order, key)
         raise self._gone(key, self._trade.deals.left(key))
 
     def _gone(self, key: str, why: str) -> MoneyError:
