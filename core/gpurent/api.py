@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     )
     from gpurent.model.offer import (
         Deposit as Deposit,
+        DiskPrice as DiskPrice,
         Hardware as Hardware,
         Known as Known,
         Metered as Metered,
@@ -114,14 +115,23 @@ if TYPE_CHECKING:
         JobStatus as JobStatus,
         SessionInfo as SessionInfo,
     )
+    from gpurent.ports.assisted import (
+        Access as Access,
+        Assisted as Assisted,
+        Errand as Errand,
+        Guide as Guide,
+        HandsOnly as HandsOnly,
+    )
     from gpurent.ports.authenticator import (
         Authenticator as Authenticator,
         Enrolling as Enrolling,
         Login as Login,
     )
     from gpurent.ports.billing import (
+        Advice as Advice,
         Balance as Balance,
         BillingProvider as BillingProvider,
+        Invoice as Invoice,
         Invoicing as Invoicing,
         Statement as Statement,
         TopUp as TopUp,
@@ -165,6 +175,7 @@ if TYPE_CHECKING:
     )
     from gpurent.ports.portal import (
         Evidence as Evidence,
+        HandRented as HandRented,
         Machines as Machines,
         PortalEntry as PortalEntry,
         Route as Route,
@@ -172,6 +183,7 @@ if TYPE_CHECKING:
         SandboxPortal as SandboxPortal,
         SendMail as SendMail,
         Site as Site,
+        SiteAccess as SiteAccess,
     )
     from gpurent.ports.session import (
         SessionBackend as SessionBackend,
@@ -193,20 +205,21 @@ _HOMES = {
     "gpurent.model.mail": "Challenge Mail",
     "gpurent.model.money": "CNY Currency Money Rate USD UnitPrice",
     "gpurent.model.notice": "Level Notice",
-    "gpurent.model.offer": "Deposit Hardware Known Metered Offer Prepaid Quote Unknown Wish",
+    "gpurent.model.offer": "Deposit DiskPrice Hardware Known Metered Offer Prepaid Quote Unknown Wish",
     "gpurent.model.order": "Bill Order OrderKind Payment Purpose",
     "gpurent.model.receipt": "Charge ChargeKind Receipt",
     "gpurent.model.secret": "Secret",
     "gpurent.model.session": "Job JobState JobStatus SessionInfo",
+    "gpurent.ports.assisted": "Access Assisted Errand Guide HandsOnly",
     "gpurent.ports.authenticator": "Authenticator Enrolling Login",
-    "gpurent.ports.billing": "Balance BillingProvider Invoicing Statement TopUp Withdrawing",
+    "gpurent.ports.billing": "Advice Balance BillingProvider Invoice Invoicing Statement TopUp Withdrawing",
     "gpurent.ports.exporter": "Export ExportFile Exported Exporter Installing Opening",
     "gpurent.ports.host": "Answer Clock Host Http Link Notes Post Ran Vault",
     "gpurent.ports.launcher": "Launcher",
     "gpurent.ports.lease": "Binding Extending LeaseProvider MailBinding Restarting Staging",
     "gpurent.ports.mailbox": "Mailbox",
     "gpurent.ports.notifier": "Notifier",
-    "gpurent.ports.portal": "Evidence Machines PortalEntry Route SandboxMachine SandboxPortal SendMail Site",
+    "gpurent.ports.portal": "Evidence HandRented Machines PortalEntry Route SandboxMachine SandboxPortal SendMail Site SiteAccess",  # noqa: E501
     "gpurent.ports.session": "SessionBackend",
     "gpurent.ports.transfer": "Progress TransferBackend",
 }

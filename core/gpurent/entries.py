@@ -72,14 +72,16 @@ class LeaseEntry(Entry["LeaseProvider"]):
 
     ``overview`` is the row of `gpurent providers` in words: machines, difficulty, price, upload, cpu_only,
     compatibility, invoice, cash_out. ``live`` says plainly what is known to work against the real service.
+    ``hosts``: whose https pages may be opened in the user's browser. No ``auth`` or ``billing``: there is no account.
     """
 
-    auth: str
-    billing: str
+    auth: str = ""
+    billing: str = ""
     profile: HostProfile
     overview: Mapping[str, str] = field(factory=dict)
     live: str = ""
     mailbox: bool = False
+    hosts: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)

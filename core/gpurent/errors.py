@@ -5,6 +5,7 @@ GpurentError
 ├── PluginError         3   a plugin is missing, broken, or breaks its contract
 ├── AuthError           4   the provider does not accept who we are
 ├── MoneyError          5   a balance, a budget, a rate or a payment stands in the way
+│   ├── OverBudget          a limit of the user's own would be broken
 │   └── PaidTooLate         paid, but after the window: can be reclaimed
 ├── LeaseError          6   the machine cannot be had, or is no more
 │   ├── SoldOut             nothing that fits is free
@@ -24,6 +25,8 @@ from __future__ import annotations
 
 from enum import Enum
 from typing import ClassVar
+
+from gpurent.locale import _
 
 
 class Spent(Enum):
@@ -89,6 +92,12 @@ class MoneyError(GpurentError):
 
     exit_code = 5
     code = "money"
+
+
+class OverBudget(MoneyError):
+    """A limit of the user's own would be broken."""
+
+    code = "over-budget"
 
 
 class PaidTooLate(MoneyError):
@@ -164,7 +173,7 @@ class ProviderChanged(GpurentError):
         head = " ".join(body[:300].split())
         super().__init__(
             message,
-            hint=f"The answer of {url} has an unknown shape; the plugin must be updated.",
+            hint=_("The answer of {url} has an unknown shape; the plugin must be updated.").format(url=url),
             detail=head,
             spent=spent,
         )

@@ -123,10 +123,22 @@ def test_nothing_switches_safety_off() -> None:
     assert [str(path) for path in PRODUCT if banned.search(path.read_text("utf-8"))] == []
 
 
+def test_a_lease_is_moved_by_whoever_it_belongs_to() -> None:
+    """A machine that was taken over by hand knows no shop's API: `Desk.shop_of` and `Desk.wallet_of` know that."""
+    past = re.compile(r"\.(shop|wallet)\(\s*(lease|found|before|after|kept)\.provider\s*\)")
+    wrong = [
+        f"{path.name}: {match[0]}"
+        for path in (CORE / "workflow").rglob("*.py")
+        for match in past.finditer(path.read_text("utf-8"))
+        if path.name not in ("desk.py", "reconcile.py")
+    ]
+    assert wrong == []
+
+
 def test_money_leaves_in_one_place() -> None:
     callers = [
         path.name
-        for path in (CORE / "workflow").glob("*.py")
+        for path in (CORE / "workflow").rglob("*.py")
         if re.search(r"\.pay\(", path.read_text("utf-8"))
     ]
     assert callers == ["pay.py"]

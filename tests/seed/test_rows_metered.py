@@ -93,6 +93,22 @@ async def test_a1_user_address_and_port_from_the_server_list(land: World) -> Non
     assert (await land.cli("release", lease)).code == 0
 
 
+async def test_a1_taken_over_by_its_ssh_line_alone(tmp_path: Path) -> None:
+    async with world(tmp_path, speed=60, settings={"mistgpu.api": "off"}) as land:
+        site = await land.cloud.hand("mistgpu").rent_by_hand()
+        assert site.line.startswith("ssh mist@")
+        assert (await land.cli("offers", "-p", "mistgpu")).out.count("left out") == 1, "the portal is off"
+        common = ("adopt", site.line, "-p", "mistgpu", "--price", "3.5CNY/h", "--stdin", "password", "--json")
+        said = await land.cli(*common, given=f"{site.password}\n")
+        assert said.code == 0, said.err
+        lease = said.data["id"]
+        assert str(Endpoint(**said.data["endpoint"])) == site.line
+        assert said.data["found"]["pythons"]
+        assert (await land.cli("exec", lease, "echo $USER")).out.strip() == "mist"
+        assert (await land.cli("release", lease)).code == 0
+        assert list(land.cloud.burning()) == []
+
+
 async def test_f5_gpu_boots_at_once_and_is_billed_by_the_minute(land: World) -> None:
     await enter(land)
     lease = await rent(land)

@@ -175,6 +175,21 @@ async def hour(land: World) -> dict[str, Any]:
     return found
 
 
+async def test_a1_taken_over_by_the_line_of_its_mail(tmp_path: Path) -> None:
+    async with world(tmp_path, speed=60, settings={"1024gpu.api": "off"}) as land:
+        site = await land.cloud.hand("1024gpu").rent_by_hand()
+        common = ("adopt", site.line, "-p", "1024gpu", "--price", "1.5CNY/h", "--until", "24h", "--json")
+        said = await land.cli(*common, "--stdin", "password", given=f"{site.password}\n")
+        assert said.code == 0, said.err
+        lease = said.data["id"]
+        assert (await land.cli("exec", lease, 'echo "$USER"')).out.strip() == "root"
+        left = await land.cli("release", lease)
+        assert left.code == 8, "nothing on it stops it, so the user must"
+        assert "https://www.1024gpu.top/home" in left.err
+        await land.cloud.hand("1024gpu").stop_by_hand(site.ref)
+        assert (await land.cli("release", lease, "--confirmed")).code == 0
+
+
 async def test_a1_access_comes_by_mail_only(land: World) -> None:
     lease = await hour(land)
     assert str(Endpoint(**lease["endpoint"])).startswith("ssh root@")

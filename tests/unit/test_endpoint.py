@@ -141,6 +141,38 @@ def test_a_very_long_line_is_refused_quickly() -> None:
     assert perf_counter() - begun < 5
 
 
+# What a mail or a page may hide in a line: look-alikes, invisible letters, options, ends of lines.
+_TRICKS = [
+    *(
+        "-oProxyCommand=id",
+        " -oProxyCommand=id ",
+        " -o ProxyCommand=id",
+        "-F/dev/null",
+        "-lroot",
+        "--",
+        "- p",
+    ),
+    *("\uff53\uff53\uff48", "\uff0d", "\uff10", "\uff0e", "\u3000", "\u3002", "\uff1a", "\u2013", "\u2212"),
+    *("\u200b", "\u200d", "\u200e", "\u202e", "\u2060", "\ufeff", "\u00ad", "\u034f", "\u180e", "\U000e0020"),
+    *("\r", "\n", "\r\n", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029", "\0", "\x1b[2J", "\x7f"),
+    *(
+        "$(reboot)",
+        "`id`",
+        "|sh",
+        "&&id",
+        "%h",
+        "~",
+        "*",
+        "{a,b}",
+        "\\",
+        '"',
+        "#",
+        "\u0430",
+        "\u0131",
+        "\u017f",
+    ),
+]
+
 _PIECES = [
     *("ssh", "ssh ", " ", "\t", "-p", " -p ", "22", "0", "65536", "root", "@", "host", "10.0.0.1", "[::1]"),
     *("[", "]", "-", "-o", ".", ":", "\n", "\0", "\u200b", "\uff20", "\uff12", "%", "$(id)", ";", "'", "_"),
@@ -175,15 +207,58 @@ def _fuzz(rounds: int, seed: int) -> int:
     return accepted
 
 
+def _tricked(rounds: int, seed: int) -> tuple[int, int]:
+    """Good lines with one to three tricks put in anywhere: refused, or the very host and user that a reader sees.
+
+    ``(accepted, refused)``. A line is accepted only when all of it is plain ASCII of the grammar, so the host that is
+    connected to is the text that stands behind the one ``@``.
+    """
+    random = Random(seed)
+    accepted = refused = 0
+    for _ in range(rounds):
+        user, host = (
+            random.choice(("root", "mist", "_u-1")),
+            random.choice(("gpu28.example.com", "47.92.1.2", "[::1]")),
+        )
+        line = random.choice((f"ssh {user}@{host} -p 10000", f"ssh -p 10000 {user}@{host}", f"{user}@{host}"))
+        for _again in range(random.randrange(4)):
+            spot = random.randrange(len(line) + 1)
+            line = line[:spot] + random.choice(_TRICKS) + line[spot + random.randrange(3) :]
+        try:
+            found = Endpoint.parse(line)
+        except UsageError:
+            refused += 1
+            continue
+        accepted += 1
+        assert line.isascii()
+        assert line.isprintable() or line.strip(" \t").isprintable()
+        before, _at, after = line.partition("@")
+        assert before.split()[-1] == found.user
+        assert after.split()[0] == found.host
+        argv = ["ssh", "-p", str(found.port), f"{found.user}@{found.host}"]
+        assert shlex.split(shlex.join(argv)) == argv
+        assert not argv[-1].startswith("-")
+        assert "proxycommand" not in " ".join(argv).lower()
+    return accepted, refused
+
+
 def test_ten_thousand_random_lines() -> None:
     accepted = _fuzz(10_000, seed=1)
     assert 500 < accepted < 9_500, "the generator must hit both sides"
 
 
+def test_ninety_thousand_lines_with_tricks() -> None:
+    accepted, refused = _tricked(90_000, seed=12)
+    assert accepted > 20_000, "the generator must hit both sides"
+    assert refused > 20_000
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(2, 12))
-def test_a_hundred_thousand_random_lines(seed: int) -> None:
-    assert _fuzz(10_000, seed) > 500
+def test_a_million_random_lines(seed: int) -> None:
+    assert _fuzz(50_000, seed) > 2_500
+    accepted, refused = _tricked(50_000, seed)
+    assert min(accepted, refused) > 10_000
 
 
 @settings(max_examples=500)

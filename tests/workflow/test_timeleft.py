@@ -17,11 +17,12 @@ from gpurent.locale import choose
 from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease, LeaseState
 from gpurent.model.money import HOUR, Currency, Rate
-from gpurent.model.offer import Wish
+from gpurent.model.offer import Known, Wish
 from gpurent.model.timeleft import TimeKind, TimeLeft, burn_of
 from gpurent.model.trip import Want
 from gpurent.ports.billing import Balance
 from gpurent.workflow.alarm import mind, thresholds
+from gpurent.workflow.select import listing
 from gpurent.workflow.service import Service
 from gpurent.workflow.timeleft import time_left
 from gpurent.workflow.timewords import sentence, words
@@ -82,7 +83,9 @@ async def test_what_was_rented_past_us_drains_it_too(land: World) -> None:
             form = {"username": "student", "password": "student-pass"}
             found = await page.post("/login/", data=form)
             page.cookies.update(found.cookies)
-            free = next(offer for offer in (await service.offers(Wish(gpu="V100")))[1][1].items)  # type: ignore[union-attr]
+            listed = await listing(service.desk, "mistgpu", Wish(gpu="V100"))
+            assert isinstance(listed, Known)
+            free = listed.items[0]
             made = {"machine_id": free.key, "password": "aB3aB3aB3", "image": ""}
             assert (await page.post("/create/", data=made)).status_code < 400
         figure = (await time_left(service.desk, [lease]))[lease.id]

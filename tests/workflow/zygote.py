@@ -1,6 +1,6 @@
 """A warmed process that forks one client at a time and lets it die where it is told to.
 
-Speaks JSON lines on stdin and stdout: ``{"environment", "home", "want" | "resume", "spare": [points]}`` in;
+Speaks JSON lines on stdin and stdout: ``{"environment", "home", "want" | "resume" | "watch", "spare": [points]}`` in;
 ``{"died": point}``, ``{"end": …}`` or ``{"error": …}`` out. A point is ``step:begun`` (the intent is written, nothing
 done), ``step:effect`` (done, not recorded) or ``step:recorded``. The client dies by SIGKILL at the first
 point that is not spared.
@@ -25,6 +25,7 @@ from gpurent.model.trip import Want
 from gpurent.plugins import plain
 from gpurent.plugins.registry import Registry
 from gpurent.workflow.desk import Desk
+from gpurent.workflow.guard.loop import Guard
 from gpurent.workflow.service import Service
 from tests.workflow.world import Person
 
@@ -60,6 +61,9 @@ async def live(task: dict[str, Any], registry: Registry, pipe: int) -> dict[str,
     desk.journal.spare, desk.journal.pipe = frozenset(task["spare"]), pipe
     service = Service(desk)
     try:
+        if task.get("watch"):
+            looked = await Guard.of(service).once()
+            return {"end": 0, "trouble": [item.trouble for item in looked if item.trouble]}
         if "want" in task and not service.trips():
             end = await service.run(loads(task["want"], Want))
         else:

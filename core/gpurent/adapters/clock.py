@@ -10,6 +10,7 @@ from pathlib import Path
 from attrs import define, frozen
 
 from gpurent.errors import UsageError
+from gpurent.locale import _
 
 SHORTEST = 0.02
 GLANCE = 0.5
@@ -82,8 +83,8 @@ class ScaledClock:
                 self._course, self._stamp = Course.load(self.path.read_text("utf-8")), stamp
         except (OSError, ValueError) as error:
             raise UsageError(
-                f"the sandbox's clock {self.path} cannot be read: {error}",
-                hint="Is the sandbox still up? See: gpurent sandbox status",
+                _("the sandbox's clock {path} cannot be read: {error}").format(path=self.path, error=error),
+                hint=_("Is the sandbox still up? See: gpurent sandbox status"),
             ) from None
         return self._course
 
@@ -111,7 +112,10 @@ def clock_from(text: str) -> WallClock | ScaledClock:
     """The clock that ``GPURENT_CLOCK`` names: empty for the wall's, ``file:PATH`` for a sandbox's."""
     if not text:
         return WallClock()
-    kind, _, path = text.partition(":")
+    kind, _colon, path = text.partition(":")
     if kind != "file" or not path:
-        raise UsageError(f"GPURENT_CLOCK={text!r} is no clock", hint="Leave it empty, or use: file:PATH")
+        raise UsageError(
+            _("GPURENT_CLOCK={setting!r} is no clock").format(setting=text),
+            hint=_("Leave it empty, or use: file:PATH"),
+        )
     return ScaledClock(Path(path))

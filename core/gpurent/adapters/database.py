@@ -13,6 +13,7 @@ from typing import Any
 from gpurent.adapters.files import sync_folder
 from gpurent.adapters.schema import SCHEMA, STEPS
 from gpurent.errors import UsageError
+from gpurent.locale import _
 
 
 class Database:
@@ -36,13 +37,12 @@ class Database:
         except sqlite3.DatabaseError as error:
             self._db.close()
             if isinstance(error, sqlite3.OperationalError):
-                what, hint = "cannot be used now", "Another gpurent may be writing, or the disk is full."
+                what = _("{path} cannot be used now: {error}")
+                hint = _("Another gpurent may be writing, or the disk is full.")
             else:
-                what, hint = (
-                    "is no journal of gpurent",
-                    "Nothing was changed. Move the file away to start afresh.",
-                )
-            raise UsageError(f"{path} {what}: {error}", hint=hint) from None
+                what = _("{path} is no journal of gpurent: {error}")
+                hint = _("Nothing was changed. Move the file away to start afresh.")
+            raise UsageError(what.format(path=path, error=error), hint=hint) from None
         except BaseException:
             self._db.close()
             raise
@@ -55,8 +55,10 @@ class Database:
         version = _version(self._db)
         if version > SCHEMA:
             raise UsageError(
-                f"{self._path} was written by a newer gpurent (schema {version}, this one knows {SCHEMA})",
-                hint="Upgrade gpurent; nothing was changed.",
+                _("{path} was written by a newer gpurent (schema {version}, this one knows {known})").format(
+                    path=self._path, version=version, known=SCHEMA
+                ),
+                hint=_("Upgrade gpurent; nothing was changed."),
             )
         return version
 

@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 
 from gpurent.errors import UsageError
+from gpurent.locale import _
 
 
 def private_folder(path: Path) -> Path:
@@ -19,14 +20,23 @@ def private_folder(path: Path) -> Path:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         what = (
-            "is not a folder" if isinstance(error, FileExistsError) else f"cannot be made: {error.strerror}"
+            _("{path} is not a folder")
+            if isinstance(error, FileExistsError)
+            else _("{path} cannot be made: {why}")
         )
-        raise UsageError(f"{path} {what}", hint="Choose another folder with GPURENT_HOME.") from None
+        raise UsageError(
+            what.format(path=path, why=error.strerror), hint=_("Choose another folder with GPURENT_HOME.")
+        ) from None
     found = path.stat()
     if found.st_uid != os.getuid():
-        raise UsageError(f"{path} belongs to another user", hint="Choose another folder with GPURENT_HOME.")
+        raise UsageError(
+            _("{path} belongs to another user").format(path=path),
+            hint=_("Choose another folder with GPURENT_HOME."),
+        )
     if found.st_mode & 0o077:
-        raise UsageError(f"{path} is open to other users", hint=f"chmod 700 {shlex.quote(str(path))}")
+        raise UsageError(
+            _("{path} is open to other users").format(path=path), hint=f"chmod 700 {shlex.quote(str(path))}"
+        )
     return path
 
 
@@ -69,13 +79,16 @@ def read_private(path: Path) -> bytes:
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise UsageError(f"{path} is a link; a plain file belongs there") from None
+        raise UsageError(_("{path} is a link; a plain file belongs there").format(path=path)) from None
     with os.fdopen(handle, "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
-            raise UsageError(f"{path} is not a plain file")
+            raise UsageError(_("{path} is not a plain file").format(path=path))
         if found.st_uid != os.getuid():
-            raise UsageError(f"{path} belongs to another user")
+            raise UsageError(_("{path} belongs to another user").format(path=path))
         if found.st_mode & 0o077:
-            raise UsageError(f"{path} is open to other users", hint=f"chmod 600 {shlex.quote(str(path))}")
+            raise UsageError(
+                _("{path} is open to other users").format(path=path),
+                hint=f"chmod 600 {shlex.quote(str(path))}",
+            )
         return file.read()

@@ -16,6 +16,7 @@ from attrs import field, frozen
 
 from gpurent.adapters.redact import MASK, Redactor, strip_terminal
 from gpurent.errors import ProviderChanged, Spent, UnavailableError, UsageError
+from gpurent.locale import _
 from gpurent.model.secret import Secret
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ class HttpAnswer:
             return json.loads(self.text, parse_float=Decimal, parse_constant=_no_constant)
         except (ValueError, RecursionError):
             raise ProviderChanged(
-                f"the answer of {self.url} is no JSON (status {self.status})",
+                _("the answer of {url} is no JSON (status {status})").format(
+                    url=self.url, status=self.status
+                ),
                 url=self.url,
                 body=strip_terminal(self.text[:HEAD]),
                 spent=self.spent,
@@ -99,11 +102,11 @@ class HttpClient:
             local = is_loopback(self._host)
             if not self._host:
                 raise UsageError(
-                    f"{self._redact.scrub(self._base)!r} is no web address",
-                    hint="Set the plugin's url in config.toml.",
+                    _("{url!r} is no web address").format(url=self._redact.scrub(self._base)),
+                    hint=_("Set the plugin's url in config.toml."),
                 )
             if urlsplit(self._base).scheme == "http" and not local:
-                raise UsageError(f"{self._base} is not encrypted", hint="Use https.")
+                raise UsageError(_("{url} is not encrypted").format(url=self._base), hint=_("Use https."))
             for chatty in ("httpx2", "httpcore2"):
                 # They log URLs in a spelling of their own, which the redactor cannot know.
                 getLogger(chatty).setLevel(WARNING)
@@ -192,23 +195,38 @@ class HttpClient:
         client = self._open()
         if path and not path.startswith("/"):
             # "https://shop" + ".evil.example/" would be another host.
-            raise UsageError(f"the path {path[:80]!r} does not begin with /")
+            raise UsageError(_("the path {path!r} does not begin with /").format(path=path[:80]))
         try:
             request = client.build_request(method, self._base + path, **parts)
         except (httpx2.InvalidURL, ValueError, TypeError) as error:
-            raise UsageError(f"{shown} cannot be asked: {type(error).__name__}") from None
+            raise UsageError(
+                _("{shown} cannot be asked: {error}").format(shown=shown, error=type(error).__name__)
+            ) from None
         if request.url.host != httpx2.URL(self._base).host:
-            raise UsageError(f"{shown} is not at {self._host}")
+            raise UsageError(_("{shown} is not at {host}").format(shown=shown, host=self._host))
         return request
 
     def _no_answer(self, method: str, shown: str, error: Exception, sent: bool) -> UnavailableError:
         place = urlsplit(shown).netloc
         what = strip_terminal(self._redact.scrub(str(error))) or type(error).__name__
         if method in SAFE or not sent:
-            return UnavailableError(f"{place} does not answer: {what}", hint=self._live, retryable=True)
+            return UnavailableError(
+                _("{place} does not answer: {what}").format(place=place, what=what),
+                hint=self._live,
+                retryable=True,
+            )
         return UnavailableError(
-            f"{place} did not answer to {method} {urlsplit(shown).path}: {what}",
-            hint=f"Whether it took effect is not known; gpurent looks before it tries again. {self._live}".strip(),
+            _("{place} did not answer to {method} {path}: {what}").format(
+                place=place, method=method, path=urlsplit(shown).path, what=what
+            ),
+            hint=" ".join(
+                part
+                for part in (
+                    _("Whether it took effect is not known; gpurent looks before it tries again."),
+                    self._live,
+                )
+                if part
+            ),
             retryable=True,
             spent=Spent.UNKNOWN,
         )
@@ -230,7 +248,9 @@ async def _read(answer: httpx2.Response, shown: str, spent: Spent) -> str:
         body += chunk
         if len(body) > LARGEST:
             raise ProviderChanged(
-                f"the answer of {shown} is larger than {LARGEST >> 20} MiB", url=shown, spent=spent
+                _("the answer of {shown} is larger than {most} MiB").format(shown=shown, most=LARGEST >> 20),
+                url=shown,
+                spent=spent,
             )
     try:
         return body.decode(answer.charset_encoding or "utf-8", "replace")

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from gpurent.adapters.codec import dumps, loads
 from gpurent.adapters.database import Database
-from gpurent.model.lease import Lease
+from gpurent.model.lease import OVER, Lease
 from gpurent.model.trip import Want
 
 T = TypeVar("T")
@@ -74,12 +74,22 @@ class Journal:
 
     def trips(self, lease: str = "") -> Sequence[TripRow]:
         """All trips, or those of one lease, oldest first."""
-        fields = "SELECT id, kind, want, lease, begun_at, ended_at, outcome FROM trips"
-        order = "ORDER BY begun_at, rowid"
-        if lease:
-            rows = self.database.rows(f"{fields} WHERE lease = ? {order}", lease)
-        else:
-            rows = self.database.rows(f"{fields} {order}")
+        return self._trips("WHERE lease = ?", lease) if lease else self._trips("")
+
+    def trips_under_way(self) -> Sequence[TripRow]:
+        """Those without an outcome, oldest first."""
+        return self._trips("WHERE outcome = ''")
+
+    def trip(self, trip: str) -> TripRow | None:
+        return next(iter(self._trips("WHERE id = ?", trip)), None)
+
+    def _trips(self, which: str, *values: str) -> list[TripRow]:
+        # ``which`` is always one of the texts above.
+        rows = self.database.rows(
+            "SELECT id, kind, want, lease, begun_at, ended_at, outcome FROM trips "  # noqa: S608
+            f"{which} ORDER BY begun_at, rowid",
+            *values,
+        )
         return [
             TripRow(
                 id=row[0],
@@ -156,11 +166,15 @@ class Journal:
     def swap_lease(self, before: Lease, after: Lease) -> bool:
         """Write ``after`` only if the lease still stands as ``before``; somebody else may have moved it meanwhile."""
         with self.database.write():
-            changed = self.database.execute(
-                "UPDATE leases SET state = ?, value = ?, changed_at = ? WHERE id = ? AND value = ?",
-                (after.state.value, dumps(after), self._stamp(), before.id, dumps(before)),
+            rows = self.database.rows("SELECT value FROM leases WHERE id = ?", before.id)
+            # Compared as values: an older gpurent wrote fewer fields.
+            if not rows or loads(rows[0][0], Lease) != before:
+                return False
+            self.database.execute(
+                "UPDATE leases SET state = ?, value = ?, changed_at = ? WHERE id = ?",
+                (after.state.value, dumps(after), self._stamp(), before.id),
             )
-            return changed == 1
+            return True
 
     def lease(self, lease: str) -> Lease | None:
         for (value,) in self.database.rows("SELECT value FROM leases WHERE id = ?", lease):
@@ -172,6 +186,16 @@ class Journal:
         return [
             loads(value, Lease) for (value,) in self.database.rows("SELECT value FROM leases ORDER BY rowid")
         ]
+
+    def standing(self) -> Sequence[Lease]:
+        """The leases that are not over, oldest first."""
+        over = [state.value for state in OVER]
+        marks = ", ".join("?" for _state in over)
+        rows = self.database.rows(
+            f"SELECT value FROM leases WHERE state NOT IN ({marks}) ORDER BY rowid",  # noqa: S608
+            *over,
+        )
+        return [loads(value, Lease) for (value,) in rows]
 
     # notes
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from gpurent.entries import Field
 from gpurent.errors import UsageError
+from gpurent.locale import _
 
 
 def read_config(path: Path) -> Mapping[str, Mapping[str, str]]:
@@ -23,13 +24,16 @@ def read_config(path: Path) -> Mapping[str, Mapping[str, str]]:
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from None
+        raise UsageError(_("{path} is not valid TOML: {error}").format(path=path, error=error)) from None
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+        raise UsageError(_("{path} cannot be read: {why}").format(path=path, why=error.strerror)) from None
     config: dict[str, dict[str, str]] = {}
     for section, values in raw.items():
         if not isinstance(values, dict):
-            raise UsageError(f"{path}: {section!r} must stand in a section", hint=f"[core]\n{section} = …")
+            raise UsageError(
+                _("{path}: {section!r} must stand in a section").format(path=path, section=section),
+                hint=f"[core]\n{section} = …",
+            )
         for name, part in _parts(section, values):
             config[name] = {key: _text(path, f"{name}.{key}", value) for key, value in part.items()}
     return config
@@ -51,7 +55,11 @@ def _text(path: Path, name: str, value: Any) -> str:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return " ".join(value)
     if not isinstance(value, str | int):
-        raise UsageError(f"{path}: {name} must be text, texts, a number, a date, or true or false")
+        raise UsageError(
+            _("{path}: {name} must be text, texts, a number, a date, or true or false").format(
+                path=path, name=name
+            )
+        )
     return str(value)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shlex
 import shutil
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import asyncssh
 from gpurent.adapters.files import private_folder, read_private, write_private
 from gpurent.adapters.ssh_link import SshLink
 from gpurent.errors import AuthError, HostKeyChanged, UnavailableError
+from gpurent.locale import _
 from gpurent.model.access import Endpoint
 from gpurent.model.secret import Secret
 
@@ -31,6 +33,17 @@ fresh=authorized_keys.gpurent.$$
   printf '%s\n' "$line"
 } > "$fresh" && chmod 600 "$fresh" && mv "$fresh" authorized_keys || { rm -f "$fresh"; exit 1; }
 """
+REACH = 8.0
+
+
+class Reach(Enum):
+    """What a knock at a machine's door tells. OTHER: somebody else's machine has the address now."""
+
+    ANSWERS = "answers"
+    OTHER = "other"
+    REFUSED = "refused"
+    SILENT = "silent"
+    UNKNOWN = "unknown"
 
 
 def _place(endpoint: Endpoint) -> str:
@@ -112,7 +125,9 @@ class Ssh:
         except (OSError, TimeoutError, asyncssh.Error) as error:
             raise self._unreachable(endpoint, error) from None
         if key is None:
-            raise UnavailableError(f"{endpoint} shows no host key", retryable=True)
+            raise UnavailableError(
+                _("{endpoint} shows no host key").format(endpoint=endpoint), retryable=True
+            )
         return key
 
     def _pinned(self, room: Path, endpoint: Endpoint) -> asyncssh.SSHKey | None:
@@ -130,15 +145,26 @@ class Ssh:
         pinned = self._pinned(room, endpoint)
         shown = await self._fetch(endpoint)
         return HostKeyChanged(
-            f"{endpoint} shows the host key {shown.get_fingerprint()}, "
-            f"but {pinned.get_fingerprint() if pinned else 'none'} was pinned for this lease",
-            hint="Somebody may be in between, or the machine was replaced. No password was sent.",
+            _("{endpoint} shows the host key {shown}, but {pinned} was pinned for this lease").format(
+                endpoint=endpoint,
+                shown=shown.get_fingerprint(),
+                pinned=pinned.get_fingerprint() if pinned else _("none"),
+            ),
+            hint=_("Somebody may be in between, or the machine was replaced. No password was sent."),
         )
 
     # opening
 
-    async def open(self, lease_id: str, endpoint: Endpoint, password: Secret | None) -> SshLink:
+    async def open(
+        self,
+        lease_id: str,
+        endpoint: Endpoint,
+        password: Secret | None,
+        own: asyncssh.SSHKey | None = None,
+    ) -> SshLink:
         """An open link: by the lease's key when it was installed before, else by ``password``, which installs it.
+
+        ``own`` is a key of the user's that lets us in the first time, in the password's place.
 
         Errors: `UnavailableError` when it does not answer, `AuthError` when it refuses us, `HostKeyChanged`.
         """
@@ -149,14 +175,15 @@ class Ssh:
             try:
                 return self._link(await self._connect(room, endpoint, key=key), endpoint, room)
             except AuthError:
-                if password is None:
+                if password is None and own is None:
                     raise
-        if password is None:
+        if password is None and own is None:
             raise AuthError(
-                f"{endpoint}: no password is known for this machine",
-                hint="Was the lease made on another computer?",
+                _("{endpoint}: no password is known for this machine").format(endpoint=endpoint),
+                hint=_("Was the lease made on another computer?"),
             )
-        first = self._link(await self._connect(room, endpoint, password=password), endpoint, room)
+        entered = await self._connect(room, endpoint, key=own, password=None if own else password)
+        first = self._link(entered, endpoint, room)
         try:
             await self._install(first, key)
         finally:
@@ -164,6 +191,24 @@ class Ssh:
         connection = await self._connect(room, endpoint, key=key)
         write_private(room / "state.json", json.dumps({"installed": str(endpoint)}).encode())
         return self._link(connection, endpoint, room)
+
+    async def reach(self, lease_id: str, endpoint: Endpoint) -> Reach:
+        """Whether the pinned machine is still there; sends nothing that needs a login."""
+        try:
+            async with asyncio.timeout(REACH):
+                key = await asyncssh.get_server_host_key(endpoint.address, endpoint.port, config=None)
+        except ConnectionRefusedError:
+            return Reach.REFUSED
+        except (TimeoutError, asyncssh.Error, ConnectionError):
+            return Reach.SILENT
+        except OSError:
+            # No name, no route: it may be our own network that is down.
+            return Reach.UNKNOWN
+        pinned = self._pinned(self._room(lease_id), endpoint)
+        if key is None or pinned is None:
+            return Reach.SILENT
+        same = key.get_fingerprint() == pinned.get_fingerprint()
+        return Reach.ANSWERS if same else Reach.OTHER
 
     def _link(self, connection: asyncssh.SSHClientConnection, endpoint: Endpoint, room: Path) -> SshLink:
         return SshLink(connection, endpoint, room / "key", room / "known_hosts")
@@ -180,9 +225,9 @@ class Ssh:
         ran = await link.run(f"sh -c {shlex.quote(_INSTALL)}", input=line)
         if ran.status:
             raise AuthError(
-                "the lease's key could not be installed on the machine",
+                _("the lease's key could not be installed on the machine"),
                 detail=ran.err[:300],
-                hint="Is its disk full, or its home read-only?",
+                hint=_("Is its disk full, or its home read-only?"),
             )
 
     async def _connect(
@@ -219,12 +264,16 @@ class Ssh:
             raise await self._compare(room, endpoint) from None
         except asyncssh.PermissionDenied:
             raise AuthError(
-                f"{endpoint} refused the {'key' if key else 'password'}",
-                hint="The machine still runs and costs money; give it back, or mend its password.",
+                _("{endpoint} refused the {what}").format(
+                    endpoint=endpoint, what=_("key") if key else _("password")
+                ),
+                hint=_("The machine still runs and costs money; give it back, or mend its password."),
             ) from None
         except (OSError, TimeoutError, asyncssh.Error) as error:
             raise self._unreachable(endpoint, error) from None
 
     def _unreachable(self, endpoint: Endpoint, error: Exception) -> UnavailableError:
         what = str(error) or type(error).__name__
-        return UnavailableError(f"{endpoint} does not answer: {what[:200]}", retryable=True)
+        return UnavailableError(
+            _("{endpoint} does not answer: {what}").format(endpoint=endpoint, what=what[:200]), retryable=True
+        )

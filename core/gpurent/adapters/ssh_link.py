@@ -11,6 +11,7 @@ import asyncssh
 from attrs import frozen
 
 from gpurent.errors import RemoteError, UnavailableError
+from gpurent.locale import _
 from gpurent.model.access import Endpoint
 
 LARGEST = 8 << 20
@@ -64,10 +65,16 @@ class SshLink:
                     raise
         except TimeoutError:
             raise UnavailableError(
-                f"{self.endpoint}: no answer within {timeout:g} s", retryable=not self.alive
+                _("{endpoint}: no answer within {seconds:g} s").format(
+                    endpoint=self.endpoint, seconds=timeout
+                ),
+                retryable=not self.alive,
             ) from None
         except (OSError, asyncssh.Error) as error:
-            raise UnavailableError(f"the line to {self.endpoint} is lost: {error}", retryable=True) from None
+            raise UnavailableError(
+                _("the line to {endpoint} is lost: {error}").format(endpoint=self.endpoint, error=error),
+                retryable=True,
+            ) from None
         return Ran(self._status(process), out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
 
     def _status(self, process: asyncssh.SSHClientProcess[bytes]) -> int:
@@ -76,7 +83,9 @@ class SshLink:
         if ended_by is not None:
             return 128 + getattr(signal, f"SIG{ended_by[0]}", 0)
         if process.exit_status is None:
-            raise UnavailableError(f"the line to {self.endpoint} is lost", retryable=True)
+            raise UnavailableError(
+                _("the line to {endpoint} is lost").format(endpoint=self.endpoint), retryable=True
+            )
         return process.exit_status
 
 
@@ -108,5 +117,5 @@ async def _read(stream: asyncssh.SSHReader[bytes]) -> bytes:
     while chunk := await stream.read(65536):
         found += chunk
         if len(found) > LARGEST:
-            raise RemoteError(f"the machine's answer is larger than {LARGEST >> 20} MiB")
+            raise RemoteError(_("the machine's answer is larger than {most} MiB").format(most=LARGEST >> 20))
     return bytes(found)

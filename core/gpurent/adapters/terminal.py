@@ -16,6 +16,7 @@ import asyncssh
 
 from gpurent.adapters.ssh_link import SshLink
 from gpurent.errors import UnavailableError
+from gpurent.locale import _
 
 
 @contextmanager
@@ -48,7 +49,10 @@ async def interactive(link: SshLink, command: str | None) -> int:
             encoding=None,
         )
     except (OSError, asyncssh.Error) as error:
-        raise UnavailableError(f"the line to {link.endpoint} is lost: {error}", retryable=True) from None
+        raise UnavailableError(
+            _("the line to {endpoint} is lost: {error}").format(endpoint=link.endpoint, error=error),
+            retryable=True,
+        ) from None
     loop = asyncio.get_running_loop()
     if has_terminal:
         loop.add_signal_handler(
@@ -64,7 +68,9 @@ async def interactive(link: SshLink, command: str | None) -> int:
             if has_terminal:
                 loop.remove_signal_handler(signal.SIGWINCH)
     if process.exit_status is None:
-        raise UnavailableError(f"the line to {link.endpoint} is lost", retryable=True)
+        raise UnavailableError(
+            _("the line to {endpoint} is lost").format(endpoint=link.endpoint), retryable=True
+        )
     return process.exit_status
 
 

@@ -19,6 +19,7 @@ from attrs import frozen
 
 from gpurent.adapters.files import read_private, sweep, write_private
 from gpurent.errors import AuthError
+from gpurent.locale import _
 from gpurent.model.secret import Secret
 
 VERSION = 1
@@ -75,11 +76,14 @@ class FileVault:
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             raise self._damaged() from None
         if version != VERSION or shape[1] not in ("file", "argon2id"):
-            raise AuthError(f"{self._path} was written by another version of gpurent")
+            raise AuthError(_("{path} was written by another version of gpurent").format(path=self._path))
         return found
 
     def _damaged(self) -> AuthError:
-        return AuthError(f"{self._path} is damaged", hint="Nothing was changed. Restore it from a copy.")
+        return AuthError(
+            _("{path} is damaged").format(path=self._path),
+            hint=_("Nothing was changed. Restore it from a copy."),
+        )
 
     def _write(self, content: dict[str, Any]) -> None:
         sweep(self._path)
@@ -102,12 +106,14 @@ class FileVault:
     def _refused(self, kind: str) -> AuthError:
         if kind == "file":
             return AuthError(
-                f"{self._key_path} is not the key of {self._path}, or one of them was tampered with",
-                hint="Nothing was changed. Restore both from the same copy.",
+                _("{key_path} is not the key of {path}, or one of them was tampered with").format(
+                    key_path=self._key_path, path=self._path
+                ),
+                hint=_("Nothing was changed. Restore both from the same copy."),
             )
         return AuthError(
-            "the passphrase of your keys is wrong, or the vault was tampered with",
-            hint="It is GPURENT_PASSPHRASE, or the one you chose at first use. Nothing was changed.",
+            _("the passphrase of your keys is wrong, or the vault was tampered with"),
+            hint=_("It is GPURENT_PASSPHRASE, or the one you chose at first use. Nothing was changed."),
         )
 
     def _create(self) -> dict[str, Any]:
@@ -135,7 +141,8 @@ class FileVault:
         given = passphrase or self._ask(first)
         if given is None:
             raise AuthError(
-                "the vault needs its passphrase", hint="Set GPURENT_PASSPHRASE, or run it at a terminal."
+                _("the vault needs its passphrase"),
+                hint=_("Set GPURENT_PASSPHRASE, or run it at a terminal."),
             )
         try:
             made = Argon2id(
@@ -153,10 +160,15 @@ class FileVault:
         try:
             key = read_private(self._key_path)
         except FileNotFoundError:
-            raise AuthError(f"{self._key_path} is missing; without it the vault cannot be read") from None
+            raise AuthError(
+                _("{key_path} is missing; without it the vault cannot be read").format(
+                    key_path=self._key_path
+                )
+            ) from None
         if len(key) != KEY_BYTES:
             raise AuthError(
-                f"{self._key_path} is damaged", hint="Nothing was changed. Restore it from a copy."
+                _("{key_path} is damaged").format(key_path=self._key_path),
+                hint=_("Nothing was changed. Restore it from a copy."),
             )
         return key
 
@@ -195,8 +207,10 @@ class FileVault:
         data = self._open(name, content["records"][name])
         if data is None:
             raise AuthError(
-                f"the record {name!r} of {self._path} was tampered with or is damaged",
-                hint="Nothing was changed.",
+                _("the record {name!r} of {path} was tampered with or is damaged").format(
+                    name=name, path=self._path
+                ),
+                hint=_("Nothing was changed."),
             )
         return Secret(data.decode("utf-8", "surrogatepass"))
 

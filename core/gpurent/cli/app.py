@@ -10,6 +10,7 @@ import click
 from attrs import define
 
 if TYPE_CHECKING:
+    from gpurent.cli.ui import TerminalUi
     from gpurent.plugins.registry import Registry
     from gpurent.workflow.service import Service
 
@@ -26,25 +27,25 @@ class App:
     no_input: bool = False
     verbose: int = 0
 
-    def run(self, action: Callable[[Service], Awaitable[T]]) -> T:
-        """``action`` with a `Service`, in an event loop of its own."""
+    def run(self, action: Callable[[Service], Awaitable[T]], ui: TerminalUi | None = None) -> T:
+        """``action`` with a `Service`, in an event loop of its own; ``ui`` instead of this terminal's usual one."""
         import asyncio
 
         from gpurent.cli.ui import TerminalUi
         from gpurent.workflow.desk import opened
         from gpurent.workflow.service import Service
 
-        ui = TerminalUi(quiet=self.as_json, yes=self.yes, no_input=self.no_input)
+        shown = ui or TerminalUi(quiet=self.as_json, yes=self.yes, no_input=self.no_input)
 
         async def live() -> T:
-            async with opened(self.registry, ui) as desk:
+            async with opened(self.registry, shown) as desk:
                 self._log(desk.redactor)
                 return await action(Service(desk))
 
         try:
             return asyncio.run(live())
         finally:
-            ui.close()
+            shown.close()
 
     def _log(self, redactor: Any) -> None:
         import logging

@@ -21,6 +21,7 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "trips",
         (
             ("run", N_("Rent, upload, run, bring the results home, give back")),
+            ("plan", N_("Say what a trip would do and cost, and spend nothing")),
             ("trips", N_("List the trips, finished and under way")),
             ("resume", N_("Go on with a trip that was interrupted or left")),
         ),
@@ -41,7 +42,6 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("logout", N_("Forget a login")),
             ("whoami", N_("Show the accounts that are logged in")),
             ("balance", N_("Show the balance of an account")),
-            ("topup", N_("Show how money gets in")),
         ),
     ),
     (
@@ -51,6 +51,15 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("receipts", N_("Show what a lease or a trip cost")),
             ("costs", N_("Show what was spent, by day, provider, GPU or trip")),
             ("reconcile", N_("Compare the ledger with the providers' own books")),
+        ),
+    ),
+    (
+        N_("Account and money"),
+        "cash",
+        (
+            ("topup", N_("Show how money gets in, and wait for it")),
+            ("invoice", N_("Show whether an invoice can be had, and ask for it")),
+            ("withdraw", N_("Show how money gets out")),
         ),
     ),
     (
@@ -64,6 +73,14 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("upgrade", N_("Switch a staged machine to its GPU")),
             ("restart", N_("Start a shut machine again with its kept files")),
             ("release", N_("Give a machine back")),
+        ),
+    ),
+    (
+        N_("Leases"),
+        "adopt",
+        (
+            ("adopt", N_("Take over a machine that you rented by hand")),
+            ("declare", N_("Say how a machine that you rented by hand stands now")),
         ),
     ),
     (
@@ -104,6 +121,7 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "notify",
         (("notify", N_("Test the messages that reach you when you are away")),),
     ),
+    (N_("Leases"), "watch", (("watch", N_("Look after all leases by your written policy")),)),
     (N_("The tool itself"), "plugins", (("plugins", N_("List the plugins and what is wrong with them")),)),
     (N_("The tool itself"), "completion", (("completion", N_("Print the shell's completion script")),)),
     (N_("The tool itself"), "sandbox", (("sandbox", N_("A rental world on this computer, for nothing")),)),

@@ -39,7 +39,9 @@ class LazyGroup(click.Group):
             return entry.build()
         except Exception as error:
             raise PluginError(
-                f"the command {entry.name!r} cannot be loaded: {type(error).__name__}: {error}",
+                _("the command {name!r} cannot be loaded: {kind}: {error}").format(
+                    name=entry.name, kind=type(error).__name__, error=error
+                ),
                 hint=_("See: gpurent plugins"),
             ) from error
 

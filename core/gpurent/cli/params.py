@@ -11,19 +11,7 @@ import click
 
 from gpurent.locale import _
 from gpurent.locale.spans import parse_span
-from gpurent.model.money import CNY, USD, Currency, Money
-
-_SIGNS = {"¥": "CNY", "￥": "CNY", "元": "CNY", "$": "USD"}
-_MONEY = re.compile(r"(?:([¥￥$])\s*)?(\d{1,12}(?:\.\d{1,18})?)\s*([A-Za-z]{3,5}|元)?")
-
-
-def parse_money(text: str) -> tuple[Decimal, str]:
-    """``200000DBC``, ``100CNY``, ``¥100``, ``100元``, ``100``: the number and the currency's code, if one was said."""
-    match = _MONEY.fullmatch(text.strip())
-    if match is None or (match[1] and match[3]):
-        raise ValueError(f"no amount of money: {text!r}")
-    code = _SIGNS.get(match[1] or match[3] or "", (match[3] or "").upper())
-    return Decimal(match[2]), code
+from gpurent.model.typed import money_of as money_of, parse_money as parse_money
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
@@ -34,15 +22,6 @@ def parse_moment(text: str, now: datetime) -> datetime:
         found = now.astimezone().replace(hour=hour, minute=minute, second=0, microsecond=0)
         return (found if found > now else found + timedelta(days=1)).astimezone(UTC)
     return datetime.fromisoformat(text).astimezone(UTC)
-
-
-def money_of(amount: tuple[Decimal, str]) -> Money:
-    """An amount whose currency was said; one that core does not know gets as many decimals as were typed."""
-    value, code = amount
-    known = {"CNY": CNY, "USD": USD}
-    exponent = value.as_tuple().exponent
-    currency = known.get(code) or Currency(code, max(0, -exponent if isinstance(exponent, int) else 0))
-    return currency.money(value)
 
 
 class SpanType(click.ParamType[timedelta]):

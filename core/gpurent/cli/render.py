@@ -16,7 +16,6 @@ from gpurent.workflow.timewords import words
 if TYPE_CHECKING:
     from gpurent.cli.times import Times
     from gpurent.model.lease import Lease
-    from gpurent.model.offer import Known, Offer, Unknown
     from gpurent.model.receipt import Receipt
 
 STATES = {
@@ -50,35 +49,6 @@ def moment(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC" if at is not None else "-"
 
 
-def offers_text(found: Sequence[tuple[str, Known[Offer] | Unknown]]) -> str:
-    from gpurent.model.offer import Unknown
-
-    rows, notes = [], []
-    for provider, listed in found:
-        if isinstance(listed, Unknown):
-            notes.append(
-                _("{provider} is left out: {reason}").format(provider=provider, reason=listed.reason)
-            )
-            continue
-        rows += [_offer_row(offer) for offer in listed.items]
-    head = (_("provider"), _("machine"), "GPU", _("memory"), _("price"), _("deposit"), _("free"))
-    return "\n".join([table(head, rows, right=(4, 5)) if rows else _("Nothing fits."), *notes])
-
-
-def _offer_row(offer: Offer) -> tuple[str, ...]:
-    hardware = offer.hardware
-    gpu = f"{hardware.gpus} x {hardware.gpu}" if hardware.gpus > 1 else hardware.gpu or "CPU"
-    return (
-        offer.provider,
-        offer.key,
-        gpu,
-        f"{hardware.gpu_memory or hardware.memory} GiB" if hardware.gpu_memory or hardware.memory else "-",
-        str(offer.tariff.price),
-        str(offer.deposit.money) if offer.deposit else "-",
-        _("yes") if offer.free else _("taken"),
-    )
-
-
 def leases_text(leases: Sequence[Lease], times: Times) -> str:
     """Lines below a warning threshold are coloured."""
     if not leases:
@@ -96,9 +66,18 @@ def leases_text(leases: Sequence[Lease], times: Times) -> str:
         for lease in leases
     ]
     top, rule, *lines = table(head, rows).split("\n")
-    return "\n".join(
-        [top, rule, *(style(line, fg=times.shade(lease)) for line, lease in zip(lines, leases, strict=True))]
-    )
+    shaded = (style(line, fg=times.shade(lease)) for line, lease in zip(lines, leases, strict=True))
+    return "\n".join([top, rule, *shaded, *_reminders(leases)])
+
+
+def _reminders(leases: Sequence[Lease]) -> list[str]:
+    """What only the user can end burns until the user says that it has ended."""
+    text = _("{lease} costs money until you end it. Then say: gpurent release {lease} --confirmed")
+    return [
+        style(text.format(lease=lease.id), fg="yellow")
+        for lease in leases
+        if lease.declared is not None and lease.state.value == "releasing"
+    ]
 
 
 def lease_text(lease: Lease, times: Times) -> str:
@@ -146,6 +125,12 @@ def receipt_text(receipt: Receipt) -> str:
         _("Paid but idle, {what}: {span}").format(what=_(SPANS.get(name, name)), span=span_text(idle))
         for name, idle in receipt.idle
     ]
+    if receipt.declared:
+        lines.append(
+            _("Reckoned by the price that was declared, {price}; the provider's own bill may differ.").format(
+                price=receipt.declared
+            )
+        )
     if receipt.note:
         lines.append(
             _("By gpurent's own ledger; the shop's books could not be read: {reason}").format(

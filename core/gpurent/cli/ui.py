@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from codecs import getincrementaldecoder
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +22,7 @@ STEPS = {
     "bind.request": N_("binding your e-mail address"),
     "bind": N_("confirming your e-mail address"),
     "select": N_("picking a machine"),
+    "by-hand": N_("taking over a machine"),
     "plan": N_("planning"),
     "fund": N_("checking the money"),
     "reserve": N_("ordering"),
@@ -32,7 +36,28 @@ STEPS = {
     "release": N_("giving the machine back"),
     "receipt": N_("settling the account"),
 }
-_COLOURS = {EventKind.WARNING: "yellow", EventKind.TIME_LOW: "yellow", EventKind.LINE_LOST: "yellow"}
+_COLOURS = {
+    EventKind.WARNING: "yellow",
+    EventKind.TIME_LOW: "yellow",
+    EventKind.LINE_LOST: "yellow",
+    EventKind.BY_HAND: "cyan",
+}
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the question at once; the event loop would only note it, and the terminal wait on."""
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    except click.Abort as stop:
+        # click makes one of the end of the input and of Ctrl-C; only the latter leaves.
+        if isinstance(stop.__context__, EOFError):
+            raise EOFError from None
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class TerminalUi:
@@ -80,12 +105,22 @@ class TerminalUi:
     def confirm(self, question: str) -> bool:
         if self._yes:
             return True
-        return self.interactive and click.confirm(question, err=True)
+        if not self.interactive:
+            return False
+        try:
+            with _interruptible():
+                return click.confirm(question, err=True)
+        except EOFError:
+            return False
 
     def ask(self, label: str, secret: bool = False) -> str | None:
         if not self.interactive:
             return None
-        answer: str = click.prompt(label, hide_input=secret, err=True, default="", show_default=False)
+        try:
+            with _interruptible():
+                answer: str = click.prompt(label, hide_input=secret, err=True, default="", show_default=False)
+        except EOFError:
+            return None
         return answer or None
 
     def output(self, data: bytes) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from attrs import field, frozen
 
 from gpurent.errors import UsageError
+from gpurent.locale import _
 
 _USER = r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -35,17 +37,17 @@ def _is_host(host: str) -> bool:
 
 def _host(instance: object, attribute: object, value: str) -> None:
     if not _is_host(value):
-        raise UsageError(f"not a host name or address: {value[:60]!r}")
+        raise UsageError(_("not a host name or address: {text!r}").format(text=value[:60]))
 
 
 def _user(instance: object, attribute: object, value: str) -> None:
     if not re.fullmatch(_USER, value, re.ASCII):
-        raise UsageError(f"not a user name: {value[:60]!r}")
+        raise UsageError(_("not a user name: {text!r}").format(text=value[:60]))
 
 
 def _port(instance: object, attribute: object, value: int) -> None:
     if not 1 <= value <= 65535:
-        raise UsageError(f"not a port: {value}")
+        raise UsageError(_("not a port: {port}").format(port=value))
 
 
 @frozen
@@ -62,11 +64,12 @@ class Endpoint:
         match = _LINE.fullmatch(line.strip(" \t")) if line.isascii() else None
         if match is None:
             raise UsageError(
-                f"not an SSH line: {line[:80]!r}", hint="It should look like: ssh user@host -p 10000"
+                _("not an SSH line: {line!r}").format(line=line[:80]),
+                hint=_("It should look like: ssh user@host -p 10000"),
             )
         before, after = match["before"], match["after"]
         if before and after:
-            raise UsageError(f"two ports in {line[:80]!r}")
+            raise UsageError(_("two ports in {line!r}").format(line=line[:80]))
         return cls(match["user"], match["host"], int(before or after or 22))
 
     @property
@@ -84,6 +87,7 @@ class HostProfile:
 
     ``stop_script`` is a shell command that ends machine and billing from within, empty if there is none;
     ``install`` is the shell command before a package's name, empty if packages cannot be installed.
+    ``kept`` is how long files stay after the end, None if they do not.
     """
 
     user: str
@@ -92,3 +96,4 @@ class HostProfile:
     data: str = ""
     install: str = ""
     stop_script: str = ""
+    kept: timedelta | None = None

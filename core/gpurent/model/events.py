@@ -31,6 +31,12 @@ class EventKind(Enum):
     TIMER = "timer"
     FAILED = "failed"
     TEST = "test"
+    RENEWED = "renewed"
+    SAVED = "saved"
+    TOP_UP = "top-up"
+    TOPPED_UP = "topped-up"
+    BY_HAND = "by-hand"
+    HOST_KEY = "host-key"
 
 
 @frozen(kw_only=True)

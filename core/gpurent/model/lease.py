@@ -10,9 +10,12 @@ from types import MappingProxyType
 from attrs import evolve, field, frozen
 
 from gpurent.errors import LeaseError
+from gpurent.locale import _
 from gpurent.model.access import Endpoint
+from gpurent.model.machine import Findings
 from gpurent.model.offer import Offer
 from gpurent.model.order import Bill, OrderKind
+from gpurent.model.terms import Terms
 
 
 class LeaseState(Enum):
@@ -71,6 +74,7 @@ class Lease:
     ``id`` is ours and never changes; ``ref`` is the shop's and may change on a switch. ``label`` was journaled
     before the order. ``shop`` holds the plugin's own facts as text. ``bills`` are all bills ever paid for it.
     Times are the provider's. ``expires_at`` None on a metered shop. ``note`` says why it is in its state.
+    ``declared``: taken over by hand, so these terms are the user's word. ``found``: what is on the machine.
     """
 
     id: str
@@ -89,11 +93,17 @@ class Lease:
     bills: tuple[Bill, ...] = ()
     shop: Mapping[str, str] = field(factory=dict)
     note: str = ""
+    declared: Terms | None = None
+    found: Findings | None = None
 
     def to(self, state: LeaseState, note: str = "") -> Lease:
         """This lease in another state; a move that is not in `MOVES` is a `LeaseError`."""
         if state is not self.state and state not in MOVES[self.state]:
-            raise LeaseError(f"lease {self.id} cannot go from {self.state.value} to {state.value}")
+            raise LeaseError(
+                _("lease {id} cannot go from {before} to {after}").format(
+                    id=self.id, before=self.state.value, after=state.value
+                )
+            )
         return evolve(self, state=state, note=note or self.note)
 
     @property

@@ -9,6 +9,7 @@ from functools import cache
 from attrs import evolve, field, frozen, validators
 
 from gpurent.errors import MoneyError
+from gpurent.locale import _
 from gpurent.model.money import Currency, Money, Rate
 from gpurent.model.receipt import Charge, ChargeKind
 
@@ -74,17 +75,17 @@ class Transaction:
 
     def __attrs_post_init__(self) -> None:
         if self.at.tzinfo is None:
-            raise MoneyError(f"the entry {self.ref} has a time without a zone")
+            raise MoneyError(_("the entry {ref} has a time without a zone").format(ref=self.ref))
         if not self.ref or not self.provider:
-            raise MoneyError("an entry needs its provider and its reference")
+            raise MoneyError(_("an entry needs its provider and its reference"))
         if len(self.postings) < 2:
-            raise MoneyError(f"the entry {self.ref} has only one side")
+            raise MoneyError(_("the entry {ref} has only one side").format(ref=self.ref))
         sums: dict[Currency, int] = {}
         for posting in self.postings:
             money = posting.money
             sums[money.currency] = sums.get(money.currency, 0) + money.amount
         if any(sums.values()):
-            raise MoneyError(f"the entry {self.ref} does not sum to zero")
+            raise MoneyError(_("the entry {ref} does not sum to zero").format(ref=self.ref))
 
     @property
     def key(self) -> tuple[str, str, ChargeKind, int]:

@@ -11,13 +11,14 @@ from math import ceil, floor
 from attrs import field, frozen, validators
 
 from gpurent.errors import MoneyError, UsageError
+from gpurent.locale import _
 
 HOUR = timedelta(hours=1)
 MICRO = timedelta(microseconds=1)
 _NUMBER = re.compile(r"[+-]?(?P<whole>\d{0,40})(?:\.(?P<part>\d{0,40}))?", re.ASCII)
 
 
-def _rounded(exact: Fraction, currency: Currency, *, up: bool) -> Money:
+def rounded(exact: Fraction, currency: Currency, *, up: bool) -> Money:
     """``exact`` whole units as money: rounded once, and from the exact value (a Decimal has 28 digits only)."""
     minor = exact * 10**currency.exponent
     return Money(ceil(minor) if up else floor(minor), currency)
@@ -32,7 +33,7 @@ def _price(instance: object, attribute: object, value: Decimal) -> None:
     if not isinstance(value, Decimal):
         raise TypeError(f"a price is a Decimal, not {type(value).__name__}")
     if not value.is_finite() or value < 0:
-        raise MoneyError(f"a price of {value} is none")
+        raise MoneyError(_("{price} is no price").format(price=value))
 
 
 @frozen
@@ -49,10 +50,14 @@ class Currency:
         plain = f"{text:f}" if isinstance(text, Decimal) else str(text).strip()
         match = _NUMBER.fullmatch(plain)
         if match is None or not (match["whole"] or match["part"]):
-            raise UsageError(f"not an amount of {self.code}: {plain[:40]!r}")
+            raise UsageError(_("not an amount of {code}: {text!r}").format(code=self.code, text=plain[:40]))
         part = (match["part"] or "").rstrip("0")
         if len(part) > self.exponent:
-            raise UsageError(f"{plain} has more digits than {self.code} has ({self.exponent})")
+            raise UsageError(
+                _("{text} has more digits than {code} has ({digits})").format(
+                    text=plain, code=self.code, digits=self.exponent
+                )
+            )
         minor = int((match["whole"] or "0") + part.ljust(self.exponent, "0"))
         return Money(-minor if plain.startswith("-") else minor, self)
 
@@ -67,7 +72,11 @@ USD = Currency("USD", 2)
 
 def _same(one: Money, other: Money) -> None:
     if one.currency != other.currency:
-        raise MoneyError(f"{one.currency.code} and {other.currency.code} cannot be mixed without a rate")
+        raise MoneyError(
+            _("{one} and {other} cannot be mixed without a rate").format(
+                one=one.currency.code, other=other.currency.code
+            )
+        )
 
 
 @frozen(order=False)
@@ -127,7 +136,7 @@ class UnitPrice:
 
     def cost(self, time: timedelta, *, up: bool = True) -> Money:
         """What ``time`` costs, rounded up (or down) to one minor unit, once."""
-        return _rounded(
+        return rounded(
             Fraction(self.value) * Fraction(time // MICRO, self.per // MICRO), self.currency, up=up
         )
 
@@ -148,27 +157,36 @@ class Rate:
 
     def check(self, now: datetime, limit: timedelta) -> Rate:
         """This rate, if it is above zero and within ``limit`` of ``now``; else `MoneyError`, nothing spent."""
-        self._sane()
+        self.sane()
         if abs(now - self.at) > limit:
             raise MoneyError(
-                f"the rate {self.base.code}/{self.quote.code} of {self.source} is from {self.at:%Y-%m-%d %H:%M} UTC",
-                hint="Nothing was paid. A fresh rate is needed for a quote.",
+                _("the rate {base}/{quote} of {source} is from {at:%Y-%m-%d %H:%M} UTC").format(
+                    base=self.base.code, quote=self.quote.code, source=self.source, at=self.at
+                ),
+                hint=_("Nothing was paid. A fresh rate is needed for a quote."),
                 retryable=True,
             )
         return self
 
-    def _sane(self) -> None:
+    def sane(self) -> None:
+        """`MoneyError` unless the value is finite and above zero."""
         if not self.value.is_finite() or self.value <= 0:
             raise MoneyError(
-                f"{self.source} gives a rate of {self.value} {self.quote.code} for one {self.base.code}",
-                hint="Nothing was paid. Wait until the source gives a sane rate.",
+                _("{source} gives a rate of {value} {quote} for one {base}").format(
+                    source=self.source, value=self.value, quote=self.quote.code, base=self.base.code
+                ),
+                hint=_("Nothing was paid. Wait until the source gives a sane rate."),
             )
 
     def convert(self, money: Money, *, up: bool = True) -> Money:
         """``money`` in the other currency, rounded once to a minor unit. A rate not above zero: `MoneyError`."""
-        self._sane()
+        self.sane()
         if money.currency == self.base:
-            return _rounded(Fraction(money.decimal) * Fraction(self.value), self.quote, up=up)
+            return rounded(Fraction(money.decimal) * Fraction(self.value), self.quote, up=up)
         if money.currency == self.quote:
-            return _rounded(Fraction(money.decimal) / Fraction(self.value), self.base, up=up)
-        raise MoneyError(f"the rate {self.base.code}/{self.quote.code} cannot convert {money.currency.code}")
+            return rounded(Fraction(money.decimal) / Fraction(self.value), self.base, up=up)
+        raise MoneyError(
+            _("the rate {base}/{quote} cannot convert {code}").format(
+                base=self.base.code, quote=self.quote.code, code=money.currency.code
+            )
+        )

@@ -55,6 +55,14 @@ class Deposit:
     returned_on: str
 
 
+@frozen(kw_only=True)
+class DiskPrice:
+    """``free`` GiB come with each GPU; each GiB more costs ``price`` while the machine is rented."""
+
+    free: int
+    price: UnitPrice
+
+
 Tariff = Metered | Prepaid
 
 
@@ -64,6 +72,7 @@ class Offer:
 
     ``tariff.price`` may be in another currency than the one that is paid (USD prices paid in a token).
     ``deposit`` is set where use is free while money lies locked. ``free`` false: someone else has it now.
+    ``disk`` None: no disk is sold, or the shop does not say for how much.
     """
 
     key: str
@@ -71,6 +80,7 @@ class Offer:
     hardware: Hardware
     tariff: Tariff
     deposit: Deposit | None = None
+    disk: DiskPrice | None = None
     free: bool = True
     place: str = ""
     score: str = ""

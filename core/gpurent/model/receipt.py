@@ -89,6 +89,7 @@ class Receipt:
 
     ``idle`` holds named spans ("upload end -> job start", "job end -> release"), in provider time. ``note`` says
     why the shop's own books are not in it, when they could not be read.
+    ``declared`` is the tariff when it rests on the user's word alone, empty when on the shop's books.
     """
 
     lease: str
@@ -98,6 +99,7 @@ class Receipt:
     ended_at: datetime | None
     idle: tuple[tuple[str, timedelta], ...] = ()
     note: str = ""
+    declared: str = ""
 
     def totals(self) -> tuple[Total, ...]:
         """Per currency, never summed across."""

@@ -9,9 +9,10 @@ from enum import Enum
 from fractions import Fraction
 from math import floor, lcm
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gpurent.errors import MoneyError
+from gpurent.locale import _
 from gpurent.model.lease import Lease, LeaseState
 from gpurent.model.money import MICRO, Money, UnitPrice
 from gpurent.model.offer import Metered
@@ -69,6 +70,11 @@ def by_itself(lease: Lease, now: datetime) -> TimeLeft | None:
         return ends(TimeKind.KEPT, lease.kept_until, now)
     if lease.over:
         return TimeLeft(kind=TimeKind.OVER)
+    if lease.declared is not None:
+        # Its own balance or end; with neither, the shop's account decides, which is not ours to see.
+        kind = TimeKind.BALANCE if lease.declared.balance else TimeKind.PREPAID
+        figure = ends(kind if lease.expires_at else TimeKind.OPEN, lease.expires_at, now)
+        return evolve(figure, burn=lease.declared.price)
     if lease.offer.deposit is not None:
         return ends(TimeKind.DEPOSIT, lease.expires_at, now)
     if lease.expires_at is not None:
@@ -79,7 +85,7 @@ def by_itself(lease: Lease, now: datetime) -> TimeLeft | None:
 def burn_of(prices: Sequence[UnitPrice]) -> UnitPrice:
     """The sum of one or more prices, exactly: spans that differ are brought to a common one, values never divided."""
     if any(price.currency != prices[0].currency for price in prices):
-        raise MoneyError("prices in several currencies cannot be summed without a rate")
+        raise MoneyError(_("prices in several currencies cannot be summed without a rate"))
     span = lcm(*(price.per // MICRO for price in prices))
     with localcontext(prec=_DIGITS):
         value = sum((price.value * (span // (price.per // MICRO)) for price in prices), Decimal(0))
@@ -90,7 +96,9 @@ def runway(balance: Money, burn: UnitPrice) -> timedelta | None:
     """How long ``balance`` lasts, to the microsecond below, at most `LONGEST`; None when nothing is burnt."""
     if balance.currency != burn.currency:
         raise MoneyError(
-            f"{balance.currency.code} and {burn.currency.code} cannot be compared without a rate"
+            _("{one} and {other} cannot be compared without a rate").format(
+                one=balance.currency.code, other=burn.currency.code
+            )
         )
     if not burn.value:
         return None

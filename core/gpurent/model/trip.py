@@ -10,6 +10,7 @@ from attrs import frozen
 from gpurent.model.money import Money
 from gpurent.model.offer import Offer, Quote, Wish
 from gpurent.model.order import Order
+from gpurent.model.terms import Terms
 
 
 class OnError(Enum):
@@ -25,7 +26,8 @@ class Want:
 
     ``command`` is the job's argument vector, empty when only a machine is wanted. ``folder`` is the local folder that
     goes up; ``results`` are names below it that come home into ``home`` (default: the same folder). ``only_rent``: stop
-    after connecting.
+    after connecting. ``lease``: no machine is rented, this one is used. ``declared``: the terms of a machine that the
+    user rents by hand.
     """
 
     wish: Wish = Wish()
@@ -46,6 +48,8 @@ class Want:
     only_rent: bool = False
     keep: bool = False
     on_error: OnError = OnError.RELEASE
+    lease: str = ""
+    declared: Terms | None = None
 
 
 @frozen(kw_only=True)

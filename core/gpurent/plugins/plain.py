@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from gpurent.entries import LauncherEntry
 from gpurent.hookspecs import hookimpl
+from gpurent.locale import _
 from gpurent.model.access import HostProfile
 from gpurent.ports.host import Host
 from gpurent.ports.launcher import Launcher
@@ -33,5 +34,5 @@ def _plain(host: Host) -> Plain:
 @hookimpl
 def gpurent_register_launcher() -> Sequence[LauncherEntry]:
     return [
-        LauncherEntry(name="plain", summary="the command as it is; .py files under Python 3", build=_plain)
+        LauncherEntry(name="plain", summary=_("the command as it is; .py files under Python 3"), build=_plain)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from attrs import frozen
@@ -33,6 +34,28 @@ class TopUp:
     advice: str = ""
 
 
+@frozen(kw_only=True)
+class Advice:
+    """``money`` is how much to top up now; ``why`` in words."""
+
+    money: Money
+    why: str
+
+
+@frozen(kw_only=True)
+class Invoice:
+    """``ready``: one can be asked for now. ``spent`` by the account's books, ``needed`` before the first one can be
+    had, ``open`` what an invoice would be over. ``steps`` in words, for who asks on the ``url``'s page.
+    """
+
+    ready: bool
+    spent: Money
+    needed: Money
+    open: Money
+    steps: tuple[str, ...] = ()
+    url: str = ""
+
+
 class BillingProvider(ABC):
     """An account or a wallet."""
 
@@ -47,6 +70,10 @@ class BillingProvider(ABC):
     @abstractmethod
     async def top_up(self, money: Money) -> TopUp:
         """How the user brings ``money`` in. Never pays by itself."""
+
+    async def advised(self) -> Advice | None:
+        """How much to top up now; None when this account has no advice to give, or enough is there."""
+        return None
 
     @abstractmethod
     async def pay(self, bill: Bill) -> Payment:
@@ -75,9 +102,18 @@ class Statement(ABC):
 class Invoicing(ABC):
     """Capability: invoices."""
 
+    @property
+    def invoice_fields(self) -> Sequence[tuple[str, str]]:
+        """What `request_invoice` has to be told: name and label of each."""
+        return ()
+
     @abstractmethod
-    async def invoice(self) -> tuple[bool, str]:
-        """Whether one can be had now, and in words why or how."""
+    async def invoice(self) -> Invoice:
+        """How it stands, by the account's own books; one look."""
+
+    @abstractmethod
+    async def request_invoice(self, money: Money, answers: Mapping[str, str]) -> str:
+        """Ask for one over ``money``; gives the provider's number of it. Too much, or too early: `MoneyError`."""
 
 
 class Withdrawing(ABC):
@@ -85,4 +121,4 @@ class Withdrawing(ABC):
 
     @abstractmethod
     async def withdraw(self, money: Money) -> TopUp:
-        """How the user gets ``money`` out; the same shape as a way in."""
+        """How the user gets ``money`` out; the same shape as a way in. Never sends anything by itself."""

@@ -124,3 +124,24 @@ class SandboxPortal(ABC):
     @abstractmethod
     def burning(self) -> Sequence[str]:
         """Machines that cost money now, by the service's own reference."""
+
+
+@frozen(kw_only=True)
+class SiteAccess:
+    """What the site's page or mail tells a person who rented there: the SSH line, and the password."""
+
+    line: str
+    password: str
+    ref: str
+
+
+class HandRented(ABC):
+    """Capability of a portal: its pages are there for a person, also when its API is switched off (``api = off``)."""
+
+    @abstractmethod
+    async def rent_by_hand(self) -> SiteAccess:
+        """What a person does on the site to get a machine, money included."""
+
+    @abstractmethod
+    async def stop_by_hand(self, ref: str) -> None:
+        """What a person clicks to end it. Silent when it has ended."""

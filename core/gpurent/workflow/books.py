@@ -85,7 +85,7 @@ class Books:
 
     async def listed(self, lease: Lease) -> Known[Charge] | Unknown:
         """The lease's charges by the account's own books; `Unknown` whatever is wrong with those."""
-        return await _contained(lambda: self._desk.wallet(lease.provider).charges(lease))
+        return await _contained(lambda: self._desk.wallet_of(lease).charges(lease))
 
     async def statement(self, provider: str) -> Known[Charge] | Unknown:
         """The account's own list, likewise; nothing where it keeps none."""
@@ -212,10 +212,11 @@ class Books:
         return next((row.id for row in self._desk.journal.trips(lease)), "")
 
     def providers(self) -> Sequence[str]:
-        """Every provider that something was rented at, or paid to."""
-        return sorted(
-            {lease.provider for lease in self._desk.journal.leases()} | set(self.ledger.providers())
-        )
+        """Every provider that something was rented at, or paid to; not where all was only declared by hand."""
+        leases = self._desk.journal.leases()
+        rented = {lease.provider for lease in leases if lease.declared is None}
+        declared = {lease.provider for lease in leases} - rented
+        return sorted(rented | set(self.ledger.providers()) - declared)
 
     def lines(
         self,

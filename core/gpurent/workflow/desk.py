@@ -28,8 +28,10 @@ from gpurent.adapters.vault import FileVault
 from gpurent.entries import Entry, LeaseEntry
 from gpurent.errors import GpurentError, LeaseError, NeedsPerson, PluginError, UnavailableError, UsageError
 from gpurent.locale import _
+from gpurent.model.access import HostProfile
 from gpurent.model.events import Event, EventKind
 from gpurent.model.lease import Lease
+from gpurent.model.machine import corrected
 from gpurent.model.mail import Challenge
 from gpurent.model.secret import Secret
 from gpurent.plugins.registry import Registry
@@ -124,8 +126,30 @@ class Desk:
         made: LeaseProvider = self._build("lease", entry, LeaseProvider, entry.auth)
         return made
 
+    def shop_of(self, lease: Lease) -> LeaseProvider:
+        """Who moves ``lease``: its shop, or the user's own hand where only its terms are declared."""
+        if lease.declared is None:
+            return self.shop(lease.provider)
+        from gpurent.workflow.byhand.shop import HandShop
+
+        return HandShop(self, lease.provider)
+
+    def wallet_of(self, lease: Lease) -> BillingProvider:
+        """Who knows what ``lease`` costs: its shop's account, or the declared terms."""
+        if lease.declared is None:
+            return self.wallet(lease.provider)
+        from gpurent.workflow.byhand.account import DeclaredAccount
+
+        return DeclaredAccount(self.clock, lease, lease.declared)
+
+    def profile_of(self, lease: Lease) -> HostProfile:
+        """What the machine is like: as its provider says, corrected by what was found on it."""
+        return corrected(self.provider(lease.provider).profile, lease.found)
+
     def wallet(self, provider: str) -> BillingProvider:
         entry = self.provider(provider)
+        if not entry.billing:
+            raise UsageError(_("{provider} keeps no account").format(provider=provider))
         made: BillingProvider = self._build(
             "billing", self.registry.get("billing", entry.billing), BillingProvider, entry.auth
         )
@@ -133,6 +157,8 @@ class Desk:
 
     def authenticator(self, provider: str) -> Authenticator:
         entry = self.provider(provider)
+        if not entry.auth:
+            raise UsageError(_("{provider} needs no login").format(provider=provider))
         made: Authenticator = self._build(
             "auth", self.registry.get("auth", entry.auth), Authenticator, entry.auth
         )
@@ -212,7 +238,9 @@ class Desk:
         """An answer of the person's; `NeedsPerson` when nobody is there."""
         answer = self.ui.ask(label, secret=secret)
         if not answer:
-            raise NeedsPerson(_("“{label}” is needed, and nobody answered").format(label=label), hint=hint)
+            raise NeedsPerson(
+                _("“{label}” is needed, and nobody answered").format(label=label), hint=hint, retryable=True
+            )
         return answer
 
     def tell(
@@ -272,7 +300,7 @@ class Desk:
         """Ask the shop once how the lease stands; taken again when another process moved the lease meanwhile."""
         while True:
             before = self.lease(lease_id)
-            after = await self.shop(before.provider).refresh(before)
+            after = await self.shop_of(before).refresh(before)
             if after == before:
                 return before
             if self.journal.swap_lease(before, after):

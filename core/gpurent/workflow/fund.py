@@ -6,60 +6,68 @@ from attrs import frozen
 
 from gpurent.errors import MoneyError
 from gpurent.locale import _
-from gpurent.model.money import Money
+from gpurent.model.money import Money, Rate
+from gpurent.model.offer import Quote
 from gpurent.model.trip import Plan, Want
+from gpurent.workflow import budget
+from gpurent.workflow.desk import Desk
+from gpurent.workflow.rates import Rates
 from gpurent.workflow.trail import Trail
 
 
 @frozen(kw_only=True)
 class Funding:
-    """``ceiling``: the most that one bill of rent may be without asking again; ``deposit`` likewise for deposits."""
+    """``ceiling``: the most that one bill of rent may be without asking again; ``deposit`` likewise for deposits.
+
+    ``rate`` is the one that was quoted with; ``budget`` the trip's, in the wallet's currency.
+    """
 
     ceiling: Money
     deposit: Money | None
     budget: Money | None
     balance: Money
+    rate: Rate | None = None
+
+
+def needed(quote: Quote) -> Money:
+    """The most that has to be there at once: everything that is spent, and what is held on top."""
+    return quote.high if quote.deposit is None else quote.high + quote.deposit
+
+
+async def look(desk: Desk, want: Want, quote: Quote) -> Funding:
+    """What is there and what may leave; refuses nothing."""
+    balance = (await desk.wallet(want.provider).balance()).available
+    limit = want.budget
+    if limit is not None:
+        conversion = await Rates(desk).conversion(limit.currency, quote.high.currency)
+        limit = conversion.convert(limit, up=False)
+    return Funding(ceiling=quote.high, deposit=quote.deposit, budget=limit, balance=balance, rate=quote.rate)
+
+
+def cover(want: Want, quote: Quote, funding: Funding) -> None:
+    """`MoneyError` when the balance does not cover ``quote``."""
+    balance, most = funding.balance, needed(quote)
+    if most > balance or balance.amount <= 0:
+        raise MoneyError(
+            _("the balance of {balance} does not cover {needed}").format(balance=balance, needed=most),
+            hint=_("Nothing was spent. Top up first: gpurent topup {provider} {short}").format(
+                provider=want.provider, short=_bare(most - balance)
+            ),
+        )
 
 
 async def fund(trail: Trail, want: Want, plan: Plan) -> Funding:
-    """Refuse before any money moves when the budget or the balance is too small."""
+    """Refuse before any money moves when a budget or the balance is too small."""
 
-    async def look() -> Funding:
-        balance = (await trail.desk.wallet(want.provider).balance()).available
-        quote = plan.quote
-        needed = quote.high if quote.deposit is None else quote.high + quote.deposit
-        budget = await _budget(trail, want, needed)
-        if budget is not None and needed > budget:
-            raise MoneyError(
-                _("this trip may need {needed}, more than the budget of {budget}").format(
-                    needed=needed, budget=budget
-                ),
-                hint=_("Nothing was spent. Of this, {held} would only be held as a deposit.").format(
-                    held=quote.deposit or needed.currency.zero
-                ),
-            )
-        if needed > balance or balance.amount <= 0:
-            short = needed - balance
-            raise MoneyError(
-                _("the balance of {balance} does not cover {needed}").format(balance=balance, needed=needed),
-                hint=_("Nothing was spent. Top up first: gpurent topup {provider} {short}").format(
-                    provider=want.provider, short=_bare(short)
-                ),
-            )
-        return Funding(ceiling=quote.high, deposit=quote.deposit, budget=budget, balance=balance)
+    async def check() -> Funding:
+        await budget.check(trail.desk, want.provider, needed(plan.quote), trip=trail.trip)
+        funding = await look(trail.desk, want, plan.quote)
+        cover(want, plan.quote, funding)
+        return funding
 
-    return await trail.once("fund", Funding, look)
+    return await trail.once("fund", Funding, check)
 
 
 def _bare(money: Money) -> str:
     """As the command line takes it: no separators, the code behind."""
     return f"{money.decimal:f}{money.currency.code}"
-
-
-async def _budget(trail: Trail, want: Want, needed: Money) -> Money | None:
-    if want.budget is None or want.budget.currency == needed.currency:
-        return want.budget
-    if want.budget.currency.code == needed.currency.code:
-        return needed.currency.money(want.budget.decimal)
-    rate = await trail.desk.wallet(want.provider).rate(want.budget.currency)
-    return rate.convert(want.budget, up=False)

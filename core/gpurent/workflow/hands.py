@@ -39,7 +39,7 @@ class Hands:
             await line.close()
 
     def _jobs(self, line: Line, link: Link, session: str) -> Jobs:
-        return jobs(self.desk, link, line.lease.provider, session)
+        return jobs(self.desk, link, line.lease, session)
 
     async def push(self, given: str, cargo: Push, transfer: str = "") -> TransferReport:
         return await self._on(given, lambda line: carry_up(self.desk, line, cargo, transfer))
@@ -59,9 +59,9 @@ class Hands:
     async def start(
         self, given: str, name: str, command: tuple[str, ...], folder: str, launcher: str, session: str
     ) -> JobStatus:
-        provider = self.desk.lease(given).provider
-        want = Want(provider=provider, command=command, launcher=launcher)
-        job = Job(name=name, command=command_line(self.desk, want), folder=folder)
+        lease = self.desk.lease(given)
+        want = Want(provider=lease.provider, command=command, launcher=launcher)
+        job = Job(name=name, command=command_line(self.desk, want, lease), folder=folder)
 
         async def go(line: Line) -> JobStatus:
             await line.do(lambda link: self._jobs(line, link, session).start(job))

@@ -32,10 +32,10 @@ async def launch(trail: Trail, leg: str, line: Line, want: Want, job: Job) -> La
 
     async def start() -> Launched:
         async def go(link: Link) -> JobStatus:
-            return await jobs(trail.desk, link, want.provider, want.session).start(job)
+            return await jobs(trail.desk, link, line.lease, want.session).start(job)
 
         async def look(link: Link) -> JobStatus:
-            return await jobs(trail.desk, link, want.provider, want.session).settle(job.name, LOOK)
+            return await jobs(trail.desk, link, line.lease, want.session).settle(job.name, LOOK)
 
         await line.do(go)
         at = trail.desk.clock.now()

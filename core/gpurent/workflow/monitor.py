@@ -6,18 +6,18 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from gpurent.errors import LeaseGone, MoneyError, Spent
+from gpurent.errors import LeaseGone, Spent
 from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease
 from gpurent.model.money import Money
-from gpurent.model.offer import Metered
 from gpurent.model.session import Job, JobState, JobStatus
 from gpurent.model.trip import Want
 from gpurent.ports.host import Link
 from gpurent.workflow.alarm import mind
 from gpurent.workflow.arming import keep_awake
 from gpurent.workflow.line import Line
+from gpurent.workflow.purse import Purse
 from gpurent.workflow.sessions import jobs
 from gpurent.workflow.timeleft import time_left
 from gpurent.workflow.timewords import figure_data, sentence
@@ -36,17 +36,18 @@ class Ended:
     status: JobStatus
 
 
-async def monitor(trail: Trail, leg: str, line: Line, want: Want, job: Job, budget: Money | None) -> Ended:
-    """The job's end. Its output goes to the user as it comes."""
-    watch = _Watch(trail, line, want, job, budget)
+async def monitor(trail: Trail, leg: str, line: Line, want: Want, job: Job, limit: Money | None) -> Ended:
+    """The job's end. Its output goes to the user as it comes. ``limit``: the budget in the account's currency."""
+    watch = _Watch(trail, line, want, job, limit)
     return await trail.once(f"{leg}.monitor", Ended, watch.until_end)
 
 
 class _Watch:
-    def __init__(self, trail: Trail, line: Line, want: Want, job: Job, budget: Money | None) -> None:
-        self.trail, self.line, self.want, self.job, self.budget = trail, line, want, job, budget
+    def __init__(self, trail: Trail, line: Line, want: Want, job: Job, limit: Money | None) -> None:
+        self.trail, self.line, self.want, self.job = trail, line, want, job
         self.desk = trail.desk
         self.offset = 0
+        self.purse = Purse(trail, limit)
         self.shown: datetime | None = None
 
     async def until_end(self) -> Ended:
@@ -74,7 +75,7 @@ class _Watch:
             await self.desk.pace(LOOK, floor=0.3)
 
     async def _look(self, link: Link) -> JobStatus:
-        runner = jobs(self.desk, link, self.want.provider, self.want.session)
+        runner = jobs(self.desk, link, self.line.lease, self.want.session)
         status = await runner.status(self.job.name)
         while chunk := await runner.log(self.job.name, self.offset):
             self.offset += len(chunk)
@@ -90,24 +91,10 @@ class _Watch:
 
     async def _mind_money(self, lease: Lease) -> None:
         """Stops the trip when the budget is used up; warns when the time runs out, whatever decides it."""
-        self._mind_budget(lease)
+        await self.purse.mind(lease)
         figure = (await time_left(self.desk, [lease]))[lease.id]
         mind(self.desk, lease, figure, trip=self.trail.trip)
         now = self.desk.clock.now()
         if self.shown is None or now - self.shown >= SHOW:
             self.shown = now
             self.trail.tell(EventKind.TIME_LEFT, sentence(figure), lease=lease.id, **figure_data(figure))
-
-    def _mind_budget(self, lease: Lease) -> None:
-        if self.budget is None or not isinstance(lease.offer.tariff, Metered):
-            return
-        price = lease.offer.tariff.price
-        used = (
-            price.cost(self.desk.clock.now() - lease.started_at) if lease.started_at else price.currency.zero
-        )
-        if self.budget.currency == used.currency and used >= self.budget:
-            raise MoneyError(
-                _("the budget of {budget} is used up").format(budget=self.budget),
-                hint=_("The job was stopped; results that are there come home."),
-                spent=Spent.YES,
-            )

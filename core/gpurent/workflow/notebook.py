@@ -111,7 +111,7 @@ class Notebooks:
         return name
 
     def _jobs(self, link: Link) -> Any:
-        return jobs(self._desk, link, self._line.lease.provider, self._session)
+        return jobs(self._desk, link, self._line.lease, self._session)
 
     async def _marked(self, script: str, timeout: float = 60.0) -> list[str]:
         """What ``script`` says after our mark, a line each."""
@@ -133,7 +133,7 @@ class Notebooks:
                 hint=_("Let gpurent install it: --install"),
             )
         self._tell(_("installing JupyterLab; this takes some minutes"))
-        python = self._desk.provider(self._line.lease.provider).profile.python
+        python = self._desk.profile_of(self._line.lease).python
         script = _INSTALL.replace("@python@", shlex.quote(python))
         ran = await self._line.do(lambda link: link.run(f"sh -c {shlex.quote(script)}", timeout=INSTALL))
         if ran.status:

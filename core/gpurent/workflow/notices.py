@@ -37,6 +37,7 @@ _LEVELS = {
     EventKind.TIME_LOW: Level.WARNING,
     EventKind.WARNING: Level.WARNING,
     EventKind.FAILED: Level.WARNING,
+    EventKind.TOP_UP: Level.WARNING,
 }
 _LOST = frozenset({"failed", "expired", "gone"})
 TITLES: Mapping[EventKind, str] = MappingProxyType(
@@ -54,6 +55,10 @@ TITLES: Mapping[EventKind, str] = MappingProxyType(
         EventKind.LEASE_CHANGED: N_("A lease changed"),
         EventKind.WARNING: N_("Warning"),
         EventKind.FAILED: N_("The trip failed"),
+        EventKind.RENEWED: N_("A lease was renewed"),
+        EventKind.SAVED: N_("Results were saved"),
+        EventKind.TOP_UP: N_("Please top up"),
+        EventKind.TOPPED_UP: N_("The money has arrived"),
         EventKind.WAITING: N_("Waiting"),
         EventKind.TEST: N_("A test message"),
     }

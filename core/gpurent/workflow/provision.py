@@ -11,7 +11,7 @@ from gpurent.errors import LeaseError, MoneyError, Spent, UnavailableError
 from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease, LeaseState
-from gpurent.model.money import Money
+from gpurent.model.money import Money, Rate
 from gpurent.model.order import Bill, Order, OrderKind, Payment, Purpose
 from gpurent.model.secret import Secret
 from gpurent.workflow.pay import pay
@@ -23,28 +23,44 @@ _DEAD = (LeaseState.FAILED, LeaseState.CANCELLED, LeaseState.EXPIRED, LeaseState
 
 
 async def provision(
-    trail: Trail, leg: str, order: Order, lease_id: str, ceiling: Money | None, deposit: Money | None
+    trail: Trail,
+    leg: str,
+    order: Order,
+    lease_id: str,
+    ceiling: Money | None,
+    deposit: Money | None,
+    rate: Rate | None = None,
 ) -> Lease:
-    """Reserve, pay, confirm, wait; each journaled under ``leg``. The lease's own row holds where it stands."""
+    """Reserve, pay, confirm, wait; each journaled under ``leg``. The lease's own row holds where it stands.
+
+    ``ceiling``, ``deposit`` and ``rate`` are those of the quote that the user agreed to.
+    """
     desk = trail.desk
     if desk.journal.recall(trail.trip, f"{leg}.confirm", str) is None:
         async with desk.turn(lease_id):
-            await _order(trail, leg, order, lease_id, ceiling, deposit)
+            await _order(trail, leg, order, lease_id, ceiling, deposit, rate)
     if order.kind is not OrderKind.EXTEND:
         await trail.once(f"{leg}.ready", str, lambda: _ready(trail, lease_id))
     return desk.lease(lease_id)
 
 
 async def _order(
-    trail: Trail, leg: str, order: Order, lease_id: str, ceiling: Money | None, deposit: Money | None
+    trail: Trail,
+    leg: str,
+    order: Order,
+    lease_id: str,
+    ceiling: Money | None,
+    deposit: Money | None,
+    rate: Rate | None,
 ) -> None:
     async def reserve() -> str:
         return (await _reserve(trail, order, lease_id)).id
 
     await trail.once(f"{leg}.reserve", str, reserve)
     bill = await trail.once(f"{leg}.bill", Bill, lambda: _bill(trail, lease_id), quiet=True)
-    limit = deposit if bill.purpose is Purpose.DEPOSIT else ceiling
-    payment = await pay(trail, f"{leg}.pay", order.offer.provider, bill, limit)
+    # A deposit that nobody spoke of was agreed to by nobody.
+    limit = (deposit or bill.amount.currency.zero) if bill.purpose is Purpose.DEPOSIT else ceiling
+    payment = await pay(trail, f"{leg}.pay", order.offer.provider, bill, limit, rate)
     await trail.once(f"{leg}.confirm", str, lambda: _confirm(trail, lease_id, order, payment))
     if payment.amount.amount:
         await trail.desk.books.sync(lease_id)
@@ -115,7 +131,7 @@ async def _confirm(trail: Trail, lease_id: str, order: Order, payment: Payment) 
         lease = desk.lease(lease_id)
         if lease.pending is None and lease.label:
             break
-        lease = desk.keep(await desk.shop(lease.provider).confirm(lease, payment))
+        lease = desk.keep(await desk.shop_of(lease).confirm(lease, payment))
         if lease.state in _DEAD:
             raise MoneyError(
                 _("the shop did not take the payment: {note}").format(note=lease.note or lease.state.value),

@@ -35,7 +35,8 @@ async def _of_trip(service: Service, trip: str) -> Receipt:
     lease = desk.journal.lease(row.lease) if row.lease else None
     provider = lease.provider if lease is not None else row.want.provider
     notes = [await desk.books.sync(lease.id, quiet=True)] if lease is not None else []
-    notes.append(await desk.books.sync_account(provider))
+    if lease is None or lease.declared is None:
+        notes.append(await desk.books.sync_account(provider))
     made = _receipt(trip, provider, desk.books.lines(trip=trip), next(filter(None, notes), ""))
     if lease is None:
         return made

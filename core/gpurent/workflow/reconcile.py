@@ -59,7 +59,10 @@ async def reconcile(desk: Desk, provider: str) -> list[Finding]:
     """Each lease's charges and the account's statement against the ledger. Enters nothing."""
     found: list[Finding] = []
     seen: set[str] = set()
-    leases = [lease for lease in desk.journal.leases() if lease.provider == provider]
+    # What was only declared is not in the shop's books under any name that we know.
+    leases = [
+        lease for lease in desk.journal.leases() if lease.provider == provider and lease.declared is None
+    ]
     for lease in leases:
         charges = await desk.books.listed(lease)
         if isinstance(charges, Unknown):

@@ -66,7 +66,7 @@ async def _save_results(trail: Trail, want: Want, lease_id: str, *, stop: bool) 
     try:
         if stop:
             name = want.name or trail.trip
-            await line.do(lambda link: jobs(desk, link, want.provider, want.session).stop(name))
+            await line.do(lambda link: jobs(desk, link, line.lease, want.session).stop(name))
         await pull(trail, launched[-1].partition(".")[0], line, want)
     except GpurentError as error:
         desk.tell(

@@ -6,9 +6,12 @@ from attrs import frozen
 
 from gpurent.errors import GpurentError
 from gpurent.model.events import EventKind
+from gpurent.model.money import Money
 from gpurent.model.receipt import Receipt
 from gpurent.model.trip import Plan, Want
 from gpurent.workflow.arming import arm_timer
+from gpurent.workflow.byhand.guide import handed
+from gpurent.workflow.byhand.handover import hand_over
 from gpurent.workflow.connect import connect
 from gpurent.workflow.fund import Funding, fund
 from gpurent.workflow.launch import Launched, launch
@@ -36,12 +39,14 @@ class TripEnd:
 
 
 async def walk(trail: Trail, want: Want, *, detach: bool = False) -> TripEnd:
-    """login, select, plan, fund, then each leg, then settle."""
+    """login, select, plan, fund, then each leg, then settle; or only the work, on a machine that is there."""
+    if want.lease or handed(trail.desk, want.provider):
+        return await _on_one(trail, want, detach)
     await login(trail, want.provider)
     offer = await select(trail, want)
     planned = await plan(trail, want, offer)
     funding = await fund(trail, want, planned)
-    lease_id = lease_of(trail.trip, want.provider)
+    lease_id = lease_of(trail.trip, want)
     trail.desk.journal.set_trip_lease(trail.trip, lease_id)
     try:
         return await _legs(trail, want, planned, funding, lease_id, detach)
@@ -51,9 +56,34 @@ async def walk(trail: Trail, want: Want, *, detach: bool = False) -> TripEnd:
         raise
 
 
-def lease_of(trip: str, provider: str) -> str:
+async def _on_one(trail: Trail, want: Want, detach: bool) -> TripEnd:
+    """One machine for everything: a lease of the user's, or one that the user rents by hand now."""
+    lease_id = lease_of(trail.trip, want)
+    trail.desk.journal.set_trip_lease(trail.trip, lease_id)
+    try:
+        if not want.lease:
+            await hand_over(trail, want, lease_id)
+        work = _Work(cargo=True, job=not want.only_rent, budget=want.budget)
+        launched, ended = await _work(trail, "leg0", want, lease_id, work, detach)
+        return await _end(trail, want, lease_id, launched, ended)
+    except GpurentError as error:
+        await rescue(trail, want, lease_id, error)
+        trail.tell(EventKind.FAILED, error.message, lease=lease_id, burns=len(error.burning))
+        raise
+
+
+def lease_of(trip: str, want: Want) -> str:
     """The lease's id is known before the lease is."""
-    return f"{provider}-{trip.rpartition('-')[2]}"
+    return want.lease or f"{want.provider}-{trip.rpartition('-')[2]}"
+
+
+@frozen(kw_only=True)
+class _Work:
+    """What is done on a machine: files up, a job watched within a budget."""
+
+    cargo: bool
+    job: bool
+    budget: Money | None = None
 
 
 async def _legs(
@@ -63,24 +93,43 @@ async def _legs(
     ended: Ended | None = None
     for number, leg in enumerate(planned.legs):
         name = f"leg{number}"
-        await provision(trail, name, leg.order, lease_id, funding.ceiling, funding.deposit)
-        line = await connect(trail, name, lease_id)
-        try:
-            if leg.cargo and not want.only_rent:
-                await push(trail, name, line, want)
-            if leg.job:
-                job = job_of(trail.desk, want, trail.trip, work_folder(trail.trip))
-                launched = await launch(trail, name, line, want, job)
-                await arm_timer(trail, name, line, want)
-                if detach:
-                    return TripEnd(trip=trail.trip, lease=lease_id, under_way=True)
-                ended = await monitor(trail, name, line, want, job, funding.budget)
+        quote = leg.quote
+        await provision(trail, name, leg.order, lease_id, quote.high, quote.deposit, quote.rate)
+        work = _Work(cargo=leg.cargo, job=leg.job, budget=funding.budget)
+        launched, ended = await _work(trail, name, want, lease_id, work, detach)
+    return await _end(trail, want, lease_id, launched, ended)
+
+
+async def _work(
+    trail: Trail, name: str, want: Want, lease_id: str, work: _Work, detach: bool
+) -> tuple[Launched | None, Ended | None]:
+    """Files up, the job, its results home; left running when ``detach``."""
+    launched: Launched | None = None
+    ended: Ended | None = None
+    line = await connect(trail, name, lease_id)
+    try:
+        if work.cargo and not want.only_rent:
+            await push(trail, name, line, want)
+        if work.job:
+            job = job_of(trail.desk, want, line.lease, trail.trip, work_folder(trail.trip))
+            launched = await launch(trail, name, line, want, job)
+            await arm_timer(trail, name, line, want)
+            if not detach:
+                ended = await monitor(trail, name, line, want, job, work.budget)
                 if want.results:
                     await pull(trail, name, line, want)
-            elif want.only_rent:
-                await arm_timer(trail, name, line, want)
-        finally:
-            await line.close()
+        elif want.only_rent:
+            await arm_timer(trail, name, line, want)
+    finally:
+        await line.close()
+    return launched, ended
+
+
+async def _end(
+    trail: Trail, want: Want, lease_id: str, launched: Launched | None, ended: Ended | None
+) -> TripEnd:
+    if launched is not None and ended is None:
+        return TripEnd(trip=trail.trip, lease=lease_id, under_way=True)
     code = ended.status.exit_code if ended else None
     if want.only_rent or want.keep:
         return TripEnd(trip=trail.trip, lease=lease_id, exit_code=code)

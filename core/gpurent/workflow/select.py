@@ -12,9 +12,8 @@ from gpurent.locale import _
 from gpurent.model.offer import Known, Offer, Prepaid, Unknown, Wish
 from gpurent.model.trip import Want
 from gpurent.workflow.desk import Desk
+from gpurent.workflow.rates import patience
 from gpurent.workflow.trail import Trail
-
-TIMEOUT = 30.0
 
 
 def fits(offer: Offer, wish: Wish) -> bool:
@@ -39,45 +38,44 @@ def price(offer: Offer) -> Decimal:
 
 async def listing(desk: Desk, provider: str, wish: Wish) -> Known[Offer] | Unknown:
     """The fitting offers of one provider, cheapest first; a failure is `Unknown` with its reason."""
+    seconds = patience(desk)
     try:
-        async with asyncio.timeout(TIMEOUT):
+        async with asyncio.timeout(seconds):
             found = await desk.shop(provider).offers(wish)
     except GpurentError as error:
         return Unknown(error.message)
     except TimeoutError:
-        return Unknown(_("no answer within {seconds:g} s").format(seconds=TIMEOUT))
+        return Unknown(_("no answer within {seconds:g} s").format(seconds=seconds))
     if isinstance(found, Unknown):
         return found
     kept = [item for item in found.items if fits(item, wish) and (item.free or wish.include_taken)]
     return Known(sorted(kept, key=lambda offer: (not offer.free, price(offer), offer.key)))
 
 
-async def select(trail: Trail, want: Want) -> Offer:
+async def pick(desk: Desk, want: Want) -> Offer:
     """The cheapest free offer of ``want.provider`` that fits."""
-
-    async def pick() -> Offer:
-        found = await listing(trail.desk, want.provider, want.wish)
-        if isinstance(found, Unknown):
-            raise UnavailableError(
-                _("{provider} shows no machines: {reason}").format(
-                    provider=want.provider, reason=found.reason
-                ),
-                retryable=True,
-            )
-        for offer in found.items:
-            if _long_enough(offer, want):
-                return offer
-        raise SoldOut(
-            _("nothing free at {provider} fits {wish}").format(
-                provider=want.provider, wish=_words(want.wish)
-            ),
-            hint=_("Nothing was spent. See what there is: gpurent offers --all"),
+    found = await listing(desk, want.provider, want.wish)
+    if isinstance(found, Unknown):
+        raise UnavailableError(
+            _("{provider} shows no machines: {reason}").format(provider=want.provider, reason=found.reason),
+            retryable=True,
         )
+    for offer in found.items:
+        if long_enough(offer, want):
+            return offer
+    raise SoldOut(
+        _("nothing free at {provider} fits {wish}").format(provider=want.provider, wish=_words(want.wish)),
+        hint=_("Nothing was spent. See what there is: gpurent offers --all"),
+    )
 
-    return await trail.once("select", Offer, pick)
+
+async def select(trail: Trail, want: Want) -> Offer:
+    """`pick`, once for the trip."""
+    return await trail.once("select", Offer, lambda: pick(trail.desk, want))
 
 
-def _long_enough(offer: Offer, want: Want) -> bool:
+def long_enough(offer: Offer, want: Want) -> bool:
+    """Whether the shop lets the machine for as long as is wanted."""
     tariff = offer.tariff
     if not isinstance(tariff, Prepaid) or tariff.maximum is None or want.term is None:
         return True

@@ -13,19 +13,20 @@ from gpurent.adapters.journal import TripRow
 from gpurent.errors import GpurentError, LeaseError, Spent, UsageError
 from gpurent.locale import _
 from gpurent.model.lease import Lease, LeaseState
-from gpurent.model.offer import Known, Offer, Unknown, Wish
+from gpurent.model.offer import Unknown
 from gpurent.model.order import Order, OrderKind
 from gpurent.model.receipt import Receipt
 from gpurent.model.trip import Want
 from gpurent.ports.lease import Extending, Restarting
+from gpurent.workflow import budget
 from gpurent.workflow.arming import Timers
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.fund import Funding
+from gpurent.workflow.fund import Funding, look, needed
 from gpurent.workflow.hands import Hands
 from gpurent.workflow.launch import Launched
 from gpurent.workflow.monitor import Ended
-from gpurent.workflow.plan import quote, term_of
 from gpurent.workflow.provision import provision
+from gpurent.workflow.quotes import quote, term_of
 from gpurent.workflow.run import TripEnd, lease_of, walk
 from gpurent.workflow.select import listing
 from gpurent.workflow.settle import give_back, idle_spans, receipt_of
@@ -42,22 +43,6 @@ class Service(Hands, Teller):
         self.desk = desk
 
     # looking
-
-    async def offers(
-        self, wish: Wish, providers: Sequence[str] = ()
-    ) -> list[tuple[str, Known[Offer] | Unknown]]:
-        """Side by side; a provider that fails is `Unknown` with its reason."""
-        names = list(providers) or sorted(self.desk.registry.lease)
-        for name in names:
-            self.desk.provider(name)
-        found = await asyncio.gather(*(self._offers(name, wish) for name in names))
-        return list(zip(names, found, strict=True))
-
-    async def _offers(self, provider: str, wish: Wish) -> Known[Offer] | Unknown:
-        try:
-            return await listing(self.desk, provider, wish)
-        except GpurentError as error:
-            return Unknown(error.message)
 
     async def leases(self, *, refresh: bool = True, over: bool = False) -> list[Lease]:
         """Ours, oldest first; those that are not over, unless ``over``."""
@@ -85,7 +70,9 @@ class Service(Hands, Teller):
         """The trip with this id or its only match; empty: the only one under way."""
         rows = self.trips()
         found = [row for row in rows if row.id == given] or [
-            row for row in rows if (row.id.endswith(given) if given else not row.outcome)
+            row
+            for row in rows
+            if (row.id.endswith(given) if given else not row.outcome and row.kind != "guard")
         ]
         if len(found) != 1:
             many = ", ".join(row.id for row in found) or _("none")
@@ -115,10 +102,7 @@ class Service(Hands, Teller):
             try:
                 end = await walk(trail, want, detach=detach)
             except GpurentError as error:
-                if (
-                    self.desk.journal.lease(lease_of(trail.trip, want.provider)) is None
-                    and not error.retryable
-                ):
+                if self.desk.journal.lease(lease_of(trail.trip, want)) is None and not error.retryable:
                     self.desk.journal.end_trip(trail.trip, f"failed: {error.code}")
                 raise
             if not end.under_way:
@@ -130,6 +114,8 @@ class Service(Hands, Teller):
         row = self.trip(given)
         if row.outcome:
             raise UsageError(_("{trip} has ended: {outcome}").format(trip=row.id, outcome=row.outcome))
+        if row.kind == "guard":
+            raise UsageError(_("{trip} is the guard's").format(trip=row.id), hint="gpurent watch --once")
         trail = Trail(self.desk, row.id)
         if row.kind in ("run", "rent"):
             return await self._walk(trail, row.want, detach)
@@ -168,18 +154,19 @@ class Service(Hands, Teller):
         return self.desk.lease(lease.id)
 
     async def _carry_out(self, trail: Trail, lease_id: str, order: Order) -> None:
-        price = await trail.once("quote", Funding, lambda: self._price(order), quiet=True)
-        await provision(trail, "leg0", order, lease_id, price.ceiling, price.deposit)
+        price = await trail.once("quote", Funding, lambda: self._price(trail, order), quiet=True)
+        await provision(trail, "leg0", order, lease_id, price.ceiling, price.deposit, price.rate)
 
-    async def _price(self, order: Order) -> Funding:
-        expected = await quote(self.desk, order.offer, order.term, order.gpus)
-        balance = (await self.desk.wallet(order.offer.provider).balance()).available
-        return Funding(ceiling=expected.high, deposit=expected.deposit, budget=None, balance=balance)
+    async def _price(self, trail: Trail, order: Order) -> Funding:
+        expected = await quote(self.desk, order.offer, order.term, order.gpus, order.disk)
+        provider = order.offer.provider
+        await budget.check(self.desk, provider, needed(expected), trip=trail.trip)
+        return await look(self.desk, Want(provider=provider), expected)
 
     async def renew(self, given: str, term: timedelta) -> Lease:
         """More time on a prepaid lease."""
         lease = await self.lease(given)
-        shop = self.desk.shop(lease.provider)
+        shop = self.desk.shop_of(lease)
         if not isinstance(shop, Extending):
             raise UsageError(
                 _("{provider} has no renewal: it runs while its balance lasts").format(
@@ -213,11 +200,11 @@ class Service(Hands, Teller):
     async def restart(self, given: str) -> Lease:
         """A machine that was shut, with its kept files; a new lease."""
         lease = await self.lease(given)
-        shop = self.desk.shop(lease.provider)
+        shop = self.desk.shop_of(lease)
         if not isinstance(shop, Restarting) or lease.state is not LeaseState.KEPT:
             raise UsageError(_("{lease} cannot be started again").format(lease=lease.id))
         trail = self._new("restart", Want(provider=lease.provider))
-        new_id = lease_of(trail.trip, lease.provider)
+        new_id = lease_of(trail.trip, Want(provider=lease.provider))
         order = evolve(shop.restart(lease, f"{trail.trip}-restart"), password_ref=f"password-{trail.trip}")
         self.desk.journal.set_trip_lease(trail.trip, new_id)
         with self.desk.hold(trail.trip):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpurent.model.lease import Lease
 from gpurent.model.session import Job
 from gpurent.model.trip import Want
 from gpurent.ports.host import Link
@@ -15,18 +16,18 @@ if TYPE_CHECKING:
     from gpurent.adapters.jobs import Jobs
 
 
-def jobs(desk: Desk, link: Link, provider: str, session: str) -> Jobs:
-    """The jobs of one machine."""
+def jobs(desk: Desk, link: Link, lease: Lease, session: str) -> Jobs:
+    """The jobs of the machine of ``lease``."""
     from gpurent.adapters.jobs import Jobs
 
     keeper: SessionBackend = desk.tool("session", session, SessionBackend)
-    return Jobs(link, keeper, desk.provider(provider).profile.install)
+    return Jobs(link, keeper, desk.profile_of(lease).install)
 
 
-def command_line(desk: Desk, want: Want) -> str:
+def command_line(desk: Desk, want: Want, lease: Lease) -> str:
     launcher: Launcher = desk.tool("launcher", want.launcher, Launcher)
-    return launcher.launch(want.command, desk.provider(want.provider).profile)
+    return launcher.launch(want.command, desk.profile_of(lease))
 
 
-def job_of(desk: Desk, want: Want, trip: str, folder: str) -> Job:
-    return Job(name=want.name or trip, command=command_line(desk, want), folder=folder)
+def job_of(desk: Desk, want: Want, lease: Lease, trip: str, folder: str) -> Job:
+    return Job(name=want.name or trip, command=command_line(desk, want, lease), folder=folder)

@@ -25,7 +25,7 @@ async def give_back(trail: Trail, lease_id: str) -> Lease:
         waited = timedelta()
         lease = desk.lease(lease_id)
         while not (lease.over and lease.pending is None):
-            lease = desk.keep(await desk.shop(lease.provider).release(lease))
+            lease = desk.keep(await desk.shop_of(lease).release(lease))
             if lease.over:
                 break
             if waited >= PATIENCE:
@@ -69,6 +69,7 @@ async def receipt_of(
             ended_at=lease.ended_at,
             idle=idle,
             note=reason,
+            declared=str(lease.declared.price) if lease.declared else "",
         )
         held = any(total.held.amount > 0 for total in receipt.totals())
         if not (lease.over and (held or reason)) or waited >= patience:

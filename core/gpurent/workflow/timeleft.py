@@ -76,7 +76,12 @@ async def _by_account(desk: Desk, billing: str, named: Sequence[Lease]) -> TimeL
 
 def _on(desk: Desk, billing: str, lease: Lease) -> bool:
     known = lease.provider in desk.registry.lease
-    return known and drains(lease) and desk.provider(lease.provider).billing == billing
+    return (
+        known
+        and lease.declared is None
+        and drains(lease)
+        and desk.provider(lease.provider).billing == billing
+    )
 
 
 async def _others(desk: Desk, ours: Sequence[Lease]) -> tuple[list[Lease], str]:

@@ -96,7 +96,7 @@ def _setting(
         span=max(0, (desk.clock.to_wall(until) - datetime.now(UTC)) // _UNIT),
         grace=_real(desk, grace),
         after=_real(desk, after_job) if after_job else 0,
-        stop=desk.provider(lease.provider).profile.stop_script,
+        stop=desk.profile_of(lease).stop_script,
         warning=_("gpurent: the timer shuts this machine within {span}; nothing new starts").format(
             span=span_text(grace)
         ),

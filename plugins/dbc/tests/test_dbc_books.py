@@ -138,7 +138,7 @@ async def test_f2_top_up_shows_address_page_and_advice(land: Ground) -> None:
     assert way.qr == land.address
     assert "80,000 DBC" in way.advice
     assert "60,000 DBC" in way.advice
-    assert any("Sell 5 DBC" in step for step in (await land.wallet().withdraw(DBC.money(5))).steps)
+    assert any("offer 5 DBC for sale" in step for step in (await land.wallet().withdraw(DBC.money(5))).steps)
 
 
 @pytest.mark.parametrize("value", [1, -1, None, "", "-1", "1.5", "²", "1" * 25, [], True])

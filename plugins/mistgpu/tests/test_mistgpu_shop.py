@@ -190,7 +190,10 @@ async def test_assumed_forms_are_not_pressed_on_the_real_site() -> None:
 
 async def test_invoice_from_two_hundred_spent() -> None:
     async with ground() as land:
-        assert (await land.account.invoice())[0] is False
         await land.pay_in("1.00")
+        land.portal.books.accounts["student"].spent = 19_999
+        found = await land.account.invoice()
+        assert (found.ready, found.needed) == (False, CNY.money(200))
         land.portal.books.accounts["student"].spent = 20_000
-        assert (await land.account.invoice())[0] is True
+        found = await land.account.invoice()
+        assert (found.ready, found.open) == (True, CNY.money(200))

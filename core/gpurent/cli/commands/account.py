@@ -1,18 +1,16 @@
-"""``login logout whoami balance topup``."""
+"""``login logout whoami balance``."""
 
 from __future__ import annotations
 
 import sys
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import click
 
 from gpurent.cli.app import App, json_option
 from gpurent.cli.complete import provider_names
-from gpurent.cli.params import MONEY
 from gpurent.cli.table import table
-from gpurent.errors import MoneyError, UsageError
+from gpurent.errors import UsageError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
@@ -22,7 +20,8 @@ if TYPE_CHECKING:
 _PROVIDER = click.argument("provider", shell_complete=provider_names)
 
 
-def _pairs(fields: tuple[str, ...]) -> dict[str, str]:
+def pairs(fields: tuple[str, ...]) -> dict[str, str]:
+    """``NAME=VALUE`` each."""
     found = {}
     for text in fields:
         name, mark, value = text.partition("=")
@@ -43,8 +42,10 @@ def _pairs(fields: tuple[str, ...]) -> dict[str, str]:
 def login_command(app: App, provider: str, field: tuple[str, ...], from_stdin: str | None) -> None:
     """Log in to PROVIDER; what is missing is asked for. The first use of a wallet makes its private key."""
     entry = app.registry.get("lease", provider)
+    if not entry.auth:
+        raise UsageError(_("{provider} needs no login").format(provider=provider))
     auth = app.registry.get("auth", entry.auth)
-    given = _pairs(field)
+    given = pairs(field)
     for declared in auth.fields:
         if declared.secret and declared.name in given:
             raise UsageError(
@@ -125,19 +126,3 @@ def balance_command(app: App, provider: str | None) -> None:
     rows = [(name, str(balance.available), str(balance.held or "-")) for name, balance in found]
     head = (_("provider"), _("balance"), _("held"))
     app.show(data, table(head, rows, right=(1, 2)) if rows else _("You are not logged in anywhere."))
-
-
-@click.command("topup")
-@_PROVIDER
-@click.argument("amount", type=MONEY)
-@json_option
-@click.pass_obj
-def topup_command(app: App, provider: str, amount: tuple[Decimal, str]) -> None:
-    """Show how AMOUNT gets into the account at PROVIDER. gpurent itself never pays for this."""
-    entry = app.registry.get("lease", provider)
-    currency = app.registry.get("billing", entry.billing).currency
-    if amount[1] and amount[1] != currency:
-        raise MoneyError(_("{provider} takes {currency}").format(provider=provider, currency=currency))
-    way = app.run(lambda service: service.topup(provider, amount[0]))
-    lines = [f"{number}. {step}" for number, step in enumerate(way.steps, 1)]
-    app.show(way, "\n".join([*lines, *([way.url] if way.url else []), *([way.advice] if way.advice else [])]))

@@ -22,7 +22,7 @@ SPEED = 120
 
 
 @click.command("demo")
-@click.option("--keep", is_flag=True, help="Keep the results and the journal.")
+@click.option("--keep", is_flag=True, help=_("Keep the results and the journal."))
 @click.option("--driver", type=click.Choice(["embedded", "bwrap", "auto"]), default="auto", show_default=True)
 @click.option("--example", type=click.Path(path_type=Path, exists=True, file_okay=False), default=None)
 def demo_command(keep: bool, driver: str, example: Path | None) -> None:

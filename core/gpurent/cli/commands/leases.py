@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import click
+from attrs import evolve
 
 from gpurent.cli.app import App, json_option
 from gpurent.cli.complete import lease_ids, provider_names
 from gpurent.cli.params import SPAN
+from gpurent.cli.terms import PRICE, When, ends_options, no_browser, terms_of
 from gpurent.locale import _
 from gpurent.model.offer import Wish
 from gpurent.model.trip import Want
@@ -17,6 +20,8 @@ from gpurent.model.trip import Want
 if TYPE_CHECKING:
     from gpurent.cli.times import Times
     from gpurent.model.lease import Lease
+    from gpurent.model.money import UnitPrice
+    from gpurent.model.receipt import Receipt
     from gpurent.workflow.service import Service
 
 _LEASE = click.argument("lease", shell_complete=lease_ids)
@@ -30,10 +35,23 @@ _LEASE = click.argument("lease", shell_complete=lease_ids)
 @click.option("--cpu", is_flag=True, help=_("A CPU machine, where there is one."))
 @click.option("--for", "term", type=SPAN, help=_("How long: 1d, 2h30m, 1天."))
 @click.option("--disk", type=click.IntRange(0), default=0, help=_("Disk to buy, in GiB."))
+@click.option("--price", type=PRICE, help=_("What a machine that you rent by hand costs: 3.5CNY/h."))
+@ends_options
+@no_browser
 @json_option
 @click.pass_obj
 def rent_command(
-    app: App, provider: str, gpu: str, gpus: int, machine: str, cpu: bool, term: timedelta | None, disk: int
+    app: App,
+    provider: str,
+    gpu: str,
+    gpus: int,
+    machine: str,
+    cpu: bool,
+    term: timedelta | None,
+    disk: int,
+    price: UnitPrice | None,
+    balance: tuple[Decimal, str] | None,
+    until: When | None,
 ) -> None:
     """Rent a machine and keep it until you release it."""
     from gpurent.cli.render import lease_text
@@ -42,7 +60,8 @@ def rent_command(
     want = Want(provider=provider, wish=wish, term=term, disk=disk, only_rent=True)
 
     async def go(service: Service) -> tuple[Lease, Times]:
-        made = await service.rent(want)
+        terms = terms_of(service.desk, price, balance, until) if price is not None else None
+        made = await service.rent(evolve(want, declared=terms))
         return made, await _times(service, [made])
 
     found, times = app.run(go)
@@ -74,18 +93,24 @@ def ls_command(app: App, over: bool, offline: bool) -> None:
 
 @click.command("show")
 @_LEASE
+@click.option("--probe", is_flag=True, help=_("Look again at what is on the machine."))
 @json_option
 @click.pass_obj
-def show_command(app: App, lease: str) -> None:
-    """Show one lease in full."""
+def show_command(app: App, lease: str, probe: bool) -> None:
+    """Show one lease in full, and what was found on its machine."""
+    from gpurent.cli.machine import machine_text
     from gpurent.cli.render import lease_text
 
     async def look(service: Service) -> tuple[Lease, Times]:
+        if probe:
+            from gpurent.workflow.survey import survey_lease
+
+            await survey_lease(service.desk, lease)
         kept = await service.lease(lease)
         return kept, await _times(service, [kept])
 
     found, times = app.run(look)
-    app.show(times.data(found), lambda: lease_text(found, times))
+    app.show(times.data(found), lambda: f"{lease_text(found, times)}\n\n{machine_text(found, app.registry)}")
 
 
 @click.command("renew")
@@ -129,11 +154,20 @@ def restart_command(app: App, lease: str) -> None:
 
 @click.command("release")
 @_LEASE
+@click.option("--confirmed", is_flag=True, help=_("You have ended it yourself, on the provider's page."))
+@no_browser
 @json_option
 @click.pass_obj
-def release_command(app: App, lease: str) -> None:
+def release_command(app: App, lease: str, confirmed: bool) -> None:
     """Give a machine back and show its receipt."""
     from gpurent.cli.render import receipt_text
 
-    receipt = app.run(lambda service: service.release(lease))
+    async def go(service: Service) -> Receipt:
+        if confirmed:
+            from gpurent.workflow.byhand.desk import ByHand
+
+            return await ByHand(service.desk).release_confirmed(service, lease)
+        return await service.release(lease)
+
+    receipt = app.run(go)
     app.show({"receipt": receipt, "totals": receipt.totals()}, lambda: receipt_text(receipt))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import click
 
 from gpurent.cli.app import App, json_option
 from gpurent.cli.complete import provider_names
+from gpurent.cli.params import SPAN
 from gpurent.cli.table import table
 from gpurent.locale import N_, _
 from gpurent.model.offer import Wish
@@ -60,23 +63,37 @@ def providers_command(app: App) -> None:
 )
 @click.option("--cpu", is_flag=True, help=_("CPU-only machines instead."))
 @click.option("--all", "taken", is_flag=True, help=_("Taken machines too."))
+@click.option(
+    "--for", "term", type=SPAN, default="1h", show_default=True, help=_("For so long: 2h30m, 1d, 1天.")
+)
+@click.option("--disk", type=click.IntRange(0), default=0, help=_("With so much disk, in GiB."))
+@click.option(
+    "--in", "code", metavar="CURRENCY", default="CNY", show_default=True, help=_("Compare in CNY, USD, …")
+)
 @json_option
 @click.pass_obj
-def offers_command(app: App, provider: tuple[str, ...], gpu: str, gpus: int, cpu: bool, taken: bool) -> None:
-    """List what can be rented now, cheapest first; all providers are asked side by side."""
-    from gpurent.cli.render import offers_text
-    from gpurent.model.offer import Known
+def offers_command(
+    app: App,
+    provider: tuple[str, ...],
+    gpu: str,
+    gpus: int,
+    cpu: bool,
+    taken: bool,
+    term: timedelta,
+    disk: int,
+    code: str,
+) -> None:
+    """List what can be rented now, by what the wanted time truly costs; all providers are asked side by side.
+
+    Minimum terms, disk and deposits are counted. Amounts in another currency need a dated rate: a wallet's own, or
+    yours in config.toml. Without one, an offer is listed apart.
+    """
+    from gpurent.cli.quoted import market_data, market_text
+    from gpurent.workflow.market import market, sellers
 
     wish = Wish(gpu=gpu, gpus=0 if cpu else gpus, cpu_only=cpu, include_taken=taken)
-    found = app.run(lambda service: service.offers(wish, provider))
-    data = [
-        {
-            "provider": name,
-            "offers": listed.items if isinstance(listed, Known) else None,
-            "error": getattr(listed, "reason", None),
-        }
-        for name, listed in found
-    ]
-    app.show(data, lambda: offers_text(found))
-    if found and not any(isinstance(listed, Known) for _name, listed in found):
+    found = app.run(lambda service: market(service.desk, wish, provider, term, code.upper(), disk))
+    data = market_data(found, provider or sellers(app.registry))
+    app.show(data, lambda: market_text(found, code.upper()))
+    if data and all(item["offers"] is None for item in data):
         raise SystemExit(8)

@@ -23,7 +23,7 @@ _ROOT = click.option(
     "--root",
     type=click.Path(path_type=Path),
     default=None,
-    help="Where the sandbox lives.",
+    help=_("Where the sandbox lives."),
     show_default=False,
 )
 
@@ -55,13 +55,19 @@ def sandbox_command() -> None:
 @sandbox_command.command()
 @_ROOT
 @click.option(
-    "--speed", type=click.IntRange(1, 100_000), default=60, show_default=True, help="How fast its clock runs."
+    "--speed",
+    type=click.IntRange(1, 100_000),
+    default=60,
+    show_default=True,
+    help=_("How fast its clock runs."),
 )
 @click.option(
-    "--machines", type=click.IntRange(1, 1000), default=4, show_default=True, help="Machines a portal has."
+    "--machines", type=click.IntRange(1, 1000), default=4, show_default=True, help=_("Machines a portal has.")
 )
 @click.option("--driver", type=click.Choice(["embedded", "bwrap", "auto"]), default="auto", show_default=True)
-@click.option("--set", "settings", multiple=True, metavar="PORTAL.KEY=VALUE", help="A setting of a portal.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="PORTAL.KEY=VALUE", help=_("A setting of a portal.")
+)
 def up(root: Path | None, speed: int, machines: int, driver: str, settings: tuple[str, ...]) -> None:
     """Raise it in the background; it lives until ``down``."""
     pairs: dict[str, str] = {}
@@ -82,7 +88,7 @@ def up(root: Path | None, speed: int, machines: int, driver: str, settings: tupl
 
 @sandbox_command.command()
 @_ROOT
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--json", "as_json", is_flag=True, help=_("One JSON document."))
 def status(root: Path | None, as_json: bool) -> None:
     """Its time, its machines, its portals' ledgers, and how each route is known."""
     state = _found(root).status()
@@ -108,7 +114,7 @@ def status(root: Path | None, as_json: bool) -> None:
 @sandbox_command.command()
 @_ROOT
 @click.option(
-    "--home", type=click.Path(path_type=Path), default=None, help="Where gpurent keeps its state in it."
+    "--home", type=click.Path(path_type=Path), default=None, help=_("Where gpurent keeps its state in it.")
 )
 def env(root: Path | None, home: Path | None) -> None:
     """Print the variables that make gpurent live in it, for a shell to read."""
@@ -130,6 +136,24 @@ def advance(root: Path | None, seconds: int) -> None:
 def cut(root: Path | None) -> None:
     """Cut every SSH line, as a bad network would."""
     click.echo(_found(root).cut())
+
+
+@sandbox_command.command()
+@_ROOT
+@click.argument("portal")
+def rent(root: Path | None, portal: str) -> None:
+    """Rent at PORTAL as a person does on its pages: prints the SSH line and the password that they show."""
+    found = _found(root).rent_by_hand(portal)
+    click.echo(f"{found['line']}\n{found['password']}\n{found['ref']}")
+
+
+@sandbox_command.command()
+@_ROOT
+@click.argument("portal")
+@click.argument("ref")
+def end(root: Path | None, portal: str, ref: str) -> None:
+    """End the machine REF at PORTAL as a person does on its pages."""
+    _found(root).end_by_hand(portal, ref)
 
 
 @sandbox_command.command()

@@ -1,116 +1,87 @@
-"""``run trips resume``: the whole product."""
+"""``run plan trips resume``: the whole product."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import evolve
 
 from gpurent.cli.app import App, json_option
-from gpurent.cli.complete import provider_names, trip_ids
-from gpurent.cli.params import MONEY, SPAN, money_of
+from gpurent.cli.complete import lease_ids, trip_ids
 from gpurent.cli.table import table
+from gpurent.cli.terms import PRICE, When, ends_options, no_browser, terms_of
+from gpurent.cli.trip_options import trip_options, want_of
 from gpurent.errors import UsageError
 from gpurent.locale import _
-from gpurent.model.offer import Wish
-from gpurent.model.trip import OnError, Want
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gpurent.adapters.journal import TripRow
     from gpurent.cli.times import Times
+    from gpurent.model.money import UnitPrice
     from gpurent.workflow.run import TripEnd
     from gpurent.workflow.service import Service
 
+_DASHES = {"ignore_unknown_options": True}
 
-@click.command("run", context_settings={"ignore_unknown_options": True})
-@click.option("--provider", "-p", required=True, shell_complete=provider_names, help=_("Where to rent."))
-@click.option("--gpu", default="", help=_("A part of the GPU's name."))
-@click.option("--gpus", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--machine", default="", help=_("Just this machine."))
-@click.option("--for", "term", type=SPAN, help=_("How long: 1d, 2h30m, 1天."))
-@click.option("--budget", type=MONEY, help=_("The most that the trip may need: 200CNY, 200000DBC."))
-@click.option(
-    "--folder",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    default=Path(),
-    help=_("What goes up."),
-)
-@click.option("--results", multiple=True, help=_("A name below the folder that comes home; repeat it."))
-@click.option(
-    "--home-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    help=_("Where results go, if not to the folder."),
-)
-@click.option("--session", default="", help=_("screen, tmux, …"))
-@click.option("--transfer", default="", help=_("What carries the files."))
-@click.option("--launcher", default="", help=_("What turns the command into a process."))
-@click.option("--name", default="", help=_("The session's name."))
-@click.option("--disk", type=click.IntRange(0), default=0, help=_("Disk to buy, in GiB."))
-@click.option(
-    "--staged/--no-staged", default=None, help=_("Upload on a cheaper machine first, where there is one.")
-)
-@click.option("--keep", is_flag=True, help=_("Keep the machine when the job has ended."))
-@click.option("--on-error", type=click.Choice(["release", "keep"]), default="release", show_default=True)
+
+@click.command("run", context_settings=_DASHES)
+@trip_options
+@click.option("--lease", default="", shell_complete=lease_ids, help=_("Rent nothing: use this machine."))
+@click.option("--price", type=PRICE, help=_("What a machine that you rent by hand costs: 3.5CNY/h."))
+@ends_options
+@no_browser
 @click.option("--detach", "-d", is_flag=True, help=_("Leave once the job runs."))
 @json_option
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
 def run_command(
     app: App,
-    provider: str,
-    gpu: str,
-    gpus: int,
-    machine: str,
-    term: timedelta | None,
-    budget: tuple[Decimal, str] | None,
-    folder: Path,
-    results: tuple[str, ...],
-    home_dir: Path | None,
-    session: str,
-    transfer: str,
-    launcher: str,
-    name: str,
-    disk: int,
-    staged: bool | None,
-    keep: bool,
-    on_error: str,
+    /,
     detach: bool,
-    command: tuple[str, ...],
+    lease: str,
+    price: UnitPrice | None,
+    balance: tuple[Decimal, str] | None,
+    until: When | None,
+    **given: Any,
 ) -> None:
     """Make a whole trip with COMMAND: rent, upload this folder, run, bring the results home, give back.
 
     Ctrl-C leaves: the job runs on, and `gpurent resume` comes back to it.
     """
-    for result in results:
-        if Path(result).is_absolute() or ".." in Path(result).parts:
-            raise UsageError(_("{name} does not lie below the folder").format(name=result))
-    if budget is not None and not budget[1]:
-        raise UsageError(_("a budget needs its currency"), hint="--budget 200CNY")
-    want = Want(
-        wish=Wish(gpu=gpu, gpus=gpus, key=machine),
-        provider=provider,
-        term=term,
-        budget=money_of(budget) if budget else None,
-        command=command,
-        folder=str(folder.resolve()),
-        results=results,
-        home=str(home_dir.resolve()) if home_dir else "",
-        session=session,
-        transfer=transfer,
-        launcher=launcher,
-        name=name,
-        staged=staged,
-        disk=disk,
-        keep=keep,
-        on_error=OnError(on_error),
-    )
-    app.registry.get("lease", provider)
-    _finish(app, lambda: app.run(lambda service: service.run(want, detach=detach)))
+    if bool(given["provider"]) == bool(lease):
+        raise UsageError(_("say where: --provider, or --lease"), hint="gpurent providers, gpurent ls")
+    given["on_error"] = given["on_error"] or ("keep" if lease else "release")
+    want = want_of(app, **given)
+
+    async def go(service: Service) -> TripEnd:
+        wanted = want
+        if lease:
+            found = await service.lease(lease)
+            wanted = evolve(want, lease=found.id, provider=found.provider)
+        elif price is not None:
+            wanted = evolve(want, declared=terms_of(service.desk, price, balance, until))
+        return await service.run(wanted, detach=detach)
+
+    _finish(app, lambda: app.run(go))
+
+
+@click.command("plan", context_settings=_DASHES)
+@trip_options
+@json_option
+@click.pass_obj
+def plan_command(app: App, /, **given: Any) -> None:
+    """Say what `gpurent run` with the same options would do and cost, leg by leg. Orders, pays and writes nothing."""
+    from gpurent.cli.planned import preview_data, preview_text
+    from gpurent.workflow.preview import preview
+
+    if not given["provider"]:
+        raise UsageError(_("say where: --provider, or --lease"), hint="gpurent providers")
+    want = want_of(app, **given)
+    found = app.run(lambda service: preview(service.desk, want))
+    app.show(preview_data(found), lambda: preview_text(found, want))
 
 
 def _finish(app: App, go: Callable[[], TripEnd]) -> None:
@@ -167,10 +138,9 @@ def _left(app: App) -> None:
         return [(row.id, row.lease, await _times(service, [row.lease])) for row in open_trips[-1:]]
 
     for trip, lease, times in app.run(look):
-        click.echo(_("Left. What runs, runs on."), err=True)
-        if lease:
-            click.echo(_("{lease} may still cost money: gpurent show {lease}").format(lease=lease), err=True)
+        click.echo("\n" + _("Left. What runs, runs on."), err=True)
         if lease in times.figures:
+            click.echo(_("{lease} may still cost money: gpurent show {lease}").format(lease=lease), err=True)
             click.echo(times.sentence(lease), err=True)
         click.echo(_("Come back with: gpurent resume {trip}").format(trip=trip), err=True)
 
@@ -219,6 +189,7 @@ def trips_command(app: App) -> None:
 @click.command("resume")
 @click.argument("trip", required=False, default="", shell_complete=trip_ids)
 @click.option("--detach", "-d", is_flag=True, help=_("Leave once the job runs."))
+@no_browser
 @json_option
 @click.pass_obj
 def resume_command(app: App, trip: str, detach: bool) -> None:

@@ -70,7 +70,7 @@ class Acts:
         lease = self._lease(name)
         if lease is None:
             return
-        if not isinstance(self._app.service.desk.shop(lease.provider), Extending):
+        if not isinstance(self._app.service.desk.shop_of(lease), Extending):
             text = _("{provider} has no renewal; top up: gpurent topup {provider} AMOUNT")
             self._app.say(text.format(provider=lease.provider))
             return

@@ -14,8 +14,9 @@ from attrs import define, frozen
 
 from gpurent.adapters.files import private_folder
 from gpurent.adapters.settings import variable
+from gpurent.errors import UsageError
 from gpurent.plugins.registry import Registry
-from gpurent.ports.portal import PortalEntry, SandboxPortal, Site
+from gpurent.ports.portal import HandRented, PortalEntry, SandboxPortal, Site
 from gpurent.testing.sandbox.machines.drivers import pick_driver
 from gpurent.testing.sandbox.machines.model import DriverName, Machine, MachineDriver, MachineSpec
 from gpurent.testing.sandbox.mail import ADDRESS, MailServer
@@ -150,6 +151,13 @@ class Cloud:
 
     def burning(self) -> Sequence[str]:
         return [f"{name}:{ref}" for name, portal in self.portals.items() for ref in portal.burning()]
+
+    def hand(self, portal: str) -> HandRented:
+        """The portal as a person before its pages sees it."""
+        found: object = self.portals.get(portal)
+        if not isinstance(found, HandRented):
+            raise UsageError(f"nobody rents by hand at {portal!r} here")
+        return found
 
     async def cut(self) -> int:
         """Drop every SSH line at once."""

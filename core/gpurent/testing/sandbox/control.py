@@ -12,7 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from gpurent.errors import UsageError
 from gpurent.testing.sandbox.cloud import Cloud
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 def control_app(cloud: Cloud, token: str, stop: Callable[[], None]) -> Starlette:
@@ -53,6 +56,27 @@ def control_app(cloud: Cloud, token: str, stop: Callable[[], None]) -> Starlette
             Route("/env", guarded(env)),
             Route("/advance", guarded(advance), methods=["POST"]),
             Route("/cut", guarded(cut), methods=["POST"]),
+            *(Route(path, guarded(call), methods=["POST"]) for path, call in _by_hand(cloud).items()),
             Route("/down", guarded(down), methods=["POST"]),
         ]
     )
+
+
+def _by_hand(cloud: Cloud) -> dict[str, Handler]:
+    """What a person does before a portal's pages."""
+
+    async def rent(request: Request) -> Response:
+        try:
+            found = await cloud.hand(request.query_params["portal"]).rent_by_hand()
+        except UsageError as error:
+            return JSONResponse({"error": error.message})
+        return JSONResponse({"line": found.line, "password": found.password, "ref": found.ref})
+
+    async def end(request: Request) -> Response:
+        try:
+            await cloud.hand(request.query_params["portal"]).stop_by_hand(request.query_params["ref"])
+        except UsageError as error:
+            return JSONResponse({"error": error.message})
+        return JSONResponse({})
+
+    return {"/hand/rent": rent, "/hand/end": end}

@@ -102,6 +102,19 @@ class Sandbox:
         """Drop every SSH line; how many there were."""
         return int(self._ask("POST", "/cut")["cut"])
 
+    def rent_by_hand(self, portal: str) -> dict[str, str]:
+        """A person rents on the pages of ``portal``: ``line``, ``password``, ``ref``."""
+        return self._by_hand("/hand/rent", portal=portal)
+
+    def end_by_hand(self, portal: str, ref: str) -> None:
+        self._by_hand("/hand/end", portal=portal, ref=ref)
+
+    def _by_hand(self, path: str, **query: str) -> dict[str, str]:
+        found: dict[str, str] = self._ask("POST", path, **query)
+        if "error" in found:
+            raise UsageError(found["error"])
+        return found
+
     def down(self, patience: float = 20.0) -> None:
         """End it and wait until its process is gone."""
         self._ask("POST", "/down")

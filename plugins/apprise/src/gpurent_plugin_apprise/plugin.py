@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpurent.api import Field, Host, Notifier, NotifierEntry, hookimpl
+from gpurent_plugin_apprise.messages import _
 
-SETTINGS = (Field(name="urls", label="Apprise URLs, with spaces between them", secret=True),)
+SETTINGS = (Field(name="urls", label=_("Apprise URLs, with spaces between them"), secret=True),)
 
 
 def _build(host: Host) -> Notifier:
@@ -20,7 +21,7 @@ def gpurent_register_notifier() -> Sequence[NotifierEntry]:
     return [
         NotifierEntry(
             name="apprise",
-            summary="WeCom, DingTalk, ServerChan, Telegram, mail and many more",
+            summary=_("WeCom, DingTalk, ServerChan, Telegram, mail and many more"),
             build=_build,
             settings=SETTINGS,
         )

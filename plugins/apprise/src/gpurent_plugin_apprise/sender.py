@@ -7,9 +7,9 @@ import logging
 import apprise
 from apprise.utils.parse import parse_urls
 
-from gpurent.api import Level, Notice, Notifier, UnavailableError, UsageError, translator
+from gpurent.api import Level, Notice, Notifier, UnavailableError, UsageError
+from gpurent_plugin_apprise.messages import _
 
-_ = translator("gpurent_plugin_apprise")
 TYPES = {Level.WARNING: apprise.NotifyType.WARNING}
 ASSET = apprise.AppriseAsset(
     app_id="gpurent", app_desc="gpurent", async_mode=False, secure_logging=True, http_redirects=False

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gpurent.api import AuthError, Secret, UsageError
+from gpurent_plugin_dbc.messages import _
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _VERSION = b"\x17"
@@ -20,10 +21,10 @@ _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 def _key(private: Secret) -> ec.EllipticCurvePrivateKey:
     text = private.reveal().strip().lower()
     if not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise AuthError("a private key has 64 hexadecimal digits", hint="gpurent login 1024gpu")
+        raise AuthError(_("a private key has 64 hexadecimal digits"), hint="gpurent login 1024gpu")
     number = int(text, 16)
     if not 0 < number < _ORDER:
-        raise AuthError("this number is no private key")
+        raise AuthError(_("this number is no private key"))
     return ec.derive_private_key(number, ec.SECP256R1())
 
 
@@ -58,7 +59,9 @@ def check_address(address: str) -> str:
     raw = _decode(address)
     good = len(raw) == 25 and raw[:1] == _VERSION and _sum(raw[:-4]) == raw[-4:]
     if not good:
-        raise UsageError(f"not a wallet's address: {address[:60]!r}", hint="Nothing was paid.")
+        raise UsageError(
+            _("not a wallet's address: {address!r}").format(address=address[:60]), hint=_("Nothing was paid.")
+        )
     return address
 
 

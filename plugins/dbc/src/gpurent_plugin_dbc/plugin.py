@@ -16,12 +16,13 @@ from gpurent.api import (
     Site,
     hookimpl,
 )
+from gpurent_plugin_dbc.messages import _
 
 NAME = "dbc"
 SETTINGS = (
     # No default: the chain of 2020 is gone, and nothing may ever be sent to whoever has its old name.
-    Field(name="url", label="The ledger service", optional=True),
-    Field(name="most", label="The largest single payment, in DBC", default="500000"),
+    Field(name="url", label=_("The ledger service"), optional=True),
+    Field(name="most", label=_("The largest single payment, in DBC"), default="500000"),
 )
 
 
@@ -45,10 +46,10 @@ def _portal(site: Site) -> SandboxPortal:
 
 @hookimpl
 def gpurent_register_auth() -> Sequence[AuthEntry]:
-    fields = (Field(name="private_key", label="private key (64 hexadecimal digits)", secret=True),)
+    fields = (Field(name="private_key", label=_("private key (64 hexadecimal digits)"), secret=True),)
     return [
         AuthEntry(
-            name=NAME, summary="a DBC wallet's private key", build=_auth, settings=SETTINGS, fields=fields
+            name=NAME, summary=_("a DBC wallet's private key"), build=_auth, settings=SETTINGS, fields=fields
         )
     ]
 
@@ -56,10 +57,10 @@ def gpurent_register_auth() -> Sequence[AuthEntry]:
 @hookimpl
 def gpurent_register_billing() -> Sequence[BillingEntry]:
     return [
-        BillingEntry(name=NAME, summary="a DBC wallet", build=_billing, settings=SETTINGS, currency="DBC")
+        BillingEntry(name=NAME, summary=_("a DBC wallet"), build=_billing, settings=SETTINGS, currency="DBC")
     ]
 
 
 @hookimpl
 def gpurent_register_portal() -> Sequence[SandboxEntry]:
-    return [SandboxEntry(name=NAME, summary="a small ledger of DBC in place of the chain", build=_portal)]
+    return [SandboxEntry(name=NAME, summary=_("a small ledger of DBC in place of the chain"), build=_portal)]

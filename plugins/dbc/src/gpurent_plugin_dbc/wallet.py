@@ -12,6 +12,7 @@ from typing import Any
 
 from gpurent.api import (
     USD,
+    Advice,
     Answer,
     Balance,
     Bill,
@@ -38,10 +39,12 @@ from gpurent.api import (
 )
 from gpurent_plugin_dbc import wire
 from gpurent_plugin_dbc.keys import check_address, public_of, sign
+from gpurent_plugin_dbc.messages import _
 
 FIRST = wire.DBC.money(80_000)
 LOCKED = wire.DBC.money(60_000)
 BUY = "https://www.dbctrade.io/trade/buy_1?address_user="
+SELL = "https://www.dbctrade.io/trade/sell_1"
 _KIND = {
     Purpose.RENT: ChargeKind.USE,
     Purpose.DEPOSIT: ChargeKind.DEPOSIT,
@@ -59,8 +62,8 @@ class Wallet(BillingProvider, Statement, Withdrawing):
     async def _ask(self, method: str, path: str, **given: Any) -> Answer:
         if not self._host.settings.get("url"):
             raise UsageError(
-                "no DBC ledger is set up: the NEO chain on which DBC lived in 2020 is gone",
-                hint="`gpurent sandbox` brings a ledger of its own; another one is set as [dbc] url.",
+                _("no DBC ledger is set up: the NEO chain on which DBC lived in 2020 is gone"),
+                hint=_("`gpurent sandbox` brings a ledger of its own; another one is set as [dbc] url."),
             )
         return await self._host.http.request(method, path, **given)
 
@@ -70,10 +73,15 @@ class Wallet(BillingProvider, Statement, Withdrawing):
 
     def _good(self, answer: Answer) -> Any:
         if answer.status >= 500:
-            raise UnavailableError(f"the ledger is in trouble (status {answer.status})", retryable=True)
+            raise UnavailableError(
+                _("the ledger is in trouble (status {status})").format(status=answer.status), retryable=True
+            )
         if answer.status != 200:
             raise ProviderChanged(
-                f"the ledger answered {answer.status}", url=answer.url, body=answer.text, spent=Spent.NO
+                _("the ledger answered {status}").format(status=answer.status),
+                url=answer.url,
+                body=answer.text,
+                spent=Spent.NO,
             )
         return answer.json()
 
@@ -84,7 +92,7 @@ class Wallet(BillingProvider, Statement, Withdrawing):
 
     async def rate(self, quote: Currency) -> Rate:
         if quote.code != "USD":
-            raise MoneyError(f"DBC is priced in USD, not in {quote.code}")
+            raise MoneyError(_("DBC is priced in USD, not in {code}").format(code=quote.code))
         raw, url = await self._get("/price")
         value, at = wire.price(raw, url)
         return Rate(wire.DBC, quote, value, at, url.partition("?")[0])
@@ -93,19 +101,49 @@ class Wallet(BillingProvider, Statement, Withdrawing):
         address = (await self._host.login()).account
         return TopUp(
             steps=(
-                f"Open the purchase page; your address {address} is filled in.",
-                f"Buy {money} and pay with Alipay; they arrive after some blocks.",
+                _("Open the purchase page; your address {address} is filled in.").format(address=address),
+                _("Buy {money} and pay with Alipay; they arrive after some blocks.").format(money=money),
             ),
             url=BUY + address,
             qr=address,
-            advice=f"First top-up: at least {FIRST}, of which {LOCKED} lie as the deposit of the CPU container.",
+            advice=_(
+                "First top-up: at least {first}, of which {locked} lie as the deposit of the CPU container."
+            ).format(first=FIRST, locked=LOCKED),
+        )
+
+    async def advised(self) -> Advice | None:
+        """What is missing to the first top-up that the wiki advises."""
+        there = (await self.balance()).available
+        if there >= FIRST:
+            return None
+        return Advice(
+            money=FIRST - there,
+            why=_(
+                "{first} are advised: {locked} lie as the deposit while you upload on the CPU container, and come "
+                "back; {rest} pay for GPU time. The wallet has {there}."
+            ).format(first=FIRST, locked=LOCKED, rest=FIRST - LOCKED, there=there),
         )
 
     async def withdraw(self, money: Money) -> TopUp:
+        there = (await self.balance()).available
+        if money.amount <= 0 or money > there:
+            raise MoneyError(
+                _("the wallet has {there} to sell, not {money}").format(there=there, money=money),
+                hint=_("Nothing was sent."),
+            )
         return TopUp(
-            steps=(f"Sell {money} on the trading page; send them only to the address that it shows.",),
-            url="https://www.dbctrade.io/trade/sell_1",
-            advice="The price floats; look at it before you sell.",
+            steps=(
+                _(
+                    "Open the trading page and offer {money} for sale; it names the price before you agree."
+                ).format(money=money),
+                _("Take your private key to a wallet of your own: gpurent whoami --show-key"),
+                _("Send exactly {money} to the address that the page shows, and to no other.").format(
+                    money=money
+                ),
+                _("The page pays you out by Alipay once the transfer has its blocks."),
+            ),
+            url=SELL,
+            advice=_("The price floats; what lies as a deposit can only be sold after it came back."),
         )
 
     # paying
@@ -140,28 +178,35 @@ class Wallet(BillingProvider, Statement, Withdrawing):
         raw = answer.json()
         if isinstance(raw, dict) and (raw.get("hash") == digest or raw.get("error") == "unknown"):
             return "hash" in raw
-        raise ProviderChanged("the ledger answered in an unknown way", url=answer.url, body=answer.text)
+        raise ProviderChanged(_("the ledger answered in an unknown way"), url=answer.url, body=answer.text)
 
     def _trouble(self, answer: Answer) -> UnavailableError:
         return UnavailableError(
-            f"the ledger is in trouble (status {answer.status})", retryable=True, spent=Spent.UNKNOWN
+            _("the ledger is in trouble (status {status})").format(status=answer.status),
+            retryable=True,
+            spent=Spent.UNKNOWN,
         )
 
     def _must_be_payable(self, bill: Bill) -> None:
         """Nothing is signed for a bill that is odd in itself."""
         if bill.amount.currency != wire.DBC or bill.amount.amount < 0:
-            raise MoneyError(f"this wallet cannot pay {bill.amount}", hint="Nothing was paid.")
+            raise MoneyError(
+                _("this wallet cannot pay {amount}").format(amount=bill.amount), hint=_("Nothing was paid.")
+            )
         most = wire.DBC.money(self._host.settings["most"])
         if bill.amount > most:
             raise MoneyError(
-                f"the bill of {bill.amount} is above the wallet's own limit of {most}",
-                hint="Nothing was paid. If it is right, raise [dbc] most.",
+                _("the bill of {amount} is above the wallet's own limit of {most}").format(
+                    amount=bill.amount, most=most
+                ),
+                hint=_("Nothing was paid. If it is right, raise [dbc] most."),
             )
         try:
             check_address(bill.payee)
         except UsageError as error:
             raise MoneyError(
-                f"the shop wants the money sent to what is {error.message}", hint=error.hint
+                _("the shop names no address that can be paid: {why}").format(why=error.message),
+                hint=error.hint,
             ) from None
 
     async def _sign(self, bill: Bill) -> dict[str, str]:
@@ -174,8 +219,8 @@ class Wallet(BillingProvider, Statement, Withdrawing):
         available = (await self.balance()).available
         if bill.amount > available:
             raise MoneyError(
-                f"the wallet has {available}, the bill is {bill.amount}",
-                hint="Nothing was paid. gpurent topup shows how DBC get in.",
+                _("the wallet has {there}, the bill is {amount}").format(there=available, amount=bill.amount),
+                hint=_("Nothing was paid. gpurent topup shows how DBC get in."),
             )
         body = wire.body_of(
             sender=login.account,
@@ -197,8 +242,8 @@ class Wallet(BillingProvider, Statement, Withdrawing):
         body = json.loads(record["body"])
         if (body["to"], body["amount"]) != (bill.payee, str(bill.amount.amount)):
             raise MoneyError(
-                f"the bill {bill.key} was signed before with another amount or payee",
-                hint="Nothing more was paid.",
+                _("the bill {key} was signed before with another amount or payee").format(key=bill.key),
+                hint=_("Nothing more was paid."),
                 spent=Spent.UNKNOWN,
             )
 
@@ -210,17 +255,23 @@ class Wallet(BillingProvider, Statement, Withdrawing):
             return
         error = raw.get("error") if isinstance(raw, dict) else None
         if error == "insufficient":
-            raise MoneyError(f"the wallet has not enough for {bill.amount}", hint="Nothing was paid.")
+            raise MoneyError(
+                _("the wallet has not enough for {amount}").format(amount=bill.amount),
+                hint=_("Nothing was paid."),
+            )
         if error == "key used":
             raise MoneyError(
-                f"the ledger has another payment for the bill {bill.key}",
-                hint="Nothing more was paid. Look at the transfers of your address.",
+                _("the ledger has another payment for the bill {key}").format(key=bill.key),
+                hint=_("Nothing more was paid. Look at the transfers of your address."),
                 spent=Spent.UNKNOWN,
             )
         if error:
-            raise MoneyError(f"the ledger refuses the transfer: {str(error)[:100]}", hint="Nothing was paid.")
+            raise MoneyError(
+                _("the ledger refuses the transfer: {error}").format(error=str(error)[:100]),
+                hint=_("Nothing was paid."),
+            )
         raise ProviderChanged(
-            "the ledger answered a transfer in an unknown way", url=answer.url, body=answer.text
+            _("the ledger answered a transfer in an unknown way"), url=answer.url, body=answer.text
         )
 
     # books

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpurent.api import Exporter, ExporterEntry, Host, hookimpl
+from gpurent_plugin_desktop.messages import _
 
 
 def _xshell(host: Host) -> Exporter:
@@ -34,8 +35,8 @@ def _winscp(host: Host) -> Exporter:
 @hookimpl
 def gpurent_register_exporter() -> Sequence[ExporterEntry]:
     return [
-        ExporterEntry(name="xshell", summary="XShell sessions (.xsh, .xts)", build=_xshell),
-        ExporterEntry(name="ftprush", summary="FTP Rush sites (v3), a card for v2", build=_ftprush),
-        ExporterEntry(name="filezilla", summary="FileZilla sites to import", build=_filezilla),
-        ExporterEntry(name="winscp", summary="WinSCP session URLs", build=_winscp),
+        ExporterEntry(name="xshell", summary=_("XShell sessions (.xsh, .xts)"), build=_xshell),
+        ExporterEntry(name="ftprush", summary=_("FTP Rush sites (v3), a card for v2"), build=_ftprush),
+        ExporterEntry(name="filezilla", summary=_("FileZilla sites to import"), build=_filezilla),
+        ExporterEntry(name="winscp", summary=_("WinSCP session URLs"), build=_winscp),
     ]

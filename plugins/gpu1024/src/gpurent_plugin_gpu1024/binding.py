@@ -8,6 +8,7 @@ from gpurent.api import Bill, Binding, Challenge, Host, Money, MoneyError, Payme
 from gpurent_plugin_gpu1024 import wire
 from gpurent_plugin_gpu1024.calls import Calls
 from gpurent_plugin_gpu1024.codes import SLACK
+from gpurent_plugin_gpu1024.messages import _
 
 
 class MailDesk:
@@ -29,7 +30,7 @@ class MailDesk:
         code = await self._host.ask(
             Challenge(
                 key=key,
-                question=f"1024GPU: the code that was mailed to {email}",
+                question=_("1024GPU: the code that was mailed to {email}").format(email=email),
                 pattern=_PATTERN,
                 sender=self._host.settings["mail_sender"],
                 subject="绑定邮箱",
@@ -59,7 +60,10 @@ def _fee(code: str) -> Money:
     """The mailed decimal as an amount: above zero, below one."""
     fee = wire.DBC.money(code)
     if not wire.DBC.zero < fee < wire.DBC.money(1):
-        raise MoneyError(f"1024GPU mailed the code {code}, which is no amount", hint="Nothing was paid.")
+        raise MoneyError(
+            _("1024GPU mailed the code {code}, which is no amount").format(code=code),
+            hint=_("Nothing was paid."),
+        )
     return fee
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from gpurent.api import Host, LeaseError, MoneyError, PaidTooLate, Payment, SoldOut, Spent
 from gpurent_plugin_gpu1024 import wire
+from gpurent_plugin_gpu1024.messages import _
 from gpurent_plugin_gpu1024.wire import DONE, FAILED, Reply, Standing
 
 
@@ -38,7 +39,7 @@ class Calls:
         if found.status == FAILED:
             raise _no(found)
         if found.status != DONE:
-            raise found.changed("it is still working on what takes no work")
+            raise found.changed(_("it is still working on what takes no work"))
         return found
 
     async def orders(self) -> Sequence[Standing]:
@@ -57,14 +58,16 @@ class Calls:
 def too_late(msg: str, payment: Payment) -> MoneyError:
     """The shop refuses what was paid."""
     return PaidTooLate(
-        f"1024GPU does not accept the payment of {payment.amount}: {msg or 'no reason given'}",
-        hint="It can be reclaimed with a mailed code: giving the lease back does that.",
+        _("1024GPU does not accept the payment of {amount}: {why}").format(
+            amount=payment.amount, why=msg or _("no reason given")
+        ),
+        hint=_("It can be reclaimed with a mailed code: giving the lease back does that."),
         spent=Spent.YES,
     )
 
 
 def _no(found: Reply) -> LeaseError:
-    text = found.msg or "no reason given"
+    text = found.msg or _("no reason given")
     if any(word in text for word in ("已被租用", "已被占用", "rented", "no free")):
-        return SoldOut(f"1024GPU: {text}", hint="Nothing was spent. Pick another machine: gpurent offers")
-    return LeaseError(f"1024GPU refuses: {text}", hint="Nothing was spent by this.")
+        return SoldOut(f"1024GPU: {text}", hint=_("Nothing was spent. Pick another machine: gpurent offers"))
+    return LeaseError(_("1024GPU refuses: {why}").format(why=text), hint=_("Nothing was spent by this."))

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from gpurent.api import Challenge, Host, LeaseError, Spent
 from gpurent_plugin_gpu1024.calls import Calls
+from gpurent_plugin_gpu1024.messages import _
 from gpurent_plugin_gpu1024.wire import DONE
 
 TRIES = 3
@@ -61,7 +62,9 @@ class Codes:
             why = found.msg
             tried.append(code)
         raise LeaseError(
-            f"1024GPU does not take the code to {deed.what} order {ref}: {why or 'no reason given'}",
+            _("1024GPU does not take the code to {what} order {ref}: {why}").format(
+                what=_verb(deed), ref=ref, why=why or _("no reason given")
+            ),
             hint=_hint(deed),
             spent=Spent.YES if deed.burns else Spent.UNKNOWN,
             burning=(lease,) if deed.burns else (),
@@ -73,7 +76,9 @@ class Codes:
         refused = f"(?!(?:{'|'.join(tried)})$)" if tried else ""
         return Challenge(
             key=f"{ref}-{deed.what}-{len(tried)}",
-            question=f"1024GPU: the code to {deed.what} order {ref}, from its mail",
+            question=_("1024GPU: the code to {what} order {ref}, from its mail").format(
+                what=_verb(deed), ref=ref
+            ),
             pattern=rf"(?:验证码[：:]\s*)?{refused}(\d{{4,8}})",
             sender=self._host.settings["mail_sender"],
             subject=ref,
@@ -81,9 +86,13 @@ class Codes:
         )
 
 
+def _verb(deed: Deed) -> str:
+    return {"stop": _("stop"), "cancel": _("cancel")}.get(deed.what) or _("reclaim")
+
+
 def _hint(deed: Deed) -> str:
     if deed.burns:
-        return "The container still runs on prepaid time. Try again: gpurent release"
+        return _("The container still runs on prepaid time. Try again: gpurent release")
     if deed.what == "cancel":
-        return "Nothing was paid for it; unpaid it is dropped by itself after some minutes."
-    return "The payment is still with 1024GPU. Try again: gpurent release"
+        return _("Nothing was paid for it; unpaid it is dropped by itself after some minutes.")
+    return _("The payment is still with 1024GPU. Try again: gpurent release")

@@ -9,6 +9,7 @@ from attrs import evolve
 from gpurent.api import Host, Lease, LeaseError, LeaseState, OrderKind, Pending, Spent
 from gpurent_plugin_gpu1024.calls import Calls
 from gpurent_plugin_gpu1024.codes import CANCEL, RECLAIM, STOP, Codes
+from gpurent_plugin_gpu1024.messages import _
 from gpurent_plugin_gpu1024.renewals import Renewals
 from gpurent_plugin_gpu1024.wire import WORKING, Standing
 
@@ -26,7 +27,7 @@ class Leaving:
         if lease.pending is not None or lease.over:
             return lease
         if not lease.ref:
-            return lease.to(LeaseState.CANCELLED, lease.note or "cancelled before it was paid")
+            return lease.to(LeaseState.CANCELLED, lease.note or _("cancelled before it was paid"))
         standing = await self._calls.order(lease.ref)
         if standing is None:
             return self._unlisted(lease)
@@ -34,16 +35,16 @@ class Leaving:
             await self._codes.do(STOP, lease.ref, lease.id, lambda: self._settled(lease.ref))
             standing = await self._calls.order(lease.ref)
         if standing is None or not standing.over:
-            return lease.to(LeaseState.RELEASING, "the shop is stopping it")
+            return lease.to(LeaseState.RELEASING, _("the shop is stopping it"))
         return ended(lease, standing, self._host.clock.now())
 
     def _unlisted(self, lease: Lease) -> Lease:
         """What the shop does not list is only gone when its time was over anyway."""
         if lease.expires_at is not None and lease.expires_at <= self._host.clock.now():
-            return evolve(lease.to(LeaseState.GONE, "the shop does not list it any more"), endpoint=None)
+            return evolve(lease.to(LeaseState.GONE, _("the shop does not list it any more")), endpoint=None)
         raise LeaseError(
-            f"1024GPU does not list the order {lease.ref}, so it cannot be given back",
-            hint="Look at the shop's own page; it may still run on prepaid time.",
+            _("1024GPU does not list the order {ref}, so it cannot be given back").format(ref=lease.ref),
+            hint=_("Look at the shop's own page; it may still run on prepaid time."),
             spent=Spent.YES,
             burning=(lease.id,),
             retryable=True,
@@ -61,7 +62,7 @@ class Leaving:
             path = "/rent/pay" if pending.kind is OrderKind.NEW else "/rent/pay_update"
             found = await self._calls.act(path, {"order_id": standing.id}, Spent.UNKNOWN)
             if found.status == WORKING:
-                return evolve(lease, note="a payment is being verified; it is given back after that")
+                return evolve(lease, note=_("a payment is being verified; it is given back after that"))
             standing = await self._calls.order(pending.ref) or standing
         return await self._drop(lease, standing)
 
@@ -74,7 +75,7 @@ class Leaving:
         if standing.pay_error:
             if not standing.returned:
                 await self._codes.do(RECLAIM, standing.id, lease.id, lambda: self._settled(standing.id))
-            return evolve(lease, pending=None, note="paid too late; the payment was sent back")
+            return evolve(lease, pending=None, note=_("paid too late; the payment was sent back"))
         if not standing.cancelled and not standing.over:
             await self._codes.do(CANCEL, standing.id, lease.id, lambda: self._settled(standing.id))
         return evolve(lease, pending=None)
@@ -89,8 +90,8 @@ def ended(lease: Lease, standing: Standing, now: datetime) -> Lease:
     at = standing.ended_at
     over = evolve(lease, endpoint=None, ended_at=min(at, now) if at else now)
     if standing.ended_well:
-        return over.to(LeaseState.RELEASED, "given back")
+        return over.to(LeaseState.RELEASED, _("given back"))
     if standing.kept is not None:
-        kept = over.to(LeaseState.KEPT, "the rented time ran out; the files are kept for some days")
+        kept = over.to(LeaseState.KEPT, _("the rented time ran out; the files are kept for some days"))
         return evolve(kept, kept_until=now + standing.kept)
-    return over.to(LeaseState.EXPIRED, "the rented time ran out")
+    return over.to(LeaseState.EXPIRED, _("the rented time ran out"))

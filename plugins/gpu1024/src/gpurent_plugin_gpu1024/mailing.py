@@ -12,6 +12,7 @@ from datetime import datetime
 from attrs import frozen
 
 from gpurent.api import Challenge, Endpoint, Host, Mail, Secret, UsageError
+from gpurent_plugin_gpu1024.messages import _
 
 # The source's own template: "ssh -p 20049 root@116.85.24.172，密码：xxxxx"
 _ACCESS = re.compile(
@@ -26,6 +27,16 @@ class Access:
     endpoint: Endpoint
     password: Secret
     at: datetime
+
+
+# Assumed: the subject ends with the order. Decoding may have eaten the blank before it.
+_ORDER = re.compile(r".*登录方式\s*([0-9A-Za-z]{6,40})", re.ASCII)
+
+
+def order_in(mail: Mail) -> str:
+    """The order that a mail's subject names; empty if none."""
+    match = _ORDER.fullmatch(mail.subject.strip())
+    return match[1] if match is not None else ""
 
 
 def access_in(mail: Mail, user: str) -> Access | None:
@@ -68,7 +79,9 @@ async def ask_access(host: Host, order_id: str, since: datetime, user: str) -> A
     line = await host.ask(
         Challenge(
             key=f"{order_id}-access",
-            question=f"1024GPU: the line with ssh and the password from the mail on order {order_id}",
+            question=_(
+                "1024GPU: the line with ssh and the password from the mail on order {order_id}"
+            ).format(order_id=order_id),
             pattern=r"(ssh .{5,200})",
             sender=host.settings["mail_sender"],
             subject=order_id,

@@ -10,6 +10,7 @@ from attrs import frozen
 from gpurent.api import Bill, Host, LeaseError, Order, OrderKind, Purpose, SoldOut
 from gpurent_plugin_gpu1024 import wire
 from gpurent_plugin_gpu1024.calls import Calls
+from gpurent_plugin_gpu1024.messages import _
 from gpurent_plugin_gpu1024.wire import FAILED, KIB_IN_GIB, WORKING, Standing
 
 WINDOW = timedelta(minutes=10)
@@ -46,7 +47,9 @@ class Orders:
             standing = await self._calls.order(draft.ref)
         if standing is None:
             raise LeaseError(
-                "1024GPU took the order, but does not list it", hint="Nothing was spent.", retryable=True
+                _("1024GPU took the order, but does not list it"),
+                hint=_("Nothing was spent."),
+                retryable=True,
             )
         if order.kind is OrderKind.NEW and not (standing.container or standing.creating or standing.rented):
             # This very call, with its own parameter's name, has the container made.
@@ -81,12 +84,12 @@ class Orders:
         found = await self._calls.must(path, **params)
         draft = found.record()
         if not isinstance(draft.get("order_id"), str):
-            raise found.changed("a draft without its number")
+            raise found.changed(_("a draft without its number"))
         longest = wire.count(draft.get("time_max"), found)
         if longest and order.term is not None and minutes_of(order.term) > longest:
             raise LeaseError(
-                f"1024GPU lets this machine for at most {longest} minutes",
-                hint="Nothing was spent. Ask for less.",
+                _("1024GPU lets this machine for at most {longest} minutes").format(longest=longest),
+                hint=_("Nothing was spent. Ask for less."),
             )
         await self._calls.must("/rent/get_dbc_price", order_id=draft["order_id"])
         giving = wire.count(draft.get("diskspace_giving"), found)
@@ -116,12 +119,16 @@ class Orders:
         """The smallest disk and memory of the shop's lists that are enough, in KiB."""
         found = []
         wished = (order.disk or CPU_DISK, CPU_MEMORY)
-        for name, least in zip(("disk", "memory"), wished, strict=True):
+        kinds = (("disk", _("disk")), ("memory", _("memory")))
+        for (name, shown), least in zip(kinds, wished, strict=True):
             listed = await self._calls.must(f"/rent/get_{name}_deposit_list", machine_id=order.offer.key)
             sizes = sorted(int(wire.number(row.get("capacity"), listed)) for row in listed.rows())
             enough = [size for size in sizes if size >= least * KIB_IN_GIB]
             if not enough:
-                raise SoldOut(f"this machine has no {name} of {least} GiB left", hint="Nothing was spent.")
+                raise SoldOut(
+                    _("this machine has no {name} of {least} GiB left").format(name=shown, least=least),
+                    hint=_("Nothing was spent."),
+                )
             found.append(enough[0])
         return found[0], found[1]
 
@@ -132,7 +139,9 @@ class Orders:
             if found.status == WORKING:
                 return None
             if found.status == FAILED or not found.content:
-                raise SoldOut(f"1024GPU: {found.msg or 'the machine was taken'}", hint="Nothing was spent.")
+                raise SoldOut(
+                    f"1024GPU: {found.msg or _('the machine was taken')}", hint=_("Nothing was spent.")
+                )
         payee = (await self._calls.must("/rent/get_dbchain_address", order_id=standing.id)).text()
         return Bill(
             key=order_key,

@@ -15,18 +15,23 @@ from gpurent.api import (
     Site,
     hookimpl,
 )
+from gpurent_plugin_gpu1024.messages import _
 
 NAME = "1024gpu"
 SETTINGS = (
-    Field(name="url", label="The web API", default="https://info.dbchain.ai"),
-    Field(name="brand", label="Brand, sent with every call", default="1024lab"),
-    Field(name="language", label="CN or EN", default="CN"),
+    Field(name="url", label=_("The web API"), default="https://info.dbchain.ai"),
+    Field(name="mode", label=_("auto, portal, or hands: you rent and return on its pages"), default="auto"),
+    Field(name="site", label=_("Where people rent"), default="https://www.1024gpu.top"),
+    Field(name="brand", label=_("Brand, sent with every call"), default="1024lab"),
+    Field(name="language", label=_("CN or EN"), default="CN"),
     Field(
-        name="mail_sender", label="Who sends the codes and the SSH access", default="service@1024lab.example"
+        name="mail_sender",
+        label=_("Who sends the codes and the SSH access"),
+        default="service@1024lab.example",
     ),
     Field(
         name="platform",
-        label="Where the fee of the mail binding goes",
+        label=_("Where the fee of the mail binding goes"),
         default="AKMqDy51FuMnc4poiGBczQvPh6819hQuLH",
     ),
 )
@@ -49,27 +54,28 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
     return [
         LeaseEntry(
             name=NAME,
-            summary="GPU containers prepaid in DBC; upload first on a CPU container against a deposit",
+            summary=_("GPU containers prepaid in DBC; upload first on a CPU container against a deposit"),
             build=_lease,
             settings=SETTINGS,
             auth="dbc",
             billing="dbc",
             profile=HostProfile(user="root", install="apt-get install -y"),
             mailbox=True,
+            hosts=("www.1024gpu.top",),
             overview={
                 "machines": "31",
-                "difficulty": "harder",
-                "price": "1-2 CNY/h",
-                "upload": "slow",
-                "cpu_only": "yes",
-                "compatibility": "CuDNN errors seen",
-                "invoice": "none",
-                "cash_out": "by selling DBC",
+                "difficulty": _("harder"),
+                "price": _("1-2 CNY/h"),
+                "upload": _("slow"),
+                "cpu_only": _("yes"),
+                "compatibility": _("CuDNN errors seen"),
+                "invoice": _("none"),
+                "cash_out": _("by selling DBC"),
             },
-            live=(
-                "The service of 2020 is gone. Its web API is known in full from its public web client and spoken "
-                "exactly so; the wording of its mails and the ledger are assumed. "
-                "Never run against the live service."
+            live=_(
+                "The service of 2020 is gone. Its web API is known in full from its public web "
+                "client and spoken exactly so; the wording of its mails and the ledger are "
+                "assumed. Never run against the live service."
             ),
         )
     ]
@@ -77,4 +83,4 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
 
 @hookimpl
 def gpurent_register_portal() -> Sequence[SandboxEntry]:
-    return [SandboxEntry(name=NAME, summary="the web API of 2020, in the sandbox", build=_portal)]
+    return [SandboxEntry(name=NAME, summary=_("the web API of 2020, in the sandbox"), build=_portal)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import httpx2
@@ -12,17 +14,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route as WebRoute
 
-from gpurent.api import Evidence, PortalEntry, Route, SandboxPortal, Site
+from gpurent.api import Evidence, HandRented, PortalEntry, Route, SandboxPortal, Site, SiteAccess
 from gpurent_plugin_gpu1024.portal_books import SENDER, Books, Refused
 from gpurent_plugin_gpu1024.portal_leaving import PLATFORM, LeavingDesk, MailDesk
 from gpurent_plugin_gpu1024.portal_orders import OrderDesk
 from gpurent_plugin_gpu1024.portal_renewals import RenewalDesk
+from gpurent_plugin_gpu1024.portal_state import Order, rent
 
+DAY = 24 * 60
 Act = Callable[[Mapping[str, str]], Awaitable[Any]]
 
 
-class CloudPortal(SandboxPortal):
-    """Settings: taken, garbled (once), missing, disk_bytes."""
+class CloudPortal(SandboxPortal, HandRented):
+    """Settings: taken, garbled (once), missing, disk_bytes, api (off: no program is answered), email."""
 
     def __init__(self, site: Site) -> None:
         self.books = Books(site)
@@ -93,7 +97,51 @@ class CloudPortal(SandboxPortal):
         return [order.id for order in self.books.orders.values() if order.rented and not order.over]
 
     def environment(self, url: str) -> Mapping[str, str]:
-        return {"url": url, "mail_sender": SENDER, "platform": PLATFORM}
+        mode = "hands" if self._off else "auto"
+        return {"url": url, "mail_sender": SENDER, "platform": PLATFORM, "mode": mode}
+
+    @property
+    def _off(self) -> bool:
+        return self.books.site.settings.get("api") == "off"
+
+    async def rent_by_hand(self) -> SiteAccess:
+        """An order for the first free machine, paid for a day in the person's own wallet; its mail goes out."""
+        books = self.books
+        async with books.lock:
+            wallet = "by-hand"
+            books.emails[wallet] = books.site.settings.get("email", "student@sandbox.example")
+            machine = next(found for found in books.machines.values() if books.free(found) > 0)
+            order = Order(
+                id=secrets.token_hex(12),
+                kind="gpu",
+                mode="payment",
+                code=0,
+                machine=machine,
+                wallet=wallet,
+                price=Decimal("0.0026"),
+            )
+            order.gpus, order.data = 1, f"dbc-{order.id}"
+            order.terms = [(DAY, rent(machine, 1, DAY, order.price))]
+            order.created_at = order.asked_at = order.container_at = order.rented_at = books.now
+            books.orders[order.id] = order
+            books.entry(wallet, "rent", -order.due, order.id)
+            await books.open(order)
+            live = order.live
+            if live is None:
+                raise Refused("没有开机")
+            return SiteAccess(
+                line=f"ssh -p {live.port} root@{live.host}", password=order.password, ref=order.id
+            )
+
+    async def stop_by_hand(self, ref: str) -> None:
+        """The code goes out by mail as on the page; the person is trusted to have typed it."""
+        async with self.books.lock:
+            order = self.books.orders.get(ref)
+            if order is None or order.over:
+                return
+            await self.books.mail_code(order, "stop")
+            order.over, order.ended_well, order.stopped_at = True, True, self.books.now
+            await self.books.close(order)
 
     async def tick(self) -> None:
         async with self.books.lock:
@@ -107,6 +155,8 @@ class CloudPortal(SandboxPortal):
 
     def _serve(self, act: Act) -> Callable[[Request], Awaitable[Response]]:
         async def serve(request: Request) -> Response:
+            if self._off:
+                return PlainTextResponse("closed", 503)
             given = dict(request.query_params)
             async with self.books.lock:
                 try:

@@ -11,6 +11,7 @@ from gpurent.api import Bill, Host, Lease, LeaseError, Order, Payment, Pending, 
 from gpurent_plugin_gpu1024 import wire
 from gpurent_plugin_gpu1024.calls import Calls, too_late
 from gpurent_plugin_gpu1024.codes import RECLAIM_RENEWAL, Codes
+from gpurent_plugin_gpu1024.messages import _
 from gpurent_plugin_gpu1024.orders import WINDOW, minutes_of
 from gpurent_plugin_gpu1024.wire import DONE, FAILED, WORKING
 
@@ -40,7 +41,9 @@ class Renewals:
             found = await self._listed(order.onto, noted.ref)
         if found is None:
             raise LeaseError(
-                "1024GPU took the renewal, but does not list it", hint="Nothing was spent.", retryable=True
+                _("1024GPU took the renewal, but does not list it"),
+                hint=_("Nothing was spent."),
+                retryable=True,
             )
         payee = (await self._calls.must("/rent/get_dbchain_address", order_id=order.onto)).text()
         bill = Bill(
@@ -76,12 +79,13 @@ class Renewals:
         draft = found.record()
         ref = draft.get("continue_pay_order_id")
         if not isinstance(ref, str):
-            raise found.changed("a renewal without its number")
+            raise found.changed(_("a renewal without its number"))
         minutes = minutes_of(order.term or timedelta(hours=1))
         longest = int(wire.number(draft.get("time_max", 0), found))
         if longest and minutes > longest:
             raise LeaseError(
-                f"1024GPU renews for at most {longest} minutes", hint="Nothing was spent. Ask for less."
+                _("1024GPU renews for at most {longest} minutes").format(longest=longest),
+                hint=_("Nothing was spent. Ask for less."),
             )
         await self._calls.must("/rent_continue/continue_pay_get_dbc_price", continue_pay_order_id=ref)
         await self._calls.must(
@@ -119,7 +123,7 @@ class Renewals:
         params = {"continue_pay_order_id": pending.ref}
         found = await self._calls.act("/rent_continue/continue_pay_voc_pay", params, Spent.UNKNOWN)
         if found.status == WORKING:
-            return evolve(lease, note="a payment is being verified; it is given back after that")
+            return evolve(lease, note=_("a payment is being verified; it is given back after that"))
         if found.status == FAILED:
             listed = await self._listed(lease.ref, pending.ref)
             if listed is not None and listed.pay_error and not listed.returned:

@@ -7,14 +7,19 @@ from datetime import datetime, timedelta
 from attrs import evolve
 
 from gpurent.api import (
+    Access,
+    Assisted,
     Binding,
+    Errand,
     Extending,
+    Guide,
     Host,
     Known,
     Lease,
     LeaseError,
     LeaseProvider,
     LeaseState,
+    Mail,
     MailBinding,
     Offer,
     Order,
@@ -31,8 +36,10 @@ from gpurent_plugin_gpu1024 import wire
 from gpurent_plugin_gpu1024.binding import MailDesk
 from gpurent_plugin_gpu1024.calls import Calls, too_late
 from gpurent_plugin_gpu1024.codes import SLACK, Codes
+from gpurent_plugin_gpu1024.guides import guide
 from gpurent_plugin_gpu1024.leaving import Leaving, ended
-from gpurent_plugin_gpu1024.mailing import ask_access, find_access
+from gpurent_plugin_gpu1024.mailing import access_in, ask_access, find_access, order_in
+from gpurent_plugin_gpu1024.messages import _
 from gpurent_plugin_gpu1024.orders import DAY, Orders
 from gpurent_plugin_gpu1024.renewals import Renewals
 from gpurent_plugin_gpu1024.wire import DONE, FAILED, Standing
@@ -67,7 +74,7 @@ _ALL = {
 }
 
 
-class Shop(LeaseProvider, Staging, Extending, MailBinding):
+class Shop(LeaseProvider, Staging, Extending, MailBinding, Assisted):
     """``Lease.ref`` is the shop's order; it changes on the switch from CPU to GPU."""
 
     def __init__(self, host: Host) -> None:
@@ -77,6 +84,20 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding):
         self._renewals = Renewals(host, self._calls)
         self._leaving = Leaving(host, self._calls, Codes(host, self._calls), self._renewals)
         self._mail = MailDesk(host, self._calls)
+
+    @property
+    def by_hand(self) -> bool:
+        return self._host.settings.get("mode", "auto") == "hands"
+
+    def guide(self, errand: Errand, lease: Lease | None = None) -> Guide:
+        settings = self._host.settings
+        return guide(settings["site"], settings["mail_sender"], errand, lease)
+
+    def access(self, mail: Mail) -> Access | None:
+        found = access_in(mail, USER)
+        if found is None:
+            return None
+        return Access(endpoint=found.endpoint, password=found.password, ref=order_in(mail))
 
     # mail
 
@@ -100,8 +121,11 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding):
     def staging(self, order: Order) -> Order:
         if order.offer.shop.get("cpu") != "yes":
             raise LeaseError(
-                "this machine has no CPU container to upload on first",
-                hint="Pick another machine, or rent this one without staging: its time then runs while you upload.",
+                _("this machine has no CPU container to upload on first"),
+                hint=_(
+                    "Pick another machine, or rent this one without staging: its time then runs "
+                    "while you upload."
+                ),
             )
         return Order(
             key=order.key,
@@ -168,7 +192,7 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding):
         """The paid order is the lease now; its access comes by mail."""
         shop = {**lease.shop, "gpus": str(standing.gpus) if standing else lease.shop.get("gpus", "0")}
         return evolve(
-            lease.to(LeaseState.PROVISIONING, "the SSH access comes by mail"),
+            lease.to(LeaseState.PROVISIONING, _("the SSH access comes by mail")),
             pending=None,
             ref=pending.ref,
             endpoint=None,
@@ -202,15 +226,15 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding):
     def _unlisted(self, lease: Lease) -> Lease:
         """An order that is missing from a list is only gone when its time was over anyway."""
         if lease.expires_at is not None and lease.expires_at <= self._host.clock.now():
-            return evolve(lease.to(LeaseState.GONE, "the shop does not list it any more"), endpoint=None)
-        return evolve(lease, note="the shop does not list it now")
+            return evolve(lease.to(LeaseState.GONE, _("the shop does not list it any more")), endpoint=None)
+        return evolve(lease, note=_("the shop does not list it now"))
 
     async def _until_payable(self, lease: Lease, pending: Pending) -> Lease:
         if pending.bill is not None or pending.paid:
             return lease
         standing = await self._calls.order(pending.ref)
         if standing is None or standing.cancelled:
-            return evolve(lease.to(LeaseState.CANCELLED, "the shop dropped the order"), pending=None)
+            return evolve(lease.to(LeaseState.CANCELLED, _("the shop dropped the order")), pending=None)
         try:
             bill = await self._orders.bill(pending.key, pending.kind, standing)
         except SoldOut as error:
@@ -241,7 +265,9 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding):
         """Have the mail sent again now and then: it may have been lost, or garbled."""
         now = self._host.clock.now()
         asked = datetime.fromisoformat(lease.shop["asked"]) if lease.shop.get("asked") else None
-        note = "the mail with the SSH access cannot be read; it is asked for again" if garbled else lease.note
+        note = (
+            _("the mail with the SSH access cannot be read; it is asked for again") if garbled else lease.note
+        )
         if asked is None:
             return evolve(lease, shop={**lease.shop, "asked": _iso(now)}, note=note)
         if now - asked < REPEAT:

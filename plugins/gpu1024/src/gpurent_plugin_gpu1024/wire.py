@@ -17,6 +17,7 @@ from gpurent.api import (
     Answer,
     Currency,
     Deposit,
+    DiskPrice,
     Hardware,
     Money,
     Offer,
@@ -27,6 +28,7 @@ from gpurent.api import (
     UnitPrice,
     UsageError,
 )
+from gpurent_plugin_gpu1024.messages import _
 
 DBC = Currency("DBC", 8)
 # Prices of machines and disks are finer than a cent.
@@ -36,6 +38,8 @@ MINUTE = timedelta(minutes=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = 10**13  # the year 2286
 DONE, WORKING, FAILED = 1, 2, -1
+# As the web client of 2020 fills in where the shop has not said; the shop's own price stands in the order only.
+DISK = DiskPrice(free=30, price=UnitPrice(Decimal("0.000033333334"), DOLLAR))
 # The deposit of a CPU container by the wiki is 60000; the code that marks the payment, below 1, comes on top.
 USUAL_DEPOSIT = DBC.money(60_001)
 
@@ -51,11 +55,13 @@ class Reply:
 
     def changed(self, what: str) -> ProviderChanged:
         body = json.dumps(self.content, default=str, ensure_ascii=False)
-        return ProviderChanged(f"1024GPU's answer has changed: {what}", url=self.url, body=body)
+        return ProviderChanged(
+            _("1024GPU's answer has changed: {what}").format(what=what), url=self.url, body=body
+        )
 
     def text(self) -> str:
         if not isinstance(self.content, str) or not self.content:
-            raise self.changed("no text")
+            raise self.changed(_("no text"))
         return self.content
 
     def amount(self) -> Money:
@@ -63,12 +69,12 @@ class Reply:
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
         if not isinstance(self.content, list) or not all(isinstance(row, dict) for row in self.content):
-            raise self.changed("no list")
+            raise self.changed(_("no list"))
         return self.content
 
     def record(self) -> Mapping[str, Any]:
         if not isinstance(self.content, dict):
-            raise self.changed("no record")
+            raise self.changed(_("no record"))
         return self.content
 
 
@@ -76,12 +82,21 @@ def reply(answer: Answer, spent: Spent = Spent.NO) -> Reply:
     """The envelope in ``answer``; trouble of the server's is an `UnavailableError`, another shape `ProviderChanged`."""
     path = answer.url.partition("?")[0]
     if answer.status >= 500:
-        raise UnavailableError(f"1024GPU is in trouble (status {answer.status})", retryable=True, spent=spent)
+        raise UnavailableError(
+            _("1024GPU is in trouble (status {status})").format(status=answer.status),
+            retryable=True,
+            spent=spent,
+        )
     if answer.status != 200:
-        raise ProviderChanged(f"1024GPU answered {answer.status}", url=path, body=answer.text, spent=spent)
+        raise ProviderChanged(
+            _("1024GPU answered {status}").format(status=answer.status),
+            url=path,
+            body=answer.text,
+            spent=spent,
+        )
     raw = answer.json()
     if not isinstance(raw, dict) or raw.get("status") not in (DONE, WORKING, FAILED):
-        raise ProviderChanged("1024GPU's envelope has changed", url=path, body=answer.text, spent=spent)
+        raise ProviderChanged(_("1024GPU's envelope has changed"), url=path, body=answer.text, spent=spent)
     return Reply(
         status=raw["status"], msg=str(raw.get("msg") or "")[:300], content=raw.get("content"), url=path
     )
@@ -90,13 +105,13 @@ def reply(answer: Answer, spent: Spent = Spent.NO) -> Reply:
 def number(value: Any, source: Reply) -> Decimal:
     """A finite number that is not negative; booleans and texts other than numbers are refused."""
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
-        raise source.changed("no number")
+        raise source.changed(_("no number"))
     try:
         found = Decimal(value)
     except ArithmeticError:
-        raise source.changed("no number") from None
+        raise source.changed(_("no number")) from None
     if not found.is_finite() or found < 0 or found > Decimal(10) ** 15:
-        raise source.changed("a number out of range")
+        raise source.changed(_("a number out of range"))
     return found
 
 
@@ -104,14 +119,14 @@ def money(value: Any, source: Reply) -> Money:
     try:
         return DBC.money(number(value, source))
     except UsageError:
-        raise source.changed("an amount finer than DBC") from None
+        raise source.changed(_("an amount finer than DBC")) from None
 
 
 def moment(value: Any, source: Reply) -> datetime | None:
     """Milliseconds since the epoch; 0 is none."""
     millis = int(number(value if value is not None else 0, source))
     if millis > _LAST:
-        raise source.changed("a time out of range")
+        raise source.changed(_("a time out of range"))
     return _EPOCH + timedelta(milliseconds=millis) if millis else None
 
 
@@ -131,7 +146,7 @@ def offers(source: Reply) -> Sequence[Offer]:
 
 def _offer(row: Mapping[str, Any], source: Reply) -> Offer:
     if not isinstance(row.get("machine_id"), str) or not isinstance(row.get("gpu_type"), str):
-        raise source.changed("a machine without its name")
+        raise source.changed(_("a machine without its name"))
     gpus, used = int(number(row.get("gpu_count"), source)), count(row.get("gpu_be_used"), source)
     longest = count(row.get("length_of_available_time"), source)
     return Offer(
@@ -149,6 +164,7 @@ def _offer(row: Mapping[str, Any], source: Reply) -> Offer:
             price=UnitPrice(number(row.get("gpu_price_dollar"), source), DOLLAR),
             maximum=longest * MINUTE if longest else None,
         ),
+        disk=DISK,
         free=used < gpus,
         place=str(row.get("country", ""))[:40],
         score=str(row.get("evaluation_score_average", ""))[:8],
@@ -163,7 +179,7 @@ def cpu_offer(offer: Offer) -> Offer:
         provider=offer.provider,
         hardware=Hardware(cpus=offer.hardware.cpus, memory=5, disk=30),
         tariff=Prepaid(price=UnitPrice(Decimal(0), DOLLAR)),
-        deposit=Deposit(money=USUAL_DEPOSIT, returned_on="when it is stopped, or switched to its GPU"),
+        deposit=Deposit(money=USUAL_DEPOSIT, returned_on=_("when it is stopped, or switched to its GPU")),
         free=offer.free,
         place=offer.place,
         score=offer.score,
@@ -212,14 +228,14 @@ def standings(source: Reply) -> Sequence[Standing]:
     for row in source.rows():
         order = row.get("orderData")
         if not isinstance(order, dict):
-            raise source.changed("a row without its order")
+            raise source.changed(_("a row without its order"))
         found.append(_standing(order, source))
     return found
 
 
 def _standing(row: Mapping[str, Any], source: Reply) -> Standing:
     if not isinstance(row.get("order_id"), str) or not isinstance(row.get("machine_id"), str):
-        raise source.changed("an order without its number")
+        raise source.changed(_("an order without its number"))
     kept = count(row.get("remaining_time_length"), source)
     return Standing(
         id=row["order_id"],
@@ -247,7 +263,7 @@ def _bill(row: Mapping[str, Any], source: Reply) -> Money:
     """What is sent, exactly: the count plus the code, below 1, that marks the order on the chain."""
     code = money(row.get("code", "0"), source)
     if code >= DBC.money(1):
-        raise source.changed("a code that is an amount of its own")
+        raise source.changed(_("a code that is an amount of its own"))
     return money(row.get("dbc_total_count", 0), source) + code
 
 
@@ -268,7 +284,7 @@ def renewals(source: Reply) -> Sequence[Renewal]:
 
 def _renewal(row: Mapping[str, Any], source: Reply) -> Renewal:
     if not isinstance(row.get("continue_pay_order_id"), str):
-        raise source.changed("a renewal without its number")
+        raise source.changed(_("a renewal without its number"))
     return Renewal(
         id=row["continue_pay_order_id"],
         bill=_bill(row, source),

@@ -16,6 +16,7 @@ from imap_tools import AND, BaseMailBox, MailBox, MailBoxUnencrypted
 from imap_tools.errors import ImapToolsError, MailboxFolderSelectError, MailboxLoginError
 
 from gpurent.api import AuthError, Mail, Mailbox, UnavailableError, UsageError
+from gpurent_plugin_imap.messages import _
 from gpurent_plugin_imap.text import mail_of
 
 LARGEST = 1 << 20
@@ -41,18 +42,20 @@ class ImapMailbox(Mailbox):
         self._log = log
         if settings.get("tls", "yes") == "no" and not _loopback(settings["host"]):
             raise UsageError(
-                "IMAP without TLS is only spoken to this computer", hint='Set [imap] tls = "yes".'
+                _("IMAP without TLS is only spoken to this computer"), hint=_('Set [imap] tls = "yes".')
             )
         try:
             self._port = int(settings.get("port", "993"))
         except ValueError:
-            raise UsageError(f"[imap] port is no number: {settings['port']!r:.20}") from None
+            raise UsageError(
+                _("[imap] port is no number: {port!r:.20}").format(port=settings["port"])
+            ) from None
         self._folder = settings.get("folder", "INBOX")
         if any(ord(char) < ord(" ") for name in ("user", "password") for char in settings[name]) or not (
             self._folder.isprintable()
         ):
             # A line break would begin another command.
-            raise UsageError("[imap] user, password and folder hold no control characters")
+            raise UsageError(_("[imap] user, password and folder hold no control characters"))
 
     def _login(self, box: BaseMailBox) -> None:
         user, password = self._settings["user"], self._settings["password"]
@@ -67,7 +70,8 @@ class ImapMailbox(Mailbox):
 
     def _unavailable(self, why: str) -> UnavailableError:
         return UnavailableError(
-            f"the mailbox at {self._settings['host']} does not answer: {why}", retryable=True
+            _("the mailbox at {host} does not answer: {why}").format(host=self._settings["host"], why=why),
+            retryable=True,
         )
 
     async def search(self, *, since: datetime, sender: str, subject: str) -> Sequence[Mail]:
@@ -119,15 +123,17 @@ class ImapMailbox(Mailbox):
             yield box
         except MailboxLoginError as error:
             if _BUSY.search(str(error.command_result)):
-                raise self._unavailable("it is busy") from None
+                raise self._unavailable(_("it is busy")) from None
             raise AuthError(
-                f"the mailbox of {user} at {host} refuses the password",
-                hint="Many mail providers want an app password for IMAP.",
+                _("the mailbox of {user} at {host} refuses the password").format(user=user, host=host),
+                hint=_("Many mail providers want an app password for IMAP."),
             ) from None
         except MailboxFolderSelectError:
             raise UsageError(
-                f"the mailbox of {user} at {host} does not open the folder {self._folder!r}",
-                hint="Set [imap] folder; INBOX is there always.",
+                _("the mailbox of {user} at {host} does not open the folder {folder!r}").format(
+                    user=user, host=host, folder=self._folder
+                ),
+                hint=_("Set [imap] folder; INBOX is there always."),
             ) from None
         except (OSError, imaplib.IMAP4.error, ImapToolsError) as error:
             raise self._unavailable(type(error).__name__) from None

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpurent.api import Field, Host, Mailbox, MailboxEntry, hookimpl
+from gpurent_plugin_imap.messages import _
 
 SETTINGS = (
-    Field(name="host", label="IMAP server"),
-    Field(name="port", label="Port", default="993"),
-    Field(name="user", label="User name, usually the address"),
-    Field(name="password", label="Password, or the app password your mail provider gives", secret=True),
-    Field(name="tls", label="Encrypted (no: only on this computer)", default="yes"),
-    Field(name="folder", label="Folder", default="INBOX"),
+    Field(name="host", label=_("IMAP server")),
+    Field(name="port", label=_("Port"), default="993"),
+    Field(name="user", label=_("User name, usually the address")),
+    Field(name="password", label=_("Password, or the app password your mail provider gives"), secret=True),
+    Field(name="tls", label=_("Encrypted (no: only on this computer)"), default="yes"),
+    Field(name="folder", label=_("Folder"), default="INBOX"),
 )
 
 
@@ -24,4 +25,4 @@ def _build(host: Host) -> Mailbox:
 
 @hookimpl
 def gpurent_register_mailbox() -> Sequence[MailboxEntry]:
-    return [MailboxEntry(name="imap", summary="a mailbox over IMAP", build=_build, settings=SETTINGS)]
+    return [MailboxEntry(name="imap", summary=_("a mailbox over IMAP"), build=_build, settings=SETTINGS)]

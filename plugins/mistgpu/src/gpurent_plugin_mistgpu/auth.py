@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gpurent.api import Authenticator, AuthError, Host, Login, ProviderChanged, Secret
 from gpurent_plugin_mistgpu import wire
+from gpurent_plugin_mistgpu.messages import _
 from gpurent_plugin_mistgpu.pages import COOKIE
 
 
@@ -23,11 +24,15 @@ class FormLogin(Authenticator):
             return Login(account=given["username"].reveal(), token=Secret(cookie))
         if answer.status == 200 and wire.is_login(answer.text):
             raise AuthError(
-                f"MISTGPU refuses the sign-in: {wire.complaint(answer.text) or 'no reason given'}",
-                hint="Check user name and password: gpurent login mistgpu",
+                _("MISTGPU refuses the sign-in: {why}").format(
+                    why=wire.complaint(answer.text) or _("no reason given")
+                ),
+                hint=_("Check user name and password: gpurent login mistgpu"),
             )
         raise ProviderChanged(
-            f"MISTGPU's sign-in answered {answer.status} in an unknown way", url=answer.url, body=answer.text
+            _("MISTGPU's sign-in answered {status} in an unknown way").format(status=answer.status),
+            url=answer.url,
+            body=answer.text,
         )
 
     async def valid(self, login: Login) -> bool:

@@ -13,7 +13,6 @@ from gpurent.api import (
     ChargeKind,
     Currency,
     Host,
-    Invoicing,
     Known,
     Lease,
     Money,
@@ -27,12 +26,12 @@ from gpurent.api import (
     Unknown,
 )
 from gpurent_plugin_mistgpu import wire
+from gpurent_plugin_mistgpu.invoices import Invoices
+from gpurent_plugin_mistgpu.messages import _
 from gpurent_plugin_mistgpu.pages import Pages
 
-INVOICE_FROM = CNY.money(200)
 
-
-class Account(BillingProvider, Statement, Invoicing):
+class Account(Invoices, BillingProvider, Statement):
     """Nothing is ever paid from here: the shop itself takes what a running server costs."""
 
     def __init__(self, host: Host) -> None:
@@ -46,32 +45,34 @@ class Account(BillingProvider, Statement, Invoicing):
 
     async def rate(self, quote: Currency) -> Rate:
         if quote.code != "CNY":
-            raise MoneyError(f"MISTGPU knows no rate between CNY and {quote.code}")
+            raise MoneyError(_("MISTGPU knows no rate between CNY and {code}").format(code=quote.code))
         return Rate(CNY, quote, Decimal(1), self._host.clock.now(), "identity")
 
     async def top_up(self, money: Money) -> TopUp:
         if money.amount <= 0:
-            raise MoneyError(f"{money} cannot be paid in")
+            raise MoneyError(_("{money} cannot be paid in").format(money=money))
         answer = await self._pages.post("/user/recharge/", {"amount": f"{money.decimal:f}"}, Spent.NO)
         place = answer.headers.get("location", "")
         if not place.startswith("/pay/"):
             raise ProviderChanged(
-                "MISTGPU gave no payment page", url=answer.url, body=answer.text, spent=Spent.NO
+                _("MISTGPU gave no payment page"), url=answer.url, body=answer.text, spent=Spent.NO
             )
         url = self._host.settings["url"].rstrip("/") + place
         return TopUp(
             steps=(
-                f"Open the payment page and pay {money} with Alipay.",
-                "The balance follows within a minute.",
+                _("Open the payment page and pay {money} with Alipay.").format(money=money),
+                _("The balance follows within a minute."),
             ),
             url=url,
             qr=url,
-            advice="A server is shut at once when the balance reaches 0.",
+            advice=_("A server is shut at once when the balance reaches 0."),
         )
 
     async def pay(self, bill: Bill) -> Payment:
         if bill.amount.amount:
-            raise MoneyError(f"MISTGPU takes no payments, and was asked for {bill.amount}")
+            raise MoneyError(
+                _("MISTGPU takes no payments, and was asked for {amount}").format(amount=bill.amount)
+            )
         return Payment(key=bill.key, proof="", amount=bill.amount, at=self._host.clock.now())
 
     async def charges(self, lease: Lease) -> Known[Charge] | Unknown:
@@ -84,7 +85,7 @@ class Account(BillingProvider, Statement, Invoicing):
             if run.server == lease.ref and run.started_at == lease.started_at
         ]
         if not runs:
-            return Unknown("the bill page does not list this server yet")
+            return Unknown(_("the bill page does not list this server yet"))
         return Known(tuple(self._use(run) for run in runs if run.cost.amount))
 
     async def statement(self) -> Known[Charge] | Unknown:
@@ -103,13 +104,6 @@ class Account(BillingProvider, Statement, Invoicing):
             kind=ChargeKind.USE,
             money=run.cost,
             ref=f"{run.server}@{run.started_at.isoformat()}",
-            note=f"{run.minutes} min",
+            note=_("{minutes} min").format(minutes=run.minutes),
             growing=run.ended_at is None,
         )
-
-    async def invoice(self) -> tuple[bool, str]:
-        answer = await self._pages.get("/user/")
-        _left, spent = wire.balance(answer.text, answer.url)
-        if spent >= INVOICE_FROM:
-            return True, f"{spent} were spent: ask for the invoice on the site"
-        return False, f"an invoice can be had from {INVOICE_FROM} spent; so far it is {spent}"

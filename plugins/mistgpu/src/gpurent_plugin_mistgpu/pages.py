@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gpurent.api import Answer, AuthError, Host, ProviderChanged, Secret, Spent, UnavailableError
 from gpurent_plugin_mistgpu import wire
+from gpurent_plugin_mistgpu.messages import _
 
 COOKIE = "sessionid"
 
@@ -22,7 +23,9 @@ class Pages:
         if self._expired(answer):
             answer = await self._call("GET", path, renew=True)
             if self._expired(answer):
-                raise AuthError("MISTGPU wants a new sign-in again and again", hint="gpurent login mistgpu")
+                raise AuthError(
+                    _("MISTGPU wants a new sign-in again and again"), hint="gpurent login mistgpu"
+                )
         return self._good(answer)
 
     async def post(self, path: str, form: Mapping[str, str | Secret], spent: Spent = Spent.UNKNOWN) -> Answer:
@@ -37,8 +40,8 @@ class Pages:
         if self._host.settings.get("assumed") != "yes":
             page = self._host.settings["url"].rstrip("/") + path
             raise UnavailableError(
-                "this form of MISTGPU's site was never seen, so gpurent does not press it",
-                hint=f"Do it by hand on {page}. Nothing was sent.",
+                _("this form of MISTGPU's site was never seen, so gpurent does not press it"),
+                hint=_("Do it by hand on {page}. Nothing was sent.").format(page=page),
             )
 
     async def _call(
@@ -55,11 +58,13 @@ class Pages:
     def _good(self, answer: Answer, spent: Spent = Spent.NO) -> Answer:
         if answer.status >= 500:
             raise UnavailableError(
-                f"MISTGPU is in trouble (status {answer.status})", retryable=True, spent=spent
+                _("MISTGPU is in trouble (status {status})").format(status=answer.status),
+                retryable=True,
+                spent=spent,
             )
         if answer.status not in (200, 302, 303):
             raise ProviderChanged(
-                f"MISTGPU answered {answer.status} to {answer.url}",
+                _("MISTGPU answered {status} to {url}").format(status=answer.status, url=answer.url),
                 url=answer.url,
                 body=answer.text,
                 spent=spent,

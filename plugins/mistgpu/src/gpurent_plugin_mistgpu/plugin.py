@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from gpurent.api import (
     Authenticator,
@@ -19,11 +20,13 @@ from gpurent.api import (
     Site,
     hookimpl,
 )
+from gpurent_plugin_mistgpu.messages import _
 
 NAME = "mistgpu"
 SETTINGS = (
-    Field(name="url", label="The site", default="https://mistgpu.com"),
-    Field(name="assumed", label="Use forms that are only assumed (the sandbox says yes)", default="no"),
+    Field(name="url", label=_("The site"), default="https://mistgpu.com"),
+    Field(name="mode", label=_("auto, portal, or hands: you rent and stop on its pages"), default="auto"),
+    Field(name="assumed", label=_("Use forms that are only assumed (the sandbox says yes)"), default="no"),
 )
 
 
@@ -54,17 +57,17 @@ def _portal(site: Site) -> SandboxPortal:
 @hookimpl
 def gpurent_register_auth() -> Sequence[AuthEntry]:
     fields = (
-        Field(name="username", label="phone number or e-mail"),
-        Field(name="password", label="password", secret=True),
+        Field(name="username", label=_("phone number or e-mail")),
+        Field(name="password", label=_("password"), secret=True),
     )
-    return [AuthEntry(name=NAME, summary="MISTGPU account", build=_auth, settings=SETTINGS, fields=fields)]
+    return [AuthEntry(name=NAME, summary=_("MISTGPU account"), build=_auth, settings=SETTINGS, fields=fields)]
 
 
 @hookimpl
 def gpurent_register_billing() -> Sequence[BillingEntry]:
     return [
         BillingEntry(
-            name=NAME, summary="MISTGPU balance in CNY", build=_billing, settings=SETTINGS, currency="CNY"
+            name=NAME, summary=_("MISTGPU balance in CNY"), build=_billing, settings=SETTINGS, currency="CNY"
         )
     ]
 
@@ -75,7 +78,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
     return [
         LeaseEntry(
             name=NAME,
-            summary="GPU servers by the minute, paid in CNY from a balance",
+            summary=_("GPU servers by the minute, paid in CNY from a balance"),
             build=_lease,
             settings=SETTINGS,
             auth=NAME,
@@ -85,21 +88,23 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 data="/data",
                 install="sudo apt-get install -y",
                 stop_script=stop,
+                kept=timedelta(days=15),
             ),
+            hosts=("mistgpu.com",),
             overview={
                 "machines": "14",
-                "difficulty": "simple",
-                "price": "3-6 CNY/h",
-                "upload": "medium",
-                "cpu_only": "none",
-                "compatibility": "no trouble seen",
-                "invoice": "from 200 CNY spent",
-                "cash_out": "none",
+                "difficulty": _("simple"),
+                "price": _("3-6 CNY/h"),
+                "upload": _("medium"),
+                "cpu_only": _("none"),
+                "compatibility": _("no trouble seen"),
+                "invoice": _("from 200 CNY spent"),
+                "cash_out": _("none"),
             },
-            live=(
-                "Never run against the live site. Its sign-in form and machine list are known from a public client "
-                "of 2020; "
-                "create, stop and charges were never seen: do these by hand on the page."
+            live=_(
+                "Never run against the live site. Its sign-in form and machine list are known "
+                "from a public client of 2020; create, stop and charges were never seen: "
+                "gpurent opens the page, and you do these by hand."
             ),
         )
     ]
@@ -108,5 +113,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
 @hookimpl
 def gpurent_register_portal() -> Sequence[SandboxEntry]:
     return [
-        SandboxEntry(name=NAME, summary="MISTGPU's site as it was, and as it must have been", build=_portal)
+        SandboxEntry(
+            name=NAME, summary=_("MISTGPU's site as it was, and as it must have been"), build=_portal
+        )
     ]

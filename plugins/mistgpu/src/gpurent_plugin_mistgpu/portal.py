@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route as WebRoute
 
-from gpurent.api import Evidence, PortalEntry, Route, SandboxPortal, Site
+from gpurent.api import Evidence, HandRented, PortalEntry, Route, SandboxPortal, Site, SiteAccess
 from gpurent_plugin_mistgpu import portal_pages as pages
 from gpurent_plugin_mistgpu.portal_state import Account, Books, Refused
 
@@ -50,13 +50,15 @@ ROUTES = (
     Route(method="POST", path="/user/delete/", evidence=Evidence.ASSUMED, note="the button is known"),
     Route(method="GET", path="/user/bills/", evidence=Evidence.ASSUMED),
     Route(method="POST", path="/user/recharge/", evidence=Evidence.ASSUMED, note="Alipay in CNY: wiki"),
+    Route(method="GET", path="/user/invoice/", evidence=Evidence.ASSUMED, note="from 200 CNY spent: wiki"),
+    Route(method="POST", path="/user/invoice/", evidence=Evidence.ASSUMED),
     Route(method="GET", path="/pay/alipay/{id}", evidence=Evidence.ASSUMED),
     Route(method="POST", path="/pay/alipay/{id}/settle", evidence=Evidence.ASSUMED, note="the sandbox pays"),
 )
 
 
-class MistPortal(SandboxPortal):
-    """Settings: username, password, taken, session_minutes, missing, disk_bytes."""
+class MistPortal(SandboxPortal, HandRented):
+    """Settings: username, password, taken, session_minutes, missing, disk_bytes, api (off: no program is answered)."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -74,7 +76,34 @@ class MistPortal(SandboxPortal):
         return [server.id for server in self.books.servers.values() if server.running]
 
     def environment(self, url: str) -> Mapping[str, str]:
-        return {"url": url, "assumed": "yes"}
+        return {"url": url, "assumed": "no" if self._off else "yes"}
+
+    @property
+    def _off(self) -> bool:
+        return self._site.settings.get("api") == "off"
+
+    async def rent_by_hand(self) -> SiteAccess:
+        """Top up 40 CNY when nothing is there, create the first free machine, read its SSH command."""
+        async with self.books.lock:
+            await self.books.catch_up()
+            account = next(iter(self.books.accounts.values()))
+            if account.balance <= 0:
+                self.books.settle(self.books.recharge(account.name, "40"))
+            machine = next(found for found in self.books.machines.values() if not found.user)
+            password = f"Hand7{secrets.token_hex(6)}"
+            server = await self.books.create(account.name, machine.id, password)
+            live = server.live
+            if live is None:
+                raise Refused("没有开机")
+            return SiteAccess(line=f"ssh mist@{live.host} -p {live.port}", password=password, ref=server.id)
+
+    async def stop_by_hand(self, ref: str) -> None:
+        async with self.books.lock:
+            await self.books.catch_up()
+            server = self.books.servers.get(ref)
+            if server is not None and server.running:
+                await self.books.shut(server, self._site.clock.now(), "用户关机")
+            await self.books.catch_up()
 
     async def tick(self) -> None:
         async with self.books.lock:
@@ -94,6 +123,8 @@ class MistPortal(SandboxPortal):
             ("POST", "/user/start/"): self._member(self._start),
             ("POST", "/user/delete/"): self._member(self._delete),
             ("POST", "/user/recharge/"): self._member(self._recharge),
+            ("GET", "/user/invoice/"): self._member(self._invoices),
+            ("POST", "/user/invoice/"): self._member(self._ask_invoice),
             ("GET", "/pay/alipay/{id}"): self._alipay,
             ("POST", "/pay/alipay/{id}/settle"): self._settle,
         }
@@ -105,6 +136,8 @@ class MistPortal(SandboxPortal):
         """Every request sees the books as they are now, alone."""
 
         async def timely(request: Request) -> Response:
+            if self._off:
+                return HTMLResponse("503", 503)
             # Read before the lock: a slow client must not stop the others.
             await request.body()
             async with self.books.lock:
@@ -217,6 +250,17 @@ class MistPortal(SandboxPortal):
         except Refused as why:
             return self._list(account, str(why))
         return RedirectResponse(f"/pay/alipay/{made.id}", 302)
+
+    async def _invoices(self, request: Request, account: Account) -> Response:
+        return HTMLResponse(pages.invoices(account))
+
+    async def _ask_invoice(self, request: Request, account: Account) -> Response:
+        form = await request.form()
+        try:
+            self.books.invoice(account.name, {name: str(value) for name, value in form.items()})
+        except Refused as why:
+            return HTMLResponse(pages.invoices(account, str(why)))
+        return RedirectResponse("/user/invoice/", 302)
 
     async def _alipay(self, request: Request) -> Response:
         found = self.books.recharges.get(request.path_params["id"])

@@ -15,7 +15,7 @@ def _page(title: str, body: str) -> str:
     return (
         f'<!doctype html>\n<html lang="zh"><head><meta charset="utf-8"><title>{title} - MISTGPU 沙箱</title></head>'
         f'<body><h1>{title}</h1><p><a href="/create/">创建服务器</a> <a href="/user/">服务器管理</a> '
-        f'<a href="/user/bills/">消费记录</a></p>\n{body}\n</body></html>'
+        f'<a href="/user/bills/">消费记录</a> <a href="/user/invoice/">发票</a></p>\n{body}\n</body></html>'
     )
 
 
@@ -112,6 +112,19 @@ def bills(servers: list[Server], recharges: list[Recharge]) -> str:
         "消费记录",
         f'<table id="bills"><tr><th>服务器</th><th>开机</th><th>关机</th><th>分钟</th><th>金额</th></tr>{rows}</table>'
         f'<table id="recharges"><tr><th>单号</th><th>方式</th><th>金额</th></tr>{paid}</table>',
+    )
+
+
+def invoices(account: Account, error: str = "") -> str:
+    rows = "\n".join(
+        f"<tr><td>{item.number}</td><td>{escape(item.title)}</td><td>{_money(item.fen)}</td></tr>"
+        for item in account.invoices
+    )
+    fields = "".join(f'<input name="{name}">' for name in ("title", "tax_id", "email", "amount"))
+    return _page(
+        "发票",
+        f'{_alert(error)}<form method="post" action="/user/invoice/">{fields}<button>申请</button></form>'
+        f'<table id="invoices"><tr><th>编号</th><th>抬头</th><th>金额</th></tr>{rows}</table>',
     )
 
 

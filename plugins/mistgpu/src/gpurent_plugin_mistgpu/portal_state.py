@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from attrs import define, field
@@ -18,6 +18,7 @@ from gpurent.api import CNY, Money, PortalEntry, SandboxMachine, Site, UsageErro
 MINUTE = timedelta(minutes=1)
 KEPT = timedelta(days=15)
 PORT_BLOCK = 10
+INVOICE_FROM = 20_000
 MODELS = (
     ("Titan RTX", 350),
     ("2080Ti", 300),
@@ -81,6 +82,15 @@ class Server:
 
 
 @define
+class Invoice:
+    """One request; ``fen`` of what was spent."""
+
+    number: str
+    title: str
+    fen: int
+
+
+@define
 class Account:
     """Balance in fen; ``spent`` in all."""
 
@@ -88,6 +98,7 @@ class Account:
     password: str
     balance: int = 0
     spent: int = 0
+    invoices: list[Invoice] = field(factory=list)
 
 
 @define
@@ -268,6 +279,18 @@ class Books:
         made = Recharge(secrets.token_hex(8), user, amount)
         self.recharges[made.id] = made
         return made
+
+    def invoice(self, user: str, form: Mapping[str, str]) -> None:
+        account = self.accounts[user]
+        fen = CNY.money(form.get("amount", "")).amount if form.get("amount") else 0
+        if account.spent < INVOICE_FROM:
+            raise Refused("累计消费满 200 元可开发票")
+        if not all(form.get(name, "").strip() for name in ("title", "tax_id", "email")):
+            raise Refused("请填写发票抬头、税号和邮箱")
+        if not 0 < fen <= account.spent - sum(item.fen for item in account.invoices):
+            raise Refused("金额不正确")
+        number = f"FP{len(account.invoices) + 1:05}"
+        account.invoices.append(Invoice(number, form["title"], fen))
 
     def settle(self, recharge: Recharge) -> None:
         """Alipay says that it was paid; said twice, it counts once."""

@@ -6,8 +6,11 @@ from attrs import evolve
 
 from gpurent.api import (
     CNY,
+    Assisted,
     AuthError,
     Bill,
+    Errand,
+    Guide,
     Host,
     Known,
     Lease,
@@ -29,12 +32,14 @@ from gpurent.api import (
     Wish,
 )
 from gpurent_plugin_mistgpu import wire
+from gpurent_plugin_mistgpu.guides import guide
+from gpurent_plugin_mistgpu.messages import _
 from gpurent_plugin_mistgpu.pages import Pages
 
 _OVER = (LeaseState.KEPT, LeaseState.GONE, LeaseState.CANCELLED, LeaseState.RELEASED, LeaseState.FAILED)
 
 
-class Shop(LeaseProvider, Restarting):
+class Shop(LeaseProvider, Restarting, Assisted):
     """The site knows no order number.
 
     A create is recognised by the machine, and by the servers that were there before.
@@ -43,6 +48,14 @@ class Shop(LeaseProvider, Restarting):
     def __init__(self, host: Host) -> None:
         self._host = host
         self._pages = Pages(host)
+
+    @property
+    def by_hand(self) -> bool:
+        mode = self._host.settings.get("mode", "auto")
+        return mode == "hands" or (mode == "auto" and self._host.settings.get("assumed") != "yes")
+
+    def guide(self, errand: Errand, lease: Lease | None = None) -> Guide:
+        return guide(self._host.settings["url"], errand)
 
     async def offers(self, wish: Wish) -> Known[Offer] | Unknown:
         answer = await self._pages.get("/create/")
@@ -54,7 +67,7 @@ class Shop(LeaseProvider, Restarting):
 
     async def reserve(self, order: Order) -> Lease:
         if order.kind is not OrderKind.NEW:
-            raise UsageError("MISTGPU only rents new servers")
+            raise UsageError(_("MISTGPU only rents new servers"))
         self._pages.require_assumed("/create/")
         before = await self._servers()
         facts = {"before": " ".join(sorted(server.id for server in before)), "image": order.image}
@@ -78,7 +91,8 @@ class Shop(LeaseProvider, Restarting):
         answer = await self._pages.get("/create/")
         if not any(offer.key == machine and offer.free for offer in wire.offers(answer.text, answer.url)):
             raise SoldOut(
-                f"machine {machine} is taken", hint="Nothing was spent. Pick another: gpurent offers"
+                _("machine {machine} is taken").format(machine=machine),
+                hint=_("Nothing was spent. Pick another: gpurent offers"),
             )
 
     async def _mine(self, lease: Lease) -> wire.Server | None:
@@ -101,8 +115,8 @@ class Shop(LeaseProvider, Restarting):
             server = await self._mine(lease)
         if server is None:
             raise LeaseError(
-                "MISTGPU took the form, but shows no new server",
-                hint="Look at the site's server list; a server there costs money. Then: gpurent resume",
+                _("MISTGPU took the form, but shows no new server"),
+                hint=_("Look at the site's server list; a server there costs money. Then: gpurent resume"),
                 spent=Spent.UNKNOWN,
                 retryable=True,
             )
@@ -111,7 +125,7 @@ class Shop(LeaseProvider, Restarting):
     async def _create(self, lease: Lease) -> None:
         password = self._host.vault.get(lease.password_ref)
         if password is None:
-            raise LeaseError("the password for the new machine is missing", spent=Spent.NO)
+            raise LeaseError(_("the password for the new machine is missing"), spent=Spent.NO)
         again = lease.shop.get("restart", "")
         if again:
             answer = await self._pages.post("/user/start/", {"server_id": again, "password": password})
@@ -127,16 +141,17 @@ class Shop(LeaseProvider, Restarting):
             return
         if "占用" in why:
             raise SoldOut(
-                f"machine {lease.offer.key} was taken meanwhile", hint="Nothing was spent. Pick another one."
+                _("machine {key} was taken meanwhile").format(key=lease.offer.key),
+                hint=_("Nothing was spent. Pick another one."),
             )
         if "余额" in why:
             raise MoneyError(
-                "MISTGPU rents nothing while the balance is 0",
-                hint="Nothing was spent. gpurent topup mistgpu 20",
+                _("MISTGPU rents nothing while the balance is 0"),
+                hint=_("Nothing was spent. gpurent topup mistgpu 20"),
             )
         if "密码" in why:
-            raise AuthError(f"MISTGPU does not take the machine's password: {why}")
-        raise LeaseError(f"MISTGPU refuses: {why}", hint="Nothing was spent.")
+            raise AuthError(_("MISTGPU does not take the machine's password: {why}").format(why=why))
+        raise LeaseError(_("MISTGPU refuses: {why}").format(why=why), hint=_("Nothing was spent."))
 
     async def refresh(self, lease: Lease) -> Lease:
         if not lease.ref:
@@ -146,10 +161,12 @@ class Shop(LeaseProvider, Restarting):
                 continue
             if lease.state is LeaseState.KEPT and server.started_at != lease.started_at:
                 return evolve(
-                    lease.to(LeaseState.RELEASED, "started again as another lease"), kept_until=None
+                    lease.to(LeaseState.RELEASED, _("started again as another lease")), kept_until=None
                 )
             return _told(lease, server)
-        return evolve(lease.to(LeaseState.GONE, "the server list does not have it any more"), endpoint=None)
+        return evolve(
+            lease.to(LeaseState.GONE, _("the server list does not have it any more")), endpoint=None
+        )
 
     async def release(self, lease: Lease) -> Lease:
         if lease.state in _OVER:
@@ -157,7 +174,7 @@ class Shop(LeaseProvider, Restarting):
         if not lease.ref:
             server = await self._mine(lease) if lease.pending is not None else None
             if server is None:
-                return evolve(lease.to(LeaseState.CANCELLED, "never created"), pending=None)
+                return evolve(lease.to(LeaseState.CANCELLED, _("never created")), pending=None)
             lease = evolve(lease.to(LeaseState.PROVISIONING), pending=None, ref=server.id)
         lease = await self.refresh(lease)
         if lease.state in _OVER:
@@ -166,8 +183,8 @@ class Shop(LeaseProvider, Restarting):
         why = wire.complaint(answer.text)
         if why and SHUT_ALREADY not in why:
             raise LeaseError(
-                f"MISTGPU does not shut the server: {why}",
-                hint="It still costs money. Shut it on the site's server list.",
+                _("MISTGPU does not shut the server: {why}").format(why=why),
+                hint=_("It still costs money. Shut it on the site's server list."),
                 spent=Spent.YES,
                 burning=(lease.id,),
             )
@@ -197,7 +214,7 @@ def _told(lease: Lease, server: wire.Server) -> Lease:
     if server.running:
         moved = lease if lease.state is LeaseState.READY else lease.to(LeaseState.READY)
         return evolve(moved, endpoint=server.endpoint, started_at=server.started_at, note="")
-    note = server.note.partition(" ")[2] or "shut"
+    note = server.note.partition(" ")[2] or _("shut")
     if lease.state is LeaseState.REQUESTED:
         lease = lease.to(LeaseState.READY)
     return evolve(

@@ -15,6 +15,7 @@ from attrs import frozen
 
 from gpurent.api import CNY, Endpoint, Hardware, Metered, Money, Offer, ProviderChanged, UnitPrice, UsageError
 from gpurent_plugin_mistgpu.html import Node, read
+from gpurent_plugin_mistgpu.messages import _
 
 RUNNING, SHORT, SHUT = "正在运行", "短租中", "已关机"
 _PRICE = re.compile(r"(\d{1,4}(?:\.\d{1,4})?)\s*元/(?:小?时)")
@@ -57,7 +58,9 @@ class Paid:
 
 
 def _changed(what: str, url: str, page: str) -> ProviderChanged:
-    return ProviderChanged(f"MISTGPU's page {url} has changed: {what}", url=url, body=page)
+    return ProviderChanged(
+        _("MISTGPU's page {url} has changed: {what}").format(url=url, what=what), url=url, body=page
+    )
 
 
 def offers(page: str, url: str) -> Sequence[Offer]:
@@ -67,12 +70,12 @@ def offers(page: str, url: str) -> Sequence[Offer]:
     for card in tree.all("", "card", "form-check"):
         radio = card.first("input", "form-check-input")
         if radio is None or not re.fullmatch(r"[0-9A-Za-z]{1,12}", radio.attrs.get("value", "")):
-            raise _changed("a machine without its number", url, page)
+            raise _changed(_("a machine without its number"), url, page)
         price = _PRICE.search(card.text)
         model = card.first("", "card-title")
         named = _GPU.fullmatch(model.text) if model is not None else None
         if price is None or named is None:
-            raise _changed("a machine without a price or a name", url, page)
+            raise _changed(_("a machine without a price or a name"), url, page)
         found.append(
             Offer(
                 key=radio.attrs["value"],
@@ -83,7 +86,7 @@ def offers(page: str, url: str) -> Sequence[Offer]:
             )
         )
     if not found:
-        raise _changed("no machine is on it", url, page)
+        raise _changed(_("no machine is on it"), url, page)
     return found
 
 
@@ -103,7 +106,7 @@ def servers(page: str, url: str) -> Sequence[Server]:
     """The rows of ``/user/``; the page must be whole, since a row that is missing means that a server is gone."""
     table = read(page).first("table", id="servers")
     if table is None or "</table>" not in page or "</html>" not in page:
-        raise _changed("the server list is not whole", url, page)
+        raise _changed(_("the server list is not whole"), url, page)
     return [_server(row, url, page) for row in table.all("tr") if row.first("td") is not None]
 
 
@@ -112,7 +115,7 @@ def _server(row: Node, url: str, page: str) -> Server:
     server = row.first("input", name="server_id")
     state = next((cell for cell in cells if cell.startswith((RUNNING, SHORT, SHUT))), "")
     if len(cells) < 5 or server is None or not state:
-        raise _changed("a server without its columns", url, page)
+        raise _changed(_("a server without its columns"), url, page)
     running = not state.startswith(SHUT)
     return Server(
         id=server.attrs.get("value", ""),
@@ -131,7 +134,7 @@ def _endpoint(text: str, url: str, page: str) -> Endpoint:
     try:
         return Endpoint.parse(text)
     except UsageError:
-        raise _changed("the SSH command is unknown", url, page) from None
+        raise _changed(_("the SSH command is unknown"), url, page) from None
 
 
 def _time(row: Node, name: str) -> datetime | None:
@@ -157,15 +160,32 @@ def balance(page: str, url: str) -> tuple[Money, Money]:
     left, spent = tree.first("", id="balance"), tree.first("", id="spent")
     found = _money(left.text) if left is not None else None
     if found is None:
-        raise _changed("no balance is on it", url, page)
+        raise _changed(_("no balance is on it"), url, page)
     return found, (_money(spent.text) if spent is not None else None) or CNY.zero
+
+
+def invoices(page: str, url: str) -> Sequence[tuple[str, Money]]:
+    """Number and amount of each invoice that was asked for, from ``/user/invoice/``."""
+    table = read(page).first("table", id="invoices")
+    if table is None or "</table>" not in page:
+        raise _changed(_("the list of invoices is not whole"), url, page)
+    found = []
+    for row in table.all("tr"):
+        cells = [cell.text for cell in row.all("td")]
+        if not cells:
+            continue
+        money = _money(cells[-1])
+        if len(cells) < 3 or not cells[0] or money is None:
+            raise _changed(_("an invoice without its columns"), url, page)
+        found.append((cells[0], money))
+    return found
 
 
 def runs(page: str, url: str) -> Sequence[Run]:
     """The lines of ``/user/bills/``."""
     table = read(page).first("table", id="bills")
     if table is None or "</table>" not in page:
-        raise _changed("the bill is not whole", url, page)
+        raise _changed(_("the bill is not whole"), url, page)
     found = []
     for row in table.all("tr"):
         cells = [cell.text for cell in row.all("td")]
@@ -173,7 +193,7 @@ def runs(page: str, url: str) -> Sequence[Run]:
             continue
         started, cost = _time(row, "data-started"), _money(cells[-1])
         if len(cells) < 5 or started is None or cost is None or not cells[3].isdigit():
-            raise _changed("a bill line without its columns", url, page)
+            raise _changed(_("a bill line without its columns"), url, page)
         found.append(
             Run(
                 server=cells[0],
@@ -196,6 +216,6 @@ def recharges(page: str, url: str) -> Sequence[Paid]:
             continue
         at, money = _time(row, "data-paid"), _money(cells[-1])
         if len(cells) < 3 or at is None or money is None:
-            raise _changed("a payment line without its columns", url, page)
+            raise _changed(_("a payment line without its columns"), url, page)
         found.append(Paid(id=cells[0], at=at, money=money))
     return found

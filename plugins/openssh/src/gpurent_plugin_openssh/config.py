@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gpurent.api import Exported, UsageError
+from gpurent_plugin_openssh.messages import _
 
 HEAD = "# Written by gpurent; changes are lost. To remove it: gpurent export openssh --all --uninstall\n"
 _BLOCK = re.compile(
@@ -18,7 +19,7 @@ def quoted(path: Path) -> str:
     """``path`` as one argument of a config line: quotes, backslashes and percent tokens mean themselves."""
     text = str(path)
     if not text.isprintable() or "${" in text:
-        raise UsageError(f"ssh cannot be told of a path with such characters: {text!r}")
+        raise UsageError(_("ssh cannot be told of a path with such characters: {path!r}").format(path=text))
     for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%")):
         text = text.replace(plain, escaped)
     return f'"{text}"'

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gpurent.api import UsageError
 from gpurent_plugin_openssh.config import blocks, quoted, whole
+from gpurent_plugin_openssh.messages import _
 
 OURS = "gpurent_config"
 BACKUP = "config.before-gpurent"
@@ -34,7 +35,8 @@ class Place:
         text = quoted(self.ours)
         if any(sign in text for sign in "*?[%"):
             raise UsageError(
-                f"ssh cannot include {self.ours}", hint="Use: gpurent export openssh LEASE -o FILE"
+                _("ssh cannot include {path}").format(path=self.ours),
+                hint=_("Use: gpurent export openssh LEASE -o FILE"),
             )
         return f"Include {text}"
 

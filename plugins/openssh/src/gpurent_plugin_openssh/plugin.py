@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpurent.api import Exporter, ExporterEntry, Host, hookimpl
+from gpurent_plugin_openssh.messages import _
 
 
 def _openssh(host: Host) -> Exporter:
@@ -23,5 +24,7 @@ def _vscode(host: Host) -> Exporter:
 def gpurent_register_exporter() -> Sequence[ExporterEntry]:
     return [
         ExporterEntry(name="openssh", summary="ssh, scp, sftp, rsync", build=_openssh),
-        ExporterEntry(name="vscode", summary="Visual Studio Code, Remote - SSH", build=_vscode, opens=True),
+        ExporterEntry(
+            name="vscode", summary=_("Visual Studio Code, Remote - SSH"), build=_vscode, opens=True
+        ),
     ]

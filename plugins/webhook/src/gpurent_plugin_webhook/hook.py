@@ -6,10 +6,10 @@ import time
 
 import httpx2
 
-from gpurent.api import Notice, Notifier, UnavailableError, translator
+from gpurent.api import Notice, Notifier, UnavailableError
+from gpurent_plugin_webhook.messages import _
 from gpurent_plugin_webhook.wire import body, headers, host_of, is_loopback
 
-_ = translator("gpurent_plugin_webhook")
 STEP = 5.0
 PAUSES = (0.5, 1.5)
 # The receiver says that it has not taken the message.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpurent.api import Field, Host, Notifier, NotifierEntry, hookimpl
+from gpurent_plugin_webhook.messages import _
 
 SETTINGS = (
-    Field(name="url", label="Where to post: an https address (http only on this computer)", secret=True),
-    Field(name="secret", label="The key that signs each message", secret=True, optional=True),
+    Field(name="url", label=_("Where to post: an https address (http only on this computer)"), secret=True),
+    Field(name="secret", label=_("The key that signs each message"), secret=True, optional=True),
 )
 
 
@@ -21,5 +22,5 @@ def _build(host: Host) -> Notifier:
 @hookimpl
 def gpurent_register_notifier() -> Sequence[NotifierEntry]:
     return [
-        NotifierEntry(name="webhook", summary="posts JSON to an address", build=_build, settings=SETTINGS)
+        NotifierEntry(name="webhook", summary=_("posts JSON to an address"), build=_build, settings=SETTINGS)
     ]

@@ -9,9 +9,9 @@ from datetime import UTC
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from gpurent.api import Notice, UsageError, translator
+from gpurent.api import Notice, UsageError
+from gpurent_plugin_webhook.messages import _
 
-_ = translator("gpurent_plugin_webhook")
 VERSION = 1
 
 

@@ -1,0 +1,106 @@
+"""What makes the guard start by itself: a systemd user unit, a launchd agent, a cron line.
+
+Texts only, and their places. No secret is ever written into them.
+"""
+
+from __future__ import annotations
+
+import plistlib
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+LABEL = "gpurent.watch"
+UNIT = "gpurent-watch"
+MARK = "# gpurent watch"
+EVERY = 5
+# What a guard of this home needs of the environment; never a passphrase or a password.
+KEPT = ("GPURENT_HOME", "GPURENT_CLOCK", "XDG_DATA_HOME", "LANG")
+
+
+@frozen(kw_only=True)
+class Start:
+    """How the guard is started: its program, and what it needs of the environment."""
+
+    program: tuple[str, ...]
+    environment: Mapping[str, str]
+    log: Path
+
+
+def kept(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: environment[name] for name in KEPT if environment.get(name)}
+
+
+def systemd(start: Start) -> Mapping[str, str]:
+    """A service that runs for ever."""
+    return {f"{UNIT}.service": _service(start, "simple", ()) + "\n[Install]\nWantedBy=default.target\n"}
+
+
+def systemd_timer(start: Start) -> Mapping[str, str]:
+    """A look every few minutes, also after the computer slept."""
+    timer = (
+        "[Unit]\nDescription=gpurent looks after rented machines\n\n"
+        f"[Timer]\nOnCalendar=*:0/{EVERY}\nPersistent=true\nAccuracySec=10s\n\n"
+        "[Install]\nWantedBy=timers.target\n"
+    )
+    return {f"{UNIT}.service": _service(start, "oneshot", ("--once",)), f"{UNIT}.timer": timer}
+
+
+def _service(start: Start, kind: str, more: Sequence[str]) -> str:
+    lines = ["[Unit]", "Description=gpurent looks after rented machines", ""]
+    lines += ["[Service]", f"Type={kind}"]
+    words = [_unit_word(word.replace("$", "$$")) for word in (*start.program, *more)]
+    lines += ["ExecStart=" + " ".join(words)]
+    for name, value in start.environment.items():
+        lines.append("Environment=" + _unit_word(f"{name}={value}"))
+    if kind == "simple":
+        lines += ["Restart=always", "RestartSec=30"]
+    lines += ["UMask=0077", "NoNewPrivileges=true", ""]
+    return "\n".join(lines)
+
+
+def _unit_word(word: str) -> str:
+    """Quoted as systemd reads it, without specifiers. (Variables are only known in a command.)"""
+    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{text}"' if re.search(r"[^\w@%+=:,./-]", word) else text
+
+
+def launchd(start: Start) -> Mapping[str, str]:
+    """An agent that runs as long as the user is logged in."""
+    agent = {
+        "Label": LABEL,
+        "ProgramArguments": list(start.program),
+        "EnvironmentVariables": dict(start.environment),
+        "RunAtLoad": True,
+        "KeepAlive": True,
+        "ThrottleInterval": 30,
+        "Umask": 0o077,
+        "StandardErrorPath": str(start.log),
+        "StandardOutPath": str(start.log),
+    }
+    return {f"{LABEL}.plist": plistlib.dumps(agent).decode()}
+
+
+def cron(start: Start) -> str:
+    """The line for the user's crontab; ``%`` is a line's end there, so it is escaped."""
+    words = [f"{name}={shlex.quote(value)}" for name, value in start.environment.items()]
+    words += [shlex.quote(word) for word in (*start.program, "--once")]
+    line = " ".join(words) + f" >>{shlex.quote(str(start.log))} 2>&1"
+    return f"*/{EVERY} * * * * {line.replace('%', chr(92) + '%')} {MARK}\n"
+
+
+def with_line(table: str, line: str) -> str:
+    """A crontab with our line in it once; without it when ``line`` is empty."""
+    others = "".join(f"{row}\n" for row in table.splitlines() if not row.endswith(MARK))
+    return others + line
+
+
+def folder(kind: str, home: Path, environment: Mapping[str, str]) -> Path:
+    """Where files of this ``kind`` belong."""
+    if kind == "launchd":
+        return home / "Library" / "LaunchAgents"
+    config = environment.get("XDG_CONFIG_HOME", "")
+    return (Path(config) if config else home / ".config") / "systemd" / "user"

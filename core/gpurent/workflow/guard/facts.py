@@ -1,0 +1,88 @@
+"""What is known of one lease at one moment, as plain values: all that a decision rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from attrs import field, frozen
+
+from gpurent.model.lease import Lease
+from gpurent.model.money import Money, UnitPrice
+from gpurent.model.session import JobState, JobStatus
+from gpurent.model.timeleft import TimeLeft
+from gpurent.workflow.guard.month import Month
+
+REACH = timedelta(seconds=30)
+RATE = 1 << 20
+MARGIN = timedelta(minutes=1)
+
+
+@frozen(kw_only=True)
+class Machine:
+    """One look over SSH that took ``took``. Loads in percent, None when not known.
+
+    ``cpu`` is the mean since the look before. ``output_at`` is when a session last wrote; ``size`` what the results
+    weigh in bytes. By the machine's own measure: ``ticks`` (busy, all) of its processors, ``wrote`` as ``output_at``.
+    """
+
+    at: datetime
+    took: timedelta
+    job: JobStatus | None = None
+    cpu: int | None = None
+    gpu: int | None = None
+    output_at: datetime | None = None
+    attached: bool = False
+    size: int | None = None
+    ticks: tuple[int, int] | None = None
+    wrote: int | None = None
+
+
+@frozen(kw_only=True)
+class Facts:
+    """``time``: how long it lasts. ``price``: what this lease alone burns, on a meter.
+
+    ``spent`` and ``budget`` are in one currency; ``month`` is what it shares. ``trip`` is the open trip that
+    made the lease, ``minded`` whether a living process works on it, ``results`` whether it has any to bring home.
+    ``said``: warnings that stand, and since when. ``renewed``: how often the guard renewed. ``topping``: the user has
+    been asked to top up. ``timer_until``: when the timer inside the machine fires. ``rate``: bytes a second as measured
+    on this machine. ``alarms``: how long before the end the user is warned.
+    """
+
+    lease: Lease
+    now: datetime
+    time: TimeLeft
+    extends: bool = False
+    price: UnitPrice | None = None
+    spent: Money | None = None
+    budget: Money | None = None
+    month: Month | None = None
+    trip: str = ""
+    minded: bool = False
+    launched: bool = False
+    results: bool = False
+    machine: Machine | None = None
+    idle_since: datetime | None = None
+    rate: int = 0
+    renewed: int = 0
+    topping: bool = False
+    timer_until: datetime | None = None
+    alarms: tuple[timedelta, ...] = ()
+    said: Mapping[str, datetime] = field(factory=dict)
+    saved_at: datetime | None = None
+
+    @property
+    def job_over(self) -> bool:
+        """Whether the trip's job is known to be over: ended, or gone without a word."""
+        job = self.machine.job if self.machine else None
+        return job is not None and job.state in (JobState.ENDED, JobState.LOST)
+
+    @property
+    def needed(self) -> timedelta:
+        """How long it takes to bring the results home, by what was measured, with a margin."""
+        if not self.results:
+            return MARGIN
+        took = self.machine.took if self.machine else REACH
+        size = (self.machine.size if self.machine else None) or 0
+        # Ten times a look: connect, stop the job, see what is there, bring it, verify it, give back.
+        return MARGIN + 10 * took + timedelta(seconds=2 * size // (self.rate or RATE))

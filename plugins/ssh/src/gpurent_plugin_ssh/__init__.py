@@ -1,0 +1,1 @@
+"""Any host of the user's as a lease."""

@@ -1,0 +1,39 @@
+"""Entries only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpurent.api import Host, HostProfile, LeaseEntry, LeaseProvider, hookimpl
+from gpurent_plugin_ssh.messages import _
+
+NAME = "ssh"
+
+
+def _lease(host: Host) -> LeaseProvider:
+    from gpurent_plugin_ssh.hosts import AnyHost
+
+    return AnyHost()
+
+
+@hookimpl
+def gpurent_register_lease() -> Sequence[LeaseEntry]:
+    return [
+        LeaseEntry(
+            name=NAME,
+            summary=_("any machine that you reach by SSH: gpurent adopt"),
+            build=_lease,
+            profile=HostProfile(user="root"),
+            overview={
+                "machines": _("yours"),
+                "difficulty": _("simple"),
+                "price": _("as you say"),
+                "upload": _("as its line is"),
+                "cpu_only": _("yes"),
+                "compatibility": _("looked at when adopted"),
+                "invoice": _("none"),
+                "cash_out": _("none"),
+            },
+            live=_("Plain SSH; tried against OpenSSH's server."),
+        )
+    ]

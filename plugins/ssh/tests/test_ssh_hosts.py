@@ -1,0 +1,33 @@
+"""Any host: nothing is offered or ordered here, and everything between works over the line."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpurent.api import Assisted, Errand, Known, LeaseProvider, UnavailableError, Unknown, Wish
+from gpurent_plugin_ssh import plugin
+from gpurent_plugin_ssh.hosts import AnyHost
+
+
+def test_its_entry_needs_no_account() -> None:
+    (entry,) = plugin.gpurent_register_lease()
+    assert (entry.name, entry.auth, entry.billing, entry.hosts) == ("ssh", "", "", ())
+    made = entry.build(None)  # type: ignore[arg-type]
+    assert isinstance(made, LeaseProvider)
+    assert isinstance(made, Assisted)
+
+
+async def test_nothing_is_offered_and_no_list_says_what_is_gone() -> None:
+    host = AnyHost()
+    assert host.by_hand
+    assert await host.offers(Wish()) == Known(())
+    assert isinstance(await host.leases(), Unknown)
+    with pytest.raises(UnavailableError, match="no API"):
+        await host.reserve(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("errand", Errand)
+def test_words_for_every_errand(errand: Errand) -> None:
+    guide = AnyHost().guide(errand)
+    assert guide.steps
+    assert not guide.url

@@ -1,0 +1,40 @@
+"""A code in the terminal is the code of the text: read back from the blocks, module by module."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import segno
+
+from gpurent.cli.qr import QUIET, qr_text
+
+CELLS = {" ": (0, 0), "▀": (1, 0), "▄": (0, 1), "█": (1, 1)}
+
+
+def matrix_of(text: str) -> list[list[int]]:
+    """The modules that the blocks of ``text`` show, without the quiet zone, which must be light."""
+    rows: list[list[int]] = []
+    for line in text.splitlines():
+        cells = [CELLS[c] for c in re.sub(r"\x1b\[[0-9;]*m", "", line)]
+        rows += [[cell[0] for cell in cells], [cell[1] for cell in cells]]
+    side = len(rows[0]) - 2 * QUIET
+    inner = [row[QUIET:-QUIET] for row in rows[QUIET : QUIET + side]]
+    assert sum(map(sum, rows)) == sum(map(sum, inner)), "the quiet zone is light"
+    assert len(rows) >= side + 2 * QUIET
+    return inner
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["http://127.0.0.1:1/pay/alipay/97ec7fea72db6981", "AJwbX3cp3phwYn5rCjhdB933H2cXUGMVZa", "x" * 200],
+)
+def test_the_blocks_are_the_code(text: str) -> None:
+    wanted = [list(row) for row in segno.make(text, error="m", micro=False).matrix]
+    assert matrix_of(qr_text(text)) == wanted
+
+
+def test_dark_is_black_on_white_whatever_the_terminal() -> None:
+    for line in qr_text("x").splitlines():
+        assert line.startswith("\x1b[38;5;16;48;5;231m")
+        assert line.endswith("\x1b[0m")

@@ -1,0 +1,216 @@
+"""Decisions, from facts alone: what must always hold, for any facts and any policy."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from attrs import evolve
+from hypothesis import given, strategies as st
+
+from gpurent.model.lease import Lease, LeaseState
+from gpurent.model.money import CNY, UnitPrice
+from gpurent.model.offer import Hardware, Metered, Offer
+from gpurent.model.session import JobState, JobStatus
+from gpurent.model.timeleft import TimeKind, TimeLeft
+from gpurent.workflow.guard.decide import (
+    CEILING,
+    AskTopUp,
+    End,
+    Finish,
+    Reason,
+    Renew,
+    Save,
+    Warn,
+    decide,
+    holding,
+    marks,
+    next_look,
+)
+from gpurent.workflow.guard.facts import Facts, Machine
+from gpurent.workflow.guard.look import idle_since
+from gpurent.workflow.guard.policy import Amount, Policy
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+PRICE = UnitPrice(Decimal(3), CNY)
+OFFER = Offer(key="m1", provider="shop", hardware=Hardware(gpu="T4", gpus=1), tariff=Metered(price=PRICE))
+spans = st.integers(1, 5000).map(lambda minutes: minutes * MINUTE)
+ages = st.integers(0, 5000).map(lambda minutes: NOW - minutes * MINUTE)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    return Policy(
+        renew=draw(st.none() | spans),
+        renew_before=draw(spans),
+        renew_times=draw(st.none() | st.integers(0, 4)),
+        top_up=draw(st.none() | st.just(Amount(Decimal(20), "CNY"))),
+        top_up_before=draw(spans),
+        save_before=draw(spans),
+        idle=draw(st.none() | spans),
+        deadline=draw(st.none() | spans | spans.map(lambda span: NOW + span)),
+        warn_before=draw(spans),
+        timer=draw(st.none() | spans),
+    )
+
+
+@st.composite
+def machines(draw: st.DrawFn) -> Machine:
+    job = draw(st.none() | st.sampled_from(list(JobState)).map(lambda state: JobStatus(state=state)))
+    return Machine(
+        at=NOW,
+        took=draw(st.integers(0, 100)) * timedelta(seconds=1),
+        job=job,
+        size=draw(st.none() | st.integers(0, 1 << 36)),
+    )
+
+
+@st.composite
+def facts(draw: st.DrawFn) -> Facts:
+    kind = draw(st.sampled_from(list(TimeKind)))
+    ends = kind in (TimeKind.PREPAID, TimeKind.BALANCE)
+    left = draw(st.integers(0, 5000)) * MINUTE if ends else None
+    launched = draw(st.booleans())
+    return Facts(
+        lease=Lease(
+            id="shop-1",
+            provider="shop",
+            offer=OFFER,
+            state=draw(st.sampled_from(LeaseState)),
+            started_at=draw(ages),
+        ),
+        now=NOW,
+        time=TimeLeft(kind=kind, until=NOW + left if left is not None else None, left=left),
+        extends=draw(st.booleans()),
+        price=draw(st.none() | st.just(PRICE)),
+        spent=CNY.money(draw(st.integers(0, 100))),
+        budget=draw(st.none() | st.integers(0, 100).map(CNY.money)),
+        trip=draw(st.sampled_from(["", "t1"])),
+        minded=draw(st.booleans()),
+        launched=launched,
+        results=launched and draw(st.booleans()),
+        machine=draw(st.none() | machines()),
+        idle_since=draw(st.none() | ages),
+        renewed=draw(st.integers(0, 5)),
+        topping=draw(st.booleans()),
+        said=draw(st.dictionaries(st.sampled_from([reason.value for reason in Reason]), ages)),
+        saved_at=draw(st.none() | ages),
+    )
+
+
+@given(facts(), policies())
+def test_nothing_is_done_to_a_lease_that_is_not_ready(known: Facts, policy: Policy) -> None:
+    known = evolve(known, lease=evolve(known.lease, state=LeaseState.PROVISIONING))
+    assert decide(known, policy) == ()
+
+
+def ready(known: Facts) -> Facts:
+    return evolve(known, lease=evolve(known.lease, state=LeaseState.READY))
+
+
+@given(facts(), policies())
+def test_money_moves_only_as_far_as_was_written(known: Facts, policy: Policy) -> None:
+    for action in decide(ready(known), policy):
+        if isinstance(action, Renew):
+            assert known.extends
+            assert policy.renew == action.term
+            assert policy.renew_times is None or known.renewed < policy.renew_times
+            assert action.until == known.time.until
+            assert action.until - NOW <= max(policy.renew_before, known.needed)
+            deadline = policy.deadline_of(known.lease.started_at)
+            assert deadline is None or action.until < deadline
+        if isinstance(action, AskTopUp):
+            assert policy.top_up == action.amount
+            assert not known.topping
+
+
+@given(facts(), policies())
+def test_an_end_comes_alone_and_only_after_its_warning(known: Facts, policy: Policy) -> None:
+    actions = decide(ready(known), policy)
+    for place, action in enumerate(actions):
+        if isinstance(action, End):
+            assert place == len(actions) - 1
+            warned = [item.reason for item in actions if isinstance(item, Warn)]
+            assert action.reason in warned or action.reason.value in known.said
+            if action.by is None:
+                assert NOW - known.said[action.reason.value] >= policy.warn_before
+    assert not any(isinstance(action, Renew | AskTopUp) for action in actions if End in map(type, actions))
+
+
+@given(facts(), policies())
+def test_a_living_run_is_left_alone_but_for_limits_that_it_let_pass(known: Facts, policy: Policy) -> None:
+    known = evolve(ready(known), minded=True)
+    for action in decide(known, policy):
+        assert not isinstance(action, Finish)
+        if isinstance(action, End):
+            assert action.reason in (Reason.DEADLINE, Reason.BUDGET)
+            assert action.by is not None
+            assert action.by <= NOW
+
+
+@given(facts(), policies())
+def test_a_hard_limit_leaves_time_to_save(known: Facts, policy: Policy) -> None:
+    """At the moment when it ends the lease there is at least what saving takes, if it was looked at in time."""
+    known = evolve(ready(known), minded=False, budget=None, idle_since=None)
+    deadline = policy.deadline_of(known.lease.started_at)
+    if deadline is None or (known.trip and known.launched and known.job_over):
+        return
+    ends = any(isinstance(action, End) for action in decide(known, policy))
+    assert ends == (deadline - NOW <= known.needed)
+
+
+@given(facts(), policies())
+def test_results_are_saved_before_the_end_and_not_twice_for_one_mark(known: Facts, policy: Policy) -> None:
+    known = evolve(ready(known), minded=False, idle_since=None, budget=None, saved_at=None)
+    policy = evolve(policy, deadline=None)
+    actions = decide(known, policy)
+    if any(isinstance(action, Finish) for action in actions):
+        return
+    until = known.time.until
+    near = until is not None and until > NOW and until - NOW <= max(policy.save_before, known.needed)
+    if known.results and near:
+        assert any(isinstance(action, Save) for action in actions)
+    saved = decide(evolve(known, saved_at=NOW), policy)
+    assert not any(isinstance(action, Save) for action in saved)
+
+
+@given(facts(), policies())
+def test_the_next_look_comes_before_whatever_may_change(known: Facts, policy: Policy) -> None:
+    known = ready(known)
+    wait = next_look(known, policy)
+    assert timedelta() < wait <= CEILING
+    for mark in marks(known, policy):
+        if mark > NOW + timedelta(seconds=1):
+            assert wait <= max(mark - NOW, timedelta(seconds=1))
+
+
+@given(facts(), policies())
+def test_every_warning_that_is_given_holds(known: Facts, policy: Policy) -> None:
+    held = holding(ready(known), policy)
+    assert {
+        action.reason.value for action in decide(ready(known), policy) if isinstance(action, Warn)
+    } <= held
+
+
+@given(facts(), policies())
+def test_a_job_that_is_over_is_brought_home_by_its_trip(known: Facts, policy: Policy) -> None:
+    ended = Machine(at=NOW, took=MINUTE, job=JobStatus(state=JobState.ENDED, exit_code=0))
+    known = evolve(ready(known), trip="t1", launched=True, minded=False, machine=ended)
+    assert decide(known, policy) == (Finish(trip="t1"),)
+
+
+@given(
+    st.none() | ages, st.none() | ages, st.integers(0, 100), st.none() | st.integers(0, 100), st.booleans()
+)
+def test_idle_means_no_load_no_output_and_nobody_there(
+    before: datetime | None, output: datetime | None, cpu: int, gpu: int | None, attached: bool
+) -> None:
+    seen = Machine(at=NOW, took=MINUTE, cpu=cpu, gpu=gpu, output_at=output, attached=attached)
+    since = idle_since(seen, before, 5)
+    if attached or cpu > 5 or (gpu or 0) > 5:
+        assert since is None
+    else:
+        assert since is not None
+        assert since >= (before or NOW)
+        assert output is None or since >= output

@@ -1,0 +1,80 @@
+"""The look at a machine: the real command in a real shell, and answers that machines may give."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from gpurent.workflow.guard.machine_script import load, read, script
+
+
+def run(home: Path, *results: str, path: str = "") -> str:
+    found = f"{path}:{os.environ['PATH']}" if path else os.environ["PATH"]
+    environment = {"HOME": str(home), "PATH": found}
+    ran = subprocess.run(
+        ["/bin/sh", "-c", script(results)], env=environment, capture_output=True, text=True, check=True
+    )
+    assert ran.stderr == ""
+    return ran.stdout
+
+
+def test_a_bare_machine_says_what_it_can(tmp_path: Path) -> None:
+    found = read(run(tmp_path))
+    assert found.ticks is not None
+    assert 0 < found.ticks[0] <= found.ticks[1]
+    assert abs((found.now or 0) - time.time()) < 60
+    assert (found.wrote, found.there) == (None, {})
+
+
+def test_output_and_results_are_found_by_odd_names_too(tmp_path: Path) -> None:
+    log = tmp_path / ".gpurent" / "jobs" / "job" / "log"
+    log.parent.mkdir(parents=True)
+    log.write_text("line\n")
+    os.utime(log, (1_700_000_000, 1_700_000_000))
+    (tmp_path / "a $(touch bad) 'b'").write_bytes(b"x" * 100_000)
+    (tmp_path / "folder").mkdir()
+    found = read(run(tmp_path, "missing", "a $(touch bad) 'b'", "folder"))
+    assert found.wrote == 1_700_000_000
+    assert sorted(found.there) == [1, 2]
+    assert found.there[1] >= 100_000
+    assert not (tmp_path / "bad").exists()
+
+
+def test_the_busiest_gpu_counts(tmp_path: Path) -> None:
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\nprintf '3\\n71\\n[N/A]\\n0\\n'\n")
+    tool.chmod(0o755)
+    assert read(run(tmp_path, path=str(tool.parent))).gpu == 71
+
+
+def test_a_busy_processor_is_seen(tmp_path: Path) -> None:
+    before = read(run(tmp_path)).ticks
+    begun = time.process_time()
+    while time.process_time() - begun < 0.6:
+        pass
+    after = read(run(tmp_path)).ticks
+    share = load(before, after)
+    assert share is not None
+    assert share > 0
+
+
+def test_loads_that_cannot_be_compared_are_unknown() -> None:
+    assert load(None, (1, 2)) is None
+    assert load((5, 10), (6, 10)) is None, "no time has passed"
+    assert load((5, 10), (1, 20)) is None, "started anew"
+    assert load((0, 0), (50, 200)) == 25
+    assert load((0, 0), (500, 200)) == 100
+
+
+def test_foreign_words_are_passed_over() -> None:
+    text = "Welcome!\ncpu x y\nnow 12\noutput soon\ngpu 1000000\nresult 1\nnow 15\ncpu 5 9\n"
+    found = read(text)
+    assert (found.now, found.ticks, found.gpu, found.wrote, found.there) == (15, (5, 9), None, None, {})
+
+
+def test_it_runs_without_python(tmp_path: Path) -> None:
+    assert sys.executable not in script(["x"])

@@ -1,0 +1,97 @@
+"""The written policy: read exactly, and a mistake in it names what was meant."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from gpurent.adapters.settings import read_config
+from gpurent.errors import UsageError
+from gpurent.workflow.guard.policy import KEYS, Amount, Policy, check, policy_of
+
+HOUR = timedelta(hours=1)
+WRITTEN = """
+[guard]
+idle = "30m"
+save_before = "20m"
+
+[guard.1024gpu]
+renew = "1d"
+renew_before = "2h"
+renew_limit = "3d"
+idle = "off"
+
+[guard.1024gpu-abcde]
+deadline = "2026-12-01 18:00"
+budget = "50CNY"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> dict[str, dict[str, str]]:
+    (tmp_path / "config.toml").write_text(WRITTEN)
+    return {name: dict(values) for name, values in read_config(tmp_path / "config.toml").items()}
+
+
+def test_the_narrower_section_wins(config: dict[str, dict[str, str]]) -> None:
+    wide = policy_of(config, ("mistgpu", "mistgpu-x", ""))
+    assert (wide.idle, wide.renew) == (timedelta(minutes=30), None)
+    narrow = policy_of(config, ("1024gpu", "1024gpu-abcde", "t1-abcde"))
+    assert narrow.idle is None
+    assert narrow.save_before == timedelta(minutes=20)
+    assert narrow.renew_up_to == 3
+    assert narrow.deadline_of(None) == datetime(2026, 12, 1, 18, tzinfo=UTC)
+    assert narrow.budget == Amount(Decimal(50), "CNY")
+
+
+def test_nothing_written_allows_nothing_that_costs() -> None:
+    found = policy_of({}, ("1024gpu",))
+    assert (found.renew, found.top_up, found.idle, found.deadline) == (None, None, None, None)
+    assert found.renew_up_to == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "times"),
+    [("2 times", 2), ("5x", 5), ("4", 4), ("3次", 3), ("47h", 1), ("none", None), ("12h", 0)],
+)
+def test_renew_limit_is_a_span_or_a_number(limit: str, times: int | None) -> None:
+    assert policy_of({"guard": {"renew": "1d", "renew_limit": limit}}, ()).renew_up_to == times
+
+
+def test_without_a_limit_it_renews_once() -> None:
+    assert policy_of({"guard": {"renew": "1d"}}, ()).renew_up_to == 1
+
+
+def test_a_deadline_may_count_from_the_lease_s_start() -> None:
+    begun = datetime(2026, 11, 24, tzinfo=UTC)
+    assert Policy(deadline=8 * HOUR).deadline_of(begun) == begun + 8 * HOUR
+    assert Policy(deadline=8 * HOUR).deadline_of(None) is None
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "hint"),
+    [
+        ("guard", "renev", "1d", "renew"),
+        ("guard.1024gpu", "save_bevore", "1h", "save_before"),
+        ("guard", "idle", "soon", "idle ="),
+        ("guard", "top_up", "50", "50CNY"),
+        ("guard", "deadline", "tomorrow", "2026"),
+        ("guard.1025gpu", "renew", "1d", "1024gpu"),
+    ],
+)
+def test_a_mistake_is_named_with_what_was_meant(section: str, key: str, value: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check({section: {key: value}}, ("1024gpu", "mistgpu"))
+    assert hint in caught.value.hint
+
+
+def test_other_sections_are_none_of_its_business() -> None:
+    check({"guardian": {"x": "y"}, "budget.mistgpu": {"month": "1CNY"}}, ())
+
+
+def test_every_key_has_a_line_in_the_docs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "guard.md").read_text()
+    assert [key for key in KEYS if f"`{key}`" not in page] == []

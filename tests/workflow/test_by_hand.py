@@ -1,0 +1,391 @@
+"""Machines that the user rents by hand: taken over by their SSH line, worked on, ended, accounted for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from gpurent.errors import HostKeyChanged, NeedsPerson, UsageError
+from gpurent.locale import choose
+from gpurent.locale.prices import parse_price
+from gpurent.model.access import Endpoint
+from gpurent.model.events import EventKind
+from gpurent.model.lease import LeaseState
+from gpurent.model.offer import Metered
+from gpurent.model.secret import Secret
+from gpurent.model.terms import Terms
+from gpurent.model.trip import Want
+from gpurent.ports.assisted import Access
+from gpurent.ports.portal import SiteAccess
+from gpurent.workflow.byhand.desk import ByHand
+from gpurent.workflow.byhand.takeover import Handed
+from gpurent.workflow.service import Service
+from tests.workflow.world import Person, World, world
+
+JOB = """
+import time
+for i in range(8):
+    print('step', i, flush=True)
+    time.sleep(0.25)
+open('out.txt', 'w').write('done')
+"""
+
+
+@pytest.fixture
+async def land(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path, speed=60, settings={"mistgpu.api": "off", "1024gpu.api": "off"}) as made:
+        yield made
+
+
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "train.py").write_text(JOB)
+    return folder
+
+
+async def adopt(land: World, site: SiteAccess, *more: str, provider: str = "mistgpu") -> str:
+    said = await land.cli(
+        "adopt", site.line, "-p", provider, "--stdin", "password", "--json", *more, given=f"{site.password}\n"
+    )
+    assert said.code == 0, said.err
+    return str(said.data["id"])
+
+
+def handed(service: Service, site: SiteAccess, provider: str, price: str, **more: object) -> Handed:
+    terms = Terms(tariff=Metered(price=parse_price(price)), at=service.desk.clock.now())
+    access = Access(endpoint=Endpoint.parse(site.line), password=Secret(site.password))
+    return Handed(provider=provider, access=access, terms=terms, **more)  # type: ignore[arg-type]
+
+
+async def test_a_whole_trip_by_the_ssh_line_alone(land: World, tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    site = await land.cloud.hand("mistgpu").rent_by_hand()
+    lease = await adopt(land, site, "--price", "3.5CNY/h", "--balance", "40CNY")
+    running = asyncio.create_task(
+        land.cli("run", "--lease", lease, "--results", "out.txt", "--json", "--", "train.py", folder=folder)
+    )
+    cut = 0
+    for _try in range(600):
+        if running.done() or cut >= 3:
+            break
+        cut += await land.cloud.cut() > 0
+        await asyncio.sleep(0.3)
+    said = await running
+    assert said.code == 0, said.err
+    assert cut, "no line was ever cut"
+    assert (folder / "out.txt").read_text() == "done"
+    assert said.err.count("step 7") == 1, "each line once, whatever was cut"
+    assert list(land.cloud.burning()) == []
+    (spent,) = said.data["totals"]
+    theirs = -sum(line.amount.amount for line in land.cloud.ledgers()["mistgpu"] if line.kind == "usage")
+    # The shop counts from its own first minute, which came a little before the machine was taken over.
+    assert 0 < spent["spent"]["minor"] <= theirs + 12
+    assert said.data["receipt"]["declared"] == "3.5 CNY/h"
+    found = (await land.cli("show", lease, "--json")).data
+    assert (found["state"], found["endpoint"]) == ("kept", None)
+    assert "declared, 3.5 CNY/h" in (await land.cli("receipts", lease)).out
+
+
+async def test_the_fingerprint_must_match_before_anything_secret_is_sent(land: World) -> None:
+    site = await land.cloud.hand("mistgpu").rent_by_hand()
+    (machine,) = land.cloud.driver.machines()
+    right = asyncssh.import_public_key(machine.host_key).get_fingerprint()
+    wrong = "SHA256:" + "A" * 43
+    async with land.desk() as service:
+        hands = ByHand(service.desk)
+        with pytest.raises(HostKeyChanged) as caught:
+            await hands.adopt(handed(service, site, "mistgpu", "1CNY/h", fingerprint=wrong))
+        assert right in caught.value.message
+        assert service.desk.journal.leases() == []
+        assert list((service.desk.home / "ssh").iterdir()) == []
+        lease = await hands.adopt(handed(service, site, "mistgpu", "1CNY/h", fingerprint=right))
+        assert lease.state is LeaseState.READY
+        with pytest.raises(UsageError) as again:
+            await hands.adopt(handed(service, site, "ssh", "0"))
+        assert lease.id in again.value.message
+    assert site.password not in str(await land.cli("ls", "--json"))
+    for file in land.home.rglob("*"):
+        assert not file.is_file() or site.password.encode() not in file.read_bytes(), file
+
+
+async def test_a_wrong_password_leaves_nothing_behind(land: World) -> None:
+    site = await land.cloud.hand("mistgpu").rent_by_hand()
+    said = await land.cli("adopt", site.line, "-p", "mistgpu", "--stdin", "password", given="wrong\n")
+    assert said.code == 4
+    assert (await land.cli("ls", "--all", "--json")).data == []
+    assert "No such option" in (await land.cli("adopt", site.line, "-p", "mistgpu", "--password", "x")).err
+
+
+async def test_a_key_file_lets_in_without_a_password(land: World, tmp_path: Path) -> None:
+    site = await land.cloud.hand("mistgpu").rent_by_hand()
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    endpoint = Endpoint.parse(site.line)
+    (machine,) = land.cloud.driver.machines()
+    trusted = ([asyncssh.import_public_key(machine.host_key)], [], [])
+    async with asyncssh.connect(
+        endpoint.address, endpoint.port, username="mist", password=site.password, known_hosts=trusted
+    ) as line:
+        public = key.export_public_key().decode().strip()
+        await line.run(f"mkdir -p .ssh && echo '{public}' >> .ssh/authorized_keys", check=True)
+    file = tmp_path / "id"
+    file.write_bytes(key.export_private_key("openssh", "open sesame"))
+    common = ("adopt", site.line, "-p", "mistgpu", "--key", str(file), "--json")
+    assert (await land.cli(*common, "--stdin", "passphrase", given="wrong\n")).code == 2
+    said = await land.cli(*common, "--stdin", "passphrase", given="open sesame\n")
+    assert said.code == 0, said.err
+    assert said.data["password_ref"] == ""
+    assert (await land.cli("exec", said.data["id"], "id -un >/dev/null; echo in")).out == "in\n"
+    file.write_text("PuTTY-User-Key-File-2: ssh-rsa\n")
+    assert "puttygen" in (await land.cli(*common)).err or "puttygen" in (await land.cli(*common)).out
+
+
+async def test_what_only_the_user_can_end_burns_until_the_user_says_so(land: World) -> None:
+    site = await land.cloud.hand("mistgpu").rent_by_hand()
+    lease = await adopt(land, site, "--price", "6CNY/h", provider="ssh")
+    said = await land.cli("--json", "release", lease)
+    error = json.loads(said.out)["error"]
+    assert (said.code, error["code"], error["burning"]) == (8, "needs-person", [lease])
+    assert "--confirmed" in error["hint"]
+    listed = await land.cli("ls")
+    assert "being given back" in listed.out
+    assert f"gpurent release {lease} --confirmed" in listed.out
+    before = (await land.cli("receipts", lease, "--json")).data[0]["totals"][0]["spent"]["minor"]
+    await land.cloud.advance(timedelta(hours=1))
+    after = (await land.cli("receipts", lease, "--json")).data[0]["totals"][0]["spent"]["minor"]
+    assert 600 <= after - before <= 900
+    early = await land.cli("release", lease, "--confirmed", "--json")
+    assert early.code == 0, early.err
+    assert "still answers" in early.err
+    assert (await land.cli("ls", "--json")).data == []
+    assert all(row["outcome"] for row in (await land.cli("trips", "--json")).data)
+
+
+async def test_a_machine_without_a_price_is_left_as_it_is(land: World) -> None:
+    site = await land.cloud.hand("mistgpu").rent_by_hand()
+    lease = await adopt(land, site, provider="ssh")
+    said = await land.cli("release", lease, "--json")
+    assert said.code == 0, said.err
+    assert said.data["receipt"]["charges"] == []
+    assert len(land.cloud.driver.machines()) == 1
+
+
+async def test_a_stop_script_that_fails_sends_the_user_to_the_page(land: World) -> None:
+    site = await land.cloud.hand("mistgpu").rent_by_hand()
+    lease = await adopt(land, site, "--price", "3.5CNY/h")
+    assert (await land.cli("exec", lease, "rm -f ~/shutdown.sh; echo 'exit 3' > ~/shutdown.sh")).code == 0
+    person = Person()
+    async with land.desk(person) as service:
+        with pytest.raises(NeedsPerson):
+            await service.release(lease)
+        told = " ".join(event.text for event in person.events if event.kind is EventKind.BY_HAND)
+        assert "/user/" in told
+        assert "关机" in told
+        person.answers["has ended"] = "yes"
+        with pytest.raises(NeedsPerson) as still:
+            await service.release(lease)
+        assert "still answers" in still.value.message
+        await land.cloud.hand("mistgpu").stop_by_hand(site.ref)
+        receipt = await service.release(lease)
+    assert receipt.declared
+    assert list(land.cloud.burning()) == []
+
+
+async def test_its_declared_end_comes(land: World) -> None:
+    site = await land.cloud.hand("mistgpu").rent_by_hand()
+    lease = await adopt(land, site, "--price", "6CNY/h", "--until", "2h")
+    async with land.desk() as service:
+        left = (await service.lease(lease)).expires_at
+        assert left is not None
+        await land.cloud.advance(timedelta(hours=3))
+        late = await service.lease(lease)
+        assert late.state is LeaseState.READY
+        assert "still answers" in late.note
+        await land.cloud.hand("mistgpu").stop_by_hand(site.ref)
+        gone = await service.lease(lease)
+        assert (gone.state, gone.ended_at) == (LeaseState.KEPT, left)
+        receipt = await service.receipt(lease)
+        assert [total.spent.amount for total in receipt.totals()] == [1200]
+        await land.cloud.advance(timedelta(days=16))
+        assert (await service.lease(lease)).state is LeaseState.GONE
+
+
+async def test_a_balance_that_was_declared_anew_moves_the_end(land: World) -> None:
+    site = await land.cloud.hand("mistgpu").rent_by_hand()
+    lease = await adopt(land, site, "--price", "6CNY/h", "--balance", "6CNY")
+    first = (await land.cli("show", lease, "--json")).data["time_left"]["left"]
+    assert 3000 < first <= 3600
+    said = await land.cli("declare", lease, "--balance", "¥12", "--json")
+    assert said.code == 0, said.err
+    assert 6000 < said.data["time_left"]["left"] <= 7260
+    assert (await land.cli("declare", lease, "--balance", "12DBC")).code == 5
+    assert (await land.cli("declare", lease)).code == 2
+
+
+async def test_a_failed_job_on_ones_own_machine_keeps_it(land: World, tmp_path: Path) -> None:
+    site = await land.cloud.hand("mistgpu").rent_by_hand()
+    lease = await adopt(land, site, "--price", "3.5CNY/h")
+    said = await land.cli("run", "--lease", lease, "--json", "--", "nothing.py", folder=project(tmp_path))
+    assert said.code == 7
+    assert json.loads(said.out)["error"]["burning"] == [lease]
+    assert (await land.cli("show", lease, "--json")).data["state"] == "ready"
+
+
+async def test_run_sends_to_the_page_and_goes_on_when_the_line_is_pasted(land: World, tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    person = Person(interactive=True)
+    want = Want(
+        provider="mistgpu", command=("train.py",), folder=str(folder), results=("out.txt",), home=str(folder)
+    )
+    async with land.desk(person) as service:
+        with pytest.raises(NeedsPerson):
+            await service.run(want)
+        person.answers |= {"cost": "3.5CNY/h", "价格": "3.5CNY/h"}
+        choose("zh")
+        try:
+            with pytest.raises(NeedsPerson):
+                await service.resume()
+        finally:
+            choose("en")
+        steps = [event.text for event in person.events if event.kind is EventKind.BY_HAND]
+        assert any("/create_simple/" in text for text in steps)
+        assert any("选择 GPU" in text for text in steps), steps
+        site = await land.cloud.hand("mistgpu").rent_by_hand()
+        person.answers |= {"line with ssh": site.line, "machine's password": site.password}
+        end = await service.resume()
+        assert end.exit_code == 0
+        assert end.receipt is not None
+        assert end.receipt.declared
+    assert (folder / "out.txt").read_text() == "done"
+    assert list(land.cloud.burning()) == []
+
+
+async def test_the_line_and_the_code_come_by_mail(land: World, tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    person = Person(interactive=True)
+    portal = land.cloud.hand("1024gpu")
+    sites: list[SiteAccess] = []
+
+    def watch(event: object) -> None:
+        if getattr(event, "kind", None) is EventKind.BY_HAND and "/home" in event.text and not sites:  # type: ignore[attr-defined]
+            sites.append(None)  # type: ignore[arg-type]
+            tasks.append(asyncio.ensure_future(rent()))
+        if "code is shown" in getattr(event, "text", ""):
+            tasks.append(asyncio.ensure_future(portal.stop_by_hand(sites[-1].ref)))
+
+    async def rent() -> None:
+        # Somebody else's letter of the same form comes first.
+        await land.cloud.mail.deliver(
+            to="student@sandbox.example",
+            sender="service@1024lab.example.evil",
+            subject="[1024lab] 容器登录方式 0123456789",
+            text="ssh -p 22 root@203.0.113.66，密码：hunter222",
+            at=land.cloud.clock.now(),
+        )
+        sites.append(await portal.rent_by_hand())
+
+    tasks: list[asyncio.Future[None]] = []
+    person.watchers.append(watch)
+    person.answers["has ended"] = "yes"
+    want = Want(
+        provider="1024gpu",
+        command=("train.py",),
+        folder=str(folder),
+        results=("out.txt",),
+        home=str(folder),
+        declared=Terms(tariff=Metered(price=parse_price("1.5CNY/h")), at=land.cloud.clock.now()),
+    )
+    async with land.desk(person) as service:
+        try:
+            end = await service.run(want)
+        finally:
+            await asyncio.gather(*tasks)
+        lease = service.desk.lease(end.lease)
+    assert end.exit_code == 0
+    assert (folder / "out.txt").read_text() == "done"
+    assert lease.ref == sites[-1].ref
+    assert lease.state is LeaseState.RELEASED
+    assert any("The code is " in event.text for event in person.events)
+
+
+@pytest.mark.parametrize("browser", ["yes", "no"])
+async def test_only_the_shops_own_https_page_is_opened(tmp_path: Path, browser: str) -> None:
+    async with world(tmp_path, speed=60) as land:
+        seen = tmp_path / "seen"
+        script = tmp_path / "browser"
+        script.write_text(f'#!/bin/sh\nprintf "%s\\n" "$1" >> {seen}\n')
+        script.chmod(0o755)
+        land.extra = {
+            "GPURENT_MISTGPU_URL": "https://mistgpu.com",
+            "GPURENT_MISTGPU_MODE": "hands",
+            "BROWSER": str(script),
+        }
+        more = ("--no-browser",) if browser == "no" else ()
+        said = await land.cli(
+            "run", "-p", "mistgpu", "--price", "3.5CNY/h", *more, "--", "train.py", folder=project(tmp_path)
+        )
+        assert said.code == 8
+        assert "https://mistgpu.com/create_simple/" in said.err
+        assert "gpurent resume" in said.err
+        assert (seen.read_text() if seen.exists() else "") == (
+            "https://mistgpu.com/create_simple/\n" if browser == "yes" else ""
+        )
+        (trip,) = (await land.cli("trips", "--json")).data
+        assert trip["outcome"] == ""
+        land.extra["GPURENT_MISTGPU_URL"] = "https://mistgpu.com.evil.example"
+        seen.unlink(missing_ok=True)
+        assert (await land.cli("resume", trip["id"])).code == 8
+        assert not seen.exists()
+
+
+async def test_probe_again_and_correct_the_profile(land: World) -> None:
+    site = await land.cloud.hand("1024gpu").rent_by_hand()
+    lease = await adopt(land, site, provider="1024gpu")
+    async with land.desk() as service:
+        profile = service.desk.profile_of(service.desk.lease(lease))
+        assert (profile.python, profile.data) == ("python3", "")
+        assert profile.install.endswith("apt-get install -y")
+    assert (await land.cli("exec", lease, "mkdir -p data")).code == 0
+    shown = await land.cli("show", lease, "--probe")
+    assert shown.code == 0, shown.err
+    assert "python2 2." in shown.out
+    assert "bring your results home" in shown.out
+
+
+async def test_ctrl_c_at_a_question_leaves_and_says_how_to_come_back(land: World) -> None:
+    land.home.mkdir(mode=0o700)
+    master, slave = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gpurent.cli.main", "run", "-p", "ssh", "--price", "0", "--", "train.py"),
+        cwd=land.home,
+        env={**land.environment(), "LANG": "C.UTF-8"},
+        stdin=slave,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    os.close(slave)
+    said = b""
+    try:
+        assert process.stderr is not None
+        async with asyncio.timeout(60):
+            while b"The line with ssh" not in said:
+                said += await process.stderr.read(4096)
+            await asyncio.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            said += await process.stderr.read()
+            assert await process.wait() == 130
+    finally:
+        if process.returncode is None:
+            process.kill()
+        os.close(master)
+    assert b"gpurent resume" in said
+    assert b"may still cost money" not in said, "nothing was taken over yet"

@@ -1,0 +1,248 @@
+"""Offers of all providers in one currency, by dated rates; and a plan that touches nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil, floor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from gpurent.model.offer import Wish
+from gpurent.testing.sandbox.faults import FaultProxy, Plan
+from gpurent.workflow.market import Market, Priced, market
+from gpurent.workflow.service import Service
+from tests.workflow.world import World, world
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+async def land(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path, speed=60, machines=3) as made:
+        yield made
+
+
+def configure(land: World, text: str) -> None:
+    (land.home / "state").mkdir(mode=0o700, parents=True, exist_ok=True)
+    (land.home / "state" / "config.toml").write_text(text, "utf-8")
+
+
+def rates(land: World, age: timedelta = timedelta()) -> str:
+    at = land.cloud.clock.now() - age
+    return f'[rates]\n"USD/CNY" = 7.10\nat = {at.date()}\nsource = "the bank\'s board"\n'
+
+
+async def enter(service: Service) -> None:
+    await service.login("mistgpu", {"username": "student", "password": "student-pass"})
+    await service.login("1024gpu", {})
+
+
+async def look(service: Service, term: timedelta = DAY, code: str = "CNY", **more: Any) -> Market:
+    return await market(service.desk, Wish(**more), (), term, code)
+
+
+def of(found: Market, provider: str, gpu: str) -> Priced:
+    (item,) = [
+        item for item in (*found.ranked, *found.apart)
+        if (item.offer.provider, item.offer.hardware.gpu) == (provider, gpu)
+    ]  # fmt: skip
+    return item
+
+
+async def test_offers_are_ranked_across_currencies_by_dated_rates(land: World) -> None:
+    configure(land, rates(land))
+    async with land.desk() as service:
+        await enter(service)
+        found = await look(service)
+    assert found.apart == []
+    assert found.silent == []
+    highs = [item.converted.high.amount for item in found.ranked if item.converted]
+    assert highs == sorted(highs)
+    assert {item.offer.provider for item in found.ranked} == {"mistgpu", "1024gpu"}
+    item = of(found, "1024gpu", "2080Ti")
+    usd = Fraction("0.215") * 24
+    low = Fraction(floor(usd / Fraction("0.0026") * 10**8), 10**8)
+    assert item.quote.low.amount == low * 10**8
+    assert item.quote.high.amount == int(low * 10**8 * Fraction("1.05")) + 1
+    assert item.converted is not None
+    assert item.converted.low.amount == floor(low * Fraction("0.0026") * Fraction("7.10") * 100)
+    high = Fraction(item.quote.high.decimal)
+    assert item.converted.high.amount == ceil(high * Fraction("0.0026") * Fraction("7.10") * 100)
+    assert [rate.source for rate in item.converted.conversion.rates][1] == "the bank's board"
+    assert item.converted.conversion.oldest == item.converted.conversion.rates[1].at
+    assert item.quote.deposit is not None
+    assert item.quote.deposit.decimal == 60001, "it is locked while one uploads"
+    assert of(found, "mistgpu", "2080Ti").converted.low.amount == 7200  # type: ignore[union-attr]
+
+
+async def test_without_a_rate_an_offer_stands_apart_in_its_own_currency(land: World) -> None:
+    async with land.desk() as service:
+        await enter(service)
+        found = await look(service)
+        assert {item.offer.provider for item in found.ranked} == {"mistgpu"}
+        assert {item.net.high.currency.code for item in found.apart} == {"DBC"}
+        assert all("no rate between DBC and CNY" in item.why for item in found.apart)
+        dollars = await look(service, code="USD")
+        assert {item.offer.provider for item in dollars.ranked} == {"1024gpu"}
+        assert {item.offer.provider for item in dollars.apart} == {"mistgpu"}
+
+
+@pytest.mark.parametrize("text", ["0", "-7.10", "nan"])
+async def test_a_written_rate_that_is_none_converts_nothing(land: World, text: str) -> None:
+    configure(land, f'[rates]\n"USD/CNY" = "{text}"\nat = {land.cloud.clock.now().date()}\n')
+    async with land.desk() as service:
+        await enter(service)
+        found = await look(service)
+    assert {item.offer.provider for item in found.apart} == {"1024gpu"}
+    assert all("gives a rate of" in item.why for item in found.apart)
+
+
+async def test_an_old_written_rate_converts_nothing_and_its_date_is_told(land: World) -> None:
+    configure(land, rates(land, age=timedelta(days=60)))
+    async with land.desk() as service:
+        await enter(service)
+        found = await look(service)
+    assert {item.offer.provider for item in found.apart} == {"1024gpu"}
+    then = land.cloud.clock.now() - timedelta(days=60)
+    assert all(f"{then:%Y-%m}" in item.why for item in found.apart)
+
+
+async def test_minimum_term_and_disk_are_part_of_the_price(land: World) -> None:
+    async with land.desk() as service:
+        await enter(service)
+        short = of(await look(service, timedelta(minutes=30), "USD"), "1024gpu", "2080Ti")
+        assert short.term == HOUR, "the shop lets nothing shorter"
+        assert short.price.decimal == Decimal("0.215")
+        assert short.refundable.amount == short.quote.high.amount - short.net.high.amount > 0
+        assert short.net.low.amount == floor(Fraction("0.1075") / Fraction("0.0026") * 10**8)
+        disk = of(await market(service.desk, Wish(), (), HOUR, "USD", disk=100), "1024gpu", "2080Ti")
+        exact = Fraction("0.215") + 70 * Fraction("0.000033333334")
+        assert disk.price.amount == ceil(exact * 10**8)
+        begun = of(await look(service, timedelta(minutes=20, seconds=1)), "mistgpu", "2080Ti")
+        assert begun.price.amount == 105, "21 begun minutes of 3 CNY an hour"
+
+
+@contextlib.asynccontextmanager
+async def behind(land: World, *portals: str) -> AsyncIterator[dict[str, FaultProxy]]:
+    """A fault proxy before each portal."""
+    async with contextlib.AsyncExitStack() as stack:
+        found = {}
+        for name in portals:
+            parts = urlsplit(land.cloud.urls[name])
+            proxy = FaultProxy(str(parts.hostname), int(parts.port or 0))
+            found[name] = await stack.enter_async_context(proxy)
+            variable = "GPURENT_" + name.upper() + "_URL"
+            land.extra[variable] = f"http://{proxy.host}:{proxy.port}"
+        yield found
+
+
+async def test_portals_that_hang_or_fail_are_named_and_cost_one_timeout(land: World) -> None:
+    async with behind(land, "mistgpu", "1024gpu", "dbc") as proxies:
+        land.extra["GPURENT_OFFERS_TIMEOUT"] = "4"
+        async with land.desk() as service:
+            await enter(service)
+            proxies["mistgpu"].plan = Plan(stall=True)
+            proxies["dbc"].plan = Plan(stall=True)
+            begun = time.monotonic()
+            found = await look(service)
+            took = time.monotonic() - begun
+        assert 3.9 < took < 7.5, "the slowest decides, not the sum"
+        reasons = dict(found.silent)
+        assert "no answer within 4 s" in reasons["mistgpu"]
+        assert "dbc gives no rate within 4 s" in reasons["1024gpu"]
+        proxies["dbc"].plan = Plan()
+        proxies["mistgpu"].plan = Plan(refuse=True)
+        async with land.desk() as service:
+            found = await look(service, code="USD")
+        assert [name for name, _reason in found.silent] == ["mistgpu"]
+        assert {item.offer.provider for item in found.ranked} == {"1024gpu"}
+
+
+async def test_offers_on_the_command_line_name_every_rate(land: World) -> None:
+    configure(land, rates(land))
+    async with land.desk() as service:
+        await enter(service)
+    said = await land.cli("offers", "--for", "1天", "--in", "usd")
+    assert said.code == 0, said.err
+    assert "1 DBC = 0.0026 USD" in said.out
+    assert "1 USD = 7.10 CNY: the bank's board" in said.out
+    rows = (await land.cli("offers", "--for", "1d", "--json")).data
+    assert [row["provider"] for row in rows] == ["1024gpu", "mistgpu"]
+    offers = [offer for row in rows for offer in row["offers"]]
+    assert sorted(offer["rank"] for offer in offers) == list(range(1, len(offers) + 1))
+    (own,) = [offer for offer in rows[0]["offers"] if offer["hardware"]["gpu"] == "2080Ti"]
+    assert own["quote"]["rate"]["value"] == "0.0026"
+    assert own["quote"]["low"]["currency"] == "DBC"
+    assert own["quote"]["converted"]["low"]["currency"] == "CNY"
+    assert [rate["source"] for rate in own["quote"]["converted"]["rates"]][1] == "the bank's board"
+    assert (await land.cli("offers", "--in", "EUR", "--json")).code == 2, "nobody knows it"
+
+
+def state(land: World) -> tuple[object, ...]:
+    """Everything at the shops that a planner must not touch."""
+    portals: Any = land.cloud.portals
+    return (
+        land.cloud.ledgers(),
+        dict(portals["1024gpu"].books.orders),
+        dict(portals["1024gpu"].books.emails),
+        dict(portals["mistgpu"].books.servers),
+        dict(portals["mistgpu"].books.recharges),
+        list(land.cloud.burning()),
+    )
+
+
+@pytest.mark.parametrize("provider", ["1024gpu", "mistgpu"])
+async def test_plan_says_what_run_would_do_and_touches_nothing(land: World, provider: str) -> None:
+    configure(land, rates(land))
+    async with land.desk() as service:
+        await enter(service)
+        await land.faucet(service, "90000")
+        await land.settle_alipay(service, "50")
+    before = state(land)
+    plan = await land.cli(
+        "plan", "-p", provider, "--gpu", "2080ti", "--for", "1d", "--budget", "2000CNY", "--json",
+        "--", "train.py", "--epochs", "2",
+    )  # fmt: skip
+    assert plan.code == 0, plan.err
+    text = await land.cli("plan", "-p", provider, "--gpu", "2080ti", "--for", "1d", "--", "train.py")
+    assert text.code == 0, text.err
+    assert "Nothing was ordered, paid or written." in text.out
+    assert state(land) == before
+    async with land.desk() as service:
+        assert list(service.trips()) == []
+        assert service.desk.journal.leases() == []
+        assert service.desk.books.spending() == ()
+    legs, data = plan.data["legs"], plan.data
+    assert data["budgets"] == [
+        {
+            "name": "budget",
+            "limit": {"amount": "2000.00", "minor": 200000, "currency": "CNY"},
+            "used": {"amount": "0.00", "minor": 0, "currency": "CNY"},
+            "left": {"amount": "2000.00", "minor": 200000, "currency": "CNY"},
+        }
+    ]
+    if provider == "mistgpu":
+        assert [(leg["kind"], leg["upload"], leg["job"]) for leg in legs] == [("new", True, True)]
+        assert data["low"]["minor"] == data["high"]["minor"] == 7200
+        assert data["lasts"] == 50 * 3600 // 3
+        assert "does not cover" in data["refused"][0]
+        return
+    assert [(leg["kind"], leg["upload"], leg["job"]) for leg in legs] == [
+        ("new", True, False),
+        ("switch", False, True),
+    ]
+    assert data["binds_mail"] is True
+    assert legs[0]["deposit"]["amount"] == data["deposit"]["amount"] == "60001.00000000"
+    assert data["needed"]["minor"] == data["high"]["minor"] + data["deposit"]["minor"]
+    assert data["rate"]["value"] == "0.0026"
+    assert data["refused"] == []
+    assert "60,001 DBC locked" in text.out
