@@ -111,7 +111,7 @@ async def test_every_key_on_a_real_lease(tmp_path: Path) -> None:
 
             await screen.press("p")
             await screen.see("What to bring")
-            await screen.press(".gpurent/jobs/ticker/log", "Enter")
+            await screen.press(".gpurent/jobs/ticker/run.sh", "Enter")
             await screen.see("files are in")
 
             await screen.press("x")
@@ -123,5 +123,5 @@ async def test_every_key_on_a_real_lease(tmp_path: Path) -> None:
             after = service.desk.lease(lease.id)
             assert after.state is LeaseState.RELEASED
             assert after.expires_at is not None
-        assert "tick-1" in (land.home / "log").read_text("utf-8", "replace")
+        assert "tick-" in (land.home / "run.sh").read_text("utf-8", "replace")
     assert land.cloud.burning() == []

@@ -13,7 +13,7 @@ from gpurent.model.events import Event, EventKind
 from gpurent.model.lease import Lease
 from gpurent.model.money import CNY
 from gpurent.model.offer import Metered
-from gpurent.model.trip import Want
+from gpurent.model.trip import Rules, Want
 from gpurent.workflow.guard.loop import Guard
 from gpurent.workflow.service import Service
 from tests.guard.watching import guarding, policy, project, until, want
@@ -91,12 +91,16 @@ async def test_a_month_s_budget_ends_a_machine_that_has_no_budget_of_its_own(
     assert list(land.cloud.burning()) == []
 
 
-async def test_a_deadline_ends_the_lease_before_it_passes(land: World, tmp_path: Path) -> None:
-    policy(land, '[guard]\ndeadline = "3h"\n')
+@pytest.mark.parametrize("own", [False, True], ids=["of everything", "of the trip"])
+async def test_a_deadline_ends_the_lease_before_it_passes(land: World, tmp_path: Path, own: bool) -> None:
+    policy(land, "" if own else '[guard]\ndeadline = "3h"\n')
+    rules = Rules(deadline_in=timedelta(hours=3)) if own else Rules()
     person = Person()
     async with land.desk(person) as service:
         await enter(land, service)
-        await service.run(want("mistgpu", project(tmp_path, 300), tmp_path / "home"), detach=True)
+        await service.run(
+            want("mistgpu", project(tmp_path, 300), tmp_path / "home", rules=rules), detach=True
+        )
         async with guarding(service):
             await until(lambda: service.trips()[0].outcome)
         (lease,) = service.desk.journal.leases()

@@ -51,6 +51,7 @@ def test_wheel_holds_only_its_own_package_and_installs_alone(
     tops = {entry.partition("/")[0] for entry in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {package(name)}
     assert f"{package(name)}/py.typed" in names
+    assert ("gpurent/data/gpurent.schema.json" in names) is (name == "gpurent")
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
     site = venv / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"

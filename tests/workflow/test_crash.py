@@ -72,13 +72,14 @@ async def prepare(land: World, provider: str, home: Path) -> Want:
     gpu = "" if provider == "mistgpu" else "2080Ti"
     term = None if provider == "mistgpu" else timedelta(days=1)
     return Want(
-        provider=provider,
+        providers=(provider,),
         wish=Wish(gpu=gpu),
         term=term,
         command=JOB,
         folder=str(DIGITS),
         results=("out",),
         home=str(home),
+        setup=("echo ready >> made",),
     )
 
 
@@ -153,10 +154,20 @@ async def test_killed_at_every_step_and_resumed(tmp_path: Path, provider: str) -
     assert none == []
     assert storm == calm, "the same payments, the same number of times"
     steps = {point.partition(":")[0] for point in points}
-    expected = {"login", "select", "plan", "fund", "leg0.reserve", "leg0.bill", "leg0.pay", "leg0.confirm"}
+    expected = {
+        "choose",
+        "login",
+        "select",
+        "plan",
+        "fund",
+        "leg0.reserve",
+        "leg0.bill",
+        "leg0.pay",
+        "leg0.confirm",
+    }
     expected |= {"leg0.ready", "leg0.connect", "leg0.push", "release", "receipt"}
     last = "leg0" if provider == "mistgpu" else "leg1"
-    expected |= {f"{last}.{name}" for name in ("launch", "monitor", "pull")}
+    expected |= {f"{last}.{name}" for name in ("setup", "launch", "monitor", "pull")}
     if provider == "1024gpu":
         expected |= {"bind.request", "bind.pay", "bind", "leg1.pay", "leg1.confirm"}
     assert expected <= steps

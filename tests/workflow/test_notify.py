@@ -328,3 +328,20 @@ async def test_a_whole_trip_is_told_to_a_web_hook(tmp_path: Path) -> None:
         assert secret not in sent
     assert all(request.headers["x-gpurent-signature"].startswith("sha256=") for request in server.seen)
     assert len({request.headers["idempotency-key"] for request in server.seen}) == len(kinds)
+
+
+async def test_a_trip_s_own_choice_of_events_is_for_that_trip_alone(tmp_path: Path) -> None:
+    ear = Ear()
+    desk = desk_with(tmp_path, Person(), ("ear", ear))
+    desk.journal.begin_trip("t1-quiet", "run", Want(notify=("failed",)))
+    desk.journal.begin_trip("t1-silent", "run", Want(notify=()))
+    desk.journal.begin_trip("t1-usual", "run", Want())
+    for trip in ("t1-quiet", "t1-silent", "t1-usual"):
+        for kind in (EventKind.JOB_ENDED, EventKind.FAILED, EventKind.WAITING):
+            desk.tell(kind, f"{kind.value} of {trip}", trip=trip)
+    await desk.close()
+    assert [(notice.event.trip, notice.event.kind) for notice in ear.heard] == [
+        ("t1-quiet", EventKind.FAILED),
+        ("t1-usual", EventKind.JOB_ENDED),
+        ("t1-usual", EventKind.FAILED),
+    ]

@@ -62,6 +62,10 @@ class Journal:
                 (trip, kind, dumps(want), lease, self._stamp()),
             )
 
+    def set_trip_want(self, trip: str, want: Want) -> None:
+        with self.database.write():
+            self.database.execute("UPDATE trips SET want = ? WHERE id = ?", (dumps(want), trip))
+
     def set_trip_lease(self, trip: str, lease: str) -> None:
         with self.database.write():
             self.database.execute("UPDATE trips SET lease = ? WHERE id = ?", (lease, trip))

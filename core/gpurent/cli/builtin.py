@@ -27,6 +27,14 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
+        N_("The whole trip"),
+        "init",
+        (
+            ("init", N_("Write a project file for this folder")),
+            ("schema", N_("Print the project file's schema, for editors")),
+        ),
+    ),
+    (
         N_("Looking around"),
         "market",
         (

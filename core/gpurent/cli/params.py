@@ -54,6 +54,22 @@ class MomentType(click.ParamType[datetime]):
             )
 
 
+class DeadlineType(click.ParamType[datetime | timedelta]):
+    """A span from the lease's start, else a time as in `MomentType`."""
+
+    name = "deadline"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime | timedelta:
+        if isinstance(value, datetime | timedelta):
+            return value
+        try:
+            return parse_span(value)
+        except ValueError:
+            return MOMENT.convert(value, param, ctx)
+
+
 class MoneyType(click.ParamType[tuple[Decimal, str]]):
     name = "money"
 
@@ -74,4 +90,5 @@ class MoneyType(click.ParamType[tuple[Decimal, str]]):
 
 SPAN = SpanType()
 MOMENT = MomentType()
+DEADLINE = DeadlineType()
 MONEY = MoneyType()

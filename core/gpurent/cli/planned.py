@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gpurent.cli.quoted import gpu_of, interval, rate_lines
 from gpurent.locale import _
 from gpurent.locale.spans import span_text
+from gpurent.workflow.setup import wanted
 
 if TYPE_CHECKING:
     from gpurent.model.trip import Leg, Want
@@ -56,7 +57,10 @@ def preview_text(found: Preview, want: Want) -> str:
 def _leg(number: int, leg: Leg, want: Want) -> str:
     order = leg.order
     parts = [_("upload {folder}").format(folder=want.folder)] if leg.cargo else []
+    if leg.cargo and want.inputs:
+        parts = [_("upload {names} of {folder}").format(names=", ".join(want.inputs), folder=want.folder)]
     if leg.job:
+        parts += [_("make the machine ready")] if wanted(want) else []
         parts.append(_("run {command}").format(command=shlex.join(want.command)))
         parts += [_("bring home {results}").format(results=", ".join(want.results))] if want.results else []
     cost = interval(leg.quote.low, leg.quote.high)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from gpurent.locale import _
 
-_UNITS = {
+UNITS = {
     "s": 1,
     "秒": 1,
     "m": 60,
@@ -23,7 +23,7 @@ _UNITS = {
     "w": 604800,
     "周": 604800,
 }
-_PART = re.compile(r"(\d{1,6})\s*(" + "|".join(sorted(_UNITS, key=len, reverse=True)) + ")")
+_PART = re.compile(r"(\d{1,6})\s*(" + "|".join(sorted(UNITS, key=len, reverse=True)) + ")")
 LONGEST = timedelta(days=3660)
 
 
@@ -33,7 +33,7 @@ def parse_span(text: str) -> timedelta:
     found = list(_PART.finditer(text))
     if not found or _PART.sub("", text).strip():
         raise ValueError(f"no span of time: {text!r}")
-    span = timedelta(seconds=sum(int(match[1]) * _UNITS[match[2]] for match in found))
+    span = timedelta(seconds=sum(int(match[1]) * UNITS[match[2]] for match in found))
     if not timedelta() < span <= LONGEST:
         raise ValueError(f"no span of time to rent for: {text!r}")
     return span

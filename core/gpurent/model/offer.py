@@ -90,13 +90,19 @@ class Offer:
 
 @frozen(kw_only=True)
 class Wish:
-    """What the user looks for; empty fields do not matter. ``key`` picks one machine."""
+    """What the user looks for; empty fields do not matter. ``key`` picks one machine.
+
+    ``gpu_memory``, ``memory`` (GiB) and ``cpus``: at least so much, by the shop's own word.
+    """
 
     gpu: str = ""
     gpus: int = 1
     key: str = ""
     cpu_only: bool = False
     include_taken: bool = False
+    gpu_memory: int = 0
+    memory: int = 0
+    cpus: int = 0
 
 
 @frozen(kw_only=True)

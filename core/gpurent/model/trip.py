@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 
 from attrs import frozen
@@ -21,13 +21,45 @@ class OnError(Enum):
 
 
 @frozen(kw_only=True)
+class Packages:
+    """What the job's Python needs: ``requirements`` and ``conda`` are files below the folder, ``pip`` is a list."""
+
+    requirements: str = ""
+    pip: tuple[str, ...] = ()
+    conda: str = ""
+
+
+@frozen(kw_only=True)
+class Rules:
+    """The trip's own rules for whoever watches it; None: as the settings have it.
+
+    At most one of ``deadline_at`` and ``deadline_in`` (from the lease's start) is set. ``idle_load`` is in percent.
+    """
+
+    deadline_at: datetime | None = None
+    deadline_in: timedelta | None = None
+    idle: timedelta | None = None
+    idle_load: int | None = None
+    after_job: timedelta | None = None
+    timer: timedelta | None = None
+    save_before: timedelta | None = None
+
+    def deadline(self, started_at: datetime) -> datetime | None:
+        if self.deadline_in is not None:
+            return started_at + self.deadline_in
+        return self.deadline_at
+
+
+@frozen(kw_only=True)
 class Want:
     """A whole trip as the user asked for it.
 
     ``command`` is the job's argument vector, empty when only a machine is wanted. ``folder`` is the local folder that
-    goes up; ``results`` are names below it that come home into ``home`` (default: the same folder). ``only_rent``: stop
-    after connecting. ``lease``: no machine is rented, this one is used. ``declared``: the terms of a machine that the
-    user rents by hand.
+    goes up, or of it only ``inputs``; ``results`` are names below it that come home into ``home`` (default: the same
+    folder). ``only_rent``: stop after connecting. ``providers``: the first of them that can serve becomes ``provider``.
+    ``packages``, then ``setup`` (shell lines in the job's folder) are run before the job. ``notify`` names the events
+    that are told, None for the user's settings. ``lease``: no machine is rented, this one is used. ``declared``: the
+    terms of a machine that the user rents by hand.
     """
 
     wish: Wish = Wish()
@@ -50,6 +82,12 @@ class Want:
     on_error: OnError = OnError.RELEASE
     lease: str = ""
     declared: Terms | None = None
+    providers: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+    packages: Packages = Packages()
+    rules: Rules = Rules()
+    notify: tuple[str, ...] | None = None
 
 
 @frozen(kw_only=True)

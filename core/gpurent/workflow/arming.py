@@ -2,7 +2,7 @@
 
 A trip with ``--for`` on a meter gets one at its expected end and a margin. ``[guard] timer`` is that margin; without
 ``--for`` it is a dead man's switch: counted from now, and moved on as long as somebody watches the job. A prepaid lease
-ends by itself, so it gets none unless asked.
+ends by itself, so it gets none unless asked. The trip's own deadline arms one on any machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease, LeaseState
 from gpurent.model.offer import Metered
 from gpurent.model.timer import Timer
-from gpurent.model.trip import Want
+from gpurent.model.trip import Rules, Want
 from gpurent.workflow import timer
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.line import Line
@@ -38,16 +38,15 @@ class Policy:
     after_job: timedelta | None = None
 
 
-def policy(desk: Desk, provider: str) -> Policy:
-    """``timer`` and ``after_job`` of ``[guard.<provider>]``, else of ``[guard]``."""
+def policy(desk: Desk, provider: str, rules: Rules | None = None) -> Policy:
+    """``timer`` and ``after_job`` of the trip, else of ``[guard.<provider>]``, else of ``[guard]``."""
+    own = rules or Rules()
     written = _setting(desk, provider, "timer")
     after = _setting(desk, provider, "after_job")
-    off = written in _OFF
-    return Policy(
-        margin=_span("timer", written) if written and not off else None,
-        off=off,
-        after_job=_span("after_job", after) if after and after not in _OFF else None,
-    )
+    off = written in _OFF and own.timer is None
+    margin = _span("timer", written) if written and written not in _OFF else None
+    after_job = _span("after_job", after) if after and after not in _OFF else None
+    return Policy(margin=own.timer or margin, off=off, after_job=own.after_job or after_job)
 
 
 def _setting(desk: Desk, provider: str, key: str) -> str:
@@ -66,7 +65,13 @@ def _span(key: str, text: str) -> timedelta:
 
 
 def deadline(lease: Lease, want: Want, given: Policy, now: datetime) -> datetime | None:
-    """When the machine should shut itself; None for no timer."""
+    """When the machine should shut itself; None for no timer. The trip's deadline holds whatever the policy says."""
+    last = want.rules.deadline(lease.started_at or now)
+    first = _by_policy(lease, want, given, now)
+    return min(first, last) if first and last else last or first
+
+
+def _by_policy(lease: Lease, want: Want, given: Policy, now: datetime) -> datetime | None:
     if given.off or not isinstance(lease.offer.tariff, Metered):
         return None
     if want.term is not None:
@@ -77,7 +82,7 @@ def deadline(lease: Lease, want: Want, given: Policy, now: datetime) -> datetime
 async def arm_timer(trail: Trail, leg: str, line: Line, want: Want) -> None:
     """Arm it where trip or policy ask for one. A machine that cannot have one is no reason to end the trip."""
     desk, lease = trail.desk, line.lease
-    given = policy(desk, lease.provider)
+    given = policy(desk, lease.provider, want.rules)
     until = deadline(lease, want, given, desk.clock.now())
     if until is None:
         if isinstance(lease.offer.tariff, Metered):
@@ -103,13 +108,14 @@ async def arm_timer(trail: Trail, leg: str, line: Line, want: Want) -> None:
 async def keep_awake(desk: Desk, line: Line, want: Want) -> None:
     """Move a dead man's switch on; called now and then by whoever watches. A deadline that the user set stays."""
     lease = line.lease
-    given = policy(desk, lease.provider)
+    given = policy(desk, lease.provider, want.rules)
     until = timer.remembered(desk, lease)
     if want.term is not None or given.margin is None or until is None:
         return
     now = desk.clock.now()
-    if until - now < given.margin * 3 / 4:
-        await timer.extend(line, lease, now + given.margin, after_job=given.after_job)
+    later = deadline(lease, want, given, now)
+    if until - now < given.margin * 3 / 4 and later is not None and later > until:
+        await timer.extend(line, lease, later, after_job=given.after_job)
 
 
 def told(armed: Timer) -> str:

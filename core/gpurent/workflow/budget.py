@@ -89,6 +89,13 @@ def trip_name() -> str:
     return _("budget")
 
 
+def own(money: Money) -> Standing:
+    """The budget of a trip that has not begun."""
+    return Standing(
+        limit=Limit(name=trip_name(), money=fine(money), leases=()), used=fine(money).currency.zero
+    )
+
+
 def limits(desk: Desk, provider: str, trip: str = "") -> Sequence[Limit]:
     """The trip's own, those of other trips with the same lease, the provider's month, everybody's month."""
     leases = desk.journal.leases()

@@ -64,7 +64,7 @@ class Notifiers:
         if not self.in_use:
             return
         try:
-            if not self.policy.wants(event) or self._repeated(event):
+            if not self._policy_of(event.trip).wants(event) or self._repeated(event):
                 return
             notice = compose(self._desk, event, self.policy.language)
         except Exception as error:  # noqa: BLE001 - a message that cannot be written must not stop a trip
@@ -74,6 +74,13 @@ class Notifiers:
         stand_aside()
         for entry in self.in_use:
             self._box(entry).put(notice)
+
+    def _policy_of(self, trip: str) -> Policy:
+        """The trip's own choice of events, where its project file makes one."""
+        row = self._desk.journal.trip(trip) if trip else None
+        if row is None or row.want.notify is None:
+            return self.policy
+        return evolve(self.policy, kinds=frozenset(EventKind(name) for name in row.want.notify))
 
     def _repeated(self, event: Event) -> bool:
         """Whether the same was said a short while ago: a service that is away is not worth a message a minute."""

@@ -11,10 +11,9 @@ from gpurent.errors import GpurentError
 from gpurent.model.money import Money
 from gpurent.model.offer import Metered
 from gpurent.model.trip import Plan, Want
-from gpurent.model.typed import fine
 from gpurent.ports.lease import MailBinding
 from gpurent.workflow import budget
-from gpurent.workflow.budget import Limit, Standing
+from gpurent.workflow.budget import Standing
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.fund import cover, look, needed
 from gpurent.workflow.plan import draw
@@ -50,9 +49,7 @@ async def preview(desk: Desk, want: Want) -> Preview:
     most = needed(planned.quote)
     standings = list(await budget.standings(desk, want.provider))
     if want.budget is not None:
-        money = fine(want.budget)
-        own = Limit(name=budget.trip_name(), money=money, leases=())
-        standings.insert(0, Standing(limit=own, used=money.currency.zero))
+        standings.insert(0, budget.own(want.budget))
     refused = []
     for standing in standings:
         try:

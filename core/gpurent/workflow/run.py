@@ -23,6 +23,7 @@ from gpurent.workflow.rescue import rescue
 from gpurent.workflow.select import select
 from gpurent.workflow.sessions import job_of
 from gpurent.workflow.settle import settle
+from gpurent.workflow.setup import setup, wanted
 from gpurent.workflow.trail import Trail
 from gpurent.workflow.transfer import pull, push, work_folder
 
@@ -111,6 +112,10 @@ async def _work(
         if work.cargo and not want.only_rent:
             await push(trail, name, line, want)
         if work.job:
+            if wanted(want):
+                # A setup may hang, and costs time: the machine's timer holds from here on.
+                await arm_timer(trail, name, line, want)
+                await setup(trail, name, line, want, work_folder(trail.trip), work.budget)
             job = job_of(trail.desk, want, line.lease, trail.trip, work_folder(trail.trip))
             launched = await launch(trail, name, line, want, job)
             await arm_timer(trail, name, line, want)

@@ -21,10 +21,16 @@ def fits(offer: Offer, wish: Wish) -> bool:
     if wish.key and offer.key != wish.key:
         return False
     if wish.cpu_only:
-        return offer.hardware.gpus == 0
-    if offer.hardware.gpus < wish.gpus:
+        return offer.hardware.gpus == 0 and _large_enough(offer, wish)
+    if offer.hardware.gpus < wish.gpus or not _large_enough(offer, wish):
         return False
     return plain(wish.gpu) in plain(offer.hardware.gpu)
+
+
+def _large_enough(offer: Offer, wish: Wish) -> bool:
+    """What the shop does not say is zero: nobody pays for a machine that may be too small."""
+    has = offer.hardware
+    return has.gpu_memory >= wish.gpu_memory and has.memory >= wish.memory and has.cpus >= wish.cpus
 
 
 def plain(name: str) -> str:
@@ -87,5 +93,8 @@ def _words(wish: Wish) -> str:
         wish.key,
         "CPU" if wish.cpu_only else wish.gpu,
         f"x{wish.gpus}" if wish.gpus > 1 else "",
+        _("{size} GiB a GPU").format(size=wish.gpu_memory) if wish.gpu_memory else "",
+        _("{count} cores").format(count=wish.cpus) if wish.cpus else "",
+        _("{size} GiB of memory").format(size=wish.memory) if wish.memory else "",
     )
     return " ".join(part for part in parts if part) or _("any machine")

@@ -20,6 +20,7 @@ from gpurent.model.trip import Want
 from gpurent.ports.lease import Extending, Restarting
 from gpurent.workflow import budget
 from gpurent.workflow.arming import Timers
+from gpurent.workflow.choose import choose
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.fund import Funding, look, needed
 from gpurent.workflow.hands import Hands
@@ -100,6 +101,7 @@ class Service(Hands, Teller):
     async def _walk(self, trail: Trail, want: Want, detach: bool) -> TripEnd:
         with self.desk.hold(trail.trip):
             try:
+                want = await choose(trail, want)
                 end = await walk(trail, want, detach=detach)
             except GpurentError as error:
                 if self.desk.journal.lease(lease_of(trail.trip, want)) is None and not error.retryable:

@@ -30,4 +30,8 @@ def command_line(desk: Desk, want: Want, lease: Lease) -> str:
 
 
 def job_of(desk: Desk, want: Want, lease: Lease, trip: str, folder: str) -> Job:
-    return Job(name=want.name or trip, command=command_line(desk, want, lease), folder=folder)
+    from gpurent.adapters.setup_script import entering
+
+    return Job(
+        name=want.name or trip, command=entering(want) + command_line(desk, want, lease), folder=folder
+    )

@@ -81,13 +81,18 @@ async def receipt_of(
 def idle_spans(
     trail: Trail, job_started: datetime | None, job_ended: datetime | None
 ) -> tuple[tuple[str, timedelta], ...]:
-    """Paid but idle, in provider time: from the end of the upload to the job's start, from its end to the release."""
-    steps = {row.name: row.done_at for row in trail.desk.journal.steps(trail.trip)}
+    """Paid but idle, in provider time: from the end of the upload to the job's start, from its end to the release.
+
+    A setup in between is work.
+    """
+    rows = trail.desk.journal.steps(trail.trip)
+    steps = {row.name: row.done_at for row in rows}
+    ready = [row.done_at - row.begun_at for row in rows if row.done_at and row.name.endswith(".setup")]
     pushed = max((at for name, at in steps.items() if name.endswith(".push") and at), default=None)
     released = steps.get("release")
     spans = []
     if pushed and job_started:
-        spans.append(("upload-to-job", max(timedelta(), job_started - pushed)))
+        spans.append(("upload-to-job", max(timedelta(), job_started - pushed - sum(ready, timedelta()))))
     if job_ended and released:
         spans.append(("job-to-release", max(timedelta(), released - job_ended)))
     return tuple(spans)

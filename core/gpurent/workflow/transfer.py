@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
+from collections.abc import Sequence
 from pathlib import Path
 
 from gpurent.errors import UsageError
@@ -43,12 +46,39 @@ def _folder(want: Want) -> Path:
     return folder
 
 
+def loads_of(folder: Path, inputs: Sequence[str], target: str) -> Sequence[Push]:
+    """The whole ``folder``, or of it only ``inputs``, each into the place that it has here."""
+    if not inputs:
+        return [Push(sources=(folder,), target=target, content=True)]
+    places: dict[str, list[Path]] = {}
+    for name in inputs:
+        if not os.path.lexists(folder / name):
+            raise UsageError(_("{name} does not exist in {folder}").format(name=name, folder=folder))
+        places.setdefault(posixpath.dirname(name), []).append(folder / name)
+    return [
+        Push(sources=tuple(sources), target=posixpath.join(target, place).rstrip("/"))
+        for place, sources in places.items()
+    ]
+
+
+def _in_all(reports: Sequence[TransferReport]) -> TransferReport:
+    return TransferReport(
+        files=sum(item.files for item in reports),
+        total=sum(item.total for item in reports),
+        sent=sum(item.sent for item in reports),
+        resumed=sum(item.resumed for item in reports),
+        seconds=sum(item.seconds for item in reports),
+        skipped=tuple(skipped for item in reports for skipped in item.skipped),
+    )
+
+
 async def push(trail: Trail, leg: str, line: Line, want: Want) -> TransferReport:
     """The user's folder goes up."""
 
     async def up() -> TransferReport:
-        cargo = Push(sources=(_folder(want),), target=work_folder(trail.trip), content=True)
-        return await carry_up(trail.desk, line, cargo, want.transfer)
+        cargoes = loads_of(_folder(want), want.inputs, work_folder(trail.trip))
+        reports = [await carry_up(trail.desk, line, cargo, want.transfer) for cargo in cargoes]
+        return _in_all(reports)
 
     return await trail.once(f"{leg}.push", TransferReport, up)
 

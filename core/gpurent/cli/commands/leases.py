@@ -10,9 +10,11 @@ import click
 from attrs import evolve
 
 from gpurent.cli.app import App, json_option
-from gpurent.cli.complete import lease_ids, provider_names
+from gpurent.cli.complete import lease_ids
 from gpurent.cli.params import SPAN
 from gpurent.cli.terms import PRICE, When, ends_options, no_browser, terms_of
+from gpurent.cli.trip_options import PROVIDERS, one_provider
+from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.model.offer import Wish
 from gpurent.model.trip import Want
@@ -28,7 +30,7 @@ _LEASE = click.argument("lease", shell_complete=lease_ids)
 
 
 @click.command("rent")
-@click.option("--provider", "-p", required=True, shell_complete=provider_names)
+@PROVIDERS
 @click.option("--gpu", default="", help=_("A part of the GPU's name."))
 @click.option("--gpus", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--machine", default="", help=_("Just this machine."))
@@ -42,7 +44,7 @@ _LEASE = click.argument("lease", shell_complete=lease_ids)
 @click.pass_obj
 def rent_command(
     app: App,
-    provider: str,
+    provider: tuple[str, ...],
     gpu: str,
     gpus: int,
     machine: str,
@@ -57,7 +59,11 @@ def rent_command(
     from gpurent.cli.render import lease_text
 
     wish = Wish(gpu=gpu, gpus=0 if cpu else gpus, key=machine, cpu_only=cpu)
-    want = Want(provider=provider, wish=wish, term=term, disk=disk, only_rent=True)
+    if not provider:
+        raise UsageError(_("say where: --provider"), hint=_("See: gpurent providers"))
+    for name in provider:
+        app.registry.get("lease", name)
+    want = one_provider(Want(providers=provider, wish=wish, term=term, disk=disk, only_rent=True))
 
     async def go(service: Service) -> tuple[Lease, Times]:
         terms = terms_of(service.desk, price, balance, until) if price is not None else None

@@ -13,7 +13,6 @@ from gpurent.cli.complete import lease_ids, trip_ids
 from gpurent.cli.table import table
 from gpurent.cli.terms import PRICE, When, ends_options, no_browser, terms_of
 from gpurent.cli.trip_options import trip_options, want_of
-from gpurent.errors import UsageError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from gpurent.adapters.journal import TripRow
     from gpurent.cli.times import Times
     from gpurent.model.money import UnitPrice
+    from gpurent.model.trip import Want
+    from gpurent.workflow.preview import Preview
     from gpurent.workflow.run import TripEnd
     from gpurent.workflow.service import Service
 
@@ -49,12 +50,11 @@ def run_command(
 ) -> None:
     """Make a whole trip with COMMAND: rent, upload this folder, run, bring the results home, give back.
 
+    What the command line does not say comes from gpurent.toml, of this folder or one above (`gpurent init`).
+
     Ctrl-C leaves: the job runs on, and `gpurent resume` comes back to it.
     """
-    if bool(given["provider"]) == bool(lease):
-        raise UsageError(_("say where: --provider, or --lease"), hint="gpurent providers, gpurent ls")
-    given["on_error"] = given["on_error"] or ("keep" if lease else "release")
-    want = want_of(app, **given)
+    want = want_of(app, lease=lease, **given)
 
     async def go(service: Service) -> TripEnd:
         wanted = want
@@ -75,13 +75,17 @@ def run_command(
 def plan_command(app: App, /, **given: Any) -> None:
     """Say what `gpurent run` with the same options would do and cost, leg by leg. Orders, pays and writes nothing."""
     from gpurent.cli.planned import preview_data, preview_text
+    from gpurent.workflow.choose import resolved
     from gpurent.workflow.preview import preview
 
-    if not given["provider"]:
-        raise UsageError(_("say where: --provider, or --lease"), hint="gpurent providers")
     want = want_of(app, **given)
-    found = app.run(lambda service: preview(service.desk, want))
-    app.show(preview_data(found), lambda: preview_text(found, want))
+
+    async def look(service: Service) -> tuple[Want, Preview]:
+        made = await resolved(service.desk, want)
+        return made, await preview(service.desk, made)
+
+    made, found = app.run(look)
+    app.show(preview_data(found), lambda: preview_text(found, made))
 
 
 def _finish(app: App, go: Callable[[], TripEnd]) -> None:

@@ -107,7 +107,8 @@ class Guard:
 
     def policy(self, lease: Lease) -> Policy:
         trip = trip_of(self.service.desk, lease)
-        return policy_of(self.service.desk.config, (lease.provider, lease.id, trip.row.id if trip else ""))
+        names = (lease.provider, lease.id, trip.row.id if trip else "")
+        return policy_of(self.service.desk.config, names, trip.row.want.rules if trip else None)
 
     # one round of a shop
 

@@ -14,6 +14,7 @@ from attrs import fields_dict, frozen
 from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.locale.spans import parse_span
+from gpurent.model.trip import Rules
 
 SECTION = "guard"
 _TIMES = re.compile(r"(\d{1,4})\s*(?:x|times|次)?")
@@ -158,13 +159,40 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     )
 
 
-def policy_of(config: Mapping[str, Mapping[str, str]], names: Sequence[str]) -> Policy:
-    """``[guard]``, then ``[guard.NAME]`` for each of ``names`` in this order: provider, lease, trip."""
-    found: dict[str, Any] = {"renew_times": 1}
-    for section in (SECTION, *(f"{SECTION}.{name}" for name in names if name)):
+def policy_of(
+    config: Mapping[str, Mapping[str, str]], names: Sequence[str], rules: Rules | None = None
+) -> Policy:
+    """``[guard]``, then ``[guard.NAME]`` for each of ``names`` in this order: provider, lease, trip.
+
+    ``rules`` of the trip's own project file are narrower than a provider, wider than a lease.
+    """
+    wide, narrow = names[:1], names[1:]
+    found = {"renew_times": 1} | _written(config, "", *wide) | _own(rules)
+    return Policy(**found | _written(config, *(name for name in narrow if name)))
+
+
+def _written(config: Mapping[str, Mapping[str, str]], *names: str) -> dict[str, Any]:
+    """The sections of ``names``, each over the one before; the empty name is ``[guard]`` itself."""
+    found: dict[str, Any] = {}
+    for name in names:
+        section = f"{SECTION}.{name}" if name else SECTION
         for key, text in config.get(section, {}).items():
             found.update(_one(section, key, text))
-    return Policy(**found)
+    return found
+
+
+def _own(rules: Rules | None) -> dict[str, object]:
+    if rules is None:
+        return {}
+    given = {
+        "deadline": rules.deadline_at or rules.deadline_in,
+        "idle": rules.idle,
+        "idle_load": rules.idle_load,
+        "save_before": rules.save_before,
+        "timer": rules.timer,
+        "after_job": rules.after_job,
+    }
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def check(config: Mapping[str, Mapping[str, str]], known: Sequence[str]) -> None:

@@ -1,0 +1,288 @@
+"""`gpurent init`, then `gpurent run` without options, over the sandbox; and what wins over what."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpurent.adapters.project_file import read
+from gpurent.cli.app import App
+from gpurent.cli.builtin import registry
+from gpurent.cli.trip_options import want_of
+from gpurent.errors import PluginError, UsageError
+from gpurent.model.trip import OnError, Want
+from tests.workflow.world import DIGITS, World, world
+
+NOTHING: dict[str, Any] = dict.fromkeys(
+    [
+        "gpu",
+        "gpus",
+        "machine",
+        "term",
+        "budget",
+        "deadline",
+        "folder",
+        "home_dir",
+        "session",
+        "transfer",
+        "launcher",
+        "name",
+        "disk",
+        "staged",
+        "keep",
+        "on_error",
+        "project",
+    ]
+) | {"provider": (), "results": (), "command": (), "no_project": False}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    made = tmp_path / "work"
+    made.mkdir()
+    monkeypatch.chdir(made)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return made
+
+
+def wanted(**given: Any) -> Want:
+    return want_of(App(registry=registry(), as_json=True), **(NOTHING | given))
+
+
+def cli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gpurent.cli.main", *arguments],
+        cwd=folder,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder.parent),
+            "GPURENT_HOME": str(folder.parent / "state"),
+            "LANG": "C.UTF-8",
+        },
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+# who wins
+
+
+def test_the_command_line_wins_key_by_key(folder: Path) -> None:
+    (folder / "data").mkdir()
+    (folder / "requirements.txt").touch()
+    (folder / "gpurent.toml").write_text(
+        'command = "train.py"\ninputs = ["data"]\noutputs = ["out"]\nproviders = ["mistgpu", "1024gpu"]\n'
+        'term = "1d"\ndeadline = "20h"\nkeep = true\non_error = "keep"\n[gpu]\nname = "2080Ti"\ncount = 2\n'
+        '[setup]\npip = "requirements.txt"\n'
+    )
+    plain = wanted()
+    assert (plain.provider, plain.providers) == ("", ("mistgpu", "1024gpu"))
+    assert plain.inputs == ("data", "requirements.txt"), "what the setup reads goes up too"
+    assert plain.packages.requirements == "requirements.txt"
+    assert (plain.folder, plain.results, plain.on_error) == (str(folder), ("out",), OnError.KEEP)
+    assert plain.rules.deadline_in == timedelta(hours=20)
+    other = wanted(command=("other.py",), provider=("1024gpu",), gpus=1, keep=False, results=("runs",))
+    assert (other.command, other.provider, other.providers) == (("other.py",), "1024gpu", ())
+    assert (other.wish.gpu, other.wish.gpus, other.keep, other.results) == ("2080Ti", 1, False, ("runs",))
+    assert other.term == timedelta(days=1), "the rest of the file holds"
+    assert wanted(lease="mistgpu-x").providers == (), "a machine that is there needs no choice"
+
+
+def test_the_file_above_counts_and_can_be_left_out(folder: Path) -> None:
+    (folder / "gpurent.toml").write_text('command = "a.py"\nproviders = ["mistgpu"]\n')
+    (folder / "deep").mkdir()
+    os.chdir(folder / "deep")
+    assert wanted().folder == str(folder)
+    with pytest.raises(UsageError, match="say what to run"):
+        wanted(no_project=True)
+    with pytest.raises(UsageError, match="exclude each other"):
+        wanted(no_project=True, project=folder / "gpurent.toml")
+    named = folder / "other.toml"
+    named.write_text('command = "b.py"\nproviders = ["mistgpu"]\n')
+    assert wanted(project=named).command == ("b.py",)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ('providers = ["mistgpu"]', UsageError, "say what to run"),
+        ('command = "a.py"', UsageError, "say where"),
+        ('command = "a.py"\nproviders = ["vast"]', PluginError, "vast"),
+        ('command = "a.py"\nproviders = ["mistgpu"]\nsession = "zellij"', PluginError, "zellij"),
+        ('command = "a.py"\nproviders = ["mistgpu"]\ninputs = ["data"]', UsageError, "data does not exist"),
+        (
+            'command = "a.py"\nproviders = ["mistgpu"]\n[setup]\nconda = "e.yml"',
+            UsageError,
+            "e.yml does not exist",
+        ),
+        ('command = "a.py"\nproviders = ["mistgpu"]\nname = "-x y"', UsageError, "no name for a session"),
+        (
+            'command = "a.py"\nproviders = ["mistgpu"]\ndeadline = 2026-01-01T00:00:00Z',
+            UsageError,
+            "has passed",
+        ),
+    ],
+)
+def test_nothing_is_rented_on_a_bad_file(folder: Path, text: str, error: type[Exception], words: str) -> None:
+    (folder / "gpurent.toml").write_text(text + "\n")
+    with pytest.raises(error, match=words):
+        wanted()
+
+
+def test_a_bad_file_leaves_no_trace(folder: Path) -> None:
+    (folder / "gpurent.toml").write_text("comand = 1\n")
+    for command in ("run", "plan"):
+        said = cli(folder, command, "--json")
+        error = json.loads(said.stdout)["error"]
+        assert (said.returncode, error["code"], error["spent"]) == (2, "usage", "no")
+        assert "line 1" in error["message"]
+        assert "command" in error["hint"]
+    assert not (folder.parent / "state" / "journal.sqlite").exists()
+
+
+# init
+
+
+def test_init_from_options_and_from_what_the_folder_suggests(folder: Path) -> None:
+    for name in ("train.py", "requirements.txt"):
+        (folder / name).touch()
+    (folder / "out").mkdir()
+    said = cli(
+        folder, "init", "-p", "mistgpu", "-p", "1024gpu", "--gpu", "2080Ti", "--gpu-memory", "11", "--for", "1d",
+        "--budget", "20CNY", "--deadline", "20h", "--idle", "1h", "--notify", "failed", "--ignore",
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    found = tomllib.loads((folder / "gpurent.toml").read_text())
+    assert found == {
+        "command": ["python3", "train.py"],
+        "outputs": ["out"],
+        "providers": ["mistgpu", "1024gpu"],
+        "term": "1d",
+        "budget": "20CNY",
+        "deadline": "20h",
+        "gpu": {"name": "2080Ti", "memory": 11},
+        "setup": {"pip": "requirements.txt"},
+        "guard": {"idle": "1h"},
+        "notify": {"events": ["failed"]},
+    }
+    assert ".venv/" in (folder / ".gpurentignore").read_text()
+    again = cli(folder, "init", "--json")
+    assert again.returncode == 2
+    assert "--force" in json.loads(again.stdout)["error"]["hint"]
+    forced = cli(folder, "init", "--force", "--json", "--", "other.py", "--lr", "1")
+    assert json.loads(forced.stdout)["data"]["files"] == [str(folder / "gpurent.toml")]
+    assert read(folder / "gpurent.toml").command == ("other.py", "--lr", "1")
+
+
+def test_init_proposes_conda_where_nothing_else_is(folder: Path) -> None:
+    (folder / "environment.yml").touch()
+    assert cli(folder, "init", "--yes").returncode == 0
+    assert read(folder / "gpurent.toml").setup.conda == "environment.yml"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--for", "soon"), "term: a span of time"),
+        (("--budget", "20"), "budget: an amount of money"),
+        (("-p", "vast"), "vast"),
+        (("--conda", "none.yml"), "none.yml does not exist"),
+        (("--gpus", "0"), "gpu.count: a whole number from 1"),
+    ],
+)
+def test_init_writes_no_file_that_run_would_refuse(
+    folder: Path, options: tuple[str, ...], words: str
+) -> None:
+    said = cli(folder, "init", *options)
+    assert said.returncode in (2, 3)
+    assert words in said.stderr
+    assert not (folder / "gpurent.toml").exists()
+
+
+def test_init_asks_at_a_terminal(folder: Path) -> None:
+    (folder / "train.py").touch()
+    main, second = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gpurent.cli.main", "init", "--for", "2h"],
+        cwd=folder,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder.parent),
+            "GPURENT_HOME": str(folder.parent / "state"),
+        },
+        stdin=second,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    os.close(second)
+    # Providers, GPU, command (as proposed), results, pip, budget, deadline, ignore file.
+    os.write(main, b"mistgpu, 1024gpu\n2080Ti\n\nout\n\n20CNY\n\ny\n")
+    out, _none = process.communicate(timeout=60)
+    os.close(main)
+    assert process.returncode == 0, out
+    found = read(folder / "gpurent.toml")
+    assert (found.providers, found.gpu.name, found.command) == (
+        ("mistgpu", "1024gpu"), "2080Ti", ("python3", "train.py"),
+    )  # fmt: skip
+    assert (found.outputs, found.term, found.deadline) == (("out",), timedelta(hours=2), None)
+    assert (folder / ".gpurentignore").exists()
+
+
+def test_the_schema_is_printed(folder: Path) -> None:
+    assert json.loads(cli(folder, "schema").stdout)["title"] == "gpurent.toml"
+    assert json.loads(cli(folder, "schema", "--json").stdout)["data"]["title"] == "gpurent.toml"
+
+
+# a whole trip
+
+
+@pytest.fixture
+async def land(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path, speed=120) as made:
+        yield made
+
+
+@pytest.mark.slow
+async def test_init_then_run(land: World, tmp_path: Path) -> None:
+    async with land.desk() as service:
+        await service.login("mistgpu", {"username": "student", "password": "student-pass"})
+        await land.settle_alipay(service, "10")
+    work = tmp_path / "digits"
+    work.mkdir()
+    for name in ("train.py", "digits.csv.gz"):
+        shutil.copy(DIGITS / name, work)
+    (work / "notes.txt").write_text("stays here")
+    made = await land.cli(
+        "init", "-p", "mistgpu", "--results", "out", "--input", "train.py", "--input", "digits.csv.gz",
+        "--setup", "echo ready > ready.txt; ls", "--deadline", "20h", "--after-job", "30m",
+        "--", "train.py", "--epochs", "1", "--hidden", "8",
+        folder=work,
+    )  # fmt: skip
+    assert made.code == 0, made.err
+    plan = await land.cli("plan", folder=work)
+    assert plan.code == 0, plan.err
+    assert "upload train.py, digits.csv.gz of" in plan.out
+    assert "make the machine ready" in plan.out
+    ran = await land.cli("run", "--keep", folder=work)
+    assert ran.code == 0, ran.err
+    assert "+ echo ready > ready.txt; ls" in ran.out
+    assert "notes.txt" not in ran.out
+    assert "the machine shuts itself at" in ran.err
+    assert str(work / "gpurent.toml") in ran.err
+    assert json.loads((work / "out" / "metrics.json").read_text())["planned_epochs"] == 1
+    lease = (await land.cli("ls", "--json")).data[0]["id"]
+    assert (await land.cli("release", lease)).code == 0
+    assert land.cloud.burning() == []

@@ -1,0 +1,316 @@
+"""What runs on the machine before the job: told, kept, done once, and its failure ends the trip as the policy says."""
+
+from __future__ import annotations
+
+import subprocess
+import zipfile
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from gpurent.adapters.setup_script import NO_CONDA, entering, script
+from gpurent.errors import JobError, UsageError
+from gpurent.model.lease import Lease, LeaseState
+from gpurent.model.money import CNY, UnitPrice
+from gpurent.model.offer import Hardware, Metered, Offer, Prepaid
+from gpurent.model.trip import OnError, Packages, Rules, Want
+from gpurent.workflow.arming import Policy, deadline
+from gpurent.workflow.guard.policy import policy_of
+from gpurent.workflow.service import Service
+from gpurent.workflow.transfer import loads_of
+from tests.workflow.world import Person, World, world
+
+HOUR = timedelta(hours=1)
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+# the script, by a real shell
+
+
+class Machine:
+    """A home and a folder; ``pip`` installs into the home alone."""
+
+    def __init__(self, root: Path) -> None:
+        self.home, self.folder = root / "home", root / "home" / "work"
+        self.folder.mkdir(parents=True)
+        (root / "pip.conf").write_text(
+            f"[install]\ntarget = {self.home}/site\nno-index = true\nno-deps = true\n"
+        )
+        self.environment = {
+            "PATH": f"{root}/bin:/usr/bin:/bin",
+            "HOME": str(self.home),
+            "PIP_CONFIG_FILE": str(root / "pip.conf"),
+        }
+        self.programs = root / "bin"
+        self.programs.mkdir()
+
+    def run(self, text: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", "-c", text], cwd=folder or self.folder, env=self.environment, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+
+    def wheel(self, name: str) -> str:
+        """A package of one module, as pip takes it without a network."""
+        path = self.folder / f"{name}-1.0-py3-none-any.whl"
+        info = f"{name}-1.0.dist-info"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(f"{name}.py", "here = True\n")
+            archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+            archive.writestr(
+                f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            )
+            archive.writestr(f"{info}/RECORD", "")
+        return path.name
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_nothing_to_do_is_no_script() -> None:
+    assert script(Want(), "python3") == ""
+    assert entering(Want()) == ""
+
+
+def test_pip_by_the_machine_s_own_python(machine: Machine) -> None:
+    if machine.run("python3 -m pip --version").returncode:
+        pytest.skip("this computer's own Python has no pip")
+    (machine.folder / "requirements.txt").write_text(f"./{machine.wheel('gpurent_tried')}\n")
+    text = script(Want(packages=Packages(requirements="requirements.txt")), "python3")
+    first = machine.run(text)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "+ pip install -r requirements.txt" in first.stdout
+    assert (machine.home / "site" / "gpurent_tried.py").exists()
+    again = machine.run(text)
+    assert again.stdout == "= pip install -r requirements.txt\n"
+
+
+def test_a_missing_package_is_a_failure(machine: Machine) -> None:
+    text = script(
+        Want(packages=Packages(pip=("gpurent-no-such-package",)), setup=("touch after",)), "python3"
+    )
+    ran = machine.run(text)
+    assert ran.returncode != 0
+    assert not (machine.folder / "after").exists()
+
+
+def test_commands_are_run_once_in_order_and_stop_at_a_failure(machine: Machine) -> None:
+    want = Want(setup=("echo one >> log", "echo two >> log; false", "echo three >> log"))
+    assert machine.run(script(want, "python3")).returncode == 1
+    assert (machine.folder / "log").read_text() == "one\ntwo\n"
+    mended = evolve(want, setup=("echo one >> log", "echo 2 >> log", "echo three >> log"))
+    assert machine.run(script(mended, "python3")).stdout.count("= ") == 1
+    assert (machine.folder / "log").read_text() == "one\ntwo\n2\nthree\n"
+    changed = evolve(mended, setup=("echo zero >> log", *mended.setup))
+    machine.run(script(changed, "python3"))
+    assert (machine.folder / "log").read_text().split()[-4:] == ["zero", "one", "2", "three"], (
+        "all that follows"
+    )
+
+
+def test_what_belongs_to_a_folder_is_done_again_in_another(machine: Machine) -> None:
+    (machine.programs / "python9").write_text('#!/bin/sh\necho "$@" >> "$HOME/pip.log"\n')
+    (machine.programs / "python9").chmod(0o755)
+    other = machine.home / "other"
+    other.mkdir()
+    for folder in (machine.folder, other):
+        (folder / "far.txt").write_text("numpy\n")
+        (folder / "near.txt").write_text("-e .\n")
+    far = script(Want(packages=Packages(requirements="far.txt"), setup=("touch made",)), "python9")
+    near = script(Want(packages=Packages(requirements="near.txt")), "python9")
+    for text in (far, near):
+        for folder in (machine.folder, other):
+            assert machine.run(text, folder).returncode == 0
+    calls = (machine.home / "pip.log").read_text().split("\n")[:-1]
+    assert [call.rpartition(" ")[2] for call in calls] == ["far.txt", "near.txt", "near.txt"]
+    assert (other / "made").exists()
+    (other / "far.txt").write_text("numpy\nscipy\n")
+    assert machine.run(far, other).returncode == 0
+    assert (machine.home / "pip.log").read_text().count("far.txt") == 2, "another list is another setup"
+
+
+# Stands in for conda, which cannot be had here: it makes the folder of an environment, and enters it.
+CONDA = """#!/bin/sh
+echo "$@" >> "$HOME/conda.log"
+case $1 in
+env) mkdir -p "$5/conda-meta" ;;
+shell.posix) echo 'conda() { ENTERED=$2; export ENTERED; }' ;;
+esac
+"""
+
+
+def test_conda_makes_the_environment_and_everything_runs_in_it(machine: Machine) -> None:
+    (machine.folder / "environment.yml").write_text("dependencies:\n- python=3.11\n")
+    want = Want(packages=Packages(conda="environment.yml"), setup=('echo "$ENTERED" > entered',))
+    missing = machine.run(script(want, "python3"))
+    assert missing.returncode == NO_CONDA
+    assert "conda is not on this machine" in missing.stdout
+    home = machine.home / "miniconda3" / "bin"
+    home.mkdir(parents=True)
+    (home / "conda").write_text(CONDA)
+    (home / "conda").chmod(0o755)
+    made = machine.run(script(want, "python3"))
+    assert made.returncode == 0, made.stdout + made.stderr
+    calls = (machine.home / "conda.log").read_text().split("\n")
+    (place,) = (machine.home / ".gpurent" / "conda").iterdir()
+    assert calls[0] == f"env create -q -p {place} -f environment.yml"
+    assert (machine.folder / "entered").read_text().strip() == str(place)
+    job = machine.run(entering(want) + 'echo "$ENTERED"')
+    assert job.stdout.strip() == str(place)
+    (machine.folder / "environment.yml").write_text("dependencies:\n- python=3.12\n")
+    machine.run(script(want, "python3"))
+    assert len(list((machine.home / ".gpurent" / "conda").iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["a'b.yml", "$(touch bad).txt", "; touch bad", "-x", "a b.txt"])
+def test_odd_names_are_only_names(machine: Machine, name: str) -> None:
+    (machine.folder / name).write_text("x\n")
+    (machine.programs / "conda").write_text(CONDA)
+    (machine.programs / "conda").chmod(0o755)
+    (machine.programs / "python9").write_text("#!/bin/sh\nexit 0\n")
+    (machine.programs / "python9").chmod(0o755)
+    for packages in (Packages(requirements=name), Packages(conda=name)):
+        ran = machine.run(script(Want(packages=packages), "python9"))
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert not (machine.folder / "bad").exists()
+
+
+# on the walk
+
+
+@pytest.fixture
+async def land(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path, speed=120) as made:
+        yield made
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Want:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "train.py").write_text("print(open('ready').read())\n")
+    return Want(provider="mistgpu", command=("train.py",), folder=str(folder))
+
+
+async def enter(land: World, service: Service) -> None:
+    await service.login("mistgpu", {"username": "student", "password": "student-pass"})
+    await land.settle_alipay(service, "10")
+
+
+async def test_a_failed_setup_is_told_and_the_machine_given_back(land: World, job: Want) -> None:
+    person = Person()
+    async with land.desk(person) as service:
+        await enter(land, service)
+        with pytest.raises(JobError) as error:
+            await service.run(evolve(job, setup=("echo so far", "echo broken pipe of dreams >&2; exit 7")))
+        assert "exit code 7" in error.value.message
+        assert "broken pipe of dreams" in error.value.hint
+        assert error.value.burning == ()
+        (row,) = service.trips()
+        log = service.desk.home / "logs" / f"setup-{row.id}.log"
+        assert str(log) in error.value.hint
+        assert "+ echo so far" in log.read_text()
+        assert b"so far" in person.said
+        assert row.outcome == "failed: job"
+        assert [step.name for step in service.desk.journal.steps(row.id) if "launch" in step.name] == []
+    assert land.cloud.burning() == []
+
+
+async def test_a_machine_that_a_failed_setup_kept_can_be_used(land: World, job: Want) -> None:
+    person = Person()
+    async with land.desk(person) as service:
+        await enter(land, service)
+        bad = evolve(job, setup=("echo made > ready; false",), on_error=OnError.KEEP)
+        with pytest.raises(JobError) as error:
+            await service.run(bad)
+        (lease,) = error.value.burning
+        good = evolve(job, lease=lease, setup=("echo made > ready",), keep=True)
+        end = await service.run(good)
+        assert end.exit_code == 0
+        assert b"made" in person.said
+        await service.release(lease)
+    assert land.cloud.burning() == []
+
+
+async def test_a_setup_is_no_idle_time(land: World, job: Want) -> None:
+    async with land.desk() as service:
+        await enter(land, service)
+        # Two real seconds are four minutes here.
+        end = await service.run(evolve(job, setup=("sleep 2; echo made > ready",)))
+        assert end.receipt is not None
+        steps = {row.name: row for row in service.desk.journal.steps(end.trip)}
+        setup, pushed, launched = (steps[f"leg0.{name}"] for name in ("setup", "push", "launch"))
+        assert setup.done_at is not None
+        assert pushed.done_at is not None
+        assert launched.done_at is not None
+        took = setup.done_at - setup.begun_at
+        assert took >= timedelta(minutes=3)
+        assert dict(end.receipt.idle)["upload-to-job"] <= launched.done_at - pushed.done_at - took
+
+
+# what the trip's own rules do
+
+
+def lease(tariff: Metered | Prepaid) -> Lease:
+    offer = Offer(provider="shop", key="m1", hardware=Hardware(gpu="2080 Ti", gpus=1), tariff=tariff)
+    return Lease(id="shop-a", provider="shop", offer=offer, state=LeaseState.READY, started_at=NOW - HOUR)
+
+
+PRICE = UnitPrice(Decimal("1.5"), CNY, HOUR)
+
+
+@pytest.mark.parametrize("tariff", [Metered(price=PRICE), Prepaid(price=PRICE)])
+def test_the_deadline_arms_the_timer_on_any_machine(tariff: Metered | Prepaid) -> None:
+    found = lease(tariff)
+    for policy in (Policy(), Policy(off=True)):
+        want = Want(rules=Rules(deadline_in=5 * HOUR))
+        assert deadline(found, want, policy, NOW) == NOW + 4 * HOUR
+        want = Want(rules=Rules(deadline_at=NOW + 2 * HOUR))
+        assert deadline(found, want, policy, NOW) == NOW + 2 * HOUR
+    assert deadline(found, Want(), Policy(), NOW) is None
+
+
+def test_the_earlier_of_term_and_deadline_holds() -> None:
+    found = lease(Metered(price=PRICE))
+    want = Want(term=2 * HOUR, rules=Rules(deadline_in=9 * HOUR))
+    assert deadline(found, want, Policy(), NOW) == NOW + HOUR + timedelta(minutes=30)
+    assert (
+        deadline(found, evolve(want, rules=Rules(deadline_in=HOUR * 3 / 2)), Policy(), NOW) == NOW + HOUR / 2
+    )
+    switch = Want(rules=Rules(deadline_in=9 * HOUR))
+    assert deadline(found, switch, Policy(margin=HOUR), NOW) == NOW + HOUR
+
+
+def test_the_guard_takes_the_trip_s_rules_between_the_provider_s_and_the_lease_s() -> None:
+    config = {
+        "guard": {"idle": "1h", "save_before": "9m"},
+        "guard.shop": {"idle": "2h"},
+        "guard.l1": {"idle": "4h"},
+    }
+    rules = Rules(idle=3 * HOUR, deadline_in=20 * HOUR, after_job=HOUR)
+    found = policy_of(config, ("shop", "l2", "t1"), rules)
+    assert (found.idle, found.deadline, found.after_job) == (3 * HOUR, 20 * HOUR, HOUR)
+    assert found.save_before == timedelta(minutes=9)
+    assert policy_of(config, ("shop", "l1", "t1"), rules).idle == 4 * HOUR
+    assert policy_of(config, ("shop", "l2", "t1")).idle == 2 * HOUR
+
+
+def test_inputs_keep_their_places(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    for name in ("src/a.py", "src/b.py", "data.csv"):
+        (tmp_path / name).touch()
+    loads = loads_of(tmp_path, ("src/a.py", "data.csv", "src/b.py"), "gpurent/t1")
+    assert {load.target: [path.name for path in load.sources] for load in loads} == {
+        "gpurent/t1/src": ["a.py", "b.py"],
+        "gpurent/t1": ["data.csv"],
+    }
+    (whole,) = loads_of(tmp_path, (), "gpurent/t1")
+    assert whole.content
+    with pytest.raises(UsageError, match="does not exist"):
+        loads_of(tmp_path, ("gone",), "gpurent/t1")
