@@ -41,7 +41,7 @@ def test_up_status_env_down(tmp_path: Path) -> None:
     try:
         assert gpurent("sandbox", "up", "--root", root).returncode == 2, "one at a time"
         state = json.loads(gpurent("sandbox", "status", "--root", root, "--json").stdout)["data"]
-        assert set(state["urls"]) == {"mistgpu", "1024gpu", "dbc"}
+        assert set(state["urls"]) == {"mistgpu", "1024gpu", "dbc", "dbc-chain"}
         assert state["burning"] == state["machines"] == []
         assert all(route["evidence"] for routes in state["routes"].values() for route in routes)
         assert "source" in gpurent("sandbox", "status", "--root", root).stdout

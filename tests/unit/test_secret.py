@@ -107,6 +107,7 @@ def test_the_host_of_a_plugin_does_not_print_its_settings() -> None:
         log=logging.getLogger("x"),
         log_in=nothing,  # type: ignore[arg-type]
         put_question=nothing,  # type: ignore[arg-type]
+        open_at=nothing,  # type: ignore[arg-type]
     )
     assert WORD not in repr(host)
 

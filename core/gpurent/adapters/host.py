@@ -25,6 +25,10 @@ class PluginHost:
     log: Logger
     log_in: Callable[[bool], Awaitable[Login]]
     put_question: Callable[[Challenge], Awaitable[str]]
+    open_at: Callable[[str], Http]
+
+    def at(self, setting: str) -> Http:
+        return self.open_at(setting)
 
     async def login(self, *, renew: bool = False) -> Login:
         return await self.log_in(renew)

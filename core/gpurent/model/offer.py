@@ -35,12 +35,16 @@ class Metered:
 
 @frozen(kw_only=True)
 class Prepaid:
-    """Paid before, for a term of at least ``minimum``; unused time comes back when ``refundable``."""
+    """Paid before, for a term of at least ``minimum``; unused time comes back when ``refundable``.
+
+    ``fee``: what each new order costs on top, whatever its term; never comes back.
+    """
 
     price: UnitPrice
     minimum: timedelta = timedelta(hours=1)
     maximum: timedelta | None = None
     refundable: bool = True
+    fee: Money | None = None
 
 
 @frozen(kw_only=True)

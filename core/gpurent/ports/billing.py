@@ -79,6 +79,7 @@ class BillingProvider(ABC):
     async def pay(self, bill: Bill) -> Payment:
         """SPENDS ``bill.amount``. Idempotent on ``bill.key``: called again, it gives the first payment.
 
+        Where the price floats until the very payment, the bill is the most and the payment may be less; never more.
         A bill of zero gives a payment of zero. Too little there is a `MoneyError` with ``spent`` no.
         """
 

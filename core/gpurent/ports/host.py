@@ -109,6 +109,9 @@ class Host(Protocol):
 
     @property
     def log(self) -> Logger: ...
+    def at(self, setting: str) -> Http:
+        """A client below the base URL that ``setting`` names, for a plugin that speaks to two services."""
+
     async def login(self, *, renew: bool = False) -> Login:
         """The provider's valid login; ``renew``: it was refused, log in again. None: `AuthError`."""
 

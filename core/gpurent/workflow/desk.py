@@ -200,14 +200,16 @@ class Desk:
         live = next((found.live for found in self._shops_of(entry.name)), "")
         from gpurent.adapters.http import HttpClient
 
-        client = HttpClient(settings.get("url", ""), redact=self.redactor, log=log, live=live)
-        self._clients.append(client)
+        def open_at(setting: str) -> HttpClient:
+            client = HttpClient(settings.get(setting, ""), redact=self.redactor, log=log, live=live)
+            self._clients.append(client)
+            return client
 
         async def log_in(renew: bool) -> Login:
             return await self.accounts.login(auth, renew=renew)
 
         return PluginHost(
-            http=client,
+            http=open_at("url"),
             clock=self.clock,
             vault=self.vault.scoped(entry.name),
             notes=ScopedNotes(self.journal, entry.name),
@@ -216,6 +218,7 @@ class Desk:
             log=log,
             log_in=log_in,
             put_question=self.ask,
+            open_at=open_at,
         )
 
     def _shops_of(self, name: str) -> list[LeaseEntry]:

@@ -43,7 +43,7 @@ async def pay(
             await _agree(trail, provider, bill, ceiling, rate)
             trail.tell(EventKind.PAYING, _("paying {amount}").format(amount=bill.amount), key=bill.key)
         payment = await desk.wallet(provider).pay(bill)
-        if payment.amount != bill.amount or payment.key != bill.key:
+        if payment.amount > bill.amount or payment.key != bill.key:
             raise MoneyError(
                 _("asked to pay {asked}, the wallet says that it paid {paid}").format(
                     asked=bill.amount, paid=payment.amount

@@ -65,10 +65,15 @@ async def quote(
     cost = own_cost(offer, term, gpus, disk)
     entry = desk.registry.get("billing", desk.provider(offer.provider).billing)
     if entry.currency == cost.currency.code:
-        return Quote(low=cost, high=cost)
+        return _with_fee(Quote(low=cost, high=cost), offer)
     rate = await (rates or Rates(desk)).of(offer.provider, cost.currency)
     low = rate.convert(cost, up=False)
-    return Quote(low=low, high=swung(low), rate=rate)
+    return _with_fee(Quote(low=low, high=swung(low), rate=rate), offer)
+
+
+def _with_fee(found: Quote, offer: Offer) -> Quote:
+    fee = offer.tariff.fee if isinstance(offer.tariff, Prepaid) else None
+    return found if fee is None else evolve(found, low=found.low + fee, high=found.high + fee)
 
 
 def swung(money: Money) -> Money:

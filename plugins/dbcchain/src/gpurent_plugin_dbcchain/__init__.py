@@ -1,0 +1,1 @@
+"""GPU servers rented on the DeepBrain Chain itself."""

@@ -1,0 +1,204 @@
+"""The client node: virtual machines on a rented host. Every call carries a fresh nonce and a signature over it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from gpurent.api import (
+    Endpoint,
+    GpurentError,
+    Host,
+    Http,
+    LeaseError,
+    ProviderChanged,
+    Secret,
+    Spent,
+    UnavailableError,
+    UsageError,
+)
+from gpurent_plugin_dbcchain.base58 import check_encode
+from gpurent_plugin_dbcchain.keys import pair_of
+from gpurent_plugin_dbcchain.price import BLOCK
+
+RUNNING = "running"
+TRIES = 3
+_ROOT = "/api/v1"
+_LIVE_ANYWAY = ("none", "closed", "running", "creating", "starting", "restarting", "pmsuspend")
+
+
+@frozen(kw_only=True)
+class Ask:
+    """What a machine is made with; ``label`` is how it is found again. Sizes in GiB."""
+
+    host: str
+    order: int
+    label: str
+    image: str
+    gpus: int
+    cpus: int
+    memory: int
+    disk: int
+
+
+@frozen(kw_only=True)
+class Task:
+    """A virtual machine. The way in is known once it runs."""
+
+    id: str
+    status: str
+    label: str = ""
+    endpoint: Endpoint | None = None
+    password: Secret | None = field(default=None, repr=False)
+
+    @property
+    def running(self) -> bool:
+        return self.status == RUNNING and self.endpoint is not None
+
+
+def new_nonce() -> str:
+    return check_encode(str(uuid.uuid4()).encode())
+
+
+class ClientNode:
+    """One client node. ``host`` is the rented machine's id, ``order`` the chain's order for it."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._line: Http | None = None
+
+    def must_be_set(self) -> None:
+        """Nothing is rented where nothing could be started afterwards."""
+        if not self._host.settings.get("node"):
+            raise UsageError(
+                "no client node is set: machines are started through one that you run yourself",
+                hint='Nothing was spent. Run DBC\'s client node, then set [dbc-chain] node = "http://127.0.0.1:PORT".',
+            )
+
+    async def _ask(self, path: str, host: str, order: int, **additional: Any) -> Any:
+        self.must_be_set()
+        self._line = self._line or self._host.at("node")
+        login = await self._host.login()
+        pair, nonce = pair_of(login.token), new_nonce()
+        body = {
+            "peer_nodes_list": [host],
+            "additional": additional,
+            "wallet": login.account,
+            "nonce": nonce,
+            "sign": pair.sign(nonce.encode()).hex(),
+            # Not in its manual, but read by its server: without it the order is looked up by the wallet alone.
+            "rent_order": str(order),
+        }
+        answer = await self._line.request("POST", _ROOT + path, json=body, timeout=60.0)
+        if answer.status >= 500:
+            raise UnavailableError(f"the client node is in trouble (status {answer.status})", retryable=True)
+        raw = answer.json()
+        if isinstance(raw, dict) and isinstance(raw.get("mainnet"), dict):
+            raw = raw["mainnet"]
+        if not isinstance(raw, dict) or "errcode" not in raw:
+            raise ProviderChanged(
+                "the client node answered in another shape",
+                url=answer.url,
+                body=answer.text,
+                spent=Spent.UNKNOWN,
+            )
+        if raw["errcode"] != 0:
+            raise LeaseError(f"the client node: {str(raw.get('message'))[:200]}")
+        return raw.get("message")
+
+    async def create(self, ask: Ask) -> str:
+        """Have the machine made; the one that has the label, if there is one already."""
+        for task in await self.tasks(ask.host, ask.order):
+            if task.label == ask.label and task.status in _LIVE_ANYWAY:
+                return task.id
+        port = 10_000 + ask.order % 50_000
+        found = await self._ask(
+            "/tasks/start",
+            ask.host,
+            ask.order,
+            image_name=await self._image(ask),
+            desc=ask.label,
+            operation_system="linux",
+            bios_mode="legacy",
+            ssh_port=str(port),
+            rdp_port="",
+            vnc_port=str(port + 1),
+            custom_port=[],
+            gpu_count=str(ask.gpus),
+            cpu_cores=str(ask.cpus),
+            mem_size=str(ask.memory),
+            disk_size=str(ask.disk),
+            data_file_name="",
+            multicast=[],
+            network_name="",
+            public_ip="",
+            network_filters=[],
+        )
+        return _task(found).id
+
+    async def _image(self, ask: Ask) -> str:
+        """The wished image, else one of the host's own."""
+        if ask.image:
+            return ask.image
+        found = await self._ask("/mining_nodes", ask.host, ask.order)
+        if not isinstance(found, Mapping) or not isinstance(found.get("images"), list):
+            raise _changed(found)
+        names = [str(image["image_name"]) for image in found["images"] if "image_name" in image]
+        if not names:
+            raise LeaseError("the host has no image to start from", hint="Set [dbc-chain] image.")
+        return next((name for name in names if "ubuntu" in name.lower()), names[0])
+
+    async def tasks(self, host: str, order: int) -> list[Task]:
+        found = await self._ask("/tasks", host, order)
+        if not isinstance(found, list):
+            raise _changed(found)
+        return [_task(item) for item in found]
+
+    async def task(self, host: str, order: int, task: str) -> Task:
+        return _task(await self._ask(f"/tasks/{task}", host, order))
+
+    async def drop(self, host: str, order: int, label: str) -> None:
+        """Delete the machine with that label, if there is one.
+
+        The host drops it at the order's end anyway: a node that does not answer three times holds nothing up.
+        """
+        for left in reversed(range(TRIES)):
+            try:
+                await self._delete(host, order, label)
+                return
+            except GpurentError as error:
+                if not left or not isinstance(error, UnavailableError):
+                    self._host.log.warning("the machine was not deleted: %s", error.message)
+                    return
+            await self._host.clock.sleep(BLOCK)
+
+    async def _delete(self, host: str, order: int, label: str) -> None:
+        for task in await self.tasks(host, order):
+            if task.label == label:
+                await self._ask(f"/tasks/delete/{task.id}", host, order)
+
+
+def _changed(raw: Any) -> ProviderChanged:
+    return ProviderChanged("the client node gave another shape", url="the client node", body=repr(raw))
+
+
+def _task(raw: Any) -> Task:
+    if not isinstance(raw, Mapping) or not isinstance(raw.get("task_id"), str) or "status" not in raw:
+        raise _changed(raw)
+    endpoint = password = None
+    if raw.get("ssh_ip") and raw.get("ssh_port"):
+        try:
+            endpoint = Endpoint(str(raw["user_name"]), str(raw["ssh_ip"]), int(str(raw["ssh_port"])))
+            password = Secret(str(raw["login_password"]))
+        except (KeyError, ValueError, UsageError):
+            raise _changed({**raw, "login_password": "***"}) from None
+    return Task(
+        id=raw["task_id"],
+        status=str(raw["status"]),
+        label=str(raw.get("desc", "")),
+        endpoint=endpoint,
+        password=password,
+    )

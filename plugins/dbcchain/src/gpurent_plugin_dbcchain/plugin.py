@@ -1,0 +1,119 @@
+"""Entries only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpurent.api import (
+    Authenticator,
+    AuthEntry,
+    BillingEntry,
+    BillingProvider,
+    Field,
+    Host,
+    HostProfile,
+    LeaseEntry,
+    LeaseProvider,
+    SandboxEntry,
+    SandboxPortal,
+    Site,
+    hookimpl,
+)
+
+NAME = "dbc-chain"
+SETTINGS = (
+    Field(
+        name="url", label="A node of the chain, JSON-RPC over HTTPS", default="https://httpinfo1.dbcwallet.io"
+    ),
+    Field(name="node", label="Your own client node, such as http://127.0.0.1:5002", optional=True),
+    Field(name="image", label="The image that machines start from; empty: the host's own", optional=True),
+    Field(name="spend", label="yes: orders on the real chain are allowed", optional=True),
+    Field(name="ceiling", label="The most that may ever leave, such as 500DBC", optional=True),
+)
+
+
+def _auth(host: Host) -> Authenticator:
+    from gpurent_plugin_dbcchain.auth import KeyLogin
+
+    return KeyLogin()
+
+
+def _billing(host: Host) -> BillingProvider:
+    from gpurent_plugin_dbcchain.wallet import Wallet
+
+    return Wallet(host)
+
+
+def _lease(host: Host) -> LeaseProvider:
+    from gpurent_plugin_dbcchain.shop import Shop
+
+    return Shop(host)
+
+
+def _portal(site: Site) -> SandboxPortal:
+    from gpurent_plugin_dbcchain.portal import ChainPortal
+
+    return ChainPortal(site)
+
+
+@hookimpl
+def gpurent_register_auth() -> Sequence[AuthEntry]:
+    fields = (Field(name="secret", label="twelve words, or a seed of 64 hexadecimal digits", secret=True),)
+    return [
+        AuthEntry(
+            name=NAME,
+            summary="an sr25519 key of the DeepBrain Chain",
+            build=_auth,
+            settings=SETTINGS,
+            fields=fields,
+        )
+    ]
+
+
+@hookimpl
+def gpurent_register_billing() -> Sequence[BillingEntry]:
+    return [
+        BillingEntry(
+            name=NAME,
+            summary="an account on the DeepBrain Chain",
+            build=_billing,
+            settings=SETTINGS,
+            currency="DBC",
+        )
+    ]
+
+
+@hookimpl
+def gpurent_register_lease() -> Sequence[LeaseEntry]:
+    return [
+        LeaseEntry(
+            name=NAME,
+            summary="virtual machines on hosts that are rented on the chain itself, prepaid in DBC",
+            build=_lease,
+            settings=SETTINGS,
+            auth=NAME,
+            billing=NAME,
+            profile=HostProfile(user="dbc", install="sudo apt-get install -y"),
+            overview={
+                "machines": "by the chain's list",
+                "difficulty": "hardest: a client node of your own",
+                "price": "by points, in USD; paid in DBC",
+                "upload": "host's own line",
+                "cpu_only": "no",
+                "compatibility": "virtual machines with the host's images",
+                "invoice": "none",
+                "cash_out": "by selling DBC",
+            },
+            live=(
+                "The chain of today, by the source of its runtime (spec 411). Never run against the live chain, nor "
+                "against a live client node; it spends there only with both [dbc-chain] spend and ceiling set."
+            ),
+        )
+    ]
+
+
+@hookimpl
+def gpurent_register_portal() -> Sequence[SandboxEntry]:
+    return [
+        SandboxEntry(name=NAME, summary="a small chain with a client node, in the sandbox", build=_portal)
+    ]

@@ -1,0 +1,199 @@
+"""Blocks every six seconds, a pool of extrinsics, and what makes one valid."""
+
+from __future__ import annotations
+
+import asyncio
+from copy import deepcopy
+from datetime import datetime, timedelta
+from functools import partial
+
+from attrs import define, frozen
+
+from gpurent.api import Money, PortalEntry, Site
+from gpurent_plugin_dbcchain import calls, events, extrinsic, wire
+from gpurent_plugin_dbcchain.base58 import address
+from gpurent_plugin_dbcchain.portal_rules import Refused, Rules, due
+from gpurent_plugin_dbcchain.portal_state import FINAL_AFTER, FIRST, SPEC, TX, History, World, hosts
+from gpurent_plugin_dbcchain.scale import compact, uint
+
+BLOCK = timedelta(seconds=6)
+_INFO = compact(10_000) + compact(0) + b"\0\0\0"
+_DONE = b"\0\0"
+
+
+class Invalid(Exception):
+    """The pool takes no such extrinsic."""
+
+    def __init__(self, code: int, message: str, data: str) -> None:
+        super().__init__(data)
+        self.code, self.message, self.data = code, message, data
+
+
+@frozen(kw_only=True)
+class Waiting:
+    """An extrinsic in the pool."""
+
+    body: bytes
+    signed: extrinsic.Signed
+    birth: int
+    death: int
+    seen: int
+
+
+@define
+class Chain:
+    """Callers hold ``lock`` and call `catch_up` first."""
+
+    site: Site
+    history: History
+    genesis: datetime
+    lock: asyncio.Lock
+    pool: list[Waiting]
+    entries: list[PortalEntry]
+    sealed: int = FIRST
+
+    @classmethod
+    def on(cls, site: Site) -> Chain:
+        given = site.settings
+        world = World(average=int(given.get("average", "2000")))
+        world.hosts = hosts(site.machine_count, int(given.get("taken", "0")), int(given.get("offline", "0")))
+        return cls(
+            site=site,
+            history=History(world, FIRST),
+            genesis=site.clock.now(),
+            lock=asyncio.Lock(),
+            pool=[],
+            entries=[],
+        )
+
+    @property
+    def world(self) -> World:
+        return self.history.now
+
+    @property
+    def newest(self) -> int:
+        return FIRST + (self.site.clock.now() - self.genesis) // BLOCK
+
+    @property
+    def final(self) -> int:
+        return self.newest - FINAL_AFTER
+
+    def when(self, block: int) -> datetime:
+        return self.genesis + (block - FIRST) * BLOCK
+
+    def place(self) -> extrinsic.Place:
+        return extrinsic.Place(spec=SPEC, tx=TX, genesis=self._hash(0))
+
+    def _hash(self, block: int) -> bytes:
+        return bytes.fromhex(self.history.hash(block)[2:])
+
+    def book(self, block: int, account: bytes, kind: str, units: int, ref: str) -> None:
+        if units:
+            self.entries.append(
+                PortalEntry(
+                    at=self.when(block),
+                    account=address(account),
+                    kind=kind,
+                    amount=Money(units, wire.DBC),
+                    ref=ref,
+                )
+            )
+
+    # the pool
+
+    def submit(self, body: bytes) -> str:
+        try:
+            signed = extrinsic.read(body)
+            birth, death = extrinsic.era_of(signed.era, self.newest)
+        except ValueError as error:
+            raise Invalid(1010, "Invalid Transaction", f"it cannot be read: {error}") from None
+        if not extrinsic.signed_for(signed, self.place(), self._hash(birth)):
+            raise Invalid(1010, "Invalid Transaction", "Transaction has a bad signature")
+        if any(item.body == body for item in self.pool):
+            raise Invalid(1013, "Transaction Already Imported", "")
+        purse = self.world.purse(signed.public)
+        if signed.nonce < purse.nonce:
+            raise Invalid(1010, "Invalid Transaction", "Transaction is outdated")
+        if any(
+            (item.signed.public, item.signed.nonce) == (signed.public, signed.nonce) for item in self.pool
+        ):
+            raise Invalid(1014, "Priority is too low", "")
+        if purse.free < fee_of(body):
+            raise Invalid(
+                1010, "Invalid Transaction", "Inability to pay some fees (e.g. account balance too low)"
+            )
+        self.pool.append(Waiting(body=body, signed=signed, birth=birth, death=death, seen=self.newest))
+        return extrinsic.hash_of(body)
+
+    def next_nonce(self, public: bytes) -> int:
+        nonce = self.world.purse(public).nonce
+        taken = {item.signed.nonce for item in self.pool if item.signed.public == public}
+        while nonce in taken:
+            nonce += 1
+        return nonce
+
+    # blocks
+
+    def catch_up(self) -> None:
+        """Make every block up to now; only those in which something happens are looked at."""
+        newest = self.newest
+        while (block := self._next()) <= newest:
+            self._make(block)
+        self.sealed = newest
+
+    def _next(self) -> int:
+        found = [max(item.seen, self.sealed) + 1 for item in self.pool]
+        found += [max(due(order), self.sealed + 1) for order in self.world.orders.values()]
+        return min(found, default=1 << 62)
+
+    def _make(self, block: int) -> None:
+        included = self.extrinsics(block)
+        marks = b"\0" + uint(0, 4) + _DONE + _INFO
+        for item in sorted(self.pool, key=lambda item: item.signed.nonce):
+            if item.birth <= block < item.death and item.signed.nonce != self._nonce(item):
+                continue
+            self.pool.remove(item)
+            if item.birth <= block < item.death:
+                marks += self._include(block, item, len(included))
+                included.append(item.body)
+        Rules(self.world, block, partial(self.book, block)).finish()
+        if len(included) > 1:
+            self.history.extrinsics[block], self.history.events[block] = included, marks
+        self.history.seal(block)
+        self.sealed = block
+
+    def _nonce(self, item: Waiting) -> int:
+        return self.world.purse(item.signed.public).nonce
+
+    def _include(self, block: int, item: Waiting, index: int) -> bytes:
+        """Run it; a call that fails changes nothing, but its network fee is gone. Gives its mark among the events."""
+        who, fee = item.signed.public, fee_of(item.body)
+        purse = self.world.purse(who)
+        purse.nonce += 1
+        purse.free -= fee
+        self.book(block, who, "network", -fee, extrinsic.hash_of(item.body))
+        before, lines = deepcopy(self.world), len(self.entries)
+        try:
+            call = calls.decode(item.signed.call)
+            Rules(self.world, block, partial(self.book, block)).run(who, call)
+        except (Refused, ValueError) as why:
+            self.history.now = before
+            del self.entries[lines:]
+            return _failed(index, item.signed.call, str(why)) + _INFO
+        return b"\0" + uint(index, 4) + _DONE + _INFO
+
+    def extrinsics(self, block: int) -> list[bytes]:
+        """Every block begins with its own time."""
+        millis = round(self.when(block).timestamp() * 1000)
+        body = b"\x04\x02\x00" + compact(millis)
+        return self.history.extrinsics.get(block) or [compact(len(body)) + body]
+
+
+def _failed(index: int, call: bytes, why: str) -> bytes:
+    number = events.RENT_ERRORS.index(why) if why in events.RENT_ERRORS else 14
+    return events.failed(index, call[0], number)
+
+
+def fee_of(body: bytes) -> int:
+    """The network's fee: a little for the weight, 10^9 for each byte."""
+    return 125_010_000 + len(body) * 10**9

@@ -1,0 +1,187 @@
+"""The client node: nonces counted once, signatures, and real machines on rented hosts."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from attrs import define
+
+from gpurent.api import SandboxMachine
+from gpurent_plugin_dbcchain.base58 import check_decode, public_of
+from gpurent_plugin_dbcchain.keys import verify
+from gpurent_plugin_dbcchain.portal_chain import Chain
+from gpurent_plugin_dbcchain.portal_state import Tenancy
+
+KEPT = timedelta(days=10)
+USER = "dbc"
+_UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_SIZES = ("gpu_count", "cpu_cores", "mem_size", "disk_size")
+IMAGES = ("win10-22h2.qcow2", "ubuntu-22.04-cuda-12.2.qcow2")
+
+
+class Denied(Exception):
+    """The client node says no; the text goes into its answer."""
+
+
+@define
+class Vm:
+    """A virtual machine of an order."""
+
+    id: str
+    registry: str
+    order: int
+    wallet: bytes
+    label: str
+    gpus: int
+    created_at: datetime
+    password: str
+    status: str = "creating"
+    live: SandboxMachine | None = None
+    kept_until: datetime | None = None
+
+    @property
+    def disk(self) -> str:
+        return f"dbc-{self.registry}-{self.order}-{self.id}"
+
+
+class ClientNode:
+    """Setting ``boot``: how many seconds a machine takes to come up; ``stuck``: it never does."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._nonces: set[str] = set()
+        self.vms: dict[str, Vm] = {}
+        settings = chain.site.settings
+        self._boot = timedelta(seconds=int(settings.get("boot", "60")))
+        self._stuck = settings.get("stuck") == "yes"
+
+    async def answer(self, path: str, given: Mapping[str, Any]) -> Any:
+        order = self._order(given)
+        parts = path.strip("/").split("/")
+        if parts == ["mining_nodes"]:
+            return {"version": "0.4.2.0", "images": [{"image_name": name} for name in IMAGES]}
+        if parts == ["tasks", "start"]:
+            return self._create(order, given["additional"])
+        mine = {vm.id: vm for vm in self._of(order)}
+        if parts == ["tasks"]:
+            return [_brief(vm) for vm in mine.values()]
+        if parts[0] != "tasks" or parts[-1] not in mine:
+            raise Denied("task_id not exist")
+        vm = mine[parts[-1]]
+        if len(parts) == 2:
+            return _detail(vm)
+        await self._act(parts[1], vm)
+        return "ok"
+
+    # who asks
+
+    def _order(self, given: Mapping[str, Any]) -> Tenancy:
+        """The order that the caller proves to be the renter of."""
+        public = self._signer(given)
+        (machine,) = given["peer_nodes_list"]
+        for (_registry, number), order in self._chain.world.orders.items():
+            if (str(number), order.machine, order.renter) == (given["rent_order"], machine, public):
+                return order
+        raise Denied("check authority failed: no running order")
+
+    def _signer(self, given: Mapping[str, Any]) -> bytes:
+        nonce, sign = str(given["nonce"]), str(given["sign"]).removeprefix("0x")
+        try:
+            public = public_of(str(given["wallet"]))
+            fresh = _UUID.fullmatch(check_decode(nonce)) is not None
+        except ValueError:
+            raise Denied("wallet or nonce is invalid") from None
+        if not fresh or not verify(public, nonce.encode(), bytes.fromhex(sign)):
+            raise Denied("verify sign failed")
+        if nonce in self._nonces:
+            raise Denied("nonce is already exist")
+        self._nonces.add(nonce)
+        return public
+
+    # what is asked
+
+    def _of(self, order: Tenancy) -> list[Vm]:
+        key = (order.pallet.rpc, order.id)
+        return [vm for vm in self.vms.values() if (vm.registry, vm.order) == key]
+
+    def _create(self, order: Tenancy, wish: Mapping[str, Any]) -> Any:
+        if not all(isinstance(wish[name], str) and wish[name].isdigit() for name in _SIZES):
+            raise Denied("sizes must be numbers in text")
+        if wish["image_name"] not in IMAGES or wish["operation_system"] != "linux":
+            raise Denied("image not exist")
+        used = sum(vm.gpus for vm in self._of(order))
+        if not 1 <= int(wish["gpu_count"]) <= order.gpus - used:
+            raise Denied("gpu_count is larger than what is rented")
+        vm = Vm(
+            id=secrets.token_hex(8),
+            registry=order.pallet.rpc,
+            order=order.id,
+            wallet=order.renter,
+            label=str(wish["desc"]),
+            gpus=int(wish["gpu_count"]),
+            created_at=self._chain.site.clock.now(),
+            password=secrets.token_urlsafe(9),
+        )
+        self.vms[vm.id] = vm
+        return _brief(vm)
+
+    async def _act(self, what: str, vm: Vm) -> None:
+        if what == "delete":
+            del self.vms[vm.id]
+            await self._stop(vm)
+            await self._chain.site.machines.erase(vm.disk)
+        elif what in ("shutdown", "poweroff"):
+            await self._stop(vm)
+        elif what == "start" and vm.status == "closed":
+            await self._start(vm)
+        else:
+            raise Denied("not now")
+
+    # time
+
+    async def catch_up(self) -> None:
+        """Bring up what was being made, shut what ran out, forget what was kept long enough."""
+        now, orders = self._chain.site.clock.now(), self._chain.world.orders
+        for vm in list(self.vms.values()):
+            order = orders.get((vm.registry, vm.order))
+            if order is None and vm.kept_until is None:
+                await self._stop(vm)
+                vm.kept_until = now + KEPT
+            if vm.kept_until is not None and vm.kept_until <= now:
+                del self.vms[vm.id]
+                await self._chain.site.machines.erase(vm.disk)
+            elif vm.status == "creating" and not self._stuck and vm.created_at + self._boot <= now:
+                await self._start(vm)
+
+    async def _start(self, vm: Vm) -> None:
+        vm.live = await self._chain.site.machines.boot(
+            user=USER, password=vm.password, hostname=f"dbc-{vm.id[:8]}", data=vm.disk
+        )
+        vm.status = "running"
+
+    async def _stop(self, vm: Vm) -> None:
+        live, vm.live, vm.status = vm.live, None, "closed"
+        if live is not None:
+            await self._chain.site.machines.kill(live.id)
+
+
+def _brief(vm: Vm) -> dict[str, Any]:
+    created = vm.created_at.strftime("%Y-%m-%d %H:%M:%S")
+    return {"task_id": vm.id, "create_time": created, "desc": vm.label, "status": vm.status}
+
+
+def _detail(vm: Vm) -> dict[str, Any]:
+    live = {} if vm.live is None else {"ssh_ip": vm.live.host, "ssh_port": str(vm.live.port)}
+    return {
+        **_brief(vm),
+        "os": "linux",
+        **live,
+        "user_name": USER,
+        "login_password": vm.password,
+        "gpu_count": vm.gpus,
+        "rent_order": str(vm.order),
+    }

@@ -1,0 +1,159 @@
+"""The two pallets' rules, written from their source and apart from the client's own sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from math import floor
+
+from gpurent_plugin_dbcchain.calls import RENT, Call
+from gpurent_plugin_dbcchain.portal_state import STANDARD, UNIT, Host, Tenancy, World
+
+MINUTE, DAY = 10, 14_400
+HALF_HOUR, WINDOW, LONGEST = 30 * MINUTE, 15 * MINUTE, 60 * DAY
+Book = Callable[[bytes, str, int, str], None]
+
+
+class Refused(Exception):
+    """A call fails; the text is the error's name."""
+
+
+def ensure(good: bool, error: str) -> None:
+    if not good:
+        raise Refused(error)
+
+
+def perbill(part: int, whole: int) -> int:
+    """A share in 10^-9, rounded down, never more than all."""
+    return min(10**9, floor(Fraction(part, whole) * 10**9))
+
+
+def share_of(share: int, units: int) -> int:
+    """That share of an amount, to the nearest unit, a half downwards."""
+    exact = Fraction(units * share, 10**9)
+    return floor(exact) + (exact - floor(exact) > Fraction(1, 2))
+
+
+class Rules:
+    """``book(account, kind, units, ref)`` enters what really leaves an account."""
+
+    def __init__(self, world: World, block: int, book: Book) -> None:
+        self._world, self._block, self._book = world, block, book
+
+    def run(self, who: bytes, call: Call) -> None:
+        {"rent": self._rent, "confirm": self._confirm, "relet": self._relet, "terminate": self._terminate}[
+            call.verb
+        ](who, call)
+
+    def _price(self, host: Host, gpus: int, blocks: int) -> int:
+        points, standard = STANDARD
+        whole = standard * host.points * 10_000 // points
+        day = whole * gpus // host.gpus // 10_000 + host.extra * gpus
+        return (day * blocks // DAY) * UNIT // self._world.average
+
+    def _rent(self, who: bytes, call: Call) -> None:
+        world, purse = self._world, self._world.purse(who)
+        host = world.hosts.get(call.machine)
+        if host is None or host.pallet != call.pallet:
+            raise Refused("Unknown")
+        if call.blocks == 0:
+            return
+        ensure(call.gpus + world.rented(host) <= host.gpus, "GPUNotEnough")
+        ensure(call.blocks % HALF_HOUR == 0, "OnlyHalfHourAllowed")
+        ensure(host.status in ("online", "rented"), "MachineNotRentable")
+        blocks = min(call.blocks, LONGEST)
+        ensure(purse.free >= world.fee, "PayTxFeeFailed")
+        purse.free -= world.fee
+        rent = self._price(host, call.gpus, blocks)
+        ensure(purse.free >= rent, "InsufficientValue")
+        purse.free -= rent
+        purse.reserved += rent
+        number = world.next_id[call.pallet.rpc]
+        world.next_id[call.pallet.rpc] = number + 1
+        world.orders[call.pallet.rpc, number] = Tenancy(
+            id=number,
+            pallet=call.pallet,
+            machine=host.id,
+            renter=who,
+            start=self._block,
+            end=self._block + blocks,
+            stake=rent,
+            gpus=call.gpus,
+        )
+        host.status = "rented"
+        self._book(who, "fee", -world.fee, f"{call.pallet.rpc}:{number}")
+
+    def _mine(self, who: bytes, call: Call) -> Tenancy:
+        order = self._world.orders.get((call.pallet.rpc, call.order))
+        if order is None:
+            raise Refused("Unknown")
+        ensure(order.renter == who, "NotMachineRenter" if call.verb == "relet" else "NoOrderExist")
+        return order
+
+    def _confirm(self, who: bytes, call: Call) -> None:
+        order, purse = self._mine(who, call), self._world.purse(who)
+        ensure(order.status == "waitingVerifying", "NoOrderExist")
+        ensure(self._block - order.start <= WINDOW, "ExpiredConfirm")
+        ensure(self._world.hosts[order.machine].status == "rented", "StatusNotAllowed")
+        order.confirmed, order.status = self._block, "renting"
+        if order.pallet == RENT:
+            purse.reserved -= order.stake
+            self._book(who, "rent", -order.stake, f"{order.pallet.rpc}:{order.id}")
+            order.stake = 0
+
+    def _relet(self, who: bytes, call: Call) -> None:
+        ensure(call.blocks >= 10 * MINUTE, "ReletTooShort")
+        order, purse = self._mine(who, call), self._world.purse(who)
+        ensure(order.status == "renting", "NoOrderExist")
+        latest = self._block + LONGEST
+        if latest >= order.end + call.blocks:
+            blocks = call.blocks
+        else:
+            # The second registry's own code adds the whole 60 days here.
+            blocks = max(0, latest - order.end) if order.pallet == RENT else LONGEST
+        if not blocks:
+            return
+        rent = self._price(self._world.hosts[order.machine], order.gpus, blocks)
+        ensure(rent < purse.free, "InsufficientValue")
+        purse.free -= rent
+        order.end += blocks
+        if order.pallet == RENT:
+            self._book(who, "relet", -rent, f"{order.pallet.rpc}:{order.id}")
+        else:
+            purse.reserved += rent
+            order.stake += rent
+
+    def _terminate(self, who: bytes, call: Call) -> None:
+        order = self._mine(who, call)
+        share = perbill(self._block - order.start, order.end - order.start)
+        self._pay_from_stake(order, share_of(share, order.stake))
+
+    def _pay_from_stake(self, order: Tenancy, units: int) -> None:
+        purse = self._world.purse(order.renter)
+        purse.reserved -= order.stake
+        purse.free += order.stake - units
+        self._book(order.renter, "rent", -units, f"{order.pallet.rpc}:{order.id}")
+        self._drop(order)
+
+    def _drop(self, order: Tenancy) -> None:
+        del self._world.orders[order.pallet.rpc, order.id]
+        host = self._world.hosts[order.machine]
+        if not self._world.rented(host) and host.status == "rented":
+            host.status = "online"
+
+    def finish(self) -> None:
+        """The end of a block: unconfirmed orders lapse, orders that ran out are paid and dropped."""
+        for order in list(self._world.orders.values()):
+            if order.end <= self._block:
+                self._pay_from_stake(order, 0 if order.pallet == RENT else order.stake)
+            elif order.status == "waitingVerifying" and order.start + WINDOW <= self._block:
+                purse = self._world.purse(order.renter)
+                purse.reserved -= order.stake
+                purse.free += order.stake
+                self._drop(order)
+
+
+def due(order: Tenancy) -> int:
+    """The next block whose end changes this order by itself."""
+    lapse = order.start + WINDOW if order.status == "waitingVerifying" else order.end
+    return min(lapse, order.end)

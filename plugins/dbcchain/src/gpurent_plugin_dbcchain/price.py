@@ -1,0 +1,51 @@
+"""What time on a machine costs, with the chain's own integers; every division drops what is left over."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from attrs import frozen
+
+BLOCK = timedelta(seconds=6)
+HALF_HOUR, DAY = 300, 14_400
+UNIT = 10**15
+LONGEST = 60 * DAY
+SHORTEST_RELET = 100
+WINDOW = 150
+_PERBILL = 10**9
+
+
+@frozen(kw_only=True)
+class Tariff:
+    """Prices are 10^-6 USD a day: ``standard`` for ``points`` points of computing power, ``extra`` for each GPU."""
+
+    standard: int
+    points: int
+    calc_point: int
+    gpus: int
+    extra: int = 0
+
+    def day(self, rented: int) -> int:
+        """``rented`` of the machine's GPUs for a day, in 10^-6 USD."""
+        own = self.standard * self.calc_point * 10_000 // self.points * rented // self.gpus // 10_000
+        return own + self.extra * rented
+
+
+def rent(day: int, blocks: int, average: int) -> int:
+    """``blocks`` at ``day`` (10^-6 USD) in 10^-15 DBC; ``average`` is 10^-6 USD for one DBC."""
+    return day * blocks // DAY * UNIT // average
+
+
+def used(stake: int, passed: int, whole: int) -> int:
+    """What ``passed`` of ``whole`` blocks cost when a rent is given back early.
+
+    A share in 10^-9, rounded down, of the stake; that product is rounded to the nearest, a half downwards.
+    """
+    share = min(passed, whole) * _PERBILL // whole
+    quotient, left = divmod(stake * share, _PERBILL)
+    return quotient + (2 * left > _PERBILL)
+
+
+def blocks_of(term: timedelta, step: int = 1) -> int:
+    """Whole multiples of ``step`` blocks, rounded up."""
+    return -(-term // (step * BLOCK)) * step
