@@ -29,8 +29,8 @@ from gpurent.plugins.registry import Registry
 from gpurent.ports.billing import Balance, BillingProvider, TopUp
 from gpurent.ports.lease import LeaseProvider
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.overview import Overview
 from gpurent.workflow.service import Service
+from gpurent.workflow.view.overview import Overview
 
 PRICE = UnitPrice(Decimal("1.50"), CNY)
 

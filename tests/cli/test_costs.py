@@ -16,7 +16,7 @@ from gpurent.cli.table import width
 from gpurent.model.ledger import Transaction, lines, transaction
 from gpurent.model.money import CNY, USD, Currency, Money, Rate
 from gpurent.model.receipt import Charge, ChargeKind
-from gpurent.workflow.costs import WAYS, Story, Stretch, costs
+from gpurent.workflow.money.costs import WAYS, Story, Stretch, costs
 
 AT = datetime(2026, 3, 1, 23, 30, tzinfo=UTC)
 DBC = Currency("DBC", 8)

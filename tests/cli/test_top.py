@@ -19,7 +19,7 @@ from gpurent.cli.top.asking import Ask, Confirm
 from gpurent.cli.top.cells import COLUMNS, DETAIL, cells, detail
 from gpurent.locale import choose
 from gpurent.model.money import CNY, Money
-from gpurent.workflow.glimpse import Glimpse, parse
+from gpurent.workflow.view.glimpse import Glimpse, parse
 from tests.cli.crowd import crowd
 
 SIZE = (80, 24)

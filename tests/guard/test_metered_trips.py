@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gpurent.model.events import EventKind
-from gpurent.workflow import timer
 from gpurent.workflow.service import Service
+from gpurent.workflow.timing import timer
 from tests.guard.watching import Payer, guarding, policy, project, until, want
 from tests.workflow.world import Person, World, world
 

@@ -11,7 +11,7 @@ import pytest
 from gpurent.model.ledger import Account, balances, lines
 from gpurent.model.money import CNY
 from gpurent.model.receipt import Charge, ChargeKind, totals
-from gpurent.workflow.costs import WAYS, costs
+from gpurent.workflow.money.costs import WAYS, costs
 from tests.ledger import oracle
 from tests.ledger.street import DBC, Street
 

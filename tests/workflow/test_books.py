@@ -16,7 +16,7 @@ from gpurent.model.ledger import Account, balances
 from gpurent.model.offer import Wish
 from gpurent.model.receipt import ChargeKind
 from gpurent.model.trip import Want
-from gpurent.workflow.reconcile import Difference, enter, reconcile
+from gpurent.workflow.money.reconcile import Difference, enter, reconcile
 from gpurent.workflow.service import Service
 from tests.workflow.world import Person, World, world
 

@@ -15,7 +15,7 @@ from gpurent.model.money import CNY, UnitPrice
 from gpurent.model.offer import Hardware, Metered, Offer, Wish
 from gpurent.model.trip import Want
 from gpurent.workflow.choose import choose, resolved
-from gpurent.workflow.preview import preview
+from gpurent.workflow.money.preview import preview
 from gpurent.workflow.select import fits
 from gpurent.workflow.service import Service
 from gpurent.workflow.trail import Trail

@@ -17,7 +17,7 @@ import pytest
 from gpurent.adapters.codec import converter
 from gpurent.model.offer import Wish
 from gpurent.model.trip import Want
-from gpurent.workflow.reconcile import reconcile
+from gpurent.workflow.money.reconcile import reconcile
 from tests.workflow.world import DIGITS, ROOT, World, world
 
 JOB = ("train.py", "--epochs", "2", "--hidden", "8")

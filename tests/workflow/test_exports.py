@@ -16,7 +16,7 @@ from gpurent.errors import UsageError
 from gpurent.model.trip import Want
 from gpurent.ports.exporter import ALIAS
 from gpurent.testing.sandbox.machines import why_not_bwrap
-from gpurent.workflow.exports import Exports, alias_of
+from gpurent.workflow.machine.exports import Exports, alias_of
 from gpurent.workflow.service import Service
 from tests.workflow.world import Person, World, world
 

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from gpurent.model.trip import Want
-from gpurent.workflow.forward import open_to_others, shown
+from gpurent.workflow.machine.forward import open_to_others, shown
 from gpurent.workflow.service import Service
 from tests.workflow.world import World, world
 

@@ -17,7 +17,7 @@ import pytest
 
 from gpurent.model.offer import Wish
 from gpurent.testing.sandbox.faults import FaultProxy, Plan
-from gpurent.workflow.market import Market, Priced, market
+from gpurent.workflow.money.market import Market, Priced, market
 from gpurent.workflow.service import Service
 from tests.workflow.world import World, world
 

@@ -16,7 +16,7 @@ from gpurent.model.money import CNY, USD, Money
 from gpurent.model.offer import Wish
 from gpurent.model.order import Bill
 from gpurent.model.trip import Want
-from gpurent.workflow import budget
+from gpurent.workflow.money import budget
 from gpurent.workflow.service import Service
 from tests.workflow.test_market import configure, rates
 from tests.workflow.world import Person, World, world

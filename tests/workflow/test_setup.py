@@ -18,9 +18,9 @@ from gpurent.model.lease import Lease, LeaseState
 from gpurent.model.money import CNY, UnitPrice
 from gpurent.model.offer import Hardware, Metered, Offer, Prepaid
 from gpurent.model.trip import OnError, Packages, Rules, Want
-from gpurent.workflow.arming import Policy, deadline
 from gpurent.workflow.guard.policy import policy_of
 from gpurent.workflow.service import Service
+from gpurent.workflow.timing.arming import Policy, deadline
 from gpurent.workflow.transfer import loads_of
 from tests.workflow.world import Person, World, world
 

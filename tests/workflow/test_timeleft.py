@@ -21,11 +21,11 @@ from gpurent.model.offer import Known, Wish
 from gpurent.model.timeleft import TimeKind, TimeLeft, burn_of
 from gpurent.model.trip import Want
 from gpurent.ports.billing import Balance
-from gpurent.workflow.alarm import mind, thresholds
 from gpurent.workflow.select import listing
 from gpurent.workflow.service import Service
-from gpurent.workflow.timeleft import time_left
-from gpurent.workflow.timewords import sentence, words
+from gpurent.workflow.timing.alarm import mind, thresholds
+from gpurent.workflow.timing.timeleft import time_left
+from gpurent.workflow.timing.timewords import sentence, words
 from tests.workflow.world import Person, World, world
 
 MINUTE = timedelta(minutes=1)
@@ -122,7 +122,7 @@ async def test_a_wallet_that_hangs_is_left_behind(land: World, monkeypatch: pyte
     async with land.desk() as service:
         await rich(land, service)
         lease = await rented(service, "2080Ti")
-        monkeypatch.setattr("gpurent.workflow.timeleft.PATIENCE", 0.2)
+        monkeypatch.setattr("gpurent.workflow.timing.timeleft.PATIENCE", 0.2)
         monkeypatch.setattr(service.desk.wallet("mistgpu"), "balance", lambda: asyncio.sleep(60))
         found = (await time_left(service.desk, [lease]))[lease.id]
         assert found.kind is TimeKind.UNKNOWN

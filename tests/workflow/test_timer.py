@@ -22,10 +22,10 @@ from gpurent.model.money import CNY, UnitPrice
 from gpurent.model.offer import Hardware, Metered, Offer, Prepaid
 from gpurent.model.trip import Want
 from gpurent.testing.sandbox.machines import why_not_bwrap
-from gpurent.workflow import timer
-from gpurent.workflow.arming import Policy, Timers, deadline
-from gpurent.workflow.line import Line
+from gpurent.workflow.machine.line import Line
 from gpurent.workflow.service import Service
+from gpurent.workflow.timing import timer
+from gpurent.workflow.timing.arming import Policy, Timers, deadline
 from tests.workflow.world import Person, World, world
 
 MINUTE = timedelta(minutes=1)

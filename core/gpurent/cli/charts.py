@@ -12,8 +12,8 @@ from gpurent.locale import N_, _
 
 if TYPE_CHECKING:
     from gpurent.model.money import Money, Rate
-    from gpurent.workflow.costs import Costs
-    from gpurent.workflow.reconcile import Finding
+    from gpurent.workflow.money.costs import Costs
+    from gpurent.workflow.money.reconcile import Finding
 
 WIDTH = 30
 _EIGHTHS = " ▏▎▍▌▋▊▉"

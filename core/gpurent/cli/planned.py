@@ -12,7 +12,7 @@ from gpurent.workflow.setup import wanted
 
 if TYPE_CHECKING:
     from gpurent.model.trip import Leg, Want
-    from gpurent.workflow.preview import Preview
+    from gpurent.workflow.money.preview import Preview
 
 
 def preview_text(found: Preview, want: Want) -> str:

@@ -14,7 +14,7 @@ from gpurent.locale.spans import span_text
 if TYPE_CHECKING:
     from gpurent.model.money import Money, Rate
     from gpurent.model.offer import Offer
-    from gpurent.workflow.market import Market, Priced
+    from gpurent.workflow.money.market import Market, Priced
 
 
 def interval(low: Money, high: Money) -> str:

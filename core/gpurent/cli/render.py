@@ -11,7 +11,7 @@ from click import style
 from gpurent.cli.table import table
 from gpurent.locale import N_, _
 from gpurent.locale.spans import span_text
-from gpurent.workflow.timewords import words
+from gpurent.workflow.timing.timewords import words
 
 if TYPE_CHECKING:
     from gpurent.cli.times import Times

@@ -12,7 +12,7 @@ from gpurent.cli.svg import Point, bars, steps, text
 from gpurent.locale import _, language
 from gpurent.locale.spans import span_text
 from gpurent.model.money import Currency, Money
-from gpurent.workflow.costs import Costs, Story, Stretch
+from gpurent.workflow.money.costs import Costs, Story, Stretch
 
 _HOUR = timedelta(hours=1)
 _STYLE = """

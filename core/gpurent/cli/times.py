@@ -11,11 +11,11 @@ from attrs import frozen
 from gpurent.cli.data import plain
 from gpurent.model.lease import Lease
 from gpurent.model.timeleft import TimeLeft
-from gpurent.workflow.alarm import below, thresholds
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.timeleft import time_left
-from gpurent.workflow.timer import remembered
-from gpurent.workflow.timewords import sentence, words
+from gpurent.workflow.timing.alarm import below, thresholds
+from gpurent.workflow.timing.timeleft import time_left
+from gpurent.workflow.timing.timer import remembered
+from gpurent.workflow.timing.timewords import sentence, words
 
 
 @frozen(kw_only=True)

@@ -10,10 +10,10 @@ from gpurent.errors import GpurentError, SoldOut, UnavailableError
 from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.model.trip import Want
-from gpurent.workflow import budget
 from gpurent.workflow.byhand.guide import handed
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.fund import needed
+from gpurent.workflow.money import budget
 from gpurent.workflow.plan import draw
 from gpurent.workflow.select import pick
 from gpurent.workflow.trail import Trail

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpurent.workflow.line import Line
+from gpurent.workflow.machine.line import Line
 from gpurent.workflow.trail import Trail
 
 

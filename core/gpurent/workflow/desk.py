@@ -38,8 +38,8 @@ from gpurent.ports.authenticator import Authenticator, Login
 from gpurent.ports.billing import BillingProvider
 from gpurent.ports.lease import LeaseProvider
 from gpurent.workflow.accounts import Accounts
-from gpurent.workflow.books import Books
-from gpurent.workflow.notifiers import Notifiers
+from gpurent.workflow.money.books import Books
+from gpurent.workflow.notify.notifiers import Notifiers
 from gpurent.workflow.post import MailboxPost
 from gpurent.workflow.ui import Ui
 
@@ -295,7 +295,7 @@ class Desk:
     def _moved(self, lease: Lease) -> None:
         self.tell(EventKind.LEASE_CHANGED, lease.note, lease=lease.id, state=lease.state.value)
         if lease.over:
-            from gpurent.workflow.exports import take_out
+            from gpurent.workflow.machine.exports import take_out
 
             take_out(self, lease.id)
 

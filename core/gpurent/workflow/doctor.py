@@ -17,7 +17,7 @@ from gpurent.model.lease import Lease
 from gpurent.model.trip import Want
 from gpurent.ports.host import Link
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.line import Line
+from gpurent.workflow.machine.line import Line
 from gpurent.workflow.trail import Trail
 
 if TYPE_CHECKING:

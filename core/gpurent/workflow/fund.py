@@ -9,9 +9,9 @@ from gpurent.locale import _
 from gpurent.model.money import Money, Rate
 from gpurent.model.offer import Quote
 from gpurent.model.trip import Plan, Want
-from gpurent.workflow import budget
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.rates import Rates
+from gpurent.workflow.money import budget
+from gpurent.workflow.money.rates import Rates
 from gpurent.workflow.trail import Trail
 
 

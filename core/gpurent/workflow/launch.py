@@ -12,8 +12,8 @@ from gpurent.model.events import EventKind
 from gpurent.model.session import Job, JobState, JobStatus
 from gpurent.model.trip import Want
 from gpurent.ports.host import Link
-from gpurent.workflow.line import Line
-from gpurent.workflow.sessions import jobs
+from gpurent.workflow.machine.line import Line
+from gpurent.workflow.machine.sessions import jobs
 from gpurent.workflow.trail import Trail
 
 LOOK = 1.5

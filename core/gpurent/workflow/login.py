@@ -9,7 +9,7 @@ from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.model.order import Payment
 from gpurent.ports.lease import Binding, MailBinding
-from gpurent.workflow.pay import pay
+from gpurent.workflow.money.pay import pay
 from gpurent.workflow.trail import Trail
 
 POLL = timedelta(seconds=15)

@@ -15,13 +15,13 @@ from gpurent.model.money import Money
 from gpurent.model.session import Job, JobState, JobStatus
 from gpurent.model.trip import Want
 from gpurent.ports.host import Link
-from gpurent.workflow.alarm import mind
-from gpurent.workflow.arming import keep_awake
-from gpurent.workflow.line import Line
-from gpurent.workflow.purse import Purse
-from gpurent.workflow.sessions import jobs
-from gpurent.workflow.timeleft import time_left
-from gpurent.workflow.timewords import figure_data, sentence
+from gpurent.workflow.machine.line import Line
+from gpurent.workflow.machine.sessions import jobs
+from gpurent.workflow.money.purse import Purse
+from gpurent.workflow.timing.alarm import mind
+from gpurent.workflow.timing.arming import keep_awake
+from gpurent.workflow.timing.timeleft import time_left
+from gpurent.workflow.timing.timewords import figure_data, sentence
 from gpurent.workflow.trail import Trail
 
 LOOK = timedelta(seconds=5)

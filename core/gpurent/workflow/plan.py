@@ -9,8 +9,8 @@ from gpurent.model.order import Order, OrderKind
 from gpurent.model.trip import Leg, Plan, Want
 from gpurent.ports.lease import Staging
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.quotes import quote, term_of, total
-from gpurent.workflow.rates import Rates
+from gpurent.workflow.money.quotes import quote, term_of, total
+from gpurent.workflow.money.rates import Rates
 from gpurent.workflow.trail import Trail
 
 

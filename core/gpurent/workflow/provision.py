@@ -14,7 +14,7 @@ from gpurent.model.lease import Lease, LeaseState
 from gpurent.model.money import Money, Rate
 from gpurent.model.order import Bill, Order, OrderKind, Payment, Purpose
 from gpurent.model.secret import Secret
-from gpurent.workflow.pay import pay
+from gpurent.workflow.money.pay import pay
 from gpurent.workflow.trail import Trail
 
 POLL = timedelta(seconds=6)

@@ -7,8 +7,8 @@ from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.model.lease import LeaseState
 from gpurent.model.trip import OnError, Want
-from gpurent.workflow.line import Line
-from gpurent.workflow.sessions import jobs
+from gpurent.workflow.machine.line import Line
+from gpurent.workflow.machine.sessions import jobs
 from gpurent.workflow.settle import give_back, receipt_of
 from gpurent.workflow.trail import Trail
 from gpurent.workflow.transfer import pull

@@ -12,21 +12,21 @@ from gpurent.model.money import Money
 from gpurent.model.receipt import Receipt
 from gpurent.model.trip import Plan, Want
 from gpurent.workflow import doctor
-from gpurent.workflow.arming import arm_timer
 from gpurent.workflow.byhand.guide import handed
 from gpurent.workflow.byhand.handover import hand_over
 from gpurent.workflow.connect import connect
 from gpurent.workflow.fund import Funding, fund
 from gpurent.workflow.launch import Launched, launch
 from gpurent.workflow.login import login
+from gpurent.workflow.machine.sessions import job_of
 from gpurent.workflow.monitor import Ended, monitor
 from gpurent.workflow.plan import plan
 from gpurent.workflow.provision import provision
 from gpurent.workflow.rescue import rescue
 from gpurent.workflow.select import select
-from gpurent.workflow.sessions import job_of
 from gpurent.workflow.settle import settle
 from gpurent.workflow.setup import setup, wanted
+from gpurent.workflow.timing.arming import arm_timer
 from gpurent.workflow.trail import Trail
 from gpurent.workflow.transfer import bring, pull, push, work_folder
 

@@ -12,7 +12,7 @@ from gpurent.locale import _
 from gpurent.model.offer import Known, Offer, Prepaid, Unknown, Wish
 from gpurent.model.trip import Want
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.rates import patience
+from gpurent.workflow.money.rates import patience
 from gpurent.workflow.trail import Trail
 
 

@@ -18,20 +18,20 @@ from gpurent.model.order import Order, OrderKind
 from gpurent.model.receipt import Receipt
 from gpurent.model.trip import Want
 from gpurent.ports.lease import Extending, Restarting
-from gpurent.workflow import budget
-from gpurent.workflow.arming import Timers
 from gpurent.workflow.choose import choose
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.fund import Funding, look, needed
-from gpurent.workflow.hands import Hands
 from gpurent.workflow.launch import Launched
+from gpurent.workflow.machine.hands import Hands
+from gpurent.workflow.money import budget
+from gpurent.workflow.money.quotes import quote, term_of
 from gpurent.workflow.monitor import Ended
 from gpurent.workflow.provision import provision
-from gpurent.workflow.quotes import quote, term_of
 from gpurent.workflow.run import TripEnd, lease_of, walk
 from gpurent.workflow.select import listing
 from gpurent.workflow.settle import give_back, idle_spans, receipt_of
 from gpurent.workflow.teller import Teller
+from gpurent.workflow.timing.arming import Timers
 from gpurent.workflow.trail import Trail
 
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"

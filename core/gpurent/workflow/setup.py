@@ -16,10 +16,10 @@ from gpurent.model.money import Money
 from gpurent.model.session import Job, JobState, JobStatus
 from gpurent.model.trip import Packages, Want
 from gpurent.ports.host import Link
-from gpurent.workflow.arming import keep_awake
-from gpurent.workflow.line import Line
-from gpurent.workflow.purse import Purse
-from gpurent.workflow.sessions import jobs
+from gpurent.workflow.machine.line import Line
+from gpurent.workflow.machine.sessions import jobs
+from gpurent.workflow.money.purse import Purse
+from gpurent.workflow.timing.arming import keep_awake
 from gpurent.workflow.trail import Trail
 
 LOOK = timedelta(seconds=5)

@@ -14,7 +14,7 @@ from gpurent.model.events import EventKind
 from gpurent.model.trip import Want
 from gpurent.ports.transfer import TransferBackend
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.line import Line
+from gpurent.workflow.machine.line import Line
 from gpurent.workflow.trail import Trail
 
 AUTO = "auto"

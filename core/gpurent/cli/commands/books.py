@@ -15,8 +15,8 @@ from gpurent.locale import _
 
 if TYPE_CHECKING:
     from gpurent.model.receipt import Receipt
-    from gpurent.workflow.costs import Costs, Story
-    from gpurent.workflow.reconcile import Finding
+    from gpurent.workflow.money.costs import Costs, Story
+    from gpurent.workflow.money.reconcile import Finding
     from gpurent.workflow.service import Service
 
 _DIFFERENT = 5
@@ -34,7 +34,7 @@ def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 def receipts_command(app: App, name: str | None) -> None:
     """Show what a lease or a trip cost, by the ledger and the shop's own books; without a name, everything."""
     from gpurent.cli.render import receipt_text
-    from gpurent.workflow.receipts import receipts
+    from gpurent.workflow.money.receipts import receipts
 
     async def look(service: Service) -> list[Receipt]:
         return await receipts(service, name or "")
@@ -82,7 +82,7 @@ def costs_command(
     from gpurent.cli.charts import costs_text
 
     async def look(service: Service) -> tuple[Costs, Story, dict[str, str]]:
-        from gpurent.workflow.costs import costs, story, up_to_date
+        from gpurent.workflow.money.costs import costs, story, up_to_date
 
         desk = service.desk
         problems = {} if offline else await up_to_date(desk)
@@ -118,7 +118,7 @@ def reconcile_command(app: App, provider: str | None, entering: bool) -> None:
     from gpurent.cli.charts import findings_text
 
     async def look(service: Service) -> tuple[list[Finding], int]:
-        from gpurent.workflow.reconcile import enter, reconcile
+        from gpurent.workflow.money.reconcile import enter, reconcile
 
         desk = service.desk
         if provider:

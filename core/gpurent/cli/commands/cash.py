@@ -15,7 +15,7 @@ from gpurent.locale import _
 
 if TYPE_CHECKING:
     from gpurent.ports.billing import Balance, Invoice, TopUp
-    from gpurent.workflow.cashier import WayIn, WayOut
+    from gpurent.workflow.money.cashier import WayIn, WayOut
     from gpurent.workflow.service import Service
 
 _PROVIDER = click.argument("provider", shell_complete=provider_names)
@@ -35,7 +35,7 @@ def topup_command(app: App, provider: str, amount: tuple[Decimal, str] | None, w
     Without AMOUNT, as much as the account advises. gpurent itself never pays for this. Ctrl-C leaves; what you paid
     arrives all the same.
     """
-    from gpurent.workflow.cashier import way_in
+    from gpurent.workflow.money.cashier import way_in
 
     value, code = amount or (None, "")
     waits = not app.as_json if wait is None else wait
@@ -65,7 +65,7 @@ def topup_command(app: App, provider: str, amount: tuple[Decimal, str] | None, w
 
 
 async def _wait(app: App, service: Service, provider: str, way: WayIn) -> Balance:
-    from gpurent.workflow.cashier import arrivals
+    from gpurent.workflow.money.cashier import arrivals
 
     last = None
     async for balance, arrived in arrivals(service.desk, provider, way):
@@ -126,7 +126,7 @@ def invoice_command(
 ) -> None:
     """Show whether PROVIDER gives an invoice yet and how, or ask for it: over AMOUNT, or all that is open."""
     from gpurent.cli.commands.account import pairs
-    from gpurent.workflow import cashier
+    from gpurent.workflow.money import cashier
 
     given = pairs(field)
 
@@ -187,7 +187,7 @@ def _invoice_state(found: Invoice) -> str:
 def withdraw_command(app: App, provider: str, amount: tuple[Decimal, str] | None, code: str) -> None:
     """Show how AMOUNT (default: all) gets out of the account at PROVIDER, and what it is worth. Sends nothing."""
     from gpurent.cli.quoted import rate_lines
-    from gpurent.workflow.cashier import own_currency, way_out
+    from gpurent.workflow.money.cashier import own_currency, way_out
 
     value, typed = amount or (None, "")
 

@@ -15,7 +15,7 @@ from gpurent.locale import _
 
 if TYPE_CHECKING:
     from gpurent.ports.exporter import Export
-    from gpurent.workflow.exports import Written
+    from gpurent.workflow.machine.exports import Written
     from gpurent.workflow.service import Service
 
 
@@ -53,7 +53,7 @@ def export_command(
     uninstall: bool,
 ) -> None:
     """Write LEASES down as PROGRAM reads them: a profile to open, import or paste."""
-    from gpurent.workflow.exports import Exports
+    from gpurent.workflow.machine.exports import Exports
 
     _one_way(leases, every=every, both=install and uninstall)
     if uninstall:
@@ -151,7 +151,7 @@ def open_command(ctx: click.Context, lease: str, only_print: bool) -> None:
 async def _address(service: Service, lease: str, program: str) -> tuple[tuple[str, ...], str]:
     """What starts it, and its URL."""
     from gpurent.errors import UsageError
-    from gpurent.workflow.exports import Exports
+    from gpurent.workflow.machine.exports import Exports
 
     exports = Exports(service.desk)
     if program:

@@ -111,7 +111,7 @@ def show_command(app: App, lease: str, probe: bool) -> None:
 
     async def look(service: Service) -> tuple[Lease, Times]:
         if probe:
-            from gpurent.workflow.survey import survey_lease
+            from gpurent.workflow.machine.survey import survey_lease
 
             await survey_lease(service.desk, lease)
         kept = await service.lease(lease)

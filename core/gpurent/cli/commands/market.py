@@ -89,7 +89,7 @@ def offers_command(
     yours in config.toml. Without one, an offer is listed apart.
     """
     from gpurent.cli.quoted import market_data, market_text
-    from gpurent.workflow.market import market, sellers
+    from gpurent.workflow.money.market import market, sellers
 
     wish = Wish(gpu=gpu, gpus=0 if cpu else gpus, cpu_only=cpu, include_taken=taken)
     found = app.run(lambda service: market(service.desk, wish, provider, term, code.upper(), disk))

@@ -14,7 +14,7 @@ from gpurent.locale import _
 
 if TYPE_CHECKING:
     from gpurent.adapters.tunnel import Ports
-    from gpurent.workflow.notebook import Notebook
+    from gpurent.workflow.machine.notebook import Notebook
     from gpurent.workflow.service import Service
 
 _LEASE = click.argument("lease", shell_complete=lease_ids)
@@ -58,7 +58,7 @@ def forward_command(app: App, lease: str, ports: tuple[Pair, ...], address: str)
 
     async def go(service: Service) -> None:
         from gpurent.adapters.tunnel import Ports
-        from gpurent.workflow.forward import shown
+        from gpurent.workflow.machine.forward import shown
 
         def ready(here: Sequence[int]) -> None:
             urls = [f"http://{shown(address)}:{port}/" for port in here]
@@ -73,7 +73,7 @@ def forward_command(app: App, lease: str, ports: tuple[Pair, ...], address: str)
 async def _stay(
     service: Service, lease: str, ports: Sequence[Ports], address: str, ready: Callable[[Sequence[int]], None]
 ) -> None:
-    from gpurent.workflow.forward import Forward, open_to_others
+    from gpurent.workflow.machine.forward import Forward, open_to_others
 
     forward = Forward(service.desk, lease)
     if warning := open_to_others(address):
@@ -124,8 +124,8 @@ def jupyter_command(
 
 
 async def _start(service: Service, lease: str, session: str, install: bool) -> Notebook:
-    from gpurent.workflow.line import Line
-    from gpurent.workflow.notebook import Notebooks
+    from gpurent.workflow.machine.line import Line
+    from gpurent.workflow.machine.notebook import Notebooks
 
     line = Line(service.desk, service.desk.lease(lease).id)
     try:
@@ -136,8 +136,8 @@ async def _start(service: Service, lease: str, session: str, install: bool) -> N
 
 
 async def _stop(service: Service, lease: str, session: str) -> str:
-    from gpurent.workflow.line import Line
-    from gpurent.workflow.notebook import Notebooks
+    from gpurent.workflow.machine.line import Line
+    from gpurent.workflow.machine.notebook import Notebooks
 
     line = Line(service.desk, service.desk.lease(lease).id)
     try:

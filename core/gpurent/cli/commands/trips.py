@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gpurent.cli.times import Times
     from gpurent.model.money import UnitPrice
     from gpurent.model.trip import Want
-    from gpurent.workflow.preview import Preview
+    from gpurent.workflow.money.preview import Preview
     from gpurent.workflow.run import TripEnd
     from gpurent.workflow.service import Service
 
@@ -76,7 +76,7 @@ def plan_command(app: App, /, **given: Any) -> None:
     """Say what `gpurent run` with the same options would do and cost, leg by leg. Orders, pays and writes nothing."""
     from gpurent.cli.planned import preview_data, preview_text
     from gpurent.workflow.choose import resolved
-    from gpurent.workflow.preview import preview
+    from gpurent.workflow.money.preview import preview
 
     want = want_of(app, **given)
 

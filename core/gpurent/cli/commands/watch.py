@@ -90,7 +90,7 @@ def _row(item: Looked) -> dict[str, Any]:
 
 
 def _line(item: Looked) -> str:
-    from gpurent.workflow.timewords import words
+    from gpurent.workflow.timing.timewords import words
 
     done = ", ".join(type(action).__name__.lower() for action in item.actions) or "-"
     return f"{item.facts.lease.id}  {words(item.facts.time)}  {done}"

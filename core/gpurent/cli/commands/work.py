@@ -153,7 +153,7 @@ def start_command(
         raise UsageError(_("one of --for and --until at a time"))
 
     async def go(service: Service) -> tuple[JobStatus, Timer | None]:
-        from gpurent.workflow.arming import Timers
+        from gpurent.workflow.timing.arming import Timers
 
         status = await service.start(lease, name, command, folder, launcher, session)
         if term is None and until is None:
@@ -164,7 +164,7 @@ def start_command(
     status, timer = app.run(go)
 
     def text() -> str:
-        from gpurent.workflow.arming import told
+        from gpurent.workflow.timing.arming import told
 
         return "\n".join([f"{name}: {_(status.state.value)}", *([told(timer)] if timer else [])])
 

@@ -14,8 +14,8 @@ from gpurent.cli.top.acts import Acts
 from gpurent.cli.top.cells import COLUMNS, DETAIL, ORDERS, cells, detail, summary
 from gpurent.errors import GpurentError
 from gpurent.locale import _
-from gpurent.workflow.overview import Overview, Row
 from gpurent.workflow.service import Service
+from gpurent.workflow.view.overview import Overview, Row
 
 PAINT = 1.0
 FRESH = 5.0

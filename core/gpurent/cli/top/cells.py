@@ -16,8 +16,8 @@ from gpurent.model.lease import Lease
 from gpurent.model.money import UnitPrice
 from gpurent.model.offer import Prepaid
 from gpurent.model.timeleft import burn_of
-from gpurent.workflow.overview import Row
-from gpurent.workflow.timewords import words
+from gpurent.workflow.timing.timewords import words
+from gpurent.workflow.view.overview import Row
 
 MONEY = 12
 DETAIL = 8  # lines below the table

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from gpurent.model.access import Endpoint
 from gpurent.model.secret import Secret
 from gpurent.ports.exporter import ALIAS, Export, Exported, Exporter, Installing
-from gpurent.workflow.exports import alias_of
+from gpurent.workflow.machine.exports import alias_of
 
 # Letters, quotes, signs of every format, Chinese; no control characters: those are for tests of their own.
 _odd = st.text(st.sampled_from("abc \"'\\%$&;#[]}<>=~*?模型"), min_size=1, max_size=20)

@@ -16,7 +16,7 @@ from gpurent.model.offer import Hardware, Offer
 from gpurent.model.terms import Terms
 from gpurent.ports.assisted import Access
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.survey import survey
+from gpurent.workflow.machine.survey import survey
 
 
 @frozen(kw_only=True)

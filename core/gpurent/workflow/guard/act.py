@@ -15,15 +15,15 @@ from gpurent.model.cargo import Pull, TransferReport
 from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease
 from gpurent.model.trip import Want
-from gpurent.workflow.arming import keep_awake
 from gpurent.workflow.guard.decide import End, Reason, Renew, Save
 from gpurent.workflow.guard.diary import STAMP, begin, failed, unfinished
 from gpurent.workflow.guard.look import SCOPE, Trip, trip_of
 from gpurent.workflow.guard.machine_script import read, script
 from gpurent.workflow.guard.renewals import Renewals
-from gpurent.workflow.line import Line
-from gpurent.workflow.sessions import jobs
+from gpurent.workflow.machine.line import Line
+from gpurent.workflow.machine.sessions import jobs
 from gpurent.workflow.settle import give_back, receipt_of
+from gpurent.workflow.timing.arming import keep_awake
 from gpurent.workflow.trail import Trail
 from gpurent.workflow.transfer import carry_home
 

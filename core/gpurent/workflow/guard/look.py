@@ -21,13 +21,13 @@ from gpurent.model.session import JobStatus
 from gpurent.model.timeleft import TimeLeft
 from gpurent.ports.host import Link
 from gpurent.ports.lease import Extending
-from gpurent.workflow import alarm, timer
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.fund import Funding
 from gpurent.workflow.guard.facts import REACH, Facts, Machine
 from gpurent.workflow.guard.machine_script import Reading, load, read, script
 from gpurent.workflow.guard.policy import Policy
-from gpurent.workflow.sessions import jobs
+from gpurent.workflow.machine.sessions import jobs
+from gpurent.workflow.timing import alarm, timer
 from gpurent.workflow.transfer import work_folder
 
 if TYPE_CHECKING:

@@ -17,12 +17,12 @@ from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease, LeaseState
 from gpurent.model.timeleft import TimeKind, TimeLeft, by_itself
-from gpurent.workflow import alarm
 from gpurent.workflow.guard.decide import CEILING, FLOOR
 from gpurent.workflow.guard.look import standing, trip_of
 from gpurent.workflow.guard.mind import BACKOFF, Account, Looked, Minder
 from gpurent.workflow.guard.policy import Policy, check, policy_of
-from gpurent.workflow.timeleft import time_left
+from gpurent.workflow.timing import alarm
+from gpurent.workflow.timing.timeleft import time_left
 
 if TYPE_CHECKING:
     from gpurent.workflow.service import Service

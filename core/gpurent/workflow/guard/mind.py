@@ -15,7 +15,6 @@ from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease, LeaseState
 from gpurent.model.timeleft import TimeLeft
-from gpurent.workflow import alarm
 from gpurent.workflow.guard.act import Deeds
 from gpurent.workflow.guard.decide import (
     Action,
@@ -48,6 +47,7 @@ from gpurent.workflow.guard.month import Month, month_of
 from gpurent.workflow.guard.policy import Policy
 from gpurent.workflow.guard.renewals import Short
 from gpurent.workflow.guard.topup import TopUps
+from gpurent.workflow.timing import alarm
 
 if TYPE_CHECKING:
     from gpurent.workflow.service import Service

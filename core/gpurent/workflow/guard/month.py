@@ -10,8 +10,8 @@ from gpurent.model.lease import Lease
 from gpurent.model.money import Money, UnitPrice
 from gpurent.model.offer import Metered
 from gpurent.model.timeleft import LONGEST, burn_of, drains, runway
-from gpurent.workflow import budget
 from gpurent.workflow.desk import Desk
+from gpurent.workflow.money import budget
 
 
 @frozen(kw_only=True)

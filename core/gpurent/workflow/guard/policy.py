@@ -39,7 +39,7 @@ class Policy:
     ``idle``: released after so long without load above ``idle_load`` percent, without output, without anybody attached.
     ``deadline`` is a time, or a span from the lease's start. ``budget`` is for one lease. ``warn_before``: how long
     between a warning and a release. ``look``: how often a machine is looked at. ``timer`` and ``after_job`` are the
-    inner timer's (`gpurent.workflow.arming`): a dead man's switch is moved on while the guard watches the job.
+    inner timer's (`gpurent.workflow.timing.arming`): a dead man's switch is moved on while the guard watches the job.
     """
 
     renew: timedelta | None = None

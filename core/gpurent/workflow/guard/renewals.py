@@ -16,12 +16,12 @@ from gpurent.model.money import Money
 from gpurent.model.order import Order
 from gpurent.model.trip import Want
 from gpurent.ports.lease import Extending
-from gpurent.workflow.arming import Timers
 from gpurent.workflow.fund import Funding
 from gpurent.workflow.guard.decide import Renew
 from gpurent.workflow.guard.diary import STAMP, begin, failed, tries
 from gpurent.workflow.guard.look import SCOPE, spent
 from gpurent.workflow.guard.policy import Amount
+from gpurent.workflow.timing.arming import Timers
 from gpurent.workflow.trail import Trail
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from gpurent.model.events import EventKind
 from gpurent.model.money import Money
 from gpurent.model.trip import Want
 from gpurent.ports.billing import TopUp
-from gpurent.workflow import budget
 from gpurent.workflow.guard.diary import STAMP
 from gpurent.workflow.guard.look import SCOPE
 from gpurent.workflow.guard.policy import Amount
+from gpurent.workflow.money import budget
 from gpurent.workflow.trail import Trail
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from gpurent.model.secret import Secret
 from gpurent.model.session import Job, JobState
 from gpurent.ports.host import Link
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.line import Line
-from gpurent.workflow.sessions import jobs
+from gpurent.workflow.machine.line import Line
+from gpurent.workflow.machine.sessions import jobs
 
 START = 60.0
 INSTALL = 900.0

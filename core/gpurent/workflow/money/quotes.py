@@ -13,7 +13,7 @@ from gpurent.model.money import HOUR, Money
 from gpurent.model.offer import Metered, Offer, Prepaid, Quote
 from gpurent.model.trip import Want
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.rates import Rates
+from gpurent.workflow.money.rates import Rates
 
 DAY = timedelta(days=1)
 # How far a floating rate may move between the quote and the payment before the user is asked again.

@@ -12,7 +12,7 @@ from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease
 from gpurent.model.timeleft import TimeKind, TimeLeft
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.timewords import figure_data
+from gpurent.workflow.timing.timewords import figure_data
 
 DEFAULT = "60m, 15m, 5m"
 _SCOPE = "warn"

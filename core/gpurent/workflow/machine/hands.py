@@ -14,8 +14,8 @@ from gpurent.model.session import Job, JobState, JobStatus, SessionInfo
 from gpurent.model.trip import Want
 from gpurent.ports.host import Link, Ran
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.line import Line
-from gpurent.workflow.sessions import command_line, jobs
+from gpurent.workflow.machine.line import Line
+from gpurent.workflow.machine.sessions import command_line, jobs
 from gpurent.workflow.transfer import carry_home, carry_up
 
 if TYPE_CHECKING:

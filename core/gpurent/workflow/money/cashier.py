@@ -14,7 +14,7 @@ from gpurent.model.money import USD, Money
 from gpurent.model.rates import Conversion
 from gpurent.ports.billing import Advice, Balance, Invoice, Invoicing, TopUp, Withdrawing
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.rates import Rates
+from gpurent.workflow.money.rates import Rates
 
 POLL = timedelta(seconds=5)
 PATIENCE = timedelta(hours=1)

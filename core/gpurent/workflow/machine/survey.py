@@ -11,7 +11,7 @@ from gpurent.model.lease import Lease
 from gpurent.model.machine import Findings
 from gpurent.ports.host import Link
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.line import Line
+from gpurent.workflow.machine.line import Line
 
 
 async def survey(desk: Desk, provider: str, link: Link) -> Findings:

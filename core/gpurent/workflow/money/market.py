@@ -15,9 +15,9 @@ from gpurent.model.rates import Conversion
 from gpurent.model.trip import Want
 from gpurent.plugins.registry import Registry
 from gpurent.workflow.desk import Desk
+from gpurent.workflow.money.quotes import own_cost, quote, swung
+from gpurent.workflow.money.rates import Rates
 from gpurent.workflow.plan import draw
-from gpurent.workflow.quotes import own_cost, quote, swung
-from gpurent.workflow.rates import Rates
 from gpurent.workflow.select import listing, long_enough
 
 

@@ -16,7 +16,7 @@ from gpurent.model.order import Bill
 from gpurent.model.receipt import Total, totals
 from gpurent.model.typed import fine, money_of, parse_money
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.rates import Rates
+from gpurent.workflow.money.rates import Rates
 
 _SCOPE = "agreed"
 

@@ -10,7 +10,7 @@ from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease
 from gpurent.model.money import Money
 from gpurent.model.offer import Metered
-from gpurent.workflow import budget
+from gpurent.workflow.money import budget
 from gpurent.workflow.trail import Trail
 
 LOOK = timedelta(seconds=60)

@@ -12,12 +12,12 @@ from gpurent.model.money import Money
 from gpurent.model.offer import Metered
 from gpurent.model.trip import Plan, Want
 from gpurent.ports.lease import MailBinding
-from gpurent.workflow import budget
-from gpurent.workflow.budget import Standing
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.fund import cover, look, needed
+from gpurent.workflow.money import budget
+from gpurent.workflow.money.budget import Standing
+from gpurent.workflow.money.rates import Rates
 from gpurent.workflow.plan import draw
-from gpurent.workflow.rates import Rates
 from gpurent.workflow.select import pick
 
 

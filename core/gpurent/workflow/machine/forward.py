@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.line import Line
+from gpurent.workflow.machine.line import Line
 
 if TYPE_CHECKING:
     from gpurent.adapters.ssh_link import SshLink

@@ -15,7 +15,7 @@ from gpurent.model.lease import Lease, LeaseState
 from gpurent.model.secret import Secret
 from gpurent.ports.exporter import FOLDER, Export, Exported, Exporter, Installing, Opening
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.line import Line
+from gpurent.workflow.machine.line import Line
 
 
 @frozen(kw_only=True)

@@ -14,7 +14,7 @@ from gpurent.locale.spans import span_text
 from gpurent.model.lease import Lease
 from gpurent.model.timer import Timer
 from gpurent.ports.host import Link, Ran
-from gpurent.workflow.line import Line
+from gpurent.workflow.machine.line import Line
 
 if TYPE_CHECKING:
     from gpurent.adapters.timer_script import Setting

@@ -18,7 +18,7 @@ from gpurent.locale import _
 from gpurent.model.events import Event, EventKind
 from gpurent.model.notice import Notice
 from gpurent.ports.notifier import Notifier
-from gpurent.workflow.notices import Policy, compose
+from gpurent.workflow.notify.notices import Policy, compose
 
 if TYPE_CHECKING:
     from gpurent.entries import NotifierEntry

@@ -14,9 +14,9 @@ from gpurent.locale import _
 from gpurent.model.lease import Lease, LeaseState
 from gpurent.model.money import Money
 from gpurent.model.timeleft import TimeKind, TimeLeft
-from gpurent.workflow.alarm import below, thresholds
-from gpurent.workflow.glimpse import Glimpse, Glimpses
-from gpurent.workflow.timeleft import time_left
+from gpurent.workflow.timing.alarm import below, thresholds
+from gpurent.workflow.timing.timeleft import time_left
+from gpurent.workflow.view.glimpse import Glimpse, Glimpses
 
 if TYPE_CHECKING:
     from gpurent.workflow.desk import Desk

@@ -9,10 +9,10 @@ from gpurent.locale import _
 from gpurent.model.events import EventKind
 from gpurent.model.money import Money, Rate
 from gpurent.model.order import Bill, Payment
-from gpurent.workflow import budget
-from gpurent.workflow.paid import paid_before
-from gpurent.workflow.quotes import SWING
-from gpurent.workflow.rates import Rates
+from gpurent.workflow.money import budget
+from gpurent.workflow.money.paid import paid_before
+from gpurent.workflow.money.quotes import SWING
+from gpurent.workflow.money.rates import Rates
 from gpurent.workflow.trail import Trail
 
 # A bill or a rate that is so many times off is taken for a mistake: no yes that was given before covers it.

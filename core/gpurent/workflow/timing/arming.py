@@ -20,9 +20,9 @@ from gpurent.model.lease import Lease, LeaseState
 from gpurent.model.offer import Metered
 from gpurent.model.timer import Timer
 from gpurent.model.trip import Rules, Want
-from gpurent.workflow import timer
 from gpurent.workflow.desk import Desk
-from gpurent.workflow.line import Line
+from gpurent.workflow.machine.line import Line
+from gpurent.workflow.timing import timer
 from gpurent.workflow.trail import Trail
 
 MARGIN = timedelta(minutes=30)

@@ -1,0 +1,1 @@
+"""What is done on a machine, over a line that may be cut."""

@@ -1,0 +1,1 @@
+"""Everything that is counted: quotes, rates, budgets, payment, books."""

@@ -1,0 +1,1 @@
+"""How long things last, and who ends them in time."""

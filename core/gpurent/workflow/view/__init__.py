@@ -1,0 +1,1 @@
+"""All leases at a glance."""
