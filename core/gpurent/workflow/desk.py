@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -19,13 +19,12 @@ from gpurent.adapters.clock import clock_from
 from gpurent.adapters.files import private_folder
 from gpurent.adapters.host import PluginHost
 from gpurent.adapters.journal import Journal, ScopedNotes
-from gpurent.adapters.locks import Taken, locked
 from gpurent.adapters.prompt import Asker
 from gpurent.adapters.redact import Redactor, pieces
 from gpurent.adapters.settings import read_config, settings_for, variable
 from gpurent.adapters.vault import FileVault
 from gpurent.entries import Entry, LeaseEntry
-from gpurent.errors import GpurentError, LeaseError, NeedsPerson, PluginError, UnavailableError, UsageError
+from gpurent.errors import GpurentError, LeaseError, NeedsPerson, PluginError, UsageError
 from gpurent.locale import _
 from gpurent.model.access import HostProfile
 from gpurent.model.events import Event, EventKind
@@ -41,16 +40,14 @@ from gpurent.workflow.accounts import Accounts
 from gpurent.workflow.money.books import Books
 from gpurent.workflow.notify.notifiers import Notifiers
 from gpurent.workflow.post import MailboxPost
+from gpurent.workflow.turns import Turns
 from gpurent.workflow.ui import Ui
 
 if TYPE_CHECKING:
     from gpurent.adapters.http import HttpClient
 
-POLL = timedelta(seconds=2)
-TURN = timedelta(minutes=15)
 
-
-class Desk:
+class Desk(Turns):
     """Everything a step may use. Plugins' objects are built once, on first use."""
 
     def __init__(self, registry: Registry, home: Path, ui: Ui, environment: Mapping[str, str]) -> None:
@@ -310,42 +307,6 @@ class Desk:
                 if after.state is not before.state:
                     self._moved(after)
                 return after
-
-    @contextmanager
-    def hold(self, trip: str) -> Iterator[None]:
-        """Keep a trip for this process; held by another: `UsageError`."""
-        try:
-            with locked(self._lock(trip)):
-                yield
-        except Taken as error:
-            raise UsageError(
-                _("{trip} is being worked on by process {holder}").format(trip=trip, holder=error.holder),
-                hint=_("Wait for it, or end it; the job itself goes on either way."),
-            ) from None
-
-    @asynccontextmanager
-    async def turn(self, lease_id: str) -> AsyncIterator[None]:
-        """Wait for the turn at moving a lease, so that an order and a return of one machine never cross."""
-        waited = timedelta()
-        while True:
-            try:
-                with locked(self._lock(lease_id)):
-                    yield
-                return
-            except Taken as error:
-                if waited >= TURN:
-                    raise UnavailableError(
-                        _("{lease} is being worked on by process {holder}").format(
-                            lease=lease_id, holder=error.holder
-                        ),
-                        hint=_("Nothing was done. Wait for it, or end it, and try again."),
-                        retryable=True,
-                    ) from None
-            await self.pace(POLL)
-            waited += POLL
-
-    def _lock(self, name: str) -> Path:
-        return private_folder(self.home / "locks") / f"{name}.lock"
 
 
 @asynccontextmanager
