@@ -36,12 +36,14 @@ NOTHING: dict[str, Any] = dict.fromkeys(
         "home_dir",
         "session",
         "transfer",
+        "pull_every",
         "launcher",
         "name",
         "disk",
         "staged",
         "keep",
         "on_error",
+        "doctor",
         "project",
     ]
 ) | {"provider": (), "results": (), "command": (), "no_project": False}

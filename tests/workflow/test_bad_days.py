@@ -27,6 +27,7 @@ from gpurent.model.lease import LeaseState
 from gpurent.model.money import CNY
 from gpurent.model.offer import Wish
 from gpurent.model.trip import Want
+from gpurent.testing.sandbox.machines import why_not_bwrap
 from gpurent.workflow.service import Service
 from tests.workflow.world import Person, World, world
 
@@ -170,18 +171,28 @@ async def test_file_that_vanishes_while_uploading(tmp_path: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("gpurent_plugin_sftp.backend.scan", lossy)
             with pytest.raises(TransferError, match=r"fleeting\.bin") as caught:
-                await service.run(Want(provider="mistgpu", command=("train.py",), folder=str(folder)))
+                await service.run(
+                    Want(provider="mistgpu", command=("train.py",), folder=str(folder), transfer="sftp")
+                )
         assert caught.value.burning == ()
         calm(land)
 
 
-async def test_full_remote_disk(tmp_path: Path) -> None:
-    async with world(tmp_path, settings={"mistgpu.disk_bytes": "200000"}) as land, land.desk() as service:
+@pytest.mark.parametrize(
+    ("driver", "transfer"),
+    [("embedded", "sftp"), pytest.param("bwrap", "turbo", marks=pytest.mark.bwrap)],
+)
+async def test_full_remote_disk(tmp_path: Path, driver: str, transfer: str) -> None:
+    if driver == "bwrap" and (why := await why_not_bwrap()):
+        pytest.skip(why)
+    small = {"mistgpu.disk_bytes": "200000" if driver == "embedded" else "600000"}
+    async with world(tmp_path, settings=small, driver=driver) as land, land.desk() as service:
         await rich(land, service)
         folder = project(tmp_path, train="print(1)")
         (folder / "big.bin").write_bytes(bytes(range(256)) * 4000)
+        want = Want(provider="mistgpu", command=("train.py",), folder=str(folder), transfer=transfer)
         with pytest.raises(TransferError) as caught:
-            await service.run(Want(provider="mistgpu", command=("train.py",), folder=str(folder)))
+            await service.run(want)
         assert "full" in caught.value.message or "free" in caught.value.message
         assert caught.value.burning == ()
         calm(land)

@@ -36,6 +36,9 @@ def configure(land: World, text: str) -> None:
     (land.home / "state" / "config.toml").write_text(text, "utf-8")
 
 
+SHOPS = ("1024gpu", "mistgpu")
+
+
 def rates(land: World, age: timedelta = timedelta()) -> str:
     at = land.cloud.clock.now() - age
     return f'[rates]\n"USD/CNY" = 7.10\nat = {at.date()}\nsource = "the bank\'s board"\n'
@@ -47,7 +50,7 @@ async def enter(service: Service) -> None:
 
 
 async def look(service: Service, term: timedelta = DAY, code: str = "CNY", **more: Any) -> Market:
-    return await market(service.desk, Wish(**more), (), term, code)
+    return await market(service.desk, Wish(**more), SHOPS, term, code)
 
 
 def of(found: Market, provider: str, gpu: str) -> Priced:
@@ -124,7 +127,7 @@ async def test_minimum_term_and_disk_are_part_of_the_price(land: World) -> None:
         assert short.price.decimal == Decimal("0.215")
         assert short.refundable.amount == short.quote.high.amount - short.net.high.amount > 0
         assert short.net.low.amount == floor(Fraction("0.1075") / Fraction("0.0026") * 10**8)
-        disk = of(await market(service.desk, Wish(), (), HOUR, "USD", disk=100), "1024gpu", "2080Ti")
+        disk = of(await market(service.desk, Wish(), SHOPS, HOUR, "USD", disk=100), "1024gpu", "2080Ti")
         exact = Fraction("0.215") + 70 * Fraction("0.000033333334")
         assert disk.price.amount == ceil(exact * 10**8)
         begun = of(await look(service, timedelta(minutes=20, seconds=1)), "mistgpu", "2080Ti")
@@ -175,8 +178,8 @@ async def test_offers_on_the_command_line_name_every_rate(land: World) -> None:
     assert said.code == 0, said.err
     assert "1 DBC = 0.0026 USD" in said.out
     assert "1 USD = 7.10 CNY: the bank's board" in said.out
-    rows = (await land.cli("offers", "--for", "1d", "--json")).data
-    assert [row["provider"] for row in rows] == ["1024gpu", "mistgpu"]
+    rows = (await land.cli("offers", "--for", "1d", "--json", "-p", "1024gpu", "-p", "mistgpu")).data
+    assert [row["provider"] for row in rows] == list(SHOPS)
     offers = [offer for row in rows for offer in row["offers"]]
     assert sorted(offer["rank"] for offer in offers) == list(range(1, len(offers) + 1))
     (own,) = [offer for offer in rows[0]["offers"] if offer["hardware"]["gpu"] == "2080Ti"]
