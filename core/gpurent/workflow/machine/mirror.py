@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from gpurent.errors import PluginError, TransferError, TransferUnfit, UsageError
@@ -25,6 +25,7 @@ class Mirror:
 
     def __init__(self, desk: Desk, cargo: Push, transfer: str = "") -> None:
         self._desk, self._cargo, self._transfer = desk, cargo, transfer
+        self._folders = [source.resolve() for source in cargo.sources]
         self._changed = asyncio.Event()
         self._awatch = _watcher()
         for source in cargo.sources:
@@ -66,8 +67,9 @@ class Mirror:
 
     async def _change(self, watching: asyncio.Future[None]) -> None:
         waiting = asyncio.ensure_future(self._changed.wait())
+        either: set[asyncio.Future[Any]] = {waiting, watching}
         try:
-            await asyncio.wait({waiting, watching}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
         if watching.done():
@@ -78,7 +80,7 @@ class Mirror:
     async def _watch(self) -> None:
         try:
             async for _changes in self._awatch(
-                *self._cargo.sources, watch_filter=_matters, debounce=LONGEST, step=QUIET, recursive=True
+                *self._folders, watch_filter=self._matters, debounce=LONGEST, step=QUIET, recursive=True
             ):
                 self._changed.set()
         except OSError as error:
@@ -87,9 +89,14 @@ class Mirror:
                 hint=_("With very many folders: leave --watch out, or raise fs.inotify.max_user_watches."),
             ) from error
 
-
-def _matters(_change: Any, path: str) -> bool:
-    return not UNWATCHED.intersection(path.split(os.sep))
+    def _matters(self, _change: Any, path: str) -> bool:
+        """Only what lies between a watched folder and the path counts, not where the folder itself lies."""
+        found = Path(path)
+        return any(
+            not UNWATCHED.intersection(found.relative_to(folder).parts)
+            for folder in self._folders
+            if found.is_relative_to(folder)
+        )
 
 
 def _watcher() -> Any:

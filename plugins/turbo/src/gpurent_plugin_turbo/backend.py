@@ -120,6 +120,8 @@ async def _in_thread(work: Work[T_co]) -> T_co:
     except asyncio.CancelledError:
         work.stop()
         await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # that it was cut short is no news
         raise
     finally:
         for _ in range(3):  # what the threads have left to the loop: pipes to close
