@@ -146,6 +146,16 @@ class TransferContract(TransferPlace):
         (work / "link").symlink_to(place.home / "beside")
         return work
 
+    async def test_delete_leaves_alone_what_lies_below_a_link_here(self, place: Site, tmp_path: Path) -> None:
+        source = plant(tmp_path / "source", files=3, large=0)
+        (source / "data").symlink_to(tmp_path)  # a link out of the folder: it is not carried
+        data = place.home / "work" / "data" / "set"
+        data.parent.mkdir(parents=True)
+        data.write_text("a folder there")
+        with contextlib.suppress(TransferUnfit):
+            await self.push(place, source, delete=True)
+        assert data.exists()
+
     async def test_delete_stays_below_what_was_carried(self, place: Site, tmp_path: Path) -> None:
         source = plant(tmp_path / "source", files=3, large=0)
         (place.home / "mine").write_text("not of this push")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -95,9 +96,7 @@ class Weeder:
         for top, path in self._tops:
             if not top or row[4].startswith(top + b"/"):
                 inside = row[4][len(top) + 1 :] if top else row[4]
-                return not _exists(os.path.join(path, inside)) and not self._protected(
-                    path, inside, row[0] == FOLDER
-                )
+                return not _is_here(path, inside) and not self._protected(path, inside, row[0] == FOLDER)
         return False
 
     def _protected(self, path: bytes, inside: bytes, is_folder: bool) -> bool:
@@ -136,12 +135,17 @@ class Weeder:
             raise TransferError(f"not deleted on the machine: {told}", hint="Everything else is in step.")
 
 
-def _exists(path: bytes) -> bool:
-    """Whatever is no clear no counts as a yes: nothing is deleted for a folder that cannot be read."""
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
+def _is_here(path: bytes, inside: bytes) -> bool:
+    """Whatever is no clear no counts as a yes: what cannot be read, and what lies below a link or a file here."""
+    at = path
+    for name in inside.split(b"/"):
+        try:
+            if not stat.S_ISDIR(os.lstat(at).st_mode) and at != path:
+                return True
+            at = os.path.join(at, name)
+            os.lstat(at)
+        except FileNotFoundError:
+            return at == path  # without the folder itself nothing is said of what was in it
+        except OSError:
+            return True
     return True
