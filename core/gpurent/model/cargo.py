@@ -25,6 +25,9 @@ class Push:
     folder), else each source keeps its name. ``ignore``: honour ``.gpurentignore`` and ``.gitignore``.
     ``limit``: bytes a second over the line, 0 for none. ``verify``: ``fast`` checks what arrives, ``full`` also reads
     back what lies there, and does not believe that equal sizes and times mean equal content.
+
+    ``delete``: afterwards take away there, below what was carried, what is not here any more and not ignored here.
+    ``dry_run``: carry nothing and take nothing away; the report names what ``delete`` would take.
     """
 
     sources: tuple[Path, ...]
@@ -33,6 +36,8 @@ class Push:
     ignore: bool = True
     limit: int = 0
     verify: str = "fast"
+    delete: bool = False
+    dry_run: bool = False
     limits: Limits = Limits()
 
 
@@ -57,7 +62,10 @@ class Skipped:
 
 @frozen(kw_only=True)
 class TransferReport:
-    """``sent`` bytes went over the line; ``total`` lie there now, verified by hash; ``resumed`` were there before."""
+    """``sent`` bytes went over the line; ``total`` lie there now, verified by hash; ``resumed`` were there before.
+
+    ``deleted``: names below the target that were taken away there (dry run: that would be).
+    """
 
     files: int
     total: int
@@ -65,3 +73,4 @@ class TransferReport:
     resumed: int
     seconds: float
     skipped: tuple[Skipped, ...] = ()
+    deleted: tuple[str, ...] = ()

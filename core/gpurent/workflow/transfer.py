@@ -96,6 +96,7 @@ def _in_all(reports: Sequence[TransferReport]) -> TransferReport:
         resumed=sum(item.resumed for item in reports),
         seconds=sum(item.seconds for item in reports),
         skipped=tuple(skipped for item in reports for skipped in item.skipped),
+        deleted=tuple(name for item in reports for name in item.deleted),
     )
 
 

@@ -17,7 +17,7 @@ from gpurent.errors import UsageError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
-    from gpurent.model.cargo import TransferReport
+    from gpurent.model.cargo import Push, TransferReport
     from gpurent.model.session import JobStatus
     from gpurent.model.timer import Timer
     from gpurent.workflow.service import Service
@@ -50,8 +50,9 @@ def _report(app: App, report: TransferReport) -> None:
         sent=report.sent,
         resumed=report.resumed,
     )
+    gone = [_("Deleted there: {name}").format(name=name) for name in report.deleted]
     notes = [_("Left out: {what}").format(what=text) for text in skipped]
-    app.show(report, "\n".join([line, *notes]))
+    app.show(report, "\n".join([line, *notes, *gone]))
 
 
 @click.command("push")
@@ -62,6 +63,11 @@ def _report(app: App, report: TransferReport) -> None:
 @_LIMIT
 @_VERIFY
 @click.option("--no-ignore", is_flag=True, help=_("Take what .gitignore and .gpurentignore leave out."))
+@click.option(
+    "--delete", is_flag=True, help=_("Then take away there what is not here any more and not ignored.")
+)
+@click.option("--dry-run", is_flag=True, help=_("With --delete: only list what it would take away."))
+@click.option("--watch", "watched", is_flag=True, help=_("Go on, and send every change, until Ctrl-C."))
 @json_option
 @click.pass_obj
 def push_command(
@@ -73,12 +79,48 @@ def push_command(
     limit: int,
     verify: str,
     no_ignore: bool,
+    delete: bool,
+    dry_run: bool,
+    watched: bool,
 ) -> None:
     """Carry SOURCES to a machine; called again it goes on where it stopped."""
     from gpurent.model.cargo import Push
 
-    cargo = Push(sources=sources, target=target, ignore=not no_ignore, limit=limit, verify=verify)
-    _report(app, app.run(lambda service: service.push(lease, cargo, transfer)))
+    if dry_run and not delete:
+        raise UsageError(_("--dry-run goes with --delete"))
+    if watched and (dry_run or app.as_json):
+        raise UsageError(_("--watch goes with neither --dry-run nor --json"))
+    cargo = Push(
+        sources=sources,
+        target=target,
+        ignore=not no_ignore,
+        limit=limit,
+        verify=verify,
+        delete=delete,
+        dry_run=dry_run,
+    )
+    if watched:
+        _keep_in_step(app, lease, cargo, transfer)
+        return
+    report = app.run(lambda service: service.push(lease, cargo, transfer))
+    if dry_run:
+        names = [_("Would be deleted there: {name}").format(name=name) for name in report.deleted]
+        app.show(report, "\n".join(names) or _("Nothing would be deleted there."))
+        return
+    _report(app, report)
+
+
+def _keep_in_step(app: App, lease: str, cargo: Push, transfer: str) -> None:
+    """Ctrl-C is how it ends: no error."""
+    from gpurent.workflow.machine.mirror import Mirror
+
+    async def go(service: Service) -> None:
+        await Mirror(service.desk, cargo, transfer).run(lease, lambda report: _report(app, report))
+
+    try:
+        app.run(go)
+    except KeyboardInterrupt:
+        click.echo(_("No longer kept in step; what was sent stays there."), err=True)
 
 
 @click.command("pull")

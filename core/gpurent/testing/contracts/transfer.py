@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from abc import abstractmethod
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gpurent.errors import GpurentError, TransferError, UsageError
+from gpurent.errors import GpurentError, TransferError, TransferUnfit, UsageError
 from gpurent.model.cargo import Limits, Pull, Push, TransferReport
 from gpurent.ports.transfer import TransferBackend
 from gpurent.testing.contracts.site import Site, Tally, site
@@ -107,6 +108,62 @@ class TransferContract(TransferPlace):
         assert not names & {"a.log", "__pycache__", ".git"}
         await self.push(place, source, ignore=False, target="all")
         assert {"a.log", "__pycache__/x.pyc", ".git/config"} <= set(tree(place.home / "all"))
+
+    async def test_delete_takes_away_what_is_not_here_and_nothing_else(
+        self, place: Site, tmp_path: Path
+    ) -> None:
+        source = plant(tmp_path / "source", files=5, large=0)
+        (source / ".gitignore").write_text("*.log\n/out/\n")
+        work = await self._pushed_and_littered(place, source)
+        gone = {"old.txt", "older", "older/deep", "older/deep/x", "link", "mixed/y"}
+        try:
+            told = await self.push(place, source, delete=True, dry_run=True)
+        except TransferUnfit:
+            assert (work / "old.txt").exists()
+            return
+        assert set(told.deleted) == gone
+        assert all(os.path.lexists(work / name) for name in gone)
+        report = await self.push(place, source, delete=True)
+        assert set(report.deleted) == gone
+        assert set(tree(work)) == {*tree(source), "job.log", "out", "out/result", "mixed", "mixed/z.log"}
+        assert (place.home / "beside" / "kept").exists()
+        assert not (await self.push(place, source, delete=True)).deleted
+
+    async def _pushed_and_littered(self, place: Site, source: Path) -> Path:
+        await self.push(place, source)
+        work = place.home / "work"
+        for name in (
+            "old.txt",
+            "older/deep/x",
+            "job.log",
+            "out/result",
+            "mixed/y",
+            "mixed/z.log",
+            "../beside/kept",
+        ):
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            (work / name).write_text(name)
+        (work / "link").symlink_to(place.home / "beside")
+        return work
+
+    async def test_delete_leaves_alone_what_lies_below_a_link_here(self, place: Site, tmp_path: Path) -> None:
+        source = plant(tmp_path / "source", files=3, large=0)
+        (source / "data").symlink_to(tmp_path)  # a link out of the folder: it is not carried
+        data = place.home / "work" / "data" / "set"
+        data.parent.mkdir(parents=True)
+        data.write_text("a folder there")
+        with contextlib.suppress(TransferUnfit):
+            await self.push(place, source, delete=True)
+        assert data.exists()
+
+    async def test_delete_stays_below_what_was_carried(self, place: Site, tmp_path: Path) -> None:
+        source = plant(tmp_path / "source", files=3, large=0)
+        (place.home / "mine").write_text("not of this push")
+        with contextlib.suppress(TransferUnfit):
+            await self.push(place, source, target=".", content=False, delete=True)
+        with pytest.raises((UsageError, TransferUnfit)):
+            await self.push(place, source, target=".", delete=True)
+        assert (place.home / "mine").exists()
 
     # odd things
 

@@ -17,6 +17,11 @@ class Sftp(TransferBackend):
 
     async def push(self, link: Link, cargo: Push, progress: Progress) -> TransferReport:
         _unlimited(cargo)
+        if cargo.delete or cargo.dry_run:
+            raise TransferUnfit(
+                "sftp takes nothing away on the machine",
+                hint="Leave --delete out, or take another --transfer.",
+            )
         seconds = _watch()
         found = await asyncio.to_thread(scan, cargo)
         return await push(link, cargo, found, progress, seconds)

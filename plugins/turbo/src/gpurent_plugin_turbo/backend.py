@@ -7,18 +7,25 @@ import posixpath
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
+
+from attrs import evolve
 
 from gpurent.api import Link, Progress, Pull, Push, TransferBackend, TransferReport
 from gpurent_plugin_turbo import ship
 from gpurent_plugin_turbo.early import take_early
 from gpurent_plugin_turbo.lines import SshProcess, Wire, has_ssh
 
-if TYPE_CHECKING:
-    from gpurent_plugin_turbo.pull import Puller
-    from gpurent_plugin_turbo.push import Pusher
-
 FULL = "full"
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Work(Protocol[T_co]):
+    """What blocks in a thread; `stop` ends it from any other."""
+
+    def run(self) -> T_co: ...
+
+    def stop(self) -> None: ...
 
 
 def push_command(target: str, whole: bool = False) -> str:
@@ -61,6 +68,15 @@ class Turbo(TransferBackend):
         from gpurent_plugin_turbo.push import Pusher
         from gpurent_plugin_turbo.scan import Scan
 
+        if cargo.delete:
+            from gpurent_plugin_turbo.weed import tops_of
+
+            Scan(cargo).check()
+            tops_of(cargo)  # refuses before anything moves
+        if cargo.dry_run:
+            return TransferReport(
+                files=0, total=0, sent=0, resumed=0, seconds=0.0, deleted=await self._weed(link, cargo)
+            )
         pusher = Pusher(
             Scan(cargo),
             progress,
@@ -70,7 +86,16 @@ class Turbo(TransferBackend):
             cold=_first_time(link, cargo.target),
             lines=int(self._settings.get("lines") or 8),
         )
-        return await _in_thread(pusher)
+        report = await _in_thread(pusher)
+        return evolve(report, deleted=await self._weed(link, cargo)) if cargo.delete else report
+
+    async def _weed(self, link: Link, cargo: Push) -> tuple[str, ...]:
+        """What is not here any more, taken away there; a dry run only names it."""
+        from gpurent_plugin_turbo.weed import Weeder, tops_of
+
+        tops = [top for top, _ in tops_of(cargo)]
+        command = ship.command(f"take_away({cargo.target.encode()!r}, {tops!r})", "codec", "wire", "away")
+        return await _in_thread(Weeder(cargo, self._dialer(link, command)))
 
     async def pull(self, link: Link, cargo: Pull, progress: Progress) -> TransferReport:
         from gpurent_plugin_turbo.pull import Puller
@@ -88,13 +113,15 @@ class Turbo(TransferBackend):
         return await _in_thread(puller)
 
 
-async def _in_thread(work: Pusher | Puller) -> TransferReport:
+async def _in_thread(work: Work[T_co]) -> T_co:
     task = asyncio.ensure_future(asyncio.to_thread(work.run))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         work.stop()
         await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # that it was cut short is no news
         raise
     finally:
         for _ in range(3):  # what the threads have left to the loop: pipes to close

@@ -8,10 +8,12 @@ from threading import Condition, Thread
 from time import monotonic
 from typing import Any
 
+from gpurent.api import UnavailableError
 from gpurent_plugin_turbo.lines import Wire
 from gpurent_plugin_turbo.pace import MIB, Rate
 
 MANY = 12 * MIB  # from here a second line is worth its login
+GREETING = 120.0  # seconds after which a line whose far end said nothing is given up
 FAR = 0.015  # seconds of a round trip from which a line may be slower than the path
 
 
@@ -23,6 +25,7 @@ class Stream:
         self.unacked: dict[int, Any] = {}
         self.flight = 0
         self.rate = Rate()
+        self.since = monotonic()
         self.greeted = False
         self.dead = False
 
@@ -65,6 +68,17 @@ class Fleet(ABC):
         with self._turn:
             while not self._over:
                 self._turn.wait(1.0)
+                self._give_up_mute()
+
+    def _give_up_mute(self) -> None:
+        """Lines that never greeted are taken for cut: nothing may hang for ever. The turn is held."""
+        for stream in list(self._streams):
+            if stream.greeted or stream.dead or self._over or monotonic() - stream.since < GREETING:
+                continue
+            if stream.first:
+                self._error = UnavailableError("the helper on the machine says nothing", retryable=True)
+            else:
+                stream.wire.end()
 
     def _end(self) -> None:
         self.stop()

@@ -82,11 +82,11 @@ class Scan:
         except OSError as error:
             raise TransferError(f"{shown(os.fsdecode(path))} cannot be read: {error.strerror}") from None
         if self.cargo.ignore:
-            rules = (*rules, *self._rules(path, inside, {entry.name for entry in entries}))
+            rules = (*rules, *self.rules(path, inside, {entry.name for entry in entries}))
         for entry in entries:
             below = inside + entry.name
             is_folder = entry.is_dir(follow_symlinks=False)
-            if self._ignored(entry.name, below, is_folder, rules):
+            if self.ignored(entry.name, below, is_folder, rules):
                 continue
             child = name + b"/" + entry.name if name else entry.name
             if is_folder:
@@ -98,7 +98,7 @@ class Scan:
                 continue
             yield from self._take(entry.path, child, inside, status)
 
-    def _rules(self, path: bytes, prefix: bytes, names: set[bytes]) -> Iterator[tuple[bytes, GitIgnoreSpec]]:
+    def rules(self, path: bytes, prefix: bytes, names: set[bytes]) -> Iterator[tuple[bytes, GitIgnoreSpec]]:
         for name in IGNORE_FILES:
             if name in names:
                 from pathspec import GitIgnoreSpec
@@ -111,7 +111,7 @@ class Scan:
                     continue
                 yield prefix, GitIgnoreSpec.from_lines(lines)
 
-    def _ignored(self, name: bytes, below: bytes, is_folder: bool, rules: Rules) -> bool:
+    def ignored(self, name: bytes, below: bytes, is_folder: bool, rules: Rules) -> bool:
         """The last rule that speaks of a name decides, the deepest file last, as git has it."""
         if name == ROOM or (self.cargo.ignore and is_folder and name in ALWAYS):
             return True

@@ -10,6 +10,7 @@ class Descriptor:
     def __init__(self, fd: int) -> None:
         os.set_blocking(fd, False)
         self.fd = fd
+        self._waiting: set[asyncio.Future[None]] = set()
 
     async def read(self, size: int = 65536) -> bytes:
         """Some bytes; empty at the end, which for a terminal is that nobody has its other side open."""
@@ -35,10 +36,18 @@ class Descriptor:
                 raise BrokenPipeError from None
 
     def close(self) -> None:
-        """Idempotent; the caller first ends who waits in ``read`` or ``write``."""
+        """Idempotent; who waits in ``read`` gets the end, who waits in ``write`` a ``BrokenPipeError``."""
         fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
+        if fd < 0:
+            return
+        if self._waiting:
+            # Left in the loop, the number would be taken for watched, and its next owner never be woken.
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(fd)
+            loop.remove_writer(fd)
+            for ready in self._waiting:
+                _settle(ready)
+        os.close(fd)
 
     async def _ready(self, *, reading: bool) -> None:
         loop = asyncio.get_running_loop()
@@ -47,10 +56,13 @@ class Descriptor:
             (loop.add_reader, loop.remove_reader) if reading else (loop.add_writer, loop.remove_writer)
         )
         add(fd, _settle, ready)
+        self._waiting.add(ready)
         try:
             await ready
         finally:
-            remove(fd)
+            self._waiting.discard(ready)
+            if self.fd == fd:  # else the number may be another's by now
+                remove(fd)
 
 
 def _settle(future: "asyncio.Future[None]") -> None:

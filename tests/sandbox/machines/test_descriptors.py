@@ -1,0 +1,45 @@
+"""Ends of pipes that are closed while somebody waits for them."""
+
+import asyncio
+import os
+
+import pytest
+
+from gpurent.testing.sandbox.machines.descriptors import Descriptor
+
+
+async def _waits(work: "asyncio.Future[bytes] | asyncio.Future[None]") -> None:
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not work.done()
+
+
+async def test_a_number_that_was_closed_under_a_reader_serves_its_next_owner() -> None:
+    source, sink = os.pipe()
+    old = Descriptor(source)
+    reading = asyncio.ensure_future(old.read())
+    await _waits(reading)
+    old.close()
+    again, new_sink = os.pipe()
+    assert again == source
+    new = Descriptor(again)
+    heard = asyncio.ensure_future(new.read())
+    async with asyncio.timeout(20):
+        assert await reading == b""
+        os.write(new_sink, b"greeting")
+        assert await heard == b"greeting"
+    new.close()
+    os.close(sink)
+    os.close(new_sink)
+
+
+async def test_a_writer_whose_end_is_closed_is_told() -> None:
+    source, sink = os.pipe()
+    full = Descriptor(sink)
+    writing = asyncio.ensure_future(full.write(bytes(1 << 20)))
+    await _waits(writing)
+    full.close()
+    async with asyncio.timeout(20):
+        with pytest.raises(BrokenPipeError):
+            await writing
+    os.close(source)

@@ -1,0 +1,121 @@
+"""A folder kept in step: a real watch, a real machine, a cut, the real command until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from gpurent.errors import PluginError, UsageError
+from gpurent.model.cargo import Push
+from gpurent.model.trip import Want
+from gpurent.workflow.machine.mirror import Mirror
+from gpurent.workflow.service import Service
+from tests.workflow.world import World, world
+
+
+@asynccontextmanager
+async def renting(land: World) -> AsyncIterator[tuple[Service, str, Path]]:
+    async with land.desk() as service:
+        await service.login("mistgpu", {"username": "student", "password": "student-pass"})
+        await land.settle_alipay(service, "20")
+        lease = (await service.rent(Want(provider="mistgpu"))).id
+        (machine,) = land.cloud.driver.machines()
+        yield service, lease, Path(machine.home)
+
+
+@asynccontextmanager
+async def watching(land: World, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gpurent.cli.main", "push", *arguments, "--watch"),
+        cwd=land.home,
+        env={**land.environment(), "LANG": "C.UTF-8"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def until(process: asyncio.subprocess.Process, fine: Callable[[], bool]) -> None:
+    for _try in range(400):
+        if fine():
+            return
+        if process.returncode is not None:
+            out, err = await process.communicate()
+            raise AssertionError((out + err).decode())
+        await asyncio.sleep(0.1)
+    raise AssertionError("it was never in step")
+
+
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / ".gpurent" / "project"  # where it lies itself does not matter
+    folder.mkdir(parents=True)
+    (folder / "train.py").write_text("one")
+    (folder / "old.py").write_text("old")
+    (folder / ".gitignore").write_text("*.log\n")
+    return folder
+
+
+async def test_what_is_edited_is_there_until_ctrl_c(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    async with world(tmp_path) as land, renting(land) as (_service, lease, home):
+        there = home / "work" / "project"
+        async with watching(land, lease, str(folder), "--to", "work", "--delete") as process:
+            await until(process, (there / "old.py").exists)
+            (there / "job.log").write_text("the job's own")
+            (folder / "train.py").write_text("two, longer")
+            await until(process, lambda: (there / "train.py").read_text() == "two, longer")
+            (folder / "new").mkdir()
+            (folder / "new" / "data.txt").write_text("data")
+            await until(process, (there / "new" / "data.txt").exists)
+            (folder / "old.py").unlink()
+            await until(process, lambda: not (there / "old.py").exists())
+            assert await land.cloud.cut() >= 1
+            (folder / "train.py").write_text("three, after a cut")
+            await until(process, lambda: (there / "train.py").read_text() == "three, after a cut")
+            assert (there / "job.log").exists()
+            process.send_signal(signal.SIGINT)
+            async with asyncio.timeout(30):
+                out, err = await process.communicate()
+        assert process.returncode == 0
+        assert "Deleted there: project/old.py" in out.decode()
+        assert "No longer kept in step" in err.decode()
+        assert "Traceback" not in err.decode()
+
+
+async def test_a_dry_run_lists_and_takes_nothing(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    async with world(tmp_path) as land, renting(land) as (service, lease, home):
+        await service.push(lease, Push(sources=(folder,), target="work"))
+        (folder / "old.py").unlink()
+        said = await land.cli("push", lease, str(folder), "--to", "work", "--delete", "--dry-run")
+        assert said.code == 0, said.err
+        assert said.out.strip() == "Would be deleted there: project/old.py"
+        assert (home / "work" / "project" / "old.py").exists()
+        wrong = await land.cli("push", lease, str(folder), "--dry-run")
+        assert wrong.code == 2
+        assert "--delete" in wrong.err
+
+
+async def test_only_folders_are_watched_and_what_is_missing_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project(tmp_path)
+    async with world(tmp_path) as land, land.desk() as service:
+        with pytest.raises(UsageError, match="not a folder"):
+            Mirror(service.desk, Push(sources=(folder / "train.py",), target="work"))
+        monkeypatch.setitem(sys.modules, "watchfiles", None)
+        with pytest.raises(PluginError) as caught:
+            Mirror(service.desk, Push(sources=(folder,), target="work"))
+        assert "gpurent[watch]" in caught.value.hint
