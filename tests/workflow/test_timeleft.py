@@ -93,6 +93,26 @@ async def test_what_was_rented_past_us_drains_it_too(land: World) -> None:
         assert figure.note == "1 not rented by gpurent"
 
 
+async def test_unasked_it_goes_by_the_balance_that_was_seen_last(land: World) -> None:
+    async with land.desk() as service:
+        await rich(land, service)
+        first = await rented(service, "2080Ti")
+        asked = (await time_left(service.desk, [first]))[first.id]
+        unasked = (await time_left(service.desk, [first], ask=False))[first.id]
+        assert asked.until is not None
+        assert unasked.until is not None
+        assert (unasked.kind, unasked.burn) == (TimeKind.BALANCE, asked.burn)
+        assert abs(unasked.until - asked.until) < MINUTE
+        assert "by the balance of" in unasked.note
+        second = await rented(service, "P100")
+        both = (await time_left(service.desk, [second], ask=False))[second.id]
+        assert both.until is not None
+        assert both.until < unasked.until, "what was rented since drains it too"
+    said = await land.cli("ls")
+    assert "unknown" not in said.out
+    assert "--refresh asks the providers" in said.out
+
+
 async def test_a_silent_wallet_is_unknown_and_the_rest_is_shown(
     land: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,8 +190,9 @@ async def test_the_listings(land: World) -> None:
         assert found["words"].endswith("s")
         assert found["low"] is True
     assert " min " in (await land.cli("show", lease)).out
-    offline = (await land.cli("ls", "--offline", "--json")).data[0]["time_left"]
-    assert (offline["kind"], offline["until"]) == ("unknown", None)
+    unasked = (await land.cli("ls", "--json")).data[0]["time_left"]
+    assert unasked["kind"] == "balance"
+    assert "by the balance of" in unasked["note"]
     land.extra["GPURENT_WARN_AT"] = "1h, 90x"
     said = await land.cli("ls")
     assert said.code == 2

@@ -83,20 +83,19 @@ async def _times(service: Service, leases: list[Lease], *, ask: bool = True) -> 
 @click.command("ls")
 @click.option("--all", "over", is_flag=True, help=_("Those that are over, too."))
 @click.option("--refresh", "-r", is_flag=True, help=_("Ask their providers how they stand now."))
-@click.option("--offline", is_flag=True, help=_("From the journal alone; ask nobody (the default)."))
 @json_option
 @click.pass_obj
-def ls_command(app: App, over: bool, refresh: bool, offline: bool) -> None:
+def ls_command(app: App, over: bool, refresh: bool) -> None:
     """List your leases as they were last seen; --refresh looks again."""
     from gpurent.cli.render import leases_text
 
     async def look(service: Service) -> tuple[list[Lease], Times]:
-        ask = refresh and not offline
-        leases = await service.leases(refresh=ask, over=over)
-        return leases, await _times(service, leases, ask=ask)
+        leases = await service.leases(refresh=refresh, over=over)
+        return leases, await _times(service, leases, ask=refresh)
 
     found, times = app.run(look)
-    app.show([times.data(lease) for lease in found], lambda: leases_text(found, times))
+    hint = "" if refresh or not found else "\n" + _("As last seen; --refresh asks the providers.")
+    app.show([times.data(lease) for lease in found], lambda: leases_text(found, times) + hint)
 
 
 @click.command("show")

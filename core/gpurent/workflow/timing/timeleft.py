@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from gpurent.errors import GpurentError
 from gpurent.locale import _
 from gpurent.model.lease import Lease
+from gpurent.model.money import Currency, Money
 from gpurent.model.offer import Known
 from gpurent.model.timeleft import TimeKind, TimeLeft, burn_of, by_balance, by_itself, drains
 from gpurent.workflow.desk import Desk
 
 PATIENCE = 30.0
 RATE_LIMIT = timedelta(hours=6)
+_SCOPE = "balance-seen"
 
 
 async def time_left(desk: Desk, leases: Sequence[Lease], *, ask: bool = True) -> Mapping[str, TimeLeft]:
     """One figure for each lease's id. Leases on one balance share it, also with those that were not named.
 
-    An account that does not answer makes its leases UNKNOWN; so does ``ask`` false, where a balance decides.
+    An account that does not answer makes its leases UNKNOWN. ``ask`` false: by the balance as it was last seen.
     """
     now = desk.clock.now()
     found: dict[str, TimeLeft] = {}
@@ -36,7 +39,7 @@ async def time_left(desk: Desk, leases: Sequence[Lease], *, ask: bool = True) ->
     if ask:
         figures = await asyncio.gather(*(_shared(desk, name, accounts[name]) for name in accounts))
     else:
-        figures = [_unknown(_("nobody was asked"))] * len(accounts)
+        figures = [_remembered(desk, name, accounts[name]) for name in accounts]
     for figure, sharing in zip(figures, accounts.values(), strict=True):
         found.update({lease.id: figure for lease in sharing})
     return found
@@ -71,7 +74,39 @@ async def _by_account(desk: Desk, billing: str, named: Sequence[Lease]) -> TimeL
         rate = (await wallet.rate(burn.currency)).check(desk.clock.now(), RATE_LIMIT)
         money = rate.convert(money, up=False)
         note = note or _("by the rate of {source}").format(source=rate.source)
+    _remember(desk, billing, money, balance.at)
     return by_balance(money, balance.at, burn, desk.clock.now(), note)
+
+
+def _remember(desk: Desk, billing: str, money: Money, at: datetime) -> None:
+    currency = money.currency
+    seen = {
+        "amount": money.amount,
+        "code": currency.code,
+        "exponent": currency.exponent,
+        "at": at.isoformat(),
+    }
+    desk.journal.put_note(_SCOPE, billing, json.dumps(seen))
+
+
+def _remembered(desk: Desk, billing: str, named: Sequence[Lease]) -> TimeLeft:
+    """By the balance that was seen last, and what drains it now; nobody is asked."""
+    noted = desk.journal.note(_SCOPE, billing)
+    if noted is None:
+        return _unknown(_("nobody was asked"))
+    seen = json.loads(noted)
+    ours = {lease.id: lease for lease in desk.journal.leases() if _on(desk, billing, lease)}
+    ours.update({lease.id: lease for lease in named})
+    try:
+        burn = burn_of([lease.offer.tariff.price for lease in ours.values()])
+    except GpurentError as error:
+        return _unknown(error.message)
+    money = Money(seen["amount"], Currency(seen["code"], seen["exponent"]))
+    if money.currency != burn.currency:
+        return _unknown(_("nobody was asked"))
+    at = datetime.fromisoformat(seen["at"])
+    note = _("by the balance of {at:%m-%d %H:%M} UTC").format(at=at)
+    return by_balance(money, at, burn, desk.clock.now(), note)
 
 
 def _on(desk: Desk, billing: str, lease: Lease) -> bool:
