@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from gpurent.model.access import (
         Endpoint as Endpoint,
         HostProfile as HostProfile,
+        is_loopback as is_loopback,
     )
     from gpurent.model.cargo import (
         Limits as Limits,
@@ -78,6 +79,10 @@ if TYPE_CHECKING:
         Money as Money,
         Rate as Rate,
         UnitPrice as UnitPrice,
+    )
+    from gpurent.model.names import (
+        objection as objection,
+        shown as shown,
     )
     from gpurent.model.notice import (
         Level as Level,
@@ -199,12 +204,13 @@ _HOMES = {
     "gpurent.errors": "AuthError GpurentError HostKeyChanged JobError LeaseError LeaseGone MoneyError NeedsPerson PaidTooLate PluginError ProviderChanged RemoteError SoldOut Spent TransferError TransferUnfit UnavailableError UsageError",  # noqa: E501
     "gpurent.hookspecs": "hookimpl",
     "gpurent.locale": "translator",
-    "gpurent.model.access": "Endpoint HostProfile",
+    "gpurent.model.access": "Endpoint HostProfile is_loopback",
     "gpurent.model.cargo": "Limits Pull Push Skipped TransferReport",
     "gpurent.model.events": "Event EventKind",
     "gpurent.model.lease": "Lease LeaseState Pending",
     "gpurent.model.mail": "Challenge Mail",
     "gpurent.model.money": "CNY Currency Money Rate USD UnitPrice",
+    "gpurent.model.names": "objection shown",
     "gpurent.model.notice": "Level Notice",
     "gpurent.model.offer": "Deposit DiskPrice Hardware Known Metered Offer Prepaid Quote Unknown Wish",
     "gpurent.model.order": "Bill Order OrderKind Payment Purpose",

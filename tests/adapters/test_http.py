@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.adapters.http import LARGEST, HttpClient, is_loopback
+from gpurent.adapters.http import LARGEST, HttpClient
 from gpurent.adapters.redact import MASK, Redactor
 from gpurent.errors import GpurentError, ProviderChanged, Spent, UnavailableError, UsageError
+from gpurent.model.access import is_loopback
 from gpurent.model.secret import Secret
 from gpurent.ports.host import Http
 from tests.adapters.wire import answer, own_certificate, wire

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from ipaddress import ip_address
 from logging import WARNING, Logger, getLogger
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -17,6 +16,7 @@ from attrs import field, frozen
 from gpurent.adapters.redact import MASK, Redactor, strip_terminal
 from gpurent.errors import ProviderChanged, Spent, UnavailableError, UsageError
 from gpurent.locale import _
+from gpurent.model.access import is_loopback
 from gpurent.model.secret import Secret
 
 if TYPE_CHECKING:
@@ -25,15 +25,6 @@ if TYPE_CHECKING:
 LARGEST = 8 << 20
 HEAD = 1000
 SAFE = ("GET", "HEAD")
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @frozen

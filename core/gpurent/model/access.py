@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 
 from attrs import field, frozen
 
@@ -20,6 +20,14 @@ _LINE = re.compile(
     rf"(?P<user>{_USER})@(?P<host>{_HOST})"
     r"(?:[ ]+-p[ ]+(?P<after>\d{1,5}))?"
 )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this computer itself."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _is_host(host: str) -> bool:

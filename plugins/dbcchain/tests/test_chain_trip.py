@@ -23,7 +23,7 @@ from gpurent.api import (
 )
 from gpurent_plugin_dbcchain.calls import RENT, TERMINATING, Pallet
 from gpurent_plugin_dbcchain.sender import TRIES
-from gpurent_plugin_dbcchain.wallet import is_loopback
+from gpurent_plugin_dbcchain.wallet import is_here
 from plugins.dbc.tests.ground import Killed
 from plugins.dbcchain.tests.street import HOUR, MINUTE, Core, Land, User, dbc, street
 
@@ -339,7 +339,7 @@ async def test_the_ceiling_counts_all_orders_together(land: Land) -> None:
     ],
 )
 def test_what_is_on_this_computer(url: str, here: bool) -> None:
-    assert is_loopback(url) is here
+    assert is_here(url) is here
 
 
 # lost answers

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from gpurent.locale import _
+from gpurent.model.access import is_loopback
 from gpurent.model.events import EventKind
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.machine.line import Line
@@ -65,12 +66,8 @@ def shown(address: str) -> str:
 
 def open_to_others(address: str) -> str:
     """A warning when others may come in by ``address``; empty on loopback."""
-    from ipaddress import ip_address
-
-    try:
-        local = ip_address(address).is_loopback
-    except ValueError:
-        local = address == "localhost"
     return (
-        "" if local else _("Everyone who reaches this computer at {address} gets in.").format(address=address)
+        ""
+        if is_loopback(address)
+        else _("Everyone who reaches this computer at {address} gets in.").format(address=address)
     )

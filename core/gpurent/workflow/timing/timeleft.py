@@ -63,10 +63,9 @@ async def _shared(desk: Desk, billing: str, named: Sequence[Lease]) -> TimeLeft:
 
 
 async def _by_account(desk: Desk, billing: str, named: Sequence[Lease]) -> TimeLeft:
-    ours = {lease.id: lease for lease in desk.journal.leases() if _on(desk, billing, lease)}
-    ours.update({lease.id: lease for lease in named})
-    others, note = await _others(desk, list(ours.values()))
-    burn = burn_of([lease.offer.tariff.price for lease in (*ours.values(), *others)])
+    ours = _draining(desk, billing, named)
+    others, note = await _others(desk, ours)
+    burn = burn_of([lease.offer.tariff.price for lease in (*ours, *others)])
     wallet = desk.wallet(named[0].provider)
     balance = await wallet.balance()
     money = balance.available
@@ -95,10 +94,8 @@ def _remembered(desk: Desk, billing: str, named: Sequence[Lease]) -> TimeLeft:
     if noted is None:
         return _unknown(_("nobody was asked"))
     seen = json.loads(noted)
-    ours = {lease.id: lease for lease in desk.journal.leases() if _on(desk, billing, lease)}
-    ours.update({lease.id: lease for lease in named})
     try:
-        burn = burn_of([lease.offer.tariff.price for lease in ours.values()])
+        burn = burn_of([lease.offer.tariff.price for lease in _draining(desk, billing, named)])
     except GpurentError as error:
         return _unknown(error.message)
     money = Money(seen["amount"], Currency(seen["code"], seen["exponent"]))
@@ -107,6 +104,12 @@ def _remembered(desk: Desk, billing: str, named: Sequence[Lease]) -> TimeLeft:
     at = datetime.fromisoformat(seen["at"])
     note = _("by the balance of {at:%m-%d %H:%M} UTC").format(at=at)
     return by_balance(money, at, burn, desk.clock.now(), note)
+
+
+def _draining(desk: Desk, billing: str, named: Sequence[Lease]) -> list[Lease]:
+    """All leases of ours on one account, the named ones as they were given."""
+    ours = {lease.id: lease for lease in desk.journal.leases() if _on(desk, billing, lease)}
+    return list({**ours, **{lease.id: lease for lease in named}}.values())
 
 
 def _on(desk: Desk, billing: str, lease: Lease) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from ipaddress import ip_address
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -27,6 +26,7 @@ from gpurent.api import (
     TopUp,
     UnavailableError,
     Unknown,
+    is_loopback,
 )
 from gpurent_plugin_dbcchain import wire
 from gpurent_plugin_dbcchain.deals import Deal, Placed, parse_ref
@@ -115,7 +115,7 @@ class Wallet(BillingProvider):
         if bill.amount.currency != wire.DBC or bill.amount.amount < 0:
             raise MoneyError(f"this wallet cannot pay {bill.amount}", hint="Nothing was paid.")
         ceiling = settings.get("ceiling", "").strip()
-        if not is_loopback(settings.get("url", "")) and (settings.get("spend") != "yes" or not ceiling):
+        if not is_here(settings.get("url", "")) and (settings.get("spend") != "yes" or not ceiling):
             raise MoneyError(
                 "spending on the real chain is not switched on",
                 hint='Nothing was paid. It was never tried live. To allow it set both: [dbc-chain] spend = "yes" and '
@@ -208,10 +208,9 @@ def _is_ref(ref: str) -> bool:
         return False
 
 
-def is_loopback(url: str) -> bool:
+def is_here(url: str) -> bool:
     """Whether ``url`` is on this computer, where nothing real is spent."""
     try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ip_address(host).is_loopback
+        return is_loopback(urlsplit(url).hostname or "")
     except ValueError:
         return False

@@ -9,13 +9,12 @@ import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from ipaddress import ip_address
 from logging import Logger
 
 from imap_tools import AND, BaseMailBox, MailBox, MailBoxUnencrypted
 from imap_tools.errors import ImapToolsError, MailboxFolderSelectError, MailboxLoginError
 
-from gpurent.api import AuthError, Mail, Mailbox, UnavailableError, UsageError
+from gpurent.api import AuthError, Mail, Mailbox, UnavailableError, UsageError, is_loopback
 from gpurent_plugin_imap.messages import _
 from gpurent_plugin_imap.text import mail_of
 
@@ -26,13 +25,6 @@ TIMEOUT = 20.0
 _BUSY = re.compile(r"\[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG|OVERQUOTA)\]|too many", re.IGNORECASE)
 
 
-def _loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class ImapMailbox(Mailbox):
     """Nothing in the mailbox is changed, not even "seen"."""
 
@@ -40,7 +32,7 @@ class ImapMailbox(Mailbox):
         """``settings``: host, port, user, password, tls, folder. A wrong one is a `UsageError`."""
         self._settings = settings
         self._log = log
-        if settings.get("tls", "yes") == "no" and not _loopback(settings["host"]):
+        if settings.get("tls", "yes") == "no" and not is_loopback(settings["host"]):
             raise UsageError(
                 _("IMAP without TLS is only spoken to this computer"), hint=_('Set [imap] tls = "yes".')
             )

@@ -18,8 +18,7 @@ from pathlib import Path
 import asyncssh
 from attrs import define, field, frozen
 
-from gpurent.api import Link, Progress, Pull, Skipped, TransferError, TransferReport
-from gpurent_plugin_sftp.names import objection, shown
+from gpurent.api import Link, Progress, Pull, Skipped, TransferError, TransferReport, objection, shown
 from gpurent_plugin_sftp.remote import Hashes, far_side, raw, refused
 
 PARTS = ".gpurent-part"

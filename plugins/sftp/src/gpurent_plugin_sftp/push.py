@@ -11,8 +11,7 @@ from typing import TypeVar
 
 import asyncssh
 
-from gpurent.api import Link, Progress, Push, Skipped, TransferError, TransferReport
-from gpurent_plugin_sftp.names import shown
+from gpurent.api import Link, Progress, Push, Skipped, TransferError, TransferReport, shown
 from gpurent_plugin_sftp.remote import BLOCK, Hashes, far_side, refused
 from gpurent_plugin_sftp.scan import Item, Scan
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from attrs import define, field, frozen
 from pathspec import GitIgnoreSpec
 
-from gpurent.api import Limits, Push, Skipped, TransferError, UsageError
-from gpurent_plugin_sftp.names import shown
+from gpurent.api import Limits, Push, Skipped, TransferError, UsageError, shown
 
 # Never carried: version control, our own room, what Python makes anew.
 ALWAYS = (".git/", ".gpurent/", ".gpurent-part/", "__pycache__/")

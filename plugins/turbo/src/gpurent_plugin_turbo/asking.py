@@ -11,14 +11,13 @@ from collections.abc import Callable
 from threading import Lock
 from time import monotonic
 
-from gpurent.api import Progress, Pull
+from gpurent.api import Progress, Pull, shown
 from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.disk import same
 from gpurent_plugin_turbo.fleet import Fleet, Stream
 from gpurent_plugin_turbo.give import MISSING, PIECE, UNREADABLE
 from gpurent_plugin_turbo.judge import Far, Job, Judge, Whole
 from gpurent_plugin_turbo.lines import Wire
-from gpurent_plugin_turbo.names import shown
 from gpurent_plugin_turbo.pace import MIB
 from gpurent_plugin_turbo.shelf import Shelf
 from gpurent_plugin_turbo.wire import FILE, FOLDER, Broken, Ended

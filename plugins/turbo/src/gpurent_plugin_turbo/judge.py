@@ -6,8 +6,7 @@ import posixpath
 
 from attrs import define, field
 
-from gpurent.api import Pull, Skipped, TransferError
-from gpurent_plugin_turbo.names import objection, shown
+from gpurent.api import Pull, Skipped, TransferError, objection, shown
 from gpurent_plugin_turbo.shelf import Name, told
 
 

@@ -9,9 +9,9 @@ from hashlib import sha256
 
 from attrs import define, evolve, field, frozen
 
+from gpurent.api import shown
 from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.far import COMMIT, SEGMENT
-from gpurent_plugin_turbo.names import shown
 from gpurent_plugin_turbo.scan import Entry
 from gpurent_plugin_turbo.wire import UNIT
 

@@ -9,14 +9,13 @@ import zlib
 from threading import Lock
 from time import monotonic
 
-from gpurent.api import TransferError, TransferReport
+from gpurent.api import TransferError, TransferReport, objection, shown
 from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.asking import BIG, Asking
 from gpurent_plugin_turbo.disk import file_digest
 from gpurent_plugin_turbo.fleet import Stream
 from gpurent_plugin_turbo.give import CHANGED
 from gpurent_plugin_turbo.judge import Far, Job, Whole
-from gpurent_plugin_turbo.names import objection, shown
 from gpurent_plugin_turbo.wire import UNIT, Broken, Codec, Ended
 
 

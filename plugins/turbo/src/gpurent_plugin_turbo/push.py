@@ -6,7 +6,7 @@ import struct
 import zlib
 from time import monotonic
 
-from gpurent.api import TransferError, TransferReport
+from gpurent.api import TransferError, TransferReport, shown
 from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.far import (
     ACK,
@@ -14,7 +14,6 @@ from gpurent_plugin_turbo.far import (
     NO_LIBRARY,
 )
 from gpurent_plugin_turbo.fleet import Stream
-from gpurent_plugin_turbo.names import shown
 from gpurent_plugin_turbo.pieces import Big, FileRange, Pack, Unit
 from gpurent_plugin_turbo.sorting import READY, Queue, text
 from gpurent_plugin_turbo.troubles import refused

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from gpurent.api import Push, Skipped, TransferError, UsageError
-from gpurent_plugin_turbo.names import shown
+from gpurent.api import Push, Skipped, TransferError, UsageError, shown
 from gpurent_plugin_turbo.wire import FILE, FOLDER, HARD, LINK
 
 if TYPE_CHECKING:

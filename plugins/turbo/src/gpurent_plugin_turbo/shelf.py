@@ -9,9 +9,8 @@ import stat
 from collections import OrderedDict
 from threading import Lock
 
-from gpurent.api import TransferError
+from gpurent.api import TransferError, shown
 from gpurent_plugin_turbo import wire
-from gpurent_plugin_turbo.names import shown
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

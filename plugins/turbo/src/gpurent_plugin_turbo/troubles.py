@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from gpurent.api import TransferError
-from gpurent_plugin_turbo.names import shown
+from gpurent.api import TransferError, shown
 
 
 def refused(number: int, name: bytes) -> TransferError:

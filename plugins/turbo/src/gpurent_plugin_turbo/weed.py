@@ -10,10 +10,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from threading import Timer
 
-from gpurent.api import Push, TransferError, UsageError
+from gpurent.api import Push, TransferError, UsageError, shown
 from gpurent_plugin_turbo import fleet, wire
 from gpurent_plugin_turbo.lines import Wire
-from gpurent_plugin_turbo.names import shown
 from gpurent_plugin_turbo.scan import IGNORE_FILES, Rules, Scan
 from gpurent_plugin_turbo.sorting import text
 from gpurent_plugin_turbo.wire import FOLDER, Ended

@@ -6,9 +6,9 @@ import time
 
 import httpx2
 
-from gpurent.api import Notice, Notifier, UnavailableError
+from gpurent.api import Notice, Notifier, UnavailableError, is_loopback
 from gpurent_plugin_webhook.messages import _
-from gpurent_plugin_webhook.wire import body, headers, host_of, is_loopback
+from gpurent_plugin_webhook.wire import body, headers, host_of
 
 STEP = 5.0
 PAUSES = (0.5, 1.5)

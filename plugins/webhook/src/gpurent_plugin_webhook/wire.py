@@ -6,10 +6,9 @@ import hashlib
 import hmac
 import json
 from datetime import UTC
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from gpurent.api import Notice, UsageError
+from gpurent.api import Notice, UsageError, is_loopback
 from gpurent_plugin_webhook.messages import _
 
 VERSION = 1
@@ -67,10 +66,3 @@ def host_of(url: str) -> str:
     if parts.scheme == "http" and not is_loopback(host):
         raise UsageError(_("the url of the web hook is not encrypted; use https"))
     return host
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
