@@ -10,6 +10,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from gpurent.api import AuthError, GpurentError, HostKeyChanged, TransferUnfit, UnavailableError
+from gpurent_plugin_turbo.grip import HANDS
 from gpurent_plugin_turbo.wire import Line
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class SshProcess(Wire):
         )
         if self._process.stdin is None or self._process.stdout is None:
             raise UnavailableError("ssh has no pipes", retryable=True)
+        self._grip = HANDS.take(self._process.pid, link.endpoint.port)
         self.line = Line(self._process.stdout.fileno(), self._process.stdin.fileno())
 
     def end(self) -> None:
@@ -100,6 +102,7 @@ class SshProcess(Wire):
     def close(self) -> None:
         self.end()
         self._process.wait()
+        HANDS.drop(self._grip)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()
