@@ -61,6 +61,9 @@ class Asking(Fleet):
         self._shelf = Shelf(cargo.target)
         self.resumed = 0
 
+    def _waiting(self) -> int:
+        return sum(far.size for far in self._small)
+
     @abstractmethod
     def _settle(self) -> None:
         """Whether everything has come. The turn is held."""
@@ -154,7 +157,7 @@ class Asking(Fleet):
         if stream.first and not self._listed and self._asked < AHEAD and len(self._small) < BACKLOG:
             self._asked += 1
             return ord("m"), b"", b""
-        if stream.flight > stream.rate.credit // 2 or len(stream.unacked) > 16:
+        if stream.flight > stream.credit // 2 or len(stream.unacked) > 16:
             return None
         self._number += 1
         if self._verify:

@@ -90,9 +90,14 @@ class Session(asyncssh.SSHClientSession[bytes]):
         self.gone = asyncio.Event()
 
     def connection_made(self, chan: Any) -> None:
-        self._channel = chan
+        """The command is asked for in this very step of the loop; what is written from the next one on comes after it.
 
-    def session_started(self) -> None:
+        So nobody waits a round trip for the answer, as OpenSSH's client does not either.
+        """
+        self._channel = chan
+        self._loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
         self._line.session = self
         self.resume_writing()
 
@@ -169,6 +174,10 @@ class Channel(Wire):
     @property
     def trip(self) -> float:
         return self._grip.trip if self._grip is not None else 0.0
+
+    @property
+    def lossy(self) -> bool:
+        return self._grip is None or self._grip.lossy()
 
     def end(self) -> None:
         self.line.end("ended here")

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     Row = tuple[int, int, int, int, bytes, bytes]
 
 SEGMENT = struct.Struct(">33sQQ")  # partial, offset, size of the whole file
+MANIFEST = struct.Struct(">IQ")  # number, bytes that travel without being asked for
 COMMIT = struct.Struct(">33sHQqB")  # partial, mode, size, time, kind of digest (0: none)
 ACK = struct.Struct(">IB")  # number, what became of it
 DONE, BAD_DIGEST, NO_LIBRARY = 0, 1, 2
@@ -65,7 +66,7 @@ class Receiver:
         self.links: list[tuple[int, bytes, bytes, int, int]] = []
         self.handles: dict[bytes, int] = {}
         self.count = 0
-        self.room = False
+        self.room = self.too_much = False
         self.crew = Crew(self.help)
 
     def serve(self) -> None:
@@ -83,9 +84,16 @@ class Receiver:
             except Ended:
                 return
             try:
-                doing[kind](head, size)
+                if self.too_much and kind in (ord("P"), ord("S")):
+                    self.drop(size)
+                else:
+                    doing[kind](head, size)
             except OSError as error:
                 raise Failure(error.errno or errno.EIO, os.fsencode(error.filename or b"")) from None
+
+    def drop(self, size: int) -> None:
+        while size:
+            size -= len(self.line.borrow(min(STEP, size)))
 
     # what there is
 
@@ -102,9 +110,11 @@ class Receiver:
             else:
                 self.links.append((kind, name, link, length, time))
         disk = os.statvfs(b".")
+        free = disk.f_bavail * disk.f_frsize
+        self.too_much = MANIFEST.unpack(head)[1] > free  # the near side sees it as well, and ends
         self.say(
             "N",
-            head + struct.pack(">QI", disk.f_bavail * disk.f_frsize, len(states)),
+            head[:4] + struct.pack(">QI", free, len(states)),
             zlib.compress(bytes(states) + b"".join(digests), 1),
         )
 
@@ -195,7 +205,11 @@ class Receiver:
                     os.utime(handle, ns=(time, time))
                 finally:
                     os.close(handle)
-                os.rename(part, name)
+                try:
+                    os.rename(part, name)
+                except FileNotFoundError:  # it overtook the listing, which comes by another line
+                    os.makedirs(os.path.dirname(name), 0o700, exist_ok=True)
+                    os.rename(part, name)
             except OSError as error:
                 lost += self.lost(error, name, part)
             at += size

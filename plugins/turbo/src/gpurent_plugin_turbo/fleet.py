@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 MANY = 12 * MIB  # from here a second line is worth its login
 GREETING = 120.0  # seconds after which a line whose far end said nothing is given up
+WINDOW, GAIN = 2.0, 1.15  # seconds of a look at what all lines carry; more by so much is worth a line
 FAR = 0.015  # seconds of a round trip from which a line may be slower than the path
+LONG = 0.008  # seconds of a round trip from which a young connection takes long to speed up
+YOUNG = 2  # so many of them then
+LITTLE = MIB  # for so much it does not matter
 NEAR = 0.002  # seconds of a round trip below which the line is hardly the slowest part
 
 
@@ -33,6 +37,11 @@ class Stream:
         self.since = monotonic()
         self.greeted = False
         self.dead = False
+
+    @property
+    def credit(self) -> int:
+        """Bytes that may be under way on it."""
+        return self.rate.credit(self.wire.trip)
 
 
 class Fleet(ABC):
@@ -120,7 +129,8 @@ class Fleet(ABC):
         """A second line where there is much to carry; further ones come when they help."""
         if not self._tuned and self._most > 1 and size > MANY:
             self._tuned = True
-            self._add_stream()
+            if len(self._streams) < 2 and not self._long():
+                self._add_stream()
             self._start(self._tuning)
 
     def _far(self) -> bool:
@@ -131,19 +141,45 @@ class Fleet(ABC):
         """Seconds of a round trip as the kernel knows it before anybody has answered; 0.0: nobody knows."""
         return self._streams[0].wire.trip if self._streams else 0.0
 
+    def _long(self) -> bool:
+        """A path on which young lines come by another way."""
+        return self._trip() >= LONG and self._streams[0].wire.logs_in
+
+    def _lining_up(self) -> None:
+        """Over a long path a young connection is slow, and a few of them are quicker: they log in side by side."""
+        with self._turn:
+            self._turn.wait_for(lambda: self._over or self._streams[0].greeted or self._trip() > 0, 1.0)
+            if not self._long():
+                return
+            self._turn.wait_for(
+                lambda: self._over or self._streams[0].greeted or self._waiting() > LITTLE, 1.0
+            )
+            if self._over or self._streams[0].greeted:
+                return
+        while len(self._streams) < min(YOUNG, self._most):
+            self._add_stream()
+
+    @abstractmethod
+    def _waiting(self) -> int:
+        """Bytes that are known to be carried and are not on a line yet."""
+
+    def _lossy(self) -> bool:
+        return any(stream.wire.lossy for stream in self._streams if not stream.dead)
+
     def _tuning(self) -> None:
         """More lines as long as they carry more: what one line loses to a lossy path, several do not."""
-        before, in_vain = 0.0, 0
-        while len(self._streams) < self._most and in_vain < 2:
+        before = 0.0
+        while len(self._streams) < self._most:
             start, at = self._moved(), monotonic()
             with self._turn:
-                self._turn.wait_for(lambda: self._over, 1.0)
+                self._turn.wait_for(lambda: self._over, WINDOW)
                 if self._over:
                     return
-                idle = not self._busy() or not self._far()
+                idle = not self._busy() or not self._far() or not self._lossy()
             rate = (self._moved() - start) / (monotonic() - at)
             if idle:
                 continue
-            in_vain += rate < before * 1.1
-            before = max(rate, before)
+            if rate < before * GAIN:
+                return
+            before = rate
             self._add_stream()

@@ -19,6 +19,7 @@ PIDFD_GETFD = 438  # the same number on every architecture but alpha
 FINDS = 5.0  # seconds in which ssh has opened its connection, or the grip is given up
 BRISK, CALM = 0.001, 0.004  # seconds between two looks, during a login and after it
 LOGIN = 1.5
+LOSSY = 3e-4  # of all segments: more than a full queue drops
 SOCKETS = range(3, 8)  # ssh opens little else before it connects
 
 
@@ -29,6 +30,12 @@ def trip_of(made: socket.socket) -> float:
     """Seconds of the quickest round trip that the kernel saw on a connection (tcpi_min_rtt)."""
     data = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 152)
     return int.from_bytes(data[148:152], sys.byteorder) / 1e6
+
+
+def losses(made: socket.socket) -> tuple[int, int]:
+    """Segments that were sent, and those of them that were sent again (tcpi_segs_out, tcpi_total_retrans)."""
+    data = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 152)
+    return int.from_bytes(data[136:140], sys.byteorder), int.from_bytes(data[100:104], sys.byteorder)
 
 
 class Grip:
@@ -73,6 +80,14 @@ class Grip:
                 pass
             made.close()
         return monotonic() - self.begun < FINDS
+
+    def lossy(self) -> bool:
+        """Whether the path loses packets; true as well where nobody can say."""
+        try:
+            sent, again = losses(self._socket) if self._socket is not None else (0, 1)
+        except OSError:
+            return True
+        return again > sent * LOSSY
 
     def keep(self, made: socket.socket) -> None:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

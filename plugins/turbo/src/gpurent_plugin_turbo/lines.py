@@ -67,6 +67,11 @@ class Wire:
         """Seconds of a round trip on the path; 0.0: not known."""
         return 0.0
 
+    @property
+    def lossy(self) -> bool:
+        """Whether packets get lost on it, as far as anybody knows."""
+        return True
+
     def end(self) -> None:
         """Cut it."""
 
@@ -106,6 +111,10 @@ class SshProcess(Wire):
     @property
     def trip(self) -> float:
         return self._grip.trip if self._grip is not None else 0.0
+
+    @property
+    def lossy(self) -> bool:
+        return self._grip is None or self._grip.lossy()
 
     def end(self) -> None:
         with self._lock:

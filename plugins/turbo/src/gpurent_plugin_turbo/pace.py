@@ -8,15 +8,16 @@ from time import monotonic
 
 MIB = 1 << 20
 # zstd's levels: raw bytes a second of one core, and the size of what comes out against level 3. First guesses;
-# what is measured takes their place.
+# what is measured takes their place. Left out are levels that others beat in both.
 GUESSES = {
-    1: (400e6, 1.08),
+    1: (350e6, 1.05),
     3: (250e6, 1.0),
-    5: (120e6, 0.95),
-    6: (90e6, 0.93),
-    7: (70e6, 0.92),
-    9: (45e6, 0.9),
+    6: (100e6, 0.9),
+    7: (75e6, 0.88),
+    9: (55e6, 0.86),
+    11: (25e6, 0.84),
 }
+CAREFUL = 6  # no higher while nobody knows how quick the line will be
 CORES = os.cpu_count() or 1
 FEW = 24 * MIB  # so little is pressed in any case: a young connection is slow even on the quickest path
 PROBE = 0.5  # seconds until a change shows in the rates
@@ -35,12 +36,13 @@ class Level:
         self._lock = Lock()
         self._speed = {level: speed for level, (speed, _) in GUESSES.items()}
         self._shape = {level: shape for level, (_, shape) in GUESSES.items()}
-        self._ratio = 0.3
+        self._ratio: dict[int, float] = {}  # as measured
         self._rate = self._looked = 0.0
         self._probe_at, self._patience = 0.0, 1.0
         self._total = 0
-        self.patient = 7
+        self.patient = 9
         self.now = 1
+        self._born = 0.0
 
     def pressed(self, level: int, raw: int, tight: int, seconds: float) -> None:
         """What one compression took and gave."""
@@ -49,8 +51,21 @@ class Level:
         with self._lock:
             self._total += raw
             self._speed[level] = (self._speed[level] * 3 + raw / seconds) / 4
-            fresh = tight / raw / self._shape[level]
-            self._ratio = (self._ratio * 3 + fresh) / 4
+            fresh = tight / raw
+            self._ratio[level] = (self._ratio.get(level, fresh) * 3 + fresh) / 4
+
+    def far(self) -> None:
+        """The path is a long one: what goes first is worth more than the least of pressing."""
+        with self._lock:
+            if not self._rate:
+                self.now = max(self.now, CAREFUL)
+
+    def _shrunk(self, level: int) -> float:
+        """What is left of a byte: as measured, else as the nearest level that was measured has it."""
+        if level in self._ratio or not self._ratio:
+            return self._ratio.get(level, 0.3 * self._shape[level])
+        known = min(self._ratio, key=lambda other: abs(other - level))
+        return self._ratio[known] * self._shape[level] / self._shape[known]
 
     def carried(self, rate: float, *, full: bool, near: bool) -> None:
         """The lines carry ``rate`` bytes a second. ``full``: finished units wait for them, so that is all they can.
@@ -73,7 +88,11 @@ class Level:
                 self._rate = rate if self._rate in (0.0, PROBING) else (self._rate + rate) / 2
             else:
                 self._rate = max(self._rate * 1.5, rate)
-            self.now = min((0, *self._speed), key=self._cost)
+            self._born = self._born or now
+            young = now - self._born < 1.0
+            self.now = min(
+                (level for level in (0, *self._speed) if not young or level <= CAREFUL), key=self._cost
+            )
             if near and self.now:
                 self._patience = min(self._patience * 2, 30.0)
                 self._probe_at = now + self._patience
@@ -83,15 +102,15 @@ class Level:
         if not level:
             return 1 / self._rate
         share = CORES * (0.35 if self._rate > QUICK else 0.7)
-        return max(1 / (self._speed[level] * min(share, 2)), self._ratio * self._shape[level] / self._rate)
+        return max(1 / (self._speed[level] * min(share, 2)), self._shrunk(level) / self._rate)
 
 
 class Rate:
-    """Bytes a second as acknowledged, and the credit that comes of it."""
+    """Bytes a second as acknowledged, over the time in which something was under way; and the credit from it."""
 
     def __init__(self) -> None:
         self._begun = 0.0
-        self._bytes = 0
+        self._bytes, self._span = 0, 0.0
         self.value = 0.0
         self.trip = 0.0  # seconds of the quickest acknowledgement
 
@@ -101,23 +120,25 @@ class Rate:
             self._begun = monotonic()
 
     def acked(self, size: int, sent_at: float, idle: bool) -> None:
+        """``idle``: now nothing is under way."""
         now = monotonic()
         self.trip = min(self.trip or 60.0, now - sent_at)
         self._bytes += size
-        span = now - self._begun
-        if span > 0.2:
-            fresh = self._bytes / span
+        self._span += now - self._begun
+        self._begun = 0.0 if idle else now
+        if self._span > 0.2:
+            fresh = self._bytes / self._span
             self.value = fresh if not self.value else (self.value + fresh) / 2
-            self._begun, self._bytes = now, 0
-        if idle:
-            self._begun, self._bytes = 0.0, 0
+            self._bytes, self._span = 0, 0.0
 
-    @property
-    def credit(self) -> int:
-        """Bytes that may be unacknowledged: two fifths of a second of this line, so that no line makes a long tail."""
+    def credit(self, trip: float) -> int:
+        """Bytes that may be unacknowledged: three tenths of a second of this line, so that no line makes a long tail.
+
+        More where the path's round trip takes long; its ``trip`` is in seconds.
+        """
         if not self.value:
-            return 4 * MIB
-        return int(min(max(self.value * 0.4, MIB // 2), 32 * MIB))
+            return (2 if trip > 0.01 else 4) * MIB
+        return int(min(max(self.value * max(0.3, 4 * trip), MIB), 32 * MIB))
 
 
 class Throttle:

@@ -22,6 +22,7 @@ class Pack:
 
     def __init__(self, entries: list[Entry]) -> None:
         self.entries, self.tries = entries, 0
+        self.size = sum(entry.size for entry in entries)
 
     @property
     def title(self) -> str:

@@ -43,6 +43,8 @@ class Pusher(Queue):
             self._start(self._scanning)
             for _ in range(2):
                 self._start(self._producing)
+            if self._cold:
+                self._start(self._lining_up)
             self._wait_for_end()
         finally:
             self._end()
@@ -106,9 +108,9 @@ class Pusher(Queue):
             return self._control.popleft()
         if not self._ready:
             return None
-        if stream.flight and stream.flight + self._ready[0].wire_size > stream.rate.credit:
+        if len(stream.unacked) > 1 and stream.flight + self._ready[0].wire_size > stream.credit:
             return None
-        if not stream.greeted and not (stream.first and self._cold and self._may_go()):
+        if not stream.greeted and not (self._cold and self._may_go()):
             return None
         unit = self._ready.popleft()
         self._ready_bytes -= unit.wire_size
@@ -240,7 +242,7 @@ class Pusher(Queue):
             and not self._again
             and not self._ready
             and not self._building
-            and (not self._manifests or (self._cold and not self._saw_big))
+            and (self._cold or not self._manifests)
             and not any(stream.unacked for stream in self._streams if not stream.first)
         )
 

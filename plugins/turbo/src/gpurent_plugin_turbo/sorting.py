@@ -11,9 +11,10 @@ from collections import deque
 from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.far import (
     HAVE,
+    MANIFEST,
     NEED,
 )
-from gpurent_plugin_turbo.fleet import NEAR, Fleet, Stream
+from gpurent_plugin_turbo.fleet import LONG, NEAR, Fleet, Stream
 from gpurent_plugin_turbo.pace import MIB, Level, Throttle
 from gpurent_plugin_turbo.pieces import Big, Pack, Piece, Unit
 from gpurent_plugin_turbo.troubles import trouble
@@ -57,7 +58,7 @@ class Queue(Fleet):
         self._level = Level()
         self._builder = Builder(self._level, whole)
         # what is to be done
-        self._manifests: dict[int, list[Entry]] = {}
+        self._manifests: dict[int, tuple[list[Entry], int]] = {}  # with the bytes that travel unasked
         self._small: deque[Entry] = deque()
         self._bigs: deque[Big] = deque()
         self._open_bigs: dict[int, Big] = {}
@@ -65,7 +66,7 @@ class Queue(Fleet):
         self._ready: deque[Unit] = deque()
         self._ready_bytes = 0
         self._building = 0
-        self._scanned = self._saw_big = False
+        self._scanned = False
         self._control: deque[tuple[int, bytes, bytes]] = deque()
         self._commits: dict[int, Big] = {}
         self._stale: list[Big] = []  # given up; a line may still read of them
@@ -75,9 +76,12 @@ class Queue(Fleet):
         self._final: list[tuple[int, int, int, int, bytes, bytes]] = []
         # what came of it
         self.sent = self.resumed = 0
-        self._needed = self._planned = self._acked = 0
+        self._needed = self._planned = self._built = self._acked = 0
         self._lost: list[tuple[bytes, str]] = []
         self._told = (0, 0)
+
+    def _waiting(self) -> int:
+        return self._needed
 
     @abstractmethod
     def _settle(self) -> None:
@@ -99,10 +103,10 @@ class Queue(Fleet):
             self._turn.notify_all()
 
     def _manifest(self, first: Stream, number: int, chunk: list[Entry]) -> None:
-        """What the machine is to know. Of small files that travel anyway it hears when they come."""
+        """What the machine is to know. Of files that travel anyway it hears when they come."""
         files = [entry for entry in chunk if entry.kind == FILE] if self._cold else []
         if self._cold:
-            chunk = [entry for entry in chunk if entry.kind != FILE or entry.size >= BIG]
+            chunk = [entry for entry in chunk if entry.kind != FILE]
         body = zlib.compress(wire.table([entry.row for entry in chunk]), 1)
         with self._turn:
             self._turn.wait_for(
@@ -115,12 +119,14 @@ class Queue(Fleet):
                     )
                 )
             )
-            self._manifests[number] = chunk
-            self._control.append((ord("M"), struct.pack(">I", number), body))
             self._tell_total()
-            if self._cold:
-                self._saw_big = self._saw_big or any(entry.size >= BIG for entry in files)
-                self._need([entry for entry in files if entry.size < BIG])
+            self._need([entry for entry in files if entry.size < BIG])
+            for entry in files:
+                if entry.size >= BIG:
+                    self._big(entry, base=False)
+            weight = max(0, self._planned - self._acked) if self._cold else 0
+            self._manifests[number] = (chunk, weight)
+            self._control.append((ord("M"), MANIFEST.pack(number, weight), body))
             self._turn.notify_all()
 
     def _tell_total(self) -> None:
@@ -131,18 +137,17 @@ class Queue(Fleet):
 
     def _answer(self, head: bytes, body: bytes) -> None:
         number, free, count = struct.unpack(">IQI", head)
-        chunk = self._manifests.get(number)
-        if chunk is None or count != len(chunk) or len(body) < count:
+        chunk, weight = self._manifests.get(number, ([], 0))
+        if number not in self._manifests or count != len(chunk) or len(body) < count:
             raise wire.Broken("an answer to nothing")
-        wanted, have = self._sorted(chunk, body)
+        wanted, have = ([], []) if self._cold else self._sorted(chunk, body)
         with self._turn:
             del self._manifests[number]
-            if not self._cold:
-                for entry in have:
-                    self.resumed += entry.size
-                    self._progress.advance(entry.size, text(entry.name))
-                    self._progress.file_done(text(entry.name))
-            self._room_for(sum(_weight(entry) for entry, base in wanted if not base), free)
+            for entry in have:
+                self.resumed += entry.size
+                self._progress.advance(entry.size, text(entry.name))
+                self._progress.file_done(text(entry.name))
+            self._room_for(weight or self._waits(wanted), free)
             self._need([entry for entry, _ in wanted if entry.size < BIG])
             for entry, base in wanted:
                 if entry.size >= BIG:
@@ -163,15 +168,18 @@ class Queue(Fleet):
                 good = mine == self._builder.whole_digest(entry.path)
             if good:
                 have.append(entry)
-            elif not self._cold or entry.size >= BIG:
+            else:
                 wanted.append((entry, state != NEED))
         return wanted, have
 
+    def _waits(self, wanted: list[tuple[Entry, bool]]) -> int:
+        """Bytes that the machine's disk must take from now on."""
+        return sum(_weight(entry) for entry, base in wanted if not base) + max(0, self._planned - self._acked)
+
     def _room_for(self, size: int, free: int) -> None:
-        waiting = size + max(0, self._planned - self._acked)
-        if waiting > free:
+        if size > free:
             raise trouble(
-                f"the machine has {free} bytes free, and {waiting} are to be sent",
+                f"the machine has {free} bytes free, and {size} are to be sent",
                 hint="Leave something out with .gpurentignore, or rent a larger disk.",
             )
 
@@ -227,55 +235,63 @@ class Queue(Fleet):
         return Pack(taken)
 
     def _unit_size(self) -> int:
-        rate = sum(stream.rate.value for stream in self._streams)
-        if not rate:
-            return MIB
-        return int(min(max(rate * 0.15, MIB // 2), 4 * MIB))
+        """Some hundredths of a second of one line, a fifth of what it may owe; less when the end is near."""
+        lines = max(len(self._streams), 1)
+        rate = sum(stream.rate.value for stream in self._streams) / lines
+        size = min(max(rate * 0.06, MIB // 2), 4 * MIB) if rate else MIB // 2 if self._trip() > LONG else MIB
+        left = (self._needed - self._built) / (2 * lines) if self._scanned else size
+        return int(max(min(size, left), MIB // 4))
 
     def _producing(self) -> None:
         codec = wire.Codec()
-        while True:
-            with self._turn:
-                task, rough = None, None
-                while task is None:
-                    if self._over:
-                        return
-                    if self._ready_bytes < READY and not self._crowded():
-                        task = self._next()
-                    if task is None and (rough := self._rough()) is not None:
-                        break
-                    if task is None:
-                        self._turn.wait(1.0)
-                self._building += 1
-            if task is None and rough is not None:
-                self._builder.polish(rough, codec)
-                with self._turn:
-                    self._building -= 1
-                    self._ready.append(rough)
-                    self._ready_bytes += rough.wire_size
-                    self._turn.notify_all()
-                continue
-            if task is None:
-                return
-            unit, lost = self._builder.build(task, codec)
+        while (task := self._take_task()) is not None:
+            if isinstance(task, Unit):
+                self._builder.polish(task, codec)
+                unit: Unit | None = task
+                lost: list[tuple[bytes, str]] = []
+            else:
+                unit, lost = self._builder.build(task, codec)
             with self._turn:
                 self._building -= 1
                 self._lost += lost
                 if unit is not None:
-                    self._number += 1
-                    unit.number = self._number
+                    if not unit.number:
+                        self._number += 1
+                        unit.number = self._number
                     self._ready.append(unit)
                     self._ready_bytes += unit.wire_size
                 self._settle()
                 self._turn.notify_all()
 
+    def _take_task(self) -> Pack | Piece | Unit | None:
+        """What to build next, or a unit to press harder; waits for it. None: it is over."""
+        with self._turn:
+            while not self._over:
+                task: Pack | Piece | Unit | None = None
+                if self._ready_bytes < READY and not self._crowded():
+                    task = self._next()
+                task = task or self._rough()
+                if task is not None:
+                    self._building += 1
+                    self._built += 0 if isinstance(task, Unit) else task.size
+                    if self._trip() > LONG:
+                        self._level.far()
+                    return task
+                self._turn.wait(1.0)
+        return None
+
     def _may_go(self) -> bool:
         """Whether units go before the greeting: on a near path at once; on a far one they are pressed harder first."""
         trip = self._trip()
-        if not trip or trip < NEAR:
+        if not trip or trip < NEAR or not self._streams[0].wire.logs_in:
             return bool(trip)
         rough = any(unit.raw is not None and 0 < unit.level < self._level.patient for unit in self._ready)
         return not rough and self._scanned and not self._building and not self._small
+
+    def _patient(self) -> bool:
+        """Whether there is nothing to do but to wait for a login on a long path."""
+        waits = all(stream.wire.logs_in and not stream.greeted for stream in self._streams)
+        return waits and self._trip() >= NEAR
 
     def _crowded(self) -> bool:
         """A login on a near path is work for the processors: one producer leaves it room. The turn is held."""
@@ -284,7 +300,7 @@ class Queue(Fleet):
 
     def _rough(self) -> Unit | None:
         """A unit that may be pressed harder, as long as nobody can send it; it leaves the queue for that time."""
-        if any(stream.greeted for stream in self._streams) or self._trip() < NEAR:
+        if not self._patient():
             return None
         for unit in self._ready:
             if unit.raw is not None and unit.level and unit.level < self._level.patient:

@@ -27,7 +27,7 @@ FRAME = struct.Struct(">BIQ")  # kind, bytes of head, bytes of body
 UNIT = struct.Struct(">IBBQ16s")  # number, codec, digest, bytes when unpacked, digest of what was unpacked
 PARTS = b".gpurent-part"
 STEP = 1 << 18
-PAUSE = 0.0008  # seconds in which a quick line takes a quarter of a pipe
+LITTLE = 1 << 17  # an eighth of a pipe
 LARGEST = 64 << 20
 
 
@@ -55,6 +55,8 @@ class Line:
         self.source, self.sink = source, sink
         self.read_bytes = self.sent_bytes = 0
         self._buffer = memoryview(b"")
+        self.moved = self._rested = 0  # bytes that the sink took
+        self._pause = 8e-4
 
     def fill(self, view: memoryview) -> memoryview:
         done, size = 0, len(view)
@@ -119,17 +121,21 @@ class Line:
             if not done:
                 self.fill_up(size)
                 return
-            at, size = at + done, size - done
+            at, size, self.moved = at + done, size - done, self.moved + done
 
     def rest(self) -> None:
         """Nothing fits. Wait until much does: to wake for each piece that is taken costs more than its copy."""
         import select
         import time
 
+        moved, self._rested = self.moved - self._rested, self.moved
+        self._pause = min(
+            max(self._pause * (2.0 if moved < LITTLE else 0.5 if moved > 4 * LITTLE else 1.0), 5e-4), 0.008
+        )
         poll = select.poll()
         poll.register(self.sink, select.POLLOUT)
         poll.poll(1000)
-        time.sleep(PAUSE)
+        time.sleep(self._pause)
 
     def _write(self, data: "bytes | memoryview") -> None:
         view = memoryview(data)
@@ -137,7 +143,9 @@ class Line:
         done = 0
         while done < size:
             try:
-                done += os.write(self.sink, view[done : done + (1 << 20)])
+                took = os.write(self.sink, view[done : done + (1 << 20)])
+                done += took
+                self.moved += took
             except BlockingIOError:
                 self.rest()
             except OSError as error:
