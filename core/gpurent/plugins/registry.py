@@ -7,13 +7,12 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
-from difflib import get_close_matches
+from functools import cached_property
 from types import ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pluggy
 from attrs import define, field, frozen
-from importlib_metadata import EntryPoint, entry_points
 
 from gpurent import hookspecs
 from gpurent.entries import (
@@ -31,6 +30,9 @@ from gpurent.entries import (
     TransferEntry,
 )
 from gpurent.errors import PluginError
+
+if TYPE_CHECKING:
+    from importlib_metadata import EntryPoint
 
 GROUP = "gpurent"
 PREFIX = "gpurent_register_"
@@ -73,12 +75,29 @@ class Problem:
 
 @define(kw_only=True)
 class Plugin:
-    """One loaded entry point and what it registered, as ``(kind, name)``."""
+    """One loaded entry point (None: core's own module) and what it registered, as ``(kind, name)``."""
 
     name: str
-    distribution: str
-    version: str
+    point: EntryPoint | None
     entries: list[tuple[str, str]] = field(factory=list)
+
+    @property
+    def line(self) -> str:
+        """As the entry point is written down; tells those apart that have the same name."""
+        return f"{self.name} = {self.point.value}" if self.point else self.name
+
+    @property
+    def distribution(self) -> str:
+        return self._origin[0]
+
+    @property
+    def version(self) -> str:
+        return self._origin[1]
+
+    @cached_property
+    def _origin(self) -> tuple[str, str]:
+        """Distribution and version. Read when they are told: a start of the command line tells neither."""
+        return (GROUP, "") if self.point is None else _origin(self.point)
 
 
 def _reason(error: BaseException) -> str:
@@ -98,6 +117,10 @@ def _origin(point: EntryPoint) -> tuple[str, str]:
         return point.name, ""
 
 
+def _names(owners: Iterable[Plugin]) -> str:
+    return " and ".join(plugin.distribution for plugin in owners)
+
+
 def _what(error: BaseException) -> str:
     """Our own refusals speak for themselves; a plugin's error keeps its class."""
     return error.message if isinstance(error, PluginError) else _reason(error)
@@ -108,6 +131,12 @@ def _package(name: str) -> str:
     return "gpurent-plugin-" + re.sub(r"^(\d+)-?(.+)$", r"\2\1", name)
 
 
+def _installed() -> Iterable[EntryPoint]:
+    from importlib_metadata import entry_points
+
+    return entry_points(group=GROUP)
+
+
 class Registry:
     """All entries of all plugins by kind and name."""
 
@@ -115,8 +144,8 @@ class Registry:
         self.plugins: list[Plugin] = []
         self.problems: list[Problem] = []
         self._entries: dict[str, dict[str, AnyEntry]] = {kind: {} for kind in KINDS}
-        self._owners: dict[tuple[str, str], str] = {}
-        self._clashes: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._owners: dict[tuple[str, str], Plugin] = {}
+        self._clashes: dict[tuple[str, str], tuple[Plugin, ...]] = {}
         self._manager = pluggy.PluginManager("gpurent")
         self._manager.add_hookspecs(hookspecs)
 
@@ -125,17 +154,15 @@ class Registry:
         """Core's own modules, then every installed plugin (or just ``points``). Never raises for a plugin's fault."""
         registry = cls()
         for module in builtin:
-            registry._admit(module.__name__, GROUP, "", lambda module=module: module)  # type: ignore[misc]
-        for point in entry_points(group=GROUP) if points is None else points:
-            name, version = _origin(point)
-            registry._admit(point.name, name, version, point.load)
+            registry._admit(Plugin(name=module.__name__, point=None), lambda module=module: module)  # type: ignore[misc]
+        for point in _installed() if points is None else points:
+            registry._admit(Plugin(name=point.name, point=point), point.load)
         return registry
 
-    def _admit(self, name: str, distribution: str, version: str, load: Callable[[], object]) -> None:
+    def _admit(self, plugin: Plugin, load: Callable[[], object]) -> None:
         def broken(what: str) -> None:
-            self.problems.append(Problem(plugin=name, distribution=distribution, what=what))
+            self._report(plugin, what)
 
-        plugin = Plugin(name=name, distribution=distribution, version=version)
         doing = "cannot be imported"
         try:
             # What a plugin prints must not stand in the one document that `--json` promises.
@@ -148,6 +175,9 @@ class Registry:
         except BaseException as error:  # noqa: BLE001 - a plugin may fail in any way, sys.exit() too
             broken(f"{doing}: {_reason(error)}")
 
+    def _report(self, plugin: Plugin, what: str) -> None:
+        self.problems.append(Problem(plugin=plugin.name, distribution=plugin.distribution, what=what))
+
     def _look(self, plugin: Plugin, module: object, broken: Callable[[str], None]) -> None:
         hooks = [name for name in dir(module) if name.startswith(PREFIX)]
         unknown = [hook for hook in hooks if not hasattr(hookspecs, hook)]
@@ -156,7 +186,7 @@ class Registry:
             broken(f"implements hooks that gpurent does not have: {', '.join(unknown)}")
         if unmarked:
             broken(f"forgot @hookimpl on: {', '.join(unmarked)}")
-        if not unknown and not self._fits(module, f"{plugin.distribution}:{plugin.name}", broken):
+        if not unknown and not self._fits(module, plugin.line, broken):
             return
         for kind in KINDS:
             hook = PREFIX + kind
@@ -202,15 +232,15 @@ class Registry:
         key = (kind, entry.name)
         plugin.entries.append(key)
         if key in self._owners:
-            owners = (*self._clashes.get(key, (self._owners[key],)), plugin.distribution)
+            owners = (*self._clashes.get(key, (self._owners[key],)), plugin)
             self._clashes[key] = owners
             # Core keeps its own names; between others nobody wins.
-            if self._owners[key] != GROUP:
+            if self._owners[key].point is not None:
                 self._entries[kind].pop(entry.name, None)
-            what = f"{kind} {entry.name!r} is claimed by {' and '.join(owners)}; uninstall one of them"
-            self.problems.append(Problem(plugin=plugin.name, distribution=plugin.distribution, what=what))
+            what = f"{kind} {entry.name!r} is claimed by {_names(owners)}; uninstall one of them"
+            self._report(plugin, what)
             return
-        self._owners[key] = plugin.distribution
+        self._owners[key] = plugin
         self._entries[kind][entry.name] = entry
 
     def _all(self, kind: str) -> Mapping[str, Any]:
@@ -266,7 +296,7 @@ class Registry:
         if found is not None:
             return found
         if (kind, name) in self._clashes:
-            owners = " and ".join(self._clashes[kind, name])
+            owners = _names(self._clashes[kind, name])
             raise PluginError(f"{kind} {name!r} is claimed by {owners}", hint="Uninstall one of them.")
         known = ", ".join(sorted(self._entries[kind])) or "none"
         raise PluginError(f"no {kind} is called {name!r} (installed: {known})", hint=self._advice(kind, name))
@@ -279,6 +309,8 @@ class Registry:
         ]
         if broken:
             return f"{broken[0].distribution} is installed, but broken: {broken[0].what}"
+        from difflib import get_close_matches
+
         near = get_close_matches(name, self._entries[kind], 1)
         guess = f"Did you mean {near[0]!r}? " if near else ""
         other = "Otherwise" if near else "Perhaps"
