@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.locale.spans import parse_spans, span_text
-from gpurent.model.events import EventKind
 from gpurent.model.timeleft import TimeKind, TimeLeft
 from gpurent.workflow.timing.timewords import figure_data
 
@@ -48,6 +47,8 @@ def mind(desk: Desk, lease: Lease, figure: TimeLeft, *, trip: str = "") -> timed
     Several passed at once are told once, by the shortest. A threshold is told again after the time rose above it. What
     was told is in the journal; whoever writes it there first tells, so that two watchers never both do.
     """
+    from gpurent.model.events import EventKind
+
     if figure.left is None:
         return None
     passed = {str(limit // _SECOND) for limit in below(figure.left, thresholds(desk, lease.provider))}
