@@ -82,11 +82,6 @@ class Plugin:
     entries: list[tuple[str, str]] = field(factory=list)
 
     @property
-    def line(self) -> str:
-        """As the entry point is written down; tells those apart that have the same name."""
-        return f"{self.name} = {self.point.value}" if self.point else self.name
-
-    @property
     def distribution(self) -> str:
         return self._origin[0]
 
@@ -186,7 +181,7 @@ class Registry:
             broken(f"implements hooks that gpurent does not have: {', '.join(unknown)}")
         if unmarked:
             broken(f"forgot @hookimpl on: {', '.join(unmarked)}")
-        if not unknown and not self._fits(module, plugin.line, broken):
+        if not unknown and not self._fits(module, plugin, broken):
             return
         for kind in KINDS:
             hook = PREFIX + kind
@@ -200,8 +195,9 @@ class Registry:
                 broken(f"{hook} failed: {_what(error)}")
         self.plugins.append(plugin)
 
-    def _fits(self, module: object, name: str, broken: Callable[[str], None]) -> bool:
+    def _fits(self, module: object, plugin: Plugin, broken: Callable[[str], None]) -> bool:
         """Let pluggy judge the arguments of every hook."""
+        name = f"{plugin.name} {id(plugin)}"  # entry points of two distributions may be called alike
         try:
             self._manager.register(module, name=name)
             self._manager.check_pending()
