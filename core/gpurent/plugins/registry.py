@@ -7,12 +7,10 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
-from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 import pluggy
-from attrs import define, field, frozen
 
 from gpurent import hookspecs
 from gpurent.entries import (
@@ -30,11 +28,11 @@ from gpurent.entries import (
     TransferEntry,
 )
 from gpurent.errors import PluginError
+from gpurent.plugins.installed import Plugin, Problem, installed, owners_of
 
 if TYPE_CHECKING:
     from importlib_metadata import EntryPoint
 
-GROUP = "gpurent"
 PREFIX = "gpurent_register_"
 AnyEntry = (
     AuthEntry
@@ -64,37 +62,6 @@ KINDS: Mapping[str, type[Any]] = {
 }
 
 
-@frozen(kw_only=True)
-class Problem:
-    """What is wrong with a plugin, in words. ``plugin`` is the entry point, ``distribution`` what to reinstall."""
-
-    plugin: str
-    distribution: str
-    what: str
-
-
-@define(kw_only=True)
-class Plugin:
-    """One loaded entry point (None: core's own module) and what it registered, as ``(kind, name)``."""
-
-    name: str
-    point: EntryPoint | None
-    entries: list[tuple[str, str]] = field(factory=list)
-
-    @property
-    def distribution(self) -> str:
-        return self._origin[0]
-
-    @property
-    def version(self) -> str:
-        return self._origin[1]
-
-    @cached_property
-    def _origin(self) -> tuple[str, str]:
-        """Distribution and version. Read when they are told: a start of the command line tells neither."""
-        return (GROUP, "") if self.point is None else _origin(self.point)
-
-
 def _reason(error: BaseException) -> str:
     kind = type(error).__name__
     try:
@@ -102,18 +69,6 @@ def _reason(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - even an error's own text may fail
         text = ""
     return f"{kind}: {text}" if text else kind
-
-
-def _origin(point: EntryPoint) -> tuple[str, str]:
-    """Distribution and version of an entry point; a damaged installation has neither."""
-    try:
-        return (str(point.dist.name), str(point.dist.version)) if point.dist else (point.name, "")
-    except Exception:  # noqa: BLE001 - metadata on disk may be damaged in any way
-        return point.name, ""
-
-
-def _names(owners: Iterable[Plugin]) -> str:
-    return " and ".join(plugin.distribution for plugin in owners)
 
 
 def _what(error: BaseException) -> str:
@@ -124,12 +79,6 @@ def _what(error: BaseException) -> str:
 def _package(name: str) -> str:
     """The distribution that by convention brings ``name``: digits in front go last, as no module starts with one."""
     return "gpurent-plugin-" + re.sub(r"^(\d+)-?(.+)$", r"\2\1", name)
-
-
-def _installed() -> Iterable[EntryPoint]:
-    from importlib_metadata import entry_points
-
-    return entry_points(group=GROUP)
 
 
 class Registry:
@@ -150,7 +99,7 @@ class Registry:
         registry = cls()
         for module in builtin:
             registry._admit(Plugin(name=module.__name__, point=None), lambda module=module: module)  # type: ignore[misc]
-        for point in _installed() if points is None else points:
+        for point in installed() if points is None else points:
             registry._admit(Plugin(name=point.name, point=point), point.load)
         return registry
 
@@ -233,7 +182,7 @@ class Registry:
             # Core keeps its own names; between others nobody wins.
             if self._owners[key].point is not None:
                 self._entries[kind].pop(entry.name, None)
-            what = f"{kind} {entry.name!r} is claimed by {_names(owners)}; uninstall one of them"
+            what = f"{kind} {entry.name!r} is claimed by {owners_of(owners)}; uninstall one of them"
             self._report(plugin, what)
             return
         self._owners[key] = plugin
@@ -292,7 +241,7 @@ class Registry:
         if found is not None:
             return found
         if (kind, name) in self._clashes:
-            owners = _names(self._clashes[kind, name])
+            owners = owners_of(self._clashes[kind, name])
             raise PluginError(f"{kind} {name!r} is claimed by {owners}", hint="Uninstall one of them.")
         known = ", ".join(sorted(self._entries[kind])) or "none"
         raise PluginError(f"no {kind} is called {name!r} (installed: {known})", hint=self._advice(kind, name))
