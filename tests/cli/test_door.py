@@ -6,51 +6,121 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from attrs import evolve
+from importlib_metadata import entry_points
 
-HEAVY = ("asyncssh", "ssl", "asyncio", "rich", "httpx2", "cryptography", "sqlite3")
+from gpurent.adapters.journal import Journal
+from gpurent.model.access import Endpoint
+from gpurent.model.lease import Lease, LeaseState
+from gpurent.model.money import CNY, UnitPrice
+from gpurent.model.offer import Hardware, Metered, Offer
+
+PLUGINS = {point.module.partition(".")[0] for point in entry_points(group="gpurent")}
+HEAVY = {"asyncssh", "ssl", "asyncio", "rich", "httpx2", "cryptography", "sqlite3"}
+# What `--help` once loaded and does not need.
+UNUSED = {"cattrs", "difflib", "email.parser", "html", "json", "logging", "platformdirs", "socket", "tomllib"}
+# What a listing does not need of what acts.
+ACTING = {
+    "concurrent.futures",
+    "difflib",
+    "email.parser",
+    "gpurent.adapters.host",
+    "gpurent.adapters.redact",
+    "gpurent.adapters.vault",
+    "gpurent.cli.trip_options",
+    "gpurent.cli.ui",
+    "gpurent.model.trip",
+    "gpurent.workflow.desk",
+    "gpurent.workflow.service",
+    "logging",
+    "platformdirs",
+    "secrets",
+    "socket",
+    "subprocess",
+    "tomllib",
+}
 PROBE = """
-import json, sys
+import sys
 from gpurent.cli.main import main
 try:
     main({arguments!r})
 except SystemExit as stop:
     code = stop.code
-print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)
+loaded = sorted(sys.modules)
+import json
+print(json.dumps([code, loaded]), file=sys.stderr)
 """
 
 
-def modules(*arguments: str) -> set[str]:
+def modules(*arguments: str, **environment: str) -> set[str]:
+    """What a command has loaded when it ends."""
     done = subprocess.run(
         [sys.executable, "-c", PROBE.format(arguments=list(arguments))],
         capture_output=True,
         text=True,
         check=True,
+        env={**os.environ, **environment},
     )
     code, loaded = json.loads(done.stderr.splitlines()[-1])
     assert code in (0, None)
     return set(loaded)
 
 
+def below(loaded: set[str], *packages: str) -> set[str]:
+    """The modules of ``packages`` that were loaded."""
+    return {name for name in loaded for package in packages if name.startswith(f"{package}.")}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The state of a user with one lease that runs."""
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o700)
+    now = datetime.now(UTC)
+    journal = Journal(folder / "journal.sqlite", lambda: now)
+    tariff = Metered(price=UnitPrice(Decimal(3), CNY))
+    offer = Offer(provider="mistgpu", key="1", hardware=Hardware(gpu="2080Ti", gpus=1), tariff=tariff)
+    lease = Lease(id="mistgpu-00001", provider="mistgpu", offer=offer, state=LeaseState.READY)
+    endpoint = Endpoint("root", "127.0.0.1", 9)
+    journal.keep_lease(evolve(lease, endpoint=endpoint, started_at=now - timedelta(hours=1)))
+    journal.close()
+    return folder
+
+
 @pytest.mark.parametrize("arguments", [("--help",), ("plugins",), ("--lang", "zh", "--help"), ("providers",)])
 def test_nothing_heavy_at_the_door(arguments: tuple[str, ...]) -> None:
-    loaded = modules(*arguments)
-    assert not loaded & set(HEAVY)
+    assert not modules(*arguments) & HEAVY
 
 
 def test_help_imports_no_command_module() -> None:
-    assert not [name for name in modules("--help") if name.startswith("gpurent.cli.commands.")]
-    assert not [
-        name for name in modules("--help") if name.startswith("gpurent_plugin_") and name.count(".") > 1
-    ]
+    loaded = modules("--help")
+    assert not below(loaded, "gpurent.cli.commands")
+    assert not [name for name in below(loaded, *PLUGINS) if not name.endswith((".plugin", ".messages"))]
+
+
+def test_help_loads_no_more_of_core_than_the_entries_are_made_of() -> None:
+    loaded = modules("--help")
+    assert not loaded & UNUSED
+    assert not below(loaded, "gpurent.adapters", "gpurent.ports", "gpurent.workflow")
+    assert below(loaded, "gpurent.model") == {"gpurent.model.access"}
+
+
+@pytest.mark.parametrize("more", [(), ("--all",), ("--json",)])
+def test_a_listing_loads_nothing_that_acts(home: Path, more: tuple[str, ...]) -> None:
+    loaded = modules("ls", *more, GPURENT_HOME=str(home))
+    assert "sqlite3" in loaded
+    assert not loaded & (HEAVY - {"sqlite3"} | ACTING)
 
 
 SOCKETS = """
 import sys
 asked = []
-WATCHED = ("socket.connect", "socket.getaddrinfo")
+WATCHED = ("socket.__new__", "socket.connect", "socket.getaddrinfo")
 sys.addaudithook(lambda event, given: asked.append(event) if event in WATCHED else None)
 from gpurent.cli.main import main
 try:
@@ -62,16 +132,12 @@ print(asked, file=sys.stderr)
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("ls",), ("ls", "--json")])
-def test_no_socket_is_opened(arguments: tuple[str, ...], tmp_path: Path) -> None:
+def test_no_socket_is_opened(arguments: tuple[str, ...], home: Path) -> None:
     """What `ls` shows comes from the journal; only --refresh goes to the providers."""
-    (tmp_path / "state").mkdir(mode=0o700)
-    environment = {
-        **os.environ,
-        "GPURENT_HOME": str(tmp_path / "state"),
-        "GPURENT_MISTGPU_URL": "http://127.0.0.1:9",
-    }
+    environment = {**os.environ, "GPURENT_HOME": str(home), "GPURENT_MISTGPU_URL": "http://127.0.0.1:9"}
     code = SOCKETS.format(arguments=list(arguments))
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
     assert done.stderr.splitlines()[-1] == "[]"
+    assert arguments == ("--help",) or "mistgpu-00001" in done.stdout

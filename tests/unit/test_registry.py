@@ -102,6 +102,21 @@ def test_two_claimants_of_a_name_both_are_named_and_nobody_wins(site: Path) -> N
         registry.get("session", "contested")
 
 
+def test_a_module_that_two_distributions_name_alike_counts_once(site: Path) -> None:
+    install(site, "module-owner", GOOD.format(name="shared"))
+    install(site, "module-borrower", GOOD.format(name="own"))
+    for distribution in ("module_owner", "module_borrower"):
+        points = site / f"{distribution}-1.0.dist-info" / "entry_points.txt"
+        points.write_text("[gpurent]\nalike = module_owner\nother = module_owner\n")
+    registry = Registry.load()
+    assert "shared" in registry.session
+    (bearer,) = [plugin for plugin in registry.plugins if ("session", "shared") in plugin.entries]
+    assert bearer.distribution in ("module-owner", "module-borrower")
+    broken = [found.what for found in registry.problems if found.distribution.startswith("module-")]
+    assert len(broken) == 3
+    assert all("already registered" in what for what in broken)
+
+
 def test_the_other_hooks_of_a_plugin_with_an_unknown_hook_count(site: Path) -> None:
     source = GOOD.format(name="half") + "\n@hookimpl\ndef gpurent_register_future():\n    return []\n"
     install(site, "half-plugin", source)

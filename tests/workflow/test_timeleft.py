@@ -24,6 +24,7 @@ from gpurent.ports.billing import Balance
 from gpurent.workflow.select import listing
 from gpurent.workflow.service import Service
 from gpurent.workflow.timing.alarm import mind, thresholds
+from gpurent.workflow.timing.lastseen import last_seen
 from gpurent.workflow.timing.timeleft import time_left
 from gpurent.workflow.timing.timewords import sentence, words
 from tests.workflow.world import Person, World, world
@@ -98,14 +99,14 @@ async def test_unasked_it_goes_by_the_balance_that_was_seen_last(land: World) ->
         await rich(land, service)
         first = await rented(service, "2080Ti")
         asked = (await time_left(service.desk, [first]))[first.id]
-        unasked = (await time_left(service.desk, [first], ask=False))[first.id]
+        unasked = last_seen(service.desk, [first])[first.id]
         assert asked.until is not None
         assert unasked.until is not None
         assert (unasked.kind, unasked.burn) == (TimeKind.BALANCE, asked.burn)
         assert abs(unasked.until - asked.until) < MINUTE
         assert "by the balance of" in unasked.note
         second = await rented(service, "P100")
-        both = (await time_left(service.desk, [second], ask=False))[second.id]
+        both = last_seen(service.desk, [second])[second.id]
         assert both.until is not None
         assert both.until < unasked.until, "what was rented since drains it too"
     said = await land.cli("ls")
@@ -135,7 +136,7 @@ async def test_a_silent_wallet_is_unknown_and_the_rest_is_shown(
         assert found["other"].kind is TimeKind.UNKNOWN
         assert "nobody" in found["other"].note
         assert asked == [1], "each wallet is asked once"
-        assert (await time_left(service.desk, [lease], ask=False))[lease.id].note == "nobody was asked"
+        assert last_seen(service.desk, [lease])[lease.id].note == "nobody was asked"
 
 
 async def test_a_wallet_that_hangs_is_left_behind(land: World, monkeypatch: pytest.MonkeyPatch) -> None:

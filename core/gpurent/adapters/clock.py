@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +22,8 @@ class WallClock:
         return datetime.now(UTC)
 
     async def sleep(self, span: timedelta) -> None:
+        import asyncio  # heavy; a listing only wants to know the time
+
         await asyncio.sleep(max(0.0, span.total_seconds()))
 
     def from_wall(self, at: datetime) -> datetime:
@@ -93,6 +94,8 @@ class ScaledClock:
 
     async def sleep(self, span: timedelta) -> None:
         """At least `SHORTEST` real seconds, so that polling does not spin; a jump ahead wakes within `GLANCE`."""
+        import asyncio
+
         end = self.now() + span
         rest = span.total_seconds() / self.course().speed
         while True:

@@ -41,7 +41,8 @@ def _tariff(value: Mapping[str, Any], converter: cattrs.Converter) -> Metered | 
 @cache
 def converter() -> cattrs.Converter:
     """The one converter: ISO times in UTC, spans in whole microseconds, decimals as text."""
-    made = make_converter()
+    # Values of our own: one that does not fit is a defect, whose details no user reads; they would cost each start.
+    made = make_converter(detailed_validation=False)
     made.register_unstructure_hook(datetime, _time)
     made.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
     made.register_unstructure_hook(timedelta, lambda span: span // timedelta(microseconds=1))

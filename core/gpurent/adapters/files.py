@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import glob
 import os
-import secrets
 import shlex
 import stat
 from pathlib import Path
@@ -42,6 +41,8 @@ def private_folder(path: Path) -> Path:
 
 def write_private(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data`` in one move, mode 0600 throughout; on the disk when this returns."""
+    import secrets  # brings hashlib, which readers do not need
+
     partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:

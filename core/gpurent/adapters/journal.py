@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import frozen
 
 from gpurent.adapters.codec import dumps, loads
 from gpurent.adapters.database import Database
 from gpurent.model.lease import OVER, Lease
-from gpurent.model.trip import Want
+
+if TYPE_CHECKING:
+    from gpurent.model.trip import Want
 
 T = TypeVar("T")
 
@@ -88,6 +90,8 @@ class Journal:
         return next(iter(self._trips("WHERE id = ?", trip)), None)
 
     def _trips(self, which: str, *values: str) -> list[TripRow]:
+        from gpurent.model.trip import Want
+
         # ``which`` is always one of the texts above.
         rows = self.database.rows(
             "SELECT id, kind, want, lease, begun_at, ended_at, outcome FROM trips "  # noqa: S608

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gpurent.entries import Field
 from gpurent.errors import UsageError
 from gpurent.locale import _
+
+if TYPE_CHECKING:
+    from gpurent.entries import Field
 
 
 def read_config(path: Path) -> Mapping[str, Mapping[str, str]]:
@@ -20,10 +21,10 @@ def read_config(path: Path) -> Mapping[str, Mapping[str, str]]:
     Not TOML, or nested deeper: `UsageError`.
     """
     try:
-        raw = tomllib.loads(path.read_text("utf-8"), parse_float=str)
+        raw = _parsed(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of either the encoding or the syntax
         raise UsageError(_("{path} is not valid TOML: {error}").format(path=path, error=error)) from None
     except OSError as error:
         raise UsageError(_("{path} cannot be read: {why}").format(path=path, why=error.strerror)) from None
@@ -37,6 +38,12 @@ def read_config(path: Path) -> Mapping[str, Mapping[str, str]]:
         for name, part in _parts(section, values):
             config[name] = {key: _text(path, f"{name}.{key}", value) for key, value in part.items()}
     return config
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    import tomllib  # most users have no file
+
+    return tomllib.loads(text, parse_float=str)
 
 
 def _parts(section: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

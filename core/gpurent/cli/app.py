@@ -12,6 +12,7 @@ from attrs import define
 if TYPE_CHECKING:
     from gpurent.cli.ui import TerminalUi
     from gpurent.plugins.registry import Registry
+    from gpurent.workflow.records import Records
     from gpurent.workflow.service import Service
 
 T = TypeVar("T")
@@ -47,6 +48,13 @@ class App:
         finally:
             shown.close()
 
+    def read(self, look: Callable[[Records], T]) -> T:
+        """What ``look`` finds in the records: nobody is asked, so there is no event loop to wait for."""
+        from gpurent.workflow.records import reading
+
+        with reading(self.registry) as records:
+            return look(records)
+
     def _log(self, redactor: Any) -> None:
         import logging
 
@@ -57,11 +65,11 @@ class App:
         logging.basicConfig(level=logging.DEBUG if self.verbose > 1 else logging.INFO, handlers=[handler])
 
     def show(self, data: object, text: str | Callable[[], str]) -> None:
-        """``data`` as the one JSON document, or ``text`` for people."""
+        """``data`` as the one JSON document, or ``text`` for people; functions are called for the one that is shown."""
         if self.as_json:
             from gpurent.cli.data import document
 
-            click.echo(document(data))
+            click.echo(document(data() if callable(data) else data))
         else:
             click.echo(text() if callable(text) else text)
 

@@ -70,13 +70,19 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("withdraw", N_("Show how money gets out")),
         ),
     ),
+    (N_("Leases"), "leases", (("rent", N_("Rent a machine and keep it")),)),
+    (
+        N_("Leases"),
+        "listing",
+        (
+            ("ls", N_("List your leases")),
+            ("show", N_("Show one lease in full")),
+        ),
+    ),
     (
         N_("Leases"),
         "leases",
         (
-            ("rent", N_("Rent a machine and keep it")),
-            ("ls", N_("List your leases")),
-            ("show", N_("Show one lease in full")),
             ("renew", N_("Buy more time for a lease")),
             ("upgrade", N_("Switch a staged machine to its GPU")),
             ("restart", N_("Start a shut machine again with its kept files")),

@@ -48,10 +48,10 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        from difflib import get_close_matches
-
         name = args[0] if args else ""
         if name and name not in self.registry.command and not name.startswith("-"):
+            from difflib import get_close_matches
+
             near = get_close_matches(name, self.registry.command, 1)
             hint = " " + _("Did you mean {name}?").format(name=near[0]) if near else ""
             ctx.fail(_("There is no command {name}.").format(name=name) + hint)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -58,8 +60,15 @@ def cli(
 
 def main(arguments: list[str] | None = None) -> None:
     """The entry point; exits with the error's code."""
+    _spare_the_collector()
     given = sys.argv[1:] if arguments is None else arguments
     sys.exit(_run(given))
+
+
+def _spare_the_collector() -> None:
+    """A start makes many objects and no rubbish, and an end frees them all anyway: a tenth of ``gpurent --help``."""
+    gc.set_threshold(50_000)
+    atexit.register(gc.freeze)
 
 
 def _run(given: list[str]) -> int:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from gpurent.cli.data import plain
-from gpurent.model.lease import Lease
-from gpurent.model.timeleft import TimeLeft
-from gpurent.workflow.desk import Desk
 from gpurent.workflow.timing.alarm import below, thresholds
-from gpurent.workflow.timing.timeleft import time_left
+from gpurent.workflow.timing.lastseen import last_seen
 from gpurent.workflow.timing.timer import remembered
 from gpurent.workflow.timing.timewords import sentence, words
+
+if TYPE_CHECKING:
+    from gpurent.model.lease import Lease
+    from gpurent.model.timeleft import TimeLeft
+    from gpurent.workflow.desk import Desk
+    from gpurent.workflow.records import Records
 
 
 @frozen(kw_only=True)
@@ -28,13 +31,24 @@ class Times:
     shortest: Mapping[str, timedelta | None]
 
     @classmethod
-    async def of(cls, desk: Desk, leases: Sequence[Lease], *, ask: bool = True) -> Times:
-        figures = await time_left(desk, leases, ask=ask)
-        limits = {lease.id: thresholds(desk, lease.provider) for lease in leases}
+    async def of(cls, desk: Desk, leases: Sequence[Lease]) -> Times:
+        """Asks the accounts."""
+        from gpurent.workflow.timing.timeleft import time_left
+
+        return cls._of(desk, leases, await time_left(desk, leases))
+
+    @classmethod
+    def read(cls, records: Records, leases: Sequence[Lease]) -> Times:
+        """As last seen; asks nobody."""
+        return cls._of(records, leases, last_seen(records, leases))
+
+    @classmethod
+    def _of(cls, records: Records, leases: Sequence[Lease], figures: Mapping[str, TimeLeft]) -> Times:
+        limits = {lease.id: thresholds(records, lease.provider) for lease in leases}
         return cls(
             figures=figures,
             passed={name: below(figures[name].left, found) for name, found in limits.items()},
-            timers={lease.id: remembered(desk, lease) for lease in leases},
+            timers={lease.id: remembered(records, lease) for lease in leases},
             shortest={name: min(found, default=None) for name, found in limits.items()},
         )
 

@@ -1,33 +1,22 @@
-"""The launcher that gpurent brings along: the command as it is."""
+"""The entry of the launcher that gpurent brings along."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from gpurent.entries import LauncherEntry
 from gpurent.hookspecs import hookimpl
 from gpurent.locale import _
-from gpurent.model.access import HostProfile
-from gpurent.ports.host import Host
-from gpurent.ports.launcher import Launcher
+
+if TYPE_CHECKING:
+    from gpurent.ports.host import Host
+    from gpurent.ports.launcher import Launcher
 
 
-class Plain(Launcher):
-    """A Python file runs under the machine's Python 3, whatever ``python`` is there (row R1); all else runs as given.
+def _plain(host: Host) -> Launcher:
+    from gpurent.plugins.plain_launcher import Plain
 
-    One argument with blanks is a whole shell line and is passed on untouched.
-    """
-
-    def launch(self, command: tuple[str, ...], profile: HostProfile) -> str:
-        if len(command) == 1 and any(letter in command[0] for letter in " ;|&<>$"):
-            return command[0]
-        if command[0].endswith(".py"):
-            command = (profile.python, "-u", *command)
-        return shlex.join(command)
-
-
-def _plain(host: Host) -> Plain:
     return Plain()
 
 

@@ -7,13 +7,10 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
-from difflib import get_close_matches
 from types import ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pluggy
-from attrs import define, field, frozen
-from importlib_metadata import EntryPoint, entry_points
 
 from gpurent import hookspecs
 from gpurent.entries import (
@@ -31,8 +28,11 @@ from gpurent.entries import (
     TransferEntry,
 )
 from gpurent.errors import PluginError
+from gpurent.plugins.installed import Plugin, Problem, installed, owners_of
 
-GROUP = "gpurent"
+if TYPE_CHECKING:
+    from importlib_metadata import EntryPoint
+
 PREFIX = "gpurent_register_"
 AnyEntry = (
     AuthEntry
@@ -62,25 +62,6 @@ KINDS: Mapping[str, type[Any]] = {
 }
 
 
-@frozen(kw_only=True)
-class Problem:
-    """What is wrong with a plugin, in words. ``plugin`` is the entry point, ``distribution`` what to reinstall."""
-
-    plugin: str
-    distribution: str
-    what: str
-
-
-@define(kw_only=True)
-class Plugin:
-    """One loaded entry point and what it registered, as ``(kind, name)``."""
-
-    name: str
-    distribution: str
-    version: str
-    entries: list[tuple[str, str]] = field(factory=list)
-
-
 def _reason(error: BaseException) -> str:
     kind = type(error).__name__
     try:
@@ -88,14 +69,6 @@ def _reason(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - even an error's own text may fail
         text = ""
     return f"{kind}: {text}" if text else kind
-
-
-def _origin(point: EntryPoint) -> tuple[str, str]:
-    """Distribution and version of an entry point; a damaged installation has neither."""
-    try:
-        return (str(point.dist.name), str(point.dist.version)) if point.dist else (point.name, "")
-    except Exception:  # noqa: BLE001 - metadata on disk may be damaged in any way
-        return point.name, ""
 
 
 def _what(error: BaseException) -> str:
@@ -115,8 +88,8 @@ class Registry:
         self.plugins: list[Plugin] = []
         self.problems: list[Problem] = []
         self._entries: dict[str, dict[str, AnyEntry]] = {kind: {} for kind in KINDS}
-        self._owners: dict[tuple[str, str], str] = {}
-        self._clashes: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._owners: dict[tuple[str, str], Plugin] = {}
+        self._clashes: dict[tuple[str, str], tuple[Plugin, ...]] = {}
         self._manager = pluggy.PluginManager("gpurent")
         self._manager.add_hookspecs(hookspecs)
 
@@ -125,17 +98,15 @@ class Registry:
         """Core's own modules, then every installed plugin (or just ``points``). Never raises for a plugin's fault."""
         registry = cls()
         for module in builtin:
-            registry._admit(module.__name__, GROUP, "", lambda module=module: module)  # type: ignore[misc]
-        for point in entry_points(group=GROUP) if points is None else points:
-            name, version = _origin(point)
-            registry._admit(point.name, name, version, point.load)
+            registry._admit(Plugin(name=module.__name__, point=None), lambda module=module: module)  # type: ignore[misc]
+        for point in installed() if points is None else points:
+            registry._admit(Plugin(name=point.name, point=point), point.load)
         return registry
 
-    def _admit(self, name: str, distribution: str, version: str, load: Callable[[], object]) -> None:
+    def _admit(self, plugin: Plugin, load: Callable[[], object]) -> None:
         def broken(what: str) -> None:
-            self.problems.append(Problem(plugin=name, distribution=distribution, what=what))
+            self._report(plugin, what)
 
-        plugin = Plugin(name=name, distribution=distribution, version=version)
         doing = "cannot be imported"
         try:
             # What a plugin prints must not stand in the one document that `--json` promises.
@@ -148,6 +119,9 @@ class Registry:
         except BaseException as error:  # noqa: BLE001 - a plugin may fail in any way, sys.exit() too
             broken(f"{doing}: {_reason(error)}")
 
+    def _report(self, plugin: Plugin, what: str) -> None:
+        self.problems.append(Problem(plugin=plugin.name, distribution=plugin.distribution, what=what))
+
     def _look(self, plugin: Plugin, module: object, broken: Callable[[str], None]) -> None:
         hooks = [name for name in dir(module) if name.startswith(PREFIX)]
         unknown = [hook for hook in hooks if not hasattr(hookspecs, hook)]
@@ -156,7 +130,7 @@ class Registry:
             broken(f"implements hooks that gpurent does not have: {', '.join(unknown)}")
         if unmarked:
             broken(f"forgot @hookimpl on: {', '.join(unmarked)}")
-        if not unknown and not self._fits(module, f"{plugin.distribution}:{plugin.name}", broken):
+        if not unknown and not self._fits(module, plugin, broken):
             return
         for kind in KINDS:
             hook = PREFIX + kind
@@ -170,8 +144,9 @@ class Registry:
                 broken(f"{hook} failed: {_what(error)}")
         self.plugins.append(plugin)
 
-    def _fits(self, module: object, name: str, broken: Callable[[str], None]) -> bool:
+    def _fits(self, module: object, plugin: Plugin, broken: Callable[[str], None]) -> bool:
         """Let pluggy judge the arguments of every hook."""
+        name = f"{plugin.name} {id(plugin)}"  # entry points of two distributions may be called alike
         try:
             self._manager.register(module, name=name)
             self._manager.check_pending()
@@ -202,15 +177,15 @@ class Registry:
         key = (kind, entry.name)
         plugin.entries.append(key)
         if key in self._owners:
-            owners = (*self._clashes.get(key, (self._owners[key],)), plugin.distribution)
+            owners = (*self._clashes.get(key, (self._owners[key],)), plugin)
             self._clashes[key] = owners
             # Core keeps its own names; between others nobody wins.
-            if self._owners[key] != GROUP:
+            if self._owners[key].point is not None:
                 self._entries[kind].pop(entry.name, None)
-            what = f"{kind} {entry.name!r} is claimed by {' and '.join(owners)}; uninstall one of them"
-            self.problems.append(Problem(plugin=plugin.name, distribution=plugin.distribution, what=what))
+            what = f"{kind} {entry.name!r} is claimed by {owners_of(owners)}; uninstall one of them"
+            self._report(plugin, what)
             return
-        self._owners[key] = plugin.distribution
+        self._owners[key] = plugin
         self._entries[kind][entry.name] = entry
 
     def _all(self, kind: str) -> Mapping[str, Any]:
@@ -266,7 +241,7 @@ class Registry:
         if found is not None:
             return found
         if (kind, name) in self._clashes:
-            owners = " and ".join(self._clashes[kind, name])
+            owners = owners_of(self._clashes[kind, name])
             raise PluginError(f"{kind} {name!r} is claimed by {owners}", hint="Uninstall one of them.")
         known = ", ".join(sorted(self._entries[kind])) or "none"
         raise PluginError(f"no {kind} is called {name!r} (installed: {known})", hint=self._advice(kind, name))
@@ -279,6 +254,8 @@ class Registry:
         ]
         if broken:
             return f"{broken[0].distribution} is installed, but broken: {broken[0].what}"
+        from difflib import get_close_matches
+
         near = get_close_matches(name, self._entries[kind], 1)
         guess = f"Did you mean {near[0]!r}? " if near else ""
         other = "Otherwise" if near else "Perhaps"

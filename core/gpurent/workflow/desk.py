@@ -13,18 +13,15 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from platformdirs import user_data_path
-
-from gpurent.adapters.clock import clock_from
 from gpurent.adapters.files import private_folder
 from gpurent.adapters.host import PluginHost
-from gpurent.adapters.journal import Journal, ScopedNotes
+from gpurent.adapters.journal import ScopedNotes
 from gpurent.adapters.prompt import Asker
 from gpurent.adapters.redact import Redactor, pieces
-from gpurent.adapters.settings import read_config, settings_for, variable
+from gpurent.adapters.settings import settings_for
 from gpurent.adapters.vault import FileVault
 from gpurent.entries import Entry, LeaseEntry
-from gpurent.errors import GpurentError, LeaseError, NeedsPerson, PluginError, UsageError
+from gpurent.errors import GpurentError, NeedsPerson, PluginError, UsageError
 from gpurent.locale import _
 from gpurent.model.access import HostProfile
 from gpurent.model.events import Event, EventKind
@@ -40,6 +37,7 @@ from gpurent.workflow.accounts import Accounts
 from gpurent.workflow.money.books import Books
 from gpurent.workflow.notify.notifiers import Notifiers
 from gpurent.workflow.post import MailboxPost
+from gpurent.workflow.records import Records, data_folder
 from gpurent.workflow.turns import Turns
 from gpurent.workflow.ui import Ui
 
@@ -47,18 +45,13 @@ if TYPE_CHECKING:
     from gpurent.adapters.http import HttpClient
 
 
-class Desk(Turns):
-    """Everything a step may use. Plugins' objects are built once, on first use."""
+class Desk(Records, Turns):
+    """Everything a step may use: the records, and those who act. Plugins' objects are built once, on first use."""
 
     def __init__(self, registry: Registry, home: Path, ui: Ui, environment: Mapping[str, str]) -> None:
-        self.registry = registry
-        self.home = private_folder(home)
+        super().__init__(registry, home, environment)
         self.ui = ui
-        self.environment = environment
-        self.config = read_config(home / "config.toml")
-        self.clock = clock_from(environment.get("GPURENT_CLOCK", ""))
         self.redactor = Redactor()
-        self.journal = Journal(home / "journal.sqlite", self.clock.now)
         self.accounts = Accounts(self)
         self.notifiers = Notifiers(self)
         self._built: dict[tuple[str, str], Any] = {}
@@ -66,9 +59,8 @@ class Desk(Turns):
 
     @classmethod
     def open(cls, registry: Registry, ui: Ui) -> Desk:
-        """From the environment: ``GPURENT_HOME``, else the platform's data folder."""
-        home = os.environ.get("GPURENT_HOME", "")
-        return cls(registry, Path(home) if home else user_data_path("gpurent"), ui, os.environ)
+        """As the environment says."""
+        return cls(registry, data_folder(), ui, os.environ)
 
     async def close(self) -> None:
         await self.notifiers.close()
@@ -100,11 +92,6 @@ class Desk(Turns):
 
     # settings and plugins
 
-    def setting(self, section: str, key: str, default: str = "") -> str:
-        """One setting of core's own: environment, file, default."""
-        value = self.environment.get(variable(section, key))
-        return value if value is not None else self.config.get(section, {}).get(key, default)
-
     def settings(self, entry: Entry[Any]) -> Mapping[str, str]:
         return settings_for(entry.name, entry.settings, self.config, self.environment)
 
@@ -115,10 +102,6 @@ class Desk(Turns):
             if declared.secret:
                 for piece in pieces(settings.get(declared.name, "")):
                     self.redactor.register(Secret(piece))
-
-    def provider(self, name: str) -> LeaseEntry:
-        entry: LeaseEntry = self.registry.get("lease", name)
-        return entry
 
     def shop(self, provider: str) -> LeaseProvider:
         entry = self.provider(provider)
@@ -266,20 +249,6 @@ class Desk(Turns):
             await asyncio.sleep(rest)
 
     # leases
-
-    def lease(self, given: str) -> Lease:
-        """The lease with this id, or the only one that it begins; `UsageError` else."""
-        exact = self.journal.lease(given)
-        if exact is not None:
-            return exact
-        found = [lease for lease in self.journal.leases() if given and lease.id.startswith(given)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise UsageError(
-                _("{given} may be {many}").format(given=given, many=", ".join(x.id for x in found))
-            )
-        raise LeaseError(_("no lease is called {given}").format(given=given), hint=_("See: gpurent ls --all"))
 
     def keep(self, lease: Lease) -> Lease:
         """Write the lease as it is now; tells when its state changed."""

@@ -45,11 +45,9 @@ class Service(Hands, Teller):
 
     # looking
 
-    async def leases(self, *, refresh: bool = True, over: bool = False) -> list[Lease]:
-        """Ours, oldest first; those that are not over, unless ``over``."""
-        kept = [lease for lease in self.desk.journal.leases() if over or not lease.over]
-        if refresh:
-            kept = list(await asyncio.gather(*(self._fresh(lease) for lease in kept)))
+    async def leases(self, *, over: bool = False) -> list[Lease]:
+        """Ours as their shops say now, oldest first; those that are not over, unless ``over``."""
+        kept = await asyncio.gather(*(self._fresh(lease) for lease in self.desk.leases(over=over)))
         return [lease for lease in kept if over or not lease.over]
 
     async def _fresh(self, lease: Lease) -> Lease:

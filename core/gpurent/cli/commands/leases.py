@@ -1,4 +1,4 @@
-"""``rent ls show renew upgrade restart release``."""
+"""``rent renew upgrade restart release``: what moves a lease."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from attrs import evolve
 
 from gpurent.cli.app import App, json_option
-from gpurent.cli.complete import lease_ids
+from gpurent.cli.commands.listing import LEASE, times_of
 from gpurent.cli.params import SPAN
 from gpurent.cli.terms import PRICE, When, ends_options, no_browser, terms_of
 from gpurent.cli.trip_options import PROVIDERS, one_provider
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from gpurent.model.money import UnitPrice
     from gpurent.model.receipt import Receipt
     from gpurent.workflow.service import Service
-
-_LEASE = click.argument("lease", shell_complete=lease_ids)
 
 
 @click.command("rent")
@@ -68,60 +66,14 @@ def rent_command(
     async def go(service: Service) -> tuple[Lease, Times]:
         terms = terms_of(service.desk, price, balance, until) if price is not None else None
         made = await service.rent(evolve(want, declared=terms))
-        return made, await _times(service, [made])
+        return made, await times_of(service, [made])
 
     found, times = app.run(go)
     app.show(times.data(found), lambda: lease_text(found, times))
 
 
-async def _times(service: Service, leases: list[Lease], *, ask: bool = True) -> Times:
-    from gpurent.cli.times import Times
-
-    return await Times.of(service.desk, leases, ask=ask)
-
-
-@click.command("ls")
-@click.option("--all", "over", is_flag=True, help=_("Those that are over, too."))
-@click.option("--refresh", "-r", is_flag=True, help=_("Ask their providers how they stand now."))
-@json_option
-@click.pass_obj
-def ls_command(app: App, over: bool, refresh: bool) -> None:
-    """List your leases as they were last seen; --refresh looks again."""
-    from gpurent.cli.render import leases_text
-
-    async def look(service: Service) -> tuple[list[Lease], Times]:
-        leases = await service.leases(refresh=refresh, over=over)
-        return leases, await _times(service, leases, ask=refresh)
-
-    found, times = app.run(look)
-    hint = "" if refresh or not found else "\n" + _("As last seen; --refresh asks the providers.")
-    app.show([times.data(lease) for lease in found], lambda: leases_text(found, times) + hint)
-
-
-@click.command("show")
-@_LEASE
-@click.option("--probe", is_flag=True, help=_("Look again at what is on the machine."))
-@json_option
-@click.pass_obj
-def show_command(app: App, lease: str, probe: bool) -> None:
-    """Show one lease in full, and what was found on its machine."""
-    from gpurent.cli.machine import machine_text
-    from gpurent.cli.render import lease_text
-
-    async def look(service: Service) -> tuple[Lease, Times]:
-        if probe:
-            from gpurent.workflow.machine.survey import survey_lease
-
-            await survey_lease(service.desk, lease)
-        kept = await service.lease(lease)
-        return kept, await _times(service, [kept])
-
-    found, times = app.run(look)
-    app.show(times.data(found), lambda: f"{lease_text(found, times)}\n\n{machine_text(found, app.registry)}")
-
-
 @click.command("renew")
-@_LEASE
+@LEASE
 @click.option("--for", "term", type=SPAN, required=True, help=_("How much more: 1d, 2h30m, 1天."))
 @json_option
 @click.pass_obj
@@ -136,7 +88,7 @@ def renew_command(app: App, lease: str, term: timedelta) -> None:
 
 
 @click.command("upgrade")
-@_LEASE
+@LEASE
 @click.option("--gpu", default="", help=_("A part of the GPU's name."))
 @click.option("--gpus", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--for", "term", type=SPAN, help=_("How long: 1d, 2h30m, 1天."))
@@ -150,7 +102,7 @@ def upgrade_command(app: App, lease: str, gpu: str, gpus: int, term: timedelta |
 
 
 @click.command("restart")
-@_LEASE
+@LEASE
 @json_option
 @click.pass_obj
 def restart_command(app: App, lease: str) -> None:
@@ -160,7 +112,7 @@ def restart_command(app: App, lease: str) -> None:
 
 
 @click.command("release")
-@_LEASE
+@LEASE
 @click.option("--confirmed", is_flag=True, help=_("You have ended it yourself, on the provider's page."))
 @no_browser
 @json_option

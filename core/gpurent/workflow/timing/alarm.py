@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.locale.spans import parse_spans, span_text
-from gpurent.model.events import EventKind
-from gpurent.model.lease import Lease
 from gpurent.model.timeleft import TimeKind, TimeLeft
-from gpurent.workflow.desk import Desk
 from gpurent.workflow.timing.timewords import figure_data
+
+if TYPE_CHECKING:
+    from gpurent.model.lease import Lease
+    from gpurent.workflow.desk import Desk
+    from gpurent.workflow.records import Records
 
 DEFAULT = "60m, 15m, 5m"
 _SCOPE = "warn"
 _SECOND = timedelta(seconds=1)
 
 
-def thresholds(desk: Desk, provider: str) -> tuple[timedelta, ...]:
+def thresholds(records: Records, provider: str) -> tuple[timedelta, ...]:
     """``at`` of ``[warn.<provider>]``, else of ``[warn]``; longest first. ``none`` switches warnings off."""
-    text = desk.setting(f"{_SCOPE}.{provider}", "at") or desk.setting(_SCOPE, "at", DEFAULT)
+    text = records.setting(f"{_SCOPE}.{provider}", "at") or records.setting(_SCOPE, "at", DEFAULT)
     if text.strip().lower() in ("", "none", "off", "no"):
         return ()
     try:
@@ -44,6 +47,8 @@ def mind(desk: Desk, lease: Lease, figure: TimeLeft, *, trip: str = "") -> timed
     Several passed at once are told once, by the shortest. A threshold is told again after the time rose above it. What
     was told is in the journal; whoever writes it there first tells, so that two watchers never both do.
     """
+    from gpurent.model.events import EventKind
+
     if figure.left is None:
         return None
     passed = {str(limit // _SECOND) for limit in below(figure.left, thresholds(desk, lease.provider))}

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 from gpurent.errors import RemoteError, Spent
 from gpurent.locale import _
 from gpurent.locale.spans import span_text
-from gpurent.model.lease import Lease
 from gpurent.model.timer import Timer
-from gpurent.ports.host import Link, Ran
-from gpurent.workflow.machine.line import Line
 
 if TYPE_CHECKING:
     from gpurent.adapters.timer_script import Setting
+    from gpurent.model.lease import Lease
+    from gpurent.ports.host import Link, Ran
     from gpurent.workflow.desk import Desk
+    from gpurent.workflow.machine.line import Line
+    from gpurent.workflow.records import Records
 
 GRACE = timedelta(minutes=2)
 LOOK = timedelta(seconds=30)
@@ -58,9 +59,9 @@ async def state(line: Line) -> Timer:
     return await _ask(line, timer_script.state())
 
 
-def remembered(desk: Desk, lease: Lease) -> datetime | None:
+def remembered(records: Records, lease: Lease) -> datetime | None:
     """The deadline as it was last armed or read from here; None for no timer, or a lease that is over."""
-    noted = desk.journal.note(_SCOPE, lease.id)
+    noted = records.journal.note(_SCOPE, lease.id)
     return datetime.fromisoformat(noted) if noted and not lease.over else None
 
 

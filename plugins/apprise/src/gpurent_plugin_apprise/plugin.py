@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from gpurent.api import Field, Host, Notifier, NotifierEntry, hookimpl
+from gpurent.api import Field, NotifierEntry, hookimpl
 from gpurent_plugin_apprise.messages import _
+
+if TYPE_CHECKING:
+    from gpurent.api import Host, Notifier
 
 SETTINGS = (Field(name="urls", label=_("Apprise URLs, with spaces between them"), secret=True),)
 

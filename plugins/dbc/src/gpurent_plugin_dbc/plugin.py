@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from gpurent.api import (
-    Authenticator,
-    AuthEntry,
-    BillingEntry,
-    BillingProvider,
-    Field,
-    Host,
-    SandboxEntry,
-    SandboxPortal,
-    Site,
-    hookimpl,
-)
+from gpurent.api import AuthEntry, BillingEntry, Field, SandboxEntry, hookimpl
 from gpurent_plugin_dbc.messages import _
+
+if TYPE_CHECKING:
+    from gpurent.api import Authenticator, BillingProvider, Host, SandboxPortal, Site
 
 NAME = "dbc"
 SETTINGS = (

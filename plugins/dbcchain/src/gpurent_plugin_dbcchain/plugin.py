@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from gpurent.api import (
-    Authenticator,
-    AuthEntry,
-    BillingEntry,
-    BillingProvider,
-    Field,
-    Host,
-    HostProfile,
-    LeaseEntry,
-    LeaseProvider,
-    SandboxEntry,
-    SandboxPortal,
-    Site,
-    hookimpl,
-)
+from gpurent.api import AuthEntry, BillingEntry, Field, HostProfile, LeaseEntry, SandboxEntry, hookimpl
+
+if TYPE_CHECKING:
+    from gpurent.api import Authenticator, BillingProvider, Host, LeaseProvider, SandboxPortal, Site
 
 NAME = "dbc-chain"
 SETTINGS = (

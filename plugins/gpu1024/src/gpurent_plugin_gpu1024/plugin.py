@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from gpurent.api import (
-    Field,
-    Host,
-    HostProfile,
-    LeaseEntry,
-    LeaseProvider,
-    SandboxEntry,
-    SandboxPortal,
-    Site,
-    hookimpl,
-)
+from gpurent.api import Field, HostProfile, LeaseEntry, SandboxEntry, hookimpl
 from gpurent_plugin_gpu1024.messages import _
+
+if TYPE_CHECKING:
+    from gpurent.api import Host, LeaseProvider, SandboxPortal, Site
 
 NAME = "1024gpu"
 SETTINGS = (

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from gpurent.api import Field, Host, Mailbox, MailboxEntry, hookimpl
+from gpurent.api import Field, MailboxEntry, hookimpl
 from gpurent_plugin_imap.messages import _
+
+if TYPE_CHECKING:
+    from gpurent.api import Host, Mailbox
 
 SETTINGS = (
     Field(name="host", label=_("IMAP server")),

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from gpurent.api import (
-    Authenticator,
-    AuthEntry,
-    BillingEntry,
-    BillingProvider,
-    Field,
-    Host,
-    HostProfile,
-    LeaseEntry,
-    LeaseProvider,
-    SandboxEntry,
-    SandboxPortal,
-    Site,
-    hookimpl,
-)
+from gpurent.api import AuthEntry, BillingEntry, Field, HostProfile, LeaseEntry, SandboxEntry, hookimpl
 from gpurent_plugin_mistgpu.messages import _
+
+if TYPE_CHECKING:
+    from gpurent.api import Authenticator, BillingProvider, Host, LeaseProvider, SandboxPortal, Site
 
 NAME = "mistgpu"
 SETTINGS = (

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from gpurent.api import Exporter, ExporterEntry, Host, hookimpl
+from gpurent.api import ExporterEntry, hookimpl
 from gpurent_plugin_openssh.messages import _
+
+if TYPE_CHECKING:
+    from gpurent.api import Exporter, Host
 
 
 def _openssh(host: Host) -> Exporter:

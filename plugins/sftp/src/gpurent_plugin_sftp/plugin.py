@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from gpurent.api import Host, TransferBackend, TransferEntry, hookimpl
+from gpurent.api import TransferEntry, hookimpl
+
+if TYPE_CHECKING:
+    from gpurent.api import Host, TransferBackend
 
 
 def _build(host: Host) -> TransferBackend:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from gpurent.api import Host, HostProfile, LeaseEntry, LeaseProvider, hookimpl
+from gpurent.api import HostProfile, LeaseEntry, hookimpl
 from gpurent_plugin_ssh.messages import _
+
+if TYPE_CHECKING:
+    from gpurent.api import Host, LeaseProvider
 
 NAME = "ssh"
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from gpurent.api import Host, SessionBackend, SessionEntry, hookimpl
+from gpurent.api import SessionEntry, hookimpl
+
+if TYPE_CHECKING:
+    from gpurent.api import Host, SessionBackend
 
 
 def _build(host: Host) -> SessionBackend:

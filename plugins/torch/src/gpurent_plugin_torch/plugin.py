@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpurent.api import CommandEntry, Host, Launcher, LauncherEntry, hookimpl
+from gpurent.api import CommandEntry, LauncherEntry, hookimpl
 from gpurent_plugin_torch.messages import _
 
 if TYPE_CHECKING:
     import click
+
+    from gpurent.api import Host, Launcher
 
 
 def _launcher(host: Host) -> Launcher:

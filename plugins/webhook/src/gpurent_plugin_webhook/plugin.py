@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from gpurent.api import Field, Host, Notifier, NotifierEntry, hookimpl
+from gpurent.api import Field, NotifierEntry, hookimpl
 from gpurent_plugin_webhook.messages import _
+
+if TYPE_CHECKING:
+    from gpurent.api import Host, Notifier
 
 SETTINGS = (
     Field(name="url", label=_("Where to post: an https address (http only on this computer)"), secret=True),
