@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from gpurent.errors import TransferUnfit, UsageError
@@ -37,11 +37,13 @@ def couriers(desk: Desk, name: str) -> Iterator[TransferBackend]:
 
 
 async def _by(
-    desk: Desk, name: str, carry: Callable[[TransferBackend], Awaitable[TransferReport]]
+    desk: Desk,
+    backends: Iterable[TransferBackend],
+    carry: Callable[[TransferBackend], Awaitable[TransferReport]],
 ) -> TransferReport:
-    """By the first backend that is fit for this machine."""
+    """By the first of ``backends`` that is fit for this machine."""
     unfit = TransferUnfit(_("no way of carrying files is installed"))
-    for backend in couriers(desk, name):
+    for backend in backends:
         try:
             return await carry(backend)
         except TransferUnfit as error:
@@ -50,11 +52,17 @@ async def _by(
     raise unfit
 
 
-async def carry_up(desk: Desk, line: Line, cargo: Push, name: str = "") -> TransferReport:
-    """Push over a line that may be cut."""
+async def carry_up(
+    desk: Desk, line: Line, cargo: Push, name: str = "", by: Sequence[TransferBackend] = ()
+) -> TransferReport:
+    """Push over a line that may be cut; by one of ``by``, where that is given."""
     title = _("upload")
     return await line.do(
-        lambda link: _by(desk, name, lambda by: by.push(link, cargo, desk.ui.progress(title)))
+        lambda link: _by(
+            desk,
+            by or couriers(desk, name),
+            lambda backend: backend.push(link, cargo, desk.ui.progress(title)),
+        )
     )
 
 
@@ -62,7 +70,9 @@ async def carry_home(desk: Desk, line: Line, cargo: Pull, name: str = "") -> Tra
     """Pull over a line that may be cut."""
     title = _("results")
     return await line.do(
-        lambda link: _by(desk, name, lambda by: by.pull(link, cargo, desk.ui.progress(title)))
+        lambda link: _by(
+            desk, couriers(desk, name), lambda backend: backend.pull(link, cargo, desk.ui.progress(title))
+        )
     )
 
 

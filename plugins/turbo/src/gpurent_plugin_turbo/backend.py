@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import posixpath
 from collections.abc import Callable, Mapping
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from attrs import evolve
 
-from gpurent.api import Link, Progress, Pull, Push, TransferBackend, TransferReport
+from gpurent.api import EarlyTransfer, Link, Progress, Pull, Push, TransferReport
 from gpurent_plugin_turbo import ship
-from gpurent_plugin_turbo.early import take_early
+from gpurent_plugin_turbo.early import dial_push, drop_early, take_early
 from gpurent_plugin_turbo.lines import SshProcess, Wire, has_ssh
 
 FULL = "full"
@@ -42,7 +43,7 @@ def _first_time(link: Link, target: str) -> bool:
         return False
 
 
-class Turbo(TransferBackend):
+class Turbo(EarlyTransfer):
     """Threads carry; the event loop only waits."""
 
     def __init__(self, settings: Mapping[str, str]) -> None:
@@ -63,6 +64,13 @@ class Turbo(TransferBackend):
             return SshProcess(link, self._settings, command)
 
         return dial
+
+    def dial(self, link: Link, cargo: Push) -> Callable[[], None] | None:
+        if cargo.dry_run or not has_ssh():
+            return None
+        whole = cargo.verify == FULL
+        dial_push(link, cargo.target, self._settings, whole)
+        return partial(drop_early, link, push_command(cargo.target, whole))
 
     async def push(self, link: Link, cargo: Push, progress: Progress) -> TransferReport:
         from gpurent_plugin_turbo.push import Pusher
