@@ -113,12 +113,22 @@ def _in_all(reports: Sequence[TransferReport]) -> TransferReport:
 async def push(trail: Trail, leg: str, line: Line, want: Want) -> TransferReport:
     """The user's folder goes up."""
 
-    async def up() -> TransferReport:
-        cargoes = loads_of(_folder(want), want.inputs, work_folder(trail.trip))
-        reports = [await carry_up(trail.desk, line, cargo, want.transfer) for cargo in cargoes]
-        return _in_all(reports)
+    return await trail.once(f"{leg}.push", TransferReport, lambda: _up(trail, line, want, want.inputs))
 
-    return await trail.once(f"{leg}.push", TransferReport, up)
+
+async def push_first(trail: Trail, leg: str, line: Line, want: Want, names: Sequence[str]) -> TransferReport:
+    """Of the user's folder only ``names``, at least one, before the rest."""
+    return await trail.once(f"{leg}.needs", TransferReport, lambda: _up(trail, line, want, names))
+
+
+def cargoes_of(trip: str, want: Want, names: Sequence[str]) -> Sequence[Push]:
+    """What goes up for ``names``; none of them: the whole folder."""
+    return loads_of(_folder(want), names, work_folder(trip))
+
+
+async def _up(trail: Trail, line: Line, want: Want, names: Sequence[str]) -> TransferReport:
+    cargoes = cargoes_of(trail.trip, want, names)
+    return _in_all([await carry_up(trail.desk, line, cargo, want.transfer) for cargo in cargoes])
 
 
 async def pull(trail: Trail, leg: str, line: Line, want: Want) -> TransferReport:

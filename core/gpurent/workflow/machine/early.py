@@ -57,8 +57,8 @@ def _dial(desk: Desk, lease: Lease | None, cargo: Push, name: str) -> Begun | No
 async def push_at_once(desk: Desk, line: Line, cargo: Push, name: str = "") -> TransferReport:
     """Push beside the look at the shop, without waiting for ``line``, which stays shut unless it is needed.
 
-    The machine is the one whose host key is pinned, or nothing leaves. Whatever is amiss is left to the usual way, which
-    knows how to wait, to log in again and what to say.
+    The machine is the one whose host key is pinned, or nothing leaves. What is amiss is left to the usual way, which
+    knows how to wait, log in again and what to say.
     """
     lease = line.lease
     with dialled(desk, lease, cargo, name) as begun:
