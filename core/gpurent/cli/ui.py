@@ -94,7 +94,10 @@ class TerminalUi:
                 self._say(f"· {_(STEPS.get(name, name))}{_leg(event.step)}", "blue")
             case EventKind.STEP_DONE if event.step.rpartition(".")[2] in _TRANSFERS:
                 self._end_progress()
-            case EventKind.STEP_DONE | EventKind.PROGRESS | EventKind.JOB_OUTPUT:
+            case EventKind.PROGRESS:
+                # A transfer came to its end, or another one takes over.
+                self._end_progress()
+            case EventKind.STEP_DONE | EventKind.JOB_OUTPUT:
                 return
             case EventKind.RELEASED | EventKind.FAILED:
                 # That a lease ended is told by its change, the error at the end.

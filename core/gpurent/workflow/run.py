@@ -29,7 +29,7 @@ from gpurent.workflow.select import select
 from gpurent.workflow.settle import settle
 from gpurent.workflow.timing.arming import arm_timer
 from gpurent.workflow.trail import Trail
-from gpurent.workflow.transfer import bring, pull, work_folder
+from gpurent.workflow.transfer import bring_aside, pull, work_folder
 
 
 @frozen(kw_only=True)
@@ -134,7 +134,7 @@ async def _on_line(
             launched = await launch(trail, name, line, want, job)
             await arm_timer(trail, name, line, want)
             if not detach:
-                fetch = partial(bring, trail, line, want) if want.results else None
+                fetch = partial(bring_aside, trail, lease_id, want) if want.results else None
                 ended = await monitor(trail, name, line, want, job, work.budget, fetch)
                 if want.results:
                     await pull(trail, name, line, want)

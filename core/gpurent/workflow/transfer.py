@@ -137,8 +137,17 @@ async def pull(trail: Trail, leg: str, line: Line, want: Want) -> TransferReport
 
 
 async def bring(trail: Trail, line: Line, want: Want) -> TransferReport:
-    """What there is of the results now; may be asked again and again while the job runs."""
+    """What there is of the results now."""
     base = work_folder(trail.trip)
     target = Path(want.home or want.folder)
     sources = tuple(f"{base}/{name}" for name in want.results)
     return await carry_home(trail.desk, line, Pull(sources=sources, target=target), want.transfer)
+
+
+async def bring_aside(trail: Trail, lease_id: str, want: Want) -> TransferReport:
+    """As `bring`, again and again while the job runs: over a line of its own, so that nothing waits for it."""
+    line = Line(trail.desk, lease_id, trail.trip)
+    try:
+        return await bring(trail, line, want)
+    finally:
+        await line.close()
