@@ -8,8 +8,10 @@ not allowed nothing is lost but those milliseconds.
 
 from __future__ import annotations
 
+import _socket as socket  # `socket` itself costs enum and selectors
+import ctypes
 import os
-import socket
+import sys
 from threading import Event, Lock, Thread
 from time import monotonic
 
@@ -18,6 +20,9 @@ FINDS = 5.0  # seconds in which ssh has opened its connection, or the grip is gi
 BRISK, CALM = 0.001, 0.004  # seconds between two looks, during a login and after it
 LOGIN = 1.5
 SOCKETS = range(3, 8)  # ssh opens little else before it connects
+
+
+_LIBC = ctypes.CDLL(None)
 
 
 class Grip:
@@ -65,8 +70,8 @@ class Grip:
         return monotonic() - self.begun < FINDS
 
     def _measure(self, made: socket.socket) -> None:
-        data = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-        self.trip = int.from_bytes(data[68:72], "little") / 1e6
+        data = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 152)
+        self.trip = int.from_bytes(data[148:152], sys.byteorder) / 1e6  # tcpi_min_rtt
 
     def close(self) -> None:
         if self._socket is not None:
@@ -77,20 +82,8 @@ class Grip:
             self._pidfd = -1
 
 
-def _syscall() -> object:
-    import ctypes
-
-    return ctypes.CDLL(None).syscall
-
-
-_call: object = None
-
-
 def _taken(pidfd: int, number: int) -> int:
-    global _call
-    if _call is None:
-        _call = _syscall()
-    return int(_call(PIDFD_GETFD, pidfd, number, 0))  # type: ignore[operator]
+    return int(_LIBC.syscall(PIDFD_GETFD, pidfd, number, 0))
 
 
 class Hands:
