@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from gpurent.model.cargo import Push
 from gpurent.model.events import EventKind
 from gpurent.model.lease import Lease
 from gpurent.model.trip import Want
+from gpurent.testing.contracts.early import children
 from gpurent.workflow.desk import Desk
 from gpurent.workflow.service import Service
 from tests.workflow.world import Person, World, world
@@ -53,14 +55,10 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def processes() -> list[str]:
     """The ssh processes that are ours."""
     found = []
-    for task in Path("/proc/self/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            try:
-                name = Path("/proc", pid, "comm").read_text().strip()
-            except OSError:
-                continue
-            found += [name] if name == "ssh" else []
-    return found
+    for pid in children():
+        with suppress(OSError):
+            found.append(Path("/proc", pid, "comm").read_text().strip())
+    return [name for name in found if name == "ssh"]
 
 
 async def rented(land: World, service: Service) -> Lease:
