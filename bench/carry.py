@@ -96,7 +96,6 @@ async def main(way: str, plugin: str, room: str, host: str, port: str, user: str
             host, int(port), username=user, client_keys=[f"{room}/key"], known_hosts=f"{room}/known_hosts",
             config=None, agent_path=None, compression_algs=["none"],
         )  # fmt: skip
-    begun = perf_counter()
     line: Any = Record(
         endpoint=Endpoint(user, host, int(port)), key_file=Path(room, "key"),
         known_hosts=Path(room, "known_hosts"), connection=connection, alive=connection is not None,
@@ -104,6 +103,10 @@ async def main(way: str, plugin: str, room: str, host: str, port: str, user: str
     module, kind = CLASSES[plugin]
     made = getattr(import_module(module), kind)
     backend = made(settings) if plugin == "turbo" else made()
+    if plugin == "turbo":
+        import gpurent_plugin_turbo.begin
+        import gpurent_plugin_turbo.channel  # noqa: F401 - a trip that has a connection has its plugin, too
+    begun = perf_counter()
     if way == "pull":
         report = await backend.pull(line, Pull(sources=(source,), target=Path(target)), Quiet())
     else:

@@ -88,7 +88,9 @@ class Turbo(EarlyTransfer):
         from gpurent_plugin_turbo.pull import Puller
 
         sources = [posixpath.normpath(source).encode() for source in cargo.sources]
-        command = ship.command(f"give_pull({sources!r}, False)", "codec", "wire", "disk", "far", "give")
+        command = ship.command(
+            f"give_pull({sources!r}, False)", "codec", "wire", "disk", "crew", "far", "give"
+        )
         puller = Puller(
             cargo,
             progress,

@@ -10,6 +10,7 @@ import struct
 import sys
 import zlib
 
+from gpurent_plugin_turbo.crew import Crew
 from gpurent_plugin_turbo.disk import failed, file_digest, lstat, same, write_at
 from gpurent_plugin_turbo.wire import (
     FILE,
@@ -29,6 +30,7 @@ from gpurent_plugin_turbo.wire import (
     digester,
     rows,
     table,
+    widen,
 )
 
 TYPE_CHECKING = False  # the real one costs the far side an import
@@ -64,6 +66,7 @@ class Receiver:
         self.handles: dict[bytes, int] = {}
         self.count = 0
         self.room = False
+        self.crew = Crew(self.help)
 
     def serve(self) -> None:
         doing = {
@@ -99,8 +102,8 @@ class Receiver:
             else:
                 self.links.append((kind, name, link, length, time))
         disk = os.statvfs(b".")
-        self.line.send(
-            ord("N"),
+        self.say(
+            "N",
             head + struct.pack(">QI", disk.f_bavail * disk.f_frsize, len(states)),
             zlib.compress(bytes(states) + b"".join(digests), 1),
         )
@@ -145,8 +148,22 @@ class Receiver:
     # what comes
 
     def pack(self, head: bytes, size: int) -> None:
-        number, codec, kind, length, expected = UNIT.unpack(head)
         body = self.line.borrow(size)
+        if not self.crew.take(ord("P"), head, body):
+            self.unpack(head, body)
+
+    def help(self, line: Line) -> None:
+        """A member of the crew: packs and nothing else, until there is no more."""
+        self.line = line
+        try:
+            while True:
+                _, head, size = line.header()
+                self.unpack(head, line.borrow(size))
+        except Failure as failure:
+            self.fail(failure)
+
+    def unpack(self, head: bytes, body: memoryview) -> None:
+        number, codec, kind, length, expected = UNIT.unpack(head)
         status, data = DONE, memoryview(b"")
         lost: list[Row] = []
         try:
@@ -257,7 +274,7 @@ class Receiver:
         except OSError as error:
             if error.errno in FATAL:
                 raise
-        self.line.send(ord("b"), struct.pack(">I", number), found)
+        self.say("b", struct.pack(">I", number), found)
 
     def copy(self, name: bytes, part: bytes, length: int) -> None:
         with open(name, "rb") as old:
@@ -295,12 +312,21 @@ class Receiver:
         self.ack(number, DONE)
 
     def ack(self, number: int, status: int, lost: "Sequence[Row]" = ()) -> None:
-        self.line.send(ord("A"), ACK.pack(number, status), table(list(lost)) if lost else b"")
+        self.say("A", ACK.pack(number, status), table(list(lost)) if lost else b"")
+
+    def fail(self, failure: Failure) -> None:
+        self.say("E", struct.pack(">I", failure.number), failure.name)
+
+    def say(self, kind: str, head: bytes, body: bytes) -> None:
+        with self.crew:
+            self.line.send(ord(kind), head, body)
 
     # the end
 
     def finish(self, head: bytes, size: int) -> None:
         self.line.take(size)
+        if not self.crew.dismiss():
+            raise Failure(errno.EIO, b"")
         lost = []
         for kind, name, link, length, time in self.links:
             try:
@@ -318,7 +344,7 @@ class Receiver:
             os.rmdir(PARTS)
         except OSError:
             pass
-        self.line.send(ord("Z"), b"", table(lost))
+        self.say("Z", b"", table(lost))
 
     def link(self, kind: int, name: bytes, link: bytes, length: int, time: int) -> None:
         there = lstat(name)
@@ -339,16 +365,6 @@ class Receiver:
         os.rename(part, name)
 
 
-def widen(pipe: int) -> None:
-    """A pipe that holds more is filled and emptied with fewer changes of process."""
-    try:
-        from fcntl import fcntl
-
-        fcntl(pipe, 1031, 1 << 20)  # F_SETPIPE_SZ
-    except (ImportError, OSError):
-        pass
-
-
 def take_push(target: bytes, whole: bool) -> None:
     """What the exec command calls."""
     line = Line(0, 1)
@@ -358,9 +374,11 @@ def take_push(target: bytes, whole: bool) -> None:
         os.makedirs(target, 0o755, exist_ok=True)
         os.chdir(target)
         line.send(ord("O"), sys.version.split()[0].encode())
-        Receiver(line, whole).serve()
-    except Failure as failure:
-        line.send(ord("E"), struct.pack(">I", failure.number), failure.name)
+        receiver = Receiver(line, whole)
+        try:
+            receiver.serve()
+        except Failure as failure:
+            receiver.fail(failure)
     except OSError as error:
         line.send(ord("E"), struct.pack(">I", error.errno or errno.EIO), target)
     except Ended:

@@ -25,6 +25,12 @@ SOCKETS = range(3, 8)  # ssh opens little else before it connects
 _LIBC = ctypes.CDLL(None)
 
 
+def trip_of(made: socket.socket) -> float:
+    """Seconds of the quickest round trip that the kernel saw on a connection (tcpi_min_rtt)."""
+    data = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 152)
+    return int.from_bytes(data[148:152], sys.byteorder) / 1e6
+
+
 class Grip:
     """Of one process. `trip` is the path's round trip in seconds as the kernel measured it; 0: unknown."""
 
@@ -42,7 +48,7 @@ class Grip:
                 return self._find()
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             if not self.trip:
-                self._measure(self._socket)
+                self.trip = trip_of(self._socket)
         except OSError:
             return False
         return True
@@ -61,17 +67,16 @@ class Grip:
                 continue
             try:
                 if made.getpeername()[1] == self._port:
-                    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    self._socket = made
+                    self.keep(made)
                     return True
             except (OSError, IndexError):
                 pass
             made.close()
         return monotonic() - self.begun < FINDS
 
-    def _measure(self, made: socket.socket) -> None:
-        data = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 152)
-        self.trip = int.from_bytes(data[148:152], sys.byteorder) / 1e6  # tcpi_min_rtt
+    def keep(self, made: socket.socket) -> None:
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = made
 
     def close(self) -> None:
         if self._socket is not None:
@@ -99,12 +104,22 @@ class Hands:
         if not hasattr(os, "pidfd_open") or not hasattr(socket, "TCP_QUICKACK"):
             return None
         grip = Grip(pid, port)
+        self._add(grip)
+        return grip
+
+    def _add(self, grip: Grip) -> None:
         with self._lock:
             self._grips.append(grip)
             if self._thread is None:
                 self._thread = Thread(target=self._care, daemon=True)
                 self._thread.start()
         self._news.set()
+
+    def hold(self, number: int) -> Grip:
+        """A connection of ours, by its descriptor; the grip has a copy of its own."""
+        grip = Grip(0, 0)
+        grip.keep(socket.socket(fileno=os.dup(number)))
+        self._add(grip)
         return grip
 
     def drop(self, grip: Grip | None) -> None:

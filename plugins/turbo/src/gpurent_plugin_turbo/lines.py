@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from threading import Lock
 from time import monotonic, sleep
 
 from gpurent_plugin_turbo.grip import HANDS
-from gpurent_plugin_turbo.wire import Line
+from gpurent_plugin_turbo.wire import Line, widen
 
 TYPE_CHECKING = False  # the real one costs an import
 if TYPE_CHECKING:
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
     from gpurent.api import GpurentError, Link
 
-PIPE = 1 << 20
-F_SETPIPE_SZ = 1031  # Linux; elsewhere pipes stay as they are
 MOST_ERRORS = 1 << 20
 KILL = 9  # signal.SIGKILL, without an import of enum
 FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
@@ -63,6 +60,7 @@ class Wire:
     """One open line; ``line`` carries frames. `end` may be called from any thread, twice too."""
 
     line: Line
+    logs_in = False  # whether it begins with a login of its own
 
     @property
     def trip(self) -> float:
@@ -83,6 +81,8 @@ class Wire:
 class SshProcess(Wire):
     """One process of the system's ssh. `subprocess` is not asked: its import takes longer than a process does."""
 
+    logs_in = True
+
     def __init__(self, link: Link, settings: Mapping[str, str], command: str) -> None:
         self._where = str(link.endpoint)
         self._lock = Lock()
@@ -92,11 +92,8 @@ class SshProcess(Wire):
         self._errors, theirs_err = os.pipe()
         theirs = (theirs_in, theirs_out, theirs_err)
         self._pipes = [sink, source, self._errors]
-        try:
-            for pipe in (sink, source):
-                fcntl.fcntl(pipe, F_SETPIPE_SZ, PIPE)
-        except OSError:
-            pass  # a small one does as well, more slowly
+        widen(sink)
+        widen(source)
         try:
             self._pid = _spawn([*ssh_command(link, settings), command], theirs)
         finally:

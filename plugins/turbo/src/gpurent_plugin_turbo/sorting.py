@@ -279,7 +279,7 @@ class Queue(Fleet):
 
     def _crowded(self) -> bool:
         """A login on a near path is work for the processors: one producer leaves it room. The turn is held."""
-        waits = not any(stream.greeted for stream in self._streams)
+        waits = any(stream.wire.logs_in and not stream.greeted for stream in self._streams)
         return waits and self._trip() < NEAR and self._building > 0
 
     def _rough(self) -> Unit | None:

@@ -38,6 +38,16 @@ class Ended(Exception):
 # lines
 
 
+def widen(pipe: int) -> None:
+    """A pipe that holds more is filled and emptied with fewer changes of process."""
+    try:
+        from fcntl import fcntl
+
+        fcntl(pipe, 1031, 1 << 20)  # F_SETPIPE_SZ
+    except (ImportError, OSError):
+        pass
+
+
 class Line:
     """Frames over two descriptors. One thread may read while another writes."""
 
