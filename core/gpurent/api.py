@@ -195,6 +195,7 @@ if TYPE_CHECKING:
         SessionBackend as SessionBackend,
     )
     from gpurent.ports.transfer import (
+        EarlyTransfer as EarlyTransfer,
         Progress as Progress,
         TransferBackend as TransferBackend,
     )
@@ -228,7 +229,7 @@ _HOMES = {
     "gpurent.ports.notifier": "Notifier",
     "gpurent.ports.portal": "Evidence HandRented Machines PortalEntry Route SandboxMachine SandboxPortal SendMail Site SiteAccess",  # noqa: E501
     "gpurent.ports.session": "SessionBackend",
-    "gpurent.ports.transfer": "Progress TransferBackend",
+    "gpurent.ports.transfer": "EarlyTransfer Progress TransferBackend",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 

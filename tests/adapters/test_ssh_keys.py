@@ -110,13 +110,13 @@ async def test_port_22_is_found_again_in_our_own_known_hosts(ssh: Ssh) -> None:
 @pytest.mark.parametrize("port", [22, 10022])
 def test_openssh_finds_the_pinned_key(ssh: Ssh, port: int) -> None:
     from gpurent.adapters.files import write_private
-    from gpurent.adapters.ssh import _place
+    from gpurent.adapters.ssh_door import place
 
     keygen = shutil.which("ssh-keygen")
     assert keygen, "ssh-keygen is missing (package openssh-client)"
     endpoint = Endpoint("mist", "gpu.example.org", port)
     known = ssh.files(LEASE)[1]
-    write_private(known, f"{_place(endpoint)} {fresh().export_public_key().decode()}".encode())
+    write_private(known, f"{place(endpoint)} {fresh().export_public_key().decode()}".encode())
     asked = "gpu.example.org" if port == 22 else f"[gpu.example.org]:{port}"
     found = subprocess.run(
         [keygen, "-F", asked, "-f", str(known)], capture_output=True, text=True, check=False

@@ -103,6 +103,29 @@ def test_the_command_line_wins_key_by_key(folder: Path) -> None:
     assert wanted(lease="mistgpu-x").providers == (), "a machine that is there needs no choice"
 
 
+@pytest.mark.parametrize(
+    ("line", "needs", "inputs"),
+    [
+        ("", None, ("data", "requirements.txt")),
+        ("needs = []", ("requirements.txt",), ("data", "requirements.txt")),
+        ('needs = ["native"]', ("native", "requirements.txt"), ("data", "native", "requirements.txt")),
+        ('needs = ["."]', None, ("data", "requirements.txt")),
+    ],
+)
+def test_a_setup_waits_for_all_files_or_for_those_that_it_names(
+    folder: Path, line: str, needs: tuple[str, ...] | None, inputs: tuple[str, ...]
+) -> None:
+    for name in ("data", "native"):
+        (folder / name).mkdir()
+    (folder / "requirements.txt").touch()
+    (folder / "gpurent.toml").write_text(
+        'command = "train.py"\ninputs = ["data"]\nproviders = ["mistgpu"]\n[setup]\npip = "requirements.txt"\n'
+        f"{line}\n"
+    )
+    want = wanted()
+    assert (want.needs, want.inputs) == (needs, inputs)
+
+
 def test_the_file_above_counts_and_can_be_left_out(folder: Path) -> None:
     (folder / "gpurent.toml").write_text('command = "a.py"\nproviders = ["mistgpu"]\n')
     (folder / "deep").mkdir()

@@ -8,11 +8,11 @@ import shlex
 import shutil
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 import asyncssh
 
 from gpurent.adapters.files import private_folder, read_private, write_private
+from gpurent.adapters.ssh_door import installed, place
 from gpurent.adapters.ssh_link import SshLink
 from gpurent.errors import AuthError, HostKeyChanged, UnavailableError
 from gpurent.locale import _
@@ -44,11 +44,6 @@ class Reach(Enum):
     REFUSED = "refused"
     SILENT = "silent"
     UNKNOWN = "unknown"
-
-
-def _place(endpoint: Endpoint) -> str:
-    """The machine as a known-hosts file names it; ssh and asyncssh look port 22 up without its number."""
-    return endpoint.address if endpoint.port == 22 else f"[{endpoint.address}]:{endpoint.port}"
 
 
 class Ssh:
@@ -114,7 +109,7 @@ class Ssh:
         if known is not None:
             return known.get_fingerprint()
         key = await self._fetch(endpoint)
-        line = f"{_place(endpoint)} {key.export_public_key('openssh').decode().strip()}\n"
+        line = f"{place(endpoint)} {key.export_public_key('openssh').decode().strip()}\n"
         write_private(room / "known_hosts", line.encode())
         return key.get_fingerprint()
 
@@ -135,8 +130,8 @@ class Ssh:
             text = read_private(room / "known_hosts").decode()
         except FileNotFoundError:
             return None
-        place, _, key = text.strip().partition(" ")
-        if place != _place(endpoint):
+        where, _, key = text.strip().partition(" ")
+        if where != place(endpoint):
             # A new address that came from the provider is a new machine.
             return None
         return asyncssh.import_public_key(key)
@@ -171,7 +166,7 @@ class Ssh:
         room = self._room(lease_id)
         await self.pin(lease_id, endpoint)
         key = self._key(room)
-        if self._installed(room, endpoint):
+        if installed(room, endpoint):
             try:
                 return self._link(await self._connect(room, endpoint, key=key), endpoint, room)
             except AuthError:
@@ -212,13 +207,6 @@ class Ssh:
 
     def _link(self, connection: asyncssh.SSHClientConnection, endpoint: Endpoint, room: Path) -> SshLink:
         return SshLink(connection, endpoint, room / "key", room / "known_hosts")
-
-    def _installed(self, room: Path, endpoint: Endpoint) -> bool:
-        try:
-            found: dict[str, Any] = json.loads(read_private(room / "state.json"))
-        except (FileNotFoundError, ValueError):
-            return False
-        return found.get("installed") == str(endpoint)
 
     async def _install(self, link: SshLink, key: asyncssh.SSHKey) -> None:
         line = key.export_public_key("openssh").decode().strip() + "\n"

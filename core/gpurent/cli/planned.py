@@ -60,7 +60,9 @@ def _leg(number: int, leg: Leg, want: Want) -> str:
     if leg.cargo and want.inputs:
         parts = [_("upload {names} of {folder}").format(names=", ".join(want.inputs), folder=want.folder)]
     if leg.job:
-        parts += [_("make the machine ready")] if wanted(want) else []
+        meanwhile = leg.cargo and want.needs is not None
+        ready = _("meanwhile make the machine ready") if meanwhile else _("make the machine ready")
+        parts += [ready] if wanted(want) else []
         parts.append(_("run {command}").format(command=shlex.join(want.command)))
         parts += [_("bring home {results}").format(results=", ".join(want.results))] if want.results else []
     cost = interval(leg.quote.low, leg.quote.high)

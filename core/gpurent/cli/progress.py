@@ -39,6 +39,7 @@ class Bars:
                 TextColumn("{task.fields[files]}"),
                 console=Console(stderr=True),
                 transient=True,
+                redirect_stdout=sys.stdout.isatty(),
             )
             self._task = self._bar.add_task(title, total=None, files="")
             self._bar.start()

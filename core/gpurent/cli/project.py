@@ -42,6 +42,9 @@ def want_from(project: Project) -> Want:
     packages = Packages(
         requirements=setup.pip if isinstance(setup.pip, str) else "", pip=listed, conda=setup.conda
     )
+    files = tuple(name for name in (packages.requirements, packages.conda) if name)
+    everything = setup.needs is None or "." in setup.needs
+    needs = None if everything else tuple(dict.fromkeys((*(setup.needs or ()), *files)))
     return Want(
         wish=Wish(
             gpu=gpu.name,
@@ -56,7 +59,7 @@ def want_from(project: Project) -> Want:
         budget=project.budget,
         command=project.command,
         folder=project.folder,
-        inputs=_with_files(project.inputs, (packages.requirements, packages.conda)),
+        inputs=_with_files(project.inputs, needs or files),
         results=project.outputs,
         home=str(Path(project.folder, project.home)) if project.home else "",
         session=project.session,
@@ -69,6 +72,7 @@ def want_from(project: Project) -> Want:
         on_error=OnError(project.on_error or OnError.RELEASE.value),
         setup=setup.commands,
         packages=packages,
+        needs=needs,
         rules=Rules(
             deadline_in=project.deadline if isinstance(project.deadline, timedelta) else None,
             deadline_at=project.deadline if isinstance(project.deadline, datetime) else None,
@@ -102,7 +106,7 @@ def checked(app: App, want: Want) -> Want:
     for kind in ("transfer", "session", "launcher"):
         if name := getattr(want, kind):
             app.registry.get(kind, name)
-    files = (want.packages.requirements, want.packages.conda)
+    files = (want.packages.requirements, want.packages.conda, *(want.needs or ()))
     for name in (*want.inputs, *(name for name in files if name)):
         if not Path(want.folder, name).exists():
             raise UsageError(

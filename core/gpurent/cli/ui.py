@@ -31,6 +31,7 @@ STEPS = {
     "ready": N_("waiting for the machine"),
     "connect": N_("connecting"),
     "doctor": N_("examining the machine"),
+    "needs": N_("uploading what the setup needs"),
     "push": N_("uploading"),
     "setup": N_("making the machine ready"),
     "launch": N_("starting the job"),
@@ -39,6 +40,7 @@ STEPS = {
     "release": N_("giving the machine back"),
     "receipt": N_("settling the account"),
 }
+_TRANSFERS = ("needs", "push", "pull")
 _COLOURS = {
     EventKind.WARNING: "yellow",
     EventKind.TIME_LOW: "yellow",
@@ -85,10 +87,17 @@ class TerminalUi:
     def notify(self, event: Event) -> None:
         match event.kind:
             case EventKind.STEP_BEGUN:
-                self._end_progress()
+                # A setup may begin beside the upload: its bar goes on below whatever is said.
+                if not event.step.endswith(".setup"):
+                    self._end_progress()
                 name = event.step if event.step in STEPS else event.step.rpartition(".")[2]
                 self._say(f"· {_(STEPS.get(name, name))}{_leg(event.step)}", "blue")
-            case EventKind.STEP_DONE | EventKind.PROGRESS | EventKind.JOB_OUTPUT:
+            case EventKind.STEP_DONE if event.step.rpartition(".")[2] in _TRANSFERS:
+                self._end_progress()
+            case EventKind.PROGRESS:
+                # A transfer came to its end, or another one takes over.
+                self._end_progress()
+            case EventKind.STEP_DONE | EventKind.JOB_OUTPUT:
                 return
             case EventKind.RELEASED | EventKind.FAILED:
                 # That a lease ended is told by its change, the error at the end.
@@ -129,7 +138,6 @@ class TerminalUi:
     def output(self, data: bytes) -> None:
         from gpurent.adapters.redact import strip_terminal
 
-        self._end_progress()
         click.echo(strip_terminal(self._decoder.decode(data)), nl=False, err=self._quiet)
 
     def progress(self, title: str) -> Progress:

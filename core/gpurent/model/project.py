@@ -86,6 +86,9 @@ class Setup:
     commands: tuple[str, ...] = _key(
         Kind.TEXTS, N_("Shell commands, run in the job's folder"), '["make -C native"]', ()
     )
+    needs: tuple[str, ...] | None = _key(
+        Kind.PATHS, N_("Files that the setup needs: it runs while the rest goes up"), '["native"]'
+    )
 
 
 @frozen(kw_only=True)

@@ -57,11 +57,12 @@ class Want:
     ``command`` is the job's argument vector, empty when only a machine is wanted. ``folder`` is the local folder that
     goes up, or of it only ``inputs``; ``results`` are names below it that come home into ``home`` (default: the same
     folder). ``only_rent``: stop after connecting. ``providers``: the first of them that can serve becomes ``provider``.
-    ``packages``, then ``setup`` (shell lines in the job's folder) are run before the job. ``notify`` names the events
-    that are told, None for the user's settings. ``lease``: no machine is rented, this one is used. ``declared``: the
-    terms of a machine that the user rents by hand. ``doctor``: how strictly the machine is examined, empty for the
-    settings' policy. ``pull_every``: results come home so often while the job runs, so that an end of
-    the money loses at most that much.
+    ``packages``, then ``setup`` (shell lines in the job's folder) are run before the job: after the upload, or
+    beside it where ``needs`` says which files of the folder they need; those go up first. ``notify`` names the
+    events that are told, None for the user's settings. ``lease``: no machine is rented, this one is used.
+    ``declared``: the terms of a machine that the user rents by hand. ``doctor``: how strictly the machine is
+    examined, empty for the settings' policy. ``pull_every``: results come home so often while the job runs, so that
+    an end of the money loses at most that much.
     """
 
     wish: Wish = Wish()
@@ -92,6 +93,7 @@ class Want:
     notify: tuple[str, ...] | None = None
     doctor: str = ""
     pull_every: timedelta | None = None
+    needs: tuple[str, ...] | None = None
 
 
 @frozen(kw_only=True)

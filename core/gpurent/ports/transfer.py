@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Protocol
 
 from gpurent.model.cargo import Pull, Push, TransferReport
@@ -37,3 +38,18 @@ class TransferBackend(ABC):
     @abstractmethod
     async def pull(self, link: Link, cargo: Pull, progress: Progress) -> TransferReport:
         """Bring home. The far side is hostile: never a byte outside ``cargo.target``."""
+
+
+class EarlyTransfer(TransferBackend):
+    """A backend that logs in for itself, so that its login can go on beside everything else.
+
+    A push over the link that was dialled takes that login, and needs of the link nothing but ``endpoint``, ``key_file``
+    and ``known_hosts``: no connection has to be open.
+    """
+
+    @abstractmethod
+    def dial(self, link: Link, cargo: Push) -> Callable[[], None] | None:
+        """Begin the login that a push of ``cargo`` will need, and return at once; None: not here, not for this cargo.
+
+        What comes back ends a login that no push took; after a push it does nothing. Nothing is sent but the login.
+        """

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
+from typing import Any
 
 from attrs import frozen
 
@@ -37,7 +39,7 @@ class Ended:
     status: JobStatus
 
 
-Bring = Callable[[], Awaitable[object]]
+Bring = Callable[[], Coroutine[Any, Any, object]]
 
 
 async def monitor(
@@ -45,7 +47,7 @@ async def monitor(
 ) -> Ended:
     """The job's end. Its output goes to the user as it comes. ``limit``: the budget in the account's currency.
 
-    ``bring`` fetches what there is of the results, now and then.
+    ``bring`` fetches what there is of the results, now and then, in the background; cancelled at the job's end.
     """
     watch = _Watch(trail, line, want, job, limit, bring)
     return await trail.once(f"{leg}.monitor", Ended, watch.until_end)
@@ -58,12 +60,20 @@ class _Watch:
         self.trail, self.line, self.want, self.job = trail, line, want, job
         self.desk = trail.desk
         self.bring = bring
-        self.brought_at = self.desk.clock.now()
+        self.bringing: asyncio.Future[object] | None = None
+        self.begun_at = self.desk.clock.now()
         self.offset = 0
         self.purse = Purse(trail, limit)
         self.shown: datetime | None = None
 
     async def until_end(self) -> Ended:
+        try:
+            return await self._until_end()
+        finally:
+            # What it left half done is taken up by the last pull.
+            await self._stop_bringing()
+
+    async def _until_end(self) -> Ended:
         shop_at = self.desk.clock.now() - SHOP
         while True:
             status = await self.line.do(self._look)
@@ -85,19 +95,39 @@ class _Watch:
                 shop_at = self.desk.clock.now()
                 await self._mind_money(await self.line.look())
                 await keep_awake(self.desk, self.line, self.want)
-            await self._bring_now_and_then()
+            self._bring_now_and_then()
             await self.desk.pace(LOOK, floor=0.3)
 
-    async def _bring_now_and_then(self) -> None:
-        """Results that are not there yet, or are being written, come with the next turn or at the end."""
-        every = self.want.pull_every
-        if self.bring is None or every is None or self.desk.clock.now() - self.brought_at < every:
+    def _bring_now_and_then(self) -> None:
+        """One at a time, counted from begin to begin; job, money and time are watched all the while."""
+        every, now = self.want.pull_every, self.desk.clock.now()
+        if self.bring is None or every is None:
             return
+        if self.bringing is not None:
+            if not self.bringing.done():
+                return
+            self._brought(self.bringing)
+            self.bringing = None
+        if now - self.begun_at >= every:
+            self.begun_at = now
+            self.bringing = asyncio.ensure_future(self.bring())
+
+    def _brought(self, bringing: asyncio.Future[object]) -> None:
+        """Results that are not there yet, or are being written, come with the next turn or at the end."""
+        text = _("results so far are here")
         try:
-            await self.bring()
+            bringing.result()
         except TransferError as error:
-            self.trail.tell(EventKind.PROGRESS, error.message, lease=self.line.lease.id)
-        self.brought_at = self.desk.clock.now()
+            text = error.message
+        self.trail.tell(EventKind.PROGRESS, text, lease=self.line.lease.id)
+
+    async def _stop_bringing(self) -> None:
+        if self.bringing is None:
+            return
+        self.bringing.cancel()
+        await asyncio.wait({self.bringing})
+        if not self.bringing.cancelled():
+            self.bringing.exception()
 
     async def _look(self, link: Link) -> JobStatus:
         runner = jobs(self.desk, link, self.line.lease, self.want.session)

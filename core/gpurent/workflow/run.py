@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gpurent.errors import GpurentError
 from gpurent.model.events import EventKind
@@ -18,17 +18,18 @@ from gpurent.workflow.connect import connect
 from gpurent.workflow.fund import Funding, fund
 from gpurent.workflow.launch import Launched, launch
 from gpurent.workflow.login import login
+from gpurent.workflow.machine.early import dialled
 from gpurent.workflow.machine.sessions import job_of
 from gpurent.workflow.monitor import Ended, monitor
 from gpurent.workflow.plan import plan
+from gpurent.workflow.prepare import first_cargo, prepare
 from gpurent.workflow.provision import provision
 from gpurent.workflow.rescue import rescue
 from gpurent.workflow.select import select
 from gpurent.workflow.settle import settle
-from gpurent.workflow.setup import setup, wanted
 from gpurent.workflow.timing.arming import arm_timer
 from gpurent.workflow.trail import Trail
-from gpurent.workflow.transfer import bring, pull, push, work_folder
+from gpurent.workflow.transfer import bring_aside, pull, work_folder
 
 
 @frozen(kw_only=True)
@@ -109,24 +110,31 @@ async def _work(
     trail: Trail, name: str, want: Want, lease_id: str, work: _Work, detach: bool
 ) -> tuple[Launched | None, Ended | None]:
     """Files up, the job, its results home; left running when ``detach``."""
+    cargo = work.cargo and not want.only_rent
+    if not cargo or trail.done_at(f"{name}.push") is not None:
+        return await _on_line(trail, name, want, lease_id, evolve(work, cargo=cargo), detach)
+    # On a machine that we were on before, the login for the files goes on beside the line's own.
+    first = first_cargo(trail.trip, want, job=work.job)
+    with dialled(trail.desk, trail.desk.lease(lease_id), first, want.transfer):
+        return await _on_line(trail, name, want, lease_id, work, detach)
+
+
+async def _on_line(
+    trail: Trail, name: str, want: Want, lease_id: str, work: _Work, detach: bool
+) -> tuple[Launched | None, Ended | None]:
     launched: Launched | None = None
     ended: Ended | None = None
     line = await connect(trail, name, lease_id)
     try:
         if work.job and trail.done_at(f"{name}.launch") is None:
             await doctor.doctor(trail, name, line, want)
-        if work.cargo and not want.only_rent:
-            await push(trail, name, line, want)
+        await prepare(trail, name, line, want, cargo=work.cargo, job=work.job, budget=work.budget)
         if work.job:
-            if wanted(want):
-                # A setup may hang, and costs time: the machine's timer holds from here on.
-                await arm_timer(trail, name, line, want)
-                await setup(trail, name, line, want, work_folder(trail.trip), work.budget)
             job = job_of(trail.desk, want, line.lease, trail.trip, work_folder(trail.trip))
             launched = await launch(trail, name, line, want, job)
             await arm_timer(trail, name, line, want)
             if not detach:
-                fetch = partial(bring, trail, line, want) if want.results else None
+                fetch = partial(bring_aside, trail, lease_id, want) if want.results else None
                 ended = await monitor(trail, name, line, want, job, work.budget, fetch)
                 if want.results:
                     await pull(trail, name, line, want)

@@ -83,15 +83,16 @@ def idle_spans(
 ) -> tuple[tuple[str, timedelta], ...]:
     """Paid but idle, in provider time: from the end of the upload to the job's start, from its end to the release.
 
-    A setup in between is work.
+    A setup is work as far as it lies in between.
     """
     rows = trail.desk.journal.steps(trail.trip)
     steps = {row.name: row.done_at for row in rows}
-    ready = [row.done_at - row.begun_at for row in rows if row.done_at and row.name.endswith(".setup")]
+    setups = [(row.begun_at, row.done_at) for row in rows if row.done_at and row.name.endswith(".setup")]
     pushed = max((at for name, at in steps.items() if name.endswith(".push") and at), default=None)
     released = steps.get("release")
     spans = []
     if pushed and job_started:
+        ready = [max(timedelta(), min(end, job_started) - max(begin, pushed)) for begin, end in setups]
         spans.append(("upload-to-job", max(timedelta(), job_started - pushed - sum(ready, timedelta()))))
     if job_ended and released:
         spans.append(("job-to-release", max(timedelta(), released - job_ended)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from attrs import frozen
 from gpurent.adapters.files import private_folder
 from gpurent.adapters.redact import strip_terminal
 from gpurent.adapters.setup_script import NO_CONDA, script
-from gpurent.errors import JobError, Spent
+from gpurent.errors import GpurentError, JobError, Spent
 from gpurent.locale import _
 from gpurent.model.money import Money
 from gpurent.model.session import Job, JobState, JobStatus
@@ -42,9 +44,20 @@ def wanted(want: Want) -> bool:
 async def setup(trail: Trail, leg: str, line: Line, want: Want, folder: str, limit: Money | None) -> Ready:
     """Run the setup in ``folder``, once; its output goes to the user and into a log here. A failure is a `JobError`."""
     profile = trail.desk.profile_of(line.lease)
-    job = Job(name=f"setup-{trail.trip}", command=script(want, profile.python), folder=folder)
+    job = Job(name=_name(trail), command=script(want, profile.python), folder=folder)
     run = _Run(trail, line, want, job, limit)
     return await trail.once(f"{leg}.setup", Ready, run.until_ready)
+
+
+async def abandon(trail: Trail, line: Line, want: Want) -> None:
+    """End what `setup` began on a machine where it is of no more use; as far as that can be done."""
+    name = _name(trail)
+    with suppress(GpurentError):
+        await line.do(lambda link: jobs(trail.desk, link, line.lease, want.session).stop(name))
+
+
+def _name(trail: Trail) -> str:
+    return f"setup-{trail.trip}"
 
 
 class _Run:
@@ -73,6 +86,8 @@ class _Run:
         return Ready(at=self.desk.clock.now())
 
     async def _start(self, link: Link) -> JobStatus:
+        # It may be here before the first file.
+        await link.run(f"mkdir -p {shlex.quote(self.job.folder)}")
         return await jobs(self.desk, link, self.line.lease, self.want.session).start(self.job)
 
     async def _look(self, link: Link) -> JobStatus:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from gpurent.errors import TransferUnfit, UsageError
@@ -37,11 +37,13 @@ def couriers(desk: Desk, name: str) -> Iterator[TransferBackend]:
 
 
 async def _by(
-    desk: Desk, name: str, carry: Callable[[TransferBackend], Awaitable[TransferReport]]
+    desk: Desk,
+    backends: Iterable[TransferBackend],
+    carry: Callable[[TransferBackend], Awaitable[TransferReport]],
 ) -> TransferReport:
-    """By the first backend that is fit for this machine."""
+    """By the first of ``backends`` that is fit for this machine."""
     unfit = TransferUnfit(_("no way of carrying files is installed"))
-    for backend in couriers(desk, name):
+    for backend in backends:
         try:
             return await carry(backend)
         except TransferUnfit as error:
@@ -50,11 +52,17 @@ async def _by(
     raise unfit
 
 
-async def carry_up(desk: Desk, line: Line, cargo: Push, name: str = "") -> TransferReport:
-    """Push over a line that may be cut."""
+async def carry_up(
+    desk: Desk, line: Line, cargo: Push, name: str = "", by: Sequence[TransferBackend] = ()
+) -> TransferReport:
+    """Push over a line that may be cut; by one of ``by``, where that is given."""
     title = _("upload")
     return await line.do(
-        lambda link: _by(desk, name, lambda by: by.push(link, cargo, desk.ui.progress(title)))
+        lambda link: _by(
+            desk,
+            by or couriers(desk, name),
+            lambda backend: backend.push(link, cargo, desk.ui.progress(title)),
+        )
     )
 
 
@@ -62,7 +70,9 @@ async def carry_home(desk: Desk, line: Line, cargo: Pull, name: str = "") -> Tra
     """Pull over a line that may be cut."""
     title = _("results")
     return await line.do(
-        lambda link: _by(desk, name, lambda by: by.pull(link, cargo, desk.ui.progress(title)))
+        lambda link: _by(
+            desk, couriers(desk, name), lambda backend: backend.pull(link, cargo, desk.ui.progress(title))
+        )
     )
 
 
@@ -103,12 +113,22 @@ def _in_all(reports: Sequence[TransferReport]) -> TransferReport:
 async def push(trail: Trail, leg: str, line: Line, want: Want) -> TransferReport:
     """The user's folder goes up."""
 
-    async def up() -> TransferReport:
-        cargoes = loads_of(_folder(want), want.inputs, work_folder(trail.trip))
-        reports = [await carry_up(trail.desk, line, cargo, want.transfer) for cargo in cargoes]
-        return _in_all(reports)
+    return await trail.once(f"{leg}.push", TransferReport, lambda: _up(trail, line, want, want.inputs))
 
-    return await trail.once(f"{leg}.push", TransferReport, up)
+
+async def push_first(trail: Trail, leg: str, line: Line, want: Want, names: Sequence[str]) -> TransferReport:
+    """Of the user's folder only ``names``, at least one, before the rest."""
+    return await trail.once(f"{leg}.needs", TransferReport, lambda: _up(trail, line, want, names))
+
+
+def cargoes_of(trip: str, want: Want, names: Sequence[str]) -> Sequence[Push]:
+    """What goes up for ``names``; none of them: the whole folder."""
+    return loads_of(_folder(want), names, work_folder(trip))
+
+
+async def _up(trail: Trail, line: Line, want: Want, names: Sequence[str]) -> TransferReport:
+    cargoes = cargoes_of(trail.trip, want, names)
+    return _in_all([await carry_up(trail.desk, line, cargo, want.transfer) for cargo in cargoes])
 
 
 async def pull(trail: Trail, leg: str, line: Line, want: Want) -> TransferReport:
@@ -117,8 +137,17 @@ async def pull(trail: Trail, leg: str, line: Line, want: Want) -> TransferReport
 
 
 async def bring(trail: Trail, line: Line, want: Want) -> TransferReport:
-    """What there is of the results now; may be asked again and again while the job runs."""
+    """What there is of the results now."""
     base = work_folder(trail.trip)
     target = Path(want.home or want.folder)
     sources = tuple(f"{base}/{name}" for name in want.results)
     return await carry_home(trail.desk, line, Pull(sources=sources, target=target), want.transfer)
+
+
+async def bring_aside(trail: Trail, lease_id: str, want: Want) -> TransferReport:
+    """As `bring`, again and again while the job runs: over a line of its own, so that nothing waits for it."""
+    line = Line(trail.desk, lease_id, trail.trip)
+    try:
+        return await bring(trail, line, want)
+    finally:
+        await line.close()

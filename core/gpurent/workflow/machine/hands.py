@@ -14,9 +14,10 @@ from gpurent.model.session import Job, JobState, JobStatus, SessionInfo
 from gpurent.model.trip import Want
 from gpurent.ports.host import Link, Ran
 from gpurent.workflow.desk import Desk
+from gpurent.workflow.machine.early import push_at_once
 from gpurent.workflow.machine.line import Line
 from gpurent.workflow.machine.sessions import command_line, jobs
-from gpurent.workflow.transfer import carry_home, carry_up
+from gpurent.workflow.transfer import carry_home
 
 if TYPE_CHECKING:
     from gpurent.adapters.jobs import Jobs
@@ -42,7 +43,11 @@ class Hands:
         return jobs(self.desk, link, line.lease, session)
 
     async def push(self, given: str, cargo: Push, transfer: str = "") -> TransferReport:
-        return await self._on(given, lambda line: carry_up(self.desk, line, cargo, transfer))
+        line = Line(self.desk, self.desk.lease(given).id)
+        try:
+            return await push_at_once(self.desk, line, cargo, transfer)
+        finally:
+            await line.close()
 
     async def pull(self, given: str, cargo: Pull, transfer: str = "") -> TransferReport:
         return await self._on(given, lambda line: carry_home(self.desk, line, cargo, transfer))

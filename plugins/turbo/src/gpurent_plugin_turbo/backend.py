@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import posixpath
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol, TypeVar
 
-from gpurent.api import Link, Progress, Pull, Push, TransferBackend, TransferReport
+from gpurent.api import EarlyTransfer, Link, Progress, Pull, Push, TransferReport
 from gpurent_plugin_turbo import ship
 from gpurent_plugin_turbo.begin import FULL, LINES, pusher
-from gpurent_plugin_turbo.early import take_early
+from gpurent_plugin_turbo.early import dial_push, drop_early, take_early
 from gpurent_plugin_turbo.lines import SshProcess, Wire, has_ssh
 
 T_co = TypeVar("T_co", covariant=True)
@@ -24,7 +25,7 @@ class Work(Protocol[T_co]):
     def stop(self) -> None: ...
 
 
-class Turbo(TransferBackend):
+class Turbo(EarlyTransfer):
     """Threads carry; the event loop only waits."""
 
     def __init__(self, settings: Mapping[str, str]) -> None:
@@ -45,6 +46,13 @@ class Turbo(TransferBackend):
             return SshProcess(link, self._settings, command)
 
         return dial
+
+    def dial(self, link: Link, cargo: Push) -> Callable[[], None] | None:
+        if cargo.dry_run or not has_ssh():
+            return None
+        whole = cargo.verify == FULL
+        dial_push(link, cargo.target, self._settings, whole)
+        return partial(drop_early, link, ship.push_command(cargo.target, whole))
 
     async def push(self, link: Link, cargo: Push, progress: Progress) -> TransferReport:
         if cargo.delete:

@@ -1,0 +1,292 @@
+"""Nothing stands before the upload's first byte, and a setup that needs few files runs beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+from attrs import define, evolve, field
+
+from gpurent.adapters.codec import converter
+from gpurent.adapters.http import HttpClient
+from gpurent.adapters.ssh import Ssh
+from gpurent.errors import JobError, TransferError
+from gpurent.model.events import Event, EventKind
+from gpurent.model.offer import Wish
+from gpurent.model.trip import OnError, Want
+from gpurent.workflow.service import Service
+from tests.workflow.test_crash import zygote
+from tests.workflow.world import Person, Tally, World, world
+
+PATIENCE = 60.0  # real seconds; only a failing test waits so long
+
+
+@pytest.fixture
+async def land(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path, speed=120) as made:
+        yield made
+
+
+@define
+class Watched(Tally):
+    """Calls ``first`` before the first bytes are counted."""
+
+    first: Callable[[], None] = lambda: None
+    begun: bool = False
+
+    def advance(self, size: int, name: str = "") -> None:
+        if not self.begun:
+            self.begun = True
+            self.first()
+        super().advance(size, name)
+
+
+@define
+class Onlooker(Person):
+    """``at_upload`` is called with the first bytes of every upload, from whatever thread carries them."""
+
+    at_upload: Callable[[], None] = lambda: None
+    uploads: list[Tally] = field(factory=list)
+
+    def progress(self, title: str) -> Tally:
+        if title != "upload":
+            return Tally()
+        self.uploads.append(Watched(first=self.at_upload))
+        return self.uploads[-1]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Want:
+    folder = tmp_path / "work"
+    (folder / "native").mkdir(parents=True)
+    (folder / "train.py").write_text("import shutil, os\nos.mkdir('out')\nshutil.copy('made', 'out')\n")
+    (folder / "native" / "Makefile").write_text("all:\n")
+    (folder / "data.bin").write_bytes(bytes(range(256)) * 400)
+    return Want(
+        provider="mistgpu", command=("train.py",), folder=str(folder), results=("out",), needs=("native",)
+    )
+
+
+async def enter(land: World, service: Service) -> None:
+    await service.login("mistgpu", {"username": "student", "password": "student-pass"})
+    await land.settle_alipay(service, "10")
+
+
+# the first byte
+
+
+@pytest.mark.parametrize("provider", ["mistgpu", "1024gpu"])
+async def test_nothing_stands_between_the_first_answer_and_the_first_bytes(
+    land: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str
+) -> None:
+    log: list[str] = []
+    asked, opened = HttpClient.request, Ssh.open
+
+    async def request(self: HttpClient, method: str, path: str, **more: Any) -> Any:
+        log.append(f"http {path}")
+        return await asked(self, method, path, **more)
+
+    async def ssh_open(self: Ssh, *given: Any) -> Any:
+        link = await opened(self, *given)
+        log.append("ssh answers")
+        return link
+
+    def note(event: Event) -> None:
+        if event.kind in (EventKind.STEP_BEGUN, EventKind.STEP_DONE, EventKind.WAITING):
+            log.append(f"{event.kind.value} {event.step}")
+
+    person = Onlooker(watchers=[note], at_upload=lambda: log.append("bytes"))
+    monkeypatch.setattr(HttpClient, "request", request)
+    monkeypatch.setattr(Ssh, "open", ssh_open)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "train.py").write_text("print(1)\n")
+    want = Want(provider=provider, command=("train.py",), folder=str(tmp_path / "work"))
+    async with land.desk(person) as service:
+        if provider == "mistgpu":
+            await enter(land, service)
+        else:
+            await service.login("1024gpu", {})
+            await land.faucet(service, "90000")
+            want = evolve(want, wish=Wish(gpu="2080Ti"), term=timedelta(days=1))
+        log.clear()
+        await service.run(want)
+    first = log.index("ssh answers")
+    assert log[first : log.index("bytes")] == [
+        "ssh answers",
+        "step-done leg0.connect",
+        "step-begun leg0.push",
+    ]
+    # The machine was ready by the shop's word just before: no pause and no other step either.
+    assert log[first - 1] == "step-begun leg0.connect"
+    if provider == "1024gpu":
+        assert "step-begun leg1.confirm" in log[first:], "it went up on the machine without a GPU"
+
+
+# the setup beside it
+
+
+def until(path: Path) -> bool:
+    end = monotonic() + PATIENCE
+    while not path.exists() and monotonic() < end:
+        sleep(0.02)
+    return path.exists()
+
+
+async def test_each_goes_on_while_the_other_does(land: World, job: Want, tmp_path: Path) -> None:
+    begun, seen = tmp_path / "begun", []
+    # The upload's bytes wait for the setup's begin, and the setup's end for the upload's last file.
+    setup = (
+        f"test -e native/Makefile && test ! -e data.bin || exit 6; touch {begun}; echo 1 >> made",
+        "i=0; until [ -e data.bin ]; do i=$((i+1)); [ $i -lt 600 ] || exit 5; sleep 0.1; done",
+    )
+
+    def hold_back() -> None:
+        if len(person.uploads) > 1:  # after the files that the setup needs
+            seen.append(until(begun))
+
+    person = Onlooker(at_upload=hold_back)
+    (Path(job.folder) / "data.bin").write_bytes(bytes(9 << 20))
+    async with land.desk(person) as service:
+        await enter(land, service)
+        end = await service.run(evolve(job, setup=setup, transfer="turbo"))
+        assert end.exit_code == 0
+        steps = {row.name.partition(".")[2]: row for row in service.desk.journal.steps(end.trip)}
+    assert seen == [True]
+    order = [
+        (event.kind, event.step.partition(".")[2])
+        for event in person.events
+        if event.kind in (EventKind.STEP_BEGUN, EventKind.STEP_DONE) and event.step.startswith("leg0.")
+    ]
+    done, started = EventKind.STEP_DONE, EventKind.STEP_BEGUN
+    assert order.index((done, "needs")) < order.index((started, "push"))
+    assert {(started, "push"), (started, "setup")} == set(order[order.index((done, "needs")) + 1 :][:2]), (
+        "both have begun before either is done"
+    )
+    assert order.index((started, "launch")) > max(order.index((done, "push")), order.index((done, "setup")))
+    assert steps["setup"].begun_at < steps["push"].done_at  # type: ignore[operator]
+    assert end.receipt is not None
+    assert (Path(job.folder) / "out" / "made").read_text() == "1\n"
+
+
+async def test_a_setup_that_needs_nothing_makes_its_folder(land: World, job: Want) -> None:
+    person = Onlooker()
+    async with land.desk(person) as service:
+        await enter(land, service)
+        end = await service.run(evolve(job, setup=("echo 1 > made",), needs=()))
+        names = [row.name for row in service.desk.journal.steps(end.trip)]
+    assert end.exit_code == 0
+    assert "leg0.needs" not in names
+    assert len(person.uploads) == 1
+    assert (Path(job.folder) / "out" / "made").read_text() == "1\n"
+
+
+async def test_a_failed_setup_cuts_the_upload_and_is_told(land: World, job: Want, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+
+    def hold_back() -> None:
+        if len(person.uploads) > 1:
+            until(begun)
+
+    person = Onlooker(at_upload=hold_back)
+    (Path(job.folder) / "data.bin").write_bytes(bytes(range(256)) * (1 << 16))
+    async with land.desk(person) as service:
+        await enter(land, service)
+        setup = (f"touch {begun}; echo broken pipe of dreams; exit 7",)
+        with pytest.raises(JobError, match="exit code 7") as error:
+            await service.run(evolve(job, setup=setup, on_error=OnError.KEEP))
+        assert "broken pipe of dreams" in error.value.hint
+        (lease,) = error.value.burning
+        ran = await service.ask(lease, "ls gpurent/*/native/Makefile && ls .gpurent/jobs")
+        assert "Makefile" in ran.out, "what has arrived stays"
+        (row,) = service.trips()
+        assert ran.out.split()[1:] == [f"setup-{row.id}"]
+        assert row.outcome == "failed: job"
+        await service.release(lease)
+    assert land.cloud.burning() == []
+
+
+async def test_an_upload_that_fails_for_good_ends_the_setup(land: World, job: Want, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+
+    def fail() -> None:
+        if len(person.uploads) > 1 and until(begun):
+            raise TransferError("no more")
+
+    person = Onlooker(at_upload=fail)
+    async with land.desk(person) as service:
+        await enter(land, service)
+        setup = (f"touch {begun}; sleep 600",)
+        with pytest.raises(TransferError, match="no more") as error:
+            await service.run(evolve(job, setup=setup, on_error=OnError.KEEP, transfer="turbo"))
+        (lease,) = error.value.burning
+        ran = await service.ask(
+            lease, "cut -d' ' -f1 .gpurent/jobs/setup-*/exit; ps -e -o args | grep -c '[s]leep 600'"
+        )
+        assert ran.out.split() == ["143", "0"]
+        await service.release(lease)
+    assert land.cloud.burning() == []
+
+
+async def test_a_cut_of_both_lines_repeats_neither(land: World, job: Want, tmp_path: Path) -> None:
+    begun, cuts = tmp_path / "begun", []
+    loop = asyncio.get_running_loop()
+
+    def cut() -> None:
+        if len(person.uploads) == 2 and until(begun):
+            cuts.append(asyncio.run_coroutine_threadsafe(land.cloud.cut(), loop).result(PATIENCE))
+
+    person = Onlooker(at_upload=cut)
+    (Path(job.folder) / "data.bin").write_bytes(bytes(range(256)) * (1 << 16))
+    async with land.desk(person) as service:
+        await enter(land, service)
+        setup = (f"echo 1 >> made; touch {begun}; sleep 2",)
+        end = await service.run(evolve(job, setup=setup, transfer="turbo"))
+    assert end.exit_code == 0
+    assert cuts == [2]
+    assert person.kinds().count(EventKind.LINE_BACK) >= 1
+    assert (Path(job.folder) / "out" / "made").read_text() == "1\n"
+
+
+# killed anywhere
+
+ELSEWHERE = (
+    "choose", "login", "select", "plan", "fund", "leg0.reserve", "leg0.bill", "leg0.pay", "leg0.confirm", "leg0.ready",
+    "leg0.monitor", "leg0.pull", "release", "receipt",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_killed_anywhere_beside_the_upload_and_resumed(tmp_path: Path, job: Want) -> None:
+    async with world(tmp_path, speed=60) as land, zygote() as client:
+        async with land.desk() as service:
+            await enter(land, service)
+        # Twice at once would meet its own folder; twice in a row would write two lines.
+        setup = ("mkdir busy || exit 9; echo 1 >> made; sleep 1; rmdir busy",)
+        task = {
+            "environment": dict(land.environment()),
+            "home": str(land.home / "state"),
+            "want": json.dumps(converter().unstructure(evolve(job, setup=setup))),
+        }
+        spare = [f"{step}:{phase}" for step in ELSEWHERE for phase in ("begun", "effect", "recorded")]
+        died: list[str] = []
+        answer: dict[str, Any] = {}
+        for _life in range(40):
+            answer = await client.run(**task, spare=spare + died)
+            if "died" not in answer:
+                break
+            died.append(answer["died"])
+        assert answer.get("end") == 0, answer
+        assert len(set(died)) == len(died)
+        steps = ("connect", "needs", "push", "setup", "launch")
+        assert {f"leg0.{step}:{phase}" for step in steps for phase in ("begun", "effect", "recorded")} <= set(
+            died
+        )
+        assert (Path(job.folder) / "out" / "made").read_text() == "1\n"
+        assert land.cloud.burning() == []
