@@ -40,9 +40,11 @@ if TYPE_CHECKING:
 
 OTHER, MISSING, UNREADABLE = 4, 5, 6
 PIECE = struct.Struct(">IQQQq")  # number, offset, length, size of the whole, its time
+NOW = struct.Struct(">Qq")  # size, time; or the number of an error, 0
 GOOD, CHANGED = 0, 1
 LADDER = (0, 1, 3, 5, 7, 9)
 ROWS = 2048
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # what became a pipe does not hold us up
 
 
 class Giver:
@@ -139,9 +141,9 @@ class Giver:
     def small(self, name: bytes, size: int, time: int) -> "tuple[bytes, tuple[int, int, int, int]]":
         """Its bytes, if it is what it was; else what it is now."""
         try:
-            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW)
-        except OSError:
-            return b"", (CHANGED, 0, 0, 0)
+            handle = os.open(name, READ)
+        except OSError as error:
+            return b"", (CHANGED, error.errno or 0, 0, 0)
         try:
             before = os.fstat(handle)
             if (before.st_size, before.st_mtime_ns) != (size, time):
@@ -162,9 +164,9 @@ class Giver:
     def piece(self, head: bytes, name: bytes) -> None:
         _, at, length, size, time = PIECE.unpack(head)
         try:
-            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW)
-        except OSError:
-            self.line.send(ord("c"), head[:4])
+            handle = os.open(name, READ)
+        except OSError as error:
+            self.line.send(ord("c"), head[:4], NOW.pack(error.errno or 0, 0))
             return
         try:
             if self.level() and self.shrinks(handle, at, length):
@@ -179,7 +181,8 @@ class Giver:
                     return
             elif self.raw(handle, head[:4], at, length, size, time):
                 return
-            self.line.send(ord("c"), head[:4])
+            now = os.fstat(handle)
+            self.line.send(ord("c"), head[:4], NOW.pack(now.st_size, now.st_mtime_ns))
         finally:
             os.close(handle)
 
@@ -233,16 +236,21 @@ class Giver:
             self.step = max(self.step - 1, 0)
 
     def blocks(self, head: bytes, name: bytes) -> None:
-        number, size = struct.unpack(">IQ", head)
+        size, time = NOW.unpack(head[4:])
         try:
-            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW)
+            handle = os.open(name, READ)
             try:
                 found = block_digests(handle, size, self.digest)
+                now = os.fstat(handle)
             finally:
                 os.close(handle)
-        except OSError:
-            found = b""
-        self.line.send(ord("b"), struct.pack(">IB", number, self.digest), found)
+        except OSError as error:
+            self.line.send(ord("c"), head[:4], NOW.pack(error.errno or 0, 0))
+            return
+        if (now.st_size, now.st_mtime_ns) != (size, time):
+            self.line.send(ord("c"), head[:4], NOW.pack(now.st_size, now.st_mtime_ns))
+            return
+        self.line.send(ord("b"), head[:4] + struct.pack(">B", self.digest), found)
 
     def whole(self, head: bytes, name: bytes) -> None:
         try:

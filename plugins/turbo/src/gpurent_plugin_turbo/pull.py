@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import struct
@@ -14,9 +15,11 @@ from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.asking import BIG, Asking
 from gpurent_plugin_turbo.disk import file_digest
 from gpurent_plugin_turbo.fleet import Stream
-from gpurent_plugin_turbo.give import CHANGED
-from gpurent_plugin_turbo.judge import Far, Job, Whole
+from gpurent_plugin_turbo.give import CHANGED, NOW
+from gpurent_plugin_turbo.judge import LOST, Far, Job, Whole
 from gpurent_plugin_turbo.wire import UNIT, Broken, Codec, Ended
+
+TORN = 8  # answers that may be torn
 
 
 class Puller(Asking):
@@ -32,6 +35,7 @@ class Puller(Asking):
                     raise TransferError(f"{shown(source)} cannot be brought home: its name {why}")
             self._add_stream()
             self._wait_for_end()
+            self._make_links()
         finally:
             self._end()
             for handle in self._open:
@@ -48,6 +52,12 @@ class Puller(Asking):
             seconds=monotonic() - begun,
             skipped=tuple(self._judge.skipped),
         )
+
+    def _make_links(self) -> None:
+        """Last, when nothing is written any more that could go through them."""
+        for name, target in self._judge.links if self._finished else ():
+            if not self._shelf.link(name, target):
+                self._judge.skip(b"/".join(name), "is a link, and a folder has its name here")
 
     def _tell_lost(self) -> None:
         if self._lost:
@@ -98,7 +108,7 @@ class Puller(Asking):
         elif kind in (ord("P"), ord("S")):
             self._unit(stream, kind, head, size, codec)
         elif kind == ord("c"):
-            self._changed(stream, head)
+            self._changed(stream, head, bytes(stream.line.take(size)))
         elif kind == ord("b"):
             self._blocks(stream, head, bytes(stream.line.take(size)))
         elif kind == ord("v"):
@@ -121,11 +131,13 @@ class Puller(Asking):
         self._feed_all()
 
     def _give_back(self, job: Job) -> None:
-        """What another line was to bring is to be asked for again. The turn is held."""
+        """What did not come, or not as it is, is to be asked for again. The turn is held."""
         self._small.extend(job.files)
         if job.whole is None:
             return
         job.whole.owed -= 1
+        if job.whole.lost:
+            return
         if job.blocks:
             self._verify.append(job.whole)
         elif job.size:
@@ -155,7 +167,8 @@ class Puller(Asking):
             self._slow_down(size)
         data = memoryview(codec.unpack(used, stream.line.take(size), length))
         if wire.digest(digest, data) != expected:
-            raise TransferError("what came is not what was sent", hint="Pull again; it goes on.")
+            self._ask_anew(stream, number)
+            return
         if job.files:
             self._files(job, data)
         elif job.whole is not None:
@@ -167,6 +180,15 @@ class Puller(Asking):
         if job.whole is not None:
             self._came(job.whole)
 
+    def _ask_anew(self, stream: Stream, number: int) -> None:
+        """It changed between two looks of the far side, or the line spoilt it: the next answer tells which."""
+        self._torn += 1
+        if self._torn > TORN:
+            raise TransferError("what came is not what was sent", hint="Pull again; it goes on.")
+        job = self._job(stream, number)
+        with self._turn:
+            self._give_back(job)
+
     def _slow_down(self, size: int) -> None:
         with self._turn:
             self._turn.wait_for(lambda: self._over, size * len(self._streams) / self._limit)
@@ -177,7 +199,7 @@ class Puller(Asking):
             raise Broken("another number of files than was asked for")
         for far, (state, mode, size, time, _, _) in zip(job.files, rows, strict=True):
             if state == CHANGED:
-                self._once_more(far, size, time)
+                self._once_more(far, size if time else mode, time)
                 continue
             if size != far.size or at + size > len(data):
                 raise Broken("another size than was asked for")
@@ -187,27 +209,29 @@ class Puller(Asking):
             self._progress.file_done(far.text)
 
     def _once_more(self, far: Far, size: int, time: int) -> None:
-        """It is another file by now: asked for once more as it is."""
+        """It is another file by now: asked for once more as it is. Without a time: ``size`` is an error's number."""
         with self._turn:
             far.tries += 1
-            if far.tries > 1 or not time or size > BIG:
-                self._lost.append((far.text, "changed or vanished while it was read"))
+            if far.tries > 1 or not time:
+                closed = not time and size in (errno.EACCES, errno.EPERM)
+                why = "cannot be read there" if closed else "changed or vanished while it was read"
+                self._lost.append((far.text, why))
                 return
-            far.size, far.time = size, time
-            self._small.append(far)
+            self._judge.changed(far, size, time)
+            (self._small if size < BIG else self._large).append(far)
 
-    def _changed(self, stream: Stream, head: bytes) -> None:
+    def _changed(self, stream: Stream, head: bytes, now: bytes) -> None:
         job = self._job(stream, struct.unpack(">I", head)[0])
         if job.whole is None:
             raise Broken("an answer to nothing")
         whole = job.whole
         with self._turn:
             whole.owed -= 1
-            if whole.digest != b"lost":
-                whole.digest = b"lost"
+            if not whole.lost:
+                whole.digest = LOST
                 whole.ranges.clear()
-                self._lost.append((whole.far.text, "changed or vanished while it was read"))
                 self._shelf.drop(whole.part)
+                self._once_more(whole.far, *NOW.unpack(now))
 
     def _blocks(self, stream: Stream, head: bytes, theirs: bytes) -> None:
         number, kind = struct.unpack(">IB", head)
@@ -216,6 +240,7 @@ class Puller(Asking):
         if whole is None:
             raise Broken("an answer to nothing")
         size, step = whole.far.size, wire.block_size(whole.far.size)
+        self._patience.grant(size)
         mine = wire.block_digests(whole.handle, size, kind)
         kept = 0
         ranges: list[tuple[int, int]] = []
@@ -252,6 +277,7 @@ class Puller(Asking):
         whole = self._job(stream, struct.unpack(">I", head)[0]).whole
         if whole is None:
             raise Broken("an answer to nothing")
+        self._patience.grant(whole.far.size)
         if file_digest(whole.handle) != theirs:
             self._shelf.drop(whole.part)
             with self._turn:
