@@ -34,6 +34,8 @@ def link_objection(place: Sequence[str], target: str, tops: Container[str], long
     Empty if it may. Judged by name alone: what it points to need not be there. It may go up at its start only: where
     ``a`` is a link, ``a/..`` is somewhere else than its name says, and two such links together lead anywhere.
     """
+    if not target:
+        return "points nowhere"
     if target.startswith("/"):
         return "points to an absolute place"
     if len(target.encode("utf-8", "surrogateescape")) > _LONGEST_LINK:

@@ -18,6 +18,7 @@ from gpurent_plugin_sftp.shelf import PARTS, Shelf, failed
 from gpurent_plugin_sftp.walk import GONE, Far, Walk
 
 CHUNK = 4 << 20
+DIGEST = 60.0  # seconds for a small file's
 DISK = 5_000_000  # bytes a second at which a slow machine makes digests
 
 
@@ -29,9 +30,16 @@ class Puller:
     """One pull onto one shelf."""
 
     def __init__(
-        self, link: Link, sftp: asyncssh.SFTPClient, shelf: Shelf, progress: Progress, patience: Patience
+        self,
+        link: Link,
+        sftp: asyncssh.SFTPClient,
+        walk: Walk,
+        shelf: Shelf,
+        progress: Progress,
+        patience: Patience,
     ) -> None:
-        self._sftp, self._shelf, self._progress, self._patience = sftp, shelf, progress, patience
+        self._sftp, self._walk, self._shelf = sftp, walk, shelf
+        self._progress, self._patience = progress, patience
         self._hashes = Hashes(link, sftp)
         self.sent = self.resumed = 0
         self.lost: list[str] = []
@@ -58,16 +66,11 @@ class Puller:
     async def _bring(self, far: Far, folder: int) -> None:
         parts = self._shelf.folder((PARTS,))
         try:
-            for whole in (False, True):
-                mine = await self._fetch(far, parts, whole)
-                self._patience.grant(far.size / DISK)
-                (theirs,) = await self._hashes.of([far.path], timeout=60 + far.size / DISK)
-                self._patience.heard()
-                if mine == theirs:
-                    break
-            else:
-                os.unlink(far.part, dir_fd=parts)
-                raise Changed("changed while it was read")
+            if not await self._arrived(far, parts, whole=False):
+                now = await self._walk.again(far)
+                if now is None or not await self._arrived(now, parts, whole=True):
+                    raise Changed("changed while it was read")
+                far = now
             self._shelf.settle(far, parts, folder)
         except (*GONE, asyncssh.SFTPPermissionDenied) as error:
             gone = isinstance(error, GONE)
@@ -78,6 +81,18 @@ class Puller:
             raise failed("/".join(far.name), error) from None
         finally:
             os.close(parts)
+
+    async def _arrived(self, far: Far, parts: int, *, whole: bool) -> bool:
+        """Whether the partial is, byte for byte, what lies there now; else it is gone."""
+        mine = await self._fetch(far, parts, whole)
+        self._patience.grant(far.size / DISK)
+        (theirs,) = await self._hashes.of([far.path], timeout=DIGEST + far.size / DISK)
+        self._patience.heard()
+        size = os.stat(far.part, dir_fd=parts, follow_symlinks=False).st_size
+        if mine == theirs and size == far.size:
+            return True
+        os.unlink(far.part, dir_fd=parts)
+        return False
 
     async def _fetch(self, far: Far, parts: int, whole: bool) -> str:
         """The remote file into its partial, going on from what is there; the digest of what lies here then."""
@@ -129,7 +144,7 @@ async def _pull(
         found = walk.found
         progress.total(len(found.files), found.size)
         with Shelf(cargo.target) as shelf:
-            puller = Puller(link, sftp, shelf, progress, patience)
+            puller = Puller(link, sftp, walk, shelf, progress, patience)
             for name in found.folders:
                 os.close(shelf.folder(name))
             for far in found.files:

@@ -7,7 +7,7 @@ import stat
 from hashlib import sha256
 
 import asyncssh
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from gpurent.api import Pull, Skipped, TransferError, link_objection, objection, shown
 from gpurent_plugin_sftp.patience import Patience
@@ -125,6 +125,14 @@ class Walk:
         finally:
             self._patience.heard()
         return target.decode("utf-8", "surrogateescape")
+
+    async def again(self, far: Far) -> Far | None:
+        """The same file as it is by now; None: it is none any more, or too large."""
+        told = Told.of(await self._sftp.lstat(far.path))
+        self.found.size += told.size - far.size
+        if told.kind != asyncssh.FILEXFER_TYPE_REGULAR or self.found.size > self._limits.total:
+            return None
+        return evolve(far, size=told.size, mode=told.mode, mtime=told.mtime)
 
     async def _one(self, path: str, name: Name, told: Told) -> None:
         if told.kind == asyncssh.FILEXFER_TYPE_DIRECTORY:
