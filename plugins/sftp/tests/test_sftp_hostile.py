@@ -165,6 +165,8 @@ ANSWERS: dict[str, tuple[str, Callable[..., Any]]] = {
     "gone when it is opened": ("open", fails(asyncssh.sftp.FX_NO_SUCH_FILE)),
     "closed when it is opened": ("open", fails(asyncssh.sftp.FX_PERMISSION_DENIED)),
     "an error when it is closed": ("close", fails(asyncssh.sftp.FX_FAILURE)),
+    "a folder when it was read": ("fstat", lambda path: told(FOLDER)),
+    "another size when it was read": ("fstat", lambda path: told(FILE, size=1 << 60)),
     "an error at first": ("lstat", fails(asyncssh.sftp.FX_FAILURE)),
     "a device at first": ("lstat", lambda path: told(DEVICE)),
     "a link without a place": ("readlink", fails(asyncssh.sftp.FX_FAILURE)),
@@ -181,7 +183,7 @@ async def test_an_answer_that_may_not_be(tmp_path: Path, what: str, answer: Call
     assert came.exists() == (what == "readlink" or answer is ANSWERS["a byte at a time"][1]), found
 
 
-@pytest.mark.parametrize("what", ["lstat", "open", "read", "close", "readlink"])
+@pytest.mark.parametrize("what", ["lstat", "open", "read", "fstat", "close", "readlink"])
 async def test_an_answer_that_never_comes(tmp_path: Path, what: str) -> None:
     lies = Lies({b"out": [entry(b"a"), entry(b"l", LINK)]}, {b"out/l": b"a"})
     lies.answers[what] = lies.hang

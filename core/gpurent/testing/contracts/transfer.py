@@ -12,12 +12,13 @@ import pytest
 from gpurent.errors import GpurentError, TransferError, TransferUnfit, UsageError
 from gpurent.model.cargo import Limits, Pull, Push, TransferReport
 from gpurent.testing.contracts.links import LinkContract
+from gpurent.testing.contracts.restless import RestlessContract
 from gpurent.testing.contracts.site import Site, Tally
 from gpurent.testing.contracts.trees import ODD, ROOM, in_the_end, plant, tree
 from gpurent.testing.sandbox.faults import Plan
 
 
-class TransferContract(LinkContract):
+class TransferContract(LinkContract, RestlessContract):
     """Every promise that any machine shows."""
 
     # whole ways
@@ -160,42 +161,6 @@ class TransferContract(LinkContract):
             file.write(b"end")
         await self.push(place, source)
         assert tree(place.home / "work") == tree(source)
-
-    async def test_a_file_that_vanishes_is_told(self, place: Site, tmp_path: Path) -> None:
-        source = plant(tmp_path / "source", files=5, large=0)
-        gone = source / "gone.bin"
-        gone.write_bytes(b"x" * 3_000_000)
-
-        class Thief(Tally):
-            def total(self, files: int, size: int) -> None:
-                gone.unlink(missing_ok=True)
-
-        cargo = Push(sources=(source,), target="work", content=True)
-        with pytest.raises(TransferError, match="gone"):
-            await self.backend().push(await place.link(), cargo, Thief())
-        assert not (place.home / "work" / "gone.bin").exists()
-
-    async def test_a_file_that_changes_is_never_torn(self, place: Site, tmp_path: Path) -> None:
-        source = tmp_path / "source"
-        source.mkdir()
-        moving = source / "moving.bin"
-        moving.write_bytes(b"a" * 4_000_000)
-        changes = iter(b"bcdefghijklmnopqrstuvwxyz" * 40)
-
-        class Writer(Tally):
-            def advance(self, size: int, name: str = "") -> None:
-                moving.write_bytes(bytes([next(changes)]) * 4_000_000)
-
-        cargo = Push(sources=(source,), target="work", content=True)
-        try:
-            await self.backend().push(await place.link(), cargo, Writer())
-        except TransferError as error:
-            assert "moving.bin" in error.message
-        there = place.home / "work" / "moving.bin"
-        if there.exists():
-            content = there.read_bytes()
-            assert len(set(content)) == 1
-            assert len(content) == 4_000_000
 
     # refusals
 

@@ -66,6 +66,11 @@ class Liar(asyncssh.SFTPServer):
                     return item.attrs
         return told(FOLDER)
 
+    async def fstat(self, file_obj: object) -> SFTPAttrs:
+        if "fstat" in self._lies.answers:
+            return await self._say("fstat", file_obj)  # type: ignore[no-any-return]
+        return await self.lstat(file_obj)  # type: ignore[arg-type]
+
     async def scandir(self, path: bytes) -> AsyncIterator[SFTPName]:
         if "scandir" in self._lies.answers:
             async for item in self._lies.answers["scandir"](path):

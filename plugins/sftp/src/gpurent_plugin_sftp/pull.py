@@ -95,7 +95,10 @@ class Puller:
         return False
 
     async def _fetch(self, far: Far, parts: int, whole: bool) -> str:
-        """The remote file into its partial, going on from what is there; the digest of what lies here then."""
+        """The remote file into its partial, going on from what is there; the digest of what lies here then.
+
+        Empty where the file is another one by now.
+        """
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_TRUNC if whole else 0)
         with os.fdopen(os.open(far.part, flags, 0o600, dir_fd=parts), "r+b") as local:
             digest = sha256()
@@ -112,9 +115,11 @@ class Puller:
                     at += len(data)
                     self.sent += len(data)
                     self._progress.advance(len(data), "/".join(far.name))
+                still = far.still(await file.stat())
+                self._patience.heard()
             local.flush()
             os.fsync(local.fileno())
-        return digest.hexdigest()
+        return digest.hexdigest() if still else ""
 
     async def _read(self, file: asyncssh.SFTPClientFile, at: int, size: int) -> bytes:
         """Up to ``size`` bytes; fewer at the end of the file."""

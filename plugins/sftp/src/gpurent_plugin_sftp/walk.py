@@ -38,6 +38,12 @@ class Far:
             f"{self.path}\0{self.size}\0{self.mtime}".encode("utf-8", "surrogateescape")
         ).hexdigest()[:40]
 
+    def still(self, now: asyncssh.SFTPAttrs) -> bool:
+        """Whether it is the file that was listed."""
+        told = Told.of(now)
+        listed = (asyncssh.FILEXFER_TYPE_REGULAR, self.size, self.mtime)
+        return (told.kind, told.size, told.mtime) == listed
+
 
 @frozen
 class Told:
