@@ -204,6 +204,18 @@ def test_links_without_end_are_not_kept_in_mind(tmp_path: Path, monkeypatch: pyt
     assert len(found.skipped) == 100 - made
 
 
+@pytest.mark.parametrize(
+    "data", [[(0, 1 << 63)], [(5, 5), (0, 5)], [(0, 0)], [(1 << 63, 1)], [(9, 1)] * 70_000]
+)
+def test_holes_that_may_not_be(tmp_path: Path, data: list[tuple[int, int]]) -> None:
+    body = b"".join(struct.pack(">QQ", *extent) for extent in data)
+    rows = [row(b"out", FOLDER), row(b"out/a", size=3 << 20, link=b"sparse")]
+    told = instead("H", lambda liar, head, asked: liar.mine.send(ord("h"), head[:4], body))
+    found, target = pull(tmp_path, Liar(rows, told))
+    assert isinstance(found, TransferError)
+    assert not (target / "out" / "a").exists()
+
+
 @pytest.mark.parametrize("kind", "mG")
 def test_an_answer_that_never_comes(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "SILENCE", 0.5)
@@ -250,6 +262,7 @@ ANSWERS: dict[str, Callable[[Liar, int, bytes, bytes], bool]] = {
     "a listing that is none": instead("m", lambda liar, head, body: liar.mine.send(ord("M"), struct.pack(">I", 0), b"junk")),
     "a listing cut short": instead("m", lambda liar, head, body: liar.mine.send(ord("M"), struct.pack(">I", 0), zlib.compress(b"\xff\xff\xff\xff"))),
     "a listing without end": instead("m", many),
+    "holes of nothing": instead("m", lambda liar, head, body: liar.mine.send(ord("h"), struct.pack(">I", 1), b"")),
     "digests of nothing": instead("m", lambda liar, head, body: liar.mine.send(ord("b"), struct.pack(">IB", 1, 1), b"")),
     "a short head": instead("G", lambda liar, head, body: liar.mine.send(ord("P"), b"x", b"y")),
     "the end of the line": instead("G", lambda liar, head, body: os.close(liar._fds.pop())),

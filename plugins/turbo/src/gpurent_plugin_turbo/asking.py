@@ -15,7 +15,7 @@ from gpurent.api import Progress, Pull, UnavailableError, shown
 from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.disk import same
 from gpurent_plugin_turbo.fleet import Fleet, Stream
-from gpurent_plugin_turbo.give import MISSING, NOW, PIECE, UNREADABLE
+from gpurent_plugin_turbo.give import MISSING, NOW, PIECE, SPARSE, UNREADABLE
 from gpurent_plugin_turbo.judge import Far, Job, Judge, Whole
 from gpurent_plugin_turbo.lines import Wire
 from gpurent_plugin_turbo.pace import MIB
@@ -113,7 +113,7 @@ class Asking(Fleet):
             self._judge.files += 1
             place = posixpath.dirname(posixpath.normpath(self._cargo.sources[source])).encode()
             path = place + b"/" + raw if place not in (b"", b"/") else place + raw
-            return Far(path, name, size, mode & 0o777, time)
+            return Far(path, name, size, mode & 0o777, time, link == SPARSE)
         elif kind == LINK:
             self._judge.link(name, link)
         else:
@@ -220,14 +220,16 @@ class Asking(Fleet):
         part = wire.part_of(b"/".join(far.name), far.size, far.time)
         handle, there = self._shelf.part(far.name, part, far.size)
         self._open.add(handle)
-        whole = Whole(far, part, handle, [] if there else [(0, far.size)])
+        ask_first = there or far.sparse
+        whole = Whole(far, part, handle, [] if ask_first else [(0, far.size)])
         self._wholes.append(whole)
-        if not there:
+        if not ask_first:
             return self._ask_piece(stream)
         whole.owed += 1
-        self._patience.grant(far.size)
-        head = self._asking(stream, Job(0, whole=whole))
-        return ord("B"), head + NOW.pack(far.size, far.time), far.path
+        if there:
+            self._patience.grant(far.size)
+        head = self._asking(stream, Job(0, whole=whole)) + NOW.pack(far.size, far.time)
+        return ord("B") if there else ord("H"), head, far.path
 
     def _ask_digest(self, stream: Stream) -> tuple[int, bytes, bytes]:
         whole = self._verify.popleft()

@@ -3,6 +3,7 @@
 Travels as source behind `wire` and `far`: Python 3.6, the standard library, no future annotations.
 """
 
+import errno
 import os
 import stat
 import struct
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 OTHER, MISSING, UNREADABLE = 4, 5, 6
 PIECE = struct.Struct(">IQQQq")  # number, offset, length, size of the whole, its time
 NOW = struct.Struct(">Qq")  # size, time; or the number of an error, 0
+EXTENT, EXTENTS = struct.Struct(">QQ"), 65536  # offset, length; as many are told
+SPARSE = b"sparse"  # in place of a link: a file with holes
 GOOD, CHANGED = 0, 1
 LADDER = (0, 1, 3, 5, 7, 9)
 ROWS = 2048
@@ -63,6 +66,7 @@ class Giver:
             ord("G"): self.pack,
             ord("g"): self.piece,
             ord("B"): self.blocks,
+            ord("H"): self.holes,
             ord("V"): self.whole,
         }
         while True:
@@ -104,7 +108,8 @@ class Giver:
     def one(self, path: bytes, name: bytes, found: os.stat_result) -> "Iterator[Row]":
         mode, time = stat.S_IMODE(found.st_mode) & 0o777, found.st_mtime_ns
         if stat.S_ISREG(found.st_mode):
-            yield (FILE, mode, found.st_size, time, name, b"")
+            sparse = found.st_blocks * 512 < found.st_size
+            yield (FILE, mode, found.st_size, time, name, SPARSE if sparse else b"")
         elif stat.S_ISDIR(found.st_mode):
             yield (FOLDER, mode, 0, time, name, b"")
             for row in self.folder(path, name):
@@ -252,6 +257,24 @@ class Giver:
             return
         self.line.send(ord("b"), head[:4] + struct.pack(">B", self.digest), found)
 
+    def holes(self, head: bytes, name: bytes) -> None:
+        """Where there is data in a sparse file."""
+        size, time = NOW.unpack(head[4:])
+        try:
+            handle = os.open(name, READ)
+            try:
+                found = extents(handle, size)
+                now = os.fstat(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            self.line.send(ord("c"), head[:4], NOW.pack(error.errno or 0, 0))
+            return
+        if (now.st_size, now.st_mtime_ns) != (size, time):
+            self.line.send(ord("c"), head[:4], NOW.pack(now.st_size, now.st_mtime_ns))
+            return
+        self.line.send(ord("h"), head[:4], b"".join(EXTENT.pack(*extent) for extent in found))
+
     def whole(self, head: bytes, name: bytes) -> None:
         try:
             with open(name, "rb") as file:
@@ -259,6 +282,25 @@ class Giver:
         except OSError:
             found = bytes(16)
         self.line.send(ord("v"), head, found)
+
+
+def extents(handle: int, size: int) -> "list[tuple[int, int]]":
+    """Offset and length of what is no hole; the last takes all of the rest where there are too many."""
+    found: list[tuple[int, int]] = []
+    at = 0
+    while at < size and len(found) < EXTENTS:
+        try:
+            at = os.lseek(handle, at, os.SEEK_DATA)
+            end = min(os.lseek(handle, at, os.SEEK_HOLE), size)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # no data any more
+                return found
+            end = size
+        found.append((at, end - at))
+        at = end
+    if at < size:
+        found.append((at, size - at))
+    return found
 
 
 def give_pull(sources: "list[bytes]", plain: bool) -> None:

@@ -22,6 +22,7 @@ class Far:
     size: int
     mode: int
     time: int
+    sparse: bool = False
     tries: int = 0
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import posixpath
 import struct
@@ -12,17 +11,16 @@ from time import monotonic
 
 from gpurent.api import TransferError, TransferReport, objection, shown
 from gpurent_plugin_turbo import wire
-from gpurent_plugin_turbo.asking import BIG, Asking
-from gpurent_plugin_turbo.disk import file_digest
+from gpurent_plugin_turbo.arriving import Arriving
 from gpurent_plugin_turbo.fleet import Stream
-from gpurent_plugin_turbo.give import CHANGED, NOW
-from gpurent_plugin_turbo.judge import LOST, Far, Job, Whole
+from gpurent_plugin_turbo.give import CHANGED
+from gpurent_plugin_turbo.judge import LOST, Job
 from gpurent_plugin_turbo.wire import UNIT, Broken, Codec, Ended
 
 TORN = 8  # answers that may be torn
 
 
-class Puller(Asking):
+class Puller(Arriving):
     """One pull. `run` blocks; `stop` ends it from any thread."""
 
     def run(self) -> TransferReport:
@@ -111,6 +109,8 @@ class Puller(Asking):
             self._changed(stream, head, bytes(stream.line.take(size)))
         elif kind == ord("b"):
             self._blocks(stream, head, bytes(stream.line.take(size)))
+        elif kind == ord("h"):
+            self._holes(stream, head, bytes(stream.line.take(size)))
         elif kind == ord("v"):
             self._verified(stream, head, bytes(stream.line.take(size)))
         else:
@@ -144,17 +144,11 @@ class Puller(Asking):
             job.whole.ranges.append((job.at, job.size))
             if job.whole not in self._wholes:
                 self._wholes.append(job.whole)
+        else:
+            job.whole.digest = LOST
+            self._large.append(job.whole.far)
 
     # what comes
-
-    def _job(self, stream: Stream, number: int) -> Job:
-        with self._turn:
-            job: Job | None = stream.unacked.pop(number, None)
-            if job is None:
-                raise Broken("an answer to nothing")
-            stream.flight -= job.size
-            stream.rate.acked(job.size, job.sent_at, not stream.unacked)
-            return job
 
     def _unit(self, stream: Stream, kind: int, head: bytes, size: int, codec: Codec) -> None:
         number, used, digest, length, expected = UNIT.unpack(head)
@@ -207,91 +201,6 @@ class Puller(Asking):
             at += size
             self._progress.advance(size, far.text)
             self._progress.file_done(far.text)
-
-    def _once_more(self, far: Far, size: int, time: int) -> None:
-        """It is another file by now: asked for once more as it is. Without a time: ``size`` is an error's number."""
-        with self._turn:
-            far.tries += 1
-            if far.tries > 1 or not time:
-                closed = not time and size in (errno.EACCES, errno.EPERM)
-                why = "cannot be read there" if closed else "changed or vanished while it was read"
-                self._lost.append((far.text, why))
-                return
-            self._judge.changed(far, size, time)
-            (self._small if size < BIG else self._large).append(far)
-
-    def _changed(self, stream: Stream, head: bytes, now: bytes) -> None:
-        job = self._job(stream, struct.unpack(">I", head)[0])
-        if job.whole is None:
-            raise Broken("an answer to nothing")
-        whole = job.whole
-        with self._turn:
-            whole.owed -= 1
-            if not whole.lost:
-                whole.digest = LOST
-                whole.ranges.clear()
-                self._shelf.drop(whole.part)
-                self._once_more(whole.far, *NOW.unpack(now))
-
-    def _blocks(self, stream: Stream, head: bytes, theirs: bytes) -> None:
-        number, kind = struct.unpack(">IB", head)
-        job = self._job(stream, number)
-        whole = job.whole
-        if whole is None:
-            raise Broken("an answer to nothing")
-        size, step = whole.far.size, wire.block_size(whole.far.size)
-        self._patience.grant(size)
-        mine = wire.block_digests(whole.handle, size, kind)
-        kept = 0
-        ranges: list[tuple[int, int]] = []
-        for index, at in enumerate(range(0, size, step)):
-            length = min(step, size - at)
-            if mine[index * 16 : index * 16 + 16] == theirs[index * 16 : index * 16 + 16]:
-                kept += length
-            elif ranges and sum(ranges[-1]) == at:
-                ranges[-1] = (ranges[-1][0], ranges[-1][1] + length)
-            else:
-                ranges.append((at, length))
-        with self._turn:
-            self.resumed += kept
-            self._progress.advance(kept, whole.far.text)
-            whole.ranges = list(reversed(ranges))
-            if ranges and whole not in self._wholes:
-                self._wholes.append(whole)
-        self._came(whole)
-
-    def _came(self, whole: Whole) -> None:
-        """One answer less is owed; the last one settles the file."""
-        with self._turn:
-            whole.owed -= 1
-            if whole.owed or whole.ranges or whole.digest:
-                return
-            if self._whole:
-                whole.digest = b"asked"
-                self._verify.append(whole)
-                return
-            whole.digest = b"done"
-        self._complete(whole)
-
-    def _verified(self, stream: Stream, head: bytes, theirs: bytes) -> None:
-        whole = self._job(stream, struct.unpack(">I", head)[0]).whole
-        if whole is None:
-            raise Broken("an answer to nothing")
-        self._patience.grant(whole.far.size)
-        if file_digest(whole.handle) != theirs:
-            self._shelf.drop(whole.part)
-            with self._turn:
-                self._lost.append((whole.far.text, "did not arrive as it is there"))
-            return
-        self._complete(whole)
-
-    def _complete(self, whole: Whole) -> None:
-        far = whole.far
-        self._shelf.settle(far.name, whole.part, whole.handle, far.mode, far.time)
-        with self._turn:
-            self._open.discard(whole.handle)
-        os.close(whole.handle)
-        self._progress.file_done(far.text)
 
     def _settle(self) -> None:
         """Whether everything has come. The turn is held."""
