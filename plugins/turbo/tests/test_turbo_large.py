@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from gpurent_plugin_turbo.pieces import Big
 from gpurent_plugin_turbo.scan import Scan
 
 GB = 10**9
+LOG = logging.getLogger(__name__)
 
 
 @pytest.mark.parametrize("size", [1, 256 << 10, GB, 100 * GB, 10_000 * GB])
@@ -112,18 +113,18 @@ def test_a_scan_of_many_files_needs_little_memory(tmp_path: Path) -> None:
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
-async def test_a_million_files(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+async def test_a_million_files(tmp_path: Path) -> None:
     source = spread(tmp_path / "source", 1_000_000)
     async with site(tmp_path) as place:
         link = await place.link()
         tracemalloc.start()
         report = await Turbo({}).push(link, Push(sources=(source,), target="w", content=True), Tally())
-        record_property("up", f"{report.seconds:.0f} s, peak {tracemalloc.get_traced_memory()[1]} bytes")
+        LOG.info("up: %.0f s, peak %d bytes", report.seconds, tracemalloc.get_traced_memory()[1])
         tracemalloc.reset_peak()
         assert report.files == 1_000_000
         home = await Turbo({}).pull(link, Pull(sources=("w",), target=tmp_path / "home"), Tally())
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        record_property("down", f"{home.seconds:.0f} s, peak {peak} bytes")
+        LOG.info("down: %.0f s, peak %d bytes", home.seconds, peak)
         assert home.files == 1_000_000
         assert peak < 150_000_000
