@@ -57,4 +57,4 @@ async def test_permissions_here_as_an_ordinary_user(tmp_path: Path) -> None:
 async def test_everything_as_an_ordinary_user(tmp_path: Path) -> None:
     if why := await why_not_bwrap():
         pytest.skip(why)
-    run_as_ordinary_user(tmp_path, __file__, "-m", "not nightly", "--deselect", "ordinary")
+    run_as_ordinary_user(tmp_path, __file__, "-k", "not ordinary_user")

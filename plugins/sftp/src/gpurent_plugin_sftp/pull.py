@@ -105,6 +105,7 @@ class Puller:
             while data := local.read(CHUNK):
                 digest.update(data)
             at = local.tell()
+            self._patience.heard()  # a long look at our own disk is no silence of the other side
             self.resumed += at
             self._progress.advance(at, "/".join(far.name))
             async with self._sftp.open(far.path, "rb", encoding=None) as file:
