@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import tempfile
@@ -78,7 +79,14 @@ def test_no_set_of_links_leads_out(links: list[tuple[tuple[str, ...], str]]) -> 
                     name.symlink_to(target)
                     made.append(name)
         for link in made:
-            try:
+            if not _loops(link):
                 assert link.resolve().is_relative_to(root), (link, os.readlink(link))
-            except RuntimeError:  # a loop leads nowhere
-                continue
+
+
+def _loops(link: Path) -> bool:
+    """A loop leads nowhere, and Python's own guess of where is none."""
+    try:
+        link.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
