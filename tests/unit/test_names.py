@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from gpurent.model.names import link_objection
 
@@ -64,6 +64,7 @@ def test_links_that_do_not(place: tuple[str, ...], target: str, why: str) -> Non
 
 
 @settings(max_examples=60, deadline=None)
+@example([(("top",), "a"), (("top", "a", "b"), "../.."), (("top",), "a/b/up/../..")])
 @given(st.lists(st.tuples(PLACE, TARGET), min_size=1, max_size=8))
 def test_no_set_of_links_leads_out(links: list[tuple[tuple[str, ...], str]]) -> None:
     with tempfile.TemporaryDirectory() as room:
