@@ -169,12 +169,13 @@ def test_a_listing_that_may_not_be(tmp_path: Path, rows: list[Row]) -> None:
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_a_link_that_may_not_be(tmp_path: Path, target: bytes) -> None:
     rows = [
-        row(b"out", FOLDER), row(b"out/evil", LINK, 0, target), row(b"out/evil/below"), row(b"out/link", LINK, 0, target),
+        row(b"out", FOLDER), row(b"out/alone", LINK, 0, target), row(b"out/evil", LINK, 0, target), row(b"out/evil/below"), row(b"out/link", LINK, 0, target),
         row(b"out/link/deep", FOLDER), row(b"out/sub", FOLDER), row(b"out/sub/up", LINK, 0, b".."), row(b"out/zz", LINK, 0, b"evil"),
     ]  # fmt: skip
     found, home = pull(tmp_path, Liar(rows))
     assert isinstance(found, TransferReport)
-    assert [item.name for item in found.skipped] == ["out/evil", "out/link"]
+    assert [item.name for item in found.skipped] == ["out/alone", "out/evil", "out/link"]
+    assert all("folder" not in item.why for item in found.skipped)
     assert (home / "out" / "evil" / "below").read_bytes() == EVIL
     assert (home / "out" / "sub" / "up").readlink() == Path("..")
 
