@@ -81,6 +81,7 @@ if TYPE_CHECKING:
         UnitPrice as UnitPrice,
     )
     from gpurent.model.names import (
+        link_objection as link_objection,
         objection as objection,
         shown as shown,
     )
@@ -211,7 +212,7 @@ _HOMES = {
     "gpurent.model.lease": "Lease LeaseState Pending",
     "gpurent.model.mail": "Challenge Mail",
     "gpurent.model.money": "CNY Currency Money Rate USD UnitPrice",
-    "gpurent.model.names": "objection shown",
+    "gpurent.model.names": "link_objection objection shown",
     "gpurent.model.notice": "Level Notice",
     "gpurent.model.offer": "Deposit DiskPrice Hardware Known Metered Offer Prepaid Quote Unknown Wish",
     "gpurent.model.order": "Bill Order OrderKind Payment Purpose",

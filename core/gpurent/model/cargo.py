@@ -9,7 +9,10 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class Limits:
-    """How much one transfer may hold before it is refused as hostile or mistaken. Sizes in bytes."""
+    """How much one transfer may hold before it is refused as hostile or mistaken. Sizes in bytes.
+
+    On the way down other names than ``files`` (folders, links) may be as many again.
+    """
 
     files: int = 1_000_000
     total: int = 1 << 44

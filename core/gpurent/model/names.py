@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Container, Sequence
+
+_LONGEST_LINK = 4000  # bytes; systems end at 4096
 
 _FORBIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
@@ -22,4 +25,29 @@ def objection(name: str, longest: int) -> str:
         return "holds control or direction characters, or is not UTF-8"
     if len(name.encode()) > longest:
         return "is too long"
+    return ""
+
+
+def link_objection(place: Sequence[str], target: str, tops: Container[str], longest: int) -> str:
+    """Why a symbolic link in the folder ``place`` (components, below one of ``tops``) may not point to ``target``.
+
+    Empty if it may. Judged by name alone: what it points to need not be there. It may go up at its start only: where
+    ``a`` is a link, ``a/..`` is somewhere else than its name says, and two such links together lead anywhere.
+    """
+    if not target:
+        return "points nowhere"
+    if target.startswith("/"):
+        return "points to an absolute place"
+    if len(target.encode("utf-8", "surrogateescape")) > _LONGEST_LINK:
+        return "points to a name that is too long"
+    parts = [part for part in target.split("/") if part not in ("", ".")]
+    up = next((at for at, part in enumerate(parts) if part != ".."), len(parts))
+    if ".." in parts[up:]:
+        return "goes down and up again"
+    for part in parts[up:]:
+        if why := objection(part, longest):
+            return f"points to a name that {why}"
+    found = [*place[: len(place) - up], *parts[up:]]
+    if up > len(place) or not found or found[0] not in tops:
+        return "points out of what was asked for"
     return ""

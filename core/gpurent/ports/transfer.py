@@ -25,7 +25,8 @@ class Progress(Protocol):
 class TransferBackend(ABC):
     """Carries files both ways, resumes after a cut, verifies by hash.
 
-    Final names appear only complete; modes and mtimes are kept. Called again after any failure, it goes on
+    Final names appear only complete; modes and mtimes are kept; what becomes of links and of files that do not stand
+    still is told in docs/transfer.md. Called again after any failure, it goes on
     from what has verifiably arrived. Errors: `TransferError` (with what is missing), `UnavailableError` when the line
     is lost, `TransferUnfit` when this backend cannot do it here: said before anything moves, by the first thing that it
     asks the machine anyway; the next in rank is then taken.

@@ -13,8 +13,9 @@ from threading import Thread
 
 import pytest
 
-from gpurent.api import GpurentError, Limits, Pull, TransferError, UnavailableError
-from gpurent_plugin_turbo import wire
+from gpurent.api import GpurentError, Limits, Pull, TransferError, TransferReport, UnavailableError
+from gpurent.testing.contracts.hostile import NAMES as COMMON, TARGETS, Silent, jail, must_hold
+from gpurent_plugin_turbo import judge, patience, wire
 from gpurent_plugin_turbo.asking import END
 from gpurent_plugin_turbo.give import CHANGED, GOOD, LINK, MISSING, OTHER, PIECE, UNREADABLE
 from gpurent_plugin_turbo.lines import Wire
@@ -107,34 +108,23 @@ def instead(
 
 
 NAMES = {
-    "above": b"../evil", "deep above": b"out/../../evil", "absolute": b"/tmp/evil", "dots": b"out/..", "dot": b"out/.",
-    "empty part": b"out//evil", "ends in a slash": b"out/evil/", "not asked for": b"other/evil", "nothing": b"",
-    "escape codes": b"out/\x1b[31mred", "bell": b"out/\x07", "right to left": "out/\u202egpj.exe".encode(),
-    "invalid UTF-8": b"out/\xff\xfe", "new line": b"out/a\nb", "too long": b"out/" + b"x" * 300,
-    "zero width": "out/a\u200bb".encode(), "surrogate": b"out/\xed\xa0\x80", "line separator": "out/a\u2028b".encode(),
+    **{what: b"out/" + name for what, name in COMMON.items() if what != "two in one"},
+    "above": b"../evil", "at the top": b"/tmp/evil-of-gpurent", "not asked for": b"other/evil", "no name": b"",
 }  # fmt: skip
 
 
-def pull(tmp_path: Path, liar: Liar, *, limits: Limits = LIMITS) -> tuple[object, Path]:
-    target = tmp_path / "jail" / "home"
-    cargo = Pull(sources=("out",), target=target, limits=limits)
-
-    class Silent:
-        def total(self, files: int, size: int) -> None: ...
-        def advance(self, size: int, name: str = "") -> None: ...
-        def file_done(self, name: str) -> None: ...
-
+def attempt(tmp_path: Path, liar: Liar, limits: Limits = LIMITS) -> object:
+    cargo = Pull(sources=("out",), target=jail(tmp_path), limits=limits)
     try:
-        return Puller(cargo, Silent(), lambda first: liar, lines=1).run(), target
+        return Puller(cargo, Silent(), lambda first: liar, lines=1).run()
     except GpurentError as error:
-        return error, target
+        return error
 
 
-def outside(tmp_path: Path) -> set[str]:
-    """Everything that is not below the target."""
-    return {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if "home" not in path.parts} - {
-        "jail"
-    }
+def pull(tmp_path: Path, liar: Liar, *, limits: Limits = LIMITS) -> tuple[object, Path]:
+    found = attempt(tmp_path, liar, limits)
+    must_hold(tmp_path, found)
+    return found, jail(tmp_path)
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
@@ -142,8 +132,6 @@ def outside(tmp_path: Path) -> set[str]:
 def test_a_name_that_may_not_be(tmp_path: Path, name: bytes, kind: int) -> None:
     rows = [row(b"out", FOLDER), row(name, kind), row(b"out/zz good")]
     found, target = pull(tmp_path, Liar(rows))
-    assert not outside(tmp_path)
-    assert not Path("/tmp/evil").exists()
     if not isinstance(found, Exception):
         assert [item.name for item in found.skipped if "\x1b" in item.name] == []
         assert {path.name for path in target.rglob("*")} <= {"out", "zz good"}
@@ -163,6 +151,8 @@ LISTS: dict[str, list[Row]] = {
     "unreadable": [row(b"out/", UNREADABLE)],
     "missing": [row(b"\x1b[31mout", MISSING)],
     "endless depth": [row(b"out" + b"/d" * depth, FOLDER) for depth in range(200)],
+    "before all times": [(FILE, 0o644, 4, -(1 << 63), b"out", b"")],
+    "after all times": [(FILE, 0o644, 4, (1 << 63) - 1, b"out", b"")],
     "an enormous size": [row(b"out", FOLDER), row(b"out/big", size=1 << 62)],
     "half a terabyte in all": [
         row(b"out", FOLDER),
@@ -173,24 +163,77 @@ LISTS: dict[str, list[Row]] = {
 
 @pytest.mark.parametrize("rows", LISTS.values(), ids=LISTS)
 def test_a_listing_that_may_not_be(tmp_path: Path, rows: list[Row]) -> None:
-    found, target = pull(tmp_path, Liar(rows))
-    assert not outside(tmp_path)
-    assert "\x1b" not in str(found)
-    for path in target.rglob("*"):
-        assert not path.is_symlink()
-        assert not path.lstat().st_mode & 0o7000
+    pull(tmp_path, Liar(rows))
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_a_link_that_may_not_be(tmp_path: Path, target: bytes) -> None:
+    rows = [
+        row(b"out", FOLDER), row(b"out/alone", LINK, 0, target), row(b"out/evil", LINK, 0, target), row(b"out/evil/below"), row(b"out/link", LINK, 0, target),
+        row(b"out/link/deep", FOLDER), row(b"out/sub", FOLDER), row(b"out/sub/up", LINK, 0, b".."), row(b"out/zz", LINK, 0, b"evil"),
+    ]  # fmt: skip
+    found, home = pull(tmp_path, Liar(rows))
+    assert isinstance(found, TransferReport)
+    assert [item.name for item in found.skipped] == ["out/alone", "out/evil", "out/link"]
+    assert all("folder" not in item.why for item in found.skipped)
+    assert (home / "out" / "evil" / "below").read_bytes() == EVIL
+    assert (home / "out" / "sub" / "up").readlink() == Path("..")
+
+
+def test_a_file_below_a_good_link_goes_not_through_it(tmp_path: Path) -> None:
+    rows = [
+        row(b"out", FOLDER), row(b"out/a", FOLDER), row(b"out/l", LINK, 0, b"a"), row(b"out/l/f"), row(b"out/m", LINK, 0, b"a"),
+    ]  # fmt: skip
+    found, home = pull(tmp_path, Liar(rows))
+    assert isinstance(found, TransferReport)
+    assert [item.why for item in found.skipped] == ["is a link, and a folder has its name here"]
+    assert list((home / "out" / "a").iterdir()) == []
+    assert not (home / "out" / "l").is_symlink()
+    # It is a link here now: what is listed below it the next time is refused.
+    found, home = pull(tmp_path, Liar([row(b"out", FOLDER), row(b"out/m", FOLDER), row(b"out/m/f")]))
+    assert isinstance(found, TransferError)
+    assert list((home / "out" / "a").iterdir()) == []
+
+
+def test_links_without_end_are_not_kept_in_mind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judge, "LINKS", 5_000)
+    rows = [row(b"out", FOLDER), *(row(b"out/%05d" % number, LINK, 0, b"x" * 100) for number in range(100))]
+    found, home = pull(tmp_path, Liar(rows))
+    assert isinstance(found, TransferReport)
+    made = sum(path.is_symlink() for path in (home / "out").iterdir())
+    assert 20 < made < 100
+    assert len(found.skipped) == 100 - made
+
+
+@pytest.mark.parametrize(
+    "data", [[(0, 1 << 63)], [(5, 5), (0, 5)], [(0, 0)], [(1 << 63, 1)], [(9, 1)] * 70_000]
+)
+def test_holes_that_may_not_be(tmp_path: Path, data: list[tuple[int, int]]) -> None:
+    body = b"".join(struct.pack(">QQ", *extent) for extent in data)
+    rows = [row(b"out", FOLDER), row(b"out/a", size=3 << 20, link=b"sparse")]
+    told = instead("H", lambda liar, head, asked: liar.mine.send(ord("h"), head[:4], body))
+    found, target = pull(tmp_path, Liar(rows, told))
+    assert isinstance(found, TransferError)
+    assert not (target / "out" / "a").exists()
+
+
+@pytest.mark.parametrize("kind", "mG")
+def test_an_answer_that_never_comes(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "SILENCE", 0.5)
+    found, _ = pull(tmp_path, Liar([row(b"out", FOLDER), row(b"out/a")], instead(kind, lambda *given: None)))
+    assert isinstance(found, UnavailableError)
+    assert found.retryable
 
 
 def test_links_that_lie_here_already_are_not_followed(tmp_path: Path) -> None:
-    target = tmp_path / "jail" / "home"
+    target = jail(tmp_path)
     (target / "out").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
     (target / "out" / "sub").symlink_to(tmp_path / "elsewhere")
     (target / "out" / "zf").symlink_to(tmp_path / "elsewhere" / "zf")
     (target / ".gpurent-part").symlink_to(tmp_path / "elsewhere")
     for rows in ([row(b"out/sub", FOLDER), row(b"out/sub/evil")], [row(b"out/zf")]):
-        found, _ = pull(tmp_path, Liar([row(b"out", FOLDER), *rows]))
-        assert isinstance(found, TransferError)
+        assert isinstance(attempt(tmp_path, Liar([row(b"out", FOLDER), *rows])), TransferError)
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
@@ -220,6 +263,7 @@ ANSWERS: dict[str, Callable[[Liar, int, bytes, bytes], bool]] = {
     "a listing that is none": instead("m", lambda liar, head, body: liar.mine.send(ord("M"), struct.pack(">I", 0), b"junk")),
     "a listing cut short": instead("m", lambda liar, head, body: liar.mine.send(ord("M"), struct.pack(">I", 0), zlib.compress(b"\xff\xff\xff\xff"))),
     "a listing without end": instead("m", many),
+    "holes of nothing": instead("m", lambda liar, head, body: liar.mine.send(ord("h"), struct.pack(">I", 1), b"")),
     "digests of nothing": instead("m", lambda liar, head, body: liar.mine.send(ord("b"), struct.pack(">IB", 1, 1), b"")),
     "a short head": instead("G", lambda liar, head, body: liar.mine.send(ord("P"), b"x", b"y")),
     "the end of the line": instead("G", lambda liar, head, body: os.close(liar._fds.pop())),
@@ -232,5 +276,4 @@ def test_an_answer_that_may_not_be(tmp_path: Path, give: Callable[[Liar, int, by
     rows = [row(b"out", FOLDER), row(b"out/a")]
     found, target = pull(tmp_path, Liar(rows, give), limits=Limits(files=100_000))
     assert isinstance(found, TransferError | UnavailableError), found
-    assert not outside(tmp_path)
     assert not (target / "out" / "a").exists()

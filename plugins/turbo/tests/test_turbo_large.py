@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tracemalloc
 from pathlib import Path
@@ -17,6 +18,7 @@ from gpurent_plugin_turbo.pieces import Big
 from gpurent_plugin_turbo.scan import Scan
 
 GB = 10**9
+LOG = logging.getLogger(__name__)
 
 
 @pytest.mark.parametrize("size", [1, 256 << 10, GB, 100 * GB, 10_000 * GB])
@@ -60,6 +62,33 @@ async def test_a_sparse_file_of_100_gigabytes_travels_as_what_it_holds(tmp_path:
         assert report.sent < 1_000_000
 
 
+async def test_a_sparse_file_of_100_gigabytes_comes_home_as_what_it_holds(tmp_path: Path) -> None:
+    async with site(tmp_path) as place:
+        out = place.home / "out"
+        out.mkdir()
+        with (out / "disk.img").open("wb") as file:
+            file.write(b"begin")
+            file.seek(50 * GB)
+            file.write(os.urandom(3_000_000))
+            file.truncate(100 * GB)
+        with (out / "nothing.img").open("wb") as file:
+            file.truncate(100 * GB)
+        report = await Turbo({}).pull(
+            await place.link(), Pull(sources=("out",), target=tmp_path / "home"), tally := Tally()
+        )
+        assert report.sent < 5_000_000
+        assert tally.moved == tally.size == report.total == 200 * GB
+        for name in ("disk.img", "nothing.img"):
+            here, there = tmp_path / "home" / "out" / name, out / name
+            assert here.stat().st_size == 100 * GB
+            assert here.stat().st_blocks * 512 < 5_000_000
+            for at in (0, 50 * GB, 100 * GB - 10):
+                with here.open("rb") as mine, there.open("rb") as theirs:
+                    mine.seek(at)
+                    theirs.seek(at)
+                    assert mine.read(3_000_001) == theirs.read(3_000_001)
+
+
 def scan_peak(folder: Path) -> int:
     tracemalloc.start()
     try:
@@ -91,9 +120,12 @@ async def test_a_million_files(tmp_path: Path) -> None:
         link = await place.link()
         tracemalloc.start()
         report = await Turbo({}).push(link, Push(sources=(source,), target="w", content=True), Tally())
+        LOG.info("up: %.0f s, peak %d bytes", report.seconds, tracemalloc.get_traced_memory()[1])
+        tracemalloc.reset_peak()
         assert report.files == 1_000_000
         home = await Turbo({}).pull(link, Pull(sources=("w",), target=tmp_path / "home"), Tally())
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
+        LOG.info("down: %.0f s, peak %d bytes", home.seconds, peak)
         assert home.files == 1_000_000
         assert peak < 150_000_000

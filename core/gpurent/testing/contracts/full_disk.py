@@ -11,8 +11,8 @@ import pytest
 
 from gpurent.errors import TransferError
 from gpurent.model.cargo import Push
+from gpurent.testing.contracts.place import TransferPlace
 from gpurent.testing.contracts.site import Site, Tally
-from gpurent.testing.contracts.transfer import TransferPlace
 from gpurent.testing.contracts.trees import plant
 from gpurent.testing.sandbox.faults import Plan
 

@@ -5,50 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from abc import abstractmethod
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
 
 from gpurent.errors import GpurentError, TransferError, TransferUnfit, UsageError
 from gpurent.model.cargo import Limits, Pull, Push, TransferReport
-from gpurent.ports.transfer import TransferBackend
-from gpurent.testing.contracts.site import Site, Tally, site
+from gpurent.testing.contracts.links import LinkContract
+from gpurent.testing.contracts.restless import RestlessContract
+from gpurent.testing.contracts.site import Site, Tally
 from gpurent.testing.contracts.trees import ODD, ROOM, in_the_end, plant, tree
 from gpurent.testing.sandbox.faults import Plan
-from gpurent.testing.sandbox.machines import DriverName, why_not_bwrap
 
 
-class TransferPlace:
-    """A machine for each test. Say what the backend is, and pick a driver."""
-
-    driver: ClassVar[DriverName] = "embedded"
-    changes: ClassVar[dict[str, Any]] = {}
-
-    @abstractmethod
-    def backend(self) -> TransferBackend:
-        """A fresh one."""
-
-    @pytest.fixture
-    async def place(self, tmp_path: Path) -> AsyncIterator[Site]:
-        if self.driver == "bwrap" and (why := await why_not_bwrap()):
-            pytest.skip(why)
-        async with site(tmp_path, self.driver, **self.changes) as found:
-            yield found
-
-    async def push(self, place: Site, *sources: Path, target: str = "work", **more: Any) -> TransferReport:
-        cargo = Push(sources=sources, target=target, **{"content": True, **more})
-        return await self.backend().push(await place.link(), cargo, Tally())
-
-    async def pull(self, place: Site, *sources: str, to: Path, **more: Any) -> TransferReport:
-        return await self.backend().pull(
-            await place.link(), Pull(sources=sources, target=to, **more), Tally()
-        )
-
-
-class TransferContract(TransferPlace):
+class TransferContract(LinkContract, RestlessContract):
     """Every promise that any machine shows."""
 
     # whole ways
@@ -183,20 +153,6 @@ class TransferContract(TransferPlace):
         assert os.path.exists(there) or report.skipped
         assert (place.home / "work" / "part0" / "file000.txt").exists()
 
-    async def test_links(self, place: Site, tmp_path: Path) -> None:
-        source = plant(tmp_path / "source", files=3, large=0)
-        (source / "part0" / "up").symlink_to("../part1")
-        (source / "out").symlink_to("/etc/passwd")
-        (source / "dangling").symlink_to("nowhere")
-        (source / "hard").hardlink_to(source / "part0" / "file000.txt")
-        report = await self.push(place, source)
-        there = place.home / "work"
-        assert os.readlink(there / "part0" / "up") == "../part1"
-        assert os.readlink(there / "dangling") == "nowhere"
-        assert not os.path.lexists(there / "out")
-        assert [item.name for item in report.skipped] == ["out"]
-        assert (there / "hard").read_bytes() == (source / "hard").read_bytes()
-
     async def test_a_sparse_file(self, place: Site, tmp_path: Path) -> None:
         source = tmp_path / "source"
         source.mkdir()
@@ -205,42 +161,6 @@ class TransferContract(TransferPlace):
             file.write(b"end")
         await self.push(place, source)
         assert tree(place.home / "work") == tree(source)
-
-    async def test_a_file_that_vanishes_is_told(self, place: Site, tmp_path: Path) -> None:
-        source = plant(tmp_path / "source", files=5, large=0)
-        gone = source / "gone.bin"
-        gone.write_bytes(b"x" * 3_000_000)
-
-        class Thief(Tally):
-            def total(self, files: int, size: int) -> None:
-                gone.unlink(missing_ok=True)
-
-        cargo = Push(sources=(source,), target="work", content=True)
-        with pytest.raises(TransferError, match="gone"):
-            await self.backend().push(await place.link(), cargo, Thief())
-        assert not (place.home / "work" / "gone.bin").exists()
-
-    async def test_a_file_that_changes_is_never_torn(self, place: Site, tmp_path: Path) -> None:
-        source = tmp_path / "source"
-        source.mkdir()
-        moving = source / "moving.bin"
-        moving.write_bytes(b"a" * 4_000_000)
-        changes = iter(b"bcdefghijklmnopqrstuvwxyz" * 40)
-
-        class Writer(Tally):
-            def advance(self, size: int, name: str = "") -> None:
-                moving.write_bytes(bytes([next(changes)]) * 4_000_000)
-
-        cargo = Push(sources=(source,), target="work", content=True)
-        try:
-            await self.backend().push(await place.link(), cargo, Writer())
-        except TransferError as error:
-            assert "moving.bin" in error.message
-        there = place.home / "work" / "moving.bin"
-        if there.exists():
-            content = there.read_bytes()
-            assert len(set(content)) == 1
-            assert len(content) == 4_000_000
 
     # refusals
 
@@ -274,14 +194,6 @@ class TransferContract(TransferPlace):
         with pytest.raises(TransferError):
             await self.pull(place, "out", to=home)
         assert not (tmp_path / "part0").exists()
-
-    async def test_links_and_pipes_do_not_come_home(self, place: Site, tmp_path: Path) -> None:
-        out = plant(place.home / "out", files=3, large=0)
-        (out / "passwd").symlink_to("/etc/passwd")
-        os.mkfifo(out / "pipe")
-        report = await self.pull(place, "out", to=tmp_path / "home")
-        assert {item.name for item in report.skipped} == {"out/passwd", "out/pipe"}
-        assert not os.path.lexists(tmp_path / "home" / "out" / "passwd")
 
     # cuts
 

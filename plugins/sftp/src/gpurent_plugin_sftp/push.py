@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import posixpath
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable
 from hashlib import sha256
-from typing import TypeVar
 
 import asyncssh
 
 from gpurent.api import Link, Progress, Push, Skipped, TransferError, TransferReport, shown
-from gpurent_plugin_sftp.remote import BLOCK, Hashes, far_side, refused
+from gpurent_plugin_sftp.remote import BLOCK, Hashes, all_of, far_side, refused
 from gpurent_plugin_sftp.scan import Item, Scan
 
-T = TypeVar("T")
 PARTS = ".gpurent/part"
 FLIGHT = 16
 BATCH_FILES, BATCH_SIZE = 100, 64 << 20
@@ -36,6 +34,7 @@ class Pusher:
         self._hashes = Hashes(link, sftp)
         self._flight = asyncio.Semaphore(FLIGHT)
         self.sent = self.resumed = 0
+        self.lost: list[tuple[str, str]] = []
 
     def _final(self, item: Item) -> str:
         return posixpath.join(self._cargo.target, item.name) if self._cargo.target != "." else item.name
@@ -64,6 +63,16 @@ class Pusher:
         for item in reversed(items):
             if item.kind == "folder":
                 await self._sftp.setstat(self._final(item), asyncssh.SFTPAttrs(permissions=item.mode | 0o700))
+        self._tell_lost()
+
+    def _tell_lost(self) -> None:
+        if self.lost:
+            told = "; ".join(f"{shown(name)} {why}" for name, why in self.lost[:5])
+            more = f" and {len(self.lost) - 5} more" if len(self.lost) > 5 else ""
+            raise TransferError(
+                told + more,
+                hint="Everything else has arrived, and nothing half-written was left. Send again.",
+            )
 
     def _same(self, item: Item, there: dict[str, asyncssh.SFTPAttrs]) -> bool:
         attrs = there.get(item.name)
@@ -84,7 +93,7 @@ class Pusher:
                 except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
                     return
 
-        await _all(look(name) for name in folders)
+        await all_of(look(name) for name in folders)
         return found
 
     async def _room_for(self, size: int) -> None:
@@ -101,32 +110,35 @@ class Pusher:
 
     async def _batch(self, batch: list[Item]) -> None:
         """Send all partials, verify them in one go, move them to their names."""
-        digests = await _all(self._once_more(item) for item in batch)
-        remote = await self._hashes.of([f"{PARTS}/{item.part}" for item in batch])
-        for item, mine, theirs in zip(batch, digests, remote, strict=True):
+        digests = await all_of(self._once_more(item) for item in batch)
+        sent = [(item, mine) for item, mine in zip(batch, digests, strict=True) if mine]
+        remote = await self._hashes.of([f"{PARTS}/{item.part}" for item, _ in sent])
+        for (item, mine), theirs in zip(sent, remote, strict=True):
             if mine != theirs:
                 await self._again(item)
-        await _all(self._finish(item) for item in batch)
+        gone = {name for name, _ in self.lost}
+        await all_of(self._finish(item) for item, _ in sent if item.name not in gone)
 
     async def _again(self, item: Item) -> None:
         """What lay there of an earlier try was not what it seemed: send it whole."""
         await self._sftp.remove(f"{PARTS}/{item.part}")
         mine = await self._once_more(item)
+        if not mine:
+            return
         (theirs,) = await self._hashes.of([f"{PARTS}/{item.part}"])
         if mine != theirs:
             raise TransferError(f"{shown(item.name)} did not arrive as it is here", hint="Send again.")
 
     async def _once_more(self, item: Item) -> str:
+        """The digest of what was sent; empty where it cannot be read or does not stand still: noted, others go."""
         async with self._flight:
             for final in (False, True):
                 try:
                     return await self._send(item)
                 except Changed as why:
                     if final:
-                        raise TransferError(
-                            f"{shown(item.name)} {why}",
-                            hint="Nothing half-written was left. Send again when it is still.",
-                        ) from None
+                        self.lost.append((item.name, str(why)))
+                        return ""
                 except asyncssh.SFTPFailure as error:
                     # Servers of the old protocol have no word for a full disk.
                     raise await self._full(item) or refused(shown(item.name), error) from None
@@ -229,16 +241,6 @@ def _batches(items: list[Item]) -> list[list[Item]]:
         made[-1].append(item)
         size += item.size
     return made
-
-
-async def _all(things: Iterable[Coroutine[None, None, T]]) -> list[T]:
-    """Run all; the first error ends the others."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(thing) for thing in things]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
 
 
 async def push(

@@ -11,16 +11,17 @@ from collections.abc import Callable
 from threading import Lock
 from time import monotonic
 
-from gpurent.api import Progress, Pull, shown
+from gpurent.api import Progress, Pull, UnavailableError, shown
 from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.disk import same
 from gpurent_plugin_turbo.fleet import Fleet, Stream
-from gpurent_plugin_turbo.give import MISSING, PIECE, UNREADABLE
+from gpurent_plugin_turbo.give import MISSING, NOW, PIECE, SPARSE, UNREADABLE
 from gpurent_plugin_turbo.judge import Far, Job, Judge, Whole
 from gpurent_plugin_turbo.lines import Wire
 from gpurent_plugin_turbo.pace import MIB
+from gpurent_plugin_turbo.patience import Patience
 from gpurent_plugin_turbo.shelf import Shelf
-from gpurent_plugin_turbo.wire import FILE, FOLDER, Broken, Ended
+from gpurent_plugin_turbo.wire import FILE, FOLDER, LINK, Broken, Ended
 
 AHEAD = 2  # manifests that are asked for
 BACKLOG = 20_000
@@ -59,10 +60,17 @@ class Asking(Fleet):
         self._working = 0
         self._locks: dict[int, Lock] = {}
         self._shelf = Shelf(cargo.target)
+        self._patience = Patience()
+        self._torn = 0
         self.resumed = 0
 
     def _waiting(self) -> int:
         return sum(far.size for far in self._small)
+
+    def _give_up_mute(self) -> None:
+        super()._give_up_mute()
+        if self._patience.ended(self._moved()) and not self._over:
+            self._error = UnavailableError("the helper on the machine says nothing any more", retryable=True)
 
     @abstractmethod
     def _settle(self) -> None:
@@ -81,18 +89,20 @@ class Asking(Fleet):
             raise Broken("a listing of what was not asked for")
         unpacked = zlib.decompressobj().decompress(body, wire.LARGEST)
         found = []
-        for kind, mode, size, time, raw, _ in wire.rows(unpacked)[0]:
+        for kind, mode, size, time, raw, link in wire.rows(unpacked)[0]:
             if kind == MISSING:
                 self._judge.missing.append(shown(self._cargo.sources[source]))
                 continue
-            far = self._entry(source, kind, mode, size, time, raw)
+            far = self._entry(source, kind, mode, size, time, raw, link)
             if far is not None:
                 found.append(far)
         self._sort(found)
         self._progress.total(self._judge.files, self._judge.size)
 
-    def _entry(self, source: int, kind: int, mode: int, size: int, time: int, raw: bytes) -> Far | None:
-        self._judge.count(raw.count(b"/"), size if kind == FILE else 0)
+    def _entry(
+        self, source: int, kind: int, mode: int, size: int, time: int, raw: bytes, link: bytes
+    ) -> Far | None:
+        self._judge.count(raw.count(b"/"), size if kind == FILE else 0, kind == FILE)
         if kind == UNREADABLE:
             self._judge.skip(raw, "cannot be read there")
             return None
@@ -106,9 +116,11 @@ class Asking(Fleet):
             self._judge.files += 1
             place = posixpath.dirname(posixpath.normpath(self._cargo.sources[source])).encode()
             path = place + b"/" + raw if place not in (b"", b"/") else place + raw
-            return Far(path, name, size, mode & 0o777, time)
+            return Far(path, name, size, mode & 0o777, time, link == SPARSE)
+        elif kind == LINK:
+            self._judge.link(name, link)
         else:
-            self._judge.skip(raw, "is a link or a special file")
+            self._judge.skip(raw, "is a special file")
         return None
 
     def _sort(self, found: list[Far]) -> None:
@@ -211,15 +223,19 @@ class Asking(Fleet):
         part = wire.part_of(b"/".join(far.name), far.size, far.time)
         handle, there = self._shelf.part(far.name, part, far.size)
         self._open.add(handle)
-        whole = Whole(far, part, handle, [] if there else [(0, far.size)])
+        ask_first = there or far.sparse
+        whole = Whole(far, part, handle, [] if ask_first else [(0, far.size)])
         self._wholes.append(whole)
-        if not there:
+        if not ask_first:
             return self._ask_piece(stream)
         whole.owed += 1
-        head = self._asking(stream, Job(0, whole=whole))
-        return ord("B"), head + struct.pack(">Q", far.size), far.path
+        if there:
+            self._patience.grant(far.size)
+        head = self._asking(stream, Job(0, whole=whole)) + NOW.pack(far.size, far.time)
+        return ord("B") if there else ord("H"), head, far.path
 
     def _ask_digest(self, stream: Stream) -> tuple[int, bytes, bytes]:
         whole = self._verify.popleft()
         whole.owed += 1
+        self._patience.grant(whole.far.size)
         return ord("V"), self._asking(stream, Job(0, whole=whole, blocks=True)), whole.far.path

@@ -3,6 +3,7 @@
 Travels as source behind `wire` and `far`: Python 3.6, the standard library, no future annotations.
 """
 
+import errno
 import os
 import stat
 import struct
@@ -40,9 +41,13 @@ if TYPE_CHECKING:
 
 OTHER, MISSING, UNREADABLE = 4, 5, 6
 PIECE = struct.Struct(">IQQQq")  # number, offset, length, size of the whole, its time
+NOW = struct.Struct(">Qq")  # size, time; or the number of an error, 0
+EXTENT, EXTENTS = struct.Struct(">QQ"), 65536  # offset, length; as many are told
+SPARSE = b"sparse"  # in place of a link: a file with holes
 GOOD, CHANGED = 0, 1
 LADDER = (0, 1, 3, 5, 7, 9)
 ROWS = 2048
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # what became a pipe does not hold us up
 
 
 class Giver:
@@ -61,6 +66,7 @@ class Giver:
             ord("G"): self.pack,
             ord("g"): self.piece,
             ord("B"): self.blocks,
+            ord("H"): self.holes,
             ord("V"): self.whole,
         }
         while True:
@@ -102,7 +108,8 @@ class Giver:
     def one(self, path: bytes, name: bytes, found: os.stat_result) -> "Iterator[Row]":
         mode, time = stat.S_IMODE(found.st_mode) & 0o777, found.st_mtime_ns
         if stat.S_ISREG(found.st_mode):
-            yield (FILE, mode, found.st_size, time, name, b"")
+            sparse = found.st_blocks * 512 < found.st_size
+            yield (FILE, mode, found.st_size, time, name, SPARSE if sparse else b"")
         elif stat.S_ISDIR(found.st_mode):
             yield (FOLDER, mode, 0, time, name, b"")
             for row in self.folder(path, name):
@@ -139,9 +146,9 @@ class Giver:
     def small(self, name: bytes, size: int, time: int) -> "tuple[bytes, tuple[int, int, int, int]]":
         """Its bytes, if it is what it was; else what it is now."""
         try:
-            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW)
-        except OSError:
-            return b"", (CHANGED, 0, 0, 0)
+            handle = os.open(name, READ)
+        except OSError as error:
+            return b"", (CHANGED, error.errno or 0, 0, 0)
         try:
             before = os.fstat(handle)
             if (before.st_size, before.st_mtime_ns) != (size, time):
@@ -162,9 +169,9 @@ class Giver:
     def piece(self, head: bytes, name: bytes) -> None:
         _, at, length, size, time = PIECE.unpack(head)
         try:
-            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW)
-        except OSError:
-            self.line.send(ord("c"), head[:4])
+            handle = os.open(name, READ)
+        except OSError as error:
+            self.line.send(ord("c"), head[:4], NOW.pack(error.errno or 0, 0))
             return
         try:
             if self.level() and self.shrinks(handle, at, length):
@@ -179,7 +186,8 @@ class Giver:
                     return
             elif self.raw(handle, head[:4], at, length, size, time):
                 return
-            self.line.send(ord("c"), head[:4])
+            now = os.fstat(handle)
+            self.line.send(ord("c"), head[:4], NOW.pack(now.st_size, now.st_mtime_ns))
         finally:
             os.close(handle)
 
@@ -233,16 +241,39 @@ class Giver:
             self.step = max(self.step - 1, 0)
 
     def blocks(self, head: bytes, name: bytes) -> None:
-        number, size = struct.unpack(">IQ", head)
+        size, time = NOW.unpack(head[4:])
         try:
-            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW)
+            handle = os.open(name, READ)
             try:
                 found = block_digests(handle, size, self.digest)
+                now = os.fstat(handle)
             finally:
                 os.close(handle)
-        except OSError:
-            found = b""
-        self.line.send(ord("b"), struct.pack(">IB", number, self.digest), found)
+        except OSError as error:
+            self.line.send(ord("c"), head[:4], NOW.pack(error.errno or 0, 0))
+            return
+        if (now.st_size, now.st_mtime_ns) != (size, time):
+            self.line.send(ord("c"), head[:4], NOW.pack(now.st_size, now.st_mtime_ns))
+            return
+        self.line.send(ord("b"), head[:4] + struct.pack(">B", self.digest), found)
+
+    def holes(self, head: bytes, name: bytes) -> None:
+        """Where there is data in a sparse file."""
+        size, time = NOW.unpack(head[4:])
+        try:
+            handle = os.open(name, READ)
+            try:
+                found = extents(handle, size)
+                now = os.fstat(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            self.line.send(ord("c"), head[:4], NOW.pack(error.errno or 0, 0))
+            return
+        if (now.st_size, now.st_mtime_ns) != (size, time):
+            self.line.send(ord("c"), head[:4], NOW.pack(now.st_size, now.st_mtime_ns))
+            return
+        self.line.send(ord("h"), head[:4], b"".join(EXTENT.pack(*extent) for extent in found))
 
     def whole(self, head: bytes, name: bytes) -> None:
         try:
@@ -251,6 +282,25 @@ class Giver:
         except OSError:
             found = bytes(16)
         self.line.send(ord("v"), head, found)
+
+
+def extents(handle: int, size: int) -> "list[tuple[int, int]]":
+    """Offset and length of what is no hole; the last takes all of the rest where there are too many."""
+    found: list[tuple[int, int]] = []
+    at = 0
+    while at < size and len(found) < EXTENTS:
+        try:
+            at = os.lseek(handle, at, os.SEEK_DATA)
+            end = min(os.lseek(handle, at, os.SEEK_HOLE), size)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # no data any more
+                return found
+            end = size
+        found.append((at, end - at))
+        at = end
+    if at < size:
+        found.append((at, size - at))
+    return found
 
 
 def give_pull(sources: "list[bytes]", plain: bool) -> None:

@@ -49,7 +49,7 @@ class Big:
         self._open()
         size, kept = self.entry.size, 0
         if not theirs or self.handle < 0:
-            self.ranges = list(reversed(_data(self.handle, size)))
+            self.ranges = [] if self.trouble else list(reversed(_data(self.handle, size)))
         else:
             kept = self._compare(theirs, digest_kind)
         self.left = 0

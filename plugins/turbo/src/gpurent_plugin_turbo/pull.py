@@ -11,15 +11,16 @@ from time import monotonic
 
 from gpurent.api import TransferError, TransferReport, objection, shown
 from gpurent_plugin_turbo import wire
-from gpurent_plugin_turbo.asking import BIG, Asking
-from gpurent_plugin_turbo.disk import file_digest
+from gpurent_plugin_turbo.arriving import Arriving
 from gpurent_plugin_turbo.fleet import Stream
 from gpurent_plugin_turbo.give import CHANGED
-from gpurent_plugin_turbo.judge import Far, Job, Whole
+from gpurent_plugin_turbo.judge import LOST, Job
 from gpurent_plugin_turbo.wire import UNIT, Broken, Codec, Ended
 
+TORN = 8  # answers that may be torn
 
-class Puller(Asking):
+
+class Puller(Arriving):
     """One pull. `run` blocks; `stop` ends it from any thread."""
 
     def run(self) -> TransferReport:
@@ -32,6 +33,7 @@ class Puller(Asking):
                     raise TransferError(f"{shown(source)} cannot be brought home: its name {why}")
             self._add_stream()
             self._wait_for_end()
+            self._make_links()
         finally:
             self._end()
             for handle in self._open:
@@ -48,6 +50,12 @@ class Puller(Asking):
             seconds=monotonic() - begun,
             skipped=tuple(self._judge.skipped),
         )
+
+    def _make_links(self) -> None:
+        """Last, when nothing is written any more that could go through them."""
+        for name, target in self._judge.links if self._finished else ():
+            if not self._shelf.link(name, target):
+                self._judge.skip(b"/".join(name), "is a link, and a folder has its name here")
 
     def _tell_lost(self) -> None:
         if self._lost:
@@ -98,9 +106,11 @@ class Puller(Asking):
         elif kind in (ord("P"), ord("S")):
             self._unit(stream, kind, head, size, codec)
         elif kind == ord("c"):
-            self._changed(stream, head)
+            self._changed(stream, head, bytes(stream.line.take(size)))
         elif kind == ord("b"):
             self._blocks(stream, head, bytes(stream.line.take(size)))
+        elif kind == ord("h"):
+            self._holes(stream, head, bytes(stream.line.take(size)))
         elif kind == ord("v"):
             self._verified(stream, head, bytes(stream.line.take(size)))
         else:
@@ -121,28 +131,24 @@ class Puller(Asking):
         self._feed_all()
 
     def _give_back(self, job: Job) -> None:
-        """What another line was to bring is to be asked for again. The turn is held."""
+        """What did not come, or not as it is, is to be asked for again. The turn is held."""
         self._small.extend(job.files)
         if job.whole is None:
             return
         job.whole.owed -= 1
+        if job.whole.lost:
+            return
         if job.blocks:
             self._verify.append(job.whole)
         elif job.size:
             job.whole.ranges.append((job.at, job.size))
             if job.whole not in self._wholes:
                 self._wholes.append(job.whole)
+        else:
+            job.whole.digest = LOST
+            self._large.append(job.whole.far)
 
     # what comes
-
-    def _job(self, stream: Stream, number: int) -> Job:
-        with self._turn:
-            job: Job | None = stream.unacked.pop(number, None)
-            if job is None:
-                raise Broken("an answer to nothing")
-            stream.flight -= job.size
-            stream.rate.acked(job.size, job.sent_at, not stream.unacked)
-            return job
 
     def _unit(self, stream: Stream, kind: int, head: bytes, size: int, codec: Codec) -> None:
         number, used, digest, length, expected = UNIT.unpack(head)
@@ -155,7 +161,8 @@ class Puller(Asking):
             self._slow_down(size)
         data = memoryview(codec.unpack(used, stream.line.take(size), length))
         if wire.digest(digest, data) != expected:
-            raise TransferError("what came is not what was sent", hint="Pull again; it goes on.")
+            self._ask_anew(stream, number)
+            return
         if job.files:
             self._files(job, data)
         elif job.whole is not None:
@@ -167,6 +174,15 @@ class Puller(Asking):
         if job.whole is not None:
             self._came(job.whole)
 
+    def _ask_anew(self, stream: Stream, number: int) -> None:
+        """It changed between two looks of the far side, or the line spoilt it: the next answer tells which."""
+        self._torn += 1
+        if self._torn > TORN:
+            raise TransferError("what came is not what was sent", hint="Pull again; it goes on.")
+        job = self._job(stream, number)
+        with self._turn:
+            self._give_back(job)
+
     def _slow_down(self, size: int) -> None:
         with self._turn:
             self._turn.wait_for(lambda: self._over, size * len(self._streams) / self._limit)
@@ -177,7 +193,7 @@ class Puller(Asking):
             raise Broken("another number of files than was asked for")
         for far, (state, mode, size, time, _, _) in zip(job.files, rows, strict=True):
             if state == CHANGED:
-                self._once_more(far, size, time)
+                self._once_more(far, size if time else mode, time)
                 continue
             if size != far.size or at + size > len(data):
                 raise Broken("another size than was asked for")
@@ -185,87 +201,6 @@ class Puller(Asking):
             at += size
             self._progress.advance(size, far.text)
             self._progress.file_done(far.text)
-
-    def _once_more(self, far: Far, size: int, time: int) -> None:
-        """It is another file by now: asked for once more as it is."""
-        with self._turn:
-            far.tries += 1
-            if far.tries > 1 or not time or size > BIG:
-                self._lost.append((far.text, "changed or vanished while it was read"))
-                return
-            far.size, far.time = size, time
-            self._small.append(far)
-
-    def _changed(self, stream: Stream, head: bytes) -> None:
-        job = self._job(stream, struct.unpack(">I", head)[0])
-        if job.whole is None:
-            raise Broken("an answer to nothing")
-        whole = job.whole
-        with self._turn:
-            whole.owed -= 1
-            if whole.digest != b"lost":
-                whole.digest = b"lost"
-                whole.ranges.clear()
-                self._lost.append((whole.far.text, "changed or vanished while it was read"))
-                self._shelf.drop(whole.part)
-
-    def _blocks(self, stream: Stream, head: bytes, theirs: bytes) -> None:
-        number, kind = struct.unpack(">IB", head)
-        job = self._job(stream, number)
-        whole = job.whole
-        if whole is None:
-            raise Broken("an answer to nothing")
-        size, step = whole.far.size, wire.block_size(whole.far.size)
-        mine = wire.block_digests(whole.handle, size, kind)
-        kept = 0
-        ranges: list[tuple[int, int]] = []
-        for index, at in enumerate(range(0, size, step)):
-            length = min(step, size - at)
-            if mine[index * 16 : index * 16 + 16] == theirs[index * 16 : index * 16 + 16]:
-                kept += length
-            elif ranges and sum(ranges[-1]) == at:
-                ranges[-1] = (ranges[-1][0], ranges[-1][1] + length)
-            else:
-                ranges.append((at, length))
-        with self._turn:
-            self.resumed += kept
-            self._progress.advance(kept, whole.far.text)
-            whole.ranges = list(reversed(ranges))
-            if ranges and whole not in self._wholes:
-                self._wholes.append(whole)
-        self._came(whole)
-
-    def _came(self, whole: Whole) -> None:
-        """One answer less is owed; the last one settles the file."""
-        with self._turn:
-            whole.owed -= 1
-            if whole.owed or whole.ranges or whole.digest:
-                return
-            if self._whole:
-                whole.digest = b"asked"
-                self._verify.append(whole)
-                return
-            whole.digest = b"done"
-        self._complete(whole)
-
-    def _verified(self, stream: Stream, head: bytes, theirs: bytes) -> None:
-        whole = self._job(stream, struct.unpack(">I", head)[0]).whole
-        if whole is None:
-            raise Broken("an answer to nothing")
-        if file_digest(whole.handle) != theirs:
-            self._shelf.drop(whole.part)
-            with self._turn:
-                self._lost.append((whole.far.text, "did not arrive as it is there"))
-            return
-        self._complete(whole)
-
-    def _complete(self, whole: Whole) -> None:
-        far = whole.far
-        self._shelf.settle(far.name, whole.part, whole.handle, far.mode, far.time)
-        with self._turn:
-            self._open.discard(whole.handle)
-        os.close(whole.handle)
-        self._progress.file_done(far.text)
 
     def _settle(self) -> None:
         """Whether everything has come. The turn is held."""

@@ -223,8 +223,8 @@ class Pusher(Queue):
 
     def _settle(self) -> None:
         """Send what is due: commits of large files, then the end. The turn is held."""
-        for big in list(self._open_bigs.values()):
-            if big.due():
+        while due := [big for big in self._open_bigs.values() if big.due()]:
+            for big in due:
                 del self._open_bigs[big.number]
                 self._commit(big)
         if self._all_sent() and not self._finish_sent:

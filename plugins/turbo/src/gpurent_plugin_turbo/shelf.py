@@ -35,8 +35,11 @@ class Shelf:
     """Below one open folder. Its methods may be called from several threads."""
 
     def __init__(self, target: os.PathLike[str]) -> None:
-        os.makedirs(target, exist_ok=True)
-        self._root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.makedirs(target, exist_ok=True)
+            self._root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise failed((os.fsencode(target),), error) from None
         self._folders: OrderedDict[Name, int] = OrderedDict()
         self._parts = -1
         self._count = 0
@@ -125,6 +128,31 @@ class Shelf:
         finally:
             os.close(folder)
 
+    def link(self, name: Name, target: bytes) -> bool:
+        """A symbolic link in place of a file, a link or nothing; false where a folder has its name."""
+        with self._lock:
+            self._count += 1
+            room, part = self._room(), b"l%d.%d" % (os.getpid(), self._count)
+            folder = os.dup(self._at(name[:-1]))
+        try:
+            here = _lstat(name[-1], folder)
+            if here is not None and stat.S_ISDIR(here.st_mode):
+                return False
+            if (
+                here is None
+                or not stat.S_ISLNK(here.st_mode)
+                or os.readlink(name[-1], dir_fd=folder) != target
+            ):
+                os.symlink(target, part, dir_fd=room)
+                os.rename(part, name[-1], src_dir_fd=room, dst_dir_fd=folder)
+            return True
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(part, dir_fd=room)
+            raise failed(name, error) from None
+        finally:
+            os.close(folder)
+
     def part(self, name: Name, part: bytes, size: int) -> tuple[int, bool]:
         """The partial of a large file, open, and whether it holds anything: an earlier try's, or the older file's."""
         with self._lock:
@@ -172,6 +200,13 @@ class Shelf:
         """A partial that is good for nothing."""
         with self._lock, contextlib.suppress(OSError):
             os.unlink(part, dir_fd=self._room())
+
+
+def _lstat(name: bytes, folder: int) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
 
 
 def _copy(name: bytes, folder: int, handle: int, size: int) -> bool:
