@@ -7,14 +7,17 @@ import posixpath
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from attrs import evolve
 
-from gpurent.api import Link, Progress, Pull, Push, TransferBackend, TransferReport
+from gpurent.api import Link, Progress, Pull, Push, TransferBackend, TransferReport, TransferUnfit
 from gpurent_plugin_turbo import ship
 from gpurent_plugin_turbo.early import take_early
 from gpurent_plugin_turbo.lines import SshProcess, Wire, has_ssh
+
+if TYPE_CHECKING:
+    from gpurent_plugin_turbo.plainly import Plainly
 
 FULL = "full"
 T_co = TypeVar("T_co", covariant=True)
@@ -64,6 +67,12 @@ class Turbo(TransferBackend):
 
         return dial
 
+    def _plainly(self, link: Link) -> Plainly:
+        from gpurent_plugin_turbo.plainly import START, Plainly
+
+        dial = self._dialer(link, START)
+        return Plainly(lambda: dial(True))
+
     async def push(self, link: Link, cargo: Push, progress: Progress) -> TransferReport:
         from gpurent_plugin_turbo.push import Pusher
         from gpurent_plugin_turbo.scan import Scan
@@ -86,7 +95,7 @@ class Turbo(TransferBackend):
             cold=_first_time(link, cargo.target),
             lines=int(self._settings.get("lines") or 8),
         )
-        report = await _in_thread(pusher)
+        report = await _or_plainly(pusher, lambda: self._plainly(link).pusher(cargo, progress))
         return evolve(report, deleted=await self._weed(link, cargo)) if cargo.delete else report
 
     async def _weed(self, link: Link, cargo: Push) -> tuple[str, ...]:
@@ -95,7 +104,8 @@ class Turbo(TransferBackend):
 
         tops = [top for top, _ in tops_of(cargo)]
         command = ship.command(f"take_away({cargo.target.encode()!r}, {tops!r})", "codec", "wire", "away")
-        return await _in_thread(Weeder(cargo, self._dialer(link, command)))
+        weeder = Weeder(cargo, self._dialer(link, command))
+        return await _or_plainly(weeder, lambda: self._plainly(link).weeder(cargo))
 
     async def pull(self, link: Link, cargo: Pull, progress: Progress) -> TransferReport:
         from gpurent_plugin_turbo.pull import Puller
@@ -110,7 +120,15 @@ class Turbo(TransferBackend):
             lines=int(self._settings.get("lines") or 8),
             limit=cargo.limit,
         )
-        return await _in_thread(puller)
+        return await _or_plainly(puller, lambda: self._plainly(link).puller(cargo, progress))
+
+
+async def _or_plainly(work: Work[T_co], plain: Callable[[], Work[T_co]]) -> T_co:
+    """A machine without Python has been told nothing yet: its shell and its tar do it, slower."""
+    try:
+        return await _in_thread(work)
+    except TransferUnfit:
+        return await _in_thread(plain())
 
 
 async def _in_thread(work: Work[T_co]) -> T_co:
