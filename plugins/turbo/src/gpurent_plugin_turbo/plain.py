@@ -96,17 +96,18 @@ class Talk:
 
     def until(self, word: bytes, most: int = SAID) -> bytes:
         """Everything before ``word`` is said."""
-        mark, seen = MARK + word + b"\n", b""
-        while mark not in seen:
+        mark, seen, at = MARK + word + b"\n", bytearray(), -1
+        while at < 0:
             data = self.some()
             if not data:
                 self.check()
-                raise trouble(Answer.of(seen).text, b"the transfer")
+                raise trouble(Answer.of(bytes(seen)).text, b"the transfer")
             seen += data
+            at = seen.find(mark, max(0, len(seen) - len(data) - len(mark)))
             if len(seen) > most:
                 raise TransferError("the machine says more than it was asked for")
-        before, _, self._held = seen.partition(mark)
-        return before
+        self._held = bytes(seen[at + len(mark) :])
+        return bytes(seen[:at])
 
     def rest(self, most: int = SAID) -> bytes:
         """Everything to the end, which the script itself has reached."""

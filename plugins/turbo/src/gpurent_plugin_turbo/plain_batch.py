@@ -39,7 +39,8 @@ class Means:
 
     @property
     def lists(self) -> bool:
-        return {b"find", b"stat"} <= self.tools
+        """Whether its `find` and its `stat` can say what there is."""
+        return b"lists" in self.tools
 
     def presses(self, rate: float) -> bool:
         """Whether a line of ``rate`` bytes a second is worth the pressing."""

@@ -21,7 +21,6 @@ from gpurent_plugin_turbo.wire import Broken, part_of
 GRAIN = 1 << 16  # where a large file is taken up again
 SHRINKS = 50_000  # of 65536 bytes: what does not press below this comes as it is
 CHANGED = "changed, vanished or could not be read"
-MOST = SIZE + SLACK
 
 
 class Fetcher:
@@ -55,7 +54,7 @@ class Fetcher:
         script += b'if [ "$how" = gzip ]; then tar -cf - -- %s 2>/dev/null | gzip -1\n' % names
         script += b"else tar -cf - -- %s 2>/dev/null; fi\nsay done\n" % names
         with self._shell.talk(script) as talk:
-            told = talk.until(b"sums", MOST)
+            told = talk.until(b"sums")
             pressed = b"gzip" in Answer.of(told).words
             flow = Flow(talk, pressed, SLACK + sum(far.size + HEADERS for far in batch))
             return self._files(talk, flow, batch, self._sums(told))

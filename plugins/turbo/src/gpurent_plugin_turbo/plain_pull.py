@@ -44,7 +44,7 @@ class PlainPuller:
                     raise TransferError(f"{shown(source.decode())} cannot be brought home: its name {why}")
             self._means = Means(frozenset(self._shell.ask(WORDS + PROBE + b"say done\n").all(b"has")))
             if not self._means.lists:
-                raise TransferUnfit("the machine has no python3, and no find and stat either")
+                raise TransferUnfit("the machine has no python3, and no find and stat that say what is there")
             wanted = [self._listing(number) for number in range(len(self._sources))]
             fetcher = Fetcher(self._shell, self._shelf, self._progress, self._means)
             for number, files in enumerate(wanted):
@@ -84,6 +84,8 @@ class PlainPuller:
             for one in there:
                 self._judge.count(one.name.count(b"/"), one.size if one.kind == FILE else 0)
                 found.append(one)
+        if not found:
+            raise Broken("nothing of what is there")
         wanted = []
         for one in sorted(found, key=lambda one: (one.name.split(b"/"), one.kind == UNREADABLE)):
             far = self._taken(number, one)
