@@ -17,7 +17,10 @@ from gpurent_plugin_turbo.lines import Wire
 from gpurent_plugin_turbo.plainly import START, Plainly
 from gpurent_plugin_turbo.wire import Line
 
-TOOLS = "cat chmod cksum dd df find gzip head ln ls mkdir mv readlink rm rmdir sha256sum stat tail tar touch wc".split()
+TOOLS = (
+    ("cat", "chmod", "cksum", "dd", "df", "find", "gzip", "head", "ln", "mkdir", "mv", "readlink", "rm")
+    + ("rmdir", "sha256sum", "stat", "tar", "touch", "wc")
+)  # fmt: skip
 SHELLS = [shell for shell in ("dash", "bash") if shutil.which(shell)]
 
 

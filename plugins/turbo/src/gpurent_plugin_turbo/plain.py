@@ -18,7 +18,7 @@ from gpurent_plugin_turbo.plain_sh import DONE, MARK
 from gpurent_plugin_turbo.troubles import refused
 from gpurent_plugin_turbo.wire import Ended, Line
 
-PIECE = 1 << 16
+PIECE = 1 << 18
 SAID = 4 * MIB  # bytes of an answer that is no listing
 TROUBLES = (
     (b"No space left", "ENOSPC"),

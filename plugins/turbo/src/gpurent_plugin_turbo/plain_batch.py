@@ -114,6 +114,16 @@ def room(token: bytes) -> bytes:
     return b"S=%s/s%s\n" % (ROOM, token)
 
 
+def weight(entry: Entry) -> int:
+    """Bytes that a file takes on a disk: holes take none."""
+    if entry.size < BIG:
+        return entry.size
+    try:
+        return min(entry.size, os.lstat(entry.path).st_blocks * 512)
+    except OSError:
+        return entry.size
+
+
 def press(archive: bytes) -> bytes | None:
     """The same in less; None: it is not worth it."""
     sample = archive[: 64 << 10]

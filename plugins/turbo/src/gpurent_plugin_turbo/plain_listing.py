@@ -37,11 +37,14 @@ class Found:
         return self.time == time or (self.time % SECOND == 0 and self.time // SECOND == time // SECOND)
 
 
-def script(roots: list[bytes], before: bytes = b"", after: bytes = b"") -> bytes:
-    """Lists below ``roots`` (words of the shell, relative), after what comes ``before``."""
+def script(roots: list[bytes], before: bytes = b"", *, shut: bool = False) -> bytes:
+    """Lists below ``roots`` (words of the shell, relative), after what comes ``before``.
+
+    ``shut``: also tells of folders that cannot be looked into.
+    """
     names = b" ".join(roots)
-    lists = b"list %s; shut %s\n" % (names, names) if names else b""
-    return b"%s%s\nsay list\n%sprintf '//end\\n'\n%s\nsay done\n" % (LIST, before, lists, after)
+    lists = b"list %s\n%s" % (names, b"shut %s\n" % names if shut else b"")
+    return b"%s%s\nsay list\n%sprintf '//end\\n'\nsay done\n" % (LIST, before, lists)
 
 
 def listed(shell: Shell, what: bytes) -> Generator[Found, None, None]:

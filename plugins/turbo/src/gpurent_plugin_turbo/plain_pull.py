@@ -80,7 +80,7 @@ class PlainPuller:
         base = path(posixpath.basename(self._sources[number]))
         before = self._go(number) + b"[ -e %s ] || [ -L %s ] || gone\n" % (base, base)
         found: list[Found] = []
-        with closing(listed(self._shell, script([base], before))) as there:
+        with closing(listed(self._shell, script([base], before, shut=True))) as there:
             for one in there:
                 self._judge.count(one.name.count(b"/"), one.size if one.kind == FILE else 0)
                 found.append(one)

@@ -10,13 +10,15 @@ from time import monotonic
 from gpurent.api import Progress, TransferError, TransferReport, shown
 from gpurent_plugin_turbo import plain_sums
 from gpurent_plugin_turbo.plain import Answer, Shell
-from gpurent_plugin_turbo.plain_batch import BIG, Batch, Means, press, room
+from gpurent_plugin_turbo.plain_batch import BIG, Batch, Means, press, room, weight
 from gpurent_plugin_turbo.plain_large import Sender
 from gpurent_plugin_turbo.plain_listing import Found, listed, script
 from gpurent_plugin_turbo.plain_sh import PROBE, PUT, ROOM, WORDS, bundles, inside, path, quoted, split
 from gpurent_plugin_turbo.scan import Entry, Scan
-from gpurent_plugin_turbo.sorting import _weight, text
+from gpurent_plugin_turbo.sorting import text
 from gpurent_plugin_turbo.wire import FILE, FOLDER, HARD, LINK, part_of
+
+MANY = 500  # names at the top from which the whole target is listed
 
 
 class PlainPusher:
@@ -78,7 +80,9 @@ class PlainPusher:
             return
         wanted = {entry.name for entry in entries}
         tops = {name.partition(b"/")[0] for name in wanted}
-        roots = [b"."] if self._scan.cargo.content else [path(top) for top in sorted(tops)]
+        roots = [path(top) for top in sorted(tops)]
+        if self._scan.cargo.content and len(roots) > MANY:
+            roots = [b"."]
         for some in bundles(roots):
             for found in listed(self._shell, script(some, self._go)):
                 if found.name in wanted:
@@ -144,7 +148,7 @@ class PlainPusher:
                     yield names[word].name
 
     def _room_for(self, needed: list[Entry]) -> None:
-        waiting = sum(max(0, _weight(entry) - self._part(entry)) for entry in needed)
+        waiting = sum(max(0, weight(entry) - self._part(entry)) for entry in needed)
         if waiting > self._means.free >= 0:
             raise TransferError(
                 f"the machine has {self._means.free} bytes free, and {waiting} are to be sent",
