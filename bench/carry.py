@@ -1,42 +1,35 @@
 """One push or pull by a plugin, as a process of its own: what `gpurent push` does once the lease is known.
 
-carry.py push PLUGIN ROOM HOST PORT USER SOURCE TARGET [setting=value ...]
+carry.py push|held|pull PLUGIN ROOM HOST PORT USER SOURCE TARGET [setting=value ...]
 """
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
-
-if __name__ == "__main__" and sys.argv[1:3] == ["push", "turbo"]:
-    # As early as the command line knows where the machine is: the login goes on while Python imports.
-    from gpurent_plugin_turbo.early import dial_push
-
-    _room, _host, _port, _user, _, _target, *_given = sys.argv[3:]
-    _where = type(
-        "Where",
-        (SimpleNamespace,),
-        {"__str__": lambda self: f"ssh {self.user}@{self.address} -p {self.port}"},
-    )(user=_user, address=_host, port=int(_port))
-    dial_push(
-        SimpleNamespace(endpoint=_where, key_file=Path(_room, "key"), known_hosts=Path(_room, "known_hosts")),  # type: ignore[arg-type]
-        _target,
-        dict(text.split("=", 1) for text in _given),
-    )
-
-import asyncio
-import json
-from importlib import import_module
 from time import perf_counter
 
-from gpurent.api import Endpoint, Pull, Push
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 CLASSES = {
     "turbo": ("gpurent_plugin_turbo.backend", "Turbo"),
     "sftp": ("gpurent_plugin_sftp.backend", "Sftp"),
 }
+
+
+class Record:
+    """What a link, an endpoint or a cargo is to a plugin, without the imports: for the way that is timed whole."""
+
+    def __init__(self, **given: Any) -> None:
+        self.__dict__.update(given)
+
+    def __str__(self) -> str:
+        return f"ssh {self.user}@{self.address} -p {self.port}"
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
 
 
 class Quiet:
@@ -47,47 +40,84 @@ class Quiet:
     def file_done(self, name: str) -> None: ...
 
 
-def backend(name: str, settings: dict[str, str]) -> Any:
-    module, kind = CLASSES[name]
-    made = getattr(import_module(module), kind)
-    return made(settings) if name == "turbo" else made()
+def tell(report: Any, took: float) -> None:
+    from resource import RUSAGE_SELF, getrusage
+
+    peak = getrusage(RUSAGE_SELF).ru_maxrss
+    figures = f'"sent": {report.sent}, "resumed": {report.resumed}, "seconds": {took:.6f}, "peak_kib": {peak}'
+    print(f'{{"files": {report.files}, {figures}}}')
 
 
-async def connect(room: Path, host: str, port: int, user: str) -> Any:
-    """A line as core would have it open."""
-    import asyncssh
+def push(room: str, host: str, port: str, user: str, source: str, target: str, *given: str) -> None:
+    """Over lines of its own, dialled before anything else."""
+    begun = perf_counter()
+    from gpurent_plugin_turbo.early import dial_push, take_early
 
-    return await asyncssh.connect(
-        host, port, username=user, client_keys=[str(room / "key")], known_hosts=str(room / "known_hosts"),
-        config=None, agent_path=None, compression_algs=["none"],
+    settings = dict(text.split("=", 1) for text in given)
+    link: Any = Record(
+        endpoint=Record(user=user, address=host, port=int(port)),
+        key_file=f"{room}/key",
+        known_hosts=f"{room}/known_hosts",
+    )
+    dial_push(link, target, settings)
+    from gpurent_plugin_turbo.begin import pusher
+    from gpurent_plugin_turbo.lines import SshProcess
+    from gpurent_plugin_turbo.ship import push_command
+
+    command = push_command(target)
+    cargo: Any = Record(
+        sources=(source,), target=target, content=True, ignore=True, limit=0, verify="fast", delete=False,
+        limits=Record(files=1_000_000, total=1 << 44, depth=64, name=255),
     )  # fmt: skip
-
-
-def link(room: Path, host: str, port: int, user: str, connection: Any = None) -> Any:
-    return SimpleNamespace(
-        endpoint=Endpoint(user, host, port), key_file=room / "key", known_hosts=room / "known_hosts",
-        connection=connection, alive=connection is not None,
-    )  # fmt: skip
+    work = pusher(
+        link,
+        cargo,
+        Quiet(),
+        settings,
+        lambda _: take_early(link, command) or SshProcess(link, settings, command),
+    )
+    tell(work.run(), perf_counter() - begun)
 
 
 async def main(way: str, plugin: str, room: str, host: str, port: str, user: str, *rest: str) -> None:
+    """By the plugin's own door, with an event loop; ``held``: over a connection that is open already."""
+    from importlib import import_module
+    from pathlib import Path
+
+    import asyncssh
+
+    from gpurent.api import Endpoint, Pull, Push
+
     source, target, *given = rest
     settings = dict(text.split("=", 1) for text in given)
-    held = plugin == "sftp" or way == "held"
-    connection = await connect(Path(room), host, int(port), user) if held else None
+    connection = None
+    if plugin == "sftp" or way == "held":
+        connection = await asyncssh.connect(
+            host, int(port), username=user, client_keys=[f"{room}/key"], known_hosts=f"{room}/known_hosts",
+            config=None, agent_path=None, compression_algs=["none"],
+        )  # fmt: skip
+    line: Any = Record(
+        endpoint=Endpoint(user, host, int(port)), key_file=Path(room, "key"),
+        known_hosts=Path(room, "known_hosts"), connection=connection, alive=connection is not None,
+    )  # fmt: skip
+    module, kind = CLASSES[plugin]
+    made = getattr(import_module(module), kind)
+    backend = made(settings) if plugin == "turbo" else made()
+    if plugin == "turbo":
+        import gpurent_plugin_turbo.begin
+        import gpurent_plugin_turbo.channel  # noqa: F401 - a trip that has a connection has its plugin, too
     begun = perf_counter()
-    line = link(Path(room), host, int(port), user, connection)
-    if way != "pull":
-        cargo = Push(sources=(Path(source),), target=target, content=True)
-        report = await backend(plugin, settings).push(line, cargo, Quiet())
+    if way == "pull":
+        report = await backend.pull(line, Pull(sources=(source,), target=Path(target)), Quiet())
     else:
-        report = await backend(plugin, settings).pull(
-            line, Pull(sources=(source,), target=Path(target)), Quiet()
-        )
-    took = perf_counter() - begun
-    told = {"files": report.files, "sent": report.sent, "resumed": report.resumed, "seconds": took}
-    print(json.dumps(told))
+        report = await backend.push(line, Push(sources=(Path(source),), target=target, content=True), Quiet())
+    tell(report, perf_counter() - begun)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    if sys.argv[1:3] == ["push", "turbo"]:
+        push(*sys.argv[3:])
+    else:
+        import asyncio
+
+        asyncio.run(main(*sys.argv[1:]))

@@ -29,7 +29,8 @@ def test_the_digests_of_a_large_file_are_a_short_list(size: int) -> None:
 
 def test_the_pieces_of_a_large_file_cover_it_once() -> None:
     size = 100 * GB
-    big = Big(1, entry=None, ranges=[(0, size)])  # type: ignore[arg-type]
+    big = Big(1, entry=None)  # type: ignore[arg-type]
+    big.ranges = [(0, size)]
     at = pieces = 0
     while (piece := big.next_piece(64 << 20)) is not None:
         assert piece.at == at

@@ -18,9 +18,9 @@ from gpurent_plugin_turbo.plainly import START, Plainly
 from gpurent_plugin_turbo.wire import Line
 
 TOOLS = (
-    ("cat", "chmod", "cksum", "dd", "df", "find", "gzip", "head", "ln", "mkdir", "mv", "readlink", "rm")
-    + ("rmdir", "sha256sum", "stat", "tar", "touch", "wc")
-)  # fmt: skip
+    *("cat", "chmod", "cksum", "dd", "df", "find", "gzip", "head", "ln", "mkdir", "mv", "readlink", "rm"),
+    *("rmdir", "sha256sum", "stat", "tar", "touch", "wc"),
+)
 SHELLS = [shell for shell in ("dash", "bash") if shutil.which(shell)]
 
 

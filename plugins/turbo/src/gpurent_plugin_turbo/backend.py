@@ -5,21 +5,17 @@ from __future__ import annotations
 import asyncio
 import posixpath
 from collections.abc import Callable, Mapping
-from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
-
-from attrs import evolve
 
 from gpurent.api import Link, Progress, Pull, Push, TransferBackend, TransferReport, TransferUnfit
 from gpurent_plugin_turbo import ship
+from gpurent_plugin_turbo.begin import FULL, LINES, pusher
 from gpurent_plugin_turbo.early import take_early
 from gpurent_plugin_turbo.lines import SshProcess, Wire, has_ssh
 
 if TYPE_CHECKING:
     from gpurent_plugin_turbo.plainly import Plainly
 
-FULL = "full"
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -29,20 +25,6 @@ class Work(Protocol[T_co]):
     def run(self) -> T_co: ...
 
     def stop(self) -> None: ...
-
-
-def push_command(target: str, whole: bool = False) -> str:
-    return ship.command(f"take_push({target.encode()!r}, {whole})", "codec", "wire", "disk", "far")
-
-
-def _first_time(link: Link, target: str) -> bool:
-    """Whether nothing was ever sent there from here: then nobody needs to ask what is there. Only a guess."""
-    note = Path(link.key_file).with_name(f"pushed-{sha256(target.encode()).hexdigest()[:16]}")
-    try:
-        with note.open("x"):
-            return True
-    except OSError:
-        return False
 
 
 class Turbo(TransferBackend):
@@ -74,29 +56,27 @@ class Turbo(TransferBackend):
         return Plainly(lambda: dial(True))
 
     async def push(self, link: Link, cargo: Push, progress: Progress) -> TransferReport:
-        from gpurent_plugin_turbo.push import Pusher
-        from gpurent_plugin_turbo.scan import Scan
-
         if cargo.delete:
+            from gpurent_plugin_turbo.scan import Scan
             from gpurent_plugin_turbo.weed import tops_of
 
             Scan(cargo).check()
             tops_of(cargo)  # refuses before anything moves
         if cargo.dry_run:
-            return TransferReport(
-                files=0, total=0, sent=0, resumed=0, seconds=0.0, deleted=await self._weed(link, cargo)
-            )
-        pusher = Pusher(
-            Scan(cargo),
-            progress,
-            self._dialer(link, push_command(cargo.target, cargo.verify == FULL)),
-            whole=cargo.verify == FULL,
-            limit=cargo.limit,
-            cold=_first_time(link, cargo.target),
-            lines=int(self._settings.get("lines") or 8),
+            deleted = await self._weed(link, cargo)
+            return TransferReport(files=0, total=0, sent=0, resumed=0, seconds=0.0, deleted=deleted)
+        dial = self._dialer(link, ship.push_command(cargo.target, cargo.verify == FULL))
+        work = pusher(link, cargo, progress, self._settings, dial)
+        done = await _or_plainly(work, lambda: self._plainly(link).pusher(cargo, progress))
+        return TransferReport(
+            files=done.files,
+            total=done.total,
+            sent=done.sent,
+            resumed=done.resumed,
+            seconds=done.seconds,
+            skipped=done.skipped,
+            deleted=await self._weed(link, cargo) if cargo.delete else (),
         )
-        report = await _or_plainly(pusher, lambda: self._plainly(link).pusher(cargo, progress))
-        return evolve(report, deleted=await self._weed(link, cargo)) if cargo.delete else report
 
     async def _weed(self, link: Link, cargo: Push) -> tuple[str, ...]:
         """What is not here any more, taken away there; a dry run only names it."""
@@ -111,13 +91,15 @@ class Turbo(TransferBackend):
         from gpurent_plugin_turbo.pull import Puller
 
         sources = [posixpath.normpath(source).encode() for source in cargo.sources]
-        command = ship.command(f"give_pull({sources!r}, False)", "codec", "wire", "disk", "far", "give")
+        command = ship.command(
+            f"give_pull({sources!r}, False)", "codec", "wire", "disk", "crew", "far", "give"
+        )
         puller = Puller(
             cargo,
             progress,
             self._dialer(link, command),
             whole=cargo.verify == FULL,
-            lines=int(self._settings.get("lines") or 8),
+            lines=int(self._settings.get("lines") or LINES),
             limit=cargo.limit,
         )
         return await _or_plainly(puller, lambda: self._plainly(link).puller(cargo, progress))

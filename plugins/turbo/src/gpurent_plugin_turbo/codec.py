@@ -140,17 +140,21 @@ class Codec:
     def __init__(self) -> None:
         self._press: Any = None
         self._release: Any = None
+        self._room, self._out = bytearray(), bytearray()
 
     def compress(
         self, codec: int, level: int, data: "bytes | bytearray | memoryview"
     ) -> "bytes | memoryview":
+        """Pressed, in memory that the next call uses again."""
         if codec == ZLIB:
             return zlib.compress(data, min(level, 9))
         if self._press is None:
             self._press = ZSTANDARD.ZSTD_createCCtx()
         given, size = _pointer(data)
         room = ZSTANDARD.ZSTD_compressBound(size)
-        out = bytearray(room)
+        if len(self._out) < room:
+            self._out = bytearray(room)
+        out = self._out
         view = (ctypes.c_char * room).from_buffer(out)
         done = ZSTANDARD.ZSTD_compressCCtx(
             self._press, view, room, ctypes.cast(given, ctypes.c_void_p), size, level
@@ -160,7 +164,7 @@ class Codec:
         return memoryview(out)[:done]
 
     def unpack(self, codec: int, data: "bytes | bytearray | memoryview", size: int) -> "bytes | memoryview":
-        """Exactly ``size`` bytes, or `Broken`: a bomb does not go off."""
+        """Exactly ``size`` bytes, or `Broken`: a bomb does not go off. The next call may use the same memory again."""
         if codec == RAW:
             out = memoryview(data)
         elif codec == ZLIB:
@@ -181,7 +185,9 @@ class Codec:
         if self._release is None:
             self._release = ZSTANDARD.ZSTD_createDCtx()
         given, length = _pointer(data)
-        out = bytearray(size or 1)
+        if len(self._room) < size or not size:
+            self._room = bytearray(size or 1)
+        out = self._room
         view = (ctypes.c_char * len(out)).from_buffer(out)
         done = ZSTANDARD.ZSTD_decompressDCtx(
             self._release, view, size, ctypes.cast(given, ctypes.c_void_p), length

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from gpurent_plugin_turbo.lines import SshProcess
+from gpurent_plugin_turbo.ship import push_command
 
-from gpurent_plugin_turbo import ship
-
+TYPE_CHECKING = False  # the real one costs an import
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gpurent.api import Link
-    from gpurent_plugin_turbo.lines import SshProcess
 
 _waiting: dict[tuple[str, str], SshProcess] = {}
 
 
 def dial_push(link: Link, target: str, settings: Mapping[str, str]) -> None:
     """Begin the login that a push to ``target`` over ``link`` will need; nothing else is touched."""
-    from gpurent_plugin_turbo.lines import SshProcess
-
-    command = ship.command(f"take_push({target.encode()!r}, False)", "codec", "wire", "disk", "far")
+    command = push_command(target)
     _waiting[str(link.endpoint), command] = SshProcess(link, settings, command)
 
 

@@ -10,6 +10,7 @@ import struct
 import sys
 import zlib
 
+from gpurent_plugin_turbo.crew import Crew
 from gpurent_plugin_turbo.disk import failed, file_digest, lstat, same, write_at
 from gpurent_plugin_turbo.wire import (
     FILE,
@@ -29,6 +30,7 @@ from gpurent_plugin_turbo.wire import (
     digester,
     rows,
     table,
+    widen,
 )
 
 TYPE_CHECKING = False  # the real one costs the far side an import
@@ -64,6 +66,7 @@ class Receiver:
         self.handles: dict[bytes, int] = {}
         self.count = 0
         self.room = False
+        self.crew = Crew(self.help)
 
     def serve(self) -> None:
         doing = {
@@ -99,8 +102,8 @@ class Receiver:
             else:
                 self.links.append((kind, name, link, length, time))
         disk = os.statvfs(b".")
-        self.line.send(
-            ord("N"),
+        self.say(
+            "N",
             head + struct.pack(">QI", disk.f_bavail * disk.f_frsize, len(states)),
             zlib.compress(bytes(states) + b"".join(digests), 1),
         )
@@ -145,8 +148,22 @@ class Receiver:
     # what comes
 
     def pack(self, head: bytes, size: int) -> None:
+        body = self.line.borrow(size)
+        if not self.crew.take(ord("P"), head, body):
+            self.unpack(head, body)
+
+    def help(self, line: Line) -> None:
+        """A member of the crew: packs and nothing else, until there is no more."""
+        self.line = line
+        try:
+            while True:
+                _, head, size = line.header()
+                self.unpack(head, line.borrow(size))
+        except Failure as failure:
+            self.fail(failure)
+
+    def unpack(self, head: bytes, body: memoryview) -> None:
         number, codec, kind, length, expected = UNIT.unpack(head)
-        body = self.line.take(size)
         status, data = DONE, memoryview(b"")
         lost: list[Row] = []
         try:
@@ -158,30 +175,32 @@ class Receiver:
         except Broken:
             status = BAD_DIGEST
         if status == DONE:
-            found, at = rows(data)
-            for row in found:
-                lost += self.small(row, data[at : at + row[2]])
-                at += row[2]
+            lost = self.small(*rows(data), data)
         self.ack(number, status, lost)
 
-    def small(self, row: "tuple[int, int, int, int, bytes, bytes]", data: memoryview) -> "list[Row]":
-        _, mode, _, time, name, _ = row
+    def small(self, found: "list[Row]", at: int, data: memoryview) -> "list[Row]":
+        """Whole files, one behind the other; the loop that counts most on this side."""
         self.make_room()
-        self.count += 1
-        part = PARTS + b"/t%d.%d" % (os.getpid(), self.count)
-        try:
-            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        lost = []
+        start, count = PARTS + b"/t%d." % os.getpid(), self.count
+        for _, mode, size, time, name, _ in found:
+            count += 1
+            part = start + b"%d" % count
             try:
-                done = os.write(handle, data)
-                while done < len(data):
-                    done += os.write(handle, data[done:])
-                os.utime(handle, ns=(time, time))
-            finally:
-                os.close(handle)
-            os.rename(part, name)
-        except OSError as error:
-            return self.lost(error, name, part)
-        return []
+                handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+                try:
+                    done = os.write(handle, data[at : at + size])
+                    while done < size:
+                        done += os.write(handle, data[at + done : at + size])
+                    os.utime(handle, ns=(time, time))
+                finally:
+                    os.close(handle)
+                os.rename(part, name)
+            except OSError as error:
+                lost += self.lost(error, name, part)
+            at += size
+        self.count = count
+        return lost
 
     def lost(self, error: OSError, name: bytes, part: bytes) -> "list[Row]":
         try:
@@ -220,7 +239,7 @@ class Receiver:
             good = self.stream(handle, at, size, kind) == expected
             self.ack(number, DONE if good else BAD_DIGEST)
             return
-        body = self.line.take(size)
+        body = self.line.borrow(size)
         try:
             data = memoryview(self.codec.unpack(codec, body, length))
         except LookupError:
@@ -235,9 +254,8 @@ class Receiver:
     def stream(self, handle: int, at: int, size: int, kind: int) -> bytes:
         """From the line to the disk in steps that fit a processor's cache."""
         made = digester(kind)
-        buffer = memoryview(bytearray(min(STEP, size)))
         while size:
-            view = self.line.fill(buffer[: min(STEP, size)])
+            view = self.line.borrow(min(STEP, size))
             made.update(view)
             write_at(handle, view, at)
             at += len(view)
@@ -256,7 +274,7 @@ class Receiver:
         except OSError as error:
             if error.errno in FATAL:
                 raise
-        self.line.send(ord("b"), struct.pack(">I", number), found)
+        self.say("b", struct.pack(">I", number), found)
 
     def copy(self, name: bytes, part: bytes, length: int) -> None:
         with open(name, "rb") as old:
@@ -294,12 +312,21 @@ class Receiver:
         self.ack(number, DONE)
 
     def ack(self, number: int, status: int, lost: "Sequence[Row]" = ()) -> None:
-        self.line.send(ord("A"), ACK.pack(number, status), table(list(lost)) if lost else b"")
+        self.say("A", ACK.pack(number, status), table(list(lost)) if lost else b"")
+
+    def fail(self, failure: Failure) -> None:
+        self.say("E", struct.pack(">I", failure.number), failure.name)
+
+    def say(self, kind: str, head: bytes, body: bytes) -> None:
+        with self.crew:
+            self.line.send(ord(kind), head, body)
 
     # the end
 
     def finish(self, head: bytes, size: int) -> None:
         self.line.take(size)
+        if not self.crew.dismiss():
+            raise Failure(errno.EIO, b"")
         lost = []
         for kind, name, link, length, time in self.links:
             try:
@@ -317,7 +344,7 @@ class Receiver:
             os.rmdir(PARTS)
         except OSError:
             pass
-        self.line.send(ord("Z"), b"", table(lost))
+        self.say("Z", b"", table(lost))
 
     def link(self, kind: int, name: bytes, link: bytes, length: int, time: int) -> None:
         there = lstat(name)
@@ -341,14 +368,17 @@ class Receiver:
 def take_push(target: bytes, whole: bool) -> None:
     """What the exec command calls."""
     line = Line(0, 1)
+    widen(0)
     os.umask(0)
     try:
         os.makedirs(target, 0o755, exist_ok=True)
         os.chdir(target)
         line.send(ord("O"), sys.version.split()[0].encode())
-        Receiver(line, whole).serve()
-    except Failure as failure:
-        line.send(ord("E"), struct.pack(">I", failure.number), failure.name)
+        receiver = Receiver(line, whole)
+        try:
+            receiver.serve()
+        except Failure as failure:
+            receiver.fail(failure)
     except OSError as error:
         line.send(ord("E"), struct.pack(">I", error.errno or errno.EIO), target)
     except Ended:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from threading import Condition, Thread
 from time import monotonic
-from typing import Any
 
-from gpurent.api import UnavailableError
-from gpurent_plugin_turbo.lines import Wire
 from gpurent_plugin_turbo.pace import MIB, Rate
+from gpurent_plugin_turbo.troubles import lost_line
+
+TYPE_CHECKING = False  # the real one costs an import
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from gpurent_plugin_turbo.lines import Wire
 
 MANY = 12 * MIB  # from here a second line is worth its login
 GREETING = 120.0  # seconds after which a line whose far end said nothing is given up
 FAR = 0.015  # seconds of a round trip from which a line may be slower than the path
+NEAR = 0.002  # seconds of a round trip below which the line is hardly the slowest part
 
 
 class Stream:
@@ -76,7 +81,7 @@ class Fleet(ABC):
             if stream.greeted or stream.dead or self._over or monotonic() - stream.since < GREETING:
                 continue
             if stream.first:
-                self._error = UnavailableError("the helper on the machine says nothing", retryable=True)
+                self._error = lost_line("the helper on the machine says nothing")
             else:
                 stream.wire.end()
 
@@ -121,6 +126,10 @@ class Fleet(ABC):
     def _far(self) -> bool:
         trips = [stream.rate.trip for stream in self._streams if stream.rate.trip]
         return min(trips, default=0.0) > FAR
+
+    def _trip(self) -> float:
+        """Seconds of a round trip as the kernel knows it before anybody has answered; 0.0: nobody knows."""
+        return self._streams[0].wire.trip if self._streams else 0.0
 
     def _tuning(self) -> None:
         """More lines as long as they carry more: what one line loses to a lossy path, several do not."""

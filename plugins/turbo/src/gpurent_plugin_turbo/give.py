@@ -215,7 +215,7 @@ class Giver:
         if self.level():
             tight = self.codec.compress(self.press, self.level(), data)
             if len(tight) < 0.95 * len(data):
-                used, body = self.press, tight
+                used, body = self.press, tight  # sent before anything else is pressed
         middle = clock.time()
         head = UNIT.pack(struct.unpack(">I", number)[0], used, self.digest, len(data), found)
         self.line.send(kind, head, body)

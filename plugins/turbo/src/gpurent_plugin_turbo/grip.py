@@ -8,8 +8,10 @@ not allowed nothing is lost but those milliseconds.
 
 from __future__ import annotations
 
+import _socket as socket  # `socket` itself costs enum and selectors
+import ctypes
 import os
-import socket
+import sys
 from threading import Event, Lock, Thread
 from time import monotonic
 
@@ -18,6 +20,15 @@ FINDS = 5.0  # seconds in which ssh has opened its connection, or the grip is gi
 BRISK, CALM = 0.001, 0.004  # seconds between two looks, during a login and after it
 LOGIN = 1.5
 SOCKETS = range(3, 8)  # ssh opens little else before it connects
+
+
+_LIBC = ctypes.CDLL(None)
+
+
+def trip_of(made: socket.socket) -> float:
+    """Seconds of the quickest round trip that the kernel saw on a connection (tcpi_min_rtt)."""
+    data = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 152)
+    return int.from_bytes(data[148:152], sys.byteorder) / 1e6
 
 
 class Grip:
@@ -37,7 +48,7 @@ class Grip:
                 return self._find()
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             if not self.trip:
-                self._measure(self._socket)
+                self.trip = trip_of(self._socket)
         except OSError:
             return False
         return True
@@ -56,17 +67,16 @@ class Grip:
                 continue
             try:
                 if made.getpeername()[1] == self._port:
-                    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    self._socket = made
+                    self.keep(made)
                     return True
             except (OSError, IndexError):
                 pass
             made.close()
         return monotonic() - self.begun < FINDS
 
-    def _measure(self, made: socket.socket) -> None:
-        data = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-        self.trip = int.from_bytes(data[68:72], "little") / 1e6
+    def keep(self, made: socket.socket) -> None:
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = made
 
     def close(self) -> None:
         if self._socket is not None:
@@ -77,20 +87,8 @@ class Grip:
             self._pidfd = -1
 
 
-def _syscall() -> object:
-    import ctypes
-
-    return ctypes.CDLL(None).syscall
-
-
-_call: object = None
-
-
 def _taken(pidfd: int, number: int) -> int:
-    global _call
-    if _call is None:
-        _call = _syscall()
-    return int(_call(PIDFD_GETFD, pidfd, number, 0))  # type: ignore[operator]
+    return int(_LIBC.syscall(PIDFD_GETFD, pidfd, number, 0))
 
 
 class Hands:
@@ -106,12 +104,22 @@ class Hands:
         if not hasattr(os, "pidfd_open") or not hasattr(socket, "TCP_QUICKACK"):
             return None
         grip = Grip(pid, port)
+        self._add(grip)
+        return grip
+
+    def _add(self, grip: Grip) -> None:
         with self._lock:
             self._grips.append(grip)
             if self._thread is None:
                 self._thread = Thread(target=self._care, daemon=True)
                 self._thread.start()
         self._news.set()
+
+    def hold(self, number: int) -> Grip:
+        """A connection of ours, by its descriptor; the grip has a copy of its own."""
+        grip = Grip(0, 0)
+        grip.keep(socket.socket(fileno=os.dup(number)))
+        self._add(grip)
         return grip
 
     def drop(self, grip: Grip | None) -> None:

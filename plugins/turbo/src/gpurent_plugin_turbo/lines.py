@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import signal
-import subprocess
-from typing import TYPE_CHECKING
+from threading import Lock
+from time import monotonic, sleep
 
-from gpurent.api import AuthError, GpurentError, HostKeyChanged, TransferUnfit, UnavailableError
 from gpurent_plugin_turbo.grip import HANDS
-from gpurent_plugin_turbo.wire import Line
+from gpurent_plugin_turbo.wire import Line, widen
 
+TYPE_CHECKING = False  # the real one costs an import
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gpurent.api import Link
+    from gpurent.api import GpurentError, Link
 
-PIPE = 1 << 20
+MOST_ERRORS = 1 << 20
+KILL = 9  # signal.SIGKILL, without an import of enum
 FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 
 
@@ -62,6 +60,12 @@ class Wire:
     """One open line; ``line`` carries frames. `end` may be called from any thread, twice too."""
 
     line: Line
+    logs_in = False  # whether it begins with a login of its own
+
+    @property
+    def trip(self) -> float:
+        """Seconds of a round trip on the path; 0.0: not known."""
+        return 0.0
 
     def end(self) -> None:
         """Cut it."""
@@ -75,46 +79,70 @@ class Wire:
 
 
 class SshProcess(Wire):
-    """One process of the system's ssh."""
+    """One process of the system's ssh. `subprocess` is not asked: its import takes longer than a process does."""
+
+    logs_in = True
 
     def __init__(self, link: Link, settings: Mapping[str, str], command: str) -> None:
         self._where = str(link.endpoint)
-        environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        self._process = subprocess.Popen(
-            [*ssh_command(link, settings), command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            pipesize=PIPE,
-            env=environment,
-            start_new_session=True,
-        )
-        if self._process.stdin is None or self._process.stdout is None:
-            raise UnavailableError("ssh has no pipes", retryable=True)
-        self._grip = HANDS.take(self._process.pid, link.endpoint.port)
-        self.line = Line(self._process.stdout.fileno(), self._process.stdin.fileno())
+        self._lock = Lock()
+        self._status: int | None = None
+        theirs_in, sink = os.pipe()
+        source, theirs_out = os.pipe()
+        self._errors, theirs_err = os.pipe()
+        theirs = (theirs_in, theirs_out, theirs_err)
+        self._pipes = [sink, source, self._errors]
+        widen(sink)
+        widen(source)
+        try:
+            self._pid = _spawn([*ssh_command(link, settings), command], theirs)
+        finally:
+            for pipe in theirs:
+                os.close(pipe)
+        os.set_blocking(sink, False)
+        self._grip = HANDS.take(self._pid, link.endpoint.port)
+        self.line = Line(source, sink)
+
+    @property
+    def trip(self) -> float:
+        return self._grip.trip if self._grip is not None else 0.0
 
     def end(self) -> None:
-        with contextlib.suppress(OSError):
-            self._process.send_signal(signal.SIGKILL)
+        with self._lock:
+            if self._status is None:
+                os.kill(self._pid, KILL)
 
     def close(self) -> None:
         self.end()
-        self._process.wait()
+        self._wait(60)
         HANDS.drop(self._grip)
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
+        for pipe in self._pipes:
+            os.close(pipe)
+        self._pipes = []
+
+    def _wait(self, seconds: float) -> bool:
+        """Whether it has ended by then."""
+        until, pause = monotonic() + seconds, 0.0005
+        while True:
+            with self._lock:
+                if self._status is None:
+                    gone, status = os.waitpid(self._pid, os.WNOHANG)
+                    self._status = os.waitstatus_to_exitcode(status) if gone else None
+                if self._status is not None:
+                    return True
+            if monotonic() > until:
+                return False
+            sleep(pause)
+            pause = min(pause * 2, 0.05)
 
     def why(self) -> GpurentError:
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
+        from gpurent.api import AuthError, HostKeyChanged, TransferUnfit, UnavailableError
+
+        if not self._wait(5):
             self.end()
-        said = self._process.stderr.read() if self._process.stderr is not None else b""
-        text = said.decode("utf-8", "replace").strip()[-300:]
-        if self._process.returncode == 127:
+            self._wait(5)
+        text = _all_of(self._errors).decode("utf-8", "replace").strip()[-300:]
+        if self._status == 127:
             return TransferUnfit(f"{self._where} has no python3", detail=text)
         if "Host key verification failed" in text or "REMOTE HOST IDENTIFICATION" in text:
             return HostKeyChanged(
@@ -125,5 +153,27 @@ class SshProcess(Wire):
         return UnavailableError(f"the line to {self._where} is lost: {text or 'cut'}", retryable=True)
 
 
+def _spawn(words: list[str], pipes: tuple[int, int, int]) -> int:
+    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    actions = [(os.POSIX_SPAWN_DUP2, pipe, number) for number, pipe in enumerate(pipes)]
+    try:
+        # A session of its own: what the user types to us (Ctrl-C) is not for ssh.
+        return os.posix_spawnp(words[0], words, environment, file_actions=actions, setsid=True)
+    except NotImplementedError:
+        return os.posix_spawnp(words[0], words, environment, file_actions=actions)
+
+
+def _all_of(pipe: int) -> bytes:
+    """What has been said and will not be added to: the process has ended."""
+    os.set_blocking(pipe, False)
+    found = b""
+    try:
+        while len(found) < MOST_ERRORS and (data := os.read(pipe, 1 << 16)):
+            found += data
+    except BlockingIOError:
+        pass
+    return found
+
+
 def has_ssh() -> bool:
-    return shutil.which("ssh") is not None
+    return any(os.access(os.path.join(folder, "ssh"), os.X_OK) for folder in os.get_exec_path())

@@ -18,6 +18,9 @@ GUESSES = {
     9: (45e6, 0.9),
 }
 CORES = os.cpu_count() or 1
+FEW = 24 * MIB  # so little is pressed in any case: a young connection is slow even on the quickest path
+PROBE = 0.5  # seconds until a change shows in the rates
+PROBING = 1e12  # as good as nothing to wait for: raw, to see what comes of it
 QUICK = 100e6  # bytes a second from which a line needs the processors for itself
 
 
@@ -34,6 +37,8 @@ class Level:
         self._shape = {level: shape for level, (_, shape) in GUESSES.items()}
         self._ratio = 0.3
         self._rate = self._looked = 0.0
+        self._probe_at, self._patience = 0.0, 1.0
+        self._total = 0
         self.patient = 7
         self.now = 1
 
@@ -42,25 +47,36 @@ class Level:
         if not level or raw < 65536 or not seconds:
             return
         with self._lock:
+            self._total += raw
             self._speed[level] = (self._speed[level] * 3 + raw / seconds) / 4
             fresh = tight / raw / self._shape[level]
             self._ratio = (self._ratio * 3 + fresh) / 4
 
-    def carried(self, rate: float, *, full: bool) -> None:
+    def carried(self, rate: float, *, full: bool, near: bool) -> None:
         """The lines carry ``rate`` bytes a second. ``full``: finished units wait for them, so that is all they can.
 
         Else the lines wait for us: they can do more, nobody knows how much, and the guess goes up until units wait.
+        On a ``near`` path lines and compressing share processors, so a line shows what it can only while it is raw.
         """
         now = monotonic()
-        if not rate or now - self._looked < 0.1:
+        if now - self._looked < 0.1 or not (rate or near):
             return
         with self._lock:
             self._looked = now
-            if full:
-                self._rate = rate if not self._rate else (self._rate + rate) / 2
+            if near and self.now:
+                if now < self._probe_at or self._total < FEW:
+                    return
+                self._rate, self._probe_at = PROBING, now + PROBE
+            elif near and (now < self._probe_at or not rate):
+                return
+            elif full:
+                self._rate = rate if self._rate in (0.0, PROBING) else (self._rate + rate) / 2
             else:
                 self._rate = max(self._rate * 1.5, rate)
             self.now = min((0, *self._speed), key=self._cost)
+            if near and self.now:
+                self._patience = min(self._patience * 2, 30.0)
+                self._probe_at = now + self._patience
 
     def _cost(self, level: int) -> float:
         """Seconds a raw byte."""

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from hashlib import sha256
 
-from attrs import define, evolve, field, frozen
-
-from gpurent.api import shown
 from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.far import COMMIT, SEGMENT
 from gpurent_plugin_turbo.scan import Entry
+from gpurent_plugin_turbo.troubles import told
 from gpurent_plugin_turbo.wire import UNIT
 
 SAMPLE = 1 << 15
@@ -20,31 +17,27 @@ WORTH = 0.95  # what does not shrink below this travels as it is
 OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@define(eq=False)
 class Pack:
     """Small files that travel as one."""
 
-    entries: list[Entry]
-    tries: int = 0
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries, self.tries = entries, 0
 
     @property
     def title(self) -> str:
-        return shown(self.entries[0].name.decode("utf-8", "surrogateescape"))
+        return told(self.entries[0].name)
 
 
-@define(eq=False)
 class Big:
     """A large file on its way. ``ranges`` are what is still to be cut into pieces; ``left`` what no line has yet."""
 
-    number: int
-    entry: Entry
-    tried: bool = False
-    handle: int = -1
-    ranges: list[tuple[int, int]] = field(factory=list)
-    left: int = 0
-    foreign: int = 0
-    planned: bool = False
-    trouble: str = ""
+    def __init__(self, number: int, entry: Entry, tried: bool = False) -> None:
+        self.number, self.entry, self.tried = number, entry, tried
+        self.handle = -1
+        self.ranges: list[tuple[int, int]] = []
+        self.left = self.foreign = 0
+        self.planned = False
+        self.trouble = ""
 
     @property
     def part(self) -> bytes:
@@ -127,7 +120,8 @@ class Big:
             return None
         if self.tried or not stat.S_ISREG(now.st_mode):
             return None
-        entry = evolve(self.entry, size=now.st_size, time=now.st_mtime_ns, mode=stat.S_IMODE(now.st_mode))
+        old, mode = self.entry, stat.S_IMODE(now.st_mode)
+        entry = Entry(old.kind, mode, now.st_size, now.st_mtime_ns, old.name, old.link, old.path)
         return Big(0, entry, tried=True)
 
     def commit_head(self, whole: bool) -> bytes:
@@ -137,48 +131,46 @@ class Big:
         return struct.pack(">I", self.number) + head + expected
 
 
-@define(eq=False)
 class Piece:
     """A piece of a large file."""
 
-    big: Big
-    at: int
-    size: int
-    tries: int = 0
+    def __init__(self, big: Big, at: int, size: int) -> None:
+        self.big, self.at, self.size, self.tries = big, at, size, 0
 
     @property
     def title(self) -> str:
-        return shown(self.big.entry.name.decode("utf-8", "surrogateescape"))
+        return told(self.big.entry.name)
 
 
-@frozen
 class FileRange:
     """Bytes of an open file that no buffer holds."""
 
-    handle: int
-    at: int
-    size: int
+    def __init__(self, handle: int, at: int, size: int) -> None:
+        self.handle, self.at, self.size = handle, at, size
 
     def __len__(self) -> int:
         return self.size
 
 
-@define(eq=False)
 class Unit:
     """Ready for a line."""
 
-    task: Pack | Piece
-    codec: int
-    kind_of_digest: int
-    raw_size: int
-    digest: bytes
-    body: tuple[bytes | memoryview | FileRange, ...]
-    wire_size: int
-    number: int = 0
-    on_first: bool = False
-    level: int = 0
-    raw: bytes | memoryview | None = None  # kept while it may be pressed harder
-    sent_at: float = 0.0
+    def __init__(
+        self,
+        task: Pack | Piece,
+        codec: int,
+        kind_of_digest: int,
+        raw_size: int,
+        digest: bytes,
+        body: tuple[bytes | memoryview | FileRange, ...],
+        wire_size: int,
+    ) -> None:
+        self.task, self.codec, self.kind_of_digest = task, codec, kind_of_digest
+        self.raw_size, self.digest, self.body, self.wire_size = raw_size, digest, body, wire_size
+        self.number = self.level = 0
+        self.on_first = False
+        self.raw: bytes | memoryview | None = None  # kept while it may be pressed harder
+        self.sent_at = 0.0
 
     @property
     def kind(self) -> int:
@@ -226,6 +218,8 @@ def _data(handle: int, size: int) -> list[tuple[int, int]]:
 
 
 def whole_digest(handle: int) -> bytes:
+    from hashlib import sha256
+
     made, at = sha256(), 0
     while data := os.pread(handle, 1 << 20, at):
         made.update(data)

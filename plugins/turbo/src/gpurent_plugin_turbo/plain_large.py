@@ -7,7 +7,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from attrs import define, evolve
+from attrs import define
 
 from gpurent.api import Progress, TransferError, shown
 from gpurent_plugin_turbo import plain_sums
@@ -154,7 +154,8 @@ def _again(entry: Entry) -> Entry | None:
         return None
     if not stat.S_ISREG(now.st_mode):
         return None
-    return evolve(entry, size=now.st_size, time=now.st_mtime_ns, mode=stat.S_IMODE(now.st_mode))
+    mode = stat.S_IMODE(now.st_mode)
+    return Entry(entry.kind, mode, now.st_size, now.st_mtime_ns, entry.name, entry.link, entry.path)
 
 
 def _changed(entry: Entry, handle: int) -> str:

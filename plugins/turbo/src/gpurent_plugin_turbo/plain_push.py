@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from secrets import token_hex
 from time import monotonic
 
-from gpurent.api import Progress, TransferError, TransferReport, shown
+from gpurent.api import Progress, TransferError, shown
 from gpurent_plugin_turbo import plain_sums
 from gpurent_plugin_turbo.plain import Answer, Shell
 from gpurent_plugin_turbo.plain_batch import BIG, Batch, Means, press, room, weight
 from gpurent_plugin_turbo.plain_large import Sender
 from gpurent_plugin_turbo.plain_listing import Found, listed, script
 from gpurent_plugin_turbo.plain_sh import PROBE, PUT, ROOM, WORDS, bundles, inside, path, quoted, split
+from gpurent_plugin_turbo.push import Carried
 from gpurent_plugin_turbo.scan import Entry, Scan
 from gpurent_plugin_turbo.sorting import text
 from gpurent_plugin_turbo.wire import FILE, FOLDER, HARD, LINK, part_of
@@ -39,7 +40,7 @@ class PlainPusher:
     def stop(self) -> None:
         self._shell.stop()
 
-    def run(self) -> TransferReport:
+    def run(self) -> Carried:
         """Carry everything; what could not be carried is told at the end."""
         begun = monotonic()
         self._scan.check()
@@ -49,14 +50,7 @@ class PlainPusher:
         self._carry(entries)
         self._finish(entries)
         self._judge()
-        return TransferReport(
-            files=self._scan.files,
-            total=self._scan.size,
-            sent=self._shell.sent,
-            resumed=self.resumed,
-            seconds=monotonic() - begun,
-            skipped=tuple(self._scan.skipped),
-        )
+        return Carried(self._scan, self._shell.sent, self.resumed, monotonic() - begun)
 
     def _judge(self) -> None:
         if self._lost:

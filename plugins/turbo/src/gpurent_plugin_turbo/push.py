@@ -6,24 +6,35 @@ import struct
 import zlib
 from time import monotonic
 
-from gpurent.api import TransferError, TransferReport, shown
 from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.far import (
     ACK,
     BAD_DIGEST,
     NO_LIBRARY,
 )
-from gpurent_plugin_turbo.fleet import Stream
+from gpurent_plugin_turbo.fleet import NEAR, Stream
 from gpurent_plugin_turbo.pieces import Big, FileRange, Pack, Unit
 from gpurent_plugin_turbo.sorting import READY, Queue, text
-from gpurent_plugin_turbo.troubles import refused
+from gpurent_plugin_turbo.troubles import refused, told, trouble
 from gpurent_plugin_turbo.wire import Ended
+
+TYPE_CHECKING = False  # the real one costs an import
+if TYPE_CHECKING:
+    from gpurent_plugin_turbo.scan import Scan
+
+
+class Carried:
+    """What a push came to; what core calls a `TransferReport`, without the import."""
+
+    def __init__(self, scan: Scan, sent: int, resumed: int, seconds: float) -> None:
+        self.files, self.total, self.skipped = scan.files, scan.size, tuple(scan.skipped)
+        self.sent, self.resumed, self.seconds = sent, resumed, seconds
 
 
 class Pusher(Queue):
     """One push. `run` blocks; `stop` ends it from any thread."""
 
-    def run(self) -> TransferReport:
+    def run(self) -> Carried:
         """Carry everything; what could not be carried is told at the end."""
         begun = monotonic()
         self._scan.check()
@@ -40,23 +51,16 @@ class Pusher(Queue):
         if self._error is not None:
             raise self._error
         self._judge()
-        return TransferReport(
-            files=self._scan.files,
-            total=self._scan.size,
-            sent=self.sent,
-            resumed=self.resumed,
-            seconds=monotonic() - begun,
-            skipped=tuple(self._scan.skipped),
-        )
+        return Carried(self._scan, self.sent, self.resumed, monotonic() - begun)
 
     def _judge(self) -> None:
         lost = [(name, why) for name, why in self._lost]
         lost += [(row[4], row[5].decode("utf-8", "replace")) for row in self._final]
         if lost:
-            told = "; ".join(f"{shown(text(name))}: {why}" for name, why in lost[:5])
+            some = "; ".join(f"{told(name)}: {why}" for name, why in lost[:5])
             more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
-            raise TransferError(
-                f"{told}{more}",
+            raise trouble(
+                f"{some}{more}",
                 hint="Everything else has arrived, and nothing half-written was left. Send again.",
             )
 
@@ -104,7 +108,7 @@ class Pusher(Queue):
             return None
         if stream.flight and stream.flight + self._ready[0].wire_size > stream.rate.credit:
             return None
-        if not stream.greeted and (not stream.first or not self._cold or self._roughs()):
+        if not stream.greeted and not (stream.first and self._cold and self._may_go()):
             return None
         unit = self._ready.popleft()
         self._ready_bytes -= unit.wire_size
@@ -125,28 +129,35 @@ class Pusher(Queue):
         try:
             while True:
                 kind, head, size = line.header()
-                body = bytes(line.take(size)) if size else b""
-                if kind == ord("A"):
-                    self._acknowledged(stream, head, body)
-                elif kind == ord("O"):
-                    with self._turn:
-                        stream.greeted = True
-                        self._turn.notify_all()
-                elif kind == ord("N"):
-                    self._answer(head, zlib.decompress(body))
-                elif kind == ord("b"):
-                    self._based(head, body)
-                elif kind == ord("Z"):
-                    self._done(body)
-                elif kind == ord("E"):
-                    (number,) = struct.unpack(">I", head)
-                    raise refused(number, body)
-                else:
-                    raise wire.Broken(f"a frame of kind {kind}")
+                self._heard(stream, kind, head, bytes(line.take(size)) if size else b"")
         except Ended:
             self._line_ended(stream)
         except (wire.Broken, struct.error, zlib.error) as error:
-            raise TransferError(f"the machine's helper says what it may not say: {error}") from None
+            raise trouble(f"the machine's helper says what it may not say: {error}") from None
+
+    def _heard(self, stream: Stream, kind: int, head: bytes, body: bytes) -> None:
+        if kind == ord("A"):
+            self._acknowledged(stream, head, body)
+        elif kind == ord("O"):
+            self._greeted(stream)
+        elif kind == ord("N"):
+            self._answer(head, zlib.decompress(body))
+        elif kind == ord("b"):
+            self._based(head, body)
+        elif kind == ord("Z"):
+            self._done(body)
+        elif kind == ord("E"):
+            raise refused(struct.unpack(">I", head)[0], body)
+        else:
+            raise wire.Broken(f"a frame of kind {kind}")
+
+    def _greeted(self, stream: Stream) -> None:
+        with self._turn:
+            stream.greeted = True
+            self._builder.keep = False
+            for unit in self._ready:
+                unit.raw = None
+            self._turn.notify_all()
 
     def _acknowledged(self, stream: Stream, head: bytes, body: bytes) -> None:
         number, status = ACK.unpack(head)
@@ -161,7 +172,8 @@ class Pusher(Queue):
                 stream.flight -= unit.wire_size
                 stream.rate.acked(unit.wire_size, unit.sent_at, not stream.unacked)
                 rate = sum(stream.rate.value for stream in self._streams)
-                self._level.carried(rate, full=self._ready_bytes > READY // 3)
+                near = 0 < self._trip() < NEAR
+                self._level.carried(rate, full=self._ready_bytes > READY // 3, near=near)
                 if status == 0:
                     self._arrived(unit, body)
                 else:
@@ -190,7 +202,7 @@ class Pusher(Queue):
         elif status == BAD_DIGEST:
             unit.task.tries += 1
             if unit.task.tries > 2:
-                raise TransferError(f"{unit.task.title} did not arrive as it is here", hint="Send again.")
+                raise trouble(f"{unit.task.title} did not arrive as it is here", hint="Send again.")
         self._again.append(unit.task)
 
     def _based(self, head: bytes, body: bytes) -> None:
@@ -252,9 +264,7 @@ class Pusher(Queue):
     def _committed(self, big: Big, status: int, body: bytes) -> None:
         big.close()
         if status:
-            raise TransferError(
-                f"{shown(text(big.entry.name))} did not arrive as it is here", hint="Send again."
-            )
+            raise trouble(f"{told(big.entry.name)} did not arrive as it is here", hint="Send again.")
         if body:
             self._lost.append((big.entry.name, wire.rows(body)[0][0][5].decode("utf-8", "replace")))
         self._progress.file_done(text(big.entry.name))

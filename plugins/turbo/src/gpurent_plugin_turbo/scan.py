@@ -4,82 +4,80 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from attrs import define, field
-
-from gpurent.api import Push, Skipped, TransferError, UsageError, shown
+from gpurent_plugin_turbo.troubles import told, trouble
 from gpurent_plugin_turbo.wire import FILE, FOLDER, HARD, LINK
 
+TYPE_CHECKING = False  # the real one costs an import
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pathspec import GitIgnoreSpec
+
+    from gpurent.api import Push, Skipped
+
+    Rules = tuple[tuple[bytes, GitIgnoreSpec], ...]
 
 # Never carried: version control, our own room, what Python makes anew.
 ALWAYS = frozenset({b".git", b".gpurent", b".gpurent-part", b"__pycache__"})
 ROOM = b".gpurent-part"
 IGNORE_FILES = (b".gitignore", b".gpurentignore")
-Rules = tuple[tuple[bytes, "GitIgnoreSpec"], ...]
 
 
-@define(slots=True)
 class Entry:
-    """One thing to carry: ``name`` below the remote target, ``path`` here."""
+    """One thing to carry: ``name`` below the remote target, ``path`` here; ``time`` of change in ns."""
 
-    kind: int
-    mode: int
-    size: int
-    time: int
-    name: bytes
-    link: bytes
-    path: bytes
+    __slots__ = ("kind", "link", "mode", "name", "path", "size", "time")
+
+    def __init__(
+        self, kind: int, mode: int, size: int, time: int, name: bytes, link: bytes, path: bytes
+    ) -> None:
+        self.kind, self.mode, self.size, self.time = kind, mode, size, time
+        self.name, self.link, self.path = name, link, path
 
     @property
     def row(self) -> tuple[int, int, int, int, bytes, bytes]:
         return (self.kind, self.mode, self.size, self.time, self.name, self.link)
 
 
-@define
 class Scan:
     """Walks the sources; links are never followed. Counts as it goes."""
 
-    cargo: Push
-    files: int = 0
-    size: int = 0
-    skipped: list[Skipped] = field(factory=list)
-    _inodes: dict[tuple[int, int], bytes] = field(factory=dict)
+    def __init__(self, cargo: Push) -> None:
+        self.cargo = cargo
+        self.files = self.size = 0
+        self.skipped: list[Skipped] = []
+        self._inodes: dict[tuple[int, int], bytes] = {}
 
     def check(self) -> None:
         """A source that is not there is an error before anything moves."""
         for source in self.cargo.sources:
             if not os.path.lexists(source):
+                from gpurent.api import UsageError
+
                 raise UsageError(f"{source} does not exist")
 
     def entries(self) -> Iterator[Entry]:
         """Folders before what is in them; too much is a `TransferError`."""
         for source in self.cargo.sources:
             path = os.fsencode(source)
-            if source.is_dir() and not source.is_symlink():
+            if os.path.isdir(path) and not os.path.islink(path):
                 content = self.cargo.content and len(self.cargo.sources) == 1
-                top = b"" if content else os.fsencode(source.resolve().name)
+                top = b"" if content else os.path.basename(os.path.realpath(path))
                 yield from self._folder(path, top, b"", (), 0)
             else:
-                name = os.fsencode(source.name)
-                yield from self._take(path, name, b"", os.lstat(path))
+                yield from self._take(path, os.path.basename(path), b"", os.lstat(path))
 
     def _folder(self, path: bytes, name: bytes, inside: bytes, rules: Rules, depth: int) -> Iterator[Entry]:
         if depth > self.cargo.limits.depth:
-            raise TransferError(
-                f"{shown(os.fsdecode(path))} lies deeper than {self.cargo.limits.depth} folders"
-            )
+            raise trouble(f"{told(path)} lies deeper than {self.cargo.limits.depth} folders")
         if name:
             yield Entry(FOLDER, stat.S_IMODE(os.lstat(path).st_mode), 0, 0, name, b"", path)
         try:
             with os.scandir(path) as found:
                 entries = sorted(found, key=lambda entry: entry.name)
         except OSError as error:
-            raise TransferError(f"{shown(os.fsdecode(path))} cannot be read: {error.strerror}") from None
+            raise trouble(f"{told(path)} cannot be read: {error.strerror}") from None
         if self.cargo.ignore:
             rules = (*rules, *self.rules(path, inside, {entry.name for entry in entries}))
         for entry in entries:
@@ -103,9 +101,8 @@ class Scan:
                 from pathspec import GitIgnoreSpec
 
                 try:
-                    lines = (
-                        Path(os.fsdecode(path), os.fsdecode(name)).read_text("utf-8", "replace").splitlines()
-                    )
+                    with open(os.path.join(path, name), encoding="utf-8", errors="replace") as file:
+                        lines = file.read().splitlines()
                 except OSError:
                     continue
                 yield prefix, GitIgnoreSpec.from_lines(lines)
@@ -132,7 +129,7 @@ class Scan:
         self.size += status.st_size
         limits = self.cargo.limits
         if self.files > limits.files or self.size > limits.total:
-            raise TransferError(
+            raise trouble(
                 f"more than {limits.files} files or {limits.total} bytes",
                 hint="Leave out what is not needed with a .gpurentignore file.",
             )
@@ -146,9 +143,11 @@ class Scan:
         target = os.readlink(path)
         place = os.path.normpath(os.path.join(inside, target))
         if target.startswith(b"/") or place.split(b"/")[0] == b"..":
-            self._skip(name, f"is a link out of the folder, to {shown(os.fsdecode(target))}")
+            self._skip(name, f"is a link out of the folder, to {told(target)}")
             return
         yield Entry(LINK, 0o777, 0, 0, name, target, path)
 
     def _skip(self, name: bytes, why: str) -> None:
-        self.skipped.append(Skipped(name=shown(os.fsdecode(name)), why=why))
+        from gpurent.api import Skipped
+
+        self.skipped.append(Skipped(name=told(name), why=why))

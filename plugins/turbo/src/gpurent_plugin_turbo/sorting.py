@@ -7,21 +7,26 @@ import struct
 import zlib
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable
 
-from gpurent.api import Progress, TransferError
 from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.far import (
     HAVE,
     NEED,
 )
-from gpurent_plugin_turbo.fleet import Fleet, Stream
-from gpurent_plugin_turbo.lines import Wire
+from gpurent_plugin_turbo.fleet import NEAR, Fleet, Stream
 from gpurent_plugin_turbo.pace import MIB, Level, Throttle
 from gpurent_plugin_turbo.pieces import Big, Pack, Piece, Unit
-from gpurent_plugin_turbo.scan import Entry, Scan
+from gpurent_plugin_turbo.troubles import trouble
 from gpurent_plugin_turbo.units import Builder
 from gpurent_plugin_turbo.wire import FILE
+
+TYPE_CHECKING = False  # the real one costs an import
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gpurent.api import Progress
+    from gpurent_plugin_turbo.lines import Wire
+    from gpurent_plugin_turbo.scan import Entry, Scan
 
 CHUNK = 2048  # entries of a manifest
 AHEAD = 4  # manifests without an answer
@@ -94,6 +99,10 @@ class Queue(Fleet):
             self._turn.notify_all()
 
     def _manifest(self, first: Stream, number: int, chunk: list[Entry]) -> None:
+        """What the machine is to know. Of small files that travel anyway it hears when they come."""
+        files = [entry for entry in chunk if entry.kind == FILE] if self._cold else []
+        if self._cold:
+            chunk = [entry for entry in chunk if entry.kind != FILE or entry.size >= BIG]
         body = zlib.compress(wire.table([entry.row for entry in chunk]), 1)
         with self._turn:
             self._turn.wait_for(
@@ -110,7 +119,6 @@ class Queue(Fleet):
             self._control.append((ord("M"), struct.pack(">I", number), body))
             self._tell_total()
             if self._cold:
-                files = [entry for entry in chunk if entry.kind == FILE]
                 self._saw_big = self._saw_big or any(entry.size >= BIG for entry in files)
                 self._need([entry for entry in files if entry.size < BIG])
             self._turn.notify_all()
@@ -162,7 +170,7 @@ class Queue(Fleet):
     def _room_for(self, size: int, free: int) -> None:
         waiting = size + max(0, self._planned - self._acked)
         if waiting > free:
-            raise TransferError(
+            raise trouble(
                 f"the machine has {free} bytes free, and {waiting} are to be sent",
                 hint="Leave something out with .gpurentignore, or rent a larger disk.",
             )
@@ -232,7 +240,7 @@ class Queue(Fleet):
                 while task is None:
                     if self._over:
                         return
-                    if self._ready_bytes < READY:
+                    if self._ready_bytes < READY and not self._crowded():
                         task = self._next()
                     if task is None and (rough := self._rough()) is not None:
                         break
@@ -261,15 +269,22 @@ class Queue(Fleet):
                 self._settle()
                 self._turn.notify_all()
 
-    def _roughs(self) -> bool:
-        """Whether the time until the greeting is better spent on pressing than on filling the pipe."""
-        patient = self._level.patient
-        rough = any(unit.raw is not None and 0 < unit.level < patient for unit in self._ready)
-        return rough or not self._scanned or bool(self._building or self._small)
+    def _may_go(self) -> bool:
+        """Whether units go before the greeting: on a near path at once; on a far one they are pressed harder first."""
+        trip = self._trip()
+        if not trip or trip < NEAR:
+            return bool(trip)
+        rough = any(unit.raw is not None and 0 < unit.level < self._level.patient for unit in self._ready)
+        return not rough and self._scanned and not self._building and not self._small
+
+    def _crowded(self) -> bool:
+        """A login on a near path is work for the processors: one producer leaves it room. The turn is held."""
+        waits = any(stream.wire.logs_in and not stream.greeted for stream in self._streams)
+        return waits and self._trip() < NEAR and self._building > 0
 
     def _rough(self) -> Unit | None:
         """A unit that may be pressed harder, as long as nobody can send it; it leaves the queue for that time."""
-        if any(stream.greeted for stream in self._streams):
+        if any(stream.greeted for stream in self._streams) or self._trip() < NEAR:
             return None
         for unit in self._ready:
             if unit.raw is not None and unit.level and unit.level < self._level.patient:

@@ -10,8 +10,11 @@ from time import monotonic
 from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.pace import Level
 from gpurent_plugin_turbo.pieces import OPEN as _OPEN, FileRange, Pack, Piece, Unit, whole_digest
-from gpurent_plugin_turbo.scan import Entry
 from gpurent_plugin_turbo.wire import RAW, ZLIB, Codec
+
+TYPE_CHECKING = False  # the real one costs an import
+if TYPE_CHECKING:
+    from gpurent_plugin_turbo.scan import Entry
 
 SAMPLE = 1 << 15
 WORTH = 0.95  # what does not shrink below this travels as it is
@@ -23,6 +26,7 @@ class Builder:
     def __init__(self, level: Level, whole: bool) -> None:
         self._level, self._whole = level, whole
         self.plain_digest = False
+        self.keep = True  # what was pressed, while it may be pressed harder
         self._local = local()
         self._codec = wire.BEST_CODEC
 
@@ -44,21 +48,26 @@ class Builder:
     def _piece(self, task: Piece, codec: Codec) -> Unit:
         if not self._level.now or not self._piece_shrinks(task, codec):
             return self._raw_piece(task)
-        data = bytearray(task.size)
-        view, done = memoryview(data), 0
+        view, done = self._buffer(task.size), 0
         while done < task.size:
             got = os.preadv(task.big.handle, [view[done:]], task.at + done)
             if not got:
                 task.big.trouble = "changed while it was read"
+                view[done:] = bytes(task.size - done)
                 break
             done += got
-        return self._unit(task, view, codec)
+        body = FileRange(task.big.handle, task.at, task.size)
+        unit = Unit(
+            task, RAW, self.digest_kind, task.size, wire.digest(self.digest_kind, view), (body,), task.size
+        )
+        self._press(unit, view, self._level.now or 1, codec)
+        unit.raw = bytes(view) if self.keep else None
+        return unit
 
     def _raw_piece(self, task: Piece) -> Unit:
         """Only looked at here; the kernel moves it from the file to the line."""
         made = wire.digester(self.digest_kind)
-        buffer = self._buffer()
-        done = 0
+        buffer, done = self._buffer(wire.STEP), 0
         while done < task.size:
             view = buffer[: min(len(buffer), task.size - done)]
             got = os.preadv(task.big.handle, [view], task.at + done)
@@ -70,11 +79,12 @@ class Builder:
         body = FileRange(task.big.handle, task.at, task.size)
         return Unit(task, RAW, self.digest_kind, task.size, made.digest(), (body,), task.size)
 
-    def _buffer(self) -> memoryview:
+    def _buffer(self, size: int) -> memoryview:
+        """Memory of this thread, used again and again."""
         found: memoryview | None = getattr(self._local, "buffer", None)
-        if found is None:
-            found = self._local.buffer = memoryview(bytearray(wire.STEP))
-        return found
+        if found is None or len(found) < size:
+            found = self._local.buffer = memoryview(bytearray(max(size, wire.STEP)))
+        return found[:size]
 
     def _piece_shrinks(self, task: Piece, codec: Codec) -> bool:
         middle = task.at + task.size // 2
@@ -106,12 +116,12 @@ class Builder:
         unit = Unit(task, RAW, kind, len(data), found, (data,), len(data))
         if self._level.now and self._shrinks(data, codec):
             self._press(unit, data, self._level.now, codec)
-            unit.raw = data
+            unit.raw = data if self.keep else None
         return unit
 
     def _press(self, unit: Unit, data: bytes | memoryview, level: int, codec: Codec) -> None:
         begun = monotonic()
-        tight = codec.compress(self._codec, level, data)
+        tight = bytes(codec.compress(self._codec, level, data))  # its room is larger by far
         self._level.pressed(level, len(data), len(tight), monotonic() - begun)
         if len(tight) < WORTH * len(data):
             unit.codec, unit.body, unit.wire_size, unit.level = self._codec, (tight,), len(tight), level
@@ -154,17 +164,16 @@ def _read(entry: Entry) -> tuple[bytes, os.stat_result]:
                 raise
             continue
         try:
-            before = os.fstat(handle)
-            data = os.read(handle, before.st_size + 1)
-            while len(data) < before.st_size and (more := os.read(handle, before.st_size + 1 - len(data))):
+            size, time = entry.size, entry.time  # as the scan saw it
+            if last:
+                before = os.fstat(handle)
+                size, time = before.st_size, before.st_mtime_ns
+            data = os.read(handle, size + 1)
+            while len(data) < size and (more := os.read(handle, size + 1 - len(data))):
                 data += more
             after = os.fstat(handle)
         finally:
             os.close(handle)
-        if len(data) == before.st_size and _state(before) == _state(after):
+        if len(data) == size == after.st_size and time == after.st_mtime_ns:
             return data, after
     raise _Moving
-
-
-def _state(status: os.stat_result) -> tuple[int, int]:
-    return status.st_size, status.st_mtime_ns

@@ -9,13 +9,17 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from threading import Timer
+from typing import TYPE_CHECKING
 
 from gpurent.api import Push, TransferError, UsageError, shown
 from gpurent_plugin_turbo import fleet, wire
 from gpurent_plugin_turbo.lines import Wire
-from gpurent_plugin_turbo.scan import IGNORE_FILES, Rules, Scan
+from gpurent_plugin_turbo.scan import IGNORE_FILES, Scan
 from gpurent_plugin_turbo.sorting import text
 from gpurent_plugin_turbo.wire import FOLDER, Ended
+
+if TYPE_CHECKING:
+    from gpurent_plugin_turbo.scan import Rules
 
 Row = tuple[int, int, int, int, bytes, bytes]
 MANY = 2048  # names in a frame

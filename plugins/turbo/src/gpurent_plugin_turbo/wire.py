@@ -27,6 +27,7 @@ FRAME = struct.Struct(">BIQ")  # kind, bytes of head, bytes of body
 UNIT = struct.Struct(">IBBQ16s")  # number, codec, digest, bytes when unpacked, digest of what was unpacked
 PARTS = b".gpurent-part"
 STEP = 1 << 18
+PAUSE = 0.0008  # seconds in which a quick line takes a quarter of a pipe
 LARGEST = 64 << 20
 
 
@@ -37,12 +38,23 @@ class Ended(Exception):
 # lines
 
 
+def widen(pipe: int) -> None:
+    """A pipe that holds more is filled and emptied with fewer changes of process."""
+    try:
+        from fcntl import fcntl
+
+        fcntl(pipe, 1031, 1 << 20)  # F_SETPIPE_SZ
+    except (ImportError, OSError):
+        pass
+
+
 class Line:
     """Frames over two descriptors. One thread may read while another writes."""
 
     def __init__(self, source: int, sink: int) -> None:
         self.source, self.sink = source, sink
         self.read_bytes = self.sent_bytes = 0
+        self._buffer = memoryview(b"")
 
     def fill(self, view: memoryview) -> memoryview:
         done, size = 0, len(view)
@@ -59,6 +71,12 @@ class Line:
 
     def take(self, size: int) -> memoryview:
         return self.fill(memoryview(bytearray(size)))
+
+    def borrow(self, size: int) -> memoryview:
+        """What `take` gives, in a buffer that the next call uses again: fresh memory costs more than its filling."""
+        if len(self._buffer) < size:
+            self._buffer = memoryview(bytearray(max(size, 2 * STEP)))
+        return self.fill(self._buffer[:size])
 
     def header(self, largest: int = LARGEST) -> "tuple[int, bytes, int]":
         """Kind and head of the next frame, and how long its body is; the body is still to be taken."""
@@ -89,6 +107,9 @@ class Line:
         while size:
             try:
                 done = os.sendfile(self.sink, handle, at, size)
+            except BlockingIOError:
+                self.rest()
+                continue
             except OSError as error:
                 if error.errno not in (22, 38):  # EINVAL, ENOSYS
                     raise Ended(str(error)) from None
@@ -100,6 +121,16 @@ class Line:
                 return
             at, size = at + done, size - done
 
+    def rest(self) -> None:
+        """Nothing fits. Wait until much does: to wake for each piece that is taken costs more than its copy."""
+        import select
+        import time
+
+        poll = select.poll()
+        poll.register(self.sink, select.POLLOUT)
+        poll.poll(1000)
+        time.sleep(PAUSE)
+
     def _write(self, data: "bytes | memoryview") -> None:
         view = memoryview(data)
         size = len(view)
@@ -107,6 +138,8 @@ class Line:
         while done < size:
             try:
                 done += os.write(self.sink, view[done : done + (1 << 20)])
+            except BlockingIOError:
+                self.rest()
             except OSError as error:
                 raise Ended(str(error)) from None
         self.sent_bytes += size
