@@ -16,7 +16,7 @@ from threading import Thread
 
 import pytest
 
-from gpurent.api import GpurentError, Limits, Pull, TransferError, UnavailableError
+from gpurent.api import GpurentError, Limits, Pull, Push, TransferError, UnavailableError
 from gpurent.testing.contracts.site import Tally
 from gpurent_plugin_turbo import fleet
 from gpurent_plugin_turbo.lines import Wire
@@ -72,8 +72,9 @@ class Liar(Wire):
     def _serve(self, says: Says) -> None:
         with contextlib.suppress(OSError):
             script = b""
-            while not script.endswith(b"\n"):
-                script += os.read(self._far[0], 1 << 16)
+            while b"\n" not in script:
+                script += os.read(self._far[0], 1 << 16) or b"\n"
+            os.close(self._far[0])  # it takes no more, whatever else is sent
             for piece in says(script):
                 view = memoryview(piece)
                 while view:
@@ -88,7 +89,6 @@ class Liar(Wire):
             os.close(fd)
         self._thread.join(10)
         assert not self._thread.is_alive()
-        os.close(self._far[0])
 
     def why(self) -> GpurentError:
         return UnavailableError("cut", retryable=True)
@@ -272,6 +272,42 @@ def test_links_that_lie_here_already_are_not_followed(tmp_path: Path) -> None:
     found, _ = pull(tmp_path, listing(*rows), tarred(archive(("./out/sub/a", EVIL, {})), b"out/sub/a"))
     assert isinstance(found, TransferError)
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+ANSWERS = {
+    "nothing": b"",
+    "junk": b"junk" * 1000,
+    "yes to all": DONE,
+    "a bad listing": b"\n@gpurent list\n//zz|./x\n//end\n" + DONE,
+    "bad numbers": b"\n@gpurent list\n//end\n\n@gpurent lost x y z\n\n@gpurent free -1x\n\n@gpurent part x y\n" + DONE,
+    "what was not sent": b"\n@gpurent list\n//end\n\n@gpurent lost 99 99 \x1b[31m\n\n@gpurent lost -9 0 z\n\n@gpurent size -5\n" + DONE,
+    "always bad": b"\n@gpurent list\n//end\n\n@gpurent bad\n" + DONE,
+    "failed": b"\n@gpurent list\n//end\n\x1b[31mNo such luck\n@gpurent failed\n" + DONE,
+    "words without end": b"\n" + b"x" * 10_000_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("says", ANSWERS.values(), ids=ANSWERS)
+@pytest.mark.parametrize("what", ["push", "weed"])
+def test_an_answer_that_may_not_be(tmp_path: Path, what: str, says: bytes) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "small").write_text("small")
+    (source / "large").write_bytes(os.urandom(1_500_000))
+    (source / "link").symlink_to("small")
+
+    def answer(script: bytes) -> Iterator[bytes]:
+        yield HAS if b"has tar" in script else says
+
+    far = Plainly(lambda: Liar(answer))
+    cargo = Push(sources=(source,), target="work", content=True)
+    work = far.pusher(cargo, Tally()) if what == "push" else far.weeder(cargo)
+    found: list[GpurentError] = []
+    try:
+        work.run()
+    except GpurentError as error:
+        found.append(error)
+    assert not [error for error in found if "\x1b" in str(error)]
 
 
 def test_a_shell_that_never_says_a_word_is_a_lost_line(

@@ -154,14 +154,16 @@ def test_a_folder_that_became_a_link_meanwhile_is_left_alone(tmp_path: Path, she
     assert (tmp_path / "elsewhere" / "kept").exists()
 
 
-@pytest.mark.parametrize("missing", ["sha256sum", "gzip", "stat", "df", "readlink"])
+@pytest.mark.parametrize("missing", ["sha256sum", "gzip", "stat", "find", "df", "readlink"])
 def test_what_is_missing_is_done_without(tmp_path: Path, missing: str) -> None:
     place, source = Place(tmp_path, SHELLS[0], missing), odd(tmp_path / "source")
     place.push(source)
     assert tree(place.home / "work") == tree(source)
-    if missing == "stat":
+    if missing in ("stat", "find"):
         with pytest.raises(TransferUnfit):
             place.pull(tmp_path / "to")
+        with pytest.raises(TransferError, match="find and stat"):
+            place.far.weeder(Push(sources=(source,), target="work", content=True, delete=True)).run()
     else:
         place.pull(tmp_path / "to")
         assert (tmp_path / "to" / "work" / "large.bin").read_bytes() == (source / "large.bin").read_bytes()
@@ -243,6 +245,33 @@ def test_a_partial_that_is_another_file_is_begun_anew(tmp_path: Path, shell: str
     place.push(source)
     assert tree(place.home / "work") == tree(source)
     assert not room.exists()
+
+
+def test_a_file_that_vanishes_is_told(tmp_path: Path) -> None:
+    place, source = Place(tmp_path, SHELLS[0]), plant(tmp_path / "source", files=5, large=0)
+    for name, size in (("gone.bin", 3_000_000), ("small", 3)):
+        (source / name).write_bytes(b"x" * size)
+
+    class Thief(Tally):
+        def total(self, files: int, size: int) -> None:
+            (source / "gone.bin").unlink()
+            (source / "small").unlink()
+
+    with pytest.raises(TransferError, match=r"small: vanished.*gone\.bin: vanished"):
+        place.far.pusher(Push(sources=(source,), target="work", content=True), Thief()).run()
+    assert tree(place.home / "work") == tree(source)
+
+
+def test_a_folder_where_a_file_should_be_is_told(tmp_path: Path, shell: str) -> None:
+    place, source = Place(tmp_path, shell), plant(tmp_path / "source", files=5, large=2_000_000)
+    (source / "link").symlink_to("nowhere")
+    for name in ("part0/file000.txt", "large.bin", "link"):
+        (place.home / "work" / name / "in").mkdir(parents=True)
+    with pytest.raises(TransferError, match=r"file000\.txt: .*large\.bin: .*link: "):
+        place.push(source)
+    assert (place.home / "work" / "part1" / "file001.txt").exists()
+    for name in ("part0/file000.txt", "large.bin", "link"):
+        assert [path.name for path in (place.home / "work" / name).iterdir()] == ["in"]
 
 
 def test_a_limit_is_kept(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from gpurent_plugin_turbo.lines import Wire
 from gpurent_plugin_turbo.pace import MIB, Throttle
 from gpurent_plugin_turbo.plain_sh import DONE, MARK
 from gpurent_plugin_turbo.troubles import refused
-from gpurent_plugin_turbo.wire import Ended, Line
+from gpurent_plugin_turbo.wire import Broken, Ended, Line
 
 PIECE = 1 << 18
 SAID = 4 * MIB  # bytes of an answer that is no listing
@@ -44,6 +44,15 @@ def trouble(text: bytes, name: bytes) -> TransferError:
             return refused(getattr(errno, code), name)
     said = shown(text.strip()[-200:].decode("utf-8", "replace")) or "it does not say why"
     return TransferError(f"{shown(name.decode('utf-8', 'surrogateescape'))} failed on the machine: {said}")
+
+
+@contextmanager
+def believed() -> Iterator[None]:
+    """Whatever a machine says that it may not say is a `TransferError`."""
+    try:
+        yield
+    except (Broken, ValueError, LookupError, OverflowError) as error:
+        raise TransferError(f"the machine says what it may not say: {error}") from None
 
 
 @frozen

@@ -9,7 +9,7 @@ from time import monotonic
 
 from gpurent.api import Progress, TransferError, shown
 from gpurent_plugin_turbo import plain_sums
-from gpurent_plugin_turbo.plain import Answer, Shell
+from gpurent_plugin_turbo.plain import Answer, Shell, believed
 from gpurent_plugin_turbo.plain_batch import BIG, Batch, Means, press, room, weight
 from gpurent_plugin_turbo.plain_large import Sender
 from gpurent_plugin_turbo.plain_listing import Found, listed, script
@@ -45,10 +45,11 @@ class PlainPusher:
         begun = monotonic()
         self._scan.check()
         entries = list(self._scan.entries())
-        self._look(entries)
-        self._progress.total(self._scan.files, self._scan.size)
-        self._carry(entries)
-        self._finish(entries)
+        with believed():
+            self._look(entries)
+            self._progress.total(self._scan.files, self._scan.size)
+            self._carry(entries)
+            self._finish(entries)
         self._judge()
         return Carried(self._scan, self._shell.sent, self.resumed, monotonic() - begun)
 

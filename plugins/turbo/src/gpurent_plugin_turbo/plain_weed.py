@@ -6,7 +6,7 @@ from itertools import groupby
 
 from gpurent.api import Push, TransferError, shown
 from gpurent_plugin_turbo.give import MISSING
-from gpurent_plugin_turbo.plain import Shell
+from gpurent_plugin_turbo.plain import Shell, believed
 from gpurent_plugin_turbo.plain_listing import listed, script
 from gpurent_plugin_turbo.plain_sh import AWAY, PROBE, WORDS, bundles, path, quoted, split
 from gpurent_plugin_turbo.scan import Scan
@@ -28,6 +28,10 @@ class PlainWeeder(Weeder):
         self._shell.stop()
 
     def run(self) -> tuple[str, ...]:
+        with believed():
+            return self._run()
+
+    def _run(self) -> tuple[str, ...]:
         has = self._shell.ask(WORDS + PROBE + b"say done\n").all(b"has")
         if b"lists" not in has:
             raise TransferError(
