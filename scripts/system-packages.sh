@@ -16,7 +16,8 @@ missing() {
     "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 || printf ' python3-venv'
 }
 
-wished() { # other people's SFTP clients: the tests that use them are skipped without
+wished() { # other people's SFTP clients, another set of tools: the tests that use them are skipped without
+    have busybox || printf ' busybox'
     have lftp || printf ' lftp'
     have rclone || printf ' rclone'
 }

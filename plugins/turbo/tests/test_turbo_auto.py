@@ -15,7 +15,7 @@ from gpurent.ports.transfer import Progress, TransferBackend, TransferReport
 from gpurent.testing.contracts.site import Site, Tally, site
 from gpurent.testing.contracts.transfer import TransferContract
 from gpurent.testing.contracts.trees import plant, tree
-from gpurent.workflow.transfer import _by
+from gpurent.workflow.transfer import _by, couriers
 from gpurent_plugin_turbo.backend import Turbo
 
 
@@ -33,14 +33,14 @@ class Auto(TransferBackend):
     """As core chooses."""
 
     async def push(self, link: Link, cargo: Push, progress: Progress) -> TransferReport:
-        return await _by(desk(), "auto", lambda by: by.push(link, cargo, progress))
+        return await _by(desk(), couriers(desk(), "auto"), lambda by: by.push(link, cargo, progress))
 
     async def pull(self, link: Link, cargo: Pull, progress: Progress) -> TransferReport:
-        return await _by(desk(), "auto", lambda by: by.pull(link, cargo, progress))
+        return await _by(desk(), couriers(desk(), "auto"), lambda by: by.pull(link, cargo, progress))
 
 
-class TestPythonHidden(TransferContract):
-    changes: ClassVar[dict[str, Any]] = {"missing": ("python3",)}
+class TestPythonAndTarHidden(TransferContract):
+    changes: ClassVar[dict[str, Any]] = {"missing": ("python3", "tar")}
 
     def backend(self) -> Auto:
         return Auto()
@@ -49,13 +49,14 @@ class TestPythonHidden(TransferContract):
         """Its thief strikes while the first way is being tried: for the second the file was never there."""
 
 
-async def test_without_python_turbo_says_so_before_anything_moves(tmp_path: Path) -> None:
+async def test_without_python_and_tar_turbo_says_so_before_anything_moves(tmp_path: Path) -> None:
     source = plant(tmp_path / "source", files=3, large=0)
-    async with site(tmp_path, missing=("python3",)) as place:
+    async with site(tmp_path, missing=("python3", "tar")) as place:
+        link = await place.link()
         with pytest.raises(TransferUnfit, match="python3"):
-            await Turbo({}).push(
-                await place.link(), Push(sources=(source,), target="w", content=True), Tally()
-            )
+            await Turbo({}).push(link, Push(sources=(source,), target="w", content=True), Tally())
+        with pytest.raises(TransferUnfit, match="python3"):
+            await Turbo({}).pull(link, Pull(sources=("w",), target=tmp_path / "home"), Tally())
         assert not (place.home / "w").exists()
 
 

@@ -13,7 +13,7 @@ from gpurent.api import Pull, Push
 from gpurent.testing.contracts.site import Tally, site
 from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.backend import Turbo
-from gpurent_plugin_turbo.far import SEGMENT
+from gpurent_plugin_turbo.partials import SEGMENT
 from gpurent_plugin_turbo.pieces import Big
 from gpurent_plugin_turbo.scan import Scan
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from gpurent.adapters.ssh_door import Door
 from gpurent.model.cargo import Push
 from gpurent.ports.transfer import EarlyTransfer
+from gpurent.testing.contracts.place import TransferPlace
 from gpurent.testing.contracts.site import Site, Tally
-from gpurent.testing.contracts.transfer import TransferPlace
 from gpurent.testing.contracts.trees import plant, tree
 
 

@@ -6,13 +6,16 @@ import asyncio
 import posixpath
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from gpurent.api import EarlyTransfer, Link, Progress, Pull, Push, TransferReport
+from gpurent.api import EarlyTransfer, Link, Progress, Pull, Push, TransferReport, TransferUnfit
 from gpurent_plugin_turbo import ship
 from gpurent_plugin_turbo.begin import FULL, LINES, pusher
 from gpurent_plugin_turbo.early import dial_push, drop_early, take_early
 from gpurent_plugin_turbo.lines import SshProcess, Wire, has_ssh
+
+if TYPE_CHECKING:
+    from gpurent_plugin_turbo.plainly import Plainly
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -54,6 +57,12 @@ class Turbo(EarlyTransfer):
         dial_push(link, cargo.target, self._settings, whole)
         return partial(drop_early, link, ship.push_command(cargo.target, whole))
 
+    def _plainly(self, link: Link) -> Plainly:
+        from gpurent_plugin_turbo.plainly import START, Plainly
+
+        dial = self._dialer(link, START)
+        return Plainly(lambda: dial(True))
+
     async def push(self, link: Link, cargo: Push, progress: Progress) -> TransferReport:
         if cargo.delete:
             from gpurent_plugin_turbo.scan import Scan
@@ -65,7 +74,8 @@ class Turbo(EarlyTransfer):
             deleted = await self._weed(link, cargo)
             return TransferReport(files=0, total=0, sent=0, resumed=0, seconds=0.0, deleted=deleted)
         dial = self._dialer(link, ship.push_command(cargo.target, cargo.verify == FULL))
-        done = await _in_thread(pusher(link, cargo, progress, self._settings, dial))
+        work = pusher(link, cargo, progress, self._settings, dial)
+        done = await _or_plainly(work, lambda: self._plainly(link).pusher(cargo, progress))
         return TransferReport(
             files=done.files,
             total=done.total,
@@ -82,14 +92,15 @@ class Turbo(EarlyTransfer):
 
         tops = [top for top, _ in tops_of(cargo)]
         command = ship.command(f"take_away({cargo.target.encode()!r}, {tops!r})", "codec", "wire", "away")
-        return await _in_thread(Weeder(cargo, self._dialer(link, command)))
+        weeder = Weeder(cargo, self._dialer(link, command))
+        return await _or_plainly(weeder, lambda: self._plainly(link).weeder(cargo))
 
     async def pull(self, link: Link, cargo: Pull, progress: Progress) -> TransferReport:
         from gpurent_plugin_turbo.pull import Puller
 
         sources = [posixpath.normpath(source).encode() for source in cargo.sources]
         command = ship.command(
-            f"give_pull({sources!r}, False)", "codec", "wire", "disk", "crew", "far", "give"
+            f"give_pull({sources!r}, False)", "codec", "wire", "disk", "crew", "partials", "far", "give"
         )
         puller = Puller(
             cargo,
@@ -99,7 +110,15 @@ class Turbo(EarlyTransfer):
             lines=int(self._settings.get("lines") or LINES),
             limit=cargo.limit,
         )
-        return await _in_thread(puller)
+        return await _or_plainly(puller, lambda: self._plainly(link).puller(cargo, progress))
+
+
+async def _or_plainly(work: Work[T_co], plain: Callable[[], Work[T_co]]) -> T_co:
+    """A machine without Python has been told nothing yet: its shell and its tar do it, slower."""
+    try:
+        return await _in_thread(work)
+    except TransferUnfit:
+        return await _in_thread(plain())
 
 
 async def _in_thread(work: Work[T_co]) -> T_co:

@@ -53,6 +53,20 @@ class ChannelLine(Line):
         self.read_bytes += len(view)
         return view
 
+    def some(self) -> bytes:
+        """What has come, at least a byte; nothing at the end."""
+        with self.turn:
+            self.turn.wait_for(lambda: self.arrived or self.ended)
+            if not self.arrived:
+                return b""
+            piece = self.arrived.popleft()
+            self.held -= len(piece)
+            resume = self.held <= HELD // 2
+        if resume and self.session is not None:
+            self.session.resume()
+        self.read_bytes += len(piece)
+        return bytes(piece)
+
     def _write(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
         for at in range(0, len(view), CHUNK):

@@ -11,23 +11,20 @@ import sys
 import zlib
 
 from gpurent_plugin_turbo.crew import Crew
-from gpurent_plugin_turbo.disk import failed, file_digest, lstat, same, write_at
+from gpurent_plugin_turbo.disk import failed, file_digest, lstat, same
+from gpurent_plugin_turbo.partials import BAD_DIGEST, DONE, FATAL, NO_LIBRARY, Failure, Partials
 from gpurent_plugin_turbo.wire import (
     FILE,
     FOLDER,
     LINK,
     PARTS,
-    RAW,
     STEP,
     UNIT,
     Broken,
-    Codec,
     Ended,
     Line,
-    block_digests,
     block_size,
     digest,
-    digester,
     rows,
     table,
     widen,
@@ -35,39 +32,23 @@ from gpurent_plugin_turbo.wire import (
 
 TYPE_CHECKING = False  # the real one costs the far side an import
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     Row = tuple[int, int, int, int, bytes, bytes]
 
-SEGMENT = struct.Struct(">33sQQ")  # partial, offset, size of the whole file
 MANIFEST = struct.Struct(">IQ")  # number, bytes that travel without being asked for
-COMMIT = struct.Struct(">33sHQqB")  # partial, mode, size, time, kind of digest (0: none)
-ACK = struct.Struct(">IB")  # number, what became of it
-DONE, BAD_DIGEST, NO_LIBRARY = 0, 1, 2
 HAVE, NEED, BASE = 0, 1, 2
-FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-class Failure(Exception):
-    """An end for all: an error number and the name that met it."""
-
-    def __init__(self, number: int, name: bytes) -> None:
-        Exception.__init__(self, number, name)
-        self.number, self.name = number, name
-
-
-class Receiver:
+class Receiver(Partials):
     """Below the target, which is its current folder."""
 
     def __init__(self, line: Line, whole: bool) -> None:
-        self.line, self.whole, self.codec = line, whole, Codec()
+        Partials.__init__(self, line, Crew(self.help))
+        self.whole = whole
         self.fresh: set[bytes] = set()  # folders that were made just now: nothing is in them
         self.folders: list[tuple[bytes, int]] = []
         self.links: list[tuple[int, bytes, bytes, int, int]] = []
-        self.handles: dict[bytes, int] = {}
         self.count = 0
-        self.room = self.too_much = False
-        self.crew = Crew(self.help)
+        self.too_much = False
 
     def serve(self) -> None:
         doing = {
@@ -224,116 +205,6 @@ class Receiver:
         if error.errno in FATAL:
             raise Failure(error.errno, name) from None
         return [failed(error.errno or errno.EIO, name)]
-
-    def make_room(self) -> None:
-        if not self.room:
-            self.room = True
-            try:
-                os.mkdir(PARTS, 0o700)
-            except FileExistsError:
-                pass
-
-    def handle(self, part: bytes, size: int) -> int:
-        found = self.handles.get(part)
-        if found is None:
-            self.make_room()
-            while len(self.handles) > 8:
-                os.close(self.handles.pop(next(iter(self.handles))))
-            found = os.open(PARTS + b"/" + part, os.O_RDWR | os.O_CREAT, 0o600)
-            if os.fstat(found).st_size != size:
-                os.ftruncate(found, size)
-            self.handles[part] = found
-        return found
-
-    def segment(self, head: bytes, size: int) -> None:
-        number, codec, kind, length, expected = UNIT.unpack(head[: UNIT.size])
-        part, at, total = SEGMENT.unpack(head[UNIT.size :])
-        handle = self.handle(part, total)
-        if codec == RAW:
-            good = self.stream(handle, at, size, kind) == expected
-            self.ack(number, DONE if good else BAD_DIGEST)
-            return
-        body = self.line.borrow(size)
-        try:
-            data = memoryview(self.codec.unpack(codec, body, length))
-        except LookupError:
-            self.ack(number, NO_LIBRARY)
-            return
-        except Broken:
-            self.ack(number, BAD_DIGEST)
-            return
-        write_at(handle, data, at)
-        self.ack(number, DONE if digest(kind, data) == expected else BAD_DIGEST)
-
-    def stream(self, handle: int, at: int, size: int, kind: int) -> bytes:
-        """From the line to the disk in steps that fit a processor's cache."""
-        made = digester(kind)
-        while size:
-            view = self.line.borrow(min(STEP, size))
-            made.update(view)
-            write_at(handle, view, at)
-            at += len(view)
-            size -= len(view)
-        return bytes(made.digest())
-
-    def base(self, head: bytes, size: int) -> None:
-        """Digests of what there is of a file: of its partial, else of its older self, which becomes the partial."""
-        number, length, part, kind = struct.unpack(">IQ33sB", head)
-        name = bytes(self.line.take(size))
-        found = b""
-        try:
-            if not os.path.exists(PARTS + b"/" + part):
-                self.copy(name, part, length)
-            found = block_digests(self.handle(part, length), length, kind)
-        except OSError as error:
-            if error.errno in FATAL:
-                raise
-        self.say("b", struct.pack(">I", number), found)
-
-    def copy(self, name: bytes, part: bytes, length: int) -> None:
-        with open(name, "rb") as old:
-            new = self.handle(part, length)
-            at, left = 0, min(length, os.fstat(old.fileno()).st_size)
-            while left:
-                data = old.read(min(left, 1 << 20))
-                if not data:
-                    return
-                write_at(new, memoryview(data), at)
-                at += len(data)
-                left -= len(data)
-
-    def commit(self, head: bytes, size: int) -> None:
-        (number,) = struct.unpack(">I", head[:4])
-        part, mode, length, time, kind = COMMIT.unpack(head[4 : 4 + COMMIT.size])
-        expected, name = head[4 + COMMIT.size :][:16], bytes(self.line.take(size))
-        handle = self.handle(part, length)
-        if kind and file_digest(handle) != expected:
-            os.close(self.handles.pop(part))
-            os.unlink(PARTS + b"/" + part)
-            self.ack(number, BAD_DIGEST)
-            return
-        try:
-            os.fchmod(handle, mode)
-            os.utime(handle, ns=(time, time))
-            os.rename(PARTS + b"/" + part, name)
-        except OSError as error:
-            self.ack(number, DONE, [failed(error.errno or errno.EIO, name)])
-            return
-        os.close(self.handles.pop(part))
-        for entry in os.listdir(PARTS):
-            if entry.startswith(part[:20]) and entry != part:
-                os.unlink(PARTS + b"/" + entry)
-        self.ack(number, DONE)
-
-    def ack(self, number: int, status: int, lost: "Sequence[Row]" = ()) -> None:
-        self.say("A", ACK.pack(number, status), table(list(lost)) if lost else b"")
-
-    def fail(self, failure: Failure) -> None:
-        self.say("E", struct.pack(">I", failure.number), failure.name)
-
-    def say(self, kind: str, head: bytes, body: bytes) -> None:
-        with self.crew:
-            self.line.send(ord(kind), head, body)
 
     # the end
 

@@ -7,7 +7,7 @@ import stat
 import struct
 
 from gpurent_plugin_turbo import wire
-from gpurent_plugin_turbo.far import COMMIT, SEGMENT
+from gpurent_plugin_turbo.partials import COMMIT, SEGMENT
 from gpurent_plugin_turbo.scan import Entry
 from gpurent_plugin_turbo.troubles import told
 from gpurent_plugin_turbo.wire import UNIT

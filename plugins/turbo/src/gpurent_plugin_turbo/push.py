@@ -7,12 +7,8 @@ import zlib
 from time import monotonic
 
 from gpurent_plugin_turbo import wire
-from gpurent_plugin_turbo.far import (
-    ACK,
-    BAD_DIGEST,
-    NO_LIBRARY,
-)
 from gpurent_plugin_turbo.fleet import NEAR, Stream
+from gpurent_plugin_turbo.partials import ACK, BAD_DIGEST, NO_LIBRARY
 from gpurent_plugin_turbo.pieces import Big, FileRange, Pack, Unit
 from gpurent_plugin_turbo.sorting import READY, Queue, text
 from gpurent_plugin_turbo.troubles import refused, told, trouble

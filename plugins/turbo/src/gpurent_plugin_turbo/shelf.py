@@ -174,6 +174,23 @@ class Shelf:
         finally:
             os.close(folder)
 
+    def begun(self, name: Name, part: bytes) -> tuple[int, int]:
+        """The partial of a file that comes from its front: open, and how much of it an earlier try may have brought."""
+        with self._lock:
+            room = self._room()
+        try:
+            handle = os.open(part, _FILE, 0o600, dir_fd=room)
+        except OSError as error:
+            raise failed(name, error) from None
+        return handle, os.fstat(handle).st_size
+
+    def resize(self, name: Name, handle: int, size: int) -> None:
+        """Cut a partial short, or let it grow by a hole."""
+        try:
+            os.ftruncate(handle, size)
+        except OSError as error:
+            raise failed(name, error) from None
+
     def write(self, name: Name, handle: int, data: memoryview, at: int) -> None:
         try:
             _write_at(handle, data, at)

@@ -39,4 +39,6 @@ def command(call: str, *modules: str) -> str:
 
 def push_command(target: str, whole: bool = False) -> str:
     """Takes a push into ``target``; ``whole``: what is there already is read before it is believed."""
-    return command(f"take_push({target.encode()!r}, {whole})", "codec", "wire", "disk", "crew", "far")
+    return command(
+        f"take_push({target.encode()!r}, {whole})", "codec", "wire", "disk", "crew", "partials", "far"
+    )

@@ -9,11 +9,7 @@ from abc import abstractmethod
 from collections import deque
 
 from gpurent_plugin_turbo import wire
-from gpurent_plugin_turbo.far import (
-    HAVE,
-    MANIFEST,
-    NEED,
-)
+from gpurent_plugin_turbo.far import HAVE, MANIFEST, NEED
 from gpurent_plugin_turbo.fleet import LONG, NEAR, Fleet, Stream
 from gpurent_plugin_turbo.pace import MIB, Level, Throttle
 from gpurent_plugin_turbo.pieces import Big, Pack, Piece, Unit

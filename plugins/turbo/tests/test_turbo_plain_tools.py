@@ -1,0 +1,296 @@
+"""What small machines have: busybox, no `stat`, no `sha256sum`, no `gzip`, other shells. The scripts run for real."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from gpurent.api import GpurentError, Pull, Push, TransferError, TransferUnfit, UnavailableError
+from gpurent.testing.contracts.site import Tally
+from gpurent.testing.contracts.trees import ODD, plant, tree
+from gpurent_plugin_turbo.lines import Wire
+from gpurent_plugin_turbo.plainly import START, Plainly
+from gpurent_plugin_turbo.wire import Line
+
+TOOLS = (
+    *("cat", "chmod", "cksum", "dd", "df", "find", "gzip", "head", "ln", "mkdir", "mv", "readlink", "rm"),
+    *("rmdir", "sha256sum", "stat", "tar", "touch", "wc"),
+)
+SHELLS = [shell for shell in ("dash", "bash") if shutil.which(shell)]
+
+
+class Local(Wire):
+    """A process in a home of this computer, with no other programs than it is given."""
+
+    def __init__(self, home: Path, tools: Path) -> None:
+        self._process = subprocess.Popen(
+            [tools / "sh", "-c", START],
+            cwd=home,
+            env={"PATH": str(tools)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self.line = Line(self._process.stdout.fileno(), self._process.stdin.fileno())
+
+    def end(self) -> None:
+        self._process.kill()
+
+    def close(self) -> None:
+        self.end()
+        self._process.communicate()
+
+    def why(self) -> GpurentError:
+        if self._process.wait(5) == 127:
+            return TransferUnfit("no python3")
+        return UnavailableError("cut", retryable=True)
+
+
+class Place:
+    def __init__(self, root: Path, shell: str, *missing: str) -> None:
+        self.home, self.tools = root / "home", root / "tools"
+        self.home.mkdir()
+        self.tools.mkdir()
+        for name in {*TOOLS} - {*missing}:
+            found = shutil.which("busybox" if shell == "busybox" else name)
+            assert found is not None
+            (self.tools / name).symlink_to(found)
+        (self.tools / "sh").symlink_to(shutil.which(shell) or "")
+        self.far = Plainly(lambda: Local(self.home, self.tools))
+
+    def push(self, source: Path, target: str = "work", **more: object) -> object:
+        cargo = Push(sources=(source,), target=target, **{"content": True, **more})  # type: ignore[arg-type]
+        return self.far.pusher(cargo, Tally()).run()
+
+    def pull(self, to: Path, *sources: str) -> object:
+        return self.far.puller(Pull(sources=sources or ("work",), target=to), Tally()).run()
+
+
+def odd(folder: Path) -> Path:
+    """A project with everything that is hard to carry."""
+    plant(folder, files=12, large=2_500_000)
+    for name in ODD:
+        (folder / name).write_text(name)
+        (folder / "part1" / name).write_text(f"two {name}")
+    (folder / "dir\n$(touch x)'" / "-r").mkdir(parents=True)
+    (folder / "dir\n$(touch x)'" / "-r" / "f").write_text("f")
+    Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff")).write_text("x")
+    (folder / "up").symlink_to("part1/../part2")
+    (folder / "li\nnk").symlink_to("-rf\n")
+    (folder / "hard").hardlink_to(folder / "large.bin")
+    with (folder / "sparse").open("wb") as file:
+        file.truncate(40_000_000)
+        file.seek(20_000_000)
+        file.write(b"middle")
+    return folder
+
+
+@pytest.fixture(params=[*SHELLS, "busybox"])
+def shell(request: pytest.FixtureRequest) -> str:
+    if not shutil.which(request.param):
+        pytest.skip(f"no {request.param} here")
+    return str(request.param)
+
+
+def test_everything_goes_up_once(tmp_path: Path, shell: str) -> None:
+    place, source = Place(tmp_path, shell), odd(tmp_path / "source")
+    place.push(source)
+    there = place.home / "work"
+    assert tree(there) == tree(source)
+    assert (there / "hard").samefile(there / "large.bin")
+    assert (there / "sparse").stat().st_blocks < 10_000
+    assert not (there / ".gpurent-part").exists()
+    again = place.push(source)
+    assert again.sent == 0  # type: ignore[attr-defined]
+    assert tree(there) == tree(source)
+
+
+def test_everything_that_may_comes_home(tmp_path: Path, shell: str) -> None:
+    place = Place(tmp_path, shell)
+    source = odd(place.home / "work")
+    report = place.pull(tmp_path / "to")
+    skipped = {item.name for item in report.skipped}  # type: ignore[attr-defined]
+    there, here = tree(source), tree(tmp_path / "to" / "work")
+    assert here == {name: what for name, what in there.items() if name in here}
+    assert not [name for name in set(there) - set(here) if name.isprintable() and name != "up"]
+    assert "work/up" in skipped
+    assert (tmp_path / "to" / "work" / "sparse").stat().st_blocks < 10_000
+
+
+def test_what_is_not_here_is_taken_away(tmp_path: Path, shell: str) -> None:
+    place, source = Place(tmp_path, shell), plant(tmp_path / "source", files=4, large=0)
+    place.push(source)
+    there = place.home / "work"
+    for name in ODD:
+        (there / "part1" / "older" / name).mkdir(parents=True)
+        (there / "part1" / "older" / name / "-x\n").write_text("x")
+    (there / "out").symlink_to(tmp_path)
+    cargo = Push(sources=(source,), target="work", content=True, delete=True, dry_run=True)
+    told = place.far.weeder(cargo).run()
+    assert len(told) == 2 * len(ODD) + 2
+    assert (there / "part1" / "older" / "-rf").exists()
+    cargo = Push(sources=(source,), target="work", content=True, delete=True)
+    assert place.far.weeder(cargo).run() == told
+    assert tree(there) == tree(source)
+    assert source.exists()
+
+
+def test_a_folder_that_became_a_link_meanwhile_is_left_alone(tmp_path: Path, shell: str) -> None:
+    place, source = Place(tmp_path, shell), plant(tmp_path / "source", files=4, large=0)
+    place.push(source)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "kept").write_text("kept")
+    weeder = place.far.weeder(Push(sources=(source,), target="work", content=True, delete=True))
+    (place.home / "work" / "trap").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(TransferError, match="leads out"):
+        weeder._take_away([(0, 0, 0, 0, b"trap/kept", b"")])
+    assert (tmp_path / "elsewhere" / "kept").exists()
+
+
+@pytest.mark.parametrize("missing", ["sha256sum", "gzip", "stat", "find", "df", "readlink"])
+def test_what_is_missing_is_done_without(tmp_path: Path, missing: str) -> None:
+    place, source = Place(tmp_path, SHELLS[0], missing), odd(tmp_path / "source")
+    place.push(source)
+    assert tree(place.home / "work") == tree(source)
+    if missing in ("stat", "find"):
+        with pytest.raises(TransferUnfit):
+            place.pull(tmp_path / "to")
+        with pytest.raises(TransferError, match="find and stat"):
+            place.far.weeder(Push(sources=(source,), target="work", content=True, delete=True)).run()
+    else:
+        place.pull(tmp_path / "to")
+        assert (tmp_path / "to" / "work" / "large.bin").read_bytes() == (source / "large.bin").read_bytes()
+
+
+@pytest.mark.parametrize("missing", ["tar", "head"])
+def test_what_cannot_be_done_without_is_told_before_anything_moves(tmp_path: Path, missing: str) -> None:
+    place = Place(tmp_path, SHELLS[0], missing)
+    with pytest.raises(TransferUnfit, match="tar and head"):
+        place.push(plant(tmp_path / "source", files=3, large=0))
+    with pytest.raises(TransferUnfit, match="tar and head"):
+        place.pull(tmp_path / "to")
+    assert not list(place.home.iterdir())
+
+
+def test_full_verification_believes_no_size_and_time(tmp_path: Path, shell: str) -> None:
+    place, source = Place(tmp_path, shell), plant(tmp_path / "source", files=5)
+    place.push(source)
+    for name in ("part0/file000.txt", "part1/file001.txt", "large.bin"):
+        there, stamp = place.home / "work" / name, (source / name).stat().st_mtime_ns
+        there.chmod(0o644)
+        there.write_bytes(bytes(there.stat().st_size))
+        os.utime(there, ns=(stamp, stamp))
+    place.push(source, verify="full")
+    assert {k: v[-1] for k, v in tree(place.home / "work").items()} == {
+        k: v[-1] for k, v in tree(source).items()
+    }
+
+
+def test_a_large_file_goes_on_from_what_is_there(tmp_path: Path, shell: str) -> None:
+    place, source = Place(tmp_path, shell), tmp_path / "source"
+    source.mkdir()
+    (source / "f").write_bytes(os.urandom(12_000_000))
+    pusher = place.far.pusher(Push(sources=(source,), target="work", content=True), Tally())
+    real = pusher._shell.ask
+
+    def cut(script: bytes, *given: object, **more: object) -> object:
+        if b"mv -f" in script.rpartition(b"P=")[2]:
+            raise UnavailableError("cut", retryable=True)
+        return real(script, *given, **more)  # type: ignore[arg-type]
+
+    pusher._shell.ask = cut  # type: ignore[method-assign,assignment]
+    with pytest.raises(UnavailableError):
+        pusher.run()
+    (part,) = (place.home / "work" / ".gpurent-part").iterdir()
+    with part.open("r+b") as file:
+        file.truncate(9_000_001)
+    report = place.push(source)
+    assert report.resumed == 9_000_001  # type: ignore[attr-defined]
+    assert report.sent < 3_100_000  # type: ignore[attr-defined]
+    assert tree(place.home / "work") == tree(source)
+    home = tmp_path / "to"
+    place.pull(home)
+    (home / "work" / "f").unlink()
+    puller = place.far.puller(Pull(sources=("work",), target=home), Tally())
+    stamp = (place.home / "work" / "f").stat().st_mtime_ns
+    from gpurent_plugin_turbo.wire import part_of
+
+    (home / ".gpurent-part").mkdir()
+    (home / ".gpurent-part" / os.fsdecode(part_of(b"work/f", 12_000_000, stamp))).write_bytes(
+        (source / "f").read_bytes()[:9_000_001]
+    )
+    report = puller.run()
+    assert report.resumed > 8_900_000
+    assert tree(home / "work") == tree(source)
+
+
+def test_a_partial_that_is_another_file_is_begun_anew(tmp_path: Path, shell: str) -> None:
+    place, source = Place(tmp_path, shell), tmp_path / "source"
+    source.mkdir()
+    (source / "f").write_bytes(os.urandom(3_000_000))
+    from gpurent_plugin_turbo.wire import part_of
+
+    stamp = (source / "f").stat().st_mtime_ns
+    room = place.home / "work" / ".gpurent-part"
+    room.mkdir(parents=True)
+    (room / os.fsdecode(part_of(b"f", 3_000_000, stamp))).write_bytes(b"x" * 2_000_000)
+    (room / "s123").mkdir()
+    place.push(source)
+    assert tree(place.home / "work") == tree(source)
+    assert not room.exists()
+
+
+def test_a_file_that_vanishes_is_told(tmp_path: Path) -> None:
+    place, source = Place(tmp_path, SHELLS[0]), plant(tmp_path / "source", files=5, large=0)
+    for name, size in (("gone.bin", 3_000_000), ("small", 3)):
+        (source / name).write_bytes(b"x" * size)
+
+    class Thief(Tally):
+        def total(self, files: int, size: int) -> None:
+            (source / "gone.bin").unlink()
+            (source / "small").unlink()
+
+    with pytest.raises(TransferError, match=r"small: vanished.*gone\.bin: vanished"):
+        place.far.pusher(Push(sources=(source,), target="work", content=True), Thief()).run()
+    assert tree(place.home / "work") == tree(source)
+
+
+def test_a_folder_where_a_file_should_be_is_told(tmp_path: Path, shell: str) -> None:
+    place, source = Place(tmp_path, shell), plant(tmp_path / "source", files=5, large=2_000_000)
+    (source / "link").symlink_to("nowhere")
+    for name in ("part0/file000.txt", "large.bin", "link"):
+        (place.home / "work" / name / "in").mkdir(parents=True)
+    with pytest.raises(TransferError, match=r"file000\.txt: .*large\.bin: .*link: "):
+        place.push(source)
+    assert (place.home / "work" / "part1" / "file001.txt").exists()
+    for name in ("part0/file000.txt", "large.bin", "link"):
+        assert [path.name for path in (place.home / "work" / name).iterdir()] == ["in"]
+
+
+def test_a_limit_is_kept(tmp_path: Path) -> None:
+    place, source = Place(tmp_path, SHELLS[0]), tmp_path / "source"
+    source.mkdir()
+    (source / "f").write_bytes(os.urandom(1_500_000))
+    begun = time.monotonic()
+    place.push(source, limit=2_000_000)
+    assert time.monotonic() - begun > 0.6
+
+
+def test_modes_and_times_to_the_nanosecond(tmp_path: Path, shell: str) -> None:
+    place, source = Place(tmp_path, shell), plant(tmp_path / "source", files=3, large=2_000_000)
+    for mode, name in enumerate(("part0/file000.txt", "large.bin"), 0o4640):
+        (source / name).chmod(mode)
+        os.utime(source / name, ns=(10**18, 10**18 + 123_456_789))
+    place.push(source)
+    for name in ("part0/file000.txt", "large.bin"):
+        there, here = (place.home / "work" / name).stat(), (source / name).stat()
+        assert there.st_mode == here.st_mode
+        assert there.st_mtime_ns in (here.st_mtime_ns, here.st_mtime_ns // 10**9 * 10**9)
+        assert shell == "busybox" or there.st_mtime_ns == here.st_mtime_ns
