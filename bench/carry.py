@@ -81,6 +81,7 @@ def push(room: str, host: str, port: str, user: str, source: str, target: str, *
 
 async def main(way: str, plugin: str, room: str, host: str, port: str, user: str, *rest: str) -> None:
     """By the plugin's own door, with an event loop; ``held``: over a connection that is open already."""
+    import asyncio
     from importlib import import_module
     from pathlib import Path
 
@@ -106,6 +107,8 @@ async def main(way: str, plugin: str, room: str, host: str, port: str, user: str
     if plugin == "turbo":
         import gpurent_plugin_turbo.begin
         import gpurent_plugin_turbo.channel  # noqa: F401 - a trip that has a connection has its plugin, too
+    if connection is not None:
+        await asyncio.sleep(0.5)  # nothing of the login is under way any more
     begun = perf_counter()
     if way == "pull":
         report = await backend.pull(line, Pull(sources=(source,), target=Path(target)), Quiet())

@@ -16,7 +16,7 @@ from statistics import median
 from attrs import define, field
 
 OURS = "gpurent"
-HOPELESS = 2.5  # a peer this much slower than the best is not run again
+HOPELESS = 1.4  # a peer this much slower than the best is not run again
 
 
 @define

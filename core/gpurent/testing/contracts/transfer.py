@@ -202,7 +202,7 @@ class TransferContract(LinkContract, RestlessContract):
         size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
         sent: list[int] = []
         await place.link()
-        place.machine.line.plan = Plan(cut_up=size // 2, times=1)
+        place.machine.line.plan = Plan(cut_up=size // 3, times=1)
 
         async def attempt() -> TransferReport:
             report = await self.push(place, source)

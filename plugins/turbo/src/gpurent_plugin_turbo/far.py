@@ -178,7 +178,7 @@ class Receiver(Partials):
             count += 1
             part = start + b"%d" % count
             try:
-                handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+                handle = self.opened(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
                 try:
                     done = os.write(handle, data[at : at + size])
                     while done < size:

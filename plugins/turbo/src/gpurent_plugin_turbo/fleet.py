@@ -22,6 +22,7 @@ WINDOW, GAIN = 2.0, 1.15  # seconds of a look at what all lines carry; more by s
 FAR = 0.015  # seconds of a round trip from which a line may be slower than the path
 LONG = 0.008  # seconds of a round trip from which a young connection takes long to speed up
 YOUNG = 2  # so many of them then
+LONG_WAY = 8.0  # seconds that are still to go, or another line is not worth its login
 LITTLE = MIB  # for so much it does not matter
 NEAR = 0.002  # seconds of a round trip below which the line is hardly the slowest part
 
@@ -37,11 +38,12 @@ class Stream:
         self.since = monotonic()
         self.greeted = False
         self.dead = False
+        self.left = self.ended = False  # told that nothing more will come; has answered that
 
     @property
     def credit(self) -> int:
         """Bytes that may be under way on it."""
-        return self.rate.credit(self.wire.trip)
+        return self.rate.credit(self.wire.trip, self.first)
 
 
 class Fleet(ABC):
@@ -169,17 +171,23 @@ class Fleet(ABC):
     def _tuning(self) -> None:
         """More lines as long as they carry more: what one line loses to a lossy path, several do not."""
         before = 0.0
+        self._look(1.0)  # young lines tell nothing
         while len(self._streams) < self._most:
-            start, at = self._moved(), monotonic()
+            rate = self._look(WINDOW)
             with self._turn:
-                self._turn.wait_for(lambda: self._over, WINDOW)
                 if self._over:
                     return
-                idle = not self._busy() or not self._far() or not self._lossy()
-            rate = (self._moved() - start) / (monotonic() - at)
-            if idle:
+                worth = self._busy() and self._far() and self._lossy() and self._waiting() > LONG_WAY * rate
+            if not worth:
                 continue
             if rate < before * GAIN:
                 return
             before = rate
             self._add_stream()
+
+    def _look(self, seconds: float) -> float:
+        """Bytes a second that all lines carry, seen for some time."""
+        start, at = self._moved(), monotonic()
+        with self._turn:
+            self._turn.wait_for(lambda: self._over, seconds)
+        return (self._moved() - start) / (monotonic() - at)

@@ -131,13 +131,13 @@ class Rate:
             self.value = fresh if not self.value else (self.value + fresh) / 2
             self._bytes, self._span = 0, 0.0
 
-    def credit(self, trip: float) -> int:
+    def credit(self, trip: float, first: bool) -> int:
         """Bytes that may be unacknowledged: three tenths of a second of this line, so that no line makes a long tail.
 
         More where the path's round trip takes long; its ``trip`` is in seconds.
         """
         if not self.value:
-            return (2 if trip > 0.01 else 4) * MIB
+            return (4 if first or trip < 0.01 else 2) * MIB
         return int(min(max(self.value * max(0.3, 4 * trip), MIB), 32 * MIB))
 
 

@@ -61,13 +61,23 @@ class Partials:
             except FileExistsError:
                 pass
 
+    def opened(self, part: bytes, flags: int, mode: int) -> int:
+        """A new file in the room; another line that has ended may have taken the empty room away just now."""
+        for _ in range(9):
+            try:
+                return os.open(part, flags, mode)
+            except FileNotFoundError:
+                self.room = False
+                self.make_room()
+        return os.open(part, flags, mode)
+
     def handle(self, part: bytes, size: int) -> int:
         found = self.handles.get(part)
         if found is None:
             self.make_room()
             while len(self.handles) > 8:
                 os.close(self.handles.pop(next(iter(self.handles))))
-            found = os.open(PARTS + b"/" + part, os.O_RDWR | os.O_CREAT, 0o600)
+            found = self.opened(PARTS + b"/" + part, os.O_RDWR | os.O_CREAT, 0o600)
             if os.fstat(found).st_size != size:
                 os.ftruncate(found, size)
             self.handles[part] = found

@@ -104,7 +104,7 @@ class Pusher(Queue):
         if stream.first and self._control:
             return self._control.popleft()
         if not self._ready:
-            return None
+            return self._farewell(stream)
         if len(stream.unacked) > 1 and stream.flight + self._ready[0].wire_size > stream.credit:
             return None
         if not stream.greeted and not (self._cold and self._may_go()):
@@ -120,6 +120,13 @@ class Pusher(Queue):
         self._settle()
         self._turn.notify_all()
         return unit
+
+    def _farewell(self, stream: Stream) -> tuple[int, bytes, bytes] | None:
+        """Other lines end by themselves when they have nothing more to do; the first waits for none of them."""
+        if not self._finish_sent or stream.first or stream.left or not stream.greeted:
+            return None
+        stream.left = True
+        return ord("F"), b"", b""
 
     # readers
 
@@ -144,7 +151,7 @@ class Pusher(Queue):
         elif kind == ord("b"):
             self._based(head, body)
         elif kind == ord("Z"):
-            self._done(body)
+            self._done(stream, body)
         elif kind == ord("E"):
             raise refused(struct.unpack(">I", head)[0], body)
         else:
@@ -231,7 +238,7 @@ class Pusher(Queue):
             self._control.append((ord("F"), b"", b""))
 
     def _all_sent(self) -> bool:
-        """Nothing is left to send, and other lines owe nothing: the first line's own order sees to the rest."""
+        """Nothing is left to send. Hard links wait for other lines, too; else the order of each sees to it."""
         return (
             self._scanned
             and not self._small
@@ -242,7 +249,9 @@ class Pusher(Queue):
             and not self._ready
             and not self._building
             and (self._cold or not self._manifests)
-            and not any(stream.unacked for stream in self._streams if not stream.first)
+            and not (
+                self._scan.linked and any(stream.unacked for stream in self._streams if not stream.first)
+            )
         )
 
     def _commit(self, big: Big) -> None:
@@ -270,15 +279,27 @@ class Pusher(Queue):
             self._lost.append((big.entry.name, wire.rows(body)[0][0][5].decode("utf-8", "replace")))
         self._progress.file_done(text(big.entry.name))
 
-    def _done(self, body: bytes) -> None:
+    def _done(self, stream: Stream, body: bytes) -> None:
+        """A line has nothing to do any more. When that is true of all of them, so has the push."""
         with self._turn:
-            if self._again or self._commits or any(stream.unacked for stream in self._streams):
-                self._finish_sent = False
-                self._settle()
-            else:
-                self._final = wire.rows(body)[0] if body else []
-                self._finished = True
+            stream.ended = True
+            if stream.first and body:
+                self._final = wire.rows(body)[0]
+            self._close()
             self._turn.notify_all()
+
+    def _close(self) -> None:
+        """Whether this is the end. The turn is held."""
+        if not self._finish_sent or not self._streams[0].ended:
+            return
+        others = [stream for stream in self._streams[1:] if stream.greeted and not stream.dead]
+        if self._again or self._commits or not self._all_sent():
+            self._finish_sent = False
+            for stream in self._streams:
+                stream.ended = stream.left = False
+            self._settle()
+        elif all(stream.ended for stream in others) and not any(stream.unacked for stream in self._streams):
+            self._finished = True
 
     def _line_ended(self, stream: Stream) -> None:
         """The first line's end ends the push; another's work goes back to the others."""
@@ -292,6 +313,7 @@ class Pusher(Queue):
                 for unit in orphans:
                     unit.unmark()
                     self._again.append(unit.task)
+                self._close()
                 self._settle()
                 self._turn.notify_all()
                 return

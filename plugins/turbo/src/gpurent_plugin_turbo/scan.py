@@ -47,6 +47,7 @@ class Scan:
         self.cargo = cargo
         self.files = self.size = 0
         self.skipped: list[Skipped] = []
+        self.linked = False  # whether there are hard links
         self._inodes: dict[tuple[int, int], bytes] = {}
 
     def check(self) -> None:
@@ -136,6 +137,7 @@ class Scan:
         if status.st_nlink > 1:
             link = self._inodes.setdefault((status.st_dev, status.st_ino), name)
             kind, link = (HARD, link) if link != name else (FILE, b"")
+            self.linked = self.linked or kind == HARD
         yield Entry(kind, stat.S_IMODE(status.st_mode), status.st_size, status.st_mtime_ns, name, link, path)
 
     def _count(self, size: int) -> None:

@@ -78,7 +78,7 @@ class Queue(Fleet):
         self._told = (0, 0)
 
     def _waiting(self) -> int:
-        return self._needed
+        return max(0, self._needed - self._acked)
 
     @abstractmethod
     def _settle(self) -> None:
@@ -226,7 +226,7 @@ class Queue(Fleet):
     def _next_pack(self) -> Pack:
         taken: list[Entry] = []
         size = 0
-        most = min(self._unit_size(), PACK)
+        most = min(self._unit_size(), PACK) if self._built else MIB
         while self._small and size < most and len(taken) < PACK_FILES:
             entry = self._small.popleft()
             taken.append(entry)
