@@ -24,6 +24,12 @@ class Plain(TransferContract):
     async def test_a_file_that_vanishes_is_told(self, place: Site, tmp_path: Path) -> None:
         """Its thief strikes while Python is being looked for: for the second way the file was never there."""
 
+    async def test_a_cut_line_is_taken_up_again(self, place: Site, tmp_path: Path) -> None:
+        """A first push sends ahead to a Python that is not there, and the cut would strike that."""
+        (tmp_path / "nothing").mkdir()
+        await self.push(place, tmp_path / "nothing")
+        await super().test_a_cut_line_is_taken_up_again(place, tmp_path)
+
 
 class TestEmbedded(Plain):
     pass
