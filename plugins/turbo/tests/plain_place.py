@@ -86,7 +86,7 @@ def odd(folder: Path) -> Path:
     (folder / "broken").symlink_to("part2\n")
     (folder / "hard").hardlink_to(folder / "large.bin")
     with (folder / "sparse").open("wb") as file:
-        file.truncate(40_000_000)
-        file.seek(20_000_000)
+        file.truncate(16_000_000)
+        file.seek(8_000_000)
         file.write(b"middle")
     return folder

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from gpurent.testing.contracts.full_disk import FullDiskContract
+from gpurent.testing.contracts.permissions import FarPermissionsContract
 from gpurent.testing.contracts.site import Site
 from gpurent.testing.contracts.transfer import TransferContract
 from gpurent_plugin_turbo.backend import Turbo
@@ -39,10 +40,21 @@ class TestEmbedded(Plain):
 class TestOpenSsh(Plain):
     driver = "bwrap"
 
+    test_a_file_there_that_may_not_be_read = FarPermissionsContract.test_a_file_there_that_may_not_be_read
+
 
 @pytest.mark.bwrap
 class TestFullDisk(FullDiskContract):
     changes: ClassVar[dict[str, Any]] = {**FullDiskContract.changes, **PLAIN}
+
+    def backend(self) -> Turbo:
+        return Turbo({})
+
+
+@pytest.mark.bwrap
+@pytest.mark.nightly
+class TestPermissionsThere(FarPermissionsContract):
+    changes: ClassVar[dict[str, Any]] = PLAIN
 
     def backend(self) -> Turbo:
         return Turbo({})

@@ -67,7 +67,7 @@ def test_a_file_that_grew_into_a_giant_is_fetched_on_its_own(tmp_path: Path) -> 
 
     def change() -> None:
         with (out / "part1" / "file001.txt").open("wb") as file:
-            file.truncate(40_000_000)
+            file.truncate(20_000_000)
 
     place.far.puller(Pull(sources=("work",), target=tmp_path / "to"), Once(change)).run()
     assert tree(tmp_path / "to" / "work") == tree(out)
