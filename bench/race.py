@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -53,13 +54,13 @@ def digest(folder: Path) -> str:
 
 
 def timed(command: str, cap: float) -> tuple[float, int, bool]:
-    """Seconds, kilobytes of the largest process, and whether it came to its end."""
+    """Seconds, KiB at the peak where the command tells them (ours does), and whether it came to its end."""
     begun = time.perf_counter()
     process = subprocess.Popen(
         command, shell=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
-        _, errors = process.communicate(timeout=cap)
+        said, errors = process.communicate(timeout=cap)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
@@ -68,7 +69,14 @@ def timed(command: str, cap: float) -> tuple[float, int, bool]:
     if process.returncode:
         print(f"  failed: {command[:120]} ...\n  {errors.decode()[-400:]}")
         return took, 0, False
-    return took, 0, True
+    return took, peak(said), True
+
+
+def peak(said: bytes) -> int:
+    try:
+        return int(json.loads(said)["peak_kib"])
+    except (ValueError, KeyError, TypeError):
+        return 0
 
 
 def race(
@@ -79,9 +87,10 @@ def race(
     *,
     prepare: Callable[[str, Path], None] | None = None,
     rounds: int = 3,
+    limit: float = 9.0,
     clock: Mapping[str, Callable[[str, float], tuple[float, int, bool]]] | None = None,
 ) -> Cell:
-    """``tools`` make a command for a fresh target."""
+    """``tools`` make a command for a fresh target; one that takes ``limit`` times our time is stopped."""
     wanted = digest(source)
     names = [OURS, *(name for name in tools if name != OURS)]
     for turn in range(rounds):
@@ -91,9 +100,10 @@ def race(
             if prepare is not None:
                 prepare(name, target)
             mine = min(cell.times.get(OURS, [10.0]))
-            cap = min(max(8.0, 9 * mine), 120.0)
-            took, _, done = (clock or {}).get(name, timed)(tools[name](target), cap)
+            cap = min(max(8.0, limit * mine), 120.0)
+            took, memory, done = (clock or {}).get(name, timed)(tools[name](target), cap)
             cell.times.setdefault(name, []).append(took)
+            cell.memory = max(cell.memory, memory if name == OURS else 0)
             if not done:
                 if name == OURS:
                     raise SystemExit(f"{OURS} failed in {cell.row}, {cell.wire}")

@@ -22,13 +22,13 @@ def span(times: list[float]) -> str:
 
 def summary(cells: list[Cell]) -> list[str]:
     lines = [
-        "| link | data | gpurent, s (min-max) | best peer, s (min-max) | | ratio | goal | slow peers |",
-        "|---|---|---|---|---|---|---|---|",
+        "| link | data | gpurent, s (min-max) | best peer, s (min-max) | | ratio | goal | slow peers | client, MiB |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for cell in cells:
         if cell.row == "a resumed":
             lines.append(
-                f"| {cell.wire} | a after a kill at half | {cell.middle(OURS):.2f} | | {cell.note} | | <= 1 % | |"
+                f"| {cell.wire} | a after a kill at half | {cell.middle(OURS):.2f} | | {cell.note} | | <= 1 % | | |"
             )
             continue
         best = cell.best()
@@ -41,9 +41,9 @@ def summary(cells: list[Cell]) -> list[str]:
         lines.append(
             f"| {cell.wire} | {cell.row} | {cell.middle(OURS):.2f} ({span(cell.times[OURS])}) | "
             f"{cell.middle(best):.2f} ({span(cell.times[best])}) | {best} | "
-            f"{cell.ratio():.2f}x | {goal:.2f}x | {', '.join(slow)} |"
+            f"{cell.ratio():.2f}x | {goal:.2f}x | {', '.join(slow)} | {cell.memory / 1024:.0f} |"
             if best
-            else f"| {cell.wire} | {cell.row} | {cell.middle(OURS):.2f} | | | | {goal:.2f}x | |"
+            else f"| {cell.wire} | {cell.row} | {cell.middle(OURS):.2f} | | | | {goal:.2f}x | | |"
         )
     return lines
 

@@ -48,6 +48,10 @@ class Grip:
         self._pidfd = -1
         self._socket: socket.socket | None = None
 
+    def calm(self) -> None:
+        """The login is over: from now on a look now and then does."""
+        self.begun -= LOGIN
+
     def look(self) -> bool:
         """One step: find the socket, or have it acknowledge at once. False: there is no use in another look."""
         try:

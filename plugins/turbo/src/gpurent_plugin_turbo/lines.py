@@ -72,6 +72,9 @@ class Wire:
         """Whether packets get lost on it, as far as anybody knows."""
         return True
 
+    def greeted(self) -> None:
+        """The far end has spoken: the login is over."""
+
     def end(self) -> None:
         """Cut it."""
 
@@ -115,6 +118,10 @@ class SshProcess(Wire):
     @property
     def lossy(self) -> bool:
         return self._grip is None or self._grip.lossy()
+
+    def greeted(self) -> None:
+        if self._grip is not None:
+            self._grip.calm()
 
     def end(self) -> None:
         with self._lock:

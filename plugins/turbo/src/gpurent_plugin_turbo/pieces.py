@@ -171,6 +171,7 @@ class Unit:
         self.number = self.level = 0
         self.on_first = False
         self.raw: bytes | memoryview | None = None  # kept while it may be pressed harder
+        self.buffer: bytearray | None = None  # what `body` or `raw` look into
         self.sent_at = 0.0
 
     @property

@@ -96,6 +96,7 @@ class Puller(Arriving):
         if kind == ord("O"):
             stream.line.take(size)
             stream.greeted = True
+            stream.wire.greeted()
         elif kind == ord("M") and stream.first:
             self._listing(head, bytes(stream.line.take(size)))
         elif kind in (ord("P"), ord("S")):
@@ -150,7 +151,7 @@ class Puller(Arriving):
         job = stream.unacked.get(number)
         if job is None or (kind == ord("P")) != bool(job.files):
             raise Broken("an answer to nothing")
-        if length > job.size + (4 + 21 * len(job.files) if job.files else 0):
+        if length > job.size + (wire.TABLE.size + 21 * len(job.files) if job.files else 0):
             raise Broken("more than was asked for")
         if self._limit:
             self._slow_down(size)

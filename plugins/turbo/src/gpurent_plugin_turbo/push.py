@@ -93,6 +93,7 @@ class Pusher(Queue):
                             self._turn.wait_for(lambda: self._over, pause)
                     _send(stream.line, job)
                     job.body = ()
+                    self._builder.recycle(job)
                 else:
                     stream.line.send(job[0], job[1], job[2])
             except Ended:
@@ -152,6 +153,7 @@ class Pusher(Queue):
     def _greeted(self, stream: Stream) -> None:
         with self._turn:
             stream.greeted = True
+            stream.wire.greeted()
             self._builder.keep = False
             for unit in self._ready:
                 unit.raw = None
@@ -183,12 +185,13 @@ class Pusher(Queue):
         self._acked += unit.raw_size
         lost = {row[4]: row for row in wire.rows(body)[0]} if body else {}
         if isinstance(unit.task, Pack):
-            for entry in unit.task.entries:
-                self._progress.advance(entry.size, text(entry.name))
+            entries, done = unit.task.entries, self._progress.file_done
+            self._progress.advance(sum(entry.size for entry in entries), text(entries[-1].name))
+            for entry in entries:
                 if entry.name in lost:
                     self._lost.append((entry.name, lost[entry.name][5].decode("utf-8", "replace")))
                 else:
-                    self._progress.file_done(text(entry.name))
+                    done(text(entry.name))
         else:
             self._progress.advance(unit.raw_size, text(unit.task.big.entry.name))
         unit.mark_acked()

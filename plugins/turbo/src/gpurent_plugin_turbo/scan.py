@@ -80,20 +80,26 @@ class Scan:
             raise trouble(f"{told(path)} cannot be read: {error.strerror}") from None
         if self.cargo.ignore:
             rules = (*rules, *self.rules(path, inside, {entry.name for entry in entries}))
+        start = name + b"/" if name else b""
         for entry in entries:
-            below = inside + entry.name
+            here = entry.name
             is_folder = entry.is_dir(follow_symlinks=False)
-            if self.ignored(entry.name, below, is_folder, rules):
+            # Without rules only few names are left out: most files need no closer look.
+            if (rules or is_folder or here == ROOM) and self.ignored(here, inside + here, is_folder, rules):
                 continue
-            child = name + b"/" + entry.name if name else entry.name
             if is_folder:
-                yield from self._folder(entry.path, child, below + b"/", rules, depth + 1)
+                yield from self._folder(entry.path, start + here, inside + here + b"/", rules, depth + 1)
                 continue
             try:
                 status = entry.stat(follow_symlinks=False)
             except OSError:
                 continue
-            yield from self._take(entry.path, child, inside, status)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+                self._count(status.st_size)
+                mode, size, time = status.st_mode & 0o7777, status.st_size, status.st_mtime_ns
+                yield Entry(FILE, mode, size, time, start + here, b"", entry.path)
+            else:
+                yield from self._take(entry.path, start + here, inside, status)
 
     def rules(self, path: bytes, prefix: bytes, names: set[bytes]) -> Iterator[tuple[bytes, GitIgnoreSpec]]:
         for name in IGNORE_FILES:
@@ -125,19 +131,22 @@ class Scan:
         if not stat.S_ISREG(status.st_mode):
             self._skip(name, "is neither a file, a folder nor a link")
             return
+        self._count(status.st_size)
+        kind, link = FILE, b""
+        if status.st_nlink > 1:
+            link = self._inodes.setdefault((status.st_dev, status.st_ino), name)
+            kind, link = (HARD, link) if link != name else (FILE, b"")
+        yield Entry(kind, stat.S_IMODE(status.st_mode), status.st_size, status.st_mtime_ns, name, link, path)
+
+    def _count(self, size: int) -> None:
         self.files += 1
-        self.size += status.st_size
+        self.size += size
         limits = self.cargo.limits
         if self.files > limits.files or self.size > limits.total:
             raise trouble(
                 f"more than {limits.files} files or {limits.total} bytes",
                 hint="Leave out what is not needed with a .gpurentignore file.",
             )
-        kind, link = FILE, b""
-        if status.st_nlink > 1:
-            link = self._inodes.setdefault((status.st_dev, status.st_ino), name)
-            kind, link = (HARD, link) if link != name else (FILE, b"")
-        yield Entry(kind, stat.S_IMODE(status.st_mode), status.st_size, status.st_mtime_ns, name, link, path)
 
     def _link(self, path: bytes, name: bytes, inside: bytes) -> Iterator[Entry]:
         target = os.readlink(path)

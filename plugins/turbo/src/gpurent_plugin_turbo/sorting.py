@@ -31,6 +31,7 @@ BACKLOG = 20_000  # entries that wait for a producer
 READY = 12 * MIB  # finished units that wait for a line
 BIG = MIB  # from here a file is cut into segments
 PACK_FILES = 1000
+PACK = 3 * MIB // 2
 
 
 class Queue(Fleet):
@@ -72,7 +73,7 @@ class Queue(Fleet):
         self._final: list[tuple[int, int, int, int, bytes, bytes]] = []
         # what came of it
         self.sent = self.resumed = 0
-        self._needed = self._planned = self._built = self._acked = 0
+        self._needed = self._large = self._planned = self._built = self._acked = 0
         self._lost: list[tuple[bytes, str]] = []
         self._told = (0, 0)
 
@@ -184,7 +185,8 @@ class Queue(Fleet):
         size = sum(entry.size for entry in entries)
         self._needed += size
         self._planned += size
-        self._more_lines(self._needed)
+        if self._trip() > NEAR:  # else the crew on the machine is what helps, and one line does
+            self._more_lines(self._needed)
 
     def _big(self, entry: Entry, base: bool) -> None:
         self._number += 1
@@ -200,7 +202,8 @@ class Queue(Fleet):
         else:
             big.plan(None)
             self._bigs.append(big)
-        self._more_lines(self._needed)
+        self._large += entry.size
+        self._more_lines(self._large)
 
     # producers
 
@@ -223,7 +226,8 @@ class Queue(Fleet):
     def _next_pack(self) -> Pack:
         taken: list[Entry] = []
         size = 0
-        while self._small and size < self._unit_size() and len(taken) < PACK_FILES:
+        most = min(self._unit_size(), PACK)
+        while self._small and size < most and len(taken) < PACK_FILES:
             entry = self._small.popleft()
             taken.append(entry)
             size += entry.size
@@ -290,9 +294,15 @@ class Queue(Fleet):
         return waits and self._trip() >= NEAR
 
     def _crowded(self) -> bool:
-        """A login on a near path is work for the processors: one producer leaves it room. The turn is held."""
-        waits = any(stream.wire.logs_in and not stream.greeted for stream in self._streams)
-        return waits and self._trip() < NEAR and self._building > 0
+        """On a near path a second producer only takes processors from ssh, and the interpreter from the first.
+
+        The turn is held.
+        """
+        if not self._building or self._trip() >= NEAR:
+            return False
+        return bool(self._small) or any(
+            stream.wire.logs_in and not stream.greeted for stream in self._streams
+        )
 
     def _rough(self) -> Unit | None:
         """A unit that may be pressed harder, as long as nobody can send it; it leaves the queue for that time."""

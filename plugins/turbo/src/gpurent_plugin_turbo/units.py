@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import stat
 from threading import local
 from time import monotonic
 
 from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.pace import Level
+from gpurent_plugin_turbo.packing import Buffers, Packed
 from gpurent_plugin_turbo.pieces import OPEN as _OPEN, FileRange, Pack, Piece, Unit, whole_digest
 from gpurent_plugin_turbo.wire import RAW, ZLIB, Codec
-
-TYPE_CHECKING = False  # the real one costs an import
-if TYPE_CHECKING:
-    from gpurent_plugin_turbo.scan import Entry
 
 SAMPLE = 1 << 15
 WORTH = 0.95  # what does not shrink below this travels as it is
@@ -28,6 +24,7 @@ class Builder:
         self.plain_digest = False
         self.keep = True  # what was pressed, while it may be pressed harder
         self._local = local()
+        self._buffers = Buffers()
         self._codec = wire.BEST_CODEC
 
     @property
@@ -92,38 +89,36 @@ class Builder:
         return len(codec.compress(self._codec, 1, sample)) < WORTH * len(sample)
 
     def _pack(self, task: Pack, codec: Codec) -> tuple[Unit | None, list[tuple[bytes, str]]]:
-        rows, pieces, lost, good = [], [], [], []
-        for entry in task.entries:
-            try:
-                data, now = _read(entry)
-            except OSError as error:
-                lost.append((entry.name, f"vanished or cannot be read: {error.strerror}"))
-                continue
-            except _Moving:
-                lost.append((entry.name, "changed while it was read"))
-                continue
-            good.append(entry)
-            rows.append((entry.kind, stat.S_IMODE(now.st_mode), len(data), now.st_mtime_ns, entry.name, b""))
-            pieces.append(data)
-        if not good:
-            return None, lost
-        task.entries = good
-        return self._unit(task, b"".join((wire.table(rows), *pieces)), codec), lost
-
-    def _unit(self, task: Pack | Piece, data: bytes | memoryview, codec: Codec) -> Unit:
-        kind = self.digest_kind
-        found = wire.digest(kind, data)
-        unit = Unit(task, RAW, kind, len(data), found, (data,), len(data))
-        if self._level.now and self._shrinks(data, codec):
-            self._press(unit, data, self._level.now, codec)
+        packed = Packed(task.entries, self._buffers)
+        if not packed.good:
+            return None, packed.lost
+        task.entries = packed.good
+        data, kind = packed.view, self.digest_kind
+        unit = Unit(task, RAW, kind, len(data), wire.digest(kind, data), (data,), len(data))
+        unit.buffer = packed.buffer
+        level = self._level.now
+        if level and self._shrinks(data, codec):
+            self._press(unit, data, level, codec)
             unit.raw = data if self.keep else None
-        return unit
+        elif level > 1:  # the table of names shrinks, and the line is slow enough for that to count
+            self._press(unit, data, 1, codec, 0.999)
+        if unit.codec != RAW and unit.raw is None:
+            self.recycle(unit)
+        return unit, packed.lost
 
-    def _press(self, unit: Unit, data: bytes | memoryview, level: int, codec: Codec) -> None:
+    def recycle(self, unit: Unit) -> None:
+        """Its memory is free for another pack."""
+        if unit.buffer is not None:
+            self._buffers.give(unit.buffer)
+            unit.buffer = None
+
+    def _press(
+        self, unit: Unit, data: bytes | memoryview, level: int, codec: Codec, worth: float = WORTH
+    ) -> None:
         begun = monotonic()
         tight = bytes(codec.compress(self._codec, level, data))  # its room is larger by far
         self._level.pressed(level, len(data), len(tight), monotonic() - begun)
-        if len(tight) < WORTH * len(data):
+        if len(tight) < worth * len(data):
             unit.codec, unit.body, unit.wire_size, unit.level = self._codec, (tight,), len(tight), level
 
     def polish(self, unit: Unit, codec: Codec) -> None:
@@ -148,32 +143,3 @@ class Builder:
             return whole_digest(handle)
         finally:
             os.close(handle)
-
-
-class _Moving(Exception):
-    """A file changes faster than it can be read."""
-
-
-def _read(entry: Entry) -> tuple[bytes, os.stat_result]:
-    """A small file as it was at one moment; once more when it changed under our hands."""
-    for last in (False, True):
-        try:
-            handle = os.open(entry.path, _OPEN)
-        except OSError:
-            if last:
-                raise
-            continue
-        try:
-            size, time = entry.size, entry.time  # as the scan saw it
-            if last:
-                before = os.fstat(handle)
-                size, time = before.st_size, before.st_mtime_ns
-            data = os.read(handle, size + 1)
-            while len(data) < size and (more := os.read(handle, size + 1 - len(data))):
-                data += more
-            after = os.fstat(handle)
-        finally:
-            os.close(handle)
-        if len(data) == size == after.st_size and time == after.st_mtime_ns:
-            return data, after
-    raise _Moving

@@ -158,21 +158,24 @@ class Line:
 FILE, FOLDER, LINK, HARD = 0, 1, 2, 3
 
 
+TABLE = struct.Struct(">II")  # rows, bytes of their names and links
+
+
 def table(rows: "list[tuple[int, int, int, int, bytes, bytes]]") -> bytes:
     """Rows of kind, mode, size, time of change in ns, name, link."""
     count = len(rows)
     if not count:
-        return struct.pack(">I", 0)
+        return TABLE.pack(0, 0)
     kinds, modes, sizes, times, names, links = zip(*rows)
+    text = b"\0".join(names) + b"\0" + b"\0".join(links) + b"\0"
     return b"".join(
         (
-            struct.pack(">I", count),
+            TABLE.pack(count, len(text)),
             bytes(kinds),
             struct.pack(">%dH" % count, *modes),
             struct.pack(">%dQ" % count, *sizes),
             struct.pack(">%dq" % count, *times),
-            b"\0".join(names) + b"\0",
-            b"\0".join(links) + b"\0",
+            text,
         )
     )
 
@@ -180,22 +183,20 @@ def table(rows: "list[tuple[int, int, int, int, bytes, bytes]]") -> bytes:
 def rows(data: "bytes | memoryview") -> "tuple[list[tuple[int, int, int, int, bytes, bytes]], int]":
     """The rows of a table and how long it was. A table that is none is `Broken`."""
     try:
-        (count,) = struct.unpack_from(">I", data)
-        if count * 21 > len(data):
+        count, length = TABLE.unpack_from(data)
+        if TABLE.size + count * 19 + length > len(data):
             raise Broken("a table that is too short")
         if not count:
-            return [], 4
-        at = 4 + count
-        kinds = bytes(data[4:at])
+            return [], TABLE.size
+        at = TABLE.size + count
+        kinds = bytes(data[TABLE.size : at])
         modes = struct.unpack_from(">%dH" % count, data, at)
         sizes = struct.unpack_from(">%dQ" % count, data, at + 2 * count)
         times = struct.unpack_from(">%dq" % count, data, at + 10 * count)
         at += 18 * count
-        text = bytes(data[at:]).split(b"\0", 2 * count)
-        if len(text) != 2 * count + 1:
+        text = bytes(data[at : at + length]).split(b"\0", 2 * count)
+        if len(text) != 2 * count + 1 or text[-1]:
             raise Broken("a table without its names")
-        names, links = text[:count], text[count : 2 * count]
-        size = at + sum(map(len, names)) + sum(map(len, links)) + 2 * count
-        return list(zip(kinds, modes, sizes, times, names, links)), size
+        return list(zip(kinds, modes, sizes, times, text[:count], text[count:-1])), at + length
     except struct.error:
         raise Broken("a table that is too short") from None
