@@ -7,7 +7,7 @@ import posixpath
 from attrs import define, field
 
 from gpurent.api import Pull, Skipped, TransferError, link_objection, objection, shown
-from gpurent_plugin_turbo.shelf import Name, told
+from gpurent_plugin_turbo.shelf import Name, Shelf, told
 
 LOST = b"lost"
 LINKS = 32 << 20  # bytes of links that are kept in mind until the end
@@ -106,6 +106,12 @@ class Judge:
             self.skip(b"/".join(name), f"is a link, and {why}")
         else:
             self.links.append((name, target))
+
+    def make_links(self, shelf: Shelf) -> None:
+        """Last, when nothing is written any more that could go through them."""
+        for name, target in self.links:
+            if not shelf.link(name, target):
+                self.skip(b"/".join(name), "is a link, and a folder has its name here")
 
     def skip(self, raw: bytes, why: str) -> None:
         if len(self.skipped) < 10_000:

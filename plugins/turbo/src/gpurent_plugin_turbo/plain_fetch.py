@@ -8,58 +8,77 @@ from collections.abc import Iterator
 
 from gpurent.api import Progress
 from gpurent_plugin_turbo import plain_sums
-from gpurent_plugin_turbo.judge import Far
+from gpurent_plugin_turbo.give import UNREADABLE
+from gpurent_plugin_turbo.judge import Far, Judge
 from gpurent_plugin_turbo.pace import MIB
 from gpurent_plugin_turbo.plain import Answer, Shell, Talk
 from gpurent_plugin_turbo.plain_batch import BIG, FILES, SIZE, Means
-from gpurent_plugin_turbo.plain_flow import HEADERS, SLACK, Flow, members
-from gpurent_plugin_turbo.plain_sh import DONE, LIST, LONG, path
+from gpurent_plugin_turbo.plain_flow import HEADERS, SLACK, Flow, TooMuch, members
+from gpurent_plugin_turbo.plain_listing import Found, as_now, states
+from gpurent_plugin_turbo.plain_sh import DONE, LIST, LONG, MARK, path
 from gpurent_plugin_turbo.plain_sums import Sum
 from gpurent_plugin_turbo.shelf import Shelf
-from gpurent_plugin_turbo.wire import Broken, part_of
+from gpurent_plugin_turbo.wire import FILE, Broken, part_of
 
 GRAIN = 1 << 16  # where a large file is taken up again
 SHRINKS = 50_000  # of 65536 bytes: what does not press below this comes as it is
-CHANGED = "changed, vanished or could not be read"
+TAIL = 1 << 14  # bytes of what is said after the data
+CLOSED, CHANGED = "cannot be read there", "changed or vanished while it was read"
 
 
 class Fetcher:
     """Brings judged files; ``go`` leads to the folder there that their names begin in."""
 
-    def __init__(self, shell: Shell, shelf: Shelf, progress: Progress, means: Means) -> None:
+    def __init__(self, shell: Shell, shelf: Shelf, progress: Progress, means: Means, judge: Judge) -> None:
         self._shell, self._shelf, self._progress, self._means = shell, shelf, progress, means
+        self._judge = judge
         self.resumed = 0
 
     def bring(self, go: bytes, files: list[Far]) -> list[tuple[str, str]]:
-        """What could not be brought, and why."""
-        small = [far for far in files if far.size < BIG]
-        lost = []
-        for batch in _batches(small):
-            again = self._archive(go, batch)
-            if again and (again := self._archive(go, again)):
-                lost += [(far.text, CHANGED) for far in again]
-        for far in files:
-            if far.size >= BIG and not self._large(go, far):
-                lost.append((far.text, CHANGED))
-        return lost
+        """What could not be brought, and why. What has changed is asked for once more as it is then."""
+        late = self._tried(go, files)
+        there = as_now(self._shell, go, [far.path for far in late])
+        again, lost = [], []
+        for far in late:
+            now = there.get(far.path)
+            if now is not None and now.kind == FILE:
+                self._judge.changed(far, now.size, now.time)
+                far.mode = now.mode & 0o777
+                again.append(far)
+            else:
+                lost.append((far.text, CLOSED if now is not None and now.kind == UNREADABLE else CHANGED))
+        return lost + [(far.text, CHANGED) for far in self._tried(go, again)]
+
+    def _tried(self, go: bytes, files: list[Far]) -> list[Far]:
+        """Gives those that did not come."""
+        late = []
+        for batch in _batches([far for far in files if far.size < BIG]):
+            late += self._archive(go, batch)
+        return late + [far for far in files if far.size >= BIG and not self._large(go, far)]
 
     # small files
 
     def _archive(self, go: bytes, batch: list[Far]) -> list[Far]:
-        """Gives those that are still to come."""
-        names = b" ".join(path(far.path) for far in batch)
-        script = b"%s%sZ=%s; press %s\nsums %s 2>/dev/null\nsay sums\n" % (
-            LIST, go, self._pressing(), path(batch[0].path), names
+        """Gives those that are still to come. What is read twice, with its old state in between, is one state."""
+        script = b"%s%sZ=%s; set -- %s\n" % (
+            LIST, go, self._pressing(), b" ".join(path(far.path) for far in batch)
         )  # fmt: skip
-        script += b'if [ "$how" = gzip ]; then tar -cf - -- %s 2>/dev/null | gzip -1\n' % names
-        script += b"else tar -cf - -- %s 2>/dev/null; fi\nsay done\n" % names
+        script += b'press "$1"\nsums "$@" 2>/dev/null\nsay now\nstate "$@"\nsay sums\n'
+        script += b'if [ "$how" = gzip ]; then tar -cf - -- "$@" 2>/dev/null | gzip -1\n'
+        script += b'else tar -cf - -- "$@" 2>/dev/null; fi\nsay done\n'
+        most = SLACK + sum(far.size + HEADERS for far in batch)
         with self._shell.talk(script) as talk:
             told = talk.until(b"sums")
+            summed, _, now = told.partition(MARK + b"now\n")
+            there = states(now)
+            if sum(one.size for one in there.values()) > most:
+                return batch
+            sums = self._sums(summed)
+            still = {far.path: sums.get(far.path) for far in batch if _still(far, there.get(far.path))}
             pressed = b"gzip" in Answer.of(told).words
-            flow = Flow(talk, pressed, SLACK + sum(far.size + HEADERS for far in batch))
-            return self._files(talk, flow, batch, self._sums(told))
+            return self._files(talk, Flow(talk, pressed, most), batch, still)
 
-    def _files(self, talk: Talk, flow: Flow, batch: list[Far], sums: dict[bytes, bytes]) -> list[Far]:
+    def _files(self, talk: Talk, flow: Flow, batch: list[Far], sums: dict[bytes, bytes | None]) -> list[Far]:
         expected = {far.path: far for far in batch}
         try:
             for raw, size, data in members(flow, BIG):
@@ -67,12 +86,13 @@ class Fetcher:
                 far = expected.get(name)
                 if far is None:
                     raise Broken("an archive of what was not asked for")
-                digest = sums.get(name)
-                if size == far.size and data is not None and digest == self._digest(data):
+                if size == far.size and data is not None and sums.get(name) == self._digest(data):
                     del expected[name]
                     self._shelf.small(far.name, memoryview(data), far.mode, far.time)
                     self._progress.advance(size, far.text)
                     self._progress.file_done(far.text)
+        except TooMuch:
+            return list(expected.values())
         except (tarfile.TarError, EOFError):
             if not talk.drain():
                 talk.check()
@@ -126,13 +146,14 @@ class Fetcher:
         return made, at
 
     def _rest(self, go: bytes, far: Far, handle: int, made: Sum, at: int) -> bool:
-        """Whether the file came as it is there: one that has only grown meanwhile is what was listed, too."""
+        """Whether the file came as it is there, in one state and that which was listed."""
         name, size = path(far.path), far.size - at
         script = b"%s%sZ=%s; press %s\nsay data\n" % (LIST, go, self._pressing(), name)
         script += b'give() { dd if=%s bs=%d skip=%d 2>/dev/null | head -c %d; }\n' % (
             name, GRAIN, at // GRAIN, size
         )  # fmt: skip
         script += b'if [ "$how" = gzip ]; then give | gzip -1; else give; fi\n'
+        script += b"say now\nstate %s\n" % name
         script += b'say sum "$(head -c %d -- %s | sum)"\nsay done\n' % (far.size, name)
         with self._shell.talk(script) as talk:
             pressed = b"gzip" in Answer.of(talk.until(b"data")).words
@@ -140,8 +161,11 @@ class Fetcher:
             for data in _exactly(flow, size):
                 self._write(far, handle, data, at, made)
                 at += len(data)
-            told = (flow.after() + talk.rest())[-4096:]
-        return at == far.size and Answer.of(told).one(b"sum") == made.word() and told.endswith(DONE)
+            told = (flow.after() + talk.rest())[-TAIL:]
+        answer = Answer.of(told)
+        if at != far.size or answer.one(b"sum") != made.word() or not told.endswith(DONE):
+            return False
+        return _still(far, states(answer.text).get(far.path))
 
     def _write(self, far: Far, handle: int, data: bytes, at: int, made: Sum) -> None:
         made.update(data)
@@ -150,6 +174,10 @@ class Fetcher:
         else:
             self._shelf.write(far.name, handle, memoryview(data), at)
         self._progress.advance(len(data), far.text)
+
+
+def _still(far: Far, now: Found | None) -> bool:
+    return now is not None and (now.kind, now.size, now.time) == (FILE, far.size, far.time)
 
 
 def _exactly(flow: Flow, size: int) -> Iterator[bytes]:

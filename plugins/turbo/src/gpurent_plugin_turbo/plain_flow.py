@@ -15,6 +15,10 @@ RECORD = 10240
 ODD = (tarfile.TarError, zlib.error, ValueError, OverflowError, LookupError, RecursionError, EOFError)
 
 
+class TooMuch(Broken):
+    """More came than was asked for."""
+
+
 class Flow:
     """The data of a script's answer, unpacked if it was pressed. ``most``: bytes of it that are believed."""
 
@@ -30,7 +34,7 @@ class Flow:
             self._held = self._some()
             self._left -= len(self._held)
             if self._left < 0:
-                raise Broken("more than was asked for")
+                raise TooMuch("more than was asked for")
         data, self._held = self._held[:size], self._held[size:]
         return data
 

@@ -1,4 +1,4 @@
-"""What `find` and `stat` of the machine say there is. It may lie."""
+"""What `find`, `stat` and `readlink` of the machine say there is. They may lie."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from attrs import frozen
 from gpurent.api import TransferError
 from gpurent_plugin_turbo.give import MISSING, OTHER, UNREADABLE
 from gpurent_plugin_turbo.plain import Shell, Talk
-from gpurent_plugin_turbo.plain_sh import LIST
+from gpurent_plugin_turbo.plain_sh import LIST, bundles, path
 from gpurent_plugin_turbo.wire import FILE, FOLDER, LINK, Broken
 
 LONGEST = 1 << 16  # bytes of one record
 MOST = 1 << 28  # bytes of a whole listing
 KINDS = {stat.S_IFREG: FILE, stat.S_IFDIR: FOLDER, stat.S_IFLNK: LINK}
 SECOND = 10**9
+LINKS = 500  # in one question: no answer becomes too long
 ENTRY = b"|./"
 
 
@@ -56,6 +57,33 @@ def listed(shell: Shell, what: bytes) -> Generator[Found, None, None]:
             if found is not None:
                 yield found
         talk.rest()
+
+
+def states(text: bytes) -> dict[bytes, Found]:
+    """What ``state`` printed among other lines, by name; the last word counts. Of names without line breaks."""
+    found = (_found(line[2:]) for line in text.split(b"\n") if line.startswith(b"//"))
+    return {one.name: one for one in found if one is not None}
+
+
+def as_now(shell: Shell, go: bytes, names: list[bytes]) -> dict[bytes, Found]:
+    """What has become of files; those that are gone are not in it."""
+    found: dict[bytes, Found] = {}
+    for some in bundles(map(path, names)):
+        what = b'set -- %s\nstate "$@"\n' % b" ".join(some)
+        what += b'for f; do [ ! -e "$f" ] || [ -r "$f" ] || printf \'//shut|%s\\n\' "$f"; done\n'
+        found |= states(shell.ask(LIST + go + what + b"say done\n").text)
+    return found
+
+
+def pointed(shell: Shell, go: bytes, names: list[bytes]) -> Iterator[bytes | None]:
+    """What links point to, in order; None where the machine does not say. One with a line break is nothing but that."""
+    for some in bundles(map(path, names), LINKS):
+        answer = shell.ask(LIST + go + b"points %s\nsay done\n" % b" ".join(some))
+        told: dict[int, bytes] = {int(number): b"\n" for number in answer.all(b"odd")}
+        for said in answer.all(b"link"):
+            number, _, target = said.partition(b" ")
+            told[int(number)] = target
+        yield from map(told.get, range(len(some)))
 
 
 def _records(talk: Talk) -> Iterator[bytes]:

@@ -14,10 +14,10 @@ from gpurent_plugin_turbo.plain import Shell
 from gpurent_plugin_turbo.plain_batch import Means
 from gpurent_plugin_turbo.plain_fetch import Fetcher
 from gpurent_plugin_turbo.plain_flow import ODD
-from gpurent_plugin_turbo.plain_listing import Found, listed, script
+from gpurent_plugin_turbo.plain_listing import Found, listed, pointed, script
 from gpurent_plugin_turbo.plain_sh import PROBE, WORDS, path
-from gpurent_plugin_turbo.shelf import Shelf
-from gpurent_plugin_turbo.wire import FILE, FOLDER, Broken
+from gpurent_plugin_turbo.shelf import Name, Shelf
+from gpurent_plugin_turbo.wire import FILE, FOLDER, LINK, Broken
 
 
 class PlainPuller:
@@ -29,6 +29,7 @@ class PlainPuller:
         self._judge, self._shelf = Judge(cargo), Shelf(cargo.target)
         self._means = Means(frozenset())
         self._lost: list[tuple[str, str]] = []
+        self._links: list[tuple[bytes, Name]] = []  # of one source
         self.resumed = 0
 
     def stop(self) -> None:
@@ -46,10 +47,11 @@ class PlainPuller:
             if not self._means.lists:
                 raise TransferUnfit("the machine has no python3, and no find and stat that say what is there")
             wanted = [self._listing(number) for number in range(len(self._sources))]
-            fetcher = Fetcher(self._shell, self._shelf, self._progress, self._means)
+            fetcher = Fetcher(self._shell, self._shelf, self._progress, self._means, self._judge)
             for number, files in enumerate(wanted):
                 self._lost += fetcher.bring(self._go(number), files)
             self.resumed += fetcher.resumed
+            self._judge.make_links(self._shelf)
         except (Broken, *ODD) as error:
             raise TransferError(f"the machine says what it may not say: {error}") from None
         finally:
@@ -92,8 +94,19 @@ class PlainPuller:
             far = self._taken(number, one)
             if far is not None and not self._here(far):
                 wanted.append(far)
+        self._point(number)
         self._progress.total(self._judge.files, self._judge.size)
         return wanted
+
+    def _point(self, number: int) -> None:
+        """Learn where the links of a source lead; they are made at the end."""
+        links, self._links = self._links, []
+        targets = pointed(self._shell, self._go(number), [raw for raw, _ in links])
+        for (raw, name), target in zip(links, targets, strict=True):
+            if target is None:
+                self._judge.skip(raw, "is a link, and the machine does not say where to")
+            else:
+                self._judge.link(name, target)
 
     def _go(self, number: int) -> bytes:
         return b"cd -- %s 2>/dev/null || gone\n" % path(posixpath.dirname(self._sources[number]) or b".")
@@ -114,8 +127,10 @@ class PlainPuller:
         elif one.kind == FILE:
             self._judge.files += 1
             return Far(one.name, name, one.size, one.mode & 0o777, one.time)
+        elif one.kind == LINK:
+            self._links.append((one.name, name))
         else:
-            self._judge.skip(one.name, "is a link or a special file")
+            self._judge.skip(one.name, "is a special file")
         return None
 
     def _here(self, far: Far) -> bool:

@@ -80,6 +80,17 @@ _LIST = rb"""list() {
   find "$@" -name .gpurent-part -prune -o -exec stat -c '//%f %s %Y %y|%n' {} + 2>/dev/null
 }
 gone() { say list; printf '//gone|./-\n//end\n'; end; }
+state() { stat -c '//%f %s %Y %y|%n' -- "$@" 2>/dev/null; }
+points() {
+  i=0
+  for f; do
+    if t=$(readlink -- "$f" 2>/dev/null && echo .); then
+      t=${t%"$nl."}
+      case $t in *"$nl"*) say odd "$i" ;; *) say link "$i" "$t" ;; esac
+    fi
+    i=$((i + 1))
+  done
+}
 shut() {
   find "$@" -name .gpurent-part -prune -o -type d -exec sh -c \
     'for d; do [ -r "$d" ] && [ -x "$d" ] || printf "//shut|%s\n" "$d"; done' sh {} + 2>/dev/null

@@ -33,7 +33,8 @@ class Puller(Arriving):
                     raise TransferError(f"{shown(source)} cannot be brought home: its name {why}")
             self._add_stream()
             self._wait_for_end()
-            self._make_links()
+            if self._finished:
+                self._judge.make_links(self._shelf)
         finally:
             self._end()
             for handle in self._open:
@@ -50,12 +51,6 @@ class Puller(Arriving):
             seconds=monotonic() - begun,
             skipped=tuple(self._judge.skipped),
         )
-
-    def _make_links(self) -> None:
-        """Last, when nothing is written any more that could go through them."""
-        for name, target in self._judge.links if self._finished else ():
-            if not self._shelf.link(name, target):
-                self._judge.skip(b"/".join(name), "is a link, and a folder has its name here")
 
     def _tell_lost(self) -> None:
         if self._lost:
