@@ -5,6 +5,7 @@ carry.py push|held|pull PLUGIN ROOM HOST PORT USER SOURCE TARGET [setting=value 
 
 from __future__ import annotations
 
+import gc
 import sys
 from time import perf_counter
 
@@ -118,6 +119,7 @@ async def main(way: str, plugin: str, room: str, host: str, port: str, user: str
 
 
 if __name__ == "__main__":
+    gc.set_threshold(50_000)  # as the command line has it
     if sys.argv[1:3] == ["push", "turbo"]:
         push(*sys.argv[3:])
     else:

@@ -14,9 +14,11 @@ from pathlib import Path
 from statistics import median
 
 from attrs import define, field
+from peers import SLOW
 
 OURS = "gpurent"
 HOPELESS = 1.4  # a peer this much slower than the best is not run again
+BEST = 4  # so many peers are, at most
 
 
 @define
@@ -79,6 +81,14 @@ def peak(said: bytes) -> int:
         return 0
 
 
+def hopeful(cell: Cell, names: list[str]) -> list[str]:
+    """The peers that may be the best of the cell."""
+    best = cell.best()
+    done = [name for name in names if name != OURS and name not in cell.capped]
+    done.sort(key=cell.middle)
+    return [name for name in done[:BEST] if cell.middle(name) < HOPELESS * cell.middle(best)]
+
+
 def race(
     cell: Cell,
     tools: Mapping[str, Callable[[Path], str]],
@@ -100,7 +110,7 @@ def race(
             if prepare is not None:
                 prepare(name, target)
             mine = min(cell.times.get(OURS, [10.0]))
-            cap = min(max(8.0, limit * mine), 120.0)
+            cap = min(max(8.0, (limit if name in SLOW or name == OURS else 3.0) * mine), 120.0)
             took, memory, done = (clock or {}).get(name, timed)(tools[name](target), cap)
             cell.times.setdefault(name, []).append(took)
             cell.memory = max(cell.memory, memory if name == OURS else 0)
@@ -115,12 +125,5 @@ def race(
                 f"  {cell.row:<22} {cell.wire:<30} {name:<28} {took:8.2f}{'' if done else ' (cap)'}",
                 flush=True,
             )
-        best = cell.best()
-        if best:
-            names = [
-                name
-                for name in names
-                if name == OURS
-                or (name not in cell.capped and cell.middle(name) < HOPELESS * cell.middle(best))
-            ]
+        names = [OURS, *hopeful(cell, names)]
     return cell

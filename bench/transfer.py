@@ -200,6 +200,7 @@ def main() -> None:
         "--room", type=Path, help="where the data lies (default: memory, where there is some)"
     )
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # links and servers are taken down in any case
     base = "/dev/shm" if Path("/dev/shm").is_dir() else None
     room = given.room or Path(tempfile.mkdtemp(prefix="gpurent-bench-", dir=base))
     bench = Bench(room, given.rounds, given.quick)

@@ -114,7 +114,7 @@ class Turbo(EarlyTransfer):
 
 
 async def _or_plainly(work: Work[T_co], plain: Callable[[], Work[T_co]]) -> T_co:
-    """A machine without Python has been told nothing yet: its shell and its tar do it, slower."""
+    """A machine without Python has taken nothing: its shell and its tar do it, slower."""
     try:
         return await _in_thread(work)
     except TransferUnfit:
