@@ -110,7 +110,7 @@ class Bench:
 
     def hang_up(self, masters: list[subprocess.Popen[bytes]]) -> None:
         for process in masters:
-            process.terminate()
+            process.kill()
             process.wait()
         masters.clear()
         (self.room / "control").unlink(missing_ok=True)

@@ -158,10 +158,17 @@ class Partials:
             self.ack(number, DONE, [failed(error.errno or errno.EIO, name)])
             return
         os.close(self.handles.pop(part))
-        for entry in os.listdir(PARTS):
-            if entry.startswith(part[:20]) and entry != part:
-                os.unlink(PARTS + b"/" + entry)
+        self.sweep(part)
         self.ack(number, DONE)
+
+    def sweep(self, part: bytes) -> None:
+        """Partials of other versions of the same file; the room itself may be gone: another line has ended."""
+        try:
+            for entry in os.listdir(PARTS):
+                if entry.startswith(part[:20]) and entry != part:
+                    os.unlink(PARTS + b"/" + entry)
+        except FileNotFoundError:
+            pass
 
     def ack(self, number: int, status: int, lost: "Sequence[Row]" = ()) -> None:
         self.say("A", ACK.pack(number, status), table(list(lost)) if lost else b"")
