@@ -54,11 +54,14 @@ class Level:
             fresh = tight / raw
             self._ratio[level] = (self._ratio.get(level, fresh) * 3 + fresh) / 4
 
-    def far(self) -> None:
-        """The path is a long one: what goes first is worth more than the least of pressing."""
+    def far(self, trip: float, waits: bool) -> None:
+        """The path is a long one: what goes first is worth more than the least of pressing.
+
+        ``waits``: there is a login to wait for. Without one, the first bytes go as soon as they are pressed.
+        """
         with self._lock:
             if not self._rate:
-                self.now = max(self.now, CAREFUL)
+                self.now = max(self.now, CAREFUL if waits or trip > 0.03 else 3)
 
     def _shrunk(self, level: int) -> float:
         """What is left of a byte: as measured, else as the nearest level that was measured has it."""

@@ -63,7 +63,7 @@ class Queue(Fleet):
         self._ready: deque[Unit] = deque()
         self._ready_bytes = 0
         self._building = 0
-        self._scanned = False
+        self._scanned = self._presses = False
         self._control: deque[tuple[int, bytes, bytes]] = deque()
         self._commits: dict[int, Big] = {}
         self._stale: list[Big] = []  # given up; a line may still read of them
@@ -255,6 +255,7 @@ class Queue(Fleet):
                 self._building -= 1
                 self._lost += lost
                 if unit is not None:
+                    self._presses = unit.level > 0
                     if not unit.number:
                         self._number += 1
                         unit.number = self._number
@@ -275,7 +276,7 @@ class Queue(Fleet):
                     self._building += 1
                     self._built += 0 if isinstance(task, Unit) else task.size
                     if self._trip() > LONG:
-                        self._level.far()
+                        self._level.far(self._trip(), self._streams[0].wire.logs_in)
                     return task
                 self._turn.wait(1.0)
         return None
@@ -294,15 +295,14 @@ class Queue(Fleet):
         return waits and self._trip() >= NEAR
 
     def _crowded(self) -> bool:
-        """On a near path a second producer only takes processors from ssh, and the interpreter from the first.
+        """On a near path a second producer takes processors from a login, and the interpreter from the first one.
 
-        The turn is held.
+        Pressing needs no interpreter: two do it at once. The turn is held.
         """
         if not self._building or self._trip() >= NEAR:
             return False
-        return bool(self._small) or any(
-            stream.wire.logs_in and not stream.greeted for stream in self._streams
-        )
+        reads = bool(self._small) and not self._presses
+        return reads or any(stream.wire.logs_in and not stream.greeted for stream in self._streams)
 
     def _rough(self) -> Unit | None:
         """A unit that may be pressed harder, as long as nobody can send it; it leaves the queue for that time."""
