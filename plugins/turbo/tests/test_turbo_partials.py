@@ -20,10 +20,10 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Partials:
 
 def test_a_room_that_was_taken_away_is_made_anew(room: Partials) -> None:
     os.close(room.handle(b"a" * 33, 10))
-    os.unlink(PARTS + b"/" + b"a" * 33)
-    os.rmdir(PARTS)
+    (there() / ("a" * 33)).unlink()
+    there().rmdir()
     os.close(room.handle(b"b" * 33, 10))
-    assert os.listdir(PARTS) == [b"b" * 33]
+    assert [path.name for path in there().iterdir()] == ["b" * 33]
 
 
 def test_sweeping_a_room_that_is_gone_is_no_error(room: Partials) -> None:
@@ -31,4 +31,8 @@ def test_sweeping_a_room_that_is_gone_is_no_error(room: Partials) -> None:
     os.close(room.handle(b"a" * 33, 10))
     os.close(room.handle(b"a" * 20 + b"-" + b"1" * 12, 10))
     room.sweep(b"a" * 33)
-    assert os.listdir(PARTS) == [b"a" * 33]
+    assert [path.name for path in there().iterdir()] == ["a" * 33]
+
+
+def there() -> Path:
+    return Path(os.fsdecode(PARTS))
