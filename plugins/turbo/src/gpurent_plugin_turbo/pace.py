@@ -57,7 +57,7 @@ class Level:
     def far(self, trip: float, waits: bool) -> None:
         """The path is a long one: what goes first is worth more than the least of pressing.
 
-        ``waits``: there is a login to wait for. Without one, the first bytes go as soon as they are pressed.
+        ``waits``: something goes on meanwhile, a login or enough that is under way; else the next bytes are awaited.
         """
         with self._lock:
             if not self._rate:

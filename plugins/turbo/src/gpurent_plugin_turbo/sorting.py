@@ -276,7 +276,9 @@ class Queue(Fleet):
                     self._building += 1
                     self._built += 0 if isinstance(task, Unit) else task.size
                     if self._trip() > LONG:
-                        self._level.far(self._trip(), self._streams[0].wire.logs_in)
+                        first = self._streams[0]
+                        waits = first.wire.logs_in or first.flight > MIB // 4
+                        self._level.far(self._trip(), waits)
                     return task
                 self._turn.wait(1.0)
         return None
