@@ -22,7 +22,7 @@ from gpurent.model.offer import Wish
 from gpurent.model.trip import OnError, Want
 from gpurent.workflow.service import Service
 from tests.workflow.test_crash import zygote
-from tests.workflow.world import Person, Tally, World, world
+from tests.workflow.world import Person, Tally, Watched, World, world
 
 PATIENCE = 60.0  # real seconds; only a failing test waits so long
 
@@ -31,20 +31,6 @@ PATIENCE = 60.0  # real seconds; only a failing test waits so long
 async def land(tmp_path: Path) -> AsyncIterator[World]:
     async with world(tmp_path, speed=120) as made:
         yield made
-
-
-@define
-class Watched(Tally):
-    """Calls ``first`` before the first bytes are counted."""
-
-    first: Callable[[], None] = lambda: None
-    begun: bool = False
-
-    def advance(self, size: int, name: str = "") -> None:
-        if not self.begun:
-            self.begun = True
-            self.first()
-        super().advance(size, name)
 
 
 @define

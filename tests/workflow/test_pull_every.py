@@ -17,7 +17,7 @@ from gpurent.model.events import Event, EventKind
 from gpurent.model.trip import Want
 from gpurent.testing.sandbox.faults import Plan
 from gpurent.workflow.service import Service
-from tests.workflow.world import Person, Tally, World, world
+from tests.workflow.world import Person, Tally, Watched, World, world
 
 EVERY = timedelta(minutes=10)
 SIZE = 4 << 20
@@ -37,18 +37,6 @@ while not os.path.exists({stop!r}):
         os.replace(path + ".new", path)
     time.sleep(0.05)
 """
-
-
-@define
-class Watched(Tally):
-    first: Callable[[], None] = lambda: None
-    begun: bool = False
-
-    def advance(self, size: int, name: str = "") -> None:
-        if not self.begun:
-            self.begun = True
-            self.first()
-        super().advance(size, name)
 
 
 @define

@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -44,6 +44,20 @@ class Tally:
 
     def file_done(self, name: str) -> None:
         pass
+
+
+@define
+class Watched(Tally):
+    """Calls ``first`` before the first bytes are counted."""
+
+    first: Callable[[], None] = lambda: None
+    begun: bool = False
+
+    def advance(self, size: int, name: str = "") -> None:
+        if not self.begun:
+            self.begun = True
+            self.first()
+        super().advance(size, name)
 
 
 @define

@@ -24,7 +24,7 @@ async def test_an_ssh_process_acknowledges_and_sends_at_once(tmp_path: Path) -> 
             while not wire.trip and time.monotonic() < until:
                 await _breathe()
             assert 0 < wire.trip < 5
-            grip = wire._grip
+            grip = wire.grip
             assert grip is not None
             assert grip._socket is not None
             assert grip._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

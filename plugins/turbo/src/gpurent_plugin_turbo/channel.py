@@ -13,7 +13,7 @@ from typing import Any
 import asyncssh
 
 from gpurent.api import GpurentError, Link, TransferUnfit, UnavailableError
-from gpurent_plugin_turbo.grip import HANDS, Grip
+from gpurent_plugin_turbo.grip import HANDS
 from gpurent_plugin_turbo.lines import Wire
 from gpurent_plugin_turbo.wire import Ended, Line
 
@@ -172,9 +172,8 @@ class Channel(Wire):
 
     def __init__(self, link: Link, loop: asyncio.AbstractEventLoop, command: str) -> None:
         self._where, self._loop = str(link.endpoint), loop
-        self._grip: Grip | None = None
         with contextlib.suppress(AttributeError, OSError):
-            self._grip = HANDS.hold(link.connection.get_extra_info("socket").fileno())
+            self.grip = HANDS.hold(link.connection.get_extra_info("socket").fileno())
         self.line: ChannelLine = ChannelLine()
         self._session = Session(self.line, loop)
         self._opening: Future[None] = asyncio.run_coroutine_threadsafe(self._open(link, command), loop)
@@ -184,14 +183,6 @@ class Channel(Wire):
             await link.connection.create_session(lambda: self._session, command, encoding=None)
         except (OSError, asyncssh.Error) as error:
             self.line.end(str(error) or type(error).__name__)
-
-    @property
-    def trip(self) -> float:
-        return self._grip.trip if self._grip is not None else 0.0
-
-    @property
-    def lossy(self) -> bool:
-        return self._grip is None or self._grip.lossy()
 
     def end(self) -> None:
         self.line.end("ended here")
@@ -205,7 +196,7 @@ class Channel(Wire):
 
     def close(self) -> None:
         self.end()
-        HANDS.drop(self._grip)
+        HANDS.drop(self.grip)
 
     def why(self) -> GpurentError:
         with contextlib.suppress(TimeoutError, CancelledError):

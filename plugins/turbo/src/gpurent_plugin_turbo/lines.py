@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gpurent.api import GpurentError, Link
+    from gpurent_plugin_turbo.grip import Grip
 
 MOST_ERRORS = 1 << 20
 KILL = 9  # signal.SIGKILL, without an import of enum
@@ -60,20 +61,23 @@ class Wire:
     """One open line; ``line`` carries frames. `end` may be called from any thread, twice too."""
 
     line: Line
+    grip: Grip | None = None
     logs_in = False  # whether it begins with a login of its own
 
     @property
     def trip(self) -> float:
         """Seconds of a round trip on the path; 0.0: not known."""
-        return 0.0
+        return self.grip.trip if self.grip is not None else 0.0
 
     @property
     def lossy(self) -> bool:
-        """Whether packets get lost on it, as far as anybody knows."""
-        return True
+        """Whether packets get lost on it; true as well where nobody can say."""
+        return self.grip is None or self.grip.lossy()
 
     def greeted(self) -> None:
         """The far end has spoken: the login is over."""
+        if self.grip is not None:
+            self.grip.calm()
 
     def end(self) -> None:
         """Cut it."""
@@ -108,20 +112,8 @@ class SshProcess(Wire):
             for pipe in theirs:
                 os.close(pipe)
         os.set_blocking(sink, False)
-        self._grip = HANDS.take(self._pid, link.endpoint.port)
+        self.grip = HANDS.take(self._pid, link.endpoint.port)
         self.line = Line(source, sink)
-
-    @property
-    def trip(self) -> float:
-        return self._grip.trip if self._grip is not None else 0.0
-
-    @property
-    def lossy(self) -> bool:
-        return self._grip is None or self._grip.lossy()
-
-    def greeted(self) -> None:
-        if self._grip is not None:
-            self._grip.calm()
 
     def end(self) -> None:
         with self._lock:
@@ -131,7 +123,7 @@ class SshProcess(Wire):
     def close(self) -> None:
         self.end()
         self._wait(60)
-        HANDS.drop(self._grip)
+        HANDS.drop(self.grip)
         for pipe in self._pipes:
             os.close(pipe)
         self._pipes = []

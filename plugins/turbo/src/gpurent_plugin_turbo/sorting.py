@@ -10,7 +10,7 @@ from collections import deque
 
 from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.far import HAVE, MANIFEST, NEED
-from gpurent_plugin_turbo.fleet import LONG, NEAR, Fleet, Stream
+from gpurent_plugin_turbo.fleet import LONG, NEAR, Fleet
 from gpurent_plugin_turbo.pace import MIB, Level, Throttle
 from gpurent_plugin_turbo.pieces import Big, Pack, Piece, Unit
 from gpurent_plugin_turbo.troubles import trouble
@@ -31,7 +31,7 @@ BACKLOG = 20_000  # entries that wait for a producer
 READY = 12 * MIB  # finished units that wait for a line
 BIG = MIB  # from here a file is cut into segments
 PACK_FILES = 1000
-PACK = 3 * MIB // 2
+PACK = 3 * MIB // 2  # bytes of a pack at most: more of them keep more hands busy over there
 
 
 class Queue(Fleet):
@@ -87,19 +87,19 @@ class Queue(Fleet):
     # the scan
 
     def _scanning(self) -> None:
-        first, number, chunk = self._streams[0], 0, []
+        number, chunk = 0, []
         for entry in self._scan.entries():
             chunk.append(entry)
             if len(chunk) >= CHUNK:
-                self._manifest(first, number, chunk)
+                self._manifest(number, chunk)
                 number, chunk = number + 1, []
-        self._manifest(first, number, chunk)
+        self._manifest(number, chunk)
         with self._turn:
             self._scanned = True
             self._settle()
             self._turn.notify_all()
 
-    def _manifest(self, first: Stream, number: int, chunk: list[Entry]) -> None:
+    def _manifest(self, number: int, chunk: list[Entry]) -> None:
         """What the machine is to know. Of files that travel anyway it hears when they come."""
         files = [entry for entry in chunk if entry.kind == FILE] if self._cold else []
         if self._cold:
