@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -28,15 +31,27 @@ class Once(Tally):
             what()
 
 
-class Always(Tally):
-    """Does something whenever some bytes have come."""
+@contextmanager
+def never_still(path: Path, size: int) -> Iterator[None]:
+    """Another process's file, as it were: it is written to all the time, whatever we do."""
+    over = Event()
 
-    def __init__(self, what: Callable[[], object]) -> None:
-        super().__init__()
-        self._what = what
+    def write() -> None:
+        with path.open("r+b") as file:
+            for byte in cycle(b"bcdefghijklmnopqrstuvwxyz"):
+                file.seek(0)
+                file.write(bytes([byte]) * size)
+                file.flush()
+                if over.wait(0.002):
+                    return
 
-    def advance(self, size: int, name: str = "") -> None:
-        self._what()
+    writer = Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        over.set()
+        writer.join()
 
 
 class RestlessContract(TransferPlace):
@@ -115,10 +130,12 @@ class RestlessContract(TransferPlace):
         out.mkdir()
         (out / "a still one").write_text("still")
         (out / "moving.bin").write_bytes(b"a" * size)
-        changes = iter(b"bcdefghijklmnopqrstuvwxyz" * 40)
         cargo = Pull(sources=("out",), target=tmp_path / "home")
-        writer = Always(lambda: (out / "moving.bin").write_bytes(bytes([next(changes)]) * size))
-        with pytest.raises(TransferError, match=r"moving\.bin changed"):
-            await self.backend().pull(await place.link(), cargo, writer)
+        link = await place.link()
+        with (
+            never_still(out / "moving.bin", size),
+            pytest.raises(TransferError, match=r"moving\.bin changed"),
+        ):
+            await self.backend().pull(link, cargo, Tally())
         assert (tmp_path / "home" / "out" / "a still one").read_text() == "still"
         assert not (tmp_path / "home" / "out" / "moving.bin").exists()
