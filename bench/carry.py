@@ -97,6 +97,7 @@ async def main(way: str, plugin: str, room: str, host: str, port: str, user: str
         connection = await asyncssh.connect(
             host, int(port), username=user, client_keys=[f"{room}/key"], known_hosts=f"{room}/known_hosts",
             config=None, agent_path=None, compression_algs=["none"],
+            encryption_algs="^aes128-gcm@openssh.com,aes256-gcm@openssh.com",
         )  # fmt: skip
     line: Any = Record(
         endpoint=Endpoint(user, host, int(port)), key_file=Path(room, "key"),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 MANIFEST = struct.Struct(">IQ")  # number, bytes that travel without being asked for
 HAVE, NEED, BASE = 0, 1, 2
+BEHIND = 3 << 14  # bytes of a pack that wait already when its turn comes: it came while we were busy
 
 
 class Receiver(Partials):
@@ -139,8 +140,9 @@ class Receiver(Partials):
     # what comes
 
     def pack(self, head: bytes, size: int) -> None:
+        behind = self.line.waiting() >= BEHIND
         body = self.line.borrow(size)
-        if not self.crew.take(ord("P"), head, body):
+        if not (behind and self.crew.take(ord("P"), head, body)):
             self.unpack(head, body)
 
     def help(self, line: Line) -> None:

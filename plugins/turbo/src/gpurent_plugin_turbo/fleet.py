@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from threading import Condition, Thread
+from threading import Condition, RLock, Thread
 from time import monotonic
 
 from gpurent_plugin_turbo.pace import MIB, Rate
@@ -47,11 +47,15 @@ class Stream:
 
 
 class Fleet(ABC):
-    """`stop` may be called from any thread. ``_turn`` guards everything that threads share."""
+    """`stop` may be called from any thread. ``_turn`` guards everything that threads share.
+
+    Who waits for the end alone waits for ``_ending``: to be woken for each unit costs more than the unit.
+    """
 
     def __init__(self, dial: Callable[[bool], Wire], most: int) -> None:
         self._dial, self._most = dial, most
-        self._turn = Condition()
+        lock = RLock()
+        self._turn, self._ending = Condition(lock), Condition(lock)
         self._error: BaseException | None = None
         self._stopped = self._finished = self._tuned = False
         self._streams: list[Stream] = []
@@ -72,7 +76,7 @@ class Fleet(ABC):
     def stop(self) -> None:
         with self._turn:
             self._stopped = True
-            self._turn.notify_all()
+            self._wake_all()
         for stream in list(self._streams):
             stream.wire.end()
 
@@ -80,10 +84,19 @@ class Fleet(ABC):
     def _over(self) -> bool:
         return self._stopped or self._finished or self._error is not None
 
+    def _finish(self) -> None:
+        """Everything is done. The turn is held."""
+        self._finished = True
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        self._turn.notify_all()
+        self._ending.notify_all()
+
     def _wait_for_end(self) -> None:
         with self._turn:
             while not self._over:
-                self._turn.wait(1.0)
+                self._ending.wait(1.0)
                 self._give_up_mute()
 
     def _give_up_mute(self) -> None:
@@ -118,7 +131,7 @@ class Fleet(ABC):
         with self._turn:
             if not self._over:
                 self._error = error
-            self._turn.notify_all()
+            self._wake_all()
 
     # lines
 
@@ -189,5 +202,5 @@ class Fleet(ABC):
         """Bytes a second that all lines carry, seen for some time."""
         start, at = self._moved(), monotonic()
         with self._turn:
-            self._turn.wait_for(lambda: self._over, seconds)
+            self._ending.wait_for(lambda: self._over, seconds)
         return (self._moved() - start) / (monotonic() - at)

@@ -20,6 +20,8 @@ FINDS = 5.0  # seconds in which ssh has opened its connection, or the grip is gi
 BRISK, CALM = 0.001, 0.004  # seconds between two looks, during a login and after it
 LOGIN = 1.5
 LOSSY = 3e-4  # of all segments: more than a full queue drops
+LONG = 0.008  # seconds of a round trip from which it matters how much may be under way
+YOUNG = 64 << 10
 SOCKETS = range(3, 8)  # ssh opens little else before it connects
 
 
@@ -30,6 +32,13 @@ def trip_of(made: socket.socket) -> float:
     """Seconds of the quickest round trip that the kernel saw on a connection (tcpi_min_rtt)."""
     data = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 152)
     return int.from_bytes(data[148:152], sys.byteorder) / 1e6
+
+
+def flight(made: socket.socket) -> int:
+    """Bytes that the kernel dares to have under way on a connection (tcpi_snd_cwnd, tcpi_snd_mss)."""
+    data = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 152)
+    segments, size = (int.from_bytes(data[at : at + 4], sys.byteorder) for at in (80, 16))
+    return segments * size
 
 
 def losses(made: socket.socket) -> tuple[int, int]:
@@ -92,6 +101,16 @@ class Grip:
         except OSError:
             return True
         return again > sent * LOSSY
+
+    def young(self) -> int:
+        """Bytes that fill what the kernel dares while it does not know the path; 0 where it does, or a near one."""
+        try:
+            if self._socket is None or trip_of(self._socket) < LONG:
+                return 0
+            size = flight(self._socket)
+        except OSError:
+            return 0
+        return size if size < YOUNG else 0
 
     def keep(self, made: socket.socket) -> None:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -181,7 +181,7 @@ class Puller(Arriving):
 
     def _slow_down(self, size: int) -> None:
         with self._turn:
-            self._turn.wait_for(lambda: self._over, size * len(self._streams) / self._limit)
+            self._ending.wait_for(lambda: self._over, size * len(self._streams) / self._limit)
 
     def _files(self, job: Job, data: memoryview) -> None:
         rows, at = wire.rows(data)
@@ -209,5 +209,4 @@ class Puller(Arriving):
             and not any(whole.ranges or whole.owed for whole in self._wholes)
             and not any(stream.unacked for stream in self._streams)
         ):
-            self._finished = True
-            self._turn.notify_all()
+            self._finish()

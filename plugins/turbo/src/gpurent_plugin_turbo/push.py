@@ -90,7 +90,7 @@ class Pusher(Queue):
                 if isinstance(job, Unit):
                     if (pause := self._throttle.wait(job.wire_size)) > 0:
                         with self._turn:
-                            self._turn.wait_for(lambda: self._over, pause)
+                            self._ending.wait_for(lambda: self._over, pause)
                     _send(stream.line, job)
                     job.body = ()
                     self._builder.recycle(job)
@@ -299,7 +299,7 @@ class Pusher(Queue):
                 stream.ended = stream.left = False
             self._settle()
         elif all(stream.ended for stream in others) and not any(stream.unacked for stream in self._streams):
-            self._finished = True
+            self._finish()
 
     def _line_ended(self, stream: Stream) -> None:
         """The first line's end ends the push; another's work goes back to the others."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from gpurent_plugin_turbo.scan import Entry, Scan
 
 CHUNK = 2048  # entries of a manifest
+FIRST = 192  # of the first one, where nobody is asked what is there: building begins while the scan goes on;
+# each one after it is twice as large
 AHEAD = 4  # manifests without an answer
 BACKLOG = 20_000  # entries that wait for a producer
 READY = 12 * MIB  # finished units that wait for a line
@@ -88,11 +90,12 @@ class Queue(Fleet):
 
     def _scanning(self) -> None:
         number, chunk = 0, []
+        most = FIRST if self._cold else CHUNK
         for entry in self._scan.entries():
             chunk.append(entry)
-            if len(chunk) >= CHUNK:
+            if len(chunk) >= most:
                 self._manifest(number, chunk)
-                number, chunk = number + 1, []
+                number, chunk, most = number + 1, [], min(2 * most, CHUNK)
         self._manifest(number, chunk)
         with self._turn:
             self._scanned = True
@@ -221,12 +224,16 @@ class Queue(Fleet):
         return self._next_pack() if self._small else None
 
     def _more_coming(self) -> bool:
-        return not self._scanned and sum(entry.size for entry in self._small) < MIB
+        return not self._scanned and sum(entry.size for entry in self._small) < self._first_size()
+
+    def _first_size(self) -> int:
+        """Bytes of the first pack: a connection that is open has nothing to do before it comes."""
+        return MIB if self._streams[0].wire.logs_in else MIB // 4
 
     def _next_pack(self) -> Pack:
         taken: list[Entry] = []
         size = 0
-        most = min(self._unit_size(), PACK) if self._built else MIB
+        most = min(self._unit_size(), PACK) if self._built else self._first_size()
         while self._small and size < most and len(taken) < PACK_FILES:
             entry = self._small.popleft()
             taken.append(entry)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from threading import local
+from threading import Lock, local
 from time import monotonic
 
 from gpurent_plugin_turbo import wire
@@ -24,6 +24,7 @@ class Builder:
         self.plain_digest = False
         self.keep = True  # what was pressed, while it may be pressed harder
         self._local = local()
+        self._reading = Lock()
         self._buffers = Buffers()
         self._codec = wire.BEST_CODEC
 
@@ -89,7 +90,8 @@ class Builder:
         return len(codec.compress(self._codec, 1, sample)) < WORTH * len(sample)
 
     def _pack(self, task: Pack, codec: Codec) -> tuple[Unit | None, list[tuple[bytes, str]]]:
-        packed = Packed(task.entries, self._buffers)
+        with self._reading:
+            packed = Packed(task.entries, self._buffers)
         if not packed.good:
             return None, packed.lost
         task.entries = packed.good

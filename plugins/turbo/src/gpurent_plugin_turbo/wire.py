@@ -71,6 +71,15 @@ class Line:
         self.read_bytes += size
         return view
 
+    def waiting(self) -> int:
+        """Bytes that have come and are not taken yet; as many as there can be where nobody knows."""
+        try:
+            from fcntl import ioctl
+
+            return int(struct.unpack("i", ioctl(self.source, 0x541B, bytes(4)))[0])  # FIONREAD
+        except (ImportError, OSError):
+            return LARGEST
+
     def take(self, size: int) -> memoryview:
         return self.fill(memoryview(bytearray(size)))
 
