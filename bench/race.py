@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -42,6 +43,14 @@ class Cell:
     def ratio(self, tool: str = "") -> float:
         tool = tool or self.best()
         return self.middle(tool) / self.middle(OURS) if tool else 0.0
+
+
+_numbers = itertools.count()
+
+
+def fresh_target(room: Path) -> Path:
+    """A name that nothing was sent to so far: gpurent remembers that, and asks first where something was."""
+    return room / f"target{next(_numbers)}"
 
 
 def digest(folder: Path) -> str:
@@ -106,7 +115,7 @@ def race(
     for turn in range(rounds):
         order = names if not turn else names[turn % len(names) :] + names[: turn % len(names)]
         for name in order:
-            target = room / f"target{turn}"
+            target = fresh_target(room)
             if prepare is not None:
                 prepare(name, target)
             mine = min(cell.times.get(OURS, [10.0]))
