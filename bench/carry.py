@@ -89,6 +89,7 @@ async def main(way: str, plugin: str, room: str, host: str, port: str, user: str
     import asyncssh
 
     from gpurent.api import Endpoint, Pull, Push
+    from gpurent_plugin_turbo.lines import FAST_CIPHERS
 
     source, target, *given = rest
     settings = dict(text.split("=", 1) for text in given)
@@ -97,7 +98,7 @@ async def main(way: str, plugin: str, room: str, host: str, port: str, user: str
         connection = await asyncssh.connect(
             host, int(port), username=user, client_keys=[f"{room}/key"], known_hosts=f"{room}/known_hosts",
             config=None, agent_path=None, compression_algs=["none"],
-            encryption_algs="^aes128-gcm@openssh.com,aes256-gcm@openssh.com",
+            encryption_algs=FAST_CIPHERS,
         )  # fmt: skip
     line: Any = Record(
         endpoint=Endpoint(user, host, int(port)), key_file=Path(room, "key"),

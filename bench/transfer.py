@@ -222,9 +222,9 @@ def main() -> None:
     room = given.room or Path(tempfile.mkdtemp(prefix="gpurent-bench-", dir=base))
     bench = Bench(room, given.rounds, given.quick)
     print(f"peers: {', '.join(bench.peers)}")
-    if not given.quick:
-        touch(room, 4 << 30)
     try:
+        if not given.quick:
+            touch(room, 4 << 30)
         for name in given.wires.split(","):
             wire = WIRES[name]
             if wire.rate and (why := why_not()):

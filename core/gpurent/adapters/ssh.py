@@ -19,9 +19,9 @@ from gpurent.locale import _
 from gpurent.model.access import Endpoint
 from gpurent.model.secret import Secret
 
-# Runs under any sh; adds the line read from stdin once, by rename: a full disk or a lost line leaves the old file.
 # The cipher costs more than all else of a channel's work; processors have these two built in.
 _QUICK_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
+# Runs under any sh; adds the line read from stdin once, by rename: a full disk or a lost line leaves the old file.
 _INSTALL = r"""
 umask 077
 mkdir -p "$HOME/.ssh" && chmod 700 "$HOME/.ssh" && cd "$HOME/.ssh" || exit 1

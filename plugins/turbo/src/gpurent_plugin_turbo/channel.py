@@ -182,12 +182,8 @@ class Channel(Wire):
 
     async def _open(self, link: Link, command: str) -> None:
         try:
-            opening = asyncio.ensure_future(
-                link.connection.create_session(lambda: self._session, command, encoding=None)
-            )
-            await asyncio.sleep(0)
-            self._warm(link)
-            await opening
+            self._loop.call_soon(self._warm, link)  # behind the request, which is sent in this very step
+            await link.connection.create_session(lambda: self._session, command, encoding=None)
         except (OSError, asyncssh.Error) as error:
             self.line.end(str(error) or type(error).__name__)
 
@@ -196,8 +192,10 @@ class Channel(Wire):
 
         A connection that carried little so far begins slowly, and doubles with each round trip; this one is not lost.
         """
-        if size := self.grip.young() if self.grip is not None else 0:
-            link.connection.send_packet(MSG_IGNORE, String(bytes(size)))
+        size = self.grip.young() if self.grip is not None else 0
+        if size:
+            with contextlib.suppress(OSError, asyncssh.Error):  # whoever waits for the channel hears of it
+                link.connection.send_packet(MSG_IGNORE, String(bytes(size)))
 
     def end(self) -> None:
         self.line.end("ended here")

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from threading import Condition, RLock, Thread
 from time import monotonic
 
+from gpurent_plugin_turbo.grip import LONG
 from gpurent_plugin_turbo.pace import MIB, Rate
 from gpurent_plugin_turbo.troubles import lost_line
 
@@ -20,7 +21,6 @@ MANY = 12 * MIB  # from here a second line is worth its login
 GREETING = 120.0  # seconds after which a line whose far end said nothing is given up
 WINDOW, GAIN = 2.0, 1.15  # seconds of a look at what all lines carry; more by so much is worth a line
 FAR = 0.015  # seconds of a round trip from which a line may be slower than the path
-LONG = 0.008  # seconds of a round trip from which a young connection takes long to speed up
 YOUNG = 2  # so many of them then
 LONG_WAY = 8.0  # seconds that are still to go, or another line is not worth its login
 LITTLE = MIB  # for so much it does not matter

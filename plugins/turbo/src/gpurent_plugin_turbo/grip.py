@@ -20,31 +20,36 @@ FINDS = 5.0  # seconds in which ssh has opened its connection, or the grip is gi
 BRISK, CALM = 0.001, 0.004  # seconds between two looks, during a login and after it
 LOGIN = 1.5
 LOSSY = 3e-4  # of all segments: more than a full queue drops
-LONG = 0.008  # seconds of a round trip from which it matters how much may be under way
-YOUNG = 64 << 10
+LONG = 0.008  # seconds of a round trip from which a young connection takes long to speed up
+YOUNG = 64 << 10  # bytes under way below which a connection is young
 SOCKETS = range(3, 8)  # ssh opens little else before it connects
 
 
 _LIBC = ctypes.CDLL(None)
 
 
+def _told(made: socket.socket, *places: int) -> list[int]:
+    """Numbers of the kernel's tcp_info, by their places in it."""
+    data = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 152)
+    return [int.from_bytes(data[at : at + 4], sys.byteorder) for at in places]
+
+
 def trip_of(made: socket.socket) -> float:
     """Seconds of the quickest round trip that the kernel saw on a connection (tcpi_min_rtt)."""
-    data = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 152)
-    return int.from_bytes(data[148:152], sys.byteorder) / 1e6
+    (micros,) = _told(made, 148)
+    return micros / 1e6
 
 
 def flight(made: socket.socket) -> int:
     """Bytes that the kernel dares to have under way on a connection (tcpi_snd_cwnd, tcpi_snd_mss)."""
-    data = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 152)
-    segments, size = (int.from_bytes(data[at : at + 4], sys.byteorder) for at in (80, 16))
+    segments, size = _told(made, 80, 16)
     return segments * size
 
 
 def losses(made: socket.socket) -> tuple[int, int]:
     """Segments that were sent, and those of them that were sent again (tcpi_segs_out, tcpi_total_retrans)."""
-    data = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 152)
-    return int.from_bytes(data[136:140], sys.byteorder), int.from_bytes(data[100:104], sys.byteorder)
+    sent, again = _told(made, 136, 100)
+    return sent, again
 
 
 class Grip:
@@ -104,10 +109,11 @@ class Grip:
 
     def young(self) -> int:
         """Bytes that fill what the kernel dares while it does not know the path; 0 where it does, or a near one."""
+        held = self._socket  # another thread may drop it
         try:
-            if self._socket is None or trip_of(self._socket) < LONG:
+            if held is None or trip_of(held) < LONG:
                 return 0
-            size = flight(self._socket)
+            size = flight(held)
         except OSError:
             return 0
         return size if size < YOUNG else 0

@@ -10,7 +10,8 @@ from collections import deque
 
 from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.far import HAVE, MANIFEST, NEED
-from gpurent_plugin_turbo.fleet import LONG, NEAR, Fleet
+from gpurent_plugin_turbo.fleet import NEAR, Fleet
+from gpurent_plugin_turbo.grip import LONG
 from gpurent_plugin_turbo.pace import MIB, Level, Throttle
 from gpurent_plugin_turbo.pieces import Big, Pack, Piece, Unit
 from gpurent_plugin_turbo.troubles import trouble
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from gpurent_plugin_turbo.scan import Entry, Scan
 
 CHUNK = 2048  # entries of a manifest
-FIRST = 192  # of the first one, where nobody is asked what is there: building begins while the scan goes on;
-# each one after it is twice as large
+FIRST = 192  # of the first one where nobody is asked what is there, then twice as many: building begins early
 AHEAD = 4  # manifests without an answer
 BACKLOG = 20_000  # entries that wait for a producer
 READY = 12 * MIB  # finished units that wait for a line
