@@ -16,8 +16,13 @@ GOALS = {
 ORDER = ("raw loopback", "20 ms, 200 Mbit/s", "50 ms, 50 Mbit/s, 0.1 % loss")
 
 
+def seconds(time: float) -> str:
+    """Three decimals where a hundredth would be more than a thousandth of it."""
+    return f"{time:.3f}" if time < 10 else f"{time:.2f}"
+
+
 def span(times: list[float]) -> str:
-    return f"{min(times):.2f}-{max(times):.2f}"
+    return f"{seconds(min(times))}-{seconds(max(times))}"
 
 
 def summary(cells: list[Cell]) -> list[str]:
@@ -27,9 +32,8 @@ def summary(cells: list[Cell]) -> list[str]:
     ]
     for cell in cells:
         if cell.row == "a resumed":
-            lines.append(
-                f"| {cell.wire} | a after a kill at half | {cell.middle(OURS):.2f} | | {cell.note} | | <= 1 % | | |"
-            )
+            took = seconds(cell.middle(OURS))
+            lines.append(f"| {cell.wire} | a after a kill at half | {took} | | {cell.note} | | <= 1 % | | |")
             continue
         best = cell.best()
         slow = [
@@ -39,11 +43,11 @@ def summary(cells: list[Cell]) -> list[str]:
         ]
         goal = GOALS[cell.row][ORDER.index(cell.wire)]
         lines.append(
-            f"| {cell.wire} | {cell.row} | {cell.middle(OURS):.2f} ({span(cell.times[OURS])}) | "
-            f"{cell.middle(best):.2f} ({span(cell.times[best])}) | {best} | "
+            f"| {cell.wire} | {cell.row} | {seconds(cell.middle(OURS))} ({span(cell.times[OURS])}) | "
+            f"{seconds(cell.middle(best))} ({span(cell.times[best])}) | {best} | "
             f"{cell.ratio():.2f}x | {goal:.2f}x | {', '.join(slow)} | {cell.memory / 1024:.0f} |"
             if best
-            else f"| {cell.wire} | {cell.row} | {cell.middle(OURS):.2f} | | | | {goal:.2f}x | | |"
+            else f"| {cell.wire} | {cell.row} | {seconds(cell.middle(OURS))} | | | | {goal:.2f}x | | |"
         )
     return lines
 
@@ -55,7 +59,7 @@ def details(cells: list[Cell]) -> list[str]:
     ]
     for cell in cells:
         told = [
-            f"{name} {'>' if name in cell.capped else ''}{cell.middle(name):.2f}"
+            f"{name} {'>' if name in cell.capped else ''}{seconds(cell.middle(name))}"
             for name in sorted(cell.times, key=cell.middle)
         ]
         lines.append(f"| {cell.wire} | {cell.row} | {', '.join(told)} |")

@@ -197,15 +197,6 @@ def timed_inside(command: str, cap: float) -> tuple[float, int, bool]:
     return float(told["seconds"]), int(told["peak_kib"]), True
 
 
-def touch(room: Path, size: int) -> None:
-    """Let the computer find its memory: whoever is the first to use a page waits for it, and others do not."""
-    block = bytes(MIB)
-    with (room / "touched").open("wb") as file:
-        for _ in range(size // MIB):
-            file.write(block)
-    (room / "touched").unlink()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--wires", default="loopback,middle,far")
@@ -223,8 +214,6 @@ def main() -> None:
     bench = Bench(room, given.rounds, given.quick)
     print(f"peers: {', '.join(bench.peers)}")
     try:
-        if not given.quick:
-            touch(room, 4 << 30)
         for name in given.wires.split(","):
             wire = WIRES[name]
             if wire.rate and (why := why_not()):
