@@ -45,7 +45,7 @@ class Level:
         self._born = 0.0
 
     def pressed(self, level: int, raw: int, tight: int, seconds: float) -> None:
-        """What one compression took and gave."""
+        """What one compression gave, and the seconds of a processor that it took."""
         if not level or raw < 65536 or not seconds:
             return
         with self._lock:
