@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -114,13 +116,14 @@ def test_random_answers_never_fail() -> None:
         assert str(found).isprintable()
 
 
-def test_the_script_runs_under_plain_sh_and_comes_to_its_end() -> None:
+def test_the_script_runs_under_plain_sh_and_comes_to_its_end(tmp_path: Path) -> None:
     done = subprocess.run(
         ["sh", "-c", survey.command("/nowhere at all")],
         capture_output=True,
         text=True,
         check=True,
         stdin=subprocess.DEVNULL,
+        env={**os.environ, "HOME": str(tmp_path)},
     )
     found = survey.read(done.stdout, NOW, "/nowhere at all")
     assert survey.whole(done.stdout)
