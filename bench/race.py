@@ -19,7 +19,7 @@ from peers import SLOW
 
 OURS = "gpurent"
 MIB = 1 << 20
-SPARE = 512 * MIB
+SPARE = 256 * MIB
 HOPELESS = 1.4  # a peer this much slower than the best is not run again
 BEST = 4  # so many peers are, at most
 
@@ -125,7 +125,7 @@ def race(
 ) -> Cell:
     """``tools`` make a command for a fresh target; one that takes ``limit`` times our time is stopped."""
     wanted = digest(source)
-    touch(room, sum(path.stat().st_size for path in source.rglob("*")) + SPARE)
+    size = sum(path.stat().st_size for path in source.rglob("*"))
     names = [OURS, *(name for name in tools if name != OURS)]
     for turn in range(rounds):
         order = names if not turn else names[turn % len(names) :] + names[: turn % len(names)]
@@ -135,6 +135,7 @@ def race(
                 prepare(name, target)
             mine = min(cell.times.get(OURS, [10.0]))
             cap = min(max(8.0, (limit if name in SLOW or name == OURS else 3.0) * mine), 120.0)
+            touch(room, size + SPARE)
             took, memory, done = (clock or {}).get(name, timed)(tools[name](target), cap)
             cell.times.setdefault(name, []).append(took)
             cell.memory = max(cell.memory, memory if name == OURS else 0)
