@@ -19,7 +19,6 @@ from peers import SLOW
 
 OURS = "gpurent"
 MIB = 1 << 20
-SPARE = 256 * MIB
 HOPELESS = 1.4  # a peer this much slower than the best is not run again
 BEST = 4  # so many peers are, at most
 
@@ -135,7 +134,7 @@ def race(
                 prepare(name, target)
             mine = min(cell.times.get(OURS, [10.0]))
             cap = min(max(8.0, (limit if name in SLOW or name == OURS else 3.0) * mine), 120.0)
-            touch(room, size + SPARE)
+            touch(room, size)
             took, memory, done = (clock or {}).get(name, timed)(tools[name](target), cap)
             cell.times.setdefault(name, []).append(took)
             cell.memory = max(cell.memory, memory if name == OURS else 0)
