@@ -29,7 +29,7 @@ async def land(tmp_path: Path) -> AsyncIterator[World]:
 @pytest.fixture
 async def unhurried(tmp_path: Path) -> AsyncIterator[World]:
     """Where what the guard leaves for the saving is seconds here, too: a busy computer needs them."""
-    async with world(tmp_path, speed=60) as made:
+    async with world(tmp_path, speed=120) as made:
         yield made
 
 
@@ -60,11 +60,12 @@ def saved_home(tmp_path: Path) -> bool:
 IN_ORDER = [EventKind.WARNING, EventKind.SAVED, EventKind.RELEASED]
 
 
-async def test_a_budget_stops_a_trip_with_the_results_saved(land: World, tmp_path: Path) -> None:
+async def test_a_budget_stops_a_trip_with_the_results_saved(unhurried: World, tmp_path: Path) -> None:
+    land = unhurried
     person = Person()
     async with land.desk(person) as service:
         await enter(land, service)
-        budget = CNY.money("11")
+        budget = CNY.money("3.20")
         await service.run(
             want("mistgpu", project(tmp_path, 300), tmp_path / "home", budget=budget), detach=True
         )
@@ -82,9 +83,10 @@ async def test_a_budget_stops_a_trip_with_the_results_saved(land: World, tmp_pat
 
 
 async def test_a_month_s_budget_ends_a_machine_that_has_no_budget_of_its_own(
-    land: World, tmp_path: Path
+    unhurried: World, tmp_path: Path
 ) -> None:
-    policy(land, '[budget.mistgpu]\nmonth = "11CNY"\n')
+    land = unhurried
+    policy(land, '[budget.mistgpu]\nmonth = "3.20CNY"\n')
     person = Person()
     async with land.desk(person) as service:
         await enter(land, service)
@@ -94,7 +96,7 @@ async def test_a_month_s_budget_ends_a_machine_that_has_no_budget_of_its_own(
         assert service.trips()[0].outcome == "stopped: budget"
         assert order_of(person, *IN_ORDER) == IN_ORDER
         assert saved_home(tmp_path)
-        assert 0 < used(land) <= 1100
+        assert 0 < used(land) <= 320
     assert list(land.cloud.burning()) == []
 
 
@@ -102,8 +104,8 @@ async def test_a_month_s_budget_ends_a_machine_that_has_no_budget_of_its_own(
 async def test_a_deadline_ends_the_lease_before_it_passes(
     unhurried: World, tmp_path: Path, own: bool
 ) -> None:
-    land, span = unhurried, timedelta(minutes=25)
-    policy(land, "" if own else '[guard]\ndeadline = "25m"\n')
+    land, span = unhurried, timedelta(minutes=45)
+    policy(land, "" if own else '[guard]\ndeadline = "45m"\n')
     rules = Rules(deadline_in=span) if own else Rules()
     person = Person()
     async with land.desk(person) as service:
