@@ -16,9 +16,9 @@ from statistics import median
 
 from attrs import define, field
 from peers import SLOW
+from sets import MIB
 
 OURS = "gpurent"
-MIB = 1 << 20
 HOPELESS = 1.4  # a peer this much slower than the best is not run again
 BEST = 4  # so many peers are, at most
 

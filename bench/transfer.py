@@ -21,11 +21,11 @@ import peers
 import sets
 from race import OURS, Cell, fresh_target, race
 from report import write
+from sets import MIB
 from wires import WIRES, Wire, open_wire, why_not
 from yard import Yard
 
 HERE = Path(__file__).parent
-MIB = 1 << 20
 ROWS = ("a", "b", "c", "d", "d held", "c same", "d same", "c 1 %", "d 1 %", "a resumed")
 #            a     b     files of c
 SIZES = {"raw loopback": (1024, 1024, 20_000), "20 ms, 200 Mbit/s": (128, 256, 20_000), "*": (32, 64, 4_000)}

@@ -61,10 +61,9 @@ IN_ORDER = [EventKind.WARNING, EventKind.SAVED, EventKind.RELEASED]
 
 
 async def test_a_budget_stops_a_trip_with_the_results_saved(unhurried: World, tmp_path: Path) -> None:
-    land = unhurried
     person = Person()
-    async with land.desk(person) as service:
-        await enter(land, service)
+    async with unhurried.desk(person) as service:
+        await enter(unhurried, service)
         budget = CNY.money("3.20")
         await service.run(
             want("mistgpu", project(tmp_path, 300), tmp_path / "home", budget=budget), detach=True
@@ -76,40 +75,39 @@ async def test_a_budget_stops_a_trip_with_the_results_saved(unhurried: World, tm
         assert order_of(person, *IN_ORDER) == IN_ORDER
         assert saved_home(tmp_path)
         assert lease.over
-        assert 0 < used(land) <= budget.amount, "not a fen above"
+        assert 0 < used(unhurried) <= budget.amount, "not a fen above"
         balance = (await service.balance("mistgpu")).available
-        assert balance.amount == 30000 - used(land)
-    assert list(land.cloud.burning()) == []
+        assert balance.amount == 30000 - used(unhurried)
+    assert list(unhurried.cloud.burning()) == []
 
 
 async def test_a_month_s_budget_ends_a_machine_that_has_no_budget_of_its_own(
     unhurried: World, tmp_path: Path
 ) -> None:
-    land = unhurried
-    policy(land, '[budget.mistgpu]\nmonth = "3.20CNY"\n')
+    policy(unhurried, '[budget.mistgpu]\nmonth = "3.20CNY"\n')
     person = Person()
-    async with land.desk(person) as service:
-        await enter(land, service)
+    async with unhurried.desk(person) as service:
+        await enter(unhurried, service)
         await service.run(want("mistgpu", project(tmp_path, 300), tmp_path / "home"), detach=True)
         async with guarding(service):
             await until(lambda: service.trips()[0].outcome)
         assert service.trips()[0].outcome == "stopped: budget"
         assert order_of(person, *IN_ORDER) == IN_ORDER
         assert saved_home(tmp_path)
-        assert 0 < used(land) <= 320
-    assert list(land.cloud.burning()) == []
+        assert 0 < used(unhurried) <= 320
+    assert list(unhurried.cloud.burning()) == []
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["of everything", "of the trip"])
 async def test_a_deadline_ends_the_lease_before_it_passes(
     unhurried: World, tmp_path: Path, own: bool
 ) -> None:
-    land, span = unhurried, timedelta(minutes=45)
-    policy(land, "" if own else '[guard]\ndeadline = "45m"\n')
+    span = timedelta(minutes=45)
+    policy(unhurried, "" if own else '[guard]\ndeadline = "45m"\n')
     rules = Rules(deadline_in=span) if own else Rules()
     person = Person()
-    async with land.desk(person) as service:
-        await enter(land, service)
+    async with unhurried.desk(person) as service:
+        await enter(unhurried, service)
         await service.run(
             want("mistgpu", project(tmp_path, 300), tmp_path / "home", rules=rules), detach=True
         )
@@ -123,8 +121,8 @@ async def test_a_deadline_ends_the_lease_before_it_passes(
         assert lease.ended_at <= lease.started_at + span
         tariff = lease.offer.tariff
         assert isinstance(tariff, Metered)
-        assert used(land) <= tariff.price.cost(span).amount
-    assert list(land.cloud.burning()) == []
+        assert used(unhurried) <= tariff.price.cost(span).amount
+    assert list(unhurried.cloud.burning()) == []
 
 
 async def silent(land: World, service: Service, tmp_path: Path) -> None:
