@@ -30,26 +30,26 @@ from gpurent.api import (
     Endpoint,
     Field,
     Hardware,
-    Host,
-    HostProfile,
     Known,
     Lease,
     LeaseEntry,
     LeaseProvider,
     LeaseState,
     Login,
+    MachineProfile,
     Metered,
     Money,
     Offer,
     Order,
     Payment,
+    PluginContext,
     Prepaid,
     Rate,
+    Requirements,
     Secret,
     TopUp,
     UnitPrice,
     Unknown,
-    Wish,
     hookimpl,
 )
 
@@ -67,7 +67,7 @@ def offer_of(number: int) -> Offer:
 class Shop(LeaseProvider):
     """One request for the listing, one for a single lease."""
 
-    def __init__(self, number: int, host: Host) -> None:
+    def __init__(self, number: int, host: PluginContext) -> None:
         self._number, self._host = number, host
 
     async def _get(self, path: str) -> Any:
@@ -90,7 +90,7 @@ class Shop(LeaseProvider):
         row = await self._get(f"/lease/{lease.ref}")
         return evolve(lease, expires_at=_time(row["until"]))
 
-    async def offers(self, wish: Wish) -> Known[Offer] | Unknown:
+    async def offers(self, wish: Requirements) -> Known[Offer] | Unknown:
         return Known(())
 
     async def reserve(self, order: Order) -> Lease:
@@ -106,7 +106,7 @@ class Shop(LeaseProvider):
 class Wallet(BillingProvider):
     """A balance that never moves."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: PluginContext) -> None:
         self._host = host
 
     async def balance(self) -> Balance:
@@ -154,7 +154,7 @@ def plugin() -> dict[str, Any]:
         return [
             LeaseEntry(
                 name=name, summary=name, build=partial(Shop, number), auth=name, billing=name,
-                profile=HostProfile(user="bench"), settings=_URL,
+                profile=MachineProfile(user="bench"), settings=_URL,
             )
             for number, name in enumerate(names)
         ]  # fmt: skip

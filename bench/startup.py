@@ -20,8 +20,8 @@ from decimal import Decimal
 from pathlib import Path
 from statistics import median
 
-from gpurent.adapters.journal import Journal
 from gpurent.api import CNY, Endpoint, Hardware, Lease, LeaseState, Metered, Offer, UnitPrice
+from gpurent.infra.sqlite.journal import Journal
 
 PEERS = ("vastai", "prime", "modal", "dstack", "runpod", "sky")
 LEASES = 20

@@ -23,14 +23,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from attrs import asdict, frozen
 
 from bench.shops import SHOPS, plugin, portals
-from gpurent.adapters.files import private_folder
-from gpurent.model.events import Event
-from gpurent.plugins import plain
-from gpurent.plugins.registry import Registry
+from gpurent.domain.events import Event
+from gpurent.infra.platform.posix.files import private_folder
+from gpurent.infra.registry import plain
+from gpurent.infra.registry.registry import Registry
 from gpurent.testing.sandbox.timing import SandboxClock
-from gpurent.workflow.desk import Desk
-from gpurent.workflow.guard.loop import Guard
-from gpurent.workflow.service import Service
+from gpurent.workflow.guard.scheduler import Guard
+from gpurent.workflow.runtime.desk import Desk
+from gpurent.workflow.trips.operations import Service
 
 SPEED = 60
 SIZES = (10, 100, 1000)

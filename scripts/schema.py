@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gpurent.domain.project import FILE, Key, Kind, keys, tables
 from gpurent.locale.spans import UNITS
-from gpurent.model.project import FILE, Key, Kind, keys, tables
 
 PATH = Path(__file__).parents[1] / "core" / "gpurent" / "data" / "gpurent.schema.json"
 TEXT: Mapping[str, Any] = {"type": "string"}

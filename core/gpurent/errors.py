@@ -145,7 +145,7 @@ class TransferError(RemoteError):
     code = "transfer"
 
 
-class TransferUnfit(TransferError):
+class TransferUnsupported(TransferError):
     """This way of carrying cannot do it, or not with this machine; nothing moved, and another way may do it."""
 
     code = "transfer-unfit"
@@ -170,13 +170,13 @@ class UnavailableError(GpurentError):
     code = "unavailable"
 
 
-class NeedsPerson(UnavailableError):
+class InputRequired(UnavailableError):
     """Only the user can answer, and nobody is at the terminal; run ``gpurent resume`` to answer."""
 
     code = "needs-person"
 
 
-class ProviderChanged(GpurentError):
+class UnexpectedResponse(GpurentError):
     """An answer that no longer has the known shape; carries the URL and the head of the body."""
 
     exit_code = 9

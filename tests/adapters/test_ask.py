@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 import pytest
 from attrs import define, field
 
-from gpurent.adapters.prompt import PATIENCE, POLL, Asker, answer_in, counts
-from gpurent.errors import AuthError, GpurentError, NeedsPerson, Spent, UnavailableError
-from gpurent.model.mail import Challenge, Mail
+from gpurent.domain.mail import Challenge, Mail
+from gpurent.errors import AuthError, GpurentError, InputRequired, Spent, UnavailableError
 from gpurent.testing.clock import START, ManualClock
+from gpurent.workflow.runtime.challenges import PATIENCE, POLL, Asker, answer_in, counts
 
 SHOP = "noreply@shop.example"
 MINUTE = timedelta(minutes=1)
@@ -105,7 +105,7 @@ async def test_a_mail_that_does_not_count_is_passed_over(kind: str) -> None:
     right = mail("1234", at=START)
     for order in ((HOSTILE[kind], right), (right, HOSTILE[kind])):
         assert await asker(*order)[0].ask(challenge()) == "1234"
-    with pytest.raises(NeedsPerson):
+    with pytest.raises(InputRequired):
         await asker(HOSTILE[kind])[0].ask(challenge())
 
 
@@ -139,7 +139,7 @@ async def test_a_mail_that_comes_late_is_waited_for() -> None:
 
 async def test_the_wait_has_an_end_and_then_a_person_is_needed() -> None:
     one, box = asker()
-    with pytest.raises(NeedsPerson, match="code to release order 42") as caught:
+    with pytest.raises(InputRequired, match="code to release order 42") as caught:
         await one.ask(challenge())
     assert box.clock.now() - START == PATIENCE
     assert caught.value.retryable
@@ -193,5 +193,5 @@ async def test_what_a_person_types_is_checked_like_a_mail() -> None:
 async def test_a_person_who_leaves_is_needed_later() -> None:
     one, box = asker(person=lambda question: None)
     box.available = False
-    with pytest.raises(NeedsPerson):
+    with pytest.raises(InputRequired):
         await one.ask(challenge())

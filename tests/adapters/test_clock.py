@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.adapters.clock import SHORTEST, Course, ScaledClock, WallClock, clock_from
-from gpurent.adapters.files import write_private
 from gpurent.errors import UsageError
-from gpurent.ports.host import Clock
+from gpurent.infra.clock import SHORTEST, Course, ScaledClock, WallClock, clock_from
+from gpurent.infra.platform.posix.files import write_private
+from gpurent.ports.clock import Clock
 from gpurent.testing.clock import START, ManualClock
 from gpurent.testing.sandbox.timing import SandboxClock
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.adapters.files import private_folder, read_private, sweep, write_private
 from gpurent.errors import UsageError
+from gpurent.infra.platform.posix.files import private_folder, read_private, sweep, write_private
 
 
 def mode(path: Path) -> int:
@@ -105,7 +105,7 @@ def test_an_error_while_writing_leaves_the_old_content_and_nothing_beside_it(tmp
 WRITER = """
 import sys
 from pathlib import Path
-from gpurent.adapters.files import write_private
+from gpurent.infra.platform.posix.files import write_private
 print("ready", flush=True)
 for turn in range(1_000_000):
     write_private(Path(sys.argv[1]), (b"0 ", b"1 ")[turn % 2] * 50_000)

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.adapters.http import LARGEST, HttpClient
-from gpurent.adapters.redact import MASK, Redactor
-from gpurent.errors import GpurentError, ProviderChanged, Spent, UnavailableError, UsageError
-from gpurent.model.access import is_loopback
-from gpurent.model.secret import Secret
-from gpurent.ports.host import Http
+from gpurent.domain.access import is_loopback
+from gpurent.domain.secret import Secret
+from gpurent.errors import GpurentError, Spent, UnavailableError, UnexpectedResponse, UsageError
+from gpurent.infra.http import LARGEST, HttpClient
+from gpurent.infra.redact import MASK, Redactor
+from gpurent.ports.http import Http
 from tests.adapters.wire import answer, own_certificate, wire
 
 CANARY = "s3cr+t/ö &canary"
@@ -91,7 +91,7 @@ async def test_what_is_no_json_says_so_with_the_url(
 ) -> None:
     async with wire(answer(body)) as far:
         found = await make(far.url).request(method, "/price")
-    with pytest.raises(ProviderChanged, match="no JSON") as caught:
+    with pytest.raises(UnexpectedResponse, match="no JSON") as caught:
         found.json()
     assert caught.value.url == f"{far.url}/price"
     assert caught.value.spent is spent
@@ -101,7 +101,7 @@ async def test_what_is_no_json_says_so_with_the_url(
 async def test_the_head_of_a_strange_body_cannot_steer_the_terminal(make: Make) -> None:
     async with wire(answer(b"\x1b[2J\x1b]0;owned\x07<html>")) as far:
         found = await make(far.url).request("GET", "/")
-    with pytest.raises(ProviderChanged) as caught:
+    with pytest.raises(UnexpectedResponse) as caught:
         found.json()
     assert caught.value.detail == "<html>"
 
@@ -161,7 +161,7 @@ def _bomb() -> bytes:
 @pytest.mark.parametrize("kind", ["endless", "gzip bomb"])
 async def test_a_body_without_end_is_cut_off(make: Make, kind: str, method: str, spent: Spent) -> None:
     async with wire(_endless if kind == "endless" else _bomb()) as far:
-        with pytest.raises(ProviderChanged, match="larger than 8 MiB") as caught:
+        with pytest.raises(UnexpectedResponse, match="larger than 8 MiB") as caught:
             await make(far.url).request(method, "/")
     assert caught.value.spent is spent
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from attrs import evolve
 
-from gpurent.adapters.journal import Journal
-from gpurent.model.lease import LeaseState
+from gpurent.domain.lease import LeaseState
+from gpurent.infra.sqlite.journal import Journal
 from gpurent.testing.clock import START
 from tests.reliability.leases import lease
 

@@ -9,10 +9,10 @@ from time import monotonic, sleep
 
 import pytest
 
-from gpurent.adapters.aside import stand_aside, step_back
-from gpurent.adapters.outbox import CAPACITY, Outbox, Outcome
-from gpurent.adapters.redact import Redactor, pieces
-from gpurent.model.secret import Secret
+from gpurent.domain.secret import Secret
+from gpurent.infra.delivery_queue import CAPACITY, Outbox, Outcome
+from gpurent.infra.redact import Redactor, pieces
+from gpurent.infra.thread_output import stand_aside, step_back
 
 LONG = 30.0
 

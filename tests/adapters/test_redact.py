@@ -13,8 +13,9 @@ from urllib.parse import quote, urlencode
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from gpurent.adapters.redact import MASK, Redactor, strip_terminal
-from gpurent.model.secret import Secret
+from gpurent.domain.secret import Secret
+from gpurent.domain.terminal_text import strip_terminal
+from gpurent.infra.redact import MASK, Redactor
 
 CANARY = "p@ss/wörd+\"'<&>\\42 x"
 

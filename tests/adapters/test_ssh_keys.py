@@ -10,11 +10,11 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from gpurent.adapters.files import private_folder
-from gpurent.adapters.ssh import Ssh
+from gpurent.domain.access import Endpoint
+from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError, HostKeyChanged, UnavailableError
-from gpurent.model.access import Endpoint
-from gpurent.model.secret import Secret
+from gpurent.infra.platform.posix.files import private_folder
+from gpurent.infra.ssh.client import Ssh
 from gpurent.testing.yard import LEASE, PASSWORD, Yard, endpoint_of
 from tests.adapters.yard import watched
 
@@ -109,8 +109,8 @@ async def test_port_22_is_found_again_in_our_own_known_hosts(ssh: Ssh) -> None:
 
 @pytest.mark.parametrize("port", [22, 10022])
 def test_openssh_finds_the_pinned_key(ssh: Ssh, port: int) -> None:
-    from gpurent.adapters.files import write_private
-    from gpurent.adapters.ssh_door import place
+    from gpurent.infra.platform.posix.files import write_private
+    from gpurent.infra.ssh.target import place
 
     keygen = shutil.which("ssh-keygen")
     assert keygen, "ssh-keygen is missing (package openssh-client)"

@@ -11,10 +11,10 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from gpurent.adapters.files import write_private
+from gpurent.domain.access import Endpoint
+from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError
-from gpurent.model.access import Endpoint
-from gpurent.model.secret import Secret
+from gpurent.infra.platform.posix.files import write_private
 from gpurent.testing.sandbox.machines import Machine
 from gpurent.testing.yard import LEASE, Yard, endpoint_of
 

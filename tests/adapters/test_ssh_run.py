@@ -9,8 +9,8 @@ from time import monotonic
 import pytest
 from attrs import evolve
 
-from gpurent.adapters.ssh_link import LARGEST
 from gpurent.errors import RemoteError, UnavailableError
+from gpurent.infra.ssh.connection import LARGEST
 from gpurent.testing.sandbox.faults import Plan
 from gpurent.testing.yard import LEASE, Yard, endpoint_of, eventually
 
@@ -143,7 +143,7 @@ async def test_a_machine_that_loses_its_power_is_retryable(yard: Yard) -> None:
 
 
 async def test_a_machine_that_accepts_and_says_nothing_runs_into_the_time_limit(yard: Yard) -> None:
-    from gpurent.adapters.ssh import Ssh
+    from gpurent.infra.ssh.client import Ssh
 
     machine = await yard.boot()
     machine.line.plan = Plan(stall=True)

@@ -14,8 +14,8 @@ import psutil
 import pytest
 from attrs import define, evolve
 
-from gpurent.adapters import timer_script as script
-from gpurent.adapters.timer_script import Reading, Setting
+from gpurent.remote import timer_script as script
+from gpurent.remote.timer_script import Reading, Setting
 
 FAR = 100 * 3600
 

@@ -19,11 +19,11 @@ from typing import Any
 
 import pytest
 
-from gpurent.adapters import vault as vault_module
-from gpurent.adapters.files import private_folder
-from gpurent.adapters.vault import FileVault
+from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError, GpurentError, UsageError
-from gpurent.model.secret import Secret
+from gpurent.infra import vault as vault_module
+from gpurent.infra.platform.posix.files import private_folder
+from gpurent.infra.vault import FileVault
 
 CANARY = "canary-7f3a-壹-secret"
 PHRASE = "correct horse battery staple"
@@ -126,7 +126,7 @@ def test_the_passphrase_is_asked_once_and_only_when_needed(folder: Path) -> None
 
 
 def test_cryptography_loads_only_when_a_secret_is_used() -> None:
-    code = "import sys, gpurent.adapters.vault; sys.exit('cryptography' in sys.modules)"
+    code = "import sys, gpurent.infra.vault; sys.exit('cryptography' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -250,8 +250,8 @@ def test_a_vault_made_anew_by_another_process_is_written_with_its_own_key(folder
 WRITER = """
 import sys
 from pathlib import Path
-from gpurent.adapters.vault import FileVault
-from gpurent.model.secret import Secret
+from gpurent.infra.vault import FileVault
+from gpurent.domain.secret import Secret
 folder, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 vault = FileVault(folder, lambda first: None).scoped(name)
 print("ready", flush=True)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import asyncssh
 from attrs import define, field
 
-from gpurent.model.access import Endpoint
+from gpurent.domain.access import Endpoint
 
 
 @define

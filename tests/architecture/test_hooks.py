@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gpurent import api, entries, hookspecs
-from gpurent.plugins.registry import KINDS, Registry
+from gpurent import api
+from gpurent.infra.registry.registry import KINDS, Registry
+from gpurent.roles import entries, hookspecs
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "hooks.md").read_text("utf-8")
@@ -51,7 +52,7 @@ def test_hooks_are_plain_and_never_firstresult(name: str) -> None:
 def test_hooks_open_nothing() -> None:
     code = (
         "import builtins, socket, sys\n"
-        "from gpurent.plugins.registry import Registry, PREFIX\n"
+        "from gpurent.infra.registry.registry import Registry, PREFIX\n"
         "from importlib_metadata import entry_points\n"
         "modules = [point.load() for point in entry_points(group='gpurent')]\n"
         "from gpurent.api import *\n"
@@ -73,7 +74,7 @@ def test_the_lists_of_the_api_agree() -> None:
         assert getattr(api, name) is not None
 
 
-@pytest.mark.parametrize("name", sorted(Registry.load().portal))
+@pytest.mark.parametrize("name", sorted(Registry.load().simulator))
 def test_every_route_of_a_portal_has_its_evidence(name: str) -> None:
     from datetime import UTC, datetime
 
@@ -81,7 +82,7 @@ def test_every_route_of_a_portal_has_its_evidence(name: str) -> None:
         def now(self) -> datetime:
             return datetime(2020, 3, 1, tzinfo=UTC)
 
-    site = api.Site(
+    site = api.SimulatorContext(
         clock=Clock(),  # type: ignore[arg-type]
         machines=None,  # type: ignore[arg-type]
         send_mail=None,  # type: ignore[arg-type]
@@ -89,7 +90,7 @@ def test_every_route_of_a_portal_has_its_evidence(name: str) -> None:
         machine_count=2,
         settings={},
     )
-    portal = Registry.load().portal[name].build(site)
+    portal = Registry.load().simulator[name].build(site)
     served = {
         (method, route.path) for route in portal.app().routes for method in route.methods if method != "HEAD"
     }
@@ -118,7 +119,7 @@ def test_the_plugin_on_the_page_works(tmp_path: Path) -> None:
     ]
     subprocess.run([*pip, "--target", str(target), str(tmp_path)], check=True)
     code = (
-        "from gpurent.plugins.registry import Registry\n"
+        "from gpurent.infra.registry.registry import Registry\n"
         "registry = Registry.load()\n"
         "assert not registry.problems, registry.problems\n"
         "made = registry.get('launcher', 'nice').build(None)\n"

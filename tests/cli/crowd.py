@@ -15,22 +15,22 @@ from attrs import define, evolve, field
 
 from gpurent.cli.top.app import TopApp
 from gpurent.cli.top.ui import ScreenUi
-from gpurent.entries import BillingEntry, LeaseEntry
+from gpurent.domain.access import MachineProfile
+from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.money import CNY, Currency, Money, Rate, UnitPrice
+from gpurent.domain.offer import Hardware, Known, Offer, Prepaid, Requirements, Unknown
+from gpurent.domain.order import Bill, Order, Payment
+from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.errors import UnavailableError
-from gpurent.hookspecs import hookimpl
-from gpurent.model.access import HostProfile
-from gpurent.model.lease import Lease, LeaseState
-from gpurent.model.money import CNY, Currency, Money, Rate, UnitPrice
-from gpurent.model.offer import Hardware, Known, Offer, Prepaid, Unknown, Wish
-from gpurent.model.order import Bill, Order, Payment
-from gpurent.model.receipt import Charge, ChargeKind
-from gpurent.plugins import plain
-from gpurent.plugins.registry import Registry
-from gpurent.ports.billing import Balance, BillingProvider, TopUp
-from gpurent.ports.lease import LeaseProvider
-from gpurent.workflow.desk import Desk
-from gpurent.workflow.service import Service
-from gpurent.workflow.view.overview import Overview
+from gpurent.infra.registry import plain
+from gpurent.infra.registry.registry import Registry
+from gpurent.roles.billing import Balance, BillingProvider, TopUp
+from gpurent.roles.entries import BillingEntry, LeaseEntry
+from gpurent.roles.hookspecs import hookimpl
+from gpurent.roles.lease import LeaseProvider
+from gpurent.workflow.reports.overview import Overview
+from gpurent.workflow.runtime.desk import Desk
+from gpurent.workflow.trips.operations import Service
 
 PRICE = UnitPrice(Decimal("1.50"), CNY)
 
@@ -45,7 +45,7 @@ class Shop(LeaseProvider, BillingProvider):
     looks: Counter[str] = field(factory=Counter)
     released: list[str] = field(factory=list)
 
-    async def offers(self, wish: Wish) -> Known[Offer] | Unknown:
+    async def offers(self, wish: Requirements) -> Known[Offer] | Unknown:
         return Known(())
 
     async def reserve(self, order: Order) -> Lease:
@@ -115,7 +115,7 @@ async def crowd(home: Path, count: int, patience: float = 15.0) -> AsyncIterator
     module = ModuleType("crowd_shop")
 
     def gpurent_register_lease() -> list[LeaseEntry]:
-        profile = HostProfile(user="root")
+        profile = MachineProfile(user="root")
         entry = LeaseEntry(
             name="shop", summary="", build=lambda host: shop, auth="shop", billing="shop", profile=profile
         )

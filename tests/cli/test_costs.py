@@ -10,13 +10,13 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given, strategies as st
 
-from gpurent.cli.charts import WIDTH, bar, costs_text
-from gpurent.cli.report import page
-from gpurent.cli.table import width
-from gpurent.model.ledger import Transaction, lines, transaction
-from gpurent.model.money import CNY, USD, Currency, Money, Rate
-from gpurent.model.receipt import Charge, ChargeKind
-from gpurent.workflow.money.costs import WAYS, Story, Stretch, costs
+from gpurent.cli.views.charts import WIDTH, bar, costs_text
+from gpurent.cli.views.costs import page
+from gpurent.cli.views.table import width
+from gpurent.domain.ledger import Transaction, lines, transaction
+from gpurent.domain.money import CNY, USD, Currency, Money, Rate
+from gpurent.domain.receipt import Charge, ChargeKind
+from gpurent.workflow.reports.costs import WAYS, Story, Stretch, costs
 
 AT = datetime(2026, 3, 1, 23, 30, tzinfo=UTC)
 DBC = Currency("DBC", 8)

@@ -14,11 +14,11 @@ import pytest
 from attrs import evolve
 from importlib_metadata import entry_points
 
-from gpurent.adapters.journal import Journal
-from gpurent.model.access import Endpoint
-from gpurent.model.lease import Lease, LeaseState
-from gpurent.model.money import CNY, UnitPrice
-from gpurent.model.offer import Hardware, Metered, Offer
+from gpurent.domain.access import Endpoint
+from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.money import CNY, UnitPrice
+from gpurent.domain.offer import Hardware, Metered, Offer
+from gpurent.infra.sqlite.journal import Journal
 
 PLUGINS = {point.module.partition(".")[0] for point in entry_points(group="gpurent")}
 HEAVY = {"asyncssh", "ssl", "asyncio", "rich", "httpx2", "cryptography", "sqlite3"}
@@ -29,14 +29,14 @@ ACTING = {
     "concurrent.futures",
     "difflib",
     "email.parser",
-    "gpurent.adapters.host",
-    "gpurent.adapters.redact",
-    "gpurent.adapters.vault",
+    "gpurent.infra.plugin_context",
+    "gpurent.infra.redact",
+    "gpurent.infra.vault",
     "gpurent.cli.trip_options",
     "gpurent.cli.ui",
-    "gpurent.model.trip",
-    "gpurent.workflow.desk",
-    "gpurent.workflow.service",
+    "gpurent.domain.trip",
+    "gpurent.workflow.runtime.desk",
+    "gpurent.workflow.trips.operations",
     "logging",
     "platformdirs",
     "secrets",
@@ -106,8 +106,13 @@ def test_help_imports_no_command_module() -> None:
 def test_help_loads_no_more_of_core_than_the_entries_are_made_of() -> None:
     loaded = modules("--help")
     assert not loaded & UNUSED
-    assert not below(loaded, "gpurent.adapters", "gpurent.ports", "gpurent.workflow")
-    assert below(loaded, "gpurent.model") == {"gpurent.model.access"}
+    assert not below(loaded, "gpurent.ports", "gpurent.remote", "gpurent.workflow")
+    assert below(loaded, "gpurent.infra") <= below(loaded, "gpurent.infra.registry") | {
+        "gpurent.infra",
+        "gpurent.infra.registry",
+    }
+    assert below(loaded, "gpurent.roles") == {"gpurent.roles.entries", "gpurent.roles.hookspecs"}
+    assert below(loaded, "gpurent.domain") == {"gpurent.domain.access"}
 
 
 @pytest.mark.parametrize("more", [(), ("--all",), ("--json",)])

@@ -111,7 +111,7 @@ def test_a_hanging_notifier_holds_a_command_no_longer_than_its_limit(home: Path)
         "import asyncio, sys\n"
         "from gpurent.cli.app import App\n"
         "from gpurent.cli.builtin import registry\n"
-        "from gpurent.model.events import EventKind\n"
+        "from gpurent.domain.events import EventKind\n"
         "async def go(service):\n"
         "    service.desk.tell(EventKind.WARNING, 'something')\n"
         "    return 1\n"

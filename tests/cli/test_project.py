@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from gpurent.adapters.project_file import read
 from gpurent.cli.app import App
 from gpurent.cli.builtin import registry
 from gpurent.cli.trip_options import want_of
+from gpurent.domain.trip import OnError, TripSpec
 from gpurent.errors import PluginError, UsageError
-from gpurent.model.trip import OnError, Want
+from gpurent.infra.config.project_file import read
 from tests.workflow.world import DIGITS, World, world
 
 NOTHING: dict[str, Any] = dict.fromkeys(
@@ -58,7 +58,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return made
 
 
-def wanted(**given: Any) -> Want:
+def wanted(**given: Any) -> TripSpec:
     return want_of(App(registry=registry(), as_json=True), **(NOTHING | given))
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 import segno
 
-from gpurent.cli.qr import QUIET, qr_text
+from gpurent.cli.views.qr import QUIET, qr_text
 
 CELLS = {" ": (0, 0), "▀": (1, 0), "▄": (0, 1), "█": (1, 1)}
 

@@ -10,10 +10,10 @@ from hypothesis import given, strategies as st
 
 from gpurent.cli.data import document, plain
 from gpurent.cli.params import money_of, parse_moment, parse_money
-from gpurent.cli.table import table, width
+from gpurent.cli.views.table import table, width
+from gpurent.domain.money import CNY
+from gpurent.domain.secret import Secret
 from gpurent.locale.spans import parse_span, parse_spans
-from gpurent.model.money import CNY
-from gpurent.model.secret import Secret
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,13 @@ from attrs import evolve
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from gpurent.cli.table import width
 from gpurent.cli.top.app import TopApp
-from gpurent.cli.top.asking import Ask, Confirm
-from gpurent.cli.top.cells import COLUMNS, DETAIL, cells, detail
+from gpurent.cli.top.columns import COLUMNS, DETAIL, cells, detail
+from gpurent.cli.top.dialogs import Ask, Confirm
+from gpurent.cli.views.table import width
+from gpurent.domain.money import CNY, Money
 from gpurent.locale import choose
-from gpurent.model.money import CNY, Money
-from gpurent.workflow.view.glimpse import Glimpse, parse
+from gpurent.workflow.reports.machine_sample import MachineSample, parse
 from tests.cli.crowd import crowd
 
 SIZE = (80, 24)
@@ -183,7 +183,9 @@ async def test_leaving_while_something_is_under_way_says_so(tmp_path: Path) -> N
 async def test_the_newest_lines_are_the_ones_shown(tmp_path: Path) -> None:
     async with crowd(tmp_path, 1) as many:
         (row,) = many.overview.rows()
-        glimpse = Glimpse(lines=tuple(f"line {number}" for number in range(20)), stale="lost \x1b[31mred")
+        glimpse = MachineSample(
+            lines=tuple(f"line {number}" for number in range(20)), stale="lost \x1b[31mred"
+        )
         shown = detail(evolve(row, glimpse=glimpse, spent=(Money(150, CNY),))).plain.split("\n")
         assert len(shown) == DETAIL
         assert shown[-1] == "line 19"

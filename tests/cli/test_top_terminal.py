@@ -14,9 +14,9 @@ from time import monotonic
 import pytest
 from attrs import frozen
 
-from gpurent.model.lease import LeaseState
-from gpurent.model.offer import Wish
-from gpurent.model.trip import Want
+from gpurent.domain.lease import LeaseState
+from gpurent.domain.offer import Requirements
+from gpurent.domain.trip import TripSpec
 from tests.workflow.world import World, world
 
 pytestmark = [
@@ -77,7 +77,9 @@ async def test_every_key_on_a_real_lease(tmp_path: Path) -> None:
         async with land.desk() as service:
             await service.login("1024gpu", {})
             await land.faucet(service, "90000")
-            want = Want(provider="1024gpu", wish=Wish(gpu="2080Ti"), term=timedelta(days=1), staged=False)
+            want = TripSpec(
+                provider="1024gpu", wish=Requirements(gpu="2080Ti"), term=timedelta(days=1), staged=False
+            )
             lease = await service.rent(want)
             await service.start(lease.id, "ticker", ("sh", "-c", TICKS), ".", "", "")
         ends = lease.expires_at

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gpurent.adapters.doctor.judge import Wanted, judge
-from gpurent.adapters.doctor.measure import Measured
-from gpurent.adapters.doctor.script import Section, read
-from gpurent.model.health import Finding, Health
+from gpurent.domain.health import Finding, Health
+from gpurent.remote.doctor.judge import Wanted, judge
+from gpurent.remote.doctor.measure import Measured
+from gpurent.remote.doctor.script import Section, read
 
 ANSWERS = Path(__file__).with_name("answers")
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

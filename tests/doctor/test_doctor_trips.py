@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from gpurent.domain.events import Event, EventKind
+from gpurent.domain.health import Health, Verdict
+from gpurent.domain.offer import Requirements
+from gpurent.domain.receipt import ChargeKind
+from gpurent.domain.trip import OnError, TripSpec
 from gpurent.errors import Spent, UnfitMachine, UsageError
-from gpurent.model.events import Event, EventKind
-from gpurent.model.health import Health, Verdict
-from gpurent.model.offer import Wish
-from gpurent.model.receipt import ChargeKind
-from gpurent.model.trip import OnError, Want
-from gpurent.workflow.doctor import examine_lease
-from gpurent.workflow.service import Service
+from gpurent.workflow.steps.doctor import examine_lease
+from gpurent.workflow.trips.operations import Service
 from tests.doctor import standin
 from tests.doctor.replay import finding
 from tests.workflow.world import Person, World, world
@@ -48,11 +48,11 @@ async def rich(land: World, service: Service) -> None:
     await land.settle_alipay(service, "20")
 
 
-def metered(tmp_path: Path, policy: str, command: tuple[str, ...] = ("train.py",)) -> Want:
+def metered(tmp_path: Path, policy: str, command: tuple[str, ...] = ("train.py",)) -> TripSpec:
     folder = tmp_path / "project"
     folder.mkdir(exist_ok=True)
     (folder / "train.py").write_text(JOB)
-    return Want(provider="mistgpu", command=command, folder=str(folder), doctor=policy)
+    return TripSpec(provider="mistgpu", command=command, folder=str(folder), doctor=policy)
 
 
 async def test_o5_a_sick_metered_machine_stops_costing_at_the_minute(tmp_path: Path) -> None:
@@ -93,8 +93,8 @@ async def test_o5_a_sick_prepaid_machine_is_refunded(tmp_path: Path) -> None:
         folder = tmp_path / "project"
         folder.mkdir()
         (folder / "train.py").write_text(JOB)
-        want = Want(
-            provider="1024gpu", wish=Wish(gpu="2080Ti"), term=timedelta(days=1), command=("train.py",),
+        want = TripSpec(
+            provider="1024gpu", wish=Requirements(gpu="2080Ti"), term=timedelta(days=1), command=("train.py",),
             folder=str(folder), doctor="require",
         )  # fmt: skip
         with pytest.raises(UnfitMachine, match="finds no GPU"):
@@ -208,10 +208,10 @@ async def test_a_line_cut_during_the_examination_is_taken_up_again(tmp_path: Pat
 async def test_a_machine_that_never_ends_the_examination(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gpurent.adapters.doctor.script.TIMEOUT", 2.0)
+    monkeypatch.setattr("gpurent.remote.doctor.script.TIMEOUT", 2.0)
     async with world(tmp_path, speed=60) as land, land.desk() as service:
         await rich(land, service)
-        lease = await service.rent(Want(provider="mistgpu"))
+        lease = await service.rent(TripSpec(provider="mistgpu"))
         for machine in land.cloud.driver.machines():
             stuck = Path(machine.home).parent / "opt" / "bin" / "mktemp"
             stuck.write_text("#!/bin/sh\nexec sleep 30\n")
@@ -224,7 +224,7 @@ async def test_o5_the_command_names_it_and_ends_with_seven(tmp_path: Path) -> No
     async with world(tmp_path, speed=60) as land:
         async with land.desk() as service:
             await rich(land, service)
-            lease = await service.rent(Want(provider="mistgpu"))
+            lease = await service.rent(TripSpec(provider="mistgpu"))
         outfit(land, machine="v100-410")
         said = await land.cli("doctor", lease.id)
         assert said.code == 0, said.out

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gpurent.adapters.doctor.judge import Wanted
-from gpurent.adapters.doctor.measure import Measured
-from gpurent.model.health import Verdict
+from gpurent.domain.health import Verdict
+from gpurent.remote.doctor.judge import Wanted
+from gpurent.remote.doctor.measure import Measured
 from tests.doctor.replay import (
     CPU,
     END,

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.adapters.doctor import script
-from gpurent.adapters.doctor.judge import Wanted, judge
-from gpurent.adapters.doctor.measure import Measured
-from gpurent.model.health import Health, Verdict
+from gpurent.domain.health import Health, Verdict
+from gpurent.remote.doctor import script
+from gpurent.remote.doctor.judge import Wanted, judge
+from gpurent.remote.doctor.measure import Measured
 from tests.doctor import standin
 from tests.doctor.replay import finding
 

@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
-from gpurent.adapters.doctor.judge_gpu import same_gpu
-from gpurent.adapters.doctor.nvidia import Smi, read_csv, read_table, read_xml
-from gpurent.adapters.doctor.script import FIELDS
-from gpurent.model.health import Gpu
+from gpurent.domain.health import Gpu
+from gpurent.remote.doctor.judge_gpu import same_gpu
+from gpurent.remote.doctor.nvidia import Smi, read_csv, read_table, read_xml
+from gpurent.remote.doctor.script import FIELDS
 from tests.doctor.replay import ANSWERS, answer
 
 

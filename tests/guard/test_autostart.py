@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.adapters import autostart
-from gpurent.adapters.autostart import Start
+from gpurent.infra.platform.posix import autostart
+from gpurent.infra.platform.posix.autostart import Start
 
 GOLDEN = Path(__file__).parent / "golden"
 PLAIN = Start(

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from gpurent.domain.access import Endpoint
+from gpurent.domain.events import EventKind
+from gpurent.domain.lease import Lease
+from gpurent.domain.money import CNY
+from gpurent.domain.offer import Metered
+from gpurent.domain.secret import Secret
+from gpurent.domain.terms import Terms
 from gpurent.locale.prices import parse_price
-from gpurent.model.access import Endpoint
-from gpurent.model.events import EventKind
-from gpurent.model.lease import Lease
-from gpurent.model.money import CNY
-from gpurent.model.offer import Metered
-from gpurent.model.secret import Secret
-from gpurent.model.terms import Terms
-from gpurent.ports.assisted import Access
-from gpurent.workflow.byhand.desk import ByHand
-from gpurent.workflow.byhand.takeover import Handed
-from gpurent.workflow.service import Service
+from gpurent.roles.assisted import Access
+from gpurent.workflow.manual.adopt import Handed
+from gpurent.workflow.manual.commands import ByHand
+from gpurent.workflow.trips.operations import Service
 from tests.guard.watching import guarding, policy, project, until, want
 from tests.workflow.world import Person, World, world
 

@@ -8,11 +8,11 @@ from decimal import Decimal
 from attrs import evolve
 from hypothesis import given, strategies as st
 
-from gpurent.model.lease import Lease, LeaseState
-from gpurent.model.money import CNY, UnitPrice
-from gpurent.model.offer import Hardware, Metered, Offer
-from gpurent.model.session import JobState, JobStatus
-from gpurent.model.timeleft import TimeKind, TimeLeft
+from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.money import CNY, UnitPrice
+from gpurent.domain.offer import Hardware, Metered, Offer
+from gpurent.domain.session import JobState, JobStatus
+from gpurent.domain.time_left import TimeKind, TimeLeft
 from gpurent.workflow.guard.decide import (
     CEILING,
     AskTopUp,
@@ -28,7 +28,7 @@ from gpurent.workflow.guard.decide import (
     next_look,
 )
 from gpurent.workflow.guard.facts import Facts, Machine
-from gpurent.workflow.guard.look import idle_since
+from gpurent.workflow.guard.observe import idle_since
 from gpurent.workflow.guard.policy import Amount, Policy
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.model.events import Event, EventKind
-from gpurent.model.lease import Lease
-from gpurent.model.money import CNY
-from gpurent.model.offer import Metered
-from gpurent.model.trip import Rules, Want
-from gpurent.workflow.guard.loop import Guard
-from gpurent.workflow.service import Service
+from gpurent.domain.events import Event, EventKind
+from gpurent.domain.lease import Lease
+from gpurent.domain.money import CNY
+from gpurent.domain.offer import Metered
+from gpurent.domain.trip import Rules, TripSpec
+from gpurent.workflow.guard.scheduler import Guard
+from gpurent.workflow.trips.operations import Service
 from tests.guard.watching import guarding, policy, project, until, want
 from tests.workflow.world import Person, World, world
 
@@ -252,7 +252,7 @@ async def test_a_run_whose_process_died_is_brought_to_its_end(land: World, tmp_p
 async def test_a_rented_machine_is_left_alone_without_a_policy(land: World) -> None:
     async with land.desk() as service:
         await enter(land, service)
-        lease: Lease = await service.rent(Want(provider="mistgpu", only_rent=True))
+        lease: Lease = await service.rent(TripSpec(provider="mistgpu", only_rent=True))
         (looked,) = await Guard.of(service).once()
         assert looked.actions == ()
         assert looked.trouble == ""

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from gpurent.workflow.guard.machine_script import load, read, script
+from gpurent.remote.guard_sample import load, read, script
 
 
 def run(home: Path, *results: str, path: str = "") -> str:

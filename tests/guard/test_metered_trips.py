@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.model.events import EventKind
-from gpurent.workflow.service import Service
-from gpurent.workflow.timing import timer
+from gpurent.domain.events import EventKind
+from gpurent.workflow.timing import machine_timer as timer
+from gpurent.workflow.trips.operations import Service
 from tests.guard.watching import Payer, guarding, policy, project, until, want
 from tests.workflow.world import Person, World, world
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.adapters.settings import read_config
 from gpurent.errors import UsageError
+from gpurent.infra.config.settings import read_config
 from gpurent.workflow.guard.policy import KEYS, Amount, Policy, check, policy_of
 
 HOUR = timedelta(hours=1)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.model.events import EventKind
-from gpurent.model.lease import Lease
-from gpurent.model.offer import Wish
-from gpurent.model.trip import Want
-from gpurent.workflow.guard.loop import Guard
-from gpurent.workflow.service import Service
+from gpurent.domain.events import EventKind
+from gpurent.domain.lease import Lease
+from gpurent.domain.offer import Requirements
+from gpurent.domain.trip import TripSpec
+from gpurent.workflow.guard.scheduler import Guard
+from gpurent.workflow.trips.operations import Service
 from tests.guard.watching import guarding, policy, until
 from tests.workflow.test_crash import zygote
 from tests.workflow.world import Person, World, world
@@ -34,7 +34,7 @@ async def rented(land: World, service: Service, dbc: str = "200000") -> Lease:
     await service.login("1024gpu", {})
     await land.faucet(service, dbc)
     return await service.rent(
-        Want(provider="1024gpu", wish=Wish(gpu="2080Ti"), term=DAY, staged=False, only_rent=True)
+        TripSpec(provider="1024gpu", wish=Requirements(gpu="2080Ti"), term=DAY, staged=False, only_rent=True)
     )
 
 

@@ -14,14 +14,14 @@ import pytest
 from attrs import evolve
 
 from bench.shops import Town, plugin, portals
-from gpurent.adapters.clock import WallClock
-from gpurent.adapters.files import private_folder
-from gpurent.plugins import plain
-from gpurent.plugins.registry import Registry
+from gpurent.infra.clock import WallClock
+from gpurent.infra.platform.posix.files import private_folder
+from gpurent.infra.registry import plain
+from gpurent.infra.registry.registry import Registry
 from gpurent.testing.sandbox.timing import SandboxClock
-from gpurent.workflow.desk import Desk
-from gpurent.workflow.guard.loop import Guard, jumped
-from gpurent.workflow.service import Service
+from gpurent.workflow.guard.scheduler import Guard, jumped
+from gpurent.workflow.runtime.desk import Desk
+from gpurent.workflow.trips.operations import Service
 from tests.guard.watching import guarding, until
 from tests.workflow.world import Person
 
@@ -104,7 +104,7 @@ async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tar
 
 
 async def test_the_lock_of_a_home_is_one(tmp_path: Path, clock: SandboxClock) -> None:
-    from gpurent.workflow.guard.lock import alone
+    from gpurent.workflow.guard.guard_lock import alone
 
     person = Person()
     with portals(0, clock.now()) as town:
@@ -119,7 +119,7 @@ async def test_the_lock_of_a_home_is_one(tmp_path: Path, clock: SandboxClock) ->
 
 
 async def _wait(made: Desk) -> bool:
-    from gpurent.workflow.guard.lock import alone
+    from gpurent.workflow.guard.guard_lock import alone
 
     async with alone(made, wait=True) as mine:
         return mine

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import httpx2
 
-from gpurent.model.events import Event, EventKind
-from gpurent.model.trip import Want
-from gpurent.workflow.guard.loop import Guard
-from gpurent.workflow.service import Service
+from gpurent.domain.events import Event, EventKind
+from gpurent.domain.trip import TripSpec
+from gpurent.workflow.guard.scheduler import Guard
+from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import World
 
 PATIENCE = 100.0
@@ -61,7 +61,7 @@ def project(tmp_path: Path, seconds: float) -> Path:
     return folder
 
 
-def want(provider: str, folder: Path, home: Path, **more: object) -> Want:
+def want(provider: str, folder: Path, home: Path, **more: object) -> TripSpec:
     home.mkdir(exist_ok=True)
     given: dict[str, object] = {
         "provider": provider,
@@ -71,7 +71,7 @@ def want(provider: str, folder: Path, home: Path, **more: object) -> Want:
         "home": str(home),
         **more,
     }
-    return Want(**given)  # type: ignore[arg-type]
+    return TripSpec(**given)  # type: ignore[arg-type]
 
 
 class Payer:

@@ -15,13 +15,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from gpurent.adapters.database import Database
-from gpurent.adapters.ledger import Ledger
-from gpurent.model.ledger import Key, Line, Transaction, lines, missing
-from gpurent.model.money import CNY, USD, Currency, Money, Rate
-from gpurent.model.receipt import Charge, ChargeKind
+from gpurent.domain.ledger import Key, LedgerLine, Transaction, lines, missing
+from gpurent.domain.money import CNY, USD, Currency, Money, Rate
+from gpurent.domain.receipt import Charge, ChargeKind
+from gpurent.infra.sqlite.database import Database
+from gpurent.infra.sqlite.ledger import Ledger
 from gpurent_plugin_gpu1024.portal_state import Machine as Card, Order, rent
-from gpurent_plugin_mistgpu.portal_state import Account, Books, Machine, Run, Server
+from gpurent_plugin_mistgpu.portal_state import Account, Bookkeeping, Machine, Run, Server
 from tests.ledger.oracle import FREE_HOURS, Meter, Prepaid
 
 DBC = Currency("DBC", 8)
@@ -31,11 +31,11 @@ CARDS = (("1080Ti", "0.13"), ("2080Ti", "0.215"), ("V100", "0.7301"))
 
 
 class Clerk:
-    """Enters what the shops list, as `Books.sync` does, but many at a time."""
+    """Enters what the shops list, as `Bookkeeping.sync` does, but many at a time."""
 
     def __init__(self, path: Path, chance: random.Random, now: Any) -> None:
         self._path, self._chance, self._now = path, chance, now
-        self._known: dict[str, dict[Key, Line]] = {"mistgpu": {}, "1024gpu": {}}
+        self._known: dict[str, dict[Key, LedgerLine]] = {"mistgpu": {}, "1024gpu": {}}
         self._batch: list[Transaction] = []
         self._listed: dict[str, dict[Key, tuple[Charge, str]]] = {"mistgpu": {}, "1024gpu": {}}
         self.database = Database(path)
@@ -59,7 +59,7 @@ class Clerk:
         for entry in missing(charge, provider, known, lease=lease, trip=f"t-{lease}", gpu="GPU"):
             key = (entry.ref, entry.kind)
             line = known.get(key)
-            known[key] = line.with_part(entry) if line else Line(parts=(entry,), money=entry.money)
+            known[key] = line.with_part(entry) if line else LedgerLine(parts=(entry,), money=entry.money)
             self._batch.append(entry)
 
     def _flush(self) -> None:
@@ -105,7 +105,7 @@ class Street:
         self.clerk = Clerk(path, self.chance, lambda: self.at)
         self.meter, self.prepaid = Meter(), Prepaid()
         clock = SimpleNamespace(now=lambda: self.at)
-        self.site = Books(SimpleNamespace(clock=clock, settings={}, machine_count=1))  # type: ignore[arg-type]
+        self.site = Bookkeeping(SimpleNamespace(clock=clock, settings={}, machine_count=1))  # type: ignore[arg-type]
         self.site.accounts = {"u": Account("u", "p")}
         self.orders: dict[str, Order] = {}
         self.locks: dict[str, int] = {}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.model.ledger import Account, balances, lines
-from gpurent.model.money import CNY
-from gpurent.model.receipt import Charge, ChargeKind, totals
-from gpurent.workflow.money.costs import WAYS, costs
+from gpurent.domain.ledger import Account, balances, lines
+from gpurent.domain.money import CNY
+from gpurent.domain.receipt import Charge, ChargeKind, totals
+from gpurent.workflow.reports.costs import WAYS, costs
 from tests.ledger import oracle
 from tests.ledger.street import DBC, Street
 

@@ -12,12 +12,21 @@ import pytest
 from attrs import evolve
 from hypothesis import given, strategies as st
 
-from gpurent.adapters.database import Database, statements
-from gpurent.adapters.ledger import Ledger
+from gpurent.domain.ledger import (
+    Account,
+    LedgerLine,
+    Posting,
+    Transaction,
+    balances,
+    lines,
+    missing,
+    transaction,
+)
+from gpurent.domain.money import CNY, USD, Currency, Money, Rate
+from gpurent.domain.receipt import Charge, ChargeKind, totals
 from gpurent.errors import MoneyError
-from gpurent.model.ledger import Account, Line, Posting, Transaction, balances, lines, missing, transaction
-from gpurent.model.money import CNY, USD, Currency, Money, Rate
-from gpurent.model.receipt import Charge, ChargeKind, totals
+from gpurent.infra.sqlite.database import Database, statements
+from gpurent.infra.sqlite.ledger import Ledger
 
 AT = datetime(2026, 3, 1, 8, tzinfo=UTC)
 CHAIN = Currency("DBC", 15)
@@ -141,7 +150,7 @@ def test_filters(ledger: Ledger) -> None:
     assert found(since=AT + timedelta(hours=1), until=AT + timedelta(hours=2), provider="one") == 2
 
 
-def known(entries: list[Transaction]) -> dict[tuple[str, ChargeKind], Line]:
+def known(entries: list[Transaction]) -> dict[tuple[str, ChargeKind], LedgerLine]:
     return {line.key: line for line in lines(entries)}
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from gpurent.adapters import database
-from gpurent.adapters.journal import Journal
-from gpurent.adapters.schema import SCHEMA, STEPS
 from gpurent.errors import UsageError
+from gpurent.infra.sqlite import database
+from gpurent.infra.sqlite.journal import Journal
+from gpurent.infra.sqlite.schema import SCHEMA, STEPS
 
 # As the first release wrote them.
 FIRST = """

@@ -76,7 +76,7 @@ def test_wheel_holds_only_its_own_package_and_installs_alone(
             (thirds / found.name).symlink_to(found)
     (site / "thirds.pth").write_text(str(thirds))
     code = (
-        "import sys, gpurent, gpurent.plugins.registry as r\n"
+        "import sys, gpurent, gpurent.infra.registry.registry as r\n"
         f"import {package(name)} as mine\n"
         "assert mine.__file__.startswith(sys.prefix), mine.__file__\n"
         "found = r.Registry.load()\n"

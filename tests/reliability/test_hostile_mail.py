@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from gpurent.adapters.prompt import answer_in, counts
-from gpurent.api import Challenge, Errand, Mail
-from gpurent.ports.assisted import Access
-from gpurent.workflow.byhand.handover import accesses
+from gpurent.api import Challenge, Mail, ManualTask
+from gpurent.roles.assisted import Access
+from gpurent.workflow.manual.hand_over import accesses
+from gpurent.workflow.runtime.challenges import answer_in, counts
 from gpurent_plugin_gpu1024.shop import Shop
 from gpurent_plugin_imap.text import mail_of
 
@@ -70,7 +70,7 @@ def read(data: bytes) -> Mail | None:
 def taken(*raws: bytes) -> list[Access]:
     one = shop()
     mails = [mail for data in raws if (mail := read(data)) is not None]
-    return accesses(mails, one, one.guide(Errand.RENT))
+    return accesses(mails, one, one.guide(ManualTask.RENT))
 
 
 def hosts(*raws: bytes) -> list[str]:
@@ -183,7 +183,7 @@ def code(**facts: str) -> str | None:
     one = shop()
     from tests.reliability.leases import lease
 
-    guide = one.guide(Errand.RELEASE, lease(REF))
+    guide = one.guide(ManualTask.RELEASE, lease(REF))
     challenge = Challenge(
         key="k",
         question="",

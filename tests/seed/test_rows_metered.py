@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from gpurent.model.access import Endpoint
+from gpurent.domain.access import Endpoint
 from tests.workflow.world import World, world
 
 

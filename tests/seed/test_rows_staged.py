@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from gpurent.model.access import Endpoint
+from gpurent.domain.access import Endpoint
 from gpurent.testing.sandbox.mail import ADDRESS
 from tests.workflow.world import World, world
 

@@ -8,23 +8,23 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from gpurent.model.access import Endpoint, HostProfile
-from gpurent.model.cargo import Limits, Pull, Push, Skipped, TransferReport
-from gpurent.model.events import Event
-from gpurent.model.lease import Lease, LeaseState, Pending
-from gpurent.model.mail import Challenge, Mail
-from gpurent.model.money import Currency, Money, Rate, UnitPrice
-from gpurent.model.offer import Deposit, Hardware, Metered, Offer, Prepaid, Quote, Wish
-from gpurent.model.order import Bill, Order, OrderKind, Payment
-from gpurent.model.receipt import Charge, Receipt, Total
-from gpurent.model.session import Job, JobStatus, SessionInfo
-from gpurent.model.trip import Leg, Plan, Want
-from gpurent.ports.authenticator import Login
-from gpurent.ports.billing import Balance, TopUp
-from gpurent.ports.exporter import Exported
-from gpurent.ports.lease import Binding
-from gpurent.workflow.fund import Funding
-from gpurent.workflow.launch import Launched
+from gpurent.domain.access import Endpoint, MachineProfile
+from gpurent.domain.events import Event
+from gpurent.domain.lease import Lease, LeaseState, Pending
+from gpurent.domain.mail import Challenge, Mail
+from gpurent.domain.money import Currency, Money, Rate, UnitPrice
+from gpurent.domain.offer import Deposit, Hardware, Metered, Offer, Prepaid, Quote, Requirements
+from gpurent.domain.order import Bill, Order, OrderKind, Payment
+from gpurent.domain.receipt import Charge, Receipt, Total
+from gpurent.domain.session import Job, JobStatus, SessionInfo
+from gpurent.domain.transfer import Limits, Pull, Push, Skipped, TransferReport
+from gpurent.domain.trip import Leg, Plan, TripSpec
+from gpurent.roles.authenticator import Login
+from gpurent.roles.billing import Balance, TopUp
+from gpurent.roles.exporter import Exported
+from gpurent.roles.lease import Binding
+from gpurent.workflow.steps.check_funds import Funding
+from gpurent.workflow.steps.launch import Launched
 
 # Surrogates are no text: UTF-8 cannot hold them, and nothing that was decoded strictly gives them.
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -68,7 +68,9 @@ offers = st.builds(
     shop=facts,
 )
 quotes = st.builds(Quote, low=money, high=money, deposit=maybe(money), rate=maybe(rates))
-wishes = st.builds(Wish, gpu=text, gpus=small, key=text, cpu_only=st.booleans(), include_taken=st.booleans())
+wishes = st.builds(
+    Requirements, gpu=text, gpus=small, key=text, cpu_only=st.booleans(), include_taken=st.booleans()
+)
 orders = st.builds(
     Order,
     key=text,
@@ -119,7 +121,7 @@ receipts = st.builds(
     idle=st.lists(st.tuples(text, spans), max_size=2).map(tuple),
 )
 wants = st.builds(
-    Want,
+    TripSpec,
     wish=wishes,
     term=maybe(spans),
     budget=maybe(money),
@@ -166,7 +168,7 @@ VALUES: dict[type, SearchStrategy[Any]] = {
     Prepaid: prepaid,
     Deposit: deposits,
     Offer: offers,
-    Wish: wishes,
+    Requirements: wishes,
     Quote: quotes,
     Order: orders,
     Bill: bills,
@@ -174,13 +176,13 @@ VALUES: dict[type, SearchStrategy[Any]] = {
     Pending: pendings,
     Lease: leases,
     Endpoint: endpoints,
-    HostProfile: st.builds(
-        HostProfile, user=text, python=text, home=text, data=text, install=text, stop_script=text
+    MachineProfile: st.builds(
+        MachineProfile, user=text, python=text, home=text, data=text, install=text, stop_script=text
     ),
     Charge: charges,
     Total: st.builds(Total, currency=currencies, paid=money, refunded=money, spent=money, held=money),
     Receipt: receipts,
-    Want: wants,
+    TripSpec: wants,
     Leg: legs,
     Plan: plans,
     Skipped: skipped,

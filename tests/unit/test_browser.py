@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.adapters.browser import allowed, has_display, open_page
+from gpurent.infra.platform.posix.browser import allowed, has_display, open_page
 
 HOSTS = ("shop.example",)
 

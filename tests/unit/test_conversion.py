@@ -10,11 +10,11 @@ from math import ceil, floor
 import pytest
 from hypothesis import given, strategies as st
 
-from gpurent.adapters.settings import read_config
+from gpurent.domain.money import CNY, USD, Currency, Rate
+from gpurent.domain.money_text import fine, money_of
+from gpurent.domain.rates import Conversion, shortest
 from gpurent.errors import MoneyError, UsageError
-from gpurent.model.money import CNY, USD, Currency, Rate
-from gpurent.model.rates import Conversion, shortest
-from gpurent.model.typed import fine, money_of
+from gpurent.infra.config.settings import read_config
 
 DBC = Currency("DBC", 8)
 NOW = datetime(2026, 11, 24, tzinfo=UTC)

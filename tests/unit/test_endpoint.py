@@ -9,8 +9,8 @@ from time import perf_counter
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from gpurent.domain.access import Endpoint
 from gpurent.errors import UsageError
-from gpurent.model.access import Endpoint
 
 LABEL = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9-]{0,10}[A-Za-z0-9])?", fullmatch=True).filter(
     lambda text: not text.isdigit()

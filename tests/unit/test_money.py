@@ -9,8 +9,8 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, strategies as st
 
+from gpurent.domain.money import CNY, USD, Currency, Money, UnitPrice
 from gpurent.errors import MoneyError, Spent, UsageError
-from gpurent.model.money import CNY, USD, Currency, Money, UnitPrice
 
 CHAIN = Currency("DBC", 15)
 WEB = Currency("DBC", 8)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
-from gpurent.model.names import link_objection
+from gpurent.domain.filenames import link_objection
 
 PART = st.sampled_from(["a", "b", "c", "..", ".", "", "up"])
 TARGET = st.lists(PART, min_size=1, max_size=6).map("/".join)

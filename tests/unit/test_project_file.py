@@ -17,11 +17,11 @@ import tomlkit
 from hypothesis import example, given, settings, strategies as st
 from jsonschema import Draft202012Validator
 
-from gpurent.adapters.project_file import LARGEST, find, line_of, parse, read
-from gpurent.adapters.project_writer import render, write
+from gpurent.domain.money import CNY
+from gpurent.domain.project import FILE, GuardRules, Key, Project, Setup, keys, tables
 from gpurent.errors import UsageError
-from gpurent.model.money import CNY
-from gpurent.model.project import FILE, GuardRules, Key, Project, Setup, keys, tables
+from gpurent.infra.config.project_file import LARGEST, find, line_of, parse, read
+from gpurent.infra.config.project_writer import render, write
 
 ROOT = Path(__file__).parents[2]
 AT = Path("/somewhere/gpurent.toml")

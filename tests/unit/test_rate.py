@@ -9,8 +9,8 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, strategies as st
 
+from gpurent.domain.money import CNY, USD, Currency, Money, Rate
 from gpurent.errors import MoneyError, Spent
-from gpurent.model.money import CNY, USD, Currency, Money, Rate
 
 TOKEN = Currency("DBC", 15)
 NOW = datetime(2020, 7, 1, 12, tzinfo=UTC)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpurent.errors import PluginError
-from gpurent.plugins.registry import Registry
+from gpurent.infra.registry.registry import Registry
 
 GOOD = """
 from gpurent.api import SessionEntry, hookimpl

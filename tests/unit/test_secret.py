@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gpurent.adapters.codec import dumps
-from gpurent.adapters.host import PluginHost
-from gpurent.model.access import Endpoint
-from gpurent.model.secret import Secret
-from gpurent.ports.authenticator import Login
+from gpurent.domain.access import Endpoint
+from gpurent.domain.secret import Secret
+from gpurent.infra.plugin_context import BuiltPluginContext
+from gpurent.infra.sqlite.codec import dumps
+from gpurent.roles.authenticator import Login
 
 WORD = "hunter2-correct-horse"
 SECRET = Secret(WORD)
@@ -97,7 +97,7 @@ def test_no_traceback_shows_it_even_with_the_local_variables() -> None:
 
 def test_the_host_of_a_plugin_does_not_print_its_settings() -> None:
     nothing: object = None
-    host = PluginHost(
+    host = BuiltPluginContext(
         http=nothing,  # type: ignore[arg-type]
         clock=nothing,  # type: ignore[arg-type]
         vault=nothing,  # type: ignore[arg-type]

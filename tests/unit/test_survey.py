@@ -10,9 +10,9 @@ from random import Random
 
 import pytest
 
-from gpurent.adapters import survey
-from gpurent.model.access import HostProfile
-from gpurent.model.machine import Card, Findings, Interpreter, Space, corrected
+from gpurent.domain.access import MachineProfile
+from gpurent.domain.machine_facts import Card, Interpreter, MachineFacts, Space, corrected
+from gpurent.remote import machine_facts as survey
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 GOOD = """
@@ -37,7 +37,7 @@ gpurent-found:end ok
 
 def test_a_whole_answer() -> None:
     assert survey.whole(GOOD)
-    assert survey.read(GOOD, NOW, "/data") == Findings(
+    assert survey.read(GOOD, NOW, "/data") == MachineFacts(
         at=NOW,
         user="mist",
         sudo="free",
@@ -85,7 +85,7 @@ def test_a_whole_answer() -> None:
     ],
 )
 def test_what_does_not_fit_is_not_there(line: str) -> None:
-    assert survey.read(f"gpurent-found:{line}\n", NOW) == Findings(at=NOW)
+    assert survey.read(f"gpurent-found:{line}\n", NOW) == MachineFacts(at=NOW)
 
 
 def test_the_first_word_counts_and_floods_are_cut() -> None:
@@ -134,11 +134,11 @@ def test_the_script_runs_under_plain_sh_and_comes_to_its_end(tmp_path: Path) -> 
     assert any(python.version.startswith("3.") for python in found.pythons)
 
 
-SHOP = HostProfile(user="mist", data="/data", install="sudo apt-get install -y", kept=timedelta(days=15))
+SHOP = MachineProfile(user="mist", data="/data", install="sudo apt-get install -y", kept=timedelta(days=15))
 
 
-def found(**facts: object) -> Findings:
-    return Findings(at=NOW, **facts)  # type: ignore[arg-type]
+def found(**facts: object) -> MachineFacts:
+    return MachineFacts(at=NOW, **facts)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

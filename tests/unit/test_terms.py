@@ -8,10 +8,10 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, strategies as st
 
+from gpurent.domain.money import CNY, USD, Currency, UnitPrice
+from gpurent.domain.offer import Metered
+from gpurent.domain.terms import Terms
 from gpurent.locale.prices import parse_price
-from gpurent.model.money import CNY, USD, Currency, UnitPrice
-from gpurent.model.offer import Metered
-from gpurent.model.terms import Terms
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)

@@ -10,11 +10,11 @@ import pytest
 from attrs import evolve
 from hypothesis import given, strategies as st
 
+from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.money import CNY, USD, Money, UnitPrice
+from gpurent.domain.offer import Deposit, Hardware, Metered, Offer, Prepaid
+from gpurent.domain.time_left import LONGEST, TimeKind, burn_of, by_balance, by_itself, drains, runway
 from gpurent.errors import MoneyError
-from gpurent.model.lease import Lease, LeaseState
-from gpurent.model.money import CNY, USD, Money, UnitPrice
-from gpurent.model.offer import Deposit, Hardware, Metered, Offer, Prepaid
-from gpurent.model.timeleft import LONGEST, TimeKind, burn_of, by_balance, by_itself, drains, runway
 
 NOW = datetime(2020, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -9,6 +9,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from gpurent.domain.events import Event, EventKind
+from gpurent.domain.lease import LeaseState
+from gpurent.domain.money import CNY
+from gpurent.domain.offer import Requirements
+from gpurent.domain.trip import TripSpec
 from gpurent.errors import (
     AuthError,
     GpurentError,
@@ -22,13 +27,8 @@ from gpurent.errors import (
     TransferError,
     UnavailableError,
 )
-from gpurent.model.events import Event, EventKind
-from gpurent.model.lease import LeaseState
-from gpurent.model.money import CNY
-from gpurent.model.offer import Wish
-from gpurent.model.trip import Want
 from gpurent.testing.sandbox.machines import why_not_bwrap
-from gpurent.workflow.service import Service
+from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import Person, World, world
 
 
@@ -62,7 +62,7 @@ async def test_wrong_password(tmp_path: Path) -> None:
 async def test_unknown_provider(tmp_path: Path) -> None:
     async with world(tmp_path) as land, land.desk() as service:
         with pytest.raises(PluginError, match="mistgqu") as caught:
-            await service.run(Want(provider="mistgqu", command=("true",)))
+            await service.run(TripSpec(provider="mistgqu", command=("true",)))
         assert "mistgpu" in caught.value.hint
         assert caught.value.exit_code == 3
 
@@ -71,7 +71,7 @@ async def test_sold_out(tmp_path: Path) -> None:
     async with world(tmp_path, settings={"mistgpu.taken": "3"}) as land, land.desk() as service:
         await rich(land, service)
         with pytest.raises(SoldOut) as caught:
-            await service.run(Want(provider="mistgpu", command=("true",), folder=str(tmp_path)))
+            await service.run(TripSpec(provider="mistgpu", command=("true",), folder=str(tmp_path)))
         assert caught.value.spent is Spent.NO
         calm(land)
         assert service.trips()[-1].outcome == "failed: sold-out"
@@ -90,7 +90,7 @@ async def test_machine_taken_between_the_look_and_the_order(tmp_path: Path) -> N
 
         person.watchers.append(grab)
         with pytest.raises(SoldOut) as caught:
-            await service.run(Want(provider="mistgpu", command=("true",), folder=str(tmp_path)))
+            await service.run(TripSpec(provider="mistgpu", command=("true",), folder=str(tmp_path)))
         assert caught.value.spent is Spent.NO
         calm(land)
 
@@ -99,7 +99,7 @@ async def test_empty_balance(tmp_path: Path) -> None:
     async with world(tmp_path) as land, land.desk() as service:
         await service.login("mistgpu", {"username": "student", "password": "student-pass"})
         with pytest.raises(MoneyError) as caught:
-            await service.run(Want(provider="mistgpu", command=("true",), folder=str(tmp_path)))
+            await service.run(TripSpec(provider="mistgpu", command=("true",), folder=str(tmp_path)))
         assert caught.value.spent is Spent.NO
         assert "gpurent topup mistgpu" in caught.value.hint
         calm(land)
@@ -108,7 +108,7 @@ async def test_empty_balance(tmp_path: Path) -> None:
 async def test_budget_too_small_is_refused_before_money_moves(tmp_path: Path) -> None:
     async with world(tmp_path) as land, land.desk() as service:
         await rich(land, service)
-        want = Want(
+        want = TripSpec(
             provider="mistgpu",
             command=("true",),
             folder=str(tmp_path),
@@ -126,7 +126,7 @@ async def test_r3_wrong_command_is_told_and_the_machine_given_back(tmp_path: Pat
         await rich(land, service)
         folder = project(tmp_path, train="print(1)")
         with pytest.raises(JobError, match="127") as caught:
-            await service.run(Want(provider="mistgpu", command=("no-such-program",), folder=str(folder)))
+            await service.run(TripSpec(provider="mistgpu", command=("no-such-program",), folder=str(folder)))
         assert "no-such-program" in caught.value.hint
         assert caught.value.spent is Spent.YES
         assert caught.value.burning == ()
@@ -139,7 +139,7 @@ async def test_job_that_fails_later_brings_its_exit_code_and_results(tmp_path: P
         text = "import time, sys\nopen('out.txt', 'w').write('partial')\ntime.sleep(2.5)\nsys.exit(3)\n"
         folder = project(tmp_path, train=text)
         end = await service.run(
-            Want(provider="mistgpu", command=("train.py",), folder=str(folder), results=("out.txt",))
+            TripSpec(provider="mistgpu", command=("train.py",), folder=str(folder), results=("out.txt",))
         )
         assert end.exit_code == 3
         assert (folder / "out.txt").read_text() == "partial"
@@ -150,7 +150,7 @@ async def test_missing_folder_is_told_before_a_machine_is_paid_for_long(tmp_path
     async with world(tmp_path) as land, land.desk() as service:
         await rich(land, service)
         with pytest.raises(GpurentError, match="not a folder") as caught:
-            await service.run(Want(provider="mistgpu", command=("true",), folder=str(tmp_path / "none")))
+            await service.run(TripSpec(provider="mistgpu", command=("true",), folder=str(tmp_path / "none")))
         assert caught.value.burning == ()
         calm(land)
 
@@ -172,7 +172,7 @@ async def test_file_that_vanishes_while_uploading(tmp_path: Path) -> None:
             patch.setattr("gpurent_plugin_sftp.backend.scan", lossy)
             with pytest.raises(TransferError, match=r"fleeting\.bin") as caught:
                 await service.run(
-                    Want(provider="mistgpu", command=("train.py",), folder=str(folder), transfer="sftp")
+                    TripSpec(provider="mistgpu", command=("train.py",), folder=str(folder), transfer="sftp")
                 )
         assert caught.value.burning == ()
         calm(land)
@@ -190,7 +190,7 @@ async def test_full_remote_disk(tmp_path: Path, driver: str, transfer: str) -> N
         await rich(land, service)
         folder = project(tmp_path, train="print(1)")
         (folder / "big.bin").write_bytes(bytes(range(256)) * 4000)
-        want = Want(provider="mistgpu", command=("train.py",), folder=str(folder), transfer=transfer)
+        want = TripSpec(provider="mistgpu", command=("train.py",), folder=str(folder), transfer=transfer)
         with pytest.raises(TransferError) as caught:
             await service.run(want)
         assert "full" in caught.value.message or "free" in caught.value.message
@@ -204,7 +204,7 @@ async def test_f6_balance_runs_dry_and_r4_the_session_is_gone(tmp_path: Path) ->
         await rich(land, service, "3.20")
         folder = project(tmp_path, train="import time\nwhile True:\n    time.sleep(0.2)\n")
         with pytest.raises(LeaseGone) as caught:
-            await service.run(Want(provider="mistgpu", command=("train.py",), folder=str(folder)))
+            await service.run(TripSpec(provider="mistgpu", command=("train.py",), folder=str(folder)))
         assert "余额不足" in caught.value.message
         assert "kept until" in caught.value.hint
         assert caught.value.spent is Spent.YES
@@ -215,12 +215,12 @@ async def test_f6_balance_runs_dry_and_r4_the_session_is_gone(tmp_path: Path) ->
         calm(land)
 
 
-async def staged(land: World, service: Service, **more: object) -> Want:
+async def staged(land: World, service: Service, **more: object) -> TripSpec:
     await service.login("1024gpu", {})
     await land.faucet(service, "90000")
-    return Want(
+    return TripSpec(
         provider="1024gpu",
-        wish=Wish(gpu="2080Ti"),
+        wish=Requirements(gpu="2080Ti"),
         term=timedelta(days=1),
         command=("true",),
         **more,  # type: ignore[arg-type]
@@ -293,7 +293,7 @@ async def test_shop_that_is_down_leaves_the_trip_open_and_resume_ends_it(tmp_pat
 
         shop.shut_by_user = broken
         with pytest.raises(UnavailableError) as caught:
-            await service.run(Want(provider="mistgpu", command=("train.py",), folder=str(folder)))
+            await service.run(TripSpec(provider="mistgpu", command=("train.py",), folder=str(folder)))
         (lease,) = service.desk.journal.leases()
         assert caught.value.burning == (lease.id,)
         assert service.trips()[-1].outcome == ""
@@ -306,7 +306,7 @@ async def test_shop_that_is_down_leaves_the_trip_open_and_resume_ends_it(tmp_pat
 async def test_two_processes_never_walk_one_trip(tmp_path: Path) -> None:
     async with world(tmp_path) as land, land.desk() as service, land.desk() as other:
         await rich(land, service)
-        trail = service._new("run", Want(provider="mistgpu", command=("true",), folder=str(tmp_path)))
+        trail = service._new("run", TripSpec(provider="mistgpu", command=("true",), folder=str(tmp_path)))
         with service.desk.hold(trail.trip), pytest.raises(GpurentError, match="process"):
             await other.resume(trail.trip)
 

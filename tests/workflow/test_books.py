@@ -10,14 +10,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from gpurent.model.events import EventKind
-from gpurent.model.lease import Lease
-from gpurent.model.ledger import Account, balances
-from gpurent.model.offer import Wish
-from gpurent.model.receipt import ChargeKind
-from gpurent.model.trip import Want
-from gpurent.workflow.money.reconcile import Difference, enter, reconcile
-from gpurent.workflow.service import Service
+from gpurent.domain.events import EventKind
+from gpurent.domain.lease import Lease
+from gpurent.domain.ledger import Account, balances
+from gpurent.domain.offer import Requirements
+from gpurent.domain.receipt import ChargeKind
+from gpurent.domain.trip import TripSpec
+from gpurent.workflow.reports.reconcile import Difference, enter, reconcile
+from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import Person, World, world
 
 
@@ -30,13 +30,13 @@ async def land(tmp_path: Path) -> AsyncIterator[World]:
 async def metered(land: World, service: Service) -> Lease:
     await service.login("mistgpu", {"username": "student", "password": "student-pass"})
     await land.settle_alipay(service, "10")
-    return await service.rent(Want(provider="mistgpu"))
+    return await service.rent(TripSpec(provider="mistgpu"))
 
 
 async def staged(land: World, service: Service) -> Lease:
     await service.login("1024gpu", {})
     await land.faucet(service, "90000")
-    want = Want(provider="1024gpu", wish=Wish(gpu="2080Ti"), term=timedelta(days=1), staged=True)
+    want = TripSpec(provider="1024gpu", wish=Requirements(gpu="2080Ti"), term=timedelta(days=1), staged=True)
     lease = await service.rent(want)
     lease = await service.renew(lease.id, timedelta(hours=3))
     await service.release(lease.id)
@@ -180,7 +180,7 @@ async def test_books_that_fail_stop_no_trip_and_are_made_good_later(land: World)
             raise ValueError("a plugin's fault")
 
         wallet.charges = broken
-        want = Want(provider="1024gpu", wish=Wish(cpu_only=True, gpus=0), term=timedelta(days=1))
+        want = TripSpec(provider="1024gpu", wish=Requirements(cpu_only=True, gpus=0), term=timedelta(days=1))
         lease = await service.rent(want)
         books = service.desk.books
         warnings = [event.text for event in person.events if event.kind is EventKind.WARNING]

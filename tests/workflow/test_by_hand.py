@@ -14,21 +14,21 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from gpurent.errors import HostKeyChanged, NeedsPerson, UsageError
+from gpurent.domain.access import Endpoint
+from gpurent.domain.events import EventKind
+from gpurent.domain.lease import LeaseState
+from gpurent.domain.offer import Metered
+from gpurent.domain.secret import Secret
+from gpurent.domain.terms import Terms
+from gpurent.domain.trip import TripSpec
+from gpurent.errors import HostKeyChanged, InputRequired, UsageError
 from gpurent.locale import choose
 from gpurent.locale.prices import parse_price
-from gpurent.model.access import Endpoint
-from gpurent.model.events import EventKind
-from gpurent.model.lease import LeaseState
-from gpurent.model.offer import Metered
-from gpurent.model.secret import Secret
-from gpurent.model.terms import Terms
-from gpurent.model.trip import Want
-from gpurent.ports.assisted import Access
-from gpurent.ports.portal import SiteAccess
-from gpurent.workflow.byhand.desk import ByHand
-from gpurent.workflow.byhand.takeover import Handed
-from gpurent.workflow.service import Service
+from gpurent.roles.assisted import Access
+from gpurent.roles.simulator import ManualAccess
+from gpurent.workflow.manual.adopt import Handed
+from gpurent.workflow.manual.commands import ByHand
+from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import Person, World, world
 
 JOB = """
@@ -53,7 +53,7 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-async def adopt(land: World, site: SiteAccess, *more: str, provider: str = "mistgpu") -> str:
+async def adopt(land: World, site: ManualAccess, *more: str, provider: str = "mistgpu") -> str:
     said = await land.cli(
         "adopt", site.line, "-p", provider, "--stdin", "password", "--json", *more, given=f"{site.password}\n"
     )
@@ -61,7 +61,7 @@ async def adopt(land: World, site: SiteAccess, *more: str, provider: str = "mist
     return str(said.data["id"])
 
 
-def handed(service: Service, site: SiteAccess, provider: str, price: str, **more: object) -> Handed:
+def handed(service: Service, site: ManualAccess, provider: str, price: str, **more: object) -> Handed:
     terms = Terms(tariff=Metered(price=parse_price(price)), at=service.desk.clock.now())
     access = Access(endpoint=Endpoint.parse(site.line), password=Secret(site.password))
     return Handed(provider=provider, access=access, terms=terms, **more)  # type: ignore[arg-type]
@@ -185,13 +185,13 @@ async def test_a_stop_script_that_fails_sends_the_user_to_the_page(land: World) 
     assert (await land.cli("exec", lease, "rm -f ~/shutdown.sh; echo 'exit 3' > ~/shutdown.sh")).code == 0
     person = Person()
     async with land.desk(person) as service:
-        with pytest.raises(NeedsPerson):
+        with pytest.raises(InputRequired):
             await service.release(lease)
         told = " ".join(event.text for event in person.events if event.kind is EventKind.BY_HAND)
         assert "/user/" in told
         assert "关机" in told
         person.answers["has ended"] = "yes"
-        with pytest.raises(NeedsPerson) as still:
+        with pytest.raises(InputRequired) as still:
             await service.release(lease)
         assert "still answers" in still.value.message
         await land.cloud.hand("mistgpu").stop_by_hand(site.ref)
@@ -243,16 +243,16 @@ async def test_a_failed_job_on_ones_own_machine_keeps_it(land: World, tmp_path: 
 async def test_run_sends_to_the_page_and_goes_on_when_the_line_is_pasted(land: World, tmp_path: Path) -> None:
     folder = project(tmp_path)
     person = Person(interactive=True)
-    want = Want(
+    want = TripSpec(
         provider="mistgpu", command=("train.py",), folder=str(folder), results=("out.txt",), home=str(folder)
     )
     async with land.desk(person) as service:
-        with pytest.raises(NeedsPerson):
+        with pytest.raises(InputRequired):
             await service.run(want)
         person.answers |= {"cost": "3.5CNY/h", "价格": "3.5CNY/h"}
         choose("zh")
         try:
-            with pytest.raises(NeedsPerson):
+            with pytest.raises(InputRequired):
                 await service.resume()
         finally:
             choose("en")
@@ -273,7 +273,7 @@ async def test_the_line_and_the_code_come_by_mail(land: World, tmp_path: Path) -
     folder = project(tmp_path)
     person = Person(interactive=True)
     portal = land.cloud.hand("1024gpu")
-    sites: list[SiteAccess] = []
+    sites: list[ManualAccess] = []
 
     def watch(event: object) -> None:
         if getattr(event, "kind", None) is EventKind.BY_HAND and "/home" in event.text and not sites:  # type: ignore[attr-defined]
@@ -296,7 +296,7 @@ async def test_the_line_and_the_code_come_by_mail(land: World, tmp_path: Path) -
     tasks: list[asyncio.Future[None]] = []
     person.watchers.append(watch)
     person.answers["has ended"] = "yes"
-    want = Want(
+    want = TripSpec(
         provider="1024gpu",
         command=("train.py",),
         folder=str(folder),

@@ -10,20 +10,20 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from gpurent.domain.money import CNY, UnitPrice
+from gpurent.domain.offer import Hardware, Metered, Offer, Requirements
+from gpurent.domain.trip import TripSpec
 from gpurent.errors import SoldOut, UnavailableError
-from gpurent.model.money import CNY, UnitPrice
-from gpurent.model.offer import Hardware, Metered, Offer, Wish
-from gpurent.model.trip import Want
-from gpurent.workflow.choose import choose, resolved
-from gpurent.workflow.money.preview import preview
-from gpurent.workflow.select import fits
-from gpurent.workflow.service import Service
-from gpurent.workflow.trail import Trail
+from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.steps.select_offer import fits
+from gpurent.workflow.trips.dry_run import preview
+from gpurent.workflow.trips.operations import Service
+from gpurent.workflow.trips.select_provider import choose, resolved
 from tests.workflow.world import DIGITS, Person, World, world
 
-BOTH = Want(
+BOTH = TripSpec(
     providers=("mistgpu", "1024gpu"),
-    wish=Wish(gpu="2080Ti"),
+    wish=Requirements(gpu="2080Ti"),
     term=timedelta(days=1),
     command=("train.py", "--epochs", "1", "--hidden", "4"),
     folder=str(DIGITS),
@@ -76,7 +76,7 @@ async def test_the_order_decides_and_a_resume_stays_with_the_choice(land: World)
         # Killed between the two writes: the choice is recalled, whatever is sold out now.
         service.desk.journal.set_trip_want(trail.trip, BOTH)
         land.cloud.portals["mistgpu"].books.machines.clear()  # type: ignore[attr-defined]
-        again = await choose(Trail(service.desk, trail.trip), BOTH)
+        again = await choose(TripContext(service.desk, trail.trip), BOTH)
         assert again == made
         assert service.trip(trail.trip).want == made
 
@@ -129,7 +129,7 @@ async def test_nobody_has_it_and_nothing_is_spent(sold_out: World) -> None:
     async with sold_out.desk() as service:
         await enter(sold_out, service)
         with pytest.raises(SoldOut) as error:
-            await service.run(evolve(BOTH, wish=Wish(gpu="H900")))
+            await service.run(evolve(BOTH, wish=Requirements(gpu="H900")))
         assert "none of mistgpu, 1024gpu" in error.value.message
         assert "mistgpu is passed over" in error.value.hint
         assert "1024gpu is passed over" in error.value.hint
@@ -140,13 +140,13 @@ async def test_nobody_has_it_and_nothing_is_spent(sold_out: World) -> None:
 @pytest.mark.parametrize(
     ("wish", "fitting"),
     [
-        (Wish(gpu_memory=11, cpus=8, memory=32), True),
-        (Wish(gpu_memory=12), False),
-        (Wish(cpus=9), False),
-        (Wish(memory=33), False),
+        (Requirements(gpu_memory=11, cpus=8, memory=32), True),
+        (Requirements(gpu_memory=12), False),
+        (Requirements(cpus=9), False),
+        (Requirements(memory=33), False),
     ],
 )
-def test_what_a_machine_must_have_at_least(wish: Wish, fitting: bool) -> None:
+def test_what_a_machine_must_have_at_least(wish: Requirements, fitting: bool) -> None:
     hardware = Hardware(gpu="2080Ti", gpus=1, gpu_memory=11, cpus=8, memory=32)
     offer = Offer(key="1", provider="x", hardware=hardware, tariff=Metered(price=UnitPrice(Decimal(1), CNY)))
     assert fits(offer, wish) is fitting

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from gpurent.adapters.codec import converter
-from gpurent.model.offer import Wish
-from gpurent.model.trip import Want
-from gpurent.workflow.money.reconcile import reconcile
+from gpurent.domain.offer import Requirements
+from gpurent.domain.trip import TripSpec
+from gpurent.infra.sqlite.codec import converter
+from gpurent.workflow.reports.reconcile import reconcile
 from tests.workflow.world import DIGITS, ROOT, World, world
 
 JOB = ("train.py", "--epochs", "2", "--hidden", "8")
@@ -60,7 +60,7 @@ async def zygote() -> AsyncIterator[Zygote]:
         await process.wait()
 
 
-async def prepare(land: World, provider: str, home: Path) -> Want:
+async def prepare(land: World, provider: str, home: Path) -> TripSpec:
     """An account with money in it, and a wish."""
     async with land.desk() as service:
         if provider == "mistgpu":
@@ -71,9 +71,9 @@ async def prepare(land: World, provider: str, home: Path) -> Want:
             await land.faucet(service, "90000")
     gpu = "" if provider == "mistgpu" else "2080Ti"
     term = None if provider == "mistgpu" else timedelta(days=1)
-    return Want(
+    return TripSpec(
         providers=(provider,),
-        wish=Wish(gpu=gpu),
+        wish=Requirements(gpu=gpu),
         term=term,
         command=JOB,
         folder=str(DIGITS),

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from gpurent.adapters.http import HttpClient
-from gpurent.adapters.ssh import Ssh
+from gpurent.domain.events import EventKind
+from gpurent.domain.lease import Lease
+from gpurent.domain.transfer import Push
+from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError, LeaseGone
-from gpurent.model.cargo import Push
-from gpurent.model.events import EventKind
-from gpurent.model.lease import Lease
-from gpurent.model.trip import Want
+from gpurent.infra.http import HttpClient
+from gpurent.infra.ssh.client import Ssh
 from gpurent.testing.contracts.early import children
-from gpurent.workflow.desk import Desk
-from gpurent.workflow.service import Service
+from gpurent.workflow.runtime.desk import Desk
+from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import Person, World, world
 
 backend = pytest.importorskip("gpurent_plugin_turbo.backend")
@@ -64,7 +64,7 @@ def processes() -> list[str]:
 async def rented(land: World, service: Service) -> Lease:
     await service.login("mistgpu", {"username": "student", "password": "student-pass"})
     await land.settle_alipay(service, "10")
-    return await service.rent(Want(provider="mistgpu"))
+    return await service.rent(TripSpec(provider="mistgpu"))
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ async def test_a_trip_on_a_machine_that_is_known_dials_before_it_connects(
         lease = await rented(land, service)
         log.clear()
         end = await service.run(
-            Want(
+            TripSpec(
                 provider="mistgpu",
                 lease=lease.id,
                 command=("train.py",),

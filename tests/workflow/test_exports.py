@@ -12,12 +12,12 @@ import pytest
 from defusedxml import ElementTree
 from hypothesis import given, strategies as st
 
+from gpurent.domain.trip import TripSpec
 from gpurent.errors import UsageError
-from gpurent.model.trip import Want
-from gpurent.ports.exporter import ALIAS
+from gpurent.roles.exporter import ALIAS
 from gpurent.testing.sandbox.machines import why_not_bwrap
-from gpurent.workflow.machine.exports import Exports, alias_of
-from gpurent.workflow.service import Service
+from gpurent.workflow.connection.exports import Exports, alias_of
+from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import Person, World, world
 
 
@@ -38,7 +38,7 @@ async def shell(*arguments: str, home: Path, given: str = "") -> tuple[int, str,
 async def rented(land: World, service: Service, number: int = 1) -> list[str]:
     await service.login("mistgpu", {"username": "student", "password": "student-pass"})
     await land.settle_alipay(service, "20")
-    return [(await service.rent(Want(provider="mistgpu"))).id for _n in range(number)]
+    return [(await service.rent(TripSpec(provider="mistgpu"))).id for _n in range(number)]
 
 
 @pytest.fixture(params=["embedded", pytest.param("bwrap", marks=pytest.mark.bwrap)])

@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from gpurent.model.trip import Want
-from gpurent.workflow.machine.forward import open_to_others, shown
-from gpurent.workflow.service import Service
+from gpurent.domain.trip import TripSpec
+from gpurent.workflow.connection.forwarding import open_to_others, shown
+from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import World, world
 
 # Writes the port that it got into a file: two machines of one computer must not quarrel about one.
@@ -41,7 +41,7 @@ async def renting(land: World) -> AsyncIterator[tuple[Service, str]]:
     async with land.desk() as service:
         await service.login("mistgpu", {"username": "student", "password": "student-pass"})
         await land.settle_alipay(service, "20")
-        yield service, (await service.rent(Want(provider="mistgpu"))).id
+        yield service, (await service.rent(TripSpec(provider="mistgpu"))).id
 
 
 def home(land: World) -> Path:

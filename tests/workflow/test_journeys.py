@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.model.events import EventKind
-from gpurent.model.lease import LeaseState
-from gpurent.model.offer import Wish
-from gpurent.model.receipt import ChargeKind
-from gpurent.model.trip import Want
+from gpurent.domain.events import EventKind
+from gpurent.domain.lease import LeaseState
+from gpurent.domain.offer import Requirements
+from gpurent.domain.receipt import ChargeKind
+from gpurent.domain.trip import TripSpec
 from tests.workflow.world import DIGITS, Person, World, world
 
 JOB = ("train.py", "--epochs", "2", "--hidden", "8")
@@ -36,7 +36,7 @@ async def test_metered_trip_from_login_to_receipt(land: World, tmp_path: Path) -
         await service.login("mistgpu", {"username": "student", "password": "student-pass"})
         await land.settle_alipay(service, "10")
         before = (await service.balance("mistgpu")).available
-        want = Want(
+        want = TripSpec(
             provider="mistgpu", command=JOB, folder=str(DIGITS), results=("out",), home=str(tmp_path / "home")
         )
         (tmp_path / "home").mkdir()
@@ -64,9 +64,9 @@ async def test_staged_trip_from_key_to_refund(land: World, tmp_path: Path) -> No
         await land.faucet(service, "90000")
         before = (await service.balance("1024gpu")).available
         (tmp_path / "home").mkdir()
-        want = Want(
+        want = TripSpec(
             provider="1024gpu",
-            wish=Wish(gpu="2080Ti"),
+            wish=Requirements(gpu="2080Ti"),
             term=timedelta(days=1),
             command=JOB,
             folder=str(DIGITS),
@@ -115,7 +115,7 @@ async def test_r3_job_survives_a_cut_line_and_is_taken_up_again(land: World, tmp
         (script / "tick.py").write_text(
             "import time\nfor i in range(30):\n    print(i, flush=True)\n    time.sleep(0.1)\n"
         )
-        end = await service.run(Want(provider="mistgpu", command=("tick.py",), folder=str(script)))
+        end = await service.run(TripSpec(provider="mistgpu", command=("tick.py",), folder=str(script)))
     assert len(cuts) == 1
     assert cuts[0] >= 1
     assert EventKind.LINE_LOST in person.kinds()

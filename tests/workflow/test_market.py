@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gpurent.model.offer import Wish
+from gpurent.domain.offer import Requirements
 from gpurent.testing.sandbox.faults import FaultProxy, Plan
-from gpurent.workflow.money.market import Market, Priced, market
-from gpurent.workflow.service import Service
+from gpurent.workflow.reports.market import Market, Priced, market
+from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import World, world
 
 DAY = timedelta(days=1)
@@ -50,7 +50,7 @@ async def enter(service: Service) -> None:
 
 
 async def look(service: Service, term: timedelta = DAY, code: str = "CNY", **more: Any) -> Market:
-    return await market(service.desk, Wish(**more), SHOPS, term, code)
+    return await market(service.desk, Requirements(**more), SHOPS, term, code)
 
 
 def of(found: Market, provider: str, gpu: str) -> Priced:
@@ -127,7 +127,9 @@ async def test_minimum_term_and_disk_are_part_of_the_price(land: World) -> None:
         assert short.price.decimal == Decimal("0.215")
         assert short.refundable.amount == short.quote.high.amount - short.net.high.amount > 0
         assert short.net.low.amount == floor(Fraction("0.1075") / Fraction("0.0026") * 10**8)
-        disk = of(await market(service.desk, Wish(), SHOPS, HOUR, "USD", disk=100), "1024gpu", "2080Ti")
+        disk = of(
+            await market(service.desk, Requirements(), SHOPS, HOUR, "USD", disk=100), "1024gpu", "2080Ti"
+        )
         exact = Fraction("0.215") + 70 * Fraction("0.000033333334")
         assert disk.price.amount == ceil(exact * 10**8)
         begun = of(await look(service, timedelta(minutes=20, seconds=1)), "mistgpu", "2080Ti")

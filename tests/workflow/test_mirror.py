@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from gpurent.domain.transfer import Push
+from gpurent.domain.trip import TripSpec
 from gpurent.errors import PluginError, UsageError
-from gpurent.model.cargo import Push
-from gpurent.model.trip import Want
-from gpurent.workflow.machine.mirror import Mirror
-from gpurent.workflow.service import Service
+from gpurent.workflow.connection.watch_push import Mirror
+from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import World, world
 
 
@@ -24,7 +24,7 @@ async def renting(land: World) -> AsyncIterator[tuple[Service, str, Path]]:
     async with land.desk() as service:
         await service.login("mistgpu", {"username": "student", "password": "student-pass"})
         await land.settle_alipay(service, "20")
-        lease = (await service.rent(Want(provider="mistgpu"))).id
+        lease = (await service.rent(TripSpec(provider="mistgpu"))).id
         (machine,) = land.cloud.driver.machines()
         yield service, lease, Path(machine.home)
 

@@ -10,22 +10,22 @@ from typing import Any
 
 import pytest
 
+from gpurent.domain.events import Event, EventKind
+from gpurent.domain.money import CNY, USD, Money
+from gpurent.domain.offer import Requirements
+from gpurent.domain.order import Bill
+from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError, MoneyError, OverBudget, Spent
-from gpurent.model.events import Event, EventKind
-from gpurent.model.money import CNY, USD, Money
-from gpurent.model.offer import Wish
-from gpurent.model.order import Bill
-from gpurent.model.trip import Want
-from gpurent.workflow.money import budget
-from gpurent.workflow.service import Service
+from gpurent.workflow.payments import budgets as budget
+from gpurent.workflow.trips.operations import Service
 from tests.workflow.test_market import configure, rates
 from tests.workflow.world import Person, World, world
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 ONE = 10**8
-GPU = Want(provider="1024gpu", wish=Wish(gpu="2080Ti"), term=HOUR)
-CPU = Want(provider="1024gpu", wish=Wish(gpus=0, cpu_only=True), term=DAY)
+GPU = TripSpec(provider="1024gpu", wish=Requirements(gpu="2080Ti"), term=HOUR)
+CPU = TripSpec(provider="1024gpu", wish=Requirements(gpus=0, cpu_only=True), term=DAY)
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ async def test_a_cheaper_price_is_paid_and_told(land: World) -> None:
 
 
 def _plan() -> Any:
-    from gpurent.model.trip import Plan
+    from gpurent.domain.trip import Plan
 
     return Plan
 
@@ -142,7 +142,7 @@ async def test_a_deposit_that_was_not_spoken_of_is_asked_about(land: World) -> N
     """A shop that wants a deposit for what was quoted without one."""
     from attrs import evolve
 
-    from gpurent.model.order import Purpose
+    from gpurent.domain.order import Purpose
 
     person = Person()
     async with land.desk(person) as service:
@@ -188,7 +188,7 @@ async def test_a_budget_without_a_rate_lets_nothing_pass(land: World) -> None:
         assert await wealth(service) >= 89999 * ONE
 
 
-def _with(want: Want, money: Money) -> Want:
+def _with(want: TripSpec, money: Money) -> TripSpec:
     from attrs import evolve
 
     return evolve(want, budget=money)
@@ -252,7 +252,7 @@ async def test_a_metered_trip_stops_below_its_budget_with_the_results(
         async with land.desk() as service:
             await service.login("mistgpu", {"username": "student", "password": "student-pass"})
             await land.settle_alipay(service, "50")
-            want = Want(
+            want = TripSpec(
                 provider="mistgpu",
                 command=("job.py",),
                 folder=str(folder),

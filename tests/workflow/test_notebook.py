@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import pytest
 
-from gpurent.model.session import JobState
+from gpurent.domain.session import JobState
 from tests.workflow.test_forward import fetch, gpurent, home, line, renting
 from tests.workflow.world import World, world
 

@@ -16,19 +16,19 @@ from types import ModuleType
 import pytest
 from attrs import define, field
 
-from gpurent.entries import Field, NotifierEntry
+from gpurent.domain.events import EventKind
+from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.money import CNY, UnitPrice
+from gpurent.domain.notice import Level, Notice
+from gpurent.domain.offer import Hardware, Metered, Offer, Prepaid, Requirements
+from gpurent.domain.trip import TripSpec
 from gpurent.errors import PluginError, UsageError
-from gpurent.hookspecs import hookimpl
-from gpurent.model.events import EventKind
-from gpurent.model.lease import Lease, LeaseState
-from gpurent.model.money import CNY, UnitPrice
-from gpurent.model.notice import Level, Notice
-from gpurent.model.offer import Hardware, Metered, Offer, Prepaid, Wish
-from gpurent.model.trip import Want
-from gpurent.plugins import plain
-from gpurent.plugins.registry import Registry
-from gpurent.ports.notifier import Notifier
-from gpurent.workflow.desk import Desk
+from gpurent.infra.registry import plain
+from gpurent.infra.registry.registry import Registry
+from gpurent.roles.entries import Field, NotifierEntry
+from gpurent.roles.hookspecs import hookimpl
+from gpurent.roles.notifier import Notifier
+from gpurent.workflow.runtime.desk import Desk
 from tests.adapters.wire import wire
 from tests.workflow.world import DIGITS, Person, world
 
@@ -302,9 +302,9 @@ async def test_a_whole_trip_is_told_to_a_web_hook(tmp_path: Path) -> None:
         async with land.desk(person) as service:
             await service.login("1024gpu", {})
             await land.faucet(service, "90000")
-            want = Want(
+            want = TripSpec(
                 provider="1024gpu",
-                wish=Wish(gpu="2080Ti"),
+                wish=Requirements(gpu="2080Ti"),
                 term=timedelta(days=1),
                 command=("train.py", "--epochs", "1", "--hidden", "4"),
                 folder=str(DIGITS),
@@ -333,9 +333,9 @@ async def test_a_whole_trip_is_told_to_a_web_hook(tmp_path: Path) -> None:
 async def test_a_trip_s_own_choice_of_events_is_for_that_trip_alone(tmp_path: Path) -> None:
     ear = Ear()
     desk = desk_with(tmp_path, Person(), ("ear", ear))
-    desk.journal.begin_trip("t1-quiet", "run", Want(notify=("failed",)))
-    desk.journal.begin_trip("t1-silent", "run", Want(notify=()))
-    desk.journal.begin_trip("t1-usual", "run", Want())
+    desk.journal.begin_trip("t1-quiet", "run", TripSpec(notify=("failed",)))
+    desk.journal.begin_trip("t1-silent", "run", TripSpec(notify=()))
+    desk.journal.begin_trip("t1-usual", "run", TripSpec())
     for trip in ("t1-quiet", "t1-silent", "t1-usual"):
         for kind in (EventKind.JOB_ENDED, EventKind.FAILED, EventKind.WAITING):
             desk.tell(kind, f"{kind.value} of {trip}", trip=trip)

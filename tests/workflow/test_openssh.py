@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.model.events import EventKind
-from gpurent.model.trip import Want
+from gpurent.domain.events import EventKind
+from gpurent.domain.trip import TripSpec
 from gpurent.testing.sandbox.machines import why_not_bwrap
 from tests.workflow.world import DIGITS, Person, world
 
@@ -35,7 +35,7 @@ async def test_metered_trip_on_openssh_with_a_cut_line(tmp_path: Path) -> None:
         cuts_task: list[object] = []
         person.watchers.append(cut)
         end = await service.run(
-            Want(
+            TripSpec(
                 provider="mistgpu",
                 command=("train.py", "--epochs", "2", "--hidden", "8"),
                 folder=str(DIGITS),

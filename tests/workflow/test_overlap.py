@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from attrs import define, evolve, field
 
-from gpurent.adapters.codec import converter
-from gpurent.adapters.http import HttpClient
-from gpurent.adapters.ssh import Ssh
+from gpurent.domain.events import Event, EventKind
+from gpurent.domain.offer import Requirements
+from gpurent.domain.trip import OnError, TripSpec
 from gpurent.errors import JobError, TransferError
-from gpurent.model.events import Event, EventKind
-from gpurent.model.offer import Wish
-from gpurent.model.trip import OnError, Want
-from gpurent.workflow.service import Service
+from gpurent.infra.http import HttpClient
+from gpurent.infra.sqlite.codec import converter
+from gpurent.infra.ssh.client import Ssh
+from gpurent.workflow.trips.operations import Service
 from tests.workflow.test_crash import zygote
 from tests.workflow.world import Person, Tally, Watched, World, world
 
@@ -48,13 +48,13 @@ class Onlooker(Person):
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Want:
+def job(tmp_path: Path) -> TripSpec:
     folder = tmp_path / "work"
     (folder / "native").mkdir(parents=True)
     (folder / "train.py").write_text("import shutil, os\nos.mkdir('out')\nshutil.copy('made', 'out')\n")
     (folder / "native" / "Makefile").write_text("all:\n")
     (folder / "data.bin").write_bytes(bytes(range(256)) * 400)
-    return Want(
+    return TripSpec(
         provider="mistgpu", command=("train.py",), folder=str(folder), results=("out",), needs=("native",)
     )
 
@@ -92,14 +92,14 @@ async def test_nothing_stands_between_the_first_answer_and_the_first_bytes(
     monkeypatch.setattr(Ssh, "open", ssh_open)
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "train.py").write_text("print(1)\n")
-    want = Want(provider=provider, command=("train.py",), folder=str(tmp_path / "work"))
+    want = TripSpec(provider=provider, command=("train.py",), folder=str(tmp_path / "work"))
     async with land.desk(person) as service:
         if provider == "mistgpu":
             await enter(land, service)
         else:
             await service.login("1024gpu", {})
             await land.faucet(service, "90000")
-            want = evolve(want, wish=Wish(gpu="2080Ti"), term=timedelta(days=1))
+            want = evolve(want, wish=Requirements(gpu="2080Ti"), term=timedelta(days=1))
         log.clear()
         await service.run(want)
     first = log.index("ssh answers")
@@ -124,7 +124,7 @@ def until(path: Path) -> bool:
     return path.exists()
 
 
-async def test_each_goes_on_while_the_other_does(land: World, job: Want, tmp_path: Path) -> None:
+async def test_each_goes_on_while_the_other_does(land: World, job: TripSpec, tmp_path: Path) -> None:
     begun, seen = tmp_path / "begun", []
     # The upload's bytes wait for the setup's begin, and the setup's end for the upload's last file.
     setup = (
@@ -160,7 +160,7 @@ async def test_each_goes_on_while_the_other_does(land: World, job: Want, tmp_pat
     assert (Path(job.folder) / "out" / "made").read_text() == "1\n"
 
 
-async def test_a_setup_that_needs_nothing_makes_its_folder(land: World, job: Want) -> None:
+async def test_a_setup_that_needs_nothing_makes_its_folder(land: World, job: TripSpec) -> None:
     person = Onlooker()
     async with land.desk(person) as service:
         await enter(land, service)
@@ -172,7 +172,7 @@ async def test_a_setup_that_needs_nothing_makes_its_folder(land: World, job: Wan
     assert (Path(job.folder) / "out" / "made").read_text() == "1\n"
 
 
-async def test_a_failed_setup_cuts_the_upload_and_is_told(land: World, job: Want, tmp_path: Path) -> None:
+async def test_a_failed_setup_cuts_the_upload_and_is_told(land: World, job: TripSpec, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
 
     def hold_back() -> None:
@@ -197,7 +197,9 @@ async def test_a_failed_setup_cuts_the_upload_and_is_told(land: World, job: Want
     assert land.cloud.burning() == []
 
 
-async def test_an_upload_that_fails_for_good_ends_the_setup(land: World, job: Want, tmp_path: Path) -> None:
+async def test_an_upload_that_fails_for_good_ends_the_setup(
+    land: World, job: TripSpec, tmp_path: Path
+) -> None:
     begun = tmp_path / "begun"
 
     def fail() -> None:
@@ -219,7 +221,7 @@ async def test_an_upload_that_fails_for_good_ends_the_setup(land: World, job: Wa
     assert land.cloud.burning() == []
 
 
-async def test_a_cut_of_both_lines_repeats_neither(land: World, job: Want, tmp_path: Path) -> None:
+async def test_a_cut_of_both_lines_repeats_neither(land: World, job: TripSpec, tmp_path: Path) -> None:
     begun, cuts = tmp_path / "begun", []
     loop = asyncio.get_running_loop()
 
@@ -249,7 +251,7 @@ ELSEWHERE = (
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-async def test_killed_anywhere_beside_the_upload_and_resumed(tmp_path: Path, job: Want) -> None:
+async def test_killed_anywhere_beside_the_upload_and_resumed(tmp_path: Path, job: TripSpec) -> None:
     async with world(tmp_path, speed=60) as land, zygote() as client:
         async with land.desk() as service:
             await enter(land, service)

@@ -12,11 +12,11 @@ from time import time
 import pytest
 from attrs import define, field
 
+from gpurent.domain.events import Event, EventKind
+from gpurent.domain.trip import TripSpec
 from gpurent.errors import LeaseGone
-from gpurent.model.events import Event, EventKind
-from gpurent.model.trip import Want
 from gpurent.testing.sandbox.faults import Plan
-from gpurent.workflow.service import Service
+from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import Person, Tally, Watched, World, world
 
 EVERY = timedelta(minutes=10)
@@ -54,7 +54,7 @@ class Onlooker(Person):
         return self.pulls[-1]
 
 
-def ticking(tmp_path: Path, size: int = 0, transfer: str = "") -> Want:
+def ticking(tmp_path: Path, size: int = 0, transfer: str = "") -> TripSpec:
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "train.py").write_text(
@@ -62,7 +62,7 @@ def ticking(tmp_path: Path, size: int = 0, transfer: str = "") -> Want:
     )
     home = tmp_path / "home"
     home.mkdir()
-    return Want(
+    return TripSpec(
         provider="mistgpu", command=("train.py",), folder=str(folder), results=("out",), home=str(home),
         pull_every=EVERY, transfer=transfer,
     )  # fmt: skip

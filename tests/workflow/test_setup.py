@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from gpurent.adapters.setup_script import NO_CONDA, entering, script
+from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.money import CNY, UnitPrice
+from gpurent.domain.offer import Hardware, Metered, Offer, Prepaid
+from gpurent.domain.trip import OnError, Packages, Rules, TripSpec
 from gpurent.errors import JobError, UsageError
-from gpurent.model.lease import Lease, LeaseState
-from gpurent.model.money import CNY, UnitPrice
-from gpurent.model.offer import Hardware, Metered, Offer, Prepaid
-from gpurent.model.trip import OnError, Packages, Rules, Want
+from gpurent.remote.setup_script import NO_CONDA, entering, script
 from gpurent.workflow.guard.policy import policy_of
-from gpurent.workflow.service import Service
-from gpurent.workflow.timing.arming import Policy, deadline
-from gpurent.workflow.transfer import loads_of
+from gpurent.workflow.steps.transfer_files import loads_of
+from gpurent.workflow.timing.timer_policy import Policy, deadline
+from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import Person, World, world
 
 HOUR = timedelta(hours=1)
@@ -74,15 +74,15 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def test_nothing_to_do_is_no_script() -> None:
-    assert script(Want(), "python3") == ""
-    assert entering(Want()) == ""
+    assert script(TripSpec(), "python3") == ""
+    assert entering(TripSpec()) == ""
 
 
 def test_pip_by_the_machine_s_own_python(machine: Machine) -> None:
     if machine.run("python3 -m pip --version").returncode:
         pytest.skip("this computer's own Python has no pip")
     (machine.folder / "requirements.txt").write_text(f"./{machine.wheel('gpurent_tried')}\n")
-    text = script(Want(packages=Packages(requirements="requirements.txt")), "python3")
+    text = script(TripSpec(packages=Packages(requirements="requirements.txt")), "python3")
     first = machine.run(text)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "+ pip install -r requirements.txt" in first.stdout
@@ -93,7 +93,7 @@ def test_pip_by_the_machine_s_own_python(machine: Machine) -> None:
 
 def test_a_missing_package_is_a_failure(machine: Machine) -> None:
     text = script(
-        Want(packages=Packages(pip=("gpurent-no-such-package",)), setup=("touch after",)), "python3"
+        TripSpec(packages=Packages(pip=("gpurent-no-such-package",)), setup=("touch after",)), "python3"
     )
     ran = machine.run(text)
     assert ran.returncode != 0
@@ -101,7 +101,7 @@ def test_a_missing_package_is_a_failure(machine: Machine) -> None:
 
 
 def test_commands_are_run_once_in_order_and_stop_at_a_failure(machine: Machine) -> None:
-    want = Want(setup=("echo one >> log", "echo two >> log; false", "echo three >> log"))
+    want = TripSpec(setup=("echo one >> log", "echo two >> log; false", "echo three >> log"))
     assert machine.run(script(want, "python3")).returncode == 1
     assert (machine.folder / "log").read_text() == "one\ntwo\n"
     mended = evolve(want, setup=("echo one >> log", "echo 2 >> log", "echo three >> log"))
@@ -122,8 +122,8 @@ def test_what_belongs_to_a_folder_is_done_again_in_another(machine: Machine) -> 
     for folder in (machine.folder, other):
         (folder / "far.txt").write_text("numpy\n")
         (folder / "near.txt").write_text("-e .\n")
-    far = script(Want(packages=Packages(requirements="far.txt"), setup=("touch made",)), "python9")
-    near = script(Want(packages=Packages(requirements="near.txt")), "python9")
+    far = script(TripSpec(packages=Packages(requirements="far.txt"), setup=("touch made",)), "python9")
+    near = script(TripSpec(packages=Packages(requirements="near.txt")), "python9")
     for text in (far, near):
         for folder in (machine.folder, other):
             assert machine.run(text, folder).returncode == 0
@@ -147,7 +147,7 @@ esac
 
 def test_conda_makes_the_environment_and_everything_runs_in_it(machine: Machine) -> None:
     (machine.folder / "environment.yml").write_text("dependencies:\n- python=3.11\n")
-    want = Want(packages=Packages(conda="environment.yml"), setup=('echo "$ENTERED" > entered',))
+    want = TripSpec(packages=Packages(conda="environment.yml"), setup=('echo "$ENTERED" > entered',))
     missing = machine.run(script(want, "python3"))
     assert missing.returncode == NO_CONDA
     assert "conda is not on this machine" in missing.stdout
@@ -176,7 +176,7 @@ def test_odd_names_are_only_names(machine: Machine, name: str) -> None:
     (machine.programs / "python9").write_text("#!/bin/sh\nexit 0\n")
     (machine.programs / "python9").chmod(0o755)
     for packages in (Packages(requirements=name), Packages(conda=name)):
-        ran = machine.run(script(Want(packages=packages), "python9"))
+        ran = machine.run(script(TripSpec(packages=packages), "python9"))
         assert ran.returncode == 0, ran.stdout + ran.stderr
     assert not (machine.folder / "bad").exists()
 
@@ -191,11 +191,11 @@ async def land(tmp_path: Path) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Want:
+def job(tmp_path: Path) -> TripSpec:
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "train.py").write_text("print(open('ready').read())\n")
-    return Want(provider="mistgpu", command=("train.py",), folder=str(folder))
+    return TripSpec(provider="mistgpu", command=("train.py",), folder=str(folder))
 
 
 async def enter(land: World, service: Service) -> None:
@@ -203,7 +203,7 @@ async def enter(land: World, service: Service) -> None:
     await land.settle_alipay(service, "10")
 
 
-async def test_a_failed_setup_is_told_and_the_machine_given_back(land: World, job: Want) -> None:
+async def test_a_failed_setup_is_told_and_the_machine_given_back(land: World, job: TripSpec) -> None:
     person = Person()
     async with land.desk(person) as service:
         await enter(land, service)
@@ -222,7 +222,7 @@ async def test_a_failed_setup_is_told_and_the_machine_given_back(land: World, jo
     assert land.cloud.burning() == []
 
 
-async def test_a_machine_that_a_failed_setup_kept_can_be_used(land: World, job: Want) -> None:
+async def test_a_machine_that_a_failed_setup_kept_can_be_used(land: World, job: TripSpec) -> None:
     person = Person()
     async with land.desk(person) as service:
         await enter(land, service)
@@ -238,7 +238,7 @@ async def test_a_machine_that_a_failed_setup_kept_can_be_used(land: World, job: 
     assert land.cloud.burning() == []
 
 
-async def test_a_setup_is_no_idle_time(land: World, job: Want) -> None:
+async def test_a_setup_is_no_idle_time(land: World, job: TripSpec) -> None:
     async with land.desk() as service:
         await enter(land, service)
         # Two real seconds are four minutes here.
@@ -269,21 +269,21 @@ PRICE = UnitPrice(Decimal("1.5"), CNY, HOUR)
 def test_the_deadline_arms_the_timer_on_any_machine(tariff: Metered | Prepaid) -> None:
     found = lease(tariff)
     for policy in (Policy(), Policy(off=True)):
-        want = Want(rules=Rules(deadline_in=5 * HOUR))
+        want = TripSpec(rules=Rules(deadline_in=5 * HOUR))
         assert deadline(found, want, policy, NOW) == NOW + 4 * HOUR
-        want = Want(rules=Rules(deadline_at=NOW + 2 * HOUR))
+        want = TripSpec(rules=Rules(deadline_at=NOW + 2 * HOUR))
         assert deadline(found, want, policy, NOW) == NOW + 2 * HOUR
-    assert deadline(found, Want(), Policy(), NOW) is None
+    assert deadline(found, TripSpec(), Policy(), NOW) is None
 
 
 def test_the_earlier_of_term_and_deadline_holds() -> None:
     found = lease(Metered(price=PRICE))
-    want = Want(term=2 * HOUR, rules=Rules(deadline_in=9 * HOUR))
+    want = TripSpec(term=2 * HOUR, rules=Rules(deadline_in=9 * HOUR))
     assert deadline(found, want, Policy(), NOW) == NOW + HOUR + timedelta(minutes=30)
     assert (
         deadline(found, evolve(want, rules=Rules(deadline_in=HOUR * 3 / 2)), Policy(), NOW) == NOW + HOUR / 2
     )
-    switch = Want(rules=Rules(deadline_in=9 * HOUR))
+    switch = TripSpec(rules=Rules(deadline_in=9 * HOUR))
     assert deadline(found, switch, Policy(margin=HOUR), NOW) == NOW + HOUR
 
 

@@ -12,21 +12,21 @@ import httpx2
 import pytest
 from attrs import evolve
 
+from gpurent.domain.events import EventKind
+from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.money import HOUR, Currency, Rate
+from gpurent.domain.offer import Known, Requirements
+from gpurent.domain.time_left import TimeKind, TimeLeft, burn_of
+from gpurent.domain.trip import TripSpec
 from gpurent.errors import UnavailableError, UsageError
 from gpurent.locale import choose
-from gpurent.model.events import EventKind
-from gpurent.model.lease import Lease, LeaseState
-from gpurent.model.money import HOUR, Currency, Rate
-from gpurent.model.offer import Known, Wish
-from gpurent.model.timeleft import TimeKind, TimeLeft, burn_of
-from gpurent.model.trip import Want
-from gpurent.ports.billing import Balance
-from gpurent.workflow.select import listing
-from gpurent.workflow.service import Service
-from gpurent.workflow.timing.alarm import mind, thresholds
-from gpurent.workflow.timing.lastseen import last_seen
-from gpurent.workflow.timing.timeleft import time_left
-from gpurent.workflow.timing.timewords import sentence, words
+from gpurent.roles.billing import Balance
+from gpurent.workflow.steps.select_offer import listing
+from gpurent.workflow.timing.alarms import mind, thresholds
+from gpurent.workflow.timing.last_seen import last_seen
+from gpurent.workflow.timing.time_left import time_left
+from gpurent.workflow.timing.time_text import sentence, words
+from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import Person, World, world
 
 MINUTE = timedelta(minutes=1)
@@ -45,7 +45,7 @@ async def rich(land: World, service: Service, yuan: str = "35") -> None:
 
 
 async def rented(service: Service, gpu: str) -> Lease:
-    return await service.rent(Want(provider="mistgpu", wish=Wish(gpu=gpu)))
+    return await service.rent(TripSpec(provider="mistgpu", wish=Requirements(gpu=gpu)))
 
 
 async def test_leases_on_one_balance_share_it_also_those_that_are_not_named(land: World) -> None:
@@ -84,7 +84,7 @@ async def test_what_was_rented_past_us_drains_it_too(land: World) -> None:
             form = {"username": "student", "password": "student-pass"}
             found = await page.post("/login/", data=form)
             page.cookies.update(found.cookies)
-            listed = await listing(service.desk, "mistgpu", Wish(gpu="V100"))
+            listed = await listing(service.desk, "mistgpu", Requirements(gpu="V100"))
             assert isinstance(listed, Known)
             free = listed.items[0]
             made = {"machine_id": free.key, "password": "aB3aB3aB3", "image": ""}
@@ -143,7 +143,7 @@ async def test_a_wallet_that_hangs_is_left_behind(land: World, monkeypatch: pyte
     async with land.desk() as service:
         await rich(land, service)
         lease = await rented(service, "2080Ti")
-        monkeypatch.setattr("gpurent.workflow.timing.timeleft.PATIENCE", 0.2)
+        monkeypatch.setattr("gpurent.workflow.timing.time_left.PATIENCE", 0.2)
         monkeypatch.setattr(service.desk.wallet("mistgpu"), "balance", lambda: asyncio.sleep(60))
         found = (await time_left(service.desk, [lease]))[lease.id]
         assert found.kind is TimeKind.UNKNOWN

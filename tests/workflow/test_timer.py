@@ -15,17 +15,17 @@ import psutil
 import pytest
 from attrs import frozen
 
+from gpurent.domain.events import EventKind
+from gpurent.domain.lease import Lease
+from gpurent.domain.money import CNY, UnitPrice
+from gpurent.domain.offer import Hardware, Metered, Offer, Prepaid
+from gpurent.domain.trip import TripSpec
 from gpurent.errors import JobError
-from gpurent.model.events import EventKind
-from gpurent.model.lease import Lease
-from gpurent.model.money import CNY, UnitPrice
-from gpurent.model.offer import Hardware, Metered, Offer, Prepaid
-from gpurent.model.trip import Want
 from gpurent.testing.sandbox.machines import why_not_bwrap
-from gpurent.workflow.machine.line import Line
-from gpurent.workflow.service import Service
-from gpurent.workflow.timing import timer
-from gpurent.workflow.timing.arming import Policy, Timers, deadline
+from gpurent.workflow.connection.reconnecting import ReconnectingConnection
+from gpurent.workflow.timing import machine_timer as timer
+from gpurent.workflow.timing.timer_policy import Policy, Timers, deadline
+from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import Person, World, world
 
 MINUTE = timedelta(minutes=1)
@@ -154,7 +154,7 @@ async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
     person = Person()
     async with world(tmp_path, speed=60) as land, land.desk(person) as service:
         await enter(service, land)
-        yield Ground(land, service, person, await service.rent(Want(provider="mistgpu")))
+        yield Ground(land, service, person, await service.rent(TripSpec(provider="mistgpu")))
 
 
 async def test_extend_and_off(ground: Ground) -> None:
@@ -178,7 +178,7 @@ async def test_extend_and_off(ground: Ground) -> None:
 
 async def test_it_survives_a_cut_line_and_two_arms_are_one(ground: Ground) -> None:
     desk, until = ground.service.desk, ground.now() + 20 * HOUR
-    one, other = Line(desk, ground.lease.id), Line(desk, ground.lease.id)
+    one, other = ReconnectingConnection(desk, ground.lease.id), ReconnectingConnection(desk, ground.lease.id)
     try:
         await asyncio.gather(
             timer.arm(one, ground.lease, until), timer.arm(other, ground.lease, until + HOUR)
@@ -192,7 +192,7 @@ async def test_it_survives_a_cut_line_and_two_arms_are_one(ground: Ground) -> No
     assert (await ground.timers.state(ground.lease.id)).armed
 
 
-async def closing(line: Line, wanted: bool) -> None:
+async def closing(line: ReconnectingConnection, wanted: bool) -> None:
     async with asyncio.timeout(60):
         # A look over the line takes long enough to be its own pause.
         while (await timer.state(line)).closing is not wanted:
@@ -200,7 +200,7 @@ async def closing(line: Line, wanted: bool) -> None:
 
 
 async def test_in_the_last_minutes_no_job_starts(ground: Ground) -> None:
-    line = Line(ground.service.desk, ground.lease.id)
+    line = ReconnectingConnection(ground.service.desk, ground.lease.id)
     try:
         await timer.arm(line, ground.lease, ground.now() + 5 * HOUR, grace=6 * HOUR)
         await closing(line, True)
@@ -247,7 +247,7 @@ async def test_a_dead_mans_switch_is_moved_on_while_somebody_watches(tmp_path: P
         land.extra["GPURENT_GUARD_TIMER"] = "100m"
         async with land.desk(person) as service:
             await enter(service, land)
-            end = await service.run(Want(provider="mistgpu", command=("train.py",), folder=str(folder)))
+            end = await service.run(TripSpec(provider="mistgpu", command=("train.py",), folder=str(folder)))
             assert end.exit_code == 0
             assert end.receipt is not None
             assert end.receipt.started_at is not None
@@ -270,7 +270,7 @@ def test_when_a_machine_gets_a_timer() -> None:
             offer=Offer(key="1", provider="x", hardware=Hardware(), tariff=tariff),
             started_at=NOW - HOUR,
         )
-        return deadline(lease, Want(term=term), Policy(**written), NOW)
+        return deadline(lease, TripSpec(term=term), Policy(**written), NOW)
 
     assert when() is None
     assert when(3 * HOUR) == NOW + 2 * HOUR + 30 * MINUTE, "from the start, with a margin"

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from gpurent.domain.events import Event, EventKind
+from gpurent.domain.lease import Lease
+from gpurent.domain.offer import Requirements
+from gpurent.domain.trip import TripSpec
 from gpurent.errors import LeaseError
-from gpurent.model.events import Event, EventKind
-from gpurent.model.lease import Lease
-from gpurent.model.offer import Wish
-from gpurent.model.trip import Want
-from gpurent.workflow.service import Service
+from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import Person, World, world
 
 DAY = timedelta(days=1)
@@ -31,7 +31,7 @@ async def rented(land: World, service: Service) -> Lease:
     await service.login("1024gpu", {})
     await land.faucet(service, "90000")
     return await service.rent(
-        Want(provider="1024gpu", wish=Wish(gpu="2080Ti"), term=DAY, staged=False, only_rent=True)
+        TripSpec(provider="1024gpu", wish=Requirements(gpu="2080Ti"), term=DAY, staged=False, only_rent=True)
     )
 
 

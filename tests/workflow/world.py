@@ -17,12 +17,12 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx2
 from attrs import define, field, frozen
 
-from gpurent.model.events import Event, EventKind
-from gpurent.plugins import plain
-from gpurent.plugins.registry import Registry
+from gpurent.domain.events import Event, EventKind
+from gpurent.infra.registry import plain
+from gpurent.infra.registry.registry import Registry
 from gpurent.testing.sandbox.cloud import Cloud, Options
-from gpurent.workflow.desk import Desk
-from gpurent.workflow.service import Service
+from gpurent.workflow.runtime.desk import Desk
+from gpurent.workflow.trips.operations import Service
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "examples" / "digits"

@@ -18,15 +18,15 @@ from typing import Any
 
 import asyncssh  # noqa: F401 - warmed before the fork
 
-from gpurent.adapters.codec import loads
-from gpurent.adapters.journal import Journal
+from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError
-from gpurent.model.trip import Want
-from gpurent.plugins import plain
-from gpurent.plugins.registry import Registry
-from gpurent.workflow.desk import Desk
-from gpurent.workflow.guard.loop import Guard
-from gpurent.workflow.service import Service
+from gpurent.infra.registry import plain
+from gpurent.infra.registry.registry import Registry
+from gpurent.infra.sqlite.codec import loads
+from gpurent.infra.sqlite.journal import Journal
+from gpurent.workflow.guard.scheduler import Guard
+from gpurent.workflow.runtime.desk import Desk
+from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import Person
 
 
@@ -65,7 +65,7 @@ async def live(task: dict[str, Any], registry: Registry, pipe: int) -> dict[str,
             looked = await Guard.of(service).once()
             return {"end": 0, "trouble": [item.trouble for item in looked if item.trouble]}
         if "want" in task and not service.trips():
-            end = await service.run(loads(task["want"], Want))
+            end = await service.run(loads(task["want"], TripSpec))
         else:
             end = await service.resume(service.trips()[-1].id)
     except GpurentError as error:

@@ -11,9 +11,9 @@ from attrs import define
 
 if TYPE_CHECKING:
     from gpurent.cli.ui import TerminalUi
-    from gpurent.plugins.registry import Registry
-    from gpurent.workflow.records import Records
-    from gpurent.workflow.service import Service
+    from gpurent.infra.registry.registry import Registry
+    from gpurent.workflow.runtime.state import Records
+    from gpurent.workflow.trips.operations import Service
 
 T = TypeVar("T")
 
@@ -33,8 +33,8 @@ class App:
         import asyncio
 
         from gpurent.cli.ui import TerminalUi
-        from gpurent.workflow.desk import opened
-        from gpurent.workflow.service import Service
+        from gpurent.workflow.runtime.desk import opened
+        from gpurent.workflow.trips.operations import Service
 
         shown = ui or TerminalUi(quiet=self.as_json, yes=self.yes, no_input=self.no_input)
 
@@ -50,7 +50,7 @@ class App:
 
     def read(self, look: Callable[[Records], T]) -> T:
         """What ``look`` finds in the records: nobody is asked, so there is no event loop to wait for."""
-        from gpurent.workflow.records import reading
+        from gpurent.workflow.runtime.state import reading
 
         with reading(self.registry) as records:
             return look(records)

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from gpurent.entries import CommandEntry
-from gpurent.hookspecs import hookimpl
 from gpurent.locale import N_
+from gpurent.roles.entries import CommandEntry
+from gpurent.roles.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     import click
 
-    from gpurent.plugins.registry import Registry
+    from gpurent.infra.registry.registry import Registry
 
 _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     (
@@ -165,7 +165,7 @@ def registry() -> Registry:
     """Core's own entries and those of every installed plugin."""
     import sys
 
-    from gpurent.plugins import plain
-    from gpurent.plugins.registry import Registry
+    from gpurent.infra.registry import plain
+    from gpurent.infra.registry.registry import Registry
 
     return Registry.load(builtin=[sys.modules[__name__], plain])

@@ -12,8 +12,8 @@ from typing import Any
 
 import attrs
 
-from gpurent.model.money import Currency, Money
-from gpurent.model.secret import Secret
+from gpurent.domain.money import Currency, Money
+from gpurent.domain.secret import Secret
 
 
 def plain(value: Any) -> Any:  # noqa: C901 - one case a kind of value reads best

@@ -10,8 +10,8 @@ import click
 from gpurent.locale import _
 
 if TYPE_CHECKING:
-    from gpurent.entries import CommandEntry
-    from gpurent.plugins.registry import Registry
+    from gpurent.infra.registry.registry import Registry
+    from gpurent.roles.entries import CommandEntry
 
 
 class LazyGroup(click.Group):

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
+from gpurent.domain.money_text import money_of as money_of, parse_money as parse_money
 from gpurent.locale import _
 from gpurent.locale.spans import parse_span
-from gpurent.model.typed import money_of as money_of, parse_money as parse_money
 
 
 def parse_moment(text: str, now: datetime) -> datetime:

@@ -21,7 +21,7 @@ EVERY = 5.0
 
 
 class Bars:
-    """Implements `gpurent.ports.transfer.Progress`."""
+    """Implements `gpurent.roles.transfer.Progress`."""
 
     def __init__(self, title: str) -> None:
         self._title = title

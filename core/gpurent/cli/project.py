@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpurent.domain.offer import Requirements
+from gpurent.domain.trip import OnError, Packages, Rules, TripSpec
 from gpurent.errors import UsageError
 from gpurent.locale import _
-from gpurent.model.offer import Wish
-from gpurent.model.trip import OnError, Packages, Rules, Want
 
 if TYPE_CHECKING:
     from gpurent.cli.app import App
-    from gpurent.model.project import Project
+    from gpurent.domain.project import Project
 
 
 def chosen(app: App, given: Path | None, nothing: bool) -> Project | None:
     """The file that was named, else the nearest one; said on stderr, so that nobody uses one unawares."""
-    from gpurent.adapters.project_file import find, read
+    from gpurent.infra.config.project_file import find, read
 
     if nothing:
         if given is not None:
@@ -35,7 +35,7 @@ def chosen(app: App, given: Path | None, nothing: bool) -> Project | None:
     return project
 
 
-def want_from(project: Project) -> Want:
+def want_from(project: Project) -> TripSpec:
     """The trip of a project file alone."""
     gpu, setup, guard = project.gpu, project.setup, project.guard
     listed = setup.pip if isinstance(setup.pip, tuple) else ()
@@ -45,8 +45,8 @@ def want_from(project: Project) -> Want:
     files = tuple(name for name in (packages.requirements, packages.conda) if name)
     everything = setup.needs is None or "." in setup.needs
     needs = None if everything else tuple(dict.fromkeys((*(setup.needs or ()), *files)))
-    return Want(
-        wish=Wish(
+    return TripSpec(
+        wish=Requirements(
             gpu=gpu.name,
             gpus=gpu.count,
             key=gpu.machine,
@@ -99,7 +99,7 @@ def _with_files(inputs: tuple[str, ...], needed: tuple[str, ...]) -> tuple[str, 
     )
 
 
-def checked(app: App, want: Want) -> Want:
+def checked(app: App, want: TripSpec) -> TripSpec:
     """All that can be known to be wrong before anything is rented: names of plugins, files, the session's name."""
     for name in want.providers:
         app.registry.get("lease", name)
@@ -125,7 +125,7 @@ def checked(app: App, want: Want) -> Want:
 def _session_name(name: str) -> None:
     import re
 
-    from gpurent.model.session import NAME
+    from gpurent.domain.session import NAME
 
     if not re.fullmatch(NAME, name):
         raise UsageError(

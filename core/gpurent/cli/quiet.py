@@ -7,8 +7,8 @@ import sys
 import click
 
 from gpurent.cli.ui import TerminalUi
-from gpurent.model.events import Event, EventKind
-from gpurent.ports.transfer import Progress
+from gpurent.domain.events import Event, EventKind
+from gpurent.roles.transfer import Progress
 
 
 class Unseen:
@@ -35,7 +35,7 @@ class QuietUi(TerminalUi):
         super().notify(event)
         code = str(event.data.get("qr", ""))
         if event.kind is EventKind.TOP_UP and code and sys.stderr.isatty():
-            from gpurent.cli.qr import drawable, qr_text
+            from gpurent.cli.views.qr import drawable, qr_text
 
             if drawable():
                 click.echo(qr_text(code), err=True)

@@ -13,15 +13,15 @@ from gpurent.cli.app import App
 from gpurent.cli.complete import provider_names
 from gpurent.cli.params import DEADLINE, MONEY, SPAN, money_of
 from gpurent.cli.project import checked, chosen, want_from
+from gpurent.domain.trip import OnError, Rules, TripSpec
 from gpurent.errors import UsageError
 from gpurent.locale import _
-from gpurent.model.trip import OnError, Rules, Want
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from decimal import Decimal
 
-    from gpurent.model.money import Money
+    from gpurent.domain.money import Money
 
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _TARGET = click.Path(path_type=Path, file_okay=False)
@@ -94,7 +94,7 @@ def trip_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def want_of(app: App, *, lease: str = "", **given: Any) -> Want:
+def want_of(app: App, *, lease: str = "", **given: Any) -> TripSpec:
     """The trip that the options of `trip_options` describe, over the project file. Odd ones are a `UsageError`.
 
     ``lease``: it is made on this machine, so a choice of providers in the file is none.
@@ -104,7 +104,7 @@ def want_of(app: App, *, lease: str = "", **given: Any) -> Want:
     project = chosen(app, given["project"], given["no_project"])
     if lease and given["on_error"] is None and not (project and project.on_error):
         given["on_error"] = "keep"
-    want = want_from(project) if project else Want(folder=str(Path.cwd()))
+    want = want_from(project) if project else TripSpec(folder=str(Path.cwd()))
     want = evolve(want, **_changes(want, given))
     if not want.command:
         raise UsageError(
@@ -123,12 +123,12 @@ def want_of(app: App, *, lease: str = "", **given: Any) -> Want:
     return one_provider(checked(app, want))
 
 
-def one_provider(want: Want) -> Want:
+def one_provider(want: TripSpec) -> TripSpec:
     """Several stay a choice for the walk; a single one is the provider."""
     return evolve(want, provider=want.providers[0], providers=()) if len(want.providers) == 1 else want
 
 
-def _changes(want: Want, given: dict[str, Any]) -> dict[str, Any]:
+def _changes(want: TripSpec, given: dict[str, Any]) -> dict[str, Any]:
     """What the command line says; an option that was not given changes nothing."""
     found = {name: given[name] for name in _SAME if given[name] not in (None, ())}
     if given["budget"] is not None:

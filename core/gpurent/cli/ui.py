@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gpurent.domain.events import Event, EventKind
 from gpurent.locale import N_, _
-from gpurent.model.events import Event, EventKind
 
 if TYPE_CHECKING:
-    from gpurent.ports.transfer import Progress
+    from gpurent.roles.transfer import Progress
 
 STEPS = {
     "login": N_("logging in"),
@@ -66,7 +66,7 @@ def _interruptible() -> Iterator[None]:
 
 
 class TerminalUi:
-    """Implements `gpurent.workflow.ui.Ui`. ``quiet``: stdout belongs to a JSON document."""
+    """Implements `gpurent.workflow.runtime.ui.Ui`. ``quiet``: stdout belongs to a JSON document."""
 
     def __init__(self, *, quiet: bool = False, yes: bool = False, no_input: bool = False) -> None:
         self._quiet = quiet
@@ -103,13 +103,13 @@ class TerminalUi:
                 # That a lease ended is told by its change, the error at the end.
                 return
             case EventKind.LEASE_CHANGED:
-                from gpurent.cli.render import STATES
+                from gpurent.cli.views.render import STATES
 
                 state = _(STATES[str(event.data["state"])])
                 note = f" - {event.text}" if event.text not in ("", state) else ""
                 self._say(f"  {event.lease}: {state}{note}")
             case _:
-                from gpurent.adapters.redact import strip_terminal
+                from gpurent.domain.terminal_text import strip_terminal
 
                 if event.text:
                     self._say(f"  {strip_terminal(event.text)}", _COLOURS.get(event.kind))
@@ -136,7 +136,7 @@ class TerminalUi:
         return answer or None
 
     def output(self, data: bytes) -> None:
-        from gpurent.adapters.redact import strip_terminal
+        from gpurent.domain.terminal_text import strip_terminal
 
         click.echo(strip_terminal(self._decoder.decode(data)), nl=False, err=self._quiet)
 

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from decimal import Decimal
 
-from gpurent.model.money import CNY, USD, Currency, UnitPrice
+from gpurent.domain.money import CNY, USD, Currency, UnitPrice
 
 _PRICE = re.compile(
     r"([¥￥$])?\s*(\d{1,9}(?:\.\d{1,9})?)\s*([A-Za-z]{2,8}|元)?\s*(?:/|per\s+|每)\s*"

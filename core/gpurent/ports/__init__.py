@@ -1,1 +1,1 @@
-"""The roles that plugins play (ABCs, one a file), and what they are given (Protocols, in `host`)."""
+"""What core itself needs of the outside, as protocols. Implemented in `gpurent.infra`."""

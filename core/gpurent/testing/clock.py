@@ -9,7 +9,7 @@ START = datetime(2026, 1, 1, 8, 0, tzinfo=UTC)
 
 
 class ManualClock:
-    """Implements `gpurent.ports.host.Clock`. ``eager``: every sleep moves the clock itself and returns at once."""
+    """Implements `gpurent.ports.clock.Clock`. ``eager``: every sleep moves the clock itself and returns at once."""
 
     def __init__(self, start: datetime = START, *, eager: bool = False) -> None:
         self._now = start

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from attrs import define, evolve
 
-from gpurent.adapters.files import private_folder
-from gpurent.adapters.ssh import Ssh
-from gpurent.adapters.ssh_link import SshLink
-from gpurent.model.access import Endpoint
-from gpurent.model.secret import Secret
+from gpurent.domain.access import Endpoint
+from gpurent.domain.secret import Secret
+from gpurent.infra.platform.posix.files import private_folder
+from gpurent.infra.ssh.client import Ssh
+from gpurent.infra.ssh.connection import AsyncsshConnection
 from gpurent.testing.sandbox.machines import DriverName, Machine, MachineDriver, MachineSpec, pick_driver
 
 PASSWORD = Secret("open sesame 7")
@@ -44,11 +44,13 @@ class Yard:
     async def boot(self, **changes: object) -> Machine:
         return await self.driver.boot(evolve(SPEC, **changes))  # type: ignore[arg-type]
 
-    async def open(self, machine: Machine, lease: str = LEASE, password: Secret | None = PASSWORD) -> SshLink:
+    async def open(
+        self, machine: Machine, lease: str = LEASE, password: Secret | None = PASSWORD
+    ) -> AsyncsshConnection:
         return await self.ssh.open(lease, endpoint_of(machine), password)
 
     @asynccontextmanager
-    async def link(self, machine: Machine, lease: str = LEASE) -> AsyncIterator[SshLink]:
+    async def link(self, machine: Machine, lease: str = LEASE) -> AsyncIterator[AsyncsshConnection]:
         link = await self.open(machine, lease)
         try:
             yield link

@@ -17,7 +17,7 @@ import httpx2
 import uvicorn
 from attrs import define, field, frozen
 
-from gpurent.api import Bill, Currency, Login, Secret, Site, UnavailableError
+from gpurent.api import Bill, Currency, Login, Secret, SimulatorContext, UnavailableError
 from gpurent_plugin_dbc.keys import address_of, new_private, public_of
 from gpurent_plugin_dbc.portal import LedgerPortal
 from gpurent_plugin_dbc.wallet import Wallet
@@ -199,9 +199,11 @@ async def served(app: Any) -> AsyncIterator[str]:
         place.close()
 
 
-def site(clock: Hands, urls: Mapping[str, str], **settings: str) -> Site:
+def site(clock: Hands, urls: Mapping[str, str], **settings: str) -> SimulatorContext:
     nobody: Any = None
-    return Site(clock=clock, machines=nobody, send_mail=nobody, urls=urls, machine_count=1, settings=settings)
+    return SimulatorContext(
+        clock=clock, machines=nobody, send_mail=nobody, urls=urls, machine_count=1, settings=settings
+    )
 
 
 @contextlib.asynccontextmanager

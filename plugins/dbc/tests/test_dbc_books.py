@@ -18,9 +18,9 @@ from gpurent.api import (
     MoneyError,
     Offer,
     Prepaid,
-    ProviderChanged,
     Purpose,
     Receipt,
+    UnexpectedResponse,
     UnitPrice,
 )
 from gpurent_plugin_dbc import wire
@@ -143,7 +143,7 @@ async def test_f2_top_up_shows_address_page_and_advice(land: Ground) -> None:
 
 @pytest.mark.parametrize("value", [1, -1, None, "", "-1", "1.5", "²", "1" * 25, [], True])
 def test_an_amount_in_another_form_is_a_changed_ledger(value: object) -> None:
-    with pytest.raises(ProviderChanged):
+    with pytest.raises(UnexpectedResponse):
         wire.balance({"balance": value}, "http://ledger/balance")
 
 
@@ -151,5 +151,5 @@ def test_an_amount_in_another_form_is_a_changed_ledger(value: object) -> None:
     "raw", [None, [], {}, {"price": "1"}, {"price": "1", "at": "2020-01-01"}, {"price": [], "at": 1}]
 )
 def test_a_price_in_another_form_is_a_changed_ledger(raw: object) -> None:
-    with pytest.raises(ProviderChanged):
+    with pytest.raises(UnexpectedResponse):
         wire.price(raw, "http://ledger/price")

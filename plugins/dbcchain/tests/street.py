@@ -23,10 +23,10 @@ from gpurent.api import (
     Order,
     OrderKind,
     Payment,
+    Requirements,
     Secret,
-    Site,
+    SimulatorContext,
     UnavailableError,
-    Wish,
 )
 from gpurent_plugin_dbcchain import wire
 from gpurent_plugin_dbcchain.calls import RENT, Pallet
@@ -150,7 +150,7 @@ class User:
         self.shop, self.wallet = Shop(seat), Wallet(seat)
 
     async def offer(self, pallet: Pallet = RENT, gpu: str = "") -> Offer:
-        found = await self.shop.offers(Wish(gpu=gpu))
+        found = await self.shop.offers(Requirements(gpu=gpu))
         assert isinstance(found, Known)
         return next(
             o for o in found.items if o.shop["registry"] == pallet.rpc and o.free and gpu in o.hardware.gpu
@@ -255,7 +255,7 @@ async def street(machines: int = 4, **settings: str) -> AsyncIterator[Land]:
     nobody: Any = None
     urls: dict[str, str] = {}
     portal = ChainPortal(
-        Site(
+        SimulatorContext(
             clock=clock,
             machines=park,
             send_mail=nobody,

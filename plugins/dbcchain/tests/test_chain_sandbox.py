@@ -10,12 +10,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from gpurent.domain.lease import LeaseState
+from gpurent.domain.offer import Requirements
+from gpurent.domain.receipt import ChargeKind
+from gpurent.domain.trip import TripSpec
 from gpurent.errors import MoneyError
-from gpurent.model.lease import LeaseState
-from gpurent.model.offer import Wish
-from gpurent.model.receipt import ChargeKind
-from gpurent.model.trip import Want
-from gpurent.workflow.service import Service
+from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import DIGITS, Person, World, world
 
 NAME = "dbc-chain"
@@ -37,12 +37,12 @@ async def funded(land: World, service: Service, amount: str = "2000") -> str:
     return account
 
 
-def want(tmp_path: Path, gpu: str, **more: object) -> Want:
+def want(tmp_path: Path, gpu: str, **more: object) -> TripSpec:
     home = tmp_path / "home"
     home.mkdir()
     given = {
         "provider": NAME,
-        "wish": Wish(gpu=gpu),
+        "wish": Requirements(gpu=gpu),
         "term": HOUR,
         "command": JOB,
         "folder": str(DIGITS),
@@ -50,7 +50,7 @@ def want(tmp_path: Path, gpu: str, **more: object) -> Want:
         "home": str(home),
         **more,
     }
-    return Want(**given)  # type: ignore[arg-type]
+    return TripSpec(**given)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

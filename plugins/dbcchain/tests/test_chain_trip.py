@@ -16,10 +16,10 @@ from gpurent.api import (
     LeaseState,
     MoneyError,
     Purpose,
+    Requirements,
     SoldOut,
     Spent,
     UsageError,
-    Wish,
 )
 from gpurent_plugin_dbcchain.calls import RENT, TERMINATING, Pallet
 from gpurent_plugin_dbcchain.sender import TRIES
@@ -51,7 +51,7 @@ def agree(land: Land, user: User, before: int, spent: int) -> None:
 
 async def test_offers_say_price_fee_and_that_nothing_comes_back(land: Land) -> None:
     user = await land.user()
-    found = await user.shop.offers(Wish())
+    found = await user.shop.offers(Requirements())
     assert isinstance(found, Known)
     one = next(o for o in found.items if o.hardware.gpu == "GeForceRTX3090")
     assert one.tariff.refundable is False  # type: ignore[union-attr]
@@ -73,7 +73,7 @@ async def test_offers_say_price_fee_and_that_nothing_comes_back(land: Land) -> N
 async def test_taken_and_unreachable_machines_are_not_offered() -> None:
     async with street(machines=4, taken="1", offline="1") as land:
         user = await land.user()
-        found = await user.shop.offers(Wish())
+        found = await user.shop.offers(Requirements())
         assert isinstance(found, Known)
         assert [(o.hardware.gpu, o.free) for o in found.items] == [
             ("GeForceRTX3090", True),

@@ -17,20 +17,20 @@ from gpurent.api import (
     Bill,
     Challenge,
     ChargeKind,
+    InputRequired,
     Known,
     Lease,
     LeaseState,
     Login,
     Mail,
-    NeedsPerson,
     Offer,
     Order,
     OrderKind,
     Payment,
+    Requirements,
     Secret,
-    Site,
+    SimulatorContext,
     UnavailableError,
-    Wish,
 )
 from gpurent_plugin_dbc.keys import address_of, new_private, public_of
 from gpurent_plugin_dbc.portal import LedgerPortal
@@ -140,7 +140,7 @@ class Seat:
                     return answers.pop()
         match = re.fullmatch(challenge.pattern, self.person)
         if match is None:
-            raise NeedsPerson(challenge.question)
+            raise InputRequired(challenge.question)
         return match[1]
 
 
@@ -209,7 +209,7 @@ class User:
             self.world.clock.turn(seconds=15)
 
     async def offer(self, gpu: str = "2080Ti", *, cpu: bool = False) -> Offer:
-        found = await self.shop.offers(Wish(gpu=gpu, cpu_only=cpu))
+        found = await self.shop.offers(Requirements(gpu=gpu, cpu_only=cpu))
         assert isinstance(found, Known)
         return next(o for o in found.items if o.free and (cpu or o.hardware.gpu == gpu))
 
@@ -366,8 +366,8 @@ async def world(machines: int = 4, **settings: str) -> AsyncIterator[World]:
     clock, park, urls = Hands(), Park(), dict[str, str]()
     post = PostOffice(clock)
 
-    def site(given: dict[str, str]) -> Site:
-        return Site(
+    def site(given: dict[str, str]) -> SimulatorContext:
+        return SimulatorContext(
             clock=clock, machines=park, send_mail=post.send, urls=urls, machine_count=machines, settings=given
         )
 

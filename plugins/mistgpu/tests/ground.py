@@ -10,9 +10,9 @@ from typing import Any
 
 from attrs import define, field
 
-from gpurent.adapters.http import HttpClient
-from gpurent.adapters.redact import Redactor
-from gpurent.api import AuthError, Challenge, Login, Secret, Site
+from gpurent.api import AuthError, Challenge, Login, Secret, SimulatorContext
+from gpurent.infra.http import HttpClient
+from gpurent.infra.redact import Redactor
 from gpurent.testing.sandbox.web import WebServer
 from gpurent_plugin_mistgpu.auth import FormLogin
 from gpurent_plugin_mistgpu.billing import Account
@@ -136,7 +136,7 @@ class Ground:
 @contextlib.asynccontextmanager
 async def ground(**settings: str) -> AsyncIterator[Ground]:
     clock, machines = HandClock(), Machines()
-    site = Site(
+    site = SimulatorContext(
         clock=clock,
         machines=machines,
         send_mail=None,  # type: ignore[arg-type]

@@ -17,8 +17,8 @@ from gpurent.api import (
     Order,
     OrderKind,
     Payment,
+    Requirements,
     Secret,
-    Wish,
 )
 from plugins.mistgpu.tests.ground import Ground, ground
 
@@ -31,7 +31,7 @@ async def order(land: Ground, key: str, offer: Offer) -> Lease:
 
 
 async def offers(land: Ground) -> list[Offer]:
-    found = await land.shop.offers(Wish())
+    found = await land.shop.offers(Requirements())
     return [offer for offer in found.items if offer.free]  # type: ignore[union-attr]
 
 

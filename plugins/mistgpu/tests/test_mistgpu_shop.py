@@ -8,8 +8,6 @@ from datetime import timedelta
 import pytest
 from attrs import evolve
 
-from gpurent.adapters.http import HttpClient
-from gpurent.adapters.redact import Redactor
 from gpurent.api import (
     CNY,
     AuthError,
@@ -20,19 +18,21 @@ from gpurent.api import (
     Order,
     OrderKind,
     Payment,
+    Requirements,
     Secret,
     SoldOut,
     Spent,
     UnavailableError,
-    Wish,
 )
+from gpurent.infra.http import HttpClient
+from gpurent.infra.redact import Redactor
 from gpurent.testing.sandbox.faults import FaultProxy, Plan
 from plugins.mistgpu.tests.ground import Ground, ground
 
 
 async def reserved(land: Ground, key: str = "k") -> Lease:
     land.host.vault.put(key, Secret("Good-password-1"))
-    found = await land.shop.offers(Wish())
+    found = await land.shop.offers(Requirements())
     offer: Offer = next(offer for offer in found.items if offer.free)  # type: ignore[union-attr]
     return await land.shop.reserve(Order(key=key, kind=OrderKind.NEW, offer=offer, password_ref=key))
 
@@ -185,7 +185,7 @@ async def test_assumed_forms_are_not_pressed_on_the_real_site() -> None:
         with pytest.raises(GpurentError):
             await land.account.top_up(CNY.money(5))
         assert len(land.machines.on) == 1
-        assert (await land.shop.offers(Wish())).items  # type: ignore[union-attr]
+        assert (await land.shop.offers(Requirements())).items  # type: ignore[union-attr]
 
 
 async def test_invoice_from_two_hundred_spent() -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from gpurent.api import CNY, Endpoint, GpurentError, ProviderChanged
+from gpurent.api import CNY, Endpoint, GpurentError, UnexpectedResponse
 from gpurent_plugin_mistgpu import wire
 from gpurent_plugin_mistgpu.html import read
 
@@ -54,7 +54,7 @@ def test_the_server_list() -> None:
     ],
 )
 def test_a_list_that_drifted_is_told_and_not_guessed(page: str) -> None:
-    with pytest.raises(ProviderChanged) as caught:
+    with pytest.raises(UnexpectedResponse) as caught:
         wire.offers(page, URL)
     assert URL in caught.value.message
 
@@ -71,16 +71,16 @@ def test_a_list_that_drifted_is_told_and_not_guessed(page: str) -> None:
     ],
 )
 def test_a_server_list_that_is_not_whole_proves_nothing(page: str) -> None:
-    with pytest.raises(ProviderChanged):
+    with pytest.raises(UnexpectedResponse):
         wire.servers(page, URL)
 
 
 def test_balance_and_bills() -> None:
     page = '<p id="balance">余额 12.34 元</p><p id="spent">累计消费 200.00 元</p>'
     assert wire.balance(page, URL) == (CNY.money("12.34"), CNY.money("200.00"))
-    with pytest.raises(ProviderChanged):
+    with pytest.raises(UnexpectedResponse):
         wire.balance("<p id='balance'>余额 很多 元</p>", URL)
-    with pytest.raises(ProviderChanged):
+    with pytest.raises(UnexpectedResponse):
         wire.runs("<table id='bills'><tr><td>1</td></tr></table>", URL)
 
 

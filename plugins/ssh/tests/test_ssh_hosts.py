@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from gpurent.api import Assisted, Errand, Known, LeaseProvider, UnavailableError, Unknown, Wish
+from gpurent.api import (
+    AssistedRental,
+    Known,
+    LeaseProvider,
+    ManualTask,
+    Requirements,
+    UnavailableError,
+    Unknown,
+)
 from gpurent_plugin_ssh import plugin
 from gpurent_plugin_ssh.hosts import AnyHost
 
@@ -14,20 +22,20 @@ def test_its_entry_needs_no_account() -> None:
     assert (entry.name, entry.auth, entry.billing, entry.hosts) == ("ssh", "", "", ())
     made = entry.build(None)  # type: ignore[arg-type]
     assert isinstance(made, LeaseProvider)
-    assert isinstance(made, Assisted)
+    assert isinstance(made, AssistedRental)
 
 
 async def test_nothing_is_offered_and_no_list_says_what_is_gone() -> None:
     host = AnyHost()
     assert host.by_hand
-    assert await host.offers(Wish()) == Known(())
+    assert await host.offers(Requirements()) == Known(())
     assert isinstance(await host.leases(), Unknown)
     with pytest.raises(UnavailableError, match="no API"):
         await host.reserve(None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("errand", Errand)
-def test_words_for_every_errand(errand: Errand) -> None:
+@pytest.mark.parametrize("errand", ManualTask)
+def test_words_for_every_errand(errand: ManualTask) -> None:
     guide = AnyHost().guide(errand)
     assert guide.steps
     assert not guide.url

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.api import HostProfile, UsageError
+from gpurent.api import MachineProfile, UsageError
 from gpurent_plugin_torch.launcher import Torchrun
 
-PROFILE = HostProfile(user="root")
+PROFILE = MachineProfile(user="root")
 DISTRIBUTED = "from gpurent_torch import parallelize\nnet = parallelize(Net())\n"
 PARALLEL = "net = nn.DataParallel(net)\n"
 

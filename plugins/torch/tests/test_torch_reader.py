@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from gpurent.api import UsageError
 from gpurent.cli.app import App
-from gpurent.plugins.registry import Registry
+from gpurent.infra.registry.registry import Registry
 from gpurent_plugin_torch.commands import checkpoint_command, helper_command
 from gpurent_plugin_torch.reader import Refused, Tensor, read
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gpurent.api import HostProfile, UsageError
+from gpurent.api import MachineProfile, UsageError
 from gpurent.cli.app import App
-from gpurent.plugins.registry import Registry
+from gpurent.infra.registry.registry import Registry
 from gpurent_plugin_torch import gpurent_torch
 from gpurent_plugin_torch.commands import checkpoint_command
 from gpurent_plugin_torch.launcher import Torchrun
@@ -124,7 +124,7 @@ def test_r2_two_processes_learn_what_one_learns(folder: Path) -> None:
     alone = json.loads(run(folder, sys.executable, "train.py").stdout)
     assert (alone["world"], alone["kind"], alone["wrote"]) == (1, "Sequential", True)
     weights = read(folder / "weights.pt")
-    line = Torchrun().launch(("train.py",), HostProfile(user="x", python=sys.executable))
+    line = Torchrun().launch(("train.py",), MachineProfile(user="x", python=sys.executable))
     done = run(folder, "sh", "-c", line, GPURENT_NPROC="2")
     both = [json.loads(row) for row in done.stdout.splitlines() if row.startswith("{")]
     assert sorted(row["rank"] for row in both) == [0, 1], done.stderr

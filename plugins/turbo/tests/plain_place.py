@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from gpurent.api import GpurentError, Pull, Push, TransferUnfit, UnavailableError
+from gpurent.api import GpurentError, Pull, Push, TransferUnsupported, UnavailableError
 from gpurent.testing.contracts.site import Tally
 from gpurent.testing.contracts.trees import ODD, plant
 from gpurent_plugin_turbo.lines import Wire
@@ -46,7 +46,7 @@ class Local(Wire):
 
     def why(self) -> GpurentError:
         if self._process.wait(5) == 127:
-            return TransferUnfit("no python3")
+            return TransferUnsupported("no python3")
         return UnavailableError("cut", retryable=True)
 
 

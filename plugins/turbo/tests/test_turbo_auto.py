@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gpurent.api import Link, Pull, Push, TransferUnfit
-from gpurent.plugins.registry import Registry
-from gpurent.ports.transfer import Progress, TransferBackend, TransferReport
+from gpurent.api import Pull, Push, SshConnection, TransferUnsupported
+from gpurent.infra.registry.registry import Registry
+from gpurent.roles.transfer import Progress, TransferBackend, TransferReport
 from gpurent.testing.contracts.site import Site, Tally, site
 from gpurent.testing.contracts.transfer import TransferContract
 from gpurent.testing.contracts.trees import plant, tree
-from gpurent.workflow.transfer import _by, couriers
+from gpurent.workflow.steps.transfer_files import _by, transfer_backends
 from gpurent_plugin_turbo.backend import Turbo
 
 
@@ -32,11 +32,11 @@ def desk() -> Any:
 class Auto(TransferBackend):
     """As core chooses."""
 
-    async def push(self, link: Link, cargo: Push, progress: Progress) -> TransferReport:
-        return await _by(desk(), couriers(desk(), "auto"), lambda by: by.push(link, cargo, progress))
+    async def push(self, link: SshConnection, cargo: Push, progress: Progress) -> TransferReport:
+        return await _by(desk(), transfer_backends(desk(), "auto"), lambda by: by.push(link, cargo, progress))
 
-    async def pull(self, link: Link, cargo: Pull, progress: Progress) -> TransferReport:
-        return await _by(desk(), couriers(desk(), "auto"), lambda by: by.pull(link, cargo, progress))
+    async def pull(self, link: SshConnection, cargo: Pull, progress: Progress) -> TransferReport:
+        return await _by(desk(), transfer_backends(desk(), "auto"), lambda by: by.pull(link, cargo, progress))
 
 
 class TestPythonAndTarHidden(TransferContract):
@@ -53,9 +53,9 @@ async def test_without_python_and_tar_turbo_says_so_before_anything_moves(tmp_pa
     source = plant(tmp_path / "source", files=3, large=0)
     async with site(tmp_path, missing=("python3", "tar")) as place:
         link = await place.link()
-        with pytest.raises(TransferUnfit, match="python3"):
+        with pytest.raises(TransferUnsupported, match="python3"):
             await Turbo({}).push(link, Push(sources=(source,), target="w", content=True), Tally())
-        with pytest.raises(TransferUnfit, match="python3"):
+        with pytest.raises(TransferUnsupported, match="python3"):
             await Turbo({}).pull(link, Pull(sources=("w",), target=tmp_path / "home"), Tally())
         assert not (place.home / "w").exists()
 

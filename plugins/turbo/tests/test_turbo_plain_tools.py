@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.api import Pull, Push, TransferError, TransferUnfit, UnavailableError
+from gpurent.api import Pull, Push, TransferError, TransferUnsupported, UnavailableError
 from gpurent.testing.contracts.site import Tally
 from gpurent.testing.contracts.trees import ODD, plant, tree
 from plugins.turbo.tests.plain_place import SHELLS, Place, odd
@@ -71,7 +71,7 @@ def test_what_is_missing_is_done_without(tmp_path: Path, missing: str) -> None:
     place.push(source)
     assert tree(place.home / "work") == tree(source)
     if missing in ("stat", "find"):
-        with pytest.raises(TransferUnfit):
+        with pytest.raises(TransferUnsupported):
             place.pull(tmp_path / "to")
         with pytest.raises(TransferError, match="find and stat"):
             place.far.weeder(Push(sources=(source,), target="work", content=True, delete=True)).run()
@@ -85,9 +85,9 @@ def test_what_is_missing_is_done_without(tmp_path: Path, missing: str) -> None:
 @pytest.mark.parametrize("missing", ["tar", "head"])
 def test_what_cannot_be_done_without_is_told_before_anything_moves(tmp_path: Path, missing: str) -> None:
     place = Place(tmp_path, SHELLS[0], missing)
-    with pytest.raises(TransferUnfit, match="tar and head"):
+    with pytest.raises(TransferUnsupported, match="tar and head"):
         place.push(plant(tmp_path / "source", files=3, large=0))
-    with pytest.raises(TransferUnfit, match="tar and head"):
+    with pytest.raises(TransferUnsupported, match="tar and head"):
         place.pull(tmp_path / "to")
     assert not list(place.home.iterdir())
 

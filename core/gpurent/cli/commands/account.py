@@ -9,13 +9,13 @@ import click
 
 from gpurent.cli.app import App, json_option
 from gpurent.cli.complete import provider_names
-from gpurent.cli.table import table
+from gpurent.cli.views.table import table
 from gpurent.errors import UsageError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
-    from gpurent.ports.billing import Balance
-    from gpurent.workflow.service import Service
+    from gpurent.roles.billing import Balance
+    from gpurent.workflow.trips.operations import Service
 
 _PROVIDER = click.argument("provider", shell_complete=provider_names)
 

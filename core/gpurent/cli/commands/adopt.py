@@ -11,18 +11,18 @@ import click
 
 from gpurent.cli.app import App, json_option
 from gpurent.cli.complete import lease_ids, provider_names
-from gpurent.cli.terms import PRICE, When, end_of, ends_options, terms_of
+from gpurent.cli.views.declared_terms import PRICE, When, end_of, ends_options, terms_of
 from gpurent.errors import UsageError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
-    from gpurent.cli.times import Times
-    from gpurent.model.lease import Lease
-    from gpurent.model.money import UnitPrice
-    from gpurent.model.secret import Secret
-    from gpurent.workflow.byhand.takeover import Handed
-    from gpurent.workflow.desk import Desk
-    from gpurent.workflow.service import Service
+    from gpurent.cli.views.time_left import Times
+    from gpurent.domain.lease import Lease
+    from gpurent.domain.money import UnitPrice
+    from gpurent.domain.secret import Secret
+    from gpurent.workflow.manual.adopt import Handed
+    from gpurent.workflow.runtime.desk import Desk
+    from gpurent.workflow.trips.operations import Service
 
 
 @click.command("adopt")
@@ -63,17 +63,17 @@ def adopt_command(
     Its password is asked for (or read with --stdin password), and never stands in a command line. What it costs is
     reckoned by the price that you declare.
     """
-    from gpurent.cli.machine import machine_text
-    from gpurent.cli.render import lease_text
-    from gpurent.model.access import Endpoint
-    from gpurent.workflow.byhand.desk import ByHand
+    from gpurent.cli.views.machine import machine_text
+    from gpurent.cli.views.render import lease_text
+    from gpurent.domain.access import Endpoint
+    from gpurent.workflow.manual.commands import ByHand
 
     endpoint = Endpoint.parse(line)
     app.registry.get("lease", provider)
     given = sys.stdin.readline().rstrip("\r\n") if from_stdin else ""
 
     async def go(service: Service) -> tuple[Lease, Times]:
-        from gpurent.cli.times import Times
+        from gpurent.cli.views.time_left import Times
 
         desk = service.desk
         terms = terms_of(desk, price, balance, until)
@@ -87,10 +87,10 @@ def adopt_command(
 
 def _handed(desk: Desk, endpoint: Any, key: Path | None, given: str, **rest: Any) -> Handed:
     """With what lets us in: the key file, else the password."""
-    from gpurent.adapters.keyfile import load_key
-    from gpurent.model.secret import Secret
-    from gpurent.ports.assisted import Access
-    from gpurent.workflow.byhand.takeover import Handed
+    from gpurent.domain.secret import Secret
+    from gpurent.infra.ssh.key_file import load_key
+    from gpurent.roles.assisted import Access
+    from gpurent.workflow.manual.adopt import Handed
 
     def passphrase() -> Secret | None:
         text = given or desk.ui.ask(_("The passphrase of {path}").format(path=key), secret=True)
@@ -113,14 +113,14 @@ def _handed(desk: Desk, endpoint: Any, key: Path | None, given: str, **rest: Any
 @click.pass_obj
 def declare_command(app: App, lease: str, balance: tuple[Decimal, str] | None, until: When | None) -> None:
     """Say how things stand now with a machine that was taken over by hand: after you paid in, or its end moved."""
-    from gpurent.cli.render import lease_text
-    from gpurent.workflow.byhand.desk import ByHand
+    from gpurent.cli.views.render import lease_text
+    from gpurent.workflow.manual.commands import ByHand
 
     if balance is None and until is None:
         raise UsageError(_("nothing was declared"), hint=_("--balance 40CNY, --until 18:00"))
 
     async def go(service: Service) -> tuple[Lease, Times]:
-        from gpurent.cli.times import Times
+        from gpurent.cli.views.time_left import Times
 
         end = end_of(until, service.desk.clock.now())
         found = await ByHand(service.desk).declare(lease, balance, end)

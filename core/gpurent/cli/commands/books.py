@@ -14,10 +14,10 @@ from gpurent.errors import UsageError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
-    from gpurent.model.receipt import Receipt
-    from gpurent.workflow.money.costs import Costs, Story
-    from gpurent.workflow.money.reconcile import Finding
-    from gpurent.workflow.service import Service
+    from gpurent.domain.receipt import Receipt
+    from gpurent.workflow.reports.costs import Costs, Story
+    from gpurent.workflow.reports.reconcile import Finding
+    from gpurent.workflow.trips.operations import Service
 
 _DIFFERENT = 5
 _DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"])
@@ -33,8 +33,8 @@ def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 @click.pass_obj
 def receipts_command(app: App, name: str | None) -> None:
     """Show what a lease or a trip cost, by the ledger and the shop's own books; without a name, everything."""
-    from gpurent.cli.render import receipt_text
-    from gpurent.workflow.money.receipts import receipts
+    from gpurent.cli.views.render import receipt_text
+    from gpurent.workflow.reports.receipts import receipts
 
     async def look(service: Service) -> list[Receipt]:
         return await receipts(service, name or "")
@@ -79,10 +79,10 @@ def costs_command(
     offline: bool,
 ) -> None:
     """Show what was really spent; deposits and money on hold are not in it."""
-    from gpurent.cli.charts import costs_text
+    from gpurent.cli.views.charts import costs_text
 
     async def look(service: Service) -> tuple[Costs, Story, dict[str, str]]:
-        from gpurent.workflow.money.costs import costs, story, up_to_date
+        from gpurent.workflow.reports.costs import costs, story, up_to_date
 
         desk = service.desk
         problems = {} if offline else await up_to_date(desk)
@@ -96,7 +96,7 @@ def costs_command(
 
     found, told, problems = app.run(look)
     if html is not None:
-        from gpurent.cli.report import page
+        from gpurent.cli.views.costs import page
 
         _write(html, page(found, told))
     lines = [costs_text(found), *([_("Written: {file}").format(file=html)] if html else [])]
@@ -115,10 +115,10 @@ def costs_command(
 @click.pass_obj
 def reconcile_command(app: App, provider: str | None, entering: bool) -> None:
     """Compare the ledger with the books of PROVIDER, or of all; leaves with 5 when something does not agree."""
-    from gpurent.cli.charts import findings_text
+    from gpurent.cli.views.charts import findings_text
 
     async def look(service: Service) -> tuple[list[Finding], int]:
-        from gpurent.workflow.money.reconcile import enter, reconcile
+        from gpurent.workflow.reports.reconcile import enter, reconcile
 
         desk = service.desk
         if provider:

@@ -14,9 +14,9 @@ from gpurent.errors import MoneyError, UsageError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
-    from gpurent.ports.billing import Balance, Invoice, TopUp
-    from gpurent.workflow.money.cashier import WayIn, WayOut
-    from gpurent.workflow.service import Service
+    from gpurent.roles.billing import Balance, Invoice, TopUp
+    from gpurent.workflow.payments.topups import TopUpInstructions, WithdrawalInstructions
+    from gpurent.workflow.trips.operations import Service
 
 _PROVIDER = click.argument("provider", shell_complete=provider_names)
 
@@ -35,14 +35,14 @@ def topup_command(app: App, provider: str, amount: tuple[Decimal, str] | None, w
     Without AMOUNT, as much as the account advises. gpurent itself never pays for this. Ctrl-C leaves; what you paid
     arrives all the same.
     """
-    from gpurent.workflow.money.cashier import way_in
+    from gpurent.workflow.payments.topups import topup_instructions
 
     value, code = amount or (None, "")
     waits = not app.as_json if wait is None else wait
-    found: list[tuple[WayIn, Balance | None]] = []
+    found: list[tuple[TopUpInstructions, Balance | None]] = []
 
     async def go(service: Service) -> None:
-        way = await way_in(service.desk, provider, value, code)
+        way = await topup_instructions(service.desk, provider, value, code)
         found.append((way, None))
         if not app.as_json:
             click.echo(_way_in_text(way))
@@ -64,11 +64,11 @@ def topup_command(app: App, provider: str, amount: tuple[Decimal, str] | None, w
         app.show(_way_in_data(way, balance), "")
 
 
-async def _wait(app: App, service: Service, provider: str, way: WayIn) -> Balance:
-    from gpurent.workflow.money.cashier import arrivals
+async def _wait(app: App, service: Service, provider: str, way: TopUpInstructions) -> Balance:
+    from gpurent.workflow.payments.topups import wait_for_topup
 
     last = None
-    async for balance, arrived in arrivals(service.desk, provider, way):
+    async for balance, arrived in wait_for_topup(service.desk, provider, way):
         if balance.available != last and not app.as_json:
             word = _("It is there. Balance: {balance}") if arrived else _("Waiting. Balance: {balance}")
             click.echo(word.format(balance=balance.available), err=not arrived)
@@ -78,7 +78,7 @@ async def _wait(app: App, service: Service, provider: str, way: WayIn) -> Balanc
     raise AssertionError("the last look is an arrival or an error")
 
 
-def _way_in_text(found: WayIn) -> str:
+def _way_in_text(found: TopUpInstructions) -> str:
     lines = []
     if found.advice is not None:
         lines += [_("Advised: {amount}").format(amount=found.amount), found.advice.why]
@@ -86,7 +86,7 @@ def _way_in_text(found: WayIn) -> str:
 
 
 def _way_lines(way: TopUp) -> list[str]:
-    from gpurent.cli.qr import drawable, qr_text
+    from gpurent.cli.views.qr import drawable, qr_text
 
     lines = [f"{number}. {step}" for number, step in enumerate(way.steps, 1)]
     lines += [way.url] if way.url else []
@@ -97,7 +97,7 @@ def _way_lines(way: TopUp) -> list[str]:
     return [*lines, *([way.advice] if way.advice else [])]
 
 
-def _way_in_data(found: WayIn, balance: Balance | None) -> dict[str, Any]:
+def _way_in_data(found: TopUpInstructions, balance: Balance | None) -> dict[str, Any]:
     way = found.way
     return {
         "steps": way.steps,
@@ -126,7 +126,7 @@ def invoice_command(
 ) -> None:
     """Show whether PROVIDER gives an invoice yet and how, or ask for it: over AMOUNT, or all that is open."""
     from gpurent.cli.commands.account import pairs
-    from gpurent.workflow.money import cashier
+    from gpurent.workflow.payments import topups as cashier
 
     given = pairs(field)
 
@@ -186,14 +186,14 @@ def _invoice_state(found: Invoice) -> str:
 @click.pass_obj
 def withdraw_command(app: App, provider: str, amount: tuple[Decimal, str] | None, code: str) -> None:
     """Show how AMOUNT (default: all) gets out of the account at PROVIDER, and what it is worth. Sends nothing."""
-    from gpurent.cli.quoted import rate_lines
-    from gpurent.workflow.money.cashier import own_currency, way_out
+    from gpurent.cli.views.offers import rate_lines
+    from gpurent.workflow.payments.topups import own_currency, withdrawal_instructions
 
     value, typed = amount or (None, "")
 
-    async def look(service: Service) -> WayOut:
+    async def look(service: Service) -> WithdrawalInstructions:
         own_currency(service.desk, provider, typed)
-        return await way_out(service.desk, provider, value, code.upper())
+        return await withdrawal_instructions(service.desk, provider, value, code.upper())
 
     found = app.run(look)
     rates = found.conversion.rates if found.conversion else ()

@@ -70,7 +70,7 @@ async def _tell(sandbox: Sandbox, root: Path, example: Path) -> list[Told]:
     from gpurent.cli.builtin import registry
     from gpurent.cli.ui import TerminalUi
     from gpurent.testing.sandbox.story import Stage, Story
-    from gpurent.workflow.desk import Desk
+    from gpurent.workflow.runtime.desk import Desk
 
     stage = Stage(TerminalUi())
     home = root / "state"
@@ -105,7 +105,7 @@ def _title(text: str) -> None:
 
 
 def _conclude(told: list[Told], left: int, seconds: float) -> bool:
-    from gpurent.cli.render import receipt_text
+    from gpurent.cli.views.render import receipt_text
 
     good = left == 0 and len(told) == 2
     for trip in told:

@@ -8,12 +8,12 @@ import click
 
 from gpurent.cli.app import App, json_option
 from gpurent.cli.complete import lease_ids
-from gpurent.cli.table import table
+from gpurent.cli.views.table import table
 from gpurent.locale import N_, _
 
 if TYPE_CHECKING:
-    from gpurent.model.health import Health
-    from gpurent.workflow.service import Service
+    from gpurent.domain.health import Health
+    from gpurent.workflow.trips.operations import Service
 
 FAILED = 7
 VERDICTS = {
@@ -55,7 +55,7 @@ def doctor_command(app: App, lease: str, python: str) -> None:
     """
 
     async def go(service: Service) -> Health:
-        from gpurent.workflow.doctor import examine_lease
+        from gpurent.workflow.steps.doctor import examine_lease
 
         return await examine_lease(service.desk, lease, python)
 

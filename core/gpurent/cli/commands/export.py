@@ -14,9 +14,9 @@ from gpurent.cli.complete import lease_ids
 from gpurent.locale import _
 
 if TYPE_CHECKING:
-    from gpurent.ports.exporter import Export
-    from gpurent.workflow.machine.exports import Written
-    from gpurent.workflow.service import Service
+    from gpurent.roles.exporter import Export
+    from gpurent.workflow.connection.exports import Written
+    from gpurent.workflow.trips.operations import Service
 
 
 def _exporters(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -53,7 +53,7 @@ def export_command(
     uninstall: bool,
 ) -> None:
     """Write LEASES down as PROGRAM reads them: a profile to open, import or paste."""
-    from gpurent.workflow.machine.exports import Exports
+    from gpurent.workflow.connection.exports import Exports
 
     _one_way(leases, every=every, both=install and uninstall)
     if uninstall:
@@ -81,8 +81,8 @@ def _one_way(leases: tuple[str, ...], *, every: bool, both: bool) -> None:
 
 def _save(export: Export, output: Path | None, force: bool) -> Path | None:
     """Where it was written; None when it is only printed."""
-    from gpurent.adapters.files import write_private
     from gpurent.errors import UsageError
+    from gpurent.infra.platform.posix.files import write_private
 
     if output is None and export.file is None:
         return None
@@ -151,7 +151,7 @@ def open_command(ctx: click.Context, lease: str, only_print: bool) -> None:
 async def _address(service: Service, lease: str, program: str) -> tuple[tuple[str, ...], str]:
     """What starts it, and its URL."""
     from gpurent.errors import UsageError
-    from gpurent.workflow.machine.exports import Exports
+    from gpurent.workflow.connection.exports import Exports
 
     exports = Exports(service.desk)
     if program:

@@ -91,10 +91,10 @@ def init_command(
 
     COMMAND is the job; an option that is given is not asked for.
     """
-    from gpurent.adapters.project_file import parse
-    from gpurent.adapters.project_writer import IGNORE, render, write
     from gpurent.cli.project import checked, want_from
-    from gpurent.model.project import FILE
+    from gpurent.domain.project import FILE
+    from gpurent.infra.config.project_file import parse
+    from gpurent.infra.config.project_writer import IGNORE, render, write
 
     folder = Path.cwd()
     path = folder / FILE

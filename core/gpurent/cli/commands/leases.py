@@ -12,19 +12,19 @@ from attrs import evolve
 from gpurent.cli.app import App, json_option
 from gpurent.cli.commands.listing import LEASE, times_of
 from gpurent.cli.params import SPAN
-from gpurent.cli.terms import PRICE, When, ends_options, no_browser, terms_of
 from gpurent.cli.trip_options import PROVIDERS, one_provider
+from gpurent.cli.views.declared_terms import PRICE, When, ends_options, no_browser, terms_of
+from gpurent.domain.offer import Requirements
+from gpurent.domain.trip import TripSpec
 from gpurent.errors import UsageError
 from gpurent.locale import _
-from gpurent.model.offer import Wish
-from gpurent.model.trip import Want
 
 if TYPE_CHECKING:
-    from gpurent.cli.times import Times
-    from gpurent.model.lease import Lease
-    from gpurent.model.money import UnitPrice
-    from gpurent.model.receipt import Receipt
-    from gpurent.workflow.service import Service
+    from gpurent.cli.views.time_left import Times
+    from gpurent.domain.lease import Lease
+    from gpurent.domain.money import UnitPrice
+    from gpurent.domain.receipt import Receipt
+    from gpurent.workflow.trips.operations import Service
 
 
 @click.command("rent")
@@ -54,14 +54,14 @@ def rent_command(
     until: When | None,
 ) -> None:
     """Rent a machine and keep it until you release it."""
-    from gpurent.cli.render import lease_text
+    from gpurent.cli.views.render import lease_text
 
-    wish = Wish(gpu=gpu, gpus=0 if cpu else gpus, key=machine, cpu_only=cpu)
+    wish = Requirements(gpu=gpu, gpus=0 if cpu else gpus, key=machine, cpu_only=cpu)
     if not provider:
         raise UsageError(_("say where: --provider"), hint=_("See: gpurent providers"))
     for name in provider:
         app.registry.get("lease", name)
-    want = one_provider(Want(providers=provider, wish=wish, term=term, disk=disk, only_rent=True))
+    want = one_provider(TripSpec(providers=provider, wish=wish, term=term, disk=disk, only_rent=True))
 
     async def go(service: Service) -> tuple[Lease, Times]:
         terms = terms_of(service.desk, price, balance, until) if price is not None else None
@@ -79,7 +79,7 @@ def rent_command(
 @click.pass_obj
 def renew_command(app: App, lease: str, term: timedelta) -> None:
     """Buy more time for a prepaid lease."""
-    from gpurent.cli.render import moment
+    from gpurent.cli.views.render import moment
 
     found = app.run(lambda service: service.renew(lease, term))
     app.show(
@@ -96,7 +96,7 @@ def renew_command(app: App, lease: str, term: timedelta) -> None:
 @click.pass_obj
 def upgrade_command(app: App, lease: str, gpu: str, gpus: int, term: timedelta | None) -> None:
     """Switch a staged (CPU) machine to its GPU; files stay, the deposit returns."""
-    want = Want(wish=Wish(gpu=gpu, gpus=gpus), term=term)
+    want = TripSpec(wish=Requirements(gpu=gpu, gpus=gpus), term=term)
     found = app.run(lambda service: service.upgrade(lease, want))
     app.show(found, lambda: f"{found.id}: {found.endpoint}")
 
@@ -119,11 +119,11 @@ def restart_command(app: App, lease: str) -> None:
 @click.pass_obj
 def release_command(app: App, lease: str, confirmed: bool) -> None:
     """Give a machine back and show its receipt."""
-    from gpurent.cli.render import receipt_text
+    from gpurent.cli.views.render import receipt_text
 
     async def go(service: Service) -> Receipt:
         if confirmed:
-            from gpurent.workflow.byhand.desk import ByHand
+            from gpurent.workflow.manual.commands import ByHand
 
             return await ByHand(service.desk).release_confirmed(service, lease)
         return await service.release(lease)

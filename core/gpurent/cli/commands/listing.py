@@ -11,16 +11,16 @@ from gpurent.cli.complete import lease_ids
 from gpurent.locale import _
 
 if TYPE_CHECKING:
-    from gpurent.cli.times import Times
-    from gpurent.model.lease import Lease
-    from gpurent.workflow.records import Records
-    from gpurent.workflow.service import Service
+    from gpurent.cli.views.time_left import Times
+    from gpurent.domain.lease import Lease
+    from gpurent.workflow.runtime.state import Records
+    from gpurent.workflow.trips.operations import Service
 
 LEASE = click.argument("lease", shell_complete=lease_ids)
 
 
 async def times_of(service: Service, leases: list[Lease]) -> Times:
-    from gpurent.cli.times import Times
+    from gpurent.cli.views.time_left import Times
 
     return await Times.of(service.desk, leases)
 
@@ -32,14 +32,14 @@ async def times_of(service: Service, leases: list[Lease]) -> Times:
 @click.pass_obj
 def ls_command(app: App, over: bool, refresh: bool) -> None:
     """List your leases as they were last seen; --refresh looks again."""
-    from gpurent.cli.render import leases_text
+    from gpurent.cli.views.render import leases_text
 
     async def ask(service: Service) -> tuple[list[Lease], Times]:
         leases = await service.leases(over=over)
         return leases, await times_of(service, leases)
 
     def look(records: Records) -> tuple[list[Lease], Times]:
-        from gpurent.cli.times import Times
+        from gpurent.cli.views.time_left import Times
 
         leases = records.leases(over=over)
         return leases, Times.read(records, leases)
@@ -56,12 +56,12 @@ def ls_command(app: App, over: bool, refresh: bool) -> None:
 @click.pass_obj
 def show_command(app: App, lease: str, probe: bool) -> None:
     """Show one lease in full, and what was found on its machine."""
-    from gpurent.cli.machine import machine_text
-    from gpurent.cli.render import lease_text
+    from gpurent.cli.views.machine import machine_text
+    from gpurent.cli.views.render import lease_text
 
     async def look(service: Service) -> tuple[Lease, Times]:
         if probe:
-            from gpurent.workflow.machine.survey import survey_lease
+            from gpurent.workflow.connection.machine_facts import survey_lease
 
             await survey_lease(service.desk, lease)
         kept = await service.lease(lease)

@@ -9,9 +9,9 @@ import click
 from gpurent.cli.app import App, json_option
 from gpurent.cli.complete import provider_names
 from gpurent.cli.params import SPAN
-from gpurent.cli.table import table
+from gpurent.cli.views.table import table
+from gpurent.domain.offer import Requirements
 from gpurent.locale import N_, _
-from gpurent.model.offer import Wish
 
 OVERVIEW = (
     ("machines", N_("machines")),
@@ -88,10 +88,10 @@ def offers_command(
     Minimum terms, disk and deposits are counted. Amounts in another currency need a dated rate: a wallet's own, or
     yours in config.toml. Without one, an offer is listed apart.
     """
-    from gpurent.cli.quoted import market_data, market_text
-    from gpurent.workflow.money.market import market, sellers
+    from gpurent.cli.views.offers import market_data, market_text
+    from gpurent.workflow.reports.market import market, sellers
 
-    wish = Wish(gpu=gpu, gpus=0 if cpu else gpus, cpu_only=cpu, include_taken=taken)
+    wish = Requirements(gpu=gpu, gpus=0 if cpu else gpus, cpu_only=cpu, include_taken=taken)
     found = app.run(lambda service: market(service.desk, wish, provider, term, code.upper(), disk))
     data = market_data(found, provider or sellers(app.registry))
     app.show(data, lambda: market_text(found, code.upper()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gpurent.cli.app import App, json_option
-from gpurent.cli.table import table
+from gpurent.cli.views.table import table
 from gpurent.locale import _
 
 

@@ -13,9 +13,9 @@ from gpurent.cli.complete import lease_ids
 from gpurent.locale import _
 
 if TYPE_CHECKING:
-    from gpurent.adapters.tunnel import Ports
-    from gpurent.workflow.machine.notebook import Notebook
-    from gpurent.workflow.service import Service
+    from gpurent.infra.ssh.tunnel import Ports
+    from gpurent.workflow.connection.notebook import Notebook
+    from gpurent.workflow.trips.operations import Service
 
 _LEASE = click.argument("lease", shell_complete=lease_ids)
 _BIND = click.option(
@@ -57,8 +57,8 @@ def forward_command(app: App, lease: str, ports: tuple[Pair, ...], address: str)
     """Reach PORT of a machine (Jupyter: 8888, TensorBoard: 6006) from here, until Ctrl-C."""
 
     async def go(service: Service) -> None:
-        from gpurent.adapters.tunnel import Ports
-        from gpurent.workflow.machine.forward import shown
+        from gpurent.infra.ssh.tunnel import Ports
+        from gpurent.workflow.connection.forwarding import shown
 
         def ready(here: Sequence[int]) -> None:
             urls = [f"http://{shown(address)}:{port}/" for port in here]
@@ -73,7 +73,7 @@ def forward_command(app: App, lease: str, ports: tuple[Pair, ...], address: str)
 async def _stay(
     service: Service, lease: str, ports: Sequence[Ports], address: str, ready: Callable[[Sequence[int]], None]
 ) -> None:
-    from gpurent.workflow.machine.forward import Forward, open_to_others
+    from gpurent.workflow.connection.forwarding import Forward, open_to_others
 
     forward = Forward(service.desk, lease)
     if warning := open_to_others(address):
@@ -108,7 +108,7 @@ def jupyter_command(
         return
 
     async def go(service: Service) -> None:
-        from gpurent.adapters.tunnel import Ports
+        from gpurent.infra.ssh.tunnel import Ports
 
         book = await _start(service, lease, session, install)
 
@@ -124,10 +124,10 @@ def jupyter_command(
 
 
 async def _start(service: Service, lease: str, session: str, install: bool) -> Notebook:
-    from gpurent.workflow.machine.line import Line
-    from gpurent.workflow.machine.notebook import Notebooks
+    from gpurent.workflow.connection.notebook import Notebooks
+    from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 
-    line = Line(service.desk, service.desk.lease(lease).id)
+    line = ReconnectingConnection(service.desk, service.desk.lease(lease).id)
     try:
         await line.look()
         return await Notebooks(service.desk, line, session).ready(install=install)
@@ -136,10 +136,10 @@ async def _start(service: Service, lease: str, session: str, install: bool) -> N
 
 
 async def _stop(service: Service, lease: str, session: str) -> str:
-    from gpurent.workflow.machine.line import Line
-    from gpurent.workflow.machine.notebook import Notebooks
+    from gpurent.workflow.connection.notebook import Notebooks
+    from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 
-    line = Line(service.desk, service.desk.lease(lease).id)
+    line = ReconnectingConnection(service.desk, service.desk.lease(lease).id)
     try:
         await line.look()
         return await Notebooks(service.desk, line, session).stop()

@@ -14,8 +14,8 @@ from gpurent.errors import UsageError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
-    from gpurent.model.timer import Timer
-    from gpurent.workflow.service import Service
+    from gpurent.domain.timer import Timer
+    from gpurent.workflow.trips.operations import Service
 
 
 @click.command("timer")
@@ -30,7 +30,7 @@ def timer_command(
     app: App, lease: str, term: timedelta | None, until: datetime | None, extend: timedelta | None, off: bool
 ) -> None:
     """Show or set when the machine shuts itself, whether this computer is there or not."""
-    from gpurent.workflow.timing.arming import Timers, told
+    from gpurent.workflow.timing.timer_policy import Timers, told
 
     if sum((term is not None, until is not None, extend is not None, off)) > 1:
         raise UsageError(_("one of --for, --until, --extend and --off at a time"))

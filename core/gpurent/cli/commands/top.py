@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from gpurent.workflow.service import Service
-    from gpurent.workflow.view.overview import Row
+    from gpurent.workflow.reports.overview import Row
+    from gpurent.workflow.trips.operations import Service
 
 
 @click.command("top")
@@ -55,9 +55,9 @@ def _live(app: App, view: Any) -> None:
 
     from gpurent.cli.top.ui import ScreenUi
     from gpurent.cli.ui import TerminalUi
-    from gpurent.workflow.desk import opened
-    from gpurent.workflow.service import Service
-    from gpurent.workflow.view.overview import Overview
+    from gpurent.workflow.reports.overview import Overview
+    from gpurent.workflow.runtime.desk import opened
+    from gpurent.workflow.trips.operations import Service
 
     terminal = TerminalUi(no_input=app.no_input)
     ui = ScreenUi(terminal.ask)
@@ -92,7 +92,7 @@ def _attach(lease: str) -> int:
 async def _look(service: Service) -> tuple[Sequence[Row], datetime]:
     import asyncio
 
-    from gpurent.workflow.view.overview import Overview
+    from gpurent.workflow.reports.overview import Overview
 
     overview = Overview(service.desk)
     try:
@@ -121,9 +121,9 @@ def _data(row: Row) -> dict[str, Any]:
 
 
 def _text(rows: Sequence[Row], now: datetime) -> str:
-    from gpurent.cli.render import STATES
-    from gpurent.cli.table import table
-    from gpurent.workflow.timing.timewords import words
+    from gpurent.cli.views.render import STATES
+    from gpurent.cli.views.table import table
+    from gpurent.workflow.timing.time_text import words
 
     if not rows:
         return _("No machine costs you anything now.")

@@ -10,21 +10,21 @@ from attrs import evolve
 
 from gpurent.cli.app import App, json_option
 from gpurent.cli.complete import lease_ids, trip_ids
-from gpurent.cli.table import table
-from gpurent.cli.terms import PRICE, When, ends_options, no_browser, terms_of
 from gpurent.cli.trip_options import trip_options, want_of
+from gpurent.cli.views.declared_terms import PRICE, When, ends_options, no_browser, terms_of
+from gpurent.cli.views.table import table
 from gpurent.locale import _
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gpurent.adapters.journal import TripRow
-    from gpurent.cli.times import Times
-    from gpurent.model.money import UnitPrice
-    from gpurent.model.trip import Want
-    from gpurent.workflow.money.preview import Preview
-    from gpurent.workflow.run import TripEnd
-    from gpurent.workflow.service import Service
+    from gpurent.cli.views.time_left import Times
+    from gpurent.domain.money import UnitPrice
+    from gpurent.domain.trip import TripSpec
+    from gpurent.infra.sqlite.journal import TripRow
+    from gpurent.workflow.trips.dry_run import Preview
+    from gpurent.workflow.trips.execute import TripEnd
+    from gpurent.workflow.trips.operations import Service
 
 _DASHES = {"ignore_unknown_options": True}
 
@@ -74,13 +74,13 @@ def run_command(
 @click.pass_obj
 def plan_command(app: App, /, **given: Any) -> None:
     """Say what `gpurent run` with the same options would do and cost, leg by leg. Orders, pays and writes nothing."""
-    from gpurent.cli.planned import preview_data, preview_text
-    from gpurent.workflow.choose import resolved
-    from gpurent.workflow.money.preview import preview
+    from gpurent.cli.views.plan import preview_data, preview_text
+    from gpurent.workflow.trips.dry_run import preview
+    from gpurent.workflow.trips.select_provider import resolved
 
     want = want_of(app, **given)
 
-    async def look(service: Service) -> tuple[Want, Preview]:
+    async def look(service: Service) -> tuple[TripSpec, Preview]:
         made = await resolved(service.desk, want)
         return made, await preview(service.desk, made)
 
@@ -90,7 +90,7 @@ def plan_command(app: App, /, **given: Any) -> None:
 
 def _finish(app: App, go: Callable[[], TripEnd]) -> None:
     """Show how the trip ended, or how to come back to it; leaves with the job's own exit code."""
-    from gpurent.cli.render import receipt_text
+    from gpurent.cli.views.render import receipt_text
 
     try:
         end = go()
@@ -128,7 +128,7 @@ def _finish(app: App, go: Callable[[], TripEnd]) -> None:
 
 
 async def _times(service: Service, leases: list[str]) -> Times:
-    from gpurent.cli.times import Times
+    from gpurent.cli.views.time_left import Times
 
     found = [service.desk.journal.lease(lease) for lease in leases]
     return await Times.of(service.desk, [lease for lease in found if lease is not None])
@@ -154,7 +154,7 @@ def _left(app: App) -> None:
 @click.pass_obj
 def trips_command(app: App) -> None:
     """List the trips, finished and under way."""
-    from gpurent.cli.render import moment
+    from gpurent.cli.views.render import moment
 
     async def look(service: Service) -> tuple[list[TripRow], Times]:
         rows = list(service.trips())

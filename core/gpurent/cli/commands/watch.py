@@ -17,9 +17,9 @@ from gpurent.locale import _
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpurent.adapters.autostart import Start
-    from gpurent.workflow.guard.mind import Looked
-    from gpurent.workflow.service import Service
+    from gpurent.infra.platform.posix.autostart import Start
+    from gpurent.workflow.guard.controller import Looked
+    from gpurent.workflow.trips.operations import Service
 
 KINDS = ("systemd", "timer", "launchd", "cron")
 _KIND = click.option(
@@ -50,8 +50,8 @@ def watch_command(ctx: click.Context, once: bool) -> None:
 
 def _once(app: App) -> Sequence[Looked]:
     from gpurent.cli.quiet import QuietUi
-    from gpurent.workflow.guard.lock import alone
-    from gpurent.workflow.guard.loop import Guard
+    from gpurent.workflow.guard.guard_lock import alone
+    from gpurent.workflow.guard.scheduler import Guard
 
     async def look(service: Service) -> Sequence[Looked]:
         async with alone(service.desk, wait=False) as mine:
@@ -62,8 +62,8 @@ def _once(app: App) -> Sequence[Looked]:
 
 def _for_ever(app: App) -> None:
     from gpurent.cli.quiet import QuietUi
-    from gpurent.workflow.guard.lock import alone
-    from gpurent.workflow.guard.loop import Guard, until_told
+    from gpurent.workflow.guard.guard_lock import alone
+    from gpurent.workflow.guard.scheduler import Guard, until_told
 
     async def go(service: Service) -> None:
         async with alone(service.desk, wait=True):
@@ -90,7 +90,7 @@ def _row(item: Looked) -> dict[str, Any]:
 
 
 def _line(item: Looked) -> str:
-    from gpurent.workflow.timing.timewords import words
+    from gpurent.workflow.timing.time_text import words
 
     done = ", ".join(type(action).__name__.lower() for action in item.actions) or "-"
     return f"{item.facts.lease.id}  {words(item.facts.time)}  {done}"
@@ -99,7 +99,7 @@ def _line(item: Looked) -> str:
 def _start() -> Start:
     from platformdirs import user_data_path
 
-    from gpurent.adapters.autostart import Start, kept
+    from gpurent.infra.platform.posix.autostart import Start, kept
 
     home = os.environ.get("GPURENT_HOME", "") or str(user_data_path("gpurent"))
     return Start(
@@ -122,7 +122,7 @@ def _here(kind: str | None) -> str:
 @click.option("--print", "only_print", is_flag=True, help=_("Show what would be written, and write nothing."))
 def install_command(kind: str | None, only_print: bool) -> None:
     """Have the system start the guard for you."""
-    from gpurent.adapters import autostart
+    from gpurent.infra.platform.posix import autostart
 
     chosen, start = _here(kind), _start()
     if chosen == "cron":
@@ -171,7 +171,7 @@ def _next(kind: str) -> str:
 @_KIND
 def uninstall_command(kind: str | None) -> None:
     """Undo install; a guard that runs now goes on until it is stopped."""
-    from gpurent.adapters import autostart
+    from gpurent.infra.platform.posix import autostart
 
     chosen = _here(kind)
     if chosen == "cron":

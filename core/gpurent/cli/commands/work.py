@@ -12,15 +12,15 @@ import click
 from gpurent.cli.app import App, json_option
 from gpurent.cli.complete import lease_ids
 from gpurent.cli.params import MOMENT, RATE, SPAN
-from gpurent.cli.table import table
+from gpurent.cli.views.table import table
 from gpurent.errors import UsageError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
-    from gpurent.model.cargo import Push, TransferReport
-    from gpurent.model.session import JobStatus
-    from gpurent.model.timer import Timer
-    from gpurent.workflow.service import Service
+    from gpurent.domain.session import JobStatus
+    from gpurent.domain.timer import Timer
+    from gpurent.domain.transfer import Push, TransferReport
+    from gpurent.workflow.trips.operations import Service
 
 _LEASE = click.argument("lease", shell_complete=lease_ids)
 _SESSION = click.option("--session", default="", help=_("screen, tmux, …"))
@@ -84,7 +84,7 @@ def push_command(
     watched: bool,
 ) -> None:
     """Carry SOURCES to a machine; called again it goes on where it stopped."""
-    from gpurent.model.cargo import Push
+    from gpurent.domain.transfer import Push
 
     if dry_run and not delete:
         raise UsageError(_("--dry-run goes with --delete"))
@@ -112,7 +112,7 @@ def push_command(
 
 def _keep_in_step(app: App, lease: str, cargo: Push, transfer: str) -> None:
     """Ctrl-C is how it ends: no error."""
-    from gpurent.workflow.machine.mirror import Mirror
+    from gpurent.workflow.connection.watch_push import Mirror
 
     async def go(service: Service) -> None:
         await Mirror(service.desk, cargo, transfer).run(lease, lambda report: _report(app, report))
@@ -142,7 +142,7 @@ def pull_command(
     app: App, lease: str, sources: tuple[str, ...], target: Path, transfer: str, limit: int, verify: str
 ) -> None:
     """Bring SOURCES (below the machine's home, or absolute) here."""
-    from gpurent.model.cargo import Pull
+    from gpurent.domain.transfer import Pull
 
     cargo = Pull(sources=sources, target=target, limit=limit, verify=verify)
     _report(app, app.run(lambda service: service.pull(lease, cargo, transfer)))
@@ -195,7 +195,7 @@ def start_command(
         raise UsageError(_("one of --for and --until at a time"))
 
     async def go(service: Service) -> tuple[JobStatus, Timer | None]:
-        from gpurent.workflow.timing.arming import Timers
+        from gpurent.workflow.timing.timer_policy import Timers
 
         status = await service.start(lease, name, command, folder, launcher, session)
         if term is None and until is None:
@@ -206,7 +206,7 @@ def start_command(
     status, timer = app.run(go)
 
     def text() -> str:
-        from gpurent.workflow.timing.arming import told
+        from gpurent.workflow.timing.timer_policy import told
 
         return "\n".join([f"{name}: {_(status.state.value)}", *([told(timer)] if timer else [])])
 

@@ -10,12 +10,12 @@ from textual.app import App, ComposeResult
 from textual.widgets import DataTable, Footer, Static
 from textual.widgets.data_table import CellDoesNotExist
 
-from gpurent.cli.top.acts import Acts
-from gpurent.cli.top.cells import COLUMNS, DETAIL, ORDERS, cells, detail, summary
+from gpurent.cli.top.actions import Acts
+from gpurent.cli.top.columns import COLUMNS, DETAIL, ORDERS, cells, detail, summary
 from gpurent.errors import GpurentError
 from gpurent.locale import _
-from gpurent.workflow.service import Service
-from gpurent.workflow.view.overview import Overview, Row
+from gpurent.workflow.reports.overview import Overview, Row
+from gpurent.workflow.trips.operations import Service
 
 PAINT = 1.0
 FRESH = 5.0

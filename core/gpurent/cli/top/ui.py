@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gpurent.adapters.redact import strip_terminal
-from gpurent.model.events import Event, EventKind
+from gpurent.domain.events import Event, EventKind
+from gpurent.domain.terminal_text import strip_terminal
 
 _QUIET = (EventKind.STEP_BEGUN, EventKind.STEP_DONE, EventKind.PROGRESS, EventKind.JOB_OUTPUT)
 
 
 class ScreenUi:
-    """Implements `gpurent.workflow.ui.Ui`: the last words go to ``say``; questions are for the terminal, before it."""
+    """Implements `Ui`: the last words go to ``say``; questions are for the terminal, before it."""
 
     interactive = False
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from attrs import define
 
+from gpurent.domain.transfer import Pull, Push
 from gpurent.errors import TransferError, UnavailableError
-from gpurent.model.cargo import Pull, Push
-from gpurent.ports.transfer import TransferBackend
+from gpurent.roles.transfer import TransferBackend
 from gpurent.testing.contracts.site import Site, Tally
 from gpurent.testing.contracts.trees import ROOM, tree
 from gpurent.testing.sandbox.faults import Plan

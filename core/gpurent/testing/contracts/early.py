@@ -1,4 +1,4 @@
-"""The promises of `gpurent.ports.transfer.EarlyTransfer`, beyond those of every backend."""
+"""The promises of `gpurent.roles.transfer.SupportsPredial`, beyond those of every backend."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from abc import abstractmethod
 from contextlib import suppress
 from pathlib import Path
 
-from gpurent.adapters.ssh_door import Door
-from gpurent.model.cargo import Push
-from gpurent.ports.transfer import EarlyTransfer
+from gpurent.domain.transfer import Push
+from gpurent.infra.ssh.target import SshTarget
+from gpurent.roles.transfer import SupportsPredial
 from gpurent.testing.contracts.place import TransferPlace
 from gpurent.testing.contracts.site import Site, Tally
 from gpurent.testing.contracts.trees import plant, tree
 
 
-async def door_of(place: Site) -> Door:
+async def door_of(place: Site) -> SshTarget:
     """The machine, its key installed and its host key pinned; every line of ours is closed again."""
     link = await place.link()
     await link.aclose()
-    return Door(link.endpoint, link.key_file, link.known_hosts)
+    return SshTarget(link.endpoint, link.key_file, link.known_hosts)
 
 
 def children() -> set[str]:
@@ -34,7 +34,7 @@ class EarlyTransferContract(TransferPlace):
     """Over a door, behind which no connection is open."""
 
     @abstractmethod
-    def backend(self) -> EarlyTransfer:
+    def backend(self) -> SupportsPredial:
         """A fresh one."""
 
     async def test_a_push_takes_the_login_that_was_dialled(self, place: Site, tmp_path: Path) -> None:

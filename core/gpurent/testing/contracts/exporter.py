@@ -21,10 +21,10 @@ from urllib.parse import quote
 from attrs import evolve, frozen
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from gpurent.model.access import Endpoint
-from gpurent.model.secret import Secret
-from gpurent.ports.exporter import ALIAS, Export, Exported, Exporter, Installing
-from gpurent.workflow.machine.exports import alias_of
+from gpurent.domain.access import Endpoint
+from gpurent.domain.secret import Secret
+from gpurent.roles.exporter import ALIAS, Export, Exported, Exporter, SupportsInstall
+from gpurent.workflow.connection.exports import alias_of
 
 # Letters, quotes, signs of every format, Chinese; no control characters: those are for tests of their own.
 _odd = st.text(st.sampled_from("abc \"'\\%$&;#[]}<>=~*?模型"), min_size=1, max_size=20)
@@ -130,7 +130,7 @@ def _disguises(word: str) -> set[bytes]:
 class InstallingContract:
     """What goes into the user's own settings comes out of them again."""
 
-    installing: ClassVar[type[Installing]]
+    installing: ClassVar[type[SupportsInstall]]
 
     @_examples(10)
     @given(several)

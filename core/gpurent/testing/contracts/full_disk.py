@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import pytest
 
+from gpurent.domain.transfer import Push
 from gpurent.errors import TransferError
-from gpurent.model.cargo import Push
 from gpurent.testing.contracts.place import TransferPlace
 from gpurent.testing.contracts.site import Site, Tally
 from gpurent.testing.contracts.trees import plant

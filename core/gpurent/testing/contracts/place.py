@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gpurent.model.cargo import Pull, Push, TransferReport
-from gpurent.ports.transfer import TransferBackend
+from gpurent.domain.transfer import Pull, Push, TransferReport
+from gpurent.roles.transfer import TransferBackend
 from gpurent.testing.contracts.site import Site, Tally, site
 from gpurent.testing.sandbox.machines import DriverName, why_not_bwrap
 

@@ -11,8 +11,8 @@ from threading import Event, Thread
 
 import pytest
 
+from gpurent.domain.transfer import Pull, Push
 from gpurent.errors import TransferError
-from gpurent.model.cargo import Pull, Push
 from gpurent.testing.contracts.place import TransferPlace
 from gpurent.testing.contracts.site import Site, Tally
 from gpurent.testing.contracts.trees import plant, tree

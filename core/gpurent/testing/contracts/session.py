@@ -18,11 +18,11 @@ from typing import ClassVar
 import asyncssh
 import pytest
 
-from gpurent.adapters.jobs import Jobs
-from gpurent.adapters.ssh_link import SshLink
+from gpurent.domain.session import Job, JobState, JobStatus, SessionInfo
 from gpurent.errors import JobError
-from gpurent.model.session import Job, JobState, JobStatus, SessionInfo
-from gpurent.ports.session import SessionBackend
+from gpurent.infra.ssh.connection import AsyncsshConnection
+from gpurent.remote.jobs import Jobs
+from gpurent.roles.session import SessionBackend
 from gpurent.testing.sandbox.machines import Machine, why_not_bwrap
 from gpurent.testing.yard import Yard, eventually, open_yard
 
@@ -48,11 +48,11 @@ class SessionContract:
         return await yard.boot()
 
     @pytest.fixture
-    async def link(self, yard: Yard, machine: Machine) -> AsyncIterator[SshLink]:
+    async def link(self, yard: Yard, machine: Machine) -> AsyncIterator[AsyncsshConnection]:
         async with yard.link(machine) as link:
             yield link
 
-    def jobs(self, link: SshLink, prefix: str = "") -> Jobs:
+    def jobs(self, link: AsyncsshConnection, prefix: str = "") -> Jobs:
         return Jobs(link, self.keeper(), prefix)
 
     async def ended(self, jobs: Jobs, name: str) -> JobStatus:
@@ -69,12 +69,12 @@ class SessionContract:
         await eventually(there)
         return await jobs.session(name)
 
-    async def test_nothing_runs_at_first(self, link: SshLink) -> None:
+    async def test_nothing_runs_at_first(self, link: AsyncsshConnection) -> None:
         jobs = self.jobs(link)
         assert list(await jobs.listing()) == []
         assert (await jobs.status("job")).state is JobState.ABSENT
 
-    async def test_r3_detached_named_and_listed(self, link: SshLink) -> None:
+    async def test_r3_detached_named_and_listed(self, link: AsyncsshConnection) -> None:
         jobs = self.jobs(link)
         assert (await jobs.start(Job(name="train", command=LONG))).state is JobState.RUNNING
         info = await self.listed(jobs, "train")
@@ -82,7 +82,7 @@ class SessionContract:
         assert info.id
         await jobs.stop("train")
 
-    async def test_log_and_exit_code_stay_in_files(self, link: SshLink) -> None:
+    async def test_log_and_exit_code_stay_in_files(self, link: AsyncsshConnection) -> None:
         jobs = self.jobs(link)
         command = "printf 'o\\0\\377ut'; echo err >&2; exit 42"
         await jobs.start(Job(name="job", command=command))
@@ -96,7 +96,7 @@ class SessionContract:
 
         await eventually(nothing_left)
 
-    async def test_the_command_is_the_user_s_own_shell_line(self, link: SshLink) -> None:
+    async def test_the_command_is_the_user_s_own_shell_line(self, link: AsyncsshConnection) -> None:
         jobs = self.jobs(link)
         command = """echo "$HOME" 'it'"'"'s' 中文 $((6*7)) | tr a-z A-Z; echo second
 echo third"""
@@ -106,7 +106,7 @@ echo third"""
         assert "IT'S 中文 42" in words
         assert words.endswith("second\nthird\n")
 
-    async def test_started_twice_it_runs_once(self, link: SshLink) -> None:
+    async def test_started_twice_it_runs_once(self, link: AsyncsshConnection) -> None:
         first, second = self.jobs(link), self.jobs(link)
         job = Job(name="once", command="echo begun >> ran; sleep 0.3")
         await asyncio.gather(first.start(job), second.start(job))
@@ -114,7 +114,9 @@ echo third"""
         await first.start(job)
         assert (await link.run("cat ran")).out == "begun\n"
 
-    async def test_r3_a_cut_line_stops_nothing(self, yard: Yard, machine: Machine, link: SshLink) -> None:
+    async def test_r3_a_cut_line_stops_nothing(
+        self, yard: Yard, machine: Machine, link: AsyncsshConnection
+    ) -> None:
         await self.jobs(link).start(Job(name="long", command=LONG))
         await self.listed(self.jobs(link), "long")
         assert await yard.driver.cut(machine.id) >= 1
@@ -131,7 +133,7 @@ echo third"""
             await self.listed(jobs, "long")
             await jobs.stop("long")
 
-    async def test_r3_attach_leave_and_attach_again(self, link: SshLink) -> None:
+    async def test_r3_attach_leave_and_attach_again(self, link: AsyncsshConnection) -> None:
         jobs = self.jobs(link)
         await jobs.start(Job(name="long", command=LONG))
         for _time in range(2):
@@ -144,7 +146,7 @@ echo third"""
         assert (await jobs.status("long")).state is JobState.RUNNING
         await jobs.stop("long")
 
-    async def test_attach_takes_over_from_a_line_that_hangs(self, link: SshLink) -> None:
+    async def test_attach_takes_over_from_a_line_that_hangs(self, link: AsyncsshConnection) -> None:
         jobs = self.jobs(link)
         await jobs.start(Job(name="long", command=LONG))
         info = await self.listed(jobs, "long")
@@ -156,7 +158,7 @@ echo third"""
         second.close()
         await jobs.stop("long")
 
-    async def attached(self, link: SshLink, command: str) -> asyncssh.SSHClientProcess[bytes]:
+    async def attached(self, link: AsyncsshConnection, command: str) -> asyncssh.SSHClientProcess[bytes]:
         """``command`` under a real terminal on the machine."""
         return await link.connection.create_process(
             command, term_type="xterm", term_size=(80, 24), encoding=None
@@ -170,7 +172,7 @@ echo third"""
                 assert chunk, f"it ended and showed {seen!r}"
                 seen += chunk
 
-    async def test_stop_ends_the_job_and_its_children(self, link: SshLink) -> None:
+    async def test_stop_ends_the_job_and_its_children(self, link: AsyncsshConnection) -> None:
         jobs = self.jobs(link)
         command = "sleep 3600 & echo $! > child; wait"
         await jobs.start(Job(name="tree", command=command))
@@ -189,7 +191,7 @@ echo third"""
         assert list(await jobs.listing()) == []
         await jobs.stop("tree")
 
-    async def test_stop_means_exactly_this_name(self, link: SshLink) -> None:
+    async def test_stop_means_exactly_this_name(self, link: AsyncsshConnection) -> None:
         jobs = self.jobs(link)
         for name in ("a", "ab", "abc"):
             await jobs.start(Job(name=name, command=LONG))
@@ -208,7 +210,7 @@ echo third"""
         ],
     )
     async def test_r3_an_end_at_once_is_told_with_its_reason(
-        self, link: SshLink, command: str, code: int, word: str
+        self, link: AsyncsshConnection, command: str, code: int, word: str
     ) -> None:
         jobs = self.jobs(link)
         await jobs.start(Job(name="wrong", command=command))
@@ -216,7 +218,7 @@ echo third"""
         assert (status.state, status.exit_code) == (JobState.ENDED, code)
         assert word in status.reason
 
-    async def test_what_runs_on_is_no_end_at_once(self, link: SshLink) -> None:
+    async def test_what_runs_on_is_no_end_at_once(self, link: AsyncsshConnection) -> None:
         jobs = self.jobs(link)
         await jobs.start(Job(name="long", command=LONG))
         assert (await jobs.settle("long", 0.5)).state is JobState.RUNNING

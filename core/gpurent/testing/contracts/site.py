@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from gpurent.model.access import Endpoint
-from gpurent.model.secret import Secret
+from gpurent.domain.access import Endpoint
+from gpurent.domain.secret import Secret
 from gpurent.testing.sandbox.machines import Machine, MachineSpec, pick_driver
 
 if TYPE_CHECKING:
-    from gpurent.adapters.ssh import Ssh
-    from gpurent.adapters.ssh_link import SshLink
+    from gpurent.infra.ssh.client import Ssh
+    from gpurent.infra.ssh.connection import AsyncsshConnection
     from gpurent.testing.sandbox.machines import DriverName
 
 PASSWORD = "open sesame"
@@ -47,12 +47,12 @@ class Site:
     machine: Machine
     ssh: Ssh
     home: Path
-    _links: list[SshLink] = field(factory=list)
+    _links: list[AsyncsshConnection] = field(factory=list)
 
-    async def link(self) -> SshLink:
+    async def link(self) -> AsyncsshConnection:
         """A fresh line; the earlier ones stay as they are."""
         endpoint = Endpoint(self.machine.spec.user, self.machine.host, self.machine.port)
-        made: SshLink = await self.ssh.open("lease", endpoint, Secret(PASSWORD))
+        made: AsyncsshConnection = await self.ssh.open("lease", endpoint, Secret(PASSWORD))
         self._links.append(made)
         return made
 
@@ -64,7 +64,7 @@ class Site:
 @asynccontextmanager
 async def site(root: Path, driver: DriverName = "embedded", **changes: Any) -> AsyncIterator[Site]:
     """A machine that is gone at the end."""
-    from gpurent.adapters.ssh import Ssh
+    from gpurent.infra.ssh.client import Ssh
 
     drivers = await pick_driver(driver, root / "sandbox")
     try:

@@ -1,4 +1,4 @@
-"""The promises of `gpurent.ports.transfer.TransferBackend`."""
+"""The promises of `gpurent.roles.transfer.TransferBackend`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.errors import GpurentError, TransferError, TransferUnfit, UsageError
-from gpurent.model.cargo import Limits, Pull, Push, TransferReport
+from gpurent.domain.transfer import Limits, Pull, Push, TransferReport
+from gpurent.errors import GpurentError, TransferError, TransferUnsupported, UsageError
 from gpurent.testing.contracts.links import LinkContract
 from gpurent.testing.contracts.restless import RestlessContract
 from gpurent.testing.contracts.site import Site, Tally
@@ -88,7 +88,7 @@ class TransferContract(LinkContract, RestlessContract):
         gone = {"old.txt", "older", "older/deep", "older/deep/x", "link", "mixed/y"}
         try:
             told = await self.push(place, source, delete=True, dry_run=True)
-        except TransferUnfit:
+        except TransferUnsupported:
             assert (work / "old.txt").exists()
             return
         assert set(told.deleted) == gone
@@ -122,16 +122,16 @@ class TransferContract(LinkContract, RestlessContract):
         data = place.home / "work" / "data" / "set"
         data.parent.mkdir(parents=True)
         data.write_text("a folder there")
-        with contextlib.suppress(TransferUnfit):
+        with contextlib.suppress(TransferUnsupported):
             await self.push(place, source, delete=True)
         assert data.exists()
 
     async def test_delete_stays_below_what_was_carried(self, place: Site, tmp_path: Path) -> None:
         source = plant(tmp_path / "source", files=3, large=0)
         (place.home / "mine").write_text("not of this push")
-        with contextlib.suppress(TransferUnfit):
+        with contextlib.suppress(TransferUnsupported):
             await self.push(place, source, target=".", content=False, delete=True)
-        with pytest.raises((UsageError, TransferUnfit)):
+        with pytest.raises((UsageError, TransferUnsupported)):
             await self.push(place, source, target=".", delete=True)
         assert (place.home / "mine").exists()
 

@@ -8,8 +8,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from gpurent.domain.transfer import TransferReport
 from gpurent.errors import UnavailableError
-from gpurent.model.cargo import TransferReport
 
 ROOM = ".gpurent-part"
 ODD = (

@@ -12,11 +12,16 @@ from typing import Any, Literal
 
 from attrs import define, frozen
 
-from gpurent.adapters.files import private_folder
-from gpurent.adapters.settings import variable
 from gpurent.errors import UsageError
-from gpurent.plugins.registry import Registry
-from gpurent.ports.portal import HandRented, PortalEntry, SandboxPortal, Site
+from gpurent.infra.config.settings import variable
+from gpurent.infra.platform.posix.files import private_folder
+from gpurent.infra.registry.registry import Registry
+from gpurent.roles.simulator import (
+    ProviderSimulator,
+    SimulatorContext,
+    SimulatorLedgerEntry,
+    SupportsManualRental,
+)
 from gpurent.testing.sandbox.machines.drivers import pick_driver
 from gpurent.testing.sandbox.machines.model import DriverName, Machine, MachineDriver, MachineSpec
 from gpurent.testing.sandbox.mail import ADDRESS, MailServer
@@ -87,7 +92,7 @@ class Cloud:
         self.clock = SandboxClock(root / "clock.json", options.speed)
         self.mail = MailServer()
         self.driver: MachineDriver
-        self.portals: dict[str, SandboxPortal] = {}
+        self.portals: dict[str, ProviderSimulator] = {}
         self.urls: dict[str, str] = {}
         self._servers: list[WebServer] = []
         self._ticker: asyncio.Task[None] | None = None
@@ -96,14 +101,14 @@ class Cloud:
         self.clock.start()
         await self.mail.start()
         self.driver = await pick_driver(self.options.driver, private_folder(self.root / "machines"))
-        for name, entry in sorted(self.registry.portal.items()):
+        for name, entry in sorted(self.registry.simulator.items()):
             prefix = f"{name}."
             settings = {
                 key.removeprefix(prefix): value
                 for key, value in self.options.settings.items()
                 if key.startswith(prefix)
             }
-            site = Site(
+            site = SimulatorContext(
                 clock=self.clock,
                 machines=_Park(self.driver),
                 send_mail=self._send,
@@ -146,16 +151,16 @@ class Cloud:
         self.clock.advance(span)
         await self.tick()
 
-    def ledgers(self) -> Mapping[str, Sequence[PortalEntry]]:
+    def ledgers(self) -> Mapping[str, Sequence[SimulatorLedgerEntry]]:
         return {name: tuple(portal.ledger()) for name, portal in self.portals.items()}
 
     def burning(self) -> Sequence[str]:
         return [f"{name}:{ref}" for name, portal in self.portals.items() for ref in portal.burning()]
 
-    def hand(self, portal: str) -> HandRented:
+    def hand(self, portal: str) -> SupportsManualRental:
         """The portal as a person before its pages sees it."""
         found: object = self.portals.get(portal)
-        if not isinstance(found, HandRented):
+        if not isinstance(found, SupportsManualRental):
             raise UsageError(f"nobody rents by hand at {portal!r} here")
         return found
 
@@ -204,7 +209,7 @@ class Cloud:
         }
 
 
-def entry_data(entry: PortalEntry) -> dict[str, str | int]:
+def entry_data(entry: SimulatorLedgerEntry) -> dict[str, str | int]:
     """One line of a portal's ledger as JSON; amounts as whole minor units."""
     return {
         "at": entry.at.isoformat(),

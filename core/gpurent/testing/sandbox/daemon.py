@@ -10,8 +10,8 @@ import signal
 import sys
 from pathlib import Path
 
-from gpurent.adapters.files import write_private
-from gpurent.plugins.registry import Registry
+from gpurent.infra.platform.posix.files import write_private
+from gpurent.infra.registry.registry import Registry
 from gpurent.testing.sandbox.cloud import Cloud, Options
 from gpurent.testing.sandbox.control import control_app
 from gpurent.testing.sandbox.web import WebServer

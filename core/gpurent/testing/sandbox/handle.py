@@ -16,8 +16,8 @@ from urllib.request import Request, urlopen
 
 from attrs import frozen
 
-from gpurent.adapters.files import private_folder
 from gpurent.errors import UnavailableError, UsageError
+from gpurent.infra.platform.posix.files import private_folder
 from gpurent.testing.sandbox.daemon import STATE
 
 

@@ -14,8 +14,8 @@ import asyncssh
 from asyncssh.sftp import SFTPAttrs, SFTPName
 from attrs import define, field
 
-from gpurent.adapters.ssh_link import SshLink
-from gpurent.model.access import Endpoint
+from gpurent.domain.access import Endpoint
+from gpurent.infra.ssh.connection import AsyncsshConnection
 
 EVIL = b"evil"
 FILE, FOLDER, LINK, DEVICE = stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFCHR
@@ -105,7 +105,7 @@ class Door(asyncssh.SSHServer):
 
 
 @asynccontextmanager
-async def line(lies: Lies) -> AsyncIterator[SshLink]:
+async def line(lies: Lies) -> AsyncIterator[AsyncsshConnection]:
     """A line to a machine that lies so."""
     key = asyncssh.generate_private_key("ssh-ed25519")
 
@@ -133,7 +133,9 @@ async def line(lies: Lies) -> AsyncIterator[SshLink]:
         async with asyncssh.connect(
             "127.0.0.1", port, username="mist", known_hosts=(trusted, [], []), config=None, client_keys=None
         ) as connection:
-            yield SshLink(connection, Endpoint("mist", "127.0.0.1", port), Path("key"), Path("known"))
+            yield AsyncsshConnection(
+                connection, Endpoint("mist", "127.0.0.1", port), Path("key"), Path("known")
+            )
             lies.over.set()
             connection.abort()
     finally:

@@ -15,18 +15,18 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+from gpurent.domain.events import Event, EventKind
+from gpurent.domain.money import Money
+from gpurent.domain.offer import Requirements
+from gpurent.domain.receipt import Receipt
+from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError
-from gpurent.model.events import Event, EventKind
-from gpurent.model.money import Money
-from gpurent.model.offer import Wish
-from gpurent.model.receipt import Receipt
-from gpurent.model.trip import Want
-from gpurent.ports.transfer import Progress
+from gpurent.roles.transfer import Progress
 from gpurent.testing.sandbox.handle import Sandbox
-from gpurent.workflow.desk import Desk
-from gpurent.workflow.run import TripEnd
-from gpurent.workflow.service import Service
-from gpurent.workflow.ui import Ui
+from gpurent.workflow.runtime.desk import Desk
+from gpurent.workflow.runtime.ui import Ui
+from gpurent.workflow.trips.execute import TripEnd
+from gpurent.workflow.trips.operations import Service
 
 Pay = Callable[[str, dict[str, Any]], Awaitable[None]]
 
@@ -102,7 +102,7 @@ class Story:
         self.say(f"{provider}: {before.available}")
         heard: list[EventKind] = []
         self.stage.watchers.append(lambda event: heard.append(event.kind))
-        end = await self._run(provider, Want(provider=provider, wish=Wish()), self._cut_line)
+        end = await self._run(provider, TripSpec(provider=provider, wish=Requirements()), self._cut_line)
         after = await service.balance(provider)
         receipt = _receipt(end)
         books = self._books((provider,))
@@ -129,7 +129,7 @@ class Story:
         before = await service.balance(provider)
         self.say(f"{provider}: {login.account}  {before.available}")
         fees: list[Money] = []
-        want = Want(provider=provider, wish=Wish(gpu="2080Ti"), term=timedelta(days=1))
+        want = TripSpec(provider=provider, wish=Requirements(gpu="2080Ti"), term=timedelta(days=1))
         end = await self._run(provider, want, self._renew)
         after = await service.balance(provider)
         receipt = _receipt(end)
@@ -162,13 +162,13 @@ class Story:
         return self._told(provider, end, books, checks)
 
     def _fees(self, end: TripEnd) -> list[Money]:
-        from gpurent.model.order import Payment
+        from gpurent.domain.order import Payment
 
         paid = self.desk.journal.recall(end.trip, "bind.pay", Payment)
         return [paid.amount] if paid else []
 
     async def _run(
-        self, provider: str, want: Want, meanwhile: Callable[[str], Coroutine[Any, Any, None]]
+        self, provider: str, want: TripSpec, meanwhile: Callable[[str], Coroutine[Any, Any, None]]
     ) -> TripEnd:
         """The trip, with ``meanwhile(lease)`` once its job runs."""
         from attrs import evolve

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from attrs import evolve
 
-from gpurent.adapters.clock import Course, ScaledClock
-from gpurent.adapters.files import write_private
+from gpurent.infra.clock import Course, ScaledClock
+from gpurent.infra.platform.posix.files import write_private
 
 
 class SandboxClock(ScaledClock):

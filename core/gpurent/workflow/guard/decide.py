@@ -8,9 +8,9 @@ from enum import Enum
 
 from attrs import frozen
 
-from gpurent.model.lease import LeaseState
-from gpurent.model.money import Money, UnitPrice
-from gpurent.model.timeleft import TimeKind, runway
+from gpurent.domain.lease import LeaseState
+from gpurent.domain.money import Money, UnitPrice
+from gpurent.domain.time_left import TimeKind, runway
 from gpurent.workflow.guard.facts import Facts
 from gpurent.workflow.guard.policy import Amount, Policy
 

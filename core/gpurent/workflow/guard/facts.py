@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 from attrs import field, frozen
 
-from gpurent.model.lease import Lease
-from gpurent.model.money import Money, UnitPrice
-from gpurent.model.session import JobState, JobStatus
-from gpurent.model.timeleft import TimeLeft
+from gpurent.domain.lease import Lease
+from gpurent.domain.money import Money, UnitPrice
+from gpurent.domain.session import JobState, JobStatus
+from gpurent.domain.time_left import TimeLeft
 from gpurent.workflow.guard.month import Month
 
 REACH = timedelta(seconds=30)

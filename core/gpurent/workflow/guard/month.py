@@ -6,12 +6,12 @@ from datetime import timedelta
 
 from attrs import frozen
 
-from gpurent.model.lease import Lease
-from gpurent.model.money import Money, UnitPrice
-from gpurent.model.offer import Metered
-from gpurent.model.timeleft import LONGEST, burn_of, drains, runway
-from gpurent.workflow.desk import Desk
-from gpurent.workflow.money import budget
+from gpurent.domain.lease import Lease
+from gpurent.domain.money import Money, UnitPrice
+from gpurent.domain.offer import Metered
+from gpurent.domain.time_left import LONGEST, burn_of, drains, runway
+from gpurent.workflow.payments import budgets as budget
+from gpurent.workflow.runtime.desk import Desk
 
 
 @frozen(kw_only=True)
@@ -42,7 +42,7 @@ def _soonest(month: Month) -> timedelta:
     return LONGEST if lasting is None else lasting
 
 
-def _whole(standing: budget.Standing, burn: UnitPrice) -> str:
+def _whole(standing: budget.BudgetStatus, burn: UnitPrice) -> str:
     """What the books leave, rounded down to the meters' unit."""
     exponent = burn.currency.exponent
     left = standing.left

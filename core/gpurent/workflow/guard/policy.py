@@ -11,10 +11,10 @@ from typing import Any
 
 from attrs import fields_dict, frozen
 
+from gpurent.domain.trip import Rules
 from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.locale.spans import parse_span
-from gpurent.model.trip import Rules
 
 SECTION = "guard"
 _TIMES = re.compile(r"(\d{1,4})\s*(?:x|times|次)?")
@@ -39,7 +39,7 @@ class Policy:
     ``idle``: released after so long without load above ``idle_load`` percent, without output, without anybody attached.
     ``deadline`` is a time, or a span from the lease's start. ``budget`` is for one lease. ``warn_before``: how long
     between a warning and a release. ``look``: how often a machine is looked at. ``timer`` and ``after_job`` are the
-    inner timer's (`gpurent.workflow.timing.arming`): a dead man's switch is moved on while the guard watches the job.
+    inner timer's (`workflow.timing.timer_policy`): a dead man's switch is moved on while the guard watches the job.
     """
 
     renew: timedelta | None = None

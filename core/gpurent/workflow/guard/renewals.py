@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from gpurent.domain.events import EventKind
+from gpurent.domain.lease import Lease
+from gpurent.domain.money import Money
+from gpurent.domain.order import Order
+from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError, MoneyError, OverBudget, Spent, UnavailableError, UsageError
 from gpurent.locale import _
-from gpurent.model.events import EventKind
-from gpurent.model.lease import Lease
-from gpurent.model.money import Money
-from gpurent.model.order import Order
-from gpurent.model.trip import Want
-from gpurent.ports.lease import Extending
-from gpurent.workflow.fund import Funding
+from gpurent.roles.lease import SupportsRenewal
+from gpurent.workflow.guard.action_log import STAMP, begin, failed, tries
 from gpurent.workflow.guard.decide import Renew
-from gpurent.workflow.guard.diary import STAMP, begin, failed, tries
-from gpurent.workflow.guard.look import SCOPE, spent
+from gpurent.workflow.guard.observe import SCOPE, spent
 from gpurent.workflow.guard.policy import Amount
-from gpurent.workflow.timing.arming import Timers
-from gpurent.workflow.trail import Trail
+from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.steps.check_funds import Funding
+from gpurent.workflow.timing.timer_policy import Timers
 
 if TYPE_CHECKING:
-    from gpurent.adapters.journal import TripRow
-    from gpurent.workflow.service import Service
+    from gpurent.infra.sqlite.journal import TripRow
+    from gpurent.workflow.trips.operations import Service
 
 
 class Short(MoneyError):
@@ -55,11 +55,11 @@ class Renewals:
         """The one trip for the period that ends at ``action.until``, however often and by whomever it is called."""
         name = f"{SCOPE}-renew-{lease.id}-{action.until:{STAMP}}"
         budget = self._budget(lease, action.budget)
-        want = Want(provider=lease.provider, term=action.term, budget=budget)
+        want = TripSpec(provider=lease.provider, term=action.term, budget=budget)
         if all(row.outcome.startswith("failed") for row in tries(self.desk, name)):
             # Nothing is begun that cannot be paid.
             order = self._extension(lease, action.term)
-            self._affordable(await self._price(Trail(self.desk, name), order), lease, budget)
+            self._affordable(await self._price(TripContext(self.desk, name), order), lease, budget)
         row = begin(self.desk, name, want, lease.id)
         if row.outcome.startswith("unclear"):
             raise MoneyError(
@@ -100,12 +100,12 @@ class Renewals:
         if price.ceiling > price.balance:
             raise Short(price, lease.provider)
 
-    async def carry_on(self, trail: Trail, row: TripRow) -> None:
+    async def carry_on(self, trail: TripContext, row: TripRow) -> None:
         """From where it was left; one at a time, so that two do not both count on the same balance."""
         async with self._paying:
             await self._carry_on(trail, row)
 
-    async def _carry_on(self, trail: Trail, row: TripRow) -> None:
+    async def _carry_on(self, trail: TripContext, row: TripRow) -> None:
         desk, journal = self.desk, self.desk.journal
         before = desk.lease(row.lease)
         try:
@@ -132,17 +132,17 @@ class Renewals:
             until=until.isoformat() if until else "",
         )
 
-    async def _order(self, trail: Trail, row: TripRow) -> Order:
+    async def _order(self, trail: TripContext, row: TripRow) -> Order:
         order = self._extension(self.desk.lease(row.lease), row.want.term or timedelta())
         return evolve(order, key=f"{trail.trip}-renew")
 
     def _extension(self, lease: Lease, term: timedelta) -> Order:
         shop = self.desk.shop_of(lease)
-        if not isinstance(shop, Extending):
+        if not isinstance(shop, SupportsRenewal):
             raise UsageError(_("{provider} has no renewal").format(provider=lease.provider))
         return shop.extension(lease, term, "")
 
-    async def _price(self, trail: Trail, order: Order) -> Funding:
+    async def _price(self, trail: TripContext, order: Order) -> Funding:
         return await self.service._price(trail, order)
 
     async def _still(self, row: TripRow) -> None:

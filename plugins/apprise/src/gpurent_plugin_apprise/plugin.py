@@ -9,12 +9,12 @@ from gpurent.api import Field, NotifierEntry, hookimpl
 from gpurent_plugin_apprise.messages import _
 
 if TYPE_CHECKING:
-    from gpurent.api import Host, Notifier
+    from gpurent.api import Notifier, PluginContext
 
 SETTINGS = (Field(name="urls", label=_("Apprise URLs, with spaces between them"), secret=True),)
 
 
-def _build(host: Host) -> Notifier:
+def _build(host: PluginContext) -> Notifier:
     from gpurent_plugin_apprise.sender import AppriseNotifier
 
     return AppriseNotifier(host.settings["urls"])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gpurent.api import Authenticator, Enrolling, Login, Secret
+from gpurent.api import Authenticator, Login, Secret, SupportsEnrolment
 from gpurent_plugin_dbc.keys import address_of, new_private, public_of
 
 
-class KeyLogin(Authenticator, Enrolling):
+class KeyLogin(Authenticator, SupportsEnrolment):
     """Nothing is asked of anybody: the address follows from the key."""
 
     async def login(self, given: Mapping[str, Secret]) -> Login:

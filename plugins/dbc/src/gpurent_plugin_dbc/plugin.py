@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpurent.api import AuthEntry, BillingEntry, Field, SandboxEntry, hookimpl
+from gpurent.api import AuthEntry, BillingEntry, Field, SimulatorEntry, hookimpl
 from gpurent_plugin_dbc.messages import _
 
 if TYPE_CHECKING:
-    from gpurent.api import Authenticator, BillingProvider, Host, SandboxPortal, Site
+    from gpurent.api import Authenticator, BillingProvider, PluginContext, ProviderSimulator, SimulatorContext
 
 NAME = "dbc"
 SETTINGS = (
@@ -19,19 +19,19 @@ SETTINGS = (
 )
 
 
-def _auth(host: Host) -> Authenticator:
+def _auth(host: PluginContext) -> Authenticator:
     from gpurent_plugin_dbc.auth import KeyLogin
 
     return KeyLogin()
 
 
-def _billing(host: Host) -> BillingProvider:
+def _billing(host: PluginContext) -> BillingProvider:
     from gpurent_plugin_dbc.wallet import Wallet
 
     return Wallet(host)
 
 
-def _portal(site: Site) -> SandboxPortal:
+def _portal(site: SimulatorContext) -> ProviderSimulator:
     from gpurent_plugin_dbc.portal import LedgerPortal
 
     return LedgerPortal(site)
@@ -55,5 +55,7 @@ def gpurent_register_billing() -> Sequence[BillingEntry]:
 
 
 @hookimpl
-def gpurent_register_portal() -> Sequence[SandboxEntry]:
-    return [SandboxEntry(name=NAME, summary=_("a small ledger of DBC in place of the chain"), build=_portal)]
+def gpurent_register_simulator() -> Sequence[SimulatorEntry]:
+    return [
+        SimulatorEntry(name=NAME, summary=_("a small ledger of DBC in place of the chain"), build=_portal)
+    ]

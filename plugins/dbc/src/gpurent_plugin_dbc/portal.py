@@ -17,7 +17,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as WebRoute
 
-from gpurent.api import Evidence, Money, PortalEntry, Route, SandboxPortal, Site, UsageError
+from gpurent.api import (
+    Evidence,
+    Money,
+    ProviderSimulator,
+    Route,
+    SimulatorContext,
+    SimulatorLedgerEntry,
+    UsageError,
+)
 from gpurent_plugin_dbc.keys import address_of, check_address, new_private, public_of, verify
 from gpurent_plugin_dbc.wire import DBC, hash_of
 
@@ -54,10 +62,10 @@ class Refused(Exception):
     """The ledger says no; the text is its error code."""
 
 
-class LedgerPortal(SandboxPortal):
+class LedgerPortal(ProviderSimulator):
     """Setting: price."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: SimulatorContext) -> None:
         self._site = site
         self._genesis = site.clock.now()
         self._lock = asyncio.Lock()
@@ -79,7 +87,7 @@ class LedgerPortal(SandboxPortal):
     async def tick(self) -> None:
         """Blocks follow from the clock alone."""
 
-    def ledger(self) -> Sequence[PortalEntry]:
+    def ledger(self) -> Sequence[SimulatorLedgerEntry]:
         found = []
         for entry in self._entries.values():
             if entry.sender:
@@ -87,9 +95,11 @@ class LedgerPortal(SandboxPortal):
             found.append(self._line(entry, entry.to, entry.amount))
         return found
 
-    def _line(self, entry: Entry, account: str, amount: int) -> PortalEntry:
+    def _line(self, entry: Entry, account: str, amount: int) -> SimulatorLedgerEntry:
         kind = entry.memo.partition(" ")[0] or "transfer"
-        return PortalEntry(at=entry.at, account=account, kind=kind, amount=Money(amount, DBC), ref=entry.hash)
+        return SimulatorLedgerEntry(
+            at=entry.at, account=account, kind=kind, amount=Money(amount, DBC), ref=entry.hash
+        )
 
     def balance(self, address: str) -> int:
         return sum(e.amount * ((e.to == address) - (e.sender == address)) for e in self._entries.values())

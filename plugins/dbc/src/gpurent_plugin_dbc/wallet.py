@@ -13,29 +13,29 @@ from typing import Any
 from gpurent.api import (
     USD,
     Advice,
-    Answer,
     Balance,
     Bill,
     BillingProvider,
     Charge,
     ChargeKind,
     Currency,
-    Host,
+    HttpResponse,
     Known,
     Lease,
     Money,
     MoneyError,
     Payment,
-    ProviderChanged,
+    PluginContext,
     Purpose,
     Rate,
     Spent,
-    Statement,
+    SupportsStatement,
+    SupportsWithdrawal,
     TopUp,
     UnavailableError,
+    UnexpectedResponse,
     Unknown,
     UsageError,
-    Withdrawing,
 )
 from gpurent_plugin_dbc import wire
 from gpurent_plugin_dbc.keys import check_address, public_of, sign
@@ -53,13 +53,13 @@ _KIND = {
 }
 
 
-class Wallet(BillingProvider, Statement, Withdrawing):
+class Wallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
     """One address on the ledger."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: PluginContext) -> None:
         self._host = host
 
-    async def _ask(self, method: str, path: str, **given: Any) -> Answer:
+    async def _ask(self, method: str, path: str, **given: Any) -> HttpResponse:
         if not self._host.settings.get("url"):
             raise UsageError(
                 _("no DBC ledger is set up: the NEO chain on which DBC lived in 2020 is gone"),
@@ -71,13 +71,13 @@ class Wallet(BillingProvider, Statement, Withdrawing):
         answer = await self._ask("GET", path, params=params or None)
         return self._good(answer), answer.url
 
-    def _good(self, answer: Answer) -> Any:
+    def _good(self, answer: HttpResponse) -> Any:
         if answer.status >= 500:
             raise UnavailableError(
                 _("the ledger is in trouble (status {status})").format(status=answer.status), retryable=True
             )
         if answer.status != 200:
-            raise ProviderChanged(
+            raise UnexpectedResponse(
                 _("the ledger answered {status}").format(status=answer.status),
                 url=answer.url,
                 body=answer.text,
@@ -178,9 +178,9 @@ class Wallet(BillingProvider, Statement, Withdrawing):
         raw = answer.json()
         if isinstance(raw, dict) and (raw.get("hash") == digest or raw.get("error") == "unknown"):
             return "hash" in raw
-        raise ProviderChanged(_("the ledger answered in an unknown way"), url=answer.url, body=answer.text)
+        raise UnexpectedResponse(_("the ledger answered in an unknown way"), url=answer.url, body=answer.text)
 
-    def _trouble(self, answer: Answer) -> UnavailableError:
+    def _trouble(self, answer: HttpResponse) -> UnavailableError:
         return UnavailableError(
             _("the ledger is in trouble (status {status})").format(status=answer.status),
             retryable=True,
@@ -247,7 +247,7 @@ class Wallet(BillingProvider, Statement, Withdrawing):
                 spent=Spent.UNKNOWN,
             )
 
-    def _accepted(self, answer: Answer, bill: Bill, digest: str) -> None:
+    def _accepted(self, answer: HttpResponse, bill: Bill, digest: str) -> None:
         if answer.status >= 500:
             raise self._trouble(answer)
         raw = answer.json()
@@ -270,7 +270,7 @@ class Wallet(BillingProvider, Statement, Withdrawing):
                 _("the ledger refuses the transfer: {error}").format(error=str(error)[:100]),
                 hint=_("Nothing was paid."),
             )
-        raise ProviderChanged(
+        raise UnexpectedResponse(
             _("the ledger answered a transfer in an unknown way"), url=answer.url, body=answer.text
         )
 

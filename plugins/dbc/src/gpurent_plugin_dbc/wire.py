@@ -15,7 +15,7 @@ from typing import Any
 
 from attrs import frozen
 
-from gpurent.api import Currency, Money, ProviderChanged
+from gpurent.api import Currency, Money, UnexpectedResponse
 from gpurent_plugin_dbc.messages import _
 
 DBC = Currency("DBC", 8)
@@ -47,13 +47,13 @@ def hash_of(body: str) -> str:
 def _units(value: Any, url: str) -> Money:
     """Amounts travel as whole units of 10^-8 DBC, in text."""
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,24}", value):
-        raise ProviderChanged(_("the ledger gave no amount"), url=url, body=repr(value))
+        raise UnexpectedResponse(_("the ledger gave no amount"), url=url, body=repr(value))
     return Money(int(value), DBC)
 
 
 def _fields(raw: Any, names: tuple[str, ...], url: str) -> dict[str, Any]:
     if not isinstance(raw, dict) or not set(names) <= raw.keys():
-        raise ProviderChanged(
+        raise UnexpectedResponse(
             _("the ledger's answer has another shape"), url=url, body=json.dumps(raw, default=str)
         )
     return raw
@@ -63,9 +63,9 @@ def _time(value: Any, url: str) -> datetime:
     try:
         found = datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        raise ProviderChanged(_("the ledger gave no time"), url=url, body=repr(value)) from None
+        raise UnexpectedResponse(_("the ledger gave no time"), url=url, body=repr(value)) from None
     if found.tzinfo is None:
-        raise ProviderChanged(_("the ledger gave a time without a zone"), url=url, body=repr(value))
+        raise UnexpectedResponse(_("the ledger gave a time without a zone"), url=url, body=repr(value))
     return found
 
 
@@ -73,7 +73,7 @@ def _price(value: Any, url: str) -> Decimal:
     try:
         return Decimal(value)
     except (TypeError, InvalidOperation, ValueError):
-        raise ProviderChanged(_("the ledger gave no price"), url=url, body=repr(value)) from None
+        raise UnexpectedResponse(_("the ledger gave no price"), url=url, body=repr(value)) from None
 
 
 def balance(raw: Any, url: str) -> Money:
@@ -89,7 +89,7 @@ def price(raw: Any, url: str) -> tuple[Decimal, datetime]:
 def transfers(raw: Any, url: str) -> Sequence[Transfer]:
     found = _fields(raw, ("transfers",), url)["transfers"]
     if not isinstance(found, list):
-        raise ProviderChanged(_("the ledger gave no list"), url=url, body=repr(found))
+        raise UnexpectedResponse(_("the ledger gave no list"), url=url, body=repr(found))
     return [_transfer(item, url) for item in found]
 
 

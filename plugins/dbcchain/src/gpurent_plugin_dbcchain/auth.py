@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gpurent.api import Authenticator, Enrolling, Login, Secret
+from gpurent.api import Authenticator, Login, Secret, SupportsEnrolment
 from gpurent_plugin_dbcchain.keys import new_phrase, pair_of, seed_of
 
 
-class KeyLogin(Authenticator, Enrolling):
+class KeyLogin(Authenticator, SupportsEnrolment):
     """Nobody is asked: the address follows from the key."""
 
     async def login(self, given: Mapping[str, Secret]) -> Login:

@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
-from gpurent.api import USD, Charge, ChargeKind, Money, Notes, Rate
+from gpurent.api import USD, Charge, ChargeKind, Money, PluginState, Rate
 from gpurent_plugin_dbcchain import wire
 
 _BACK = (ChargeKind.REFUND,)
 
 
-class Books:
+class Bookkeeping:
     """Movements by the key of their bill, each entered once by its ``ref``."""
 
-    def __init__(self, notes: Notes) -> None:
+    def __init__(self, notes: PluginState) -> None:
         self._notes = notes
 
     def enter(

@@ -6,7 +6,7 @@ import json
 
 from attrs import asdict, frozen
 
-from gpurent.api import Notes
+from gpurent.api import PluginState
 from gpurent_plugin_dbcchain.calls import PALLETS, Call, Pallet
 
 
@@ -50,7 +50,7 @@ class Placed:
 class Deals:
     """Notes by the key of the bill."""
 
-    def __init__(self, notes: Notes) -> None:
+    def __init__(self, notes: PluginState) -> None:
         self._notes = notes
 
     def deal(self, key: str) -> Deal | None:

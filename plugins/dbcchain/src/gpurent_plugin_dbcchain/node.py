@@ -11,13 +11,13 @@ from attrs import field, frozen
 from gpurent.api import (
     Endpoint,
     GpurentError,
-    Host,
     Http,
     LeaseError,
-    ProviderChanged,
+    PluginContext,
     Secret,
     Spent,
     UnavailableError,
+    UnexpectedResponse,
     UsageError,
 )
 from gpurent_plugin_dbcchain.base58 import check_encode
@@ -66,7 +66,7 @@ def new_nonce() -> str:
 class ClientNode:
     """One client node. ``host`` is the rented machine's id, ``order`` the chain's order for it."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: PluginContext) -> None:
         self._host = host
         self._line: Http | None = None
 
@@ -99,7 +99,7 @@ class ClientNode:
         if isinstance(raw, dict) and isinstance(raw.get("mainnet"), dict):
             raw = raw["mainnet"]
         if not isinstance(raw, dict) or "errcode" not in raw:
-            raise ProviderChanged(
+            raise UnexpectedResponse(
                 "the client node answered in another shape",
                 url=answer.url,
                 body=answer.text,
@@ -181,8 +181,8 @@ class ClientNode:
                 await self._ask(f"/tasks/delete/{task.id}", host, order)
 
 
-def _changed(raw: Any) -> ProviderChanged:
-    return ProviderChanged("the client node gave another shape", url="the client node", body=repr(raw))
+def _changed(raw: Any) -> UnexpectedResponse:
+    return UnexpectedResponse("the client node gave another shape", url="the client node", body=repr(raw))
 
 
 def _task(raw: Any) -> Task:

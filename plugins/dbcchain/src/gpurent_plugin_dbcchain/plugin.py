@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpurent.api import AuthEntry, BillingEntry, Field, HostProfile, LeaseEntry, SandboxEntry, hookimpl
+from gpurent.api import AuthEntry, BillingEntry, Field, LeaseEntry, MachineProfile, SimulatorEntry, hookimpl
 
 if TYPE_CHECKING:
-    from gpurent.api import Authenticator, BillingProvider, Host, LeaseProvider, SandboxPortal, Site
+    from gpurent.api import (
+        Authenticator,
+        BillingProvider,
+        LeaseProvider,
+        PluginContext,
+        ProviderSimulator,
+        SimulatorContext,
+    )
 
 NAME = "dbc-chain"
 SETTINGS = (
@@ -22,25 +29,25 @@ SETTINGS = (
 )
 
 
-def _auth(host: Host) -> Authenticator:
+def _auth(host: PluginContext) -> Authenticator:
     from gpurent_plugin_dbcchain.auth import KeyLogin
 
     return KeyLogin()
 
 
-def _billing(host: Host) -> BillingProvider:
+def _billing(host: PluginContext) -> BillingProvider:
     from gpurent_plugin_dbcchain.wallet import Wallet
 
     return Wallet(host)
 
 
-def _lease(host: Host) -> LeaseProvider:
+def _lease(host: PluginContext) -> LeaseProvider:
     from gpurent_plugin_dbcchain.shop import Shop
 
     return Shop(host)
 
 
-def _portal(site: Site) -> SandboxPortal:
+def _portal(site: SimulatorContext) -> ProviderSimulator:
     from gpurent_plugin_dbcchain.portal import ChainPortal
 
     return ChainPortal(site)
@@ -83,7 +90,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
             settings=SETTINGS,
             auth=NAME,
             billing=NAME,
-            profile=HostProfile(user="dbc", install="sudo apt-get install -y"),
+            profile=MachineProfile(user="dbc", install="sudo apt-get install -y"),
             overview={
                 "machines": "by the chain's list",
                 "difficulty": "hardest: a client node of your own",
@@ -103,7 +110,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
 
 
 @hookimpl
-def gpurent_register_portal() -> Sequence[SandboxEntry]:
+def gpurent_register_simulator() -> Sequence[SimulatorEntry]:
     return [
-        SandboxEntry(name=NAME, summary="a small chain with a client node, in the sandbox", build=_portal)
+        SimulatorEntry(name=NAME, summary="a small chain with a client node, in the sandbox", build=_portal)
     ]

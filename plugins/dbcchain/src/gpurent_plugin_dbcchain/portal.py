@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as WebRoute
 
-from gpurent.api import Evidence, PortalEntry, Route, SandboxPortal, Site, UsageError
+from gpurent.api import Evidence, ProviderSimulator, Route, SimulatorContext, SimulatorLedgerEntry, UsageError
 from gpurent_plugin_dbcchain import wire
 from gpurent_plugin_dbcchain.base58 import public_of
 from gpurent_plugin_dbcchain.calls import RENT
@@ -32,10 +32,10 @@ _CLIENT = (
 _BAD = (AttributeError, KeyError, TypeError, ValueError, UsageError)
 
 
-class ChainPortal(SandboxPortal):
+class ChainPortal(ProviderSimulator):
     """Settings: average, taken, offline, boot, stuck."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: SimulatorContext) -> None:
         self.chain = Chain.on(site)
         self.client = ClientNode(self.chain)
         self._node = Node(self.chain)
@@ -59,7 +59,7 @@ class ChainPortal(SandboxPortal):
     def environment(self, url: str) -> Mapping[str, str]:
         return {"url": url, "node": url}
 
-    def ledger(self) -> Sequence[PortalEntry]:
+    def ledger(self) -> Sequence[SimulatorLedgerEntry]:
         return self.chain.entries
 
     def burning(self) -> Sequence[str]:

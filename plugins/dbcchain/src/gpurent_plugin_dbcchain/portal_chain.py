@@ -9,7 +9,7 @@ from functools import partial
 
 from attrs import define, frozen
 
-from gpurent.api import Money, PortalEntry, Site
+from gpurent.api import Money, SimulatorContext, SimulatorLedgerEntry
 from gpurent_plugin_dbcchain import calls, events, extrinsic, wire
 from gpurent_plugin_dbcchain.base58 import address
 from gpurent_plugin_dbcchain.portal_rules import Refused, Rules, due
@@ -44,16 +44,16 @@ class Waiting:
 class Chain:
     """Callers hold ``lock`` and call `catch_up` first."""
 
-    site: Site
+    site: SimulatorContext
     history: History
     genesis: datetime
     lock: asyncio.Lock
     pool: list[Waiting]
-    entries: list[PortalEntry]
+    entries: list[SimulatorLedgerEntry]
     sealed: int = FIRST
 
     @classmethod
-    def on(cls, site: Site) -> Chain:
+    def on(cls, site: SimulatorContext) -> Chain:
         given = site.settings
         world = World(average=int(given.get("average", "2000")))
         world.hosts = hosts(site.machine_count, int(given.get("taken", "0")), int(given.get("offline", "0")))
@@ -90,7 +90,7 @@ class Chain:
     def book(self, block: int, account: bytes, kind: str, units: int, ref: str) -> None:
         if units:
             self.entries.append(
-                PortalEntry(
+                SimulatorLedgerEntry(
                     at=self.when(block),
                     account=address(account),
                     kind=kind,

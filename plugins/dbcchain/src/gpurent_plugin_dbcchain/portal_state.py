@@ -25,7 +25,7 @@ MODELS = (
 
 
 @define
-class Purse:
+class JobBudget:
     """An account's money in 10^-15 DBC."""
 
     nonce: int = 0
@@ -70,13 +70,13 @@ class World:
 
     average: int
     fee: int = 10 * UNIT
-    purses: dict[bytes, Purse] = field(factory=dict)
+    purses: dict[bytes, JobBudget] = field(factory=dict)
     hosts: dict[str, Host] = field(factory=dict)
     orders: dict[tuple[str, int], Tenancy] = field(factory=dict)
     next_id: dict[str, int] = field(factory=lambda: {RENT.rpc: 7, TERMINATING.rpc: 3})
 
-    def purse(self, public: bytes) -> Purse:
-        return self.purses.setdefault(public, Purse())
+    def purse(self, public: bytes) -> JobBudget:
+        return self.purses.setdefault(public, JobBudget())
 
     def rented(self, host: Host) -> int:
         mine = sum(order.gpus for order in self.orders.values() if order.machine == host.id)

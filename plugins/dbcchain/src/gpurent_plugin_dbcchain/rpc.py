@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 from typing import Any
 
-from gpurent.api import Http, ProviderChanged, Spent, UnavailableError
+from gpurent.api import Http, Spent, UnavailableError, UnexpectedResponse
 
 
 class RpcError(Exception):
@@ -25,7 +25,7 @@ class Rpc:
     async def read(self, method: str, *params: Any) -> Any:
         try:
             return await self._call(method, params)
-        except (UnavailableError, ProviderChanged) as error:
+        except (UnavailableError, UnexpectedResponse) as error:
             error.spent = Spent.NO
             raise
 
@@ -46,7 +46,7 @@ class Rpc:
             )
         raw = answer.json()
         if not isinstance(raw, dict) or raw.get("id") != number or not ({"result", "error"} & raw.keys()):
-            raise ProviderChanged(f"{method} was not answered", url=answer.url, body=answer.text)
+            raise UnexpectedResponse(f"{method} was not answered", url=answer.url, body=answer.text)
         if raw.get("error") is not None:
             raise _refusal(raw["error"])
         return raw["result"]

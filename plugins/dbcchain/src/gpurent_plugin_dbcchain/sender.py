@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import asdict, frozen
 
-from gpurent.api import GpurentError, Host, MoneyError, Spent, UnavailableError
+from gpurent.api import GpurentError, MoneyError, PluginContext, Spent, UnavailableError
 from gpurent_plugin_dbcchain.calls import Call
 from gpurent_plugin_dbcchain.chain import Chain
 from gpurent_plugin_dbcchain.events import failure
@@ -41,7 +41,7 @@ class Landed:
 class Sender:
     """Bound to one host; its notes outlive the process."""
 
-    def __init__(self, host: Host, chain: Chain) -> None:
+    def __init__(self, host: PluginContext, chain: Chain) -> None:
         self._host, self._chain = host, chain
         self._told: set[str] = set()
 

@@ -8,8 +8,6 @@ from attrs import evolve
 
 from gpurent.api import (
     Bill,
-    Extending,
-    Host,
     Known,
     Lease,
     LeaseError,
@@ -20,10 +18,12 @@ from gpurent.api import (
     OrderKind,
     Payment,
     Pending,
+    PluginContext,
     Prepaid,
     Purpose,
+    Requirements,
+    SupportsRenewal,
     Unknown,
-    Wish,
 )
 from gpurent_plugin_dbcchain import wire
 from gpurent_plugin_dbcchain.calls import PALLETS, Pallet
@@ -37,17 +37,17 @@ KEPT = timedelta(days=10)
 DISK = 100
 
 
-class Shop(LeaseProvider, Extending):
+class Shop(LeaseProvider, SupportsRenewal):
     """``Lease.ref`` is the registry and the order's number: ``rentMachine:12``."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: PluginContext) -> None:
         self._host = host
         self._trade = Trade(host)
         self._node = ClientNode(host)
 
     # offers
 
-    async def offers(self, wish: Wish) -> Known[Offer] | Unknown:
+    async def offers(self, wish: Requirements) -> Known[Offer] | Unknown:
         if wish.cpu_only:
             return Known(())
         chain = self._trade.chain

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from gpurent.api import ChargeKind, Host, LeaseError, SoldOut
+from gpurent.api import ChargeKind, LeaseError, PluginContext, SoldOut
 from gpurent_plugin_dbcchain.base58 import public_of
-from gpurent_plugin_dbcchain.books import Books
+from gpurent_plugin_dbcchain.books import Bookkeeping
 from gpurent_plugin_dbcchain.calls import Call, Pallet
 from gpurent_plugin_dbcchain.chain import Chain
 from gpurent_plugin_dbcchain.deals import Deal, Deals, Placed, ref_of
@@ -36,12 +36,12 @@ class Cost:
 class Trade:
     """Shared by wallet and shop: both see the same notes."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: PluginContext) -> None:
         self._host = host
         self.chain = Chain(host.http)
         self.sender = Sender(host, self.chain)
         self.deals = Deals(host.notes)
-        self.books = Books(host.notes)
+        self.books = Bookkeeping(host.notes)
 
     async def me(self) -> str:
         return (await self._host.login()).account

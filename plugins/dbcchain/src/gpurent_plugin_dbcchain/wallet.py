@@ -13,18 +13,18 @@ from gpurent.api import (
     BillingProvider,
     Charge,
     Currency,
-    Host,
     Known,
     Lease,
     LeaseError,
     Money,
     MoneyError,
     Payment,
-    ProviderChanged,
+    PluginContext,
     Rate,
     Spent,
     TopUp,
     UnavailableError,
+    UnexpectedResponse,
     Unknown,
     is_loopback,
 )
@@ -43,7 +43,7 @@ PURCHASE = "https://www.dbcwallet.io"
 class Wallet(BillingProvider):
     """``Bill.key`` finds the deal that the shop noted; what was done for it is in the notes too."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: PluginContext) -> None:
         self._host = host
         self._trade = Trade(host)
         self._node = ClientNode(host)
@@ -168,7 +168,7 @@ class Wallet(BillingProvider):
                 task = await self._node.create(ask)
                 if (await self._node.task(ask.host, ask.order, task)).running:
                     return
-            except (UnavailableError, ProviderChanged) as error:
+            except (UnavailableError, UnexpectedResponse) as error:
                 trouble = error.message
             except LeaseError as error:
                 await self._leave(bill.key, deal, placed, error.message)

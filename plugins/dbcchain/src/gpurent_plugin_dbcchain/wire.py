@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from gpurent.api import Currency, Money, ProviderChanged
+from gpurent.api import Currency, Money, UnexpectedResponse
 
 DBC = Currency("DBC", 15)
 DOLLAR = Currency("USD", 8)
@@ -53,8 +53,8 @@ class Rented:
         return self.status == "renting"
 
 
-def changed(what: str, raw: Any) -> ProviderChanged:
-    return ProviderChanged(f"the chain gave {what}", url="the chain", body=json.dumps(raw, default=str))
+def changed(what: str, raw: Any) -> UnexpectedResponse:
+    return UnexpectedResponse(f"the chain gave {what}", url="the chain", body=json.dumps(raw, default=str))
 
 
 def record(raw: Any, *names: str) -> dict[str, Any]:

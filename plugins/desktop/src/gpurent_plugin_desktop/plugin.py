@@ -9,28 +9,28 @@ from gpurent.api import ExporterEntry, hookimpl
 from gpurent_plugin_desktop.messages import _
 
 if TYPE_CHECKING:
-    from gpurent.api import Exporter, Host
+    from gpurent.api import Exporter, PluginContext
 
 
-def _xshell(host: Host) -> Exporter:
+def _xshell(host: PluginContext) -> Exporter:
     from gpurent_plugin_desktop.xshell import XShell
 
     return XShell()
 
 
-def _ftprush(host: Host) -> Exporter:
+def _ftprush(host: PluginContext) -> Exporter:
     from gpurent_plugin_desktop.ftprush import FtpRush
 
     return FtpRush()
 
 
-def _filezilla(host: Host) -> Exporter:
+def _filezilla(host: PluginContext) -> Exporter:
     from gpurent_plugin_desktop.filezilla import FileZilla
 
     return FileZilla()
 
 
-def _winscp(host: Host) -> Exporter:
+def _winscp(host: PluginContext) -> Exporter:
     from gpurent_plugin_desktop.winscp import WinScp
 
     return WinScp()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from gpurent.api import Bill, Binding, Challenge, Host, Money, MoneyError, Payment, Purpose
+from gpurent.api import Bill, Binding, Challenge, Money, MoneyError, Payment, PluginContext, Purpose
 from gpurent_plugin_gpu1024 import wire
 from gpurent_plugin_gpu1024.calls import Calls
 from gpurent_plugin_gpu1024.codes import SLACK
@@ -14,7 +14,7 @@ from gpurent_plugin_gpu1024.messages import _
 class MailDesk:
     """The calls under ``/binding_email_rent``."""
 
-    def __init__(self, host: Host, calls: Calls) -> None:
+    def __init__(self, host: PluginContext, calls: Calls) -> None:
         self._host, self._calls = host, calls
 
     async def bound(self) -> str:

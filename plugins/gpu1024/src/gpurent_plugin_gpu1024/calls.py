@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gpurent.api import Host, LeaseError, MoneyError, PaidTooLate, Payment, SoldOut, Spent
+from gpurent.api import LeaseError, MoneyError, PaidTooLate, Payment, PluginContext, SoldOut, Spent
 from gpurent_plugin_gpu1024 import wire
 from gpurent_plugin_gpu1024.messages import _
 from gpurent_plugin_gpu1024.wire import DONE, FAILED, Reply, Standing
@@ -16,7 +16,7 @@ from gpurent_plugin_gpu1024.wire import DONE, FAILED, Reply, Standing
 class Calls:
     """The service as one wallet sees it."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: PluginContext) -> None:
         self._host = host
 
     async def wallet(self) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from gpurent.api import Challenge, Host, LeaseError, Spent
+from gpurent.api import Challenge, LeaseError, PluginContext, Spent
 from gpurent_plugin_gpu1024.calls import Calls
 from gpurent_plugin_gpu1024.messages import _
 from gpurent_plugin_gpu1024.wire import DONE
@@ -46,7 +46,7 @@ RECLAIM_RENEWAL = Deed(
 class Codes:
     """Does deeds; each call may be lost, so ``settled`` asks the shop before it is redone."""
 
-    def __init__(self, host: Host, calls: Calls) -> None:
+    def __init__(self, host: PluginContext, calls: Calls) -> None:
         self._host, self._calls = host, calls
 
     async def do(self, deed: Deed, ref: str, lease: str, settled: Callable[[], Awaitable[bool]]) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from gpurent.api import Errand, Guide, Lease
+from gpurent.api import Instructions, Lease, ManualTask
 from gpurent_plugin_gpu1024.messages import _
 
 
-def guide(site: str, sender: str, errand: Errand, lease: Lease | None) -> Guide:
+def guide(site: str, sender: str, errand: ManualTask, lease: Lease | None) -> Instructions:
     """Where to click, and which mail follows."""
     url = f"{site.rstrip('/')}/home"
-    if errand is Errand.RENT:
-        return Guide(
+    if errand is ManualTask.RENT:
+        return Instructions(
             url=url,
             steps=(
                 _("Open your wallet, bind your e-mail address, and pick a machine"),
@@ -19,8 +19,8 @@ def guide(site: str, sender: str, errand: Errand, lease: Lease | None) -> Guide:
             sender=sender,
             subject="登录方式",
         )
-    if errand is Errand.RELEASE:
-        return Guide(
+    if errand is ManualTask.RELEASE:
+        return Instructions(
             url=url,
             steps=(
                 _("Find the order {ref} among your GPUs (我的GPU) and press return (退租)").format(
@@ -31,4 +31,4 @@ def guide(site: str, sender: str, errand: Errand, lease: Lease | None) -> Guide:
             sender=sender,
             code=r"(?:验证码[：:]\s*)?(\d{4,8})",
         )
-    return Guide(url=url, steps=(_("Buy DBC (如何购买DBC); your wallet's address is filled in"),))
+    return Instructions(url=url, steps=(_("Buy DBC (如何购买DBC); your wallet's address is filled in"),))

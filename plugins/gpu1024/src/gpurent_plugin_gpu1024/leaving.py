@@ -6,7 +6,7 @@ from datetime import datetime
 
 from attrs import evolve
 
-from gpurent.api import Host, Lease, LeaseError, LeaseState, OrderKind, Pending, Spent
+from gpurent.api import Lease, LeaseError, LeaseState, OrderKind, Pending, PluginContext, Spent
 from gpurent_plugin_gpu1024.calls import Calls
 from gpurent_plugin_gpu1024.codes import CANCEL, RECLAIM, STOP, Codes
 from gpurent_plugin_gpu1024.messages import _
@@ -17,7 +17,7 @@ from gpurent_plugin_gpu1024.wire import WORKING, Standing
 class Leaving:
     """Looks how an order stands, then takes the one way out that fits. Called again, it goes on."""
 
-    def __init__(self, host: Host, calls: Calls, codes: Codes, renewals: Renewals) -> None:
+    def __init__(self, host: PluginContext, calls: Calls, codes: Codes, renewals: Renewals) -> None:
         self._host, self._calls, self._codes, self._renewals = host, calls, codes, renewals
 
     async def leave(self, lease: Lease) -> Lease:

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from attrs import frozen
 
-from gpurent.api import Challenge, Endpoint, Host, Mail, Secret, UsageError
+from gpurent.api import Challenge, Endpoint, Mail, PluginContext, Secret, UsageError
 from gpurent_plugin_gpu1024.messages import _
 
 # The source's own template: "ssh -p 20049 root@116.85.24.172，密码：xxxxx"
@@ -60,7 +60,9 @@ def _read(lines: Sequence[str], user: str, at: datetime) -> Access | None:
     return found[0]
 
 
-async def find_access(host: Host, order_id: str, since: datetime, user: str) -> tuple[Access | None, bool]:
+async def find_access(
+    host: PluginContext, order_id: str, since: datetime, user: str
+) -> tuple[Access | None, bool]:
     """The newest access for ``order_id``, and whether there was a mail that could not be read."""
     mails = await host.mail.search(since=since, sender=host.settings["mail_sender"], subject=order_id)
     garbled = False
@@ -74,8 +76,8 @@ async def find_access(host: Host, order_id: str, since: datetime, user: str) -> 
     return None, garbled
 
 
-async def ask_access(host: Host, order_id: str, since: datetime, user: str) -> Access | None:
-    """Without a mailbox: the person copies the line. Nobody there is a `NeedsPerson`."""
+async def ask_access(host: PluginContext, order_id: str, since: datetime, user: str) -> Access | None:
+    """Without a mailbox: the person copies the line. Nobody there is a `InputRequired`."""
     line = await host.ask(
         Challenge(
             key=f"{order_id}-access",

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from attrs import frozen
 
-from gpurent.api import Bill, Host, LeaseError, Order, OrderKind, Purpose, SoldOut
+from gpurent.api import Bill, LeaseError, Order, OrderKind, PluginContext, Purpose, SoldOut
 from gpurent_plugin_gpu1024 import wire
 from gpurent_plugin_gpu1024.calls import Calls
 from gpurent_plugin_gpu1024.messages import _
@@ -29,7 +29,7 @@ class _Draft:
 class Orders:
     """From our `Order` to the shop's, and to what it wants to be paid."""
 
-    def __init__(self, host: Host, calls: Calls) -> None:
+    def __init__(self, host: PluginContext, calls: Calls) -> None:
         self._host, self._calls = host, calls
 
     async def place(self, order: Order) -> Standing:

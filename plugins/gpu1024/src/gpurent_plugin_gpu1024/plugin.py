@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpurent.api import Field, HostProfile, LeaseEntry, SandboxEntry, hookimpl
+from gpurent.api import Field, LeaseEntry, MachineProfile, SimulatorEntry, hookimpl
 from gpurent_plugin_gpu1024.messages import _
 
 if TYPE_CHECKING:
-    from gpurent.api import Host, LeaseProvider, SandboxPortal, Site
+    from gpurent.api import LeaseProvider, PluginContext, ProviderSimulator, SimulatorContext
 
 NAME = "1024gpu"
 SETTINGS = (
@@ -31,13 +31,13 @@ SETTINGS = (
 )
 
 
-def _lease(host: Host) -> LeaseProvider:
+def _lease(host: PluginContext) -> LeaseProvider:
     from gpurent_plugin_gpu1024.shop import Shop
 
     return Shop(host)
 
 
-def _portal(site: Site) -> SandboxPortal:
+def _portal(site: SimulatorContext) -> ProviderSimulator:
     from gpurent_plugin_gpu1024.portal import CloudPortal
 
     return CloudPortal(site)
@@ -53,7 +53,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
             settings=SETTINGS,
             auth="dbc",
             billing="dbc",
-            profile=HostProfile(user="root", install="apt-get install -y"),
+            profile=MachineProfile(user="root", install="apt-get install -y"),
             mailbox=True,
             hosts=("www.1024gpu.top",),
             overview={
@@ -76,5 +76,5 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
 
 
 @hookimpl
-def gpurent_register_portal() -> Sequence[SandboxEntry]:
-    return [SandboxEntry(name=NAME, summary=_("the web API of 2020, in the sandbox"), build=_portal)]
+def gpurent_register_simulator() -> Sequence[SimulatorEntry]:
+    return [SimulatorEntry(name=NAME, summary=_("the web API of 2020, in the sandbox"), build=_portal)]

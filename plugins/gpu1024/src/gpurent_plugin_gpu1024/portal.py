@@ -14,8 +14,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route as WebRoute
 
-from gpurent.api import Evidence, HandRented, PortalEntry, Route, SandboxPortal, Site, SiteAccess
-from gpurent_plugin_gpu1024.portal_books import SENDER, Books, Refused
+from gpurent.api import (
+    Evidence,
+    ManualAccess,
+    ProviderSimulator,
+    Route,
+    SimulatorContext,
+    SimulatorLedgerEntry,
+    SupportsManualRental,
+)
+from gpurent_plugin_gpu1024.portal_books import SENDER, Bookkeeping, Refused
 from gpurent_plugin_gpu1024.portal_leaving import PLATFORM, LeavingDesk, MailDesk
 from gpurent_plugin_gpu1024.portal_orders import OrderDesk
 from gpurent_plugin_gpu1024.portal_renewals import RenewalDesk
@@ -25,11 +33,11 @@ DAY = 24 * 60
 Act = Callable[[Mapping[str, str]], Awaitable[Any]]
 
 
-class CloudPortal(SandboxPortal, HandRented):
+class CloudPortal(ProviderSimulator, SupportsManualRental):
     """Settings: taken, garbled (once), missing, disk_bytes, api (off: no program is answered), email."""
 
-    def __init__(self, site: Site) -> None:
-        self.books = Books(site)
+    def __init__(self, site: SimulatorContext) -> None:
+        self.books = Bookkeeping(site)
         orders = OrderDesk(self.books)
         leaving = LeavingDesk(self.books, orders)
         renewals = RenewalDesk(self.books, orders)
@@ -90,7 +98,7 @@ class CloudPortal(SandboxPortal, HandRented):
         ]
         return (*known, Route(method="GET", path="/rent/send_email_repeat", evidence=Evidence.SOURCE))
 
-    def ledger(self) -> Sequence[PortalEntry]:
+    def ledger(self) -> Sequence[SimulatorLedgerEntry]:
         return self.books.ledger
 
     def burning(self) -> Sequence[str]:
@@ -104,7 +112,7 @@ class CloudPortal(SandboxPortal, HandRented):
     def _off(self) -> bool:
         return self.books.site.settings.get("api") == "off"
 
-    async def rent_by_hand(self) -> SiteAccess:
+    async def rent_by_hand(self) -> ManualAccess:
         """An order for the first free machine, paid for a day in the person's own wallet; its mail goes out."""
         books = self.books
         async with books.lock:
@@ -129,7 +137,7 @@ class CloudPortal(SandboxPortal, HandRented):
             live = order.live
             if live is None:
                 raise Refused("没有开机")
-            return SiteAccess(
+            return ManualAccess(
                 line=f"ssh -p {live.port} root@{live.host}", password=order.password, ref=order.id
             )
 

@@ -17,7 +17,7 @@ from typing import Any
 import httpx2
 from attrs import frozen
 
-from gpurent.api import Money, PortalEntry, Site
+from gpurent.api import Money, SimulatorContext, SimulatorLedgerEntry
 from gpurent_plugin_gpu1024 import wire
 from gpurent_plugin_gpu1024.portal_state import MINUTE, MODELS, UNIT, Machine, Order, Renewal
 
@@ -45,10 +45,10 @@ class Seen:
     at: datetime | None = None
 
 
-class Books:
+class Bookkeeping:
     """All state. Callers hold `lock` and call `catch_up` first."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: SimulatorContext) -> None:
         self.site = site
         self.lock = asyncio.Lock()
         taken = int(site.settings.get("taken", "0"))
@@ -62,7 +62,7 @@ class Books:
         self.renewals: dict[str, Renewal] = {}
         self.emails: dict[str, str] = {}
         self.binding: dict[str, tuple[str, int, bool]] = {}
-        self.ledger: list[PortalEntry] = []
+        self.ledger: list[SimulatorLedgerEntry] = []
         self._counted: set[str] = set()
 
     @property
@@ -71,7 +71,9 @@ class Books:
 
     def entry(self, wallet: str, kind: str, units: int, ref: str) -> None:
         amount = Money(units, wire.DBC)
-        self.ledger.append(PortalEntry(at=self.now, account=wallet, kind=kind, amount=amount, ref=ref))
+        self.ledger.append(
+            SimulatorLedgerEntry(at=self.now, account=wallet, kind=kind, amount=amount, ref=ref)
+        )
 
     def free(self, machine: Machine) -> int:
         mine = sum(

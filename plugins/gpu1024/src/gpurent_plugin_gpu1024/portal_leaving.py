@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from gpurent_plugin_gpu1024.portal_books import CONFIRMATIONS, Books, Refused
+from gpurent_plugin_gpu1024.portal_books import CONFIRMATIONS, Bookkeeping, Refused
 from gpurent_plugin_gpu1024.portal_orders import WORKING, OrderDesk
 from gpurent_plugin_gpu1024.portal_state import UNIT, Order, number
 
@@ -17,7 +17,7 @@ PLATFORM = "AKMqDy51FuMnc4poiGBczQvPh6819hQuLH"
 class LeavingDesk:
     """Stop, cancel, reclaim: a code by mail, then the act."""
 
-    def __init__(self, books: Books, orders: OrderDesk) -> None:
+    def __init__(self, books: Bookkeeping, orders: OrderDesk) -> None:
         self._books, self._orders = books, orders
 
     def _running(self, given: Params) -> Order:
@@ -81,7 +81,7 @@ def _way(order: Order) -> str:
 class MailDesk:
     """Binding an address costs a small mailed amount."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: Bookkeeping) -> None:
         self._books = books
 
     async def request_code(self, given: Params) -> Any:

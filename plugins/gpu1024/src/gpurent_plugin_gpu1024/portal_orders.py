@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gpurent_plugin_gpu1024.portal_books import WINDOW, Books, Refused
+from gpurent_plugin_gpu1024.portal_books import WINDOW, Bookkeeping, Refused
 from gpurent_plugin_gpu1024.portal_state import (
     KIB_IN_GIB,
     UNIT,
@@ -28,7 +28,7 @@ DISKS, MEMORIES = (30, 60, 100, 200), (5, 10, 20)
 class OrderDesk:
     """Each method is one route: parameters in, ``content`` or ``(status, msg, content)`` out; no is `Refused`."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: Bookkeeping) -> None:
         self._books = books
 
     def _machine(self, given: Params) -> Machine:

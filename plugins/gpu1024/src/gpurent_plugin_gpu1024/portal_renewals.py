@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from gpurent_plugin_gpu1024.portal_books import WINDOW, Books, Refused
+from gpurent_plugin_gpu1024.portal_books import WINDOW, Bookkeeping, Refused
 from gpurent_plugin_gpu1024.portal_orders import WORKING, OrderDesk
 from gpurent_plugin_gpu1024.portal_state import UNIT, Renewal, number, rent, shown_renewal
 
@@ -16,7 +16,7 @@ Params = Mapping[str, str]
 class RenewalDesk:
     """More time: draft, price, create, verify the payment; cancel, or reclaim what came too late."""
 
-    def __init__(self, books: Books, orders: OrderDesk) -> None:
+    def __init__(self, books: Bookkeeping, orders: OrderDesk) -> None:
         self._books, self._orders = books, orders
 
     def _renewal(self, given: Params) -> Renewal:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from attrs import evolve, frozen
 
-from gpurent.api import Bill, Host, Lease, LeaseError, Order, Payment, Pending, Purpose, Spent
+from gpurent.api import Bill, Lease, LeaseError, Order, Payment, Pending, PluginContext, Purpose, Spent
 from gpurent_plugin_gpu1024 import wire
 from gpurent_plugin_gpu1024.calls import Calls, too_late
 from gpurent_plugin_gpu1024.codes import RECLAIM_RENEWAL, Codes
@@ -28,7 +28,7 @@ class _Noted:
 class Renewals:
     """The calls under ``/rent_continue``."""
 
-    def __init__(self, host: Host, calls: Calls) -> None:
+    def __init__(self, host: PluginContext, calls: Calls) -> None:
         self._host, self._calls = host, calls
 
     async def place(self, order: Order) -> tuple[str, Bill]:

@@ -8,29 +8,29 @@ from attrs import evolve
 
 from gpurent.api import (
     Access,
-    Assisted,
+    AssistedRental,
     Binding,
-    Errand,
-    Extending,
-    Guide,
-    Host,
+    Instructions,
     Known,
     Lease,
     LeaseError,
     LeaseProvider,
     LeaseState,
     Mail,
-    MailBinding,
+    ManualTask,
     Offer,
     Order,
     OrderKind,
     Payment,
     Pending,
+    PluginContext,
+    Requirements,
     SoldOut,
     Spent,
-    Staging,
+    SupportsMailBinding,
+    SupportsRenewal,
+    SupportsStaging,
     Unknown,
-    Wish,
 )
 from gpurent_plugin_gpu1024 import wire
 from gpurent_plugin_gpu1024.binding import MailDesk
@@ -74,10 +74,10 @@ _ALL = {
 }
 
 
-class Shop(LeaseProvider, Staging, Extending, MailBinding, Assisted):
+class Shop(LeaseProvider, SupportsStaging, SupportsRenewal, SupportsMailBinding, AssistedRental):
     """``Lease.ref`` is the shop's order; it changes on the switch from CPU to GPU."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: PluginContext) -> None:
         self._host = host
         self._calls = Calls(host)
         self._orders = Orders(host, self._calls)
@@ -89,7 +89,7 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding, Assisted):
     def by_hand(self) -> bool:
         return self._host.settings.get("mode", "auto") == "hands"
 
-    def guide(self, errand: Errand, lease: Lease | None = None) -> Guide:
+    def guide(self, errand: ManualTask, lease: Lease | None = None) -> Instructions:
         settings = self._host.settings
         return guide(settings["site"], settings["mail_sender"], errand, lease)
 
@@ -112,7 +112,7 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding, Assisted):
 
     # offers
 
-    async def offers(self, wish: Wish) -> Known[Offer] | Unknown:
+    async def offers(self, wish: Requirements) -> Known[Offer] | Unknown:
         found = wire.offers(await self._calls.must("/query_all_machines", idle_status="0", **_ALL))
         if wish.cpu_only:
             found = [wire.cpu_offer(offer) for offer in found if offer.shop.get("cpu") == "yes"]
@@ -291,7 +291,7 @@ class Shop(LeaseProvider, Staging, Extending, MailBinding, Assisted):
         return await self._leaving.leave(lease)
 
     async def leases(self) -> Known[Lease] | Unknown:
-        listed = await self.offers(Wish(include_taken=True))
+        listed = await self.offers(Requirements(include_taken=True))
         if isinstance(listed, Unknown):
             return listed
         known = {offer.key: offer for offer in listed.items}

@@ -14,17 +14,17 @@ from typing import Any
 from attrs import frozen
 
 from gpurent.api import (
-    Answer,
     Currency,
     Deposit,
     DiskPrice,
     Hardware,
+    HttpResponse,
     Money,
     Offer,
     Prepaid,
-    ProviderChanged,
     Spent,
     UnavailableError,
+    UnexpectedResponse,
     UnitPrice,
     UsageError,
 )
@@ -53,9 +53,9 @@ class Reply:
     content: Any
     url: str
 
-    def changed(self, what: str) -> ProviderChanged:
+    def changed(self, what: str) -> UnexpectedResponse:
         body = json.dumps(self.content, default=str, ensure_ascii=False)
-        return ProviderChanged(
+        return UnexpectedResponse(
             _("1024GPU's answer has changed: {what}").format(what=what), url=self.url, body=body
         )
 
@@ -78,8 +78,8 @@ class Reply:
         return self.content
 
 
-def reply(answer: Answer, spent: Spent = Spent.NO) -> Reply:
-    """The envelope in ``answer``; trouble of the server's is an `UnavailableError`, another shape `ProviderChanged`."""
+def reply(answer: HttpResponse, spent: Spent = Spent.NO) -> Reply:
+    """The envelope in ``answer``; trouble of the server's is an `UnavailableError`."""
     path = answer.url.partition("?")[0]
     if answer.status >= 500:
         raise UnavailableError(
@@ -88,7 +88,7 @@ def reply(answer: Answer, spent: Spent = Spent.NO) -> Reply:
             spent=spent,
         )
     if answer.status != 200:
-        raise ProviderChanged(
+        raise UnexpectedResponse(
             _("1024GPU answered {status}").format(status=answer.status),
             url=path,
             body=answer.text,
@@ -96,7 +96,7 @@ def reply(answer: Answer, spent: Spent = Spent.NO) -> Reply:
         )
     raw = answer.json()
     if not isinstance(raw, dict) or raw.get("status") not in (DONE, WORKING, FAILED):
-        raise ProviderChanged(_("1024GPU's envelope has changed"), url=path, body=answer.text, spent=spent)
+        raise UnexpectedResponse(_("1024GPU's envelope has changed"), url=path, body=answer.text, spent=spent)
     return Reply(
         status=raw["status"], msg=str(raw.get("msg") or "")[:300], content=raw.get("content"), url=path
     )

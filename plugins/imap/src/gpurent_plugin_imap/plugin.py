@@ -9,7 +9,7 @@ from gpurent.api import Field, MailboxEntry, hookimpl
 from gpurent_plugin_imap.messages import _
 
 if TYPE_CHECKING:
-    from gpurent.api import Host, Mailbox
+    from gpurent.api import Mailbox, PluginContext
 
 SETTINGS = (
     Field(name="host", label=_("IMAP server")),
@@ -21,7 +21,7 @@ SETTINGS = (
 )
 
 
-def _build(host: Host) -> Mailbox:
+def _build(host: PluginContext) -> Mailbox:
     from gpurent_plugin_imap.mailbox import ImapMailbox
 
     return ImapMailbox(host.settings, host.log)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gpurent.api import Authenticator, AuthError, Host, Login, ProviderChanged, Secret
+from gpurent.api import Authenticator, AuthError, Login, PluginContext, Secret, UnexpectedResponse
 from gpurent_plugin_mistgpu import wire
 from gpurent_plugin_mistgpu.messages import _
 from gpurent_plugin_mistgpu.pages import COOKIE
@@ -13,7 +13,7 @@ from gpurent_plugin_mistgpu.pages import COOKIE
 class FormLogin(Authenticator):
     """The token is the session cookie."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: PluginContext) -> None:
         self._host = host
 
     async def login(self, given: Mapping[str, Secret]) -> Login:
@@ -29,7 +29,7 @@ class FormLogin(Authenticator):
                 ),
                 hint=_("Check user name and password: gpurent login mistgpu"),
             )
-        raise ProviderChanged(
+        raise UnexpectedResponse(
             _("MISTGPU's sign-in answered {status} in an unknown way").format(status=answer.status),
             url=answer.url,
             body=answer.text,

@@ -12,17 +12,17 @@ from gpurent.api import (
     Charge,
     ChargeKind,
     Currency,
-    Host,
     Known,
     Lease,
     Money,
     MoneyError,
     Payment,
-    ProviderChanged,
+    PluginContext,
     Rate,
     Spent,
-    Statement,
+    SupportsStatement,
     TopUp,
+    UnexpectedResponse,
     Unknown,
 )
 from gpurent_plugin_mistgpu import wire
@@ -31,10 +31,10 @@ from gpurent_plugin_mistgpu.messages import _
 from gpurent_plugin_mistgpu.pages import Pages
 
 
-class Account(Invoices, BillingProvider, Statement):
+class Account(Invoices, BillingProvider, SupportsStatement):
     """Nothing is ever paid from here: the shop itself takes what a running server costs."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: PluginContext) -> None:
         self._host = host
         self._pages = Pages(host)
 
@@ -54,7 +54,7 @@ class Account(Invoices, BillingProvider, Statement):
         answer = await self._pages.post("/user/recharge/", {"amount": f"{money.decimal:f}"}, Spent.NO)
         place = answer.headers.get("location", "")
         if not place.startswith("/pay/"):
-            raise ProviderChanged(
+            raise UnexpectedResponse(
                 _("MISTGPU gave no payment page"), url=answer.url, body=answer.text, spent=Spent.NO
             )
         url = self._host.settings["url"].rstrip("/") + place

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from gpurent.api import Errand, Guide
+from gpurent.api import Instructions, ManualTask
 from gpurent_plugin_mistgpu.messages import _
 
 
-def guide(base: str, errand: Errand) -> Guide:
+def guide(base: str, errand: ManualTask) -> Instructions:
     """Where to click; MISTGPU sends no mails."""
     base = base.rstrip("/")
-    if errand is Errand.RENT:
-        return Guide(
+    if errand is ManualTask.RENT:
+        return Instructions(
             url=f"{base}/create_simple/",
             steps=(
                 _(
@@ -20,12 +20,12 @@ def guide(base: str, errand: Errand) -> Guide:
                 _("Copy the SSH command (SSH命令) of your server list: ssh mist@gpu28.mistgpu.com -p 10000"),
             ),
         )
-    if errand is Errand.RELEASE:
-        return Guide(
+    if errand is ManualTask.RELEASE:
+        return Instructions(
             url=f"{base}/user/",
             steps=(
                 _("Find the server in your server list (服务器管理)"),
                 _("Press shut down (关机) and wait until the list no longer says that it runs (正在运行)"),
             ),
         )
-    return Guide(url=f"{base}/user/", steps=(_("Press top up (充值) and pay with Alipay (支付宝)"),))
+    return Instructions(url=f"{base}/user/", steps=(_("Press top up (充值) and pay with Alipay (支付宝)"),))

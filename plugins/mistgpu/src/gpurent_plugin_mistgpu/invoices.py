@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gpurent.api import CNY, Host, Invoice, Invoicing, Money, MoneyError, ProviderChanged, Spent
+from gpurent.api import (
+    CNY,
+    Invoice,
+    Money,
+    MoneyError,
+    PluginContext,
+    Spent,
+    SupportsInvoices,
+    UnexpectedResponse,
+)
 from gpurent_plugin_mistgpu import wire
 from gpurent_plugin_mistgpu.messages import _
 from gpurent_plugin_mistgpu.pages import Pages
@@ -13,10 +22,10 @@ FROM = CNY.money(200)
 PATH = "/user/invoice/"
 
 
-class Invoices(Invoicing):
+class Invoices(SupportsInvoices):
     """Mixed into the account. The server list says what was spent in all, the invoice page what was invoiced."""
 
-    _host: Host
+    _host: PluginContext
     _pages: Pages
 
     @property
@@ -64,7 +73,7 @@ class Invoices(Invoicing):
             )
         new = [number for number, _money in await self._listed() if number not in dict(before)]
         if len(new) != 1:
-            raise ProviderChanged(
+            raise UnexpectedResponse(
                 _("MISTGPU took the form, but shows no new invoice"),
                 url=answer.url,
                 body=answer.text,

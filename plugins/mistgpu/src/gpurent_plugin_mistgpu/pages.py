@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gpurent.api import Answer, AuthError, Host, ProviderChanged, Secret, Spent, UnavailableError
+from gpurent.api import (
+    AuthError,
+    HttpResponse,
+    PluginContext,
+    Secret,
+    Spent,
+    UnavailableError,
+    UnexpectedResponse,
+)
 from gpurent_plugin_mistgpu import wire
 from gpurent_plugin_mistgpu.messages import _
 
@@ -14,10 +22,10 @@ COOKIE = "sessionid"
 class Pages:
     """The site as this user sees it. Only reading is repeated after a new sign-in; what acts is left to its caller."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: PluginContext) -> None:
         self._host = host
 
-    async def get(self, path: str) -> Answer:
+    async def get(self, path: str) -> HttpResponse:
         """A page that needs a sign-in; signs in anew once when the session has expired."""
         answer = await self._call("GET", path)
         if self._expired(answer):
@@ -28,7 +36,9 @@ class Pages:
                 )
         return self._good(answer)
 
-    async def post(self, path: str, form: Mapping[str, str | Secret], spent: Spent = Spent.UNKNOWN) -> Answer:
+    async def post(
+        self, path: str, form: Mapping[str, str | Secret], spent: Spent = Spent.UNKNOWN
+    ) -> HttpResponse:
         """Submit an assumed form. An expired session had no effect, so it is submitted once more then."""
         self.require_assumed(path)
         answer = await self._call("POST", path, form)
@@ -46,16 +56,16 @@ class Pages:
 
     async def _call(
         self, method: str, path: str, form: Mapping[str, str | Secret] | None = None, *, renew: bool = False
-    ) -> Answer:
+    ) -> HttpResponse:
         login = await self._host.login(renew=renew)
         return await self._host.http.request(method, path, form=form, cookies={COOKIE: login.token})
 
-    def _expired(self, answer: Answer) -> bool:
+    def _expired(self, answer: HttpResponse) -> bool:
         if answer.status in (301, 302, 303):
             return answer.headers.get("location", "").startswith("/login/")
         return answer.status == 200 and wire.is_login(answer.text)
 
-    def _good(self, answer: Answer, spent: Spent = Spent.NO) -> Answer:
+    def _good(self, answer: HttpResponse, spent: Spent = Spent.NO) -> HttpResponse:
         if answer.status >= 500:
             raise UnavailableError(
                 _("MISTGPU is in trouble (status {status})").format(status=answer.status),
@@ -63,7 +73,7 @@ class Pages:
                 spent=spent,
             )
         if answer.status not in (200, 302, 303):
-            raise ProviderChanged(
+            raise UnexpectedResponse(
                 _("MISTGPU answered {status} to {url}").format(status=answer.status, url=answer.url),
                 url=answer.url,
                 body=answer.text,

@@ -6,11 +6,18 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from gpurent.api import AuthEntry, BillingEntry, Field, HostProfile, LeaseEntry, SandboxEntry, hookimpl
+from gpurent.api import AuthEntry, BillingEntry, Field, LeaseEntry, MachineProfile, SimulatorEntry, hookimpl
 from gpurent_plugin_mistgpu.messages import _
 
 if TYPE_CHECKING:
-    from gpurent.api import Authenticator, BillingProvider, Host, LeaseProvider, SandboxPortal, Site
+    from gpurent.api import (
+        Authenticator,
+        BillingProvider,
+        LeaseProvider,
+        PluginContext,
+        ProviderSimulator,
+        SimulatorContext,
+    )
 
 NAME = "mistgpu"
 SETTINGS = (
@@ -20,25 +27,25 @@ SETTINGS = (
 )
 
 
-def _auth(host: Host) -> Authenticator:
+def _auth(host: PluginContext) -> Authenticator:
     from gpurent_plugin_mistgpu.auth import FormLogin
 
     return FormLogin(host)
 
 
-def _billing(host: Host) -> BillingProvider:
+def _billing(host: PluginContext) -> BillingProvider:
     from gpurent_plugin_mistgpu.billing import Account
 
     return Account(host)
 
 
-def _lease(host: Host) -> LeaseProvider:
+def _lease(host: PluginContext) -> LeaseProvider:
     from gpurent_plugin_mistgpu.shop import Shop
 
     return Shop(host)
 
 
-def _portal(site: Site) -> SandboxPortal:
+def _portal(site: SimulatorContext) -> ProviderSimulator:
     from gpurent_plugin_mistgpu.portal import MistPortal
 
     return MistPortal(site)
@@ -73,7 +80,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
             settings=SETTINGS,
             auth=NAME,
             billing=NAME,
-            profile=HostProfile(
+            profile=MachineProfile(
                 user="mist",
                 data="/data",
                 install="sudo apt-get install -y",
@@ -101,9 +108,9 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
 
 
 @hookimpl
-def gpurent_register_portal() -> Sequence[SandboxEntry]:
+def gpurent_register_simulator() -> Sequence[SimulatorEntry]:
     return [
-        SandboxEntry(
+        SimulatorEntry(
             name=NAME, summary=_("MISTGPU's site as it was, and as it must have been"), build=_portal
         )
     ]

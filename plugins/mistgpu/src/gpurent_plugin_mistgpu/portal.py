@@ -11,9 +11,17 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route as WebRoute
 
-from gpurent.api import Evidence, HandRented, PortalEntry, Route, SandboxPortal, Site, SiteAccess
+from gpurent.api import (
+    Evidence,
+    ManualAccess,
+    ProviderSimulator,
+    Route,
+    SimulatorContext,
+    SimulatorLedgerEntry,
+    SupportsManualRental,
+)
 from gpurent_plugin_mistgpu import portal_pages as pages
-from gpurent_plugin_mistgpu.portal_state import Account, Books, Refused
+from gpurent_plugin_mistgpu.portal_state import Account, Bookkeeping, Refused
 
 COOKIE = "sessionid"
 Handler = Callable[[Request], Awaitable[Response]]
@@ -57,19 +65,19 @@ ROUTES = (
 )
 
 
-class MistPortal(SandboxPortal, HandRented):
+class MistPortal(ProviderSimulator, SupportsManualRental):
     """Settings: username, password, taken, session_minutes, missing, disk_bytes, api (off: no program is answered)."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: SimulatorContext) -> None:
         self._site = site
-        self.books = Books(site)
+        self.books = Bookkeeping(site)
         self._sessions: dict[str, tuple[str, datetime]] = {}
         self._patience = timedelta(minutes=int(site.settings.get("session_minutes", "20160")))
 
     def routes(self) -> Sequence[Route]:
         return ROUTES
 
-    def ledger(self) -> Sequence[PortalEntry]:
+    def ledger(self) -> Sequence[SimulatorLedgerEntry]:
         return self.books.ledger
 
     def burning(self) -> Sequence[str]:
@@ -82,7 +90,7 @@ class MistPortal(SandboxPortal, HandRented):
     def _off(self) -> bool:
         return self._site.settings.get("api") == "off"
 
-    async def rent_by_hand(self) -> SiteAccess:
+    async def rent_by_hand(self) -> ManualAccess:
         """Top up 40 CNY when nothing is there, create the first free machine, read its SSH command."""
         async with self.books.lock:
             await self.books.catch_up()
@@ -95,7 +103,7 @@ class MistPortal(SandboxPortal, HandRented):
             live = server.live
             if live is None:
                 raise Refused("没有开机")
-            return SiteAccess(line=f"ssh mist@{live.host} -p {live.port}", password=password, ref=server.id)
+            return ManualAccess(line=f"ssh mist@{live.host} -p {live.port}", password=password, ref=server.id)
 
     async def stop_by_hand(self, ref: str) -> None:
         async with self.books.lock:

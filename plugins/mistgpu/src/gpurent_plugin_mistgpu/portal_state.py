@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from attrs import define, field
 
-from gpurent.api import CNY, Money, PortalEntry, SandboxMachine, Site, UsageError
+from gpurent.api import CNY, Money, SandboxMachine, SimulatorContext, SimulatorLedgerEntry, UsageError
 
 MINUTE = timedelta(minutes=1)
 KEPT = timedelta(days=15)
@@ -115,10 +115,10 @@ class Recharge:
         return self.settled_at is not None
 
 
-class Books:
+class Bookkeeping:
     """All state of the site. Callers hold `lock` and call `catch_up` first."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: SimulatorContext) -> None:
         self._site = site
         self.lock = asyncio.Lock()
         name = site.settings.get("username", "student")
@@ -132,12 +132,14 @@ class Books:
         self.servers: dict[str, Server] = {}
         self.erased: list[Server] = []
         self.recharges: dict[str, Recharge] = {}
-        self.ledger: list[PortalEntry] = []
+        self.ledger: list[SimulatorLedgerEntry] = []
         self._used: dict[str, tuple[datetime, int]] = {}
         self._number = 100
 
     def entry(self, at: datetime, account: str, kind: str, fen: int, ref: str) -> None:
-        self.ledger.append(PortalEntry(at=at, account=account, kind=kind, amount=Money(fen, CNY), ref=ref))
+        self.ledger.append(
+            SimulatorLedgerEntry(at=at, account=account, kind=kind, amount=Money(fen, CNY), ref=ref)
+        )
 
     def mine(self, user: str) -> list[Server]:
         return [server for server in self.servers.values() if server.user == user]

@@ -6,30 +6,30 @@ from attrs import evolve
 
 from gpurent.api import (
     CNY,
-    Assisted,
+    AssistedRental,
     AuthError,
     Bill,
-    Errand,
-    Guide,
-    Host,
+    Instructions,
     Known,
     Lease,
     LeaseError,
     LeaseProvider,
     LeaseState,
+    ManualTask,
     MoneyError,
     Offer,
     Order,
     OrderKind,
     Payment,
     Pending,
-    Restarting,
+    PluginContext,
+    Requirements,
     Secret,
     SoldOut,
     Spent,
+    SupportsRestart,
     Unknown,
     UsageError,
-    Wish,
 )
 from gpurent_plugin_mistgpu import wire
 from gpurent_plugin_mistgpu.guides import guide
@@ -39,13 +39,13 @@ from gpurent_plugin_mistgpu.pages import Pages
 _OVER = (LeaseState.KEPT, LeaseState.GONE, LeaseState.CANCELLED, LeaseState.RELEASED, LeaseState.FAILED)
 
 
-class Shop(LeaseProvider, Restarting, Assisted):
+class Shop(LeaseProvider, SupportsRestart, AssistedRental):
     """The site knows no order number.
 
     A create is recognised by the machine, and by the servers that were there before.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: PluginContext) -> None:
         self._host = host
         self._pages = Pages(host)
 
@@ -54,10 +54,10 @@ class Shop(LeaseProvider, Restarting, Assisted):
         mode = self._host.settings.get("mode", "auto")
         return mode == "hands" or (mode == "auto" and self._host.settings.get("assumed") != "yes")
 
-    def guide(self, errand: Errand, lease: Lease | None = None) -> Guide:
+    def guide(self, errand: ManualTask, lease: Lease | None = None) -> Instructions:
         return guide(self._host.settings["url"], errand)
 
-    async def offers(self, wish: Wish) -> Known[Offer] | Unknown:
+    async def offers(self, wish: Requirements) -> Known[Offer] | Unknown:
         answer = await self._pages.get("/create/")
         return Known(tuple(wire.offers(answer.text, answer.url)))
 

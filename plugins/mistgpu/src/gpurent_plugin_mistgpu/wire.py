@@ -13,7 +13,17 @@ from decimal import Decimal, InvalidOperation
 
 from attrs import frozen
 
-from gpurent.api import CNY, Endpoint, Hardware, Metered, Money, Offer, ProviderChanged, UnitPrice, UsageError
+from gpurent.api import (
+    CNY,
+    Endpoint,
+    Hardware,
+    Metered,
+    Money,
+    Offer,
+    UnexpectedResponse,
+    UnitPrice,
+    UsageError,
+)
 from gpurent_plugin_mistgpu.html import Node, read
 from gpurent_plugin_mistgpu.messages import _
 
@@ -57,8 +67,8 @@ class Paid:
     money: Money
 
 
-def _changed(what: str, url: str, page: str) -> ProviderChanged:
-    return ProviderChanged(
+def _changed(what: str, url: str, page: str) -> UnexpectedResponse:
+    return UnexpectedResponse(
         _("MISTGPU's page {url} has changed: {what}").format(url=url, what=what), url=url, body=page
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gpurent.api import Export, Exported, Exporter, Installing
+from gpurent.api import Export, Exported, Exporter, SupportsInstall
 from gpurent_plugin_openssh.config import block, whole
 from gpurent_plugin_openssh.messages import _
 from gpurent_plugin_openssh.place import Place
@@ -16,7 +16,7 @@ def no_password() -> str:
     return _("ssh takes no password from a file: it logs in with the lease's own key.")
 
 
-class OpenSsh(Exporter, Installing):
+class OpenSsh(Exporter, SupportsInstall):
     """What ssh, scp, sftp, rsync, VS Code and JetBrains read."""
 
     def export(self, leases: Sequence[Exported]) -> Export:

@@ -9,16 +9,16 @@ from gpurent.api import ExporterEntry, hookimpl
 from gpurent_plugin_openssh.messages import _
 
 if TYPE_CHECKING:
-    from gpurent.api import Exporter, Host
+    from gpurent.api import Exporter, PluginContext
 
 
-def _openssh(host: Host) -> Exporter:
+def _openssh(host: PluginContext) -> Exporter:
     from gpurent_plugin_openssh.exporter import OpenSsh
 
     return OpenSsh()
 
 
-def _vscode(host: Host) -> Exporter:
+def _vscode(host: PluginContext) -> Exporter:
     from gpurent_plugin_openssh.vscode import VsCode
 
     return VsCode()

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from gpurent.api import Export, Exported, Exporter, Installing, Opening
+from gpurent.api import Export, Exported, Exporter, SupportsInstall, SupportsOpen
 from gpurent_plugin_openssh.exporter import OpenSsh, no_password
 from gpurent_plugin_openssh.messages import _
 
 
-class VsCode(Exporter, Installing, Opening):
+class VsCode(Exporter, SupportsInstall, SupportsOpen):
     """A URL for each lease, on top of the OpenSSH entry."""
 
     def __init__(self) -> None:

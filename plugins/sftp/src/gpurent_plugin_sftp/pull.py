@@ -11,7 +11,7 @@ from hashlib import sha256
 
 import asyncssh
 
-from gpurent.api import Link, Progress, Pull, TransferError, TransferReport, shown
+from gpurent.api import Progress, Pull, SshConnection, TransferError, TransferReport, shown
 from gpurent_plugin_sftp.patience import Patience
 from gpurent_plugin_sftp.remote import Hashes, far_side, refused
 from gpurent_plugin_sftp.shelf import PARTS, Shelf, failed
@@ -31,7 +31,7 @@ class Puller:
 
     def __init__(
         self,
-        link: Link,
+        link: SshConnection,
         sftp: asyncssh.SFTPClient,
         walk: Walk,
         shelf: Shelf,
@@ -134,14 +134,16 @@ class Puller:
         return bytes(data[:come])
 
 
-async def pull(link: Link, cargo: Pull, progress: Progress, seconds: Callable[[], float]) -> TransferReport:
+async def pull(
+    link: SshConnection, cargo: Pull, progress: Progress, seconds: Callable[[], float]
+) -> TransferReport:
     """Bring ``cargo`` home; what could not be brought is told at the end, after the others came."""
     patience = Patience()
     return await patience.over(_pull(link, cargo, progress, seconds, patience))
 
 
 async def _pull(
-    link: Link, cargo: Pull, progress: Progress, seconds: Callable[[], float], patience: Patience
+    link: SshConnection, cargo: Pull, progress: Progress, seconds: Callable[[], float], patience: Patience
 ) -> TransferReport:
     async with far_side(link) as sftp:
         walk = Walk(sftp, cargo, patience)

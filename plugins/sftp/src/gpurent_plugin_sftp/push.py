@@ -10,7 +10,7 @@ from hashlib import sha256
 
 import asyncssh
 
-from gpurent.api import Link, Progress, Push, Skipped, TransferError, TransferReport, shown
+from gpurent.api import Progress, Push, Skipped, SshConnection, TransferError, TransferReport, shown
 from gpurent_plugin_sftp.remote import BLOCK, Hashes, all_of, far_side, refused
 from gpurent_plugin_sftp.scan import Item, Scan
 
@@ -28,7 +28,7 @@ class Pusher:
     """One push."""
 
     def __init__(
-        self, link: Link, sftp: asyncssh.SFTPClient, cargo: Push, found: Scan, progress: Progress
+        self, link: SshConnection, sftp: asyncssh.SFTPClient, cargo: Push, found: Scan, progress: Progress
     ) -> None:
         self._link, self._sftp, self._cargo, self._found, self._progress = link, sftp, cargo, found, progress
         self._hashes = Hashes(link, sftp)
@@ -244,7 +244,7 @@ def _batches(items: list[Item]) -> list[list[Item]]:
 
 
 async def push(
-    link: Link, cargo: Push, found: Scan, progress: Progress, seconds: Callable[[], float]
+    link: SshConnection, cargo: Push, found: Scan, progress: Progress, seconds: Callable[[], float]
 ) -> TransferReport:
     """Carry ``found`` up."""
     async with far_side(link) as sftp:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import asyncssh
 
-from gpurent.api import Link, TransferError, UnavailableError, shown
+from gpurent.api import SshConnection, TransferError, UnavailableError, shown
 
 T = TypeVar("T")
 BLOCK = 1 << 20
@@ -21,7 +21,7 @@ FAREWELL = 5.0  # seconds for the far side to close its end
 
 
 @asynccontextmanager
-async def far_side(link: Link) -> AsyncIterator[asyncssh.SFTPClient]:
+async def far_side(link: SshConnection) -> AsyncIterator[asyncssh.SFTPClient]:
     """An SFTP client whose errors are ours: a lost line is an `UnavailableError`, everything else a `TransferError`."""
     try:
         sftp = await link.connection.start_sftp_client()
@@ -85,7 +85,7 @@ def raw(data: str | bytes) -> bytes:
 class Hashes:
     """SHA-256 of remote files: by the machine's own tool in batches, else by reading them back."""
 
-    def __init__(self, link: Link, sftp: asyncssh.SFTPClient) -> None:
+    def __init__(self, link: SshConnection, sftp: asyncssh.SFTPClient) -> None:
         self._link = link
         self._sftp = sftp
         self._tool: bool | None = None

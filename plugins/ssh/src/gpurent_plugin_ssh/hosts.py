@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from gpurent.api import Errand, Guide, HandsOnly, Lease
+from gpurent.api import Instructions, Lease, ManualProvider, ManualTask
 from gpurent_plugin_ssh.messages import _
 
 
-class AnyHost(HandsOnly):
+class AnyHost(ManualProvider):
     """There are no pages: the user knows where the machine comes from."""
 
-    def guide(self, errand: Errand, lease: Lease | None = None) -> Guide:
+    def guide(self, errand: ManualTask, lease: Lease | None = None) -> Instructions:
         steps = {
-            Errand.RENT: _("Have the machine ready, and its SSH line: ssh user@host -p port"),
-            Errand.RELEASE: _("Shut the machine, or end it where you rented it"),
-            Errand.TOP_UP: _("Pay where you rented the machine"),
+            ManualTask.RENT: _("Have the machine ready, and its SSH line: ssh user@host -p port"),
+            ManualTask.RELEASE: _("Shut the machine, or end it where you rented it"),
+            ManualTask.TOP_UP: _("Pay where you rented the machine"),
         }
-        return Guide(steps=(steps[errand],))
+        return Instructions(steps=(steps[errand],))

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpurent.api import HostProfile, LeaseEntry, hookimpl
+from gpurent.api import LeaseEntry, MachineProfile, hookimpl
 from gpurent_plugin_ssh.messages import _
 
 if TYPE_CHECKING:
-    from gpurent.api import Host, LeaseProvider
+    from gpurent.api import LeaseProvider, PluginContext
 
 NAME = "ssh"
 
 
-def _lease(host: Host) -> LeaseProvider:
+def _lease(host: PluginContext) -> LeaseProvider:
     from gpurent_plugin_ssh.hosts import AnyHost
 
     return AnyHost()
@@ -27,7 +27,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
             name=NAME,
             summary=_("any machine that you reach by SSH: gpurent adopt"),
             build=_lease,
-            profile=HostProfile(user="root"),
+            profile=MachineProfile(user="root"),
             overview={
                 "machines": _("yours"),
                 "difficulty": _("simple"),

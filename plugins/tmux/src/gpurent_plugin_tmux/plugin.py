@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from gpurent.api import SessionEntry, hookimpl
 
 if TYPE_CHECKING:
-    from gpurent.api import Host, SessionBackend
+    from gpurent.api import PluginContext, SessionBackend
 
 
-def _build(host: Host) -> SessionBackend:
+def _build(host: PluginContext) -> SessionBackend:
     from gpurent_plugin_tmux.keeper import Tmux
 
     return Tmux()

@@ -6,7 +6,7 @@ import re
 import shlex
 from pathlib import PurePosixPath
 
-from gpurent.api import HostProfile, Launcher, UsageError
+from gpurent.api import Launcher, MachineProfile, UsageError
 from gpurent_plugin_torch.messages import _
 
 # $1: Python, rest: what it runs. A script with nn.DataParallel and without any sign of processes is one process for all
@@ -46,7 +46,7 @@ _SINGLE = ("-u", "-O", "-B")
 class Torchrun(Launcher):
     """``train.py …`` and ``python [-u] train.py …`` and ``python -m package …``; everything else is a `UsageError`."""
 
-    def launch(self, command: tuple[str, ...], profile: HostProfile) -> str:
+    def launch(self, command: tuple[str, ...], profile: MachineProfile) -> str:
         python, rest = _split(command, profile.python)
         script = _SCRIPT.replace("@probe@", _PROBE)
         return shlex.join(("sh", "-c", script, "gpurent-torchrun", python, *rest))

@@ -11,10 +11,10 @@ from gpurent_plugin_torch.messages import _
 if TYPE_CHECKING:
     import click
 
-    from gpurent.api import Host, Launcher
+    from gpurent.api import Launcher, PluginContext
 
 
-def _launcher(host: Host) -> Launcher:
+def _launcher(host: PluginContext) -> Launcher:
     from gpurent_plugin_torch.launcher import Torchrun
 
     return Torchrun()

@@ -8,7 +8,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from gpurent.api import EarlyTransfer, Link, Progress, Pull, Push, TransferReport, TransferUnfit
+from gpurent.api import (
+    Progress,
+    Pull,
+    Push,
+    SshConnection,
+    SupportsPredial,
+    TransferReport,
+    TransferUnsupported,
+)
 from gpurent_plugin_turbo import ship
 from gpurent_plugin_turbo.begin import FULL, LINES, pusher
 from gpurent_plugin_turbo.early import dial_push, drop_early, take_early
@@ -28,13 +36,13 @@ class Work(Protocol[T_co]):
     def stop(self) -> None: ...
 
 
-class Turbo(EarlyTransfer):
+class Turbo(SupportsPredial):
     """Threads carry; the event loop only waits."""
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self._settings = settings
 
-    def _dialer(self, link: Link, command: str) -> Callable[[bool], Wire]:
+    def _dialer(self, link: SshConnection, command: str) -> Callable[[bool], Wire]:
         """The first line uses the connection that is open; the others are processes of the system's ssh."""
         loop = asyncio.get_running_loop()
         first_is_channel = not has_ssh() or getattr(link, "alive", False)
@@ -50,20 +58,20 @@ class Turbo(EarlyTransfer):
 
         return dial
 
-    def dial(self, link: Link, cargo: Push) -> Callable[[], None] | None:
+    def dial(self, link: SshConnection, cargo: Push) -> Callable[[], None] | None:
         if cargo.dry_run or not has_ssh():
             return None
         whole = cargo.verify == FULL
         dial_push(link, cargo.target, self._settings, whole)
         return partial(drop_early, link, ship.push_command(cargo.target, whole))
 
-    def _plainly(self, link: Link) -> Plainly:
+    def _plainly(self, link: SshConnection) -> Plainly:
         from gpurent_plugin_turbo.plainly import START, Plainly
 
         dial = self._dialer(link, START)
         return Plainly(lambda: dial(True))
 
-    async def push(self, link: Link, cargo: Push, progress: Progress) -> TransferReport:
+    async def push(self, link: SshConnection, cargo: Push, progress: Progress) -> TransferReport:
         if cargo.delete:
             from gpurent_plugin_turbo.scan import Scan
             from gpurent_plugin_turbo.weed import tops_of
@@ -86,7 +94,7 @@ class Turbo(EarlyTransfer):
             deleted=await self._weed(link, cargo) if cargo.delete else (),
         )
 
-    async def _weed(self, link: Link, cargo: Push) -> tuple[str, ...]:
+    async def _weed(self, link: SshConnection, cargo: Push) -> tuple[str, ...]:
         """What is not here any more, taken away there; a dry run only names it."""
         from gpurent_plugin_turbo.weed import Weeder, tops_of
 
@@ -95,7 +103,7 @@ class Turbo(EarlyTransfer):
         weeder = Weeder(cargo, self._dialer(link, command))
         return await _or_plainly(weeder, lambda: self._plainly(link).weeder(cargo))
 
-    async def pull(self, link: Link, cargo: Pull, progress: Progress) -> TransferReport:
+    async def pull(self, link: SshConnection, cargo: Pull, progress: Progress) -> TransferReport:
         from gpurent_plugin_turbo.pull import Puller
 
         sources = [posixpath.normpath(source).encode() for source in cargo.sources]
@@ -117,7 +125,7 @@ async def _or_plainly(work: Work[T_co], plain: Callable[[], Work[T_co]]) -> T_co
     """A machine without Python has taken nothing: its shell and its tar do it, slower."""
     try:
         return await _in_thread(work)
-    except TransferUnfit:
+    except TransferUnsupported:
         return await _in_thread(plain())
 
 

@@ -12,14 +12,14 @@ TYPE_CHECKING = False  # the real one costs an import
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gpurent.api import Link, Progress, Push
+    from gpurent.api import Progress, Push, SshConnection
     from gpurent_plugin_turbo.lines import Wire
 
 FULL = "full"
 LINES = 8
 
 
-def _first_time(link: Link, target: str) -> bool:
+def _first_time(link: SshConnection, target: str) -> bool:
     """Whether nothing was ever sent there from here: then nobody needs to ask what is there. Only a guess."""
     note = f"pushed-{wire.digest(wire.BEST_DIGEST, target.encode()).hex()[:16]}"
     try:
@@ -31,7 +31,11 @@ def _first_time(link: Link, target: str) -> bool:
 
 
 def pusher(
-    link: Link, cargo: Push, progress: Progress, settings: Mapping[str, str], dial: Callable[[bool], Wire]
+    link: SshConnection,
+    cargo: Push,
+    progress: Progress,
+    settings: Mapping[str, str],
+    dial: Callable[[bool], Wire],
 ) -> Pusher:
     """Its `run` blocks and its `stop` ends it."""
     return Pusher(

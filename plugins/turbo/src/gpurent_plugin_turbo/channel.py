@@ -14,7 +14,7 @@ import asyncssh
 from asyncssh.constants import MSG_IGNORE
 from asyncssh.packet import String
 
-from gpurent.api import GpurentError, Link, TransferUnfit, UnavailableError
+from gpurent.api import GpurentError, SshConnection, TransferUnsupported, UnavailableError
 from gpurent_plugin_turbo.grip import HANDS
 from gpurent_plugin_turbo.lines import Wire
 from gpurent_plugin_turbo.wire import Ended, Line
@@ -172,7 +172,7 @@ class Session(asyncssh.SSHClientSession[bytes]):
 class Channel(Wire):
     """One channel; opened in the background, so that the caller may build its first units meanwhile."""
 
-    def __init__(self, link: Link, loop: asyncio.AbstractEventLoop, command: str) -> None:
+    def __init__(self, link: SshConnection, loop: asyncio.AbstractEventLoop, command: str) -> None:
         self._where, self._loop = str(link.endpoint), loop
         with contextlib.suppress(AttributeError, OSError):
             self.grip = HANDS.hold(link.connection.get_extra_info("socket").fileno())
@@ -180,14 +180,14 @@ class Channel(Wire):
         self._session = Session(self.line, loop)
         self._opening: Future[None] = asyncio.run_coroutine_threadsafe(self._open(link, command), loop)
 
-    async def _open(self, link: Link, command: str) -> None:
+    async def _open(self, link: SshConnection, command: str) -> None:
         try:
             self._loop.call_soon(self._warm, link)  # behind the request, which is sent in this very step
             await link.connection.create_session(lambda: self._session, command, encoding=None)
         except (OSError, asyncssh.Error) as error:
             self.line.end(str(error) or type(error).__name__)
 
-    def _warm(self, link: Link) -> None:
+    def _warm(self, link: SshConnection) -> None:
         """Let the kernel learn the path while the channel opens: what is ignored there is acknowledged all the same.
 
         A connection that carried little so far begins slowly, and doubles with each round trip; this one is not lost.
@@ -217,5 +217,5 @@ class Channel(Wire):
                 asyncio.wait_for(self._session.gone.wait(), 5), self._loop
             ).result(6)
         if self._session.status == 127:
-            return TransferUnfit(f"{self._where} has no python3")
+            return TransferUnsupported(f"{self._where} has no python3")
         return UnavailableError(f"the line to {self._where} is lost: {self.line.ended}", retryable=True)

@@ -13,7 +13,7 @@ TYPE_CHECKING = False  # the real one costs an import
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gpurent.api import GpurentError, Link
+    from gpurent.api import GpurentError, SshConnection
     from gpurent_plugin_turbo.grip import Grip
 
 MOST_ERRORS = 1 << 20
@@ -26,7 +26,7 @@ def _quoted(path: object) -> str:
     return '"' + str(path).replace("%", "%%") + '"'
 
 
-def ssh_command(link: Link, settings: Mapping[str, str]) -> list[str]:
+def ssh_command(link: SshConnection, settings: Mapping[str, str]) -> list[str]:
     """The system's ssh with the lease's key and pinned host key, and nothing of the user's own set-up."""
     options = {
         "BatchMode": "yes",
@@ -95,7 +95,7 @@ class SshProcess(Wire):
 
     logs_in = True
 
-    def __init__(self, link: Link, settings: Mapping[str, str], command: str) -> None:
+    def __init__(self, link: SshConnection, settings: Mapping[str, str], command: str) -> None:
         self._where = str(link.endpoint)
         self._lock = Lock()
         self._status: int | None = None
@@ -144,14 +144,14 @@ class SshProcess(Wire):
             pause = min(pause * 2, 0.05)
 
     def why(self) -> GpurentError:
-        from gpurent.api import AuthError, HostKeyChanged, TransferUnfit, UnavailableError
+        from gpurent.api import AuthError, HostKeyChanged, TransferUnsupported, UnavailableError
 
         if not self._wait(5):
             self.end()
             self._wait(5)
         text = _all_of(self._errors).decode("utf-8", "replace").strip()[-300:]
         if self._status == 127:
-            return TransferUnfit(f"{self._where} has no python3", detail=text)
+            return TransferUnsupported(f"{self._where} has no python3", detail=text)
         if "Host key verification failed" in text or "REMOTE HOST IDENTIFICATION" in text:
             return HostKeyChanged(
                 f"{self._where} shows another host key than the one of this lease", detail=text

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from attrs import field, frozen
 
-from gpurent.api import GpurentError, TransferError, TransferUnfit, UnavailableError, shown
+from gpurent.api import GpurentError, TransferError, TransferUnsupported, UnavailableError, shown
 from gpurent_plugin_turbo import fleet, plain_sh
 from gpurent_plugin_turbo.lines import Wire
 from gpurent_plugin_turbo.pace import MIB, Throttle
@@ -219,6 +219,8 @@ def _some(line: Line) -> bytes:
 
 def _why(wire: Wire) -> GpurentError:
     why = wire.why()
-    if isinstance(why, TransferUnfit):
-        return TransferUnfit("the machine has no python3, and not sh, tar and head either", detail=why.detail)
+    if isinstance(why, TransferUnsupported):
+        return TransferUnsupported(
+            "the machine has no python3, and not sh, tar and head either", detail=why.detail
+        )
     return why

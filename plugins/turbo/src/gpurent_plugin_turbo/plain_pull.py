@@ -6,7 +6,7 @@ import posixpath
 from contextlib import closing
 from time import monotonic
 
-from gpurent.api import Progress, Pull, TransferError, TransferReport, TransferUnfit, objection, shown
+from gpurent.api import Progress, Pull, TransferError, TransferReport, TransferUnsupported, objection, shown
 from gpurent_plugin_turbo.disk import same
 from gpurent_plugin_turbo.give import MISSING, UNREADABLE
 from gpurent_plugin_turbo.judge import Far, Judge
@@ -45,7 +45,9 @@ class PlainPuller:
                     raise TransferError(f"{shown(source.decode())} cannot be brought home: its name {why}")
             self._means = Means(frozenset(self._shell.ask(WORDS + PROBE + b"say done\n").all(b"has")))
             if not self._means.lists:
-                raise TransferUnfit("the machine has no python3, and no find and stat that say what is there")
+                raise TransferUnsupported(
+                    "the machine has no python3, and no find and stat that say what is there"
+                )
             wanted = [self._listing(number) for number in range(len(self._sources))]
             fetcher = Fetcher(self._shell, self._shelf, self._progress, self._means, self._judge)
             for number, files in enumerate(wanted):

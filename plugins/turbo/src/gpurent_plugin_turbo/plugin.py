@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from gpurent.api import Field, TransferEntry, hookimpl
 
 if TYPE_CHECKING:
-    from gpurent.api import Host, TransferBackend
+    from gpurent.api import PluginContext, TransferBackend
 
 
-def _build(host: Host) -> TransferBackend:
+def _build(host: PluginContext) -> TransferBackend:
     from gpurent_plugin_turbo.backend import Turbo
 
     return Turbo(host.settings)

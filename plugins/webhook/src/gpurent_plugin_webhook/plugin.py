@@ -9,7 +9,7 @@ from gpurent.api import Field, NotifierEntry, hookimpl
 from gpurent_plugin_webhook.messages import _
 
 if TYPE_CHECKING:
-    from gpurent.api import Host, Notifier
+    from gpurent.api import Notifier, PluginContext
 
 SETTINGS = (
     Field(name="url", label=_("Where to post: an https address (http only on this computer)"), secret=True),
@@ -17,7 +17,7 @@ SETTINGS = (
 )
 
 
-def _build(host: Host) -> Notifier:
+def _build(host: PluginContext) -> Notifier:
     from gpurent_plugin_webhook.hook import Webhook
 
     return Webhook(host.settings["url"], host.settings.get("secret", ""))

@@ -1,0 +1,107 @@
+"""How a rented machine is reached, and what is on it."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
+
+from attrs import field, frozen
+
+from gpurent.errors import UsageError
+from gpurent.locale import _
+
+_USER = r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_NAME = rf"{_LABEL}(?:\.{_LABEL})*"
+_HOST = rf"(?:{_NAME}|\[[0-9A-Fa-f:.]{{2,45}}\])"
+_LINE = re.compile(
+    rf"(?:ssh[ ]+)?(?:-p[ ]+(?P<before>\d{{1,5}})[ ]+)?"
+    rf"(?P<user>{_USER})@(?P<host>{_HOST})"
+    r"(?:[ ]+-p[ ]+(?P<after>\d{1,5}))?"
+)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this computer itself."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_host(host: str) -> bool:
+    if len(host) > 253 or not re.fullmatch(_HOST, host, re.ASCII):
+        return False
+    try:
+        if host.startswith("["):
+            IPv6Address(host[1:-1])
+        elif re.fullmatch(r"[0-9.]+", host):
+            IPv4Address(host)
+    except AddressValueError:
+        return False
+    return True
+
+
+def _host(instance: object, attribute: object, value: str) -> None:
+    if not _is_host(value):
+        raise UsageError(_("not a host name or address: {text!r}").format(text=value[:60]))
+
+
+def _user(instance: object, attribute: object, value: str) -> None:
+    if not re.fullmatch(_USER, value, re.ASCII):
+        raise UsageError(_("not a user name: {text!r}").format(text=value[:60]))
+
+
+def _port(instance: object, attribute: object, value: int) -> None:
+    if not 1 <= value <= 65535:
+        raise UsageError(_("not a port: {port}").format(port=value))
+
+
+@frozen
+class Endpoint:
+    """``user@host -p port``; every part is checked, so that none can ever be read as an option."""
+
+    user: str = field(validator=_user)
+    host: str = field(validator=_host)
+    port: int = field(default=22, validator=_port)
+
+    @classmethod
+    def parse(cls, line: str) -> Endpoint:
+        """Read ``[ssh] user@host [-p port]`` (the port before or after). Anything else is a `UsageError`."""
+        match = _LINE.fullmatch(line.strip(" \t")) if line.isascii() else None
+        if match is None:
+            raise UsageError(
+                _("not an SSH line: {line!r}").format(line=line[:80]),
+                hint=_("It should look like: ssh user@host -p 10000"),
+            )
+        before, after = match["before"], match["after"]
+        if before and after:
+            raise UsageError(_("two ports in {line!r}").format(line=line[:80]))
+        return cls(match["user"], match["host"], int(before or after or 22))
+
+    @property
+    def address(self) -> str:
+        """The host as a socket wants it: without brackets."""
+        return self.host.strip("[]")
+
+    def __str__(self) -> str:
+        return f"ssh {self.user}@{self.host} -p {self.port}"
+
+
+@frozen(kw_only=True)
+class MachineProfile:
+    """What a provider's machines are like.
+
+    ``stop_script`` is a shell command that ends machine and billing from within, empty if there is none;
+    ``install`` is the shell command before a package's name, empty if packages cannot be installed.
+    ``kept`` is how long files stay after the end, None if they do not.
+    """
+
+    user: str
+    python: str = "python3"
+    home: str = "~"
+    data: str = ""
+    install: str = ""
+    stop_script: str = ""
+    kept: timedelta | None = None

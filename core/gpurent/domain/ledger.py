@@ -1,0 +1,225 @@
+"""Double entry: every movement of money is taken from one account and put into another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+
+from attrs import evolve, field, frozen, validators
+
+from gpurent.domain.money import Currency, Money, Rate
+from gpurent.domain.receipt import Charge, ChargeKind
+from gpurent.errors import MoneyError
+from gpurent.locale import _
+
+
+@frozen
+class Account:
+    """``wallet:NAME`` is the user's money with a provider, ``held:NAME`` is locked there, ``spent:KIND`` is gone,
+    ``outside`` is where the money comes from.
+    """
+
+    name: str = field(validator=validators.matches_re(r"(wallet|held|spent):[^\s:]{1,80}|outside"))
+
+
+OUTSIDE = Account("outside")
+_KINDS = ChargeKind
+_SPENT = (_KINDS.USE, _KINDS.RENEWAL, _KINDS.FEE, _KINDS.REFUND)
+
+
+@cache
+def _path(kind: ChargeKind, provider: str) -> tuple[Account, Account]:
+    """Where a movement of ``kind`` leaves and where it goes."""
+    wallet = Account(f"wallet:{provider}")
+    if kind in _SPENT:
+        way = (wallet, Account(f"spent:{kind.value}"))
+    elif kind in (_KINDS.DEPOSIT, _KINDS.HOLD, _KINDS.DEPOSIT_BACK):
+        way = (wallet, Account(f"held:{provider}"))
+    else:
+        way = (wallet, OUTSIDE)
+    home = kind in (_KINDS.REFUND, _KINDS.DEPOSIT_BACK, _KINDS.TOP_UP)
+    return (way[1], way[0]) if home else way
+
+
+@frozen
+class Posting:
+    """``money`` above zero goes into ``account``, below zero leaves it."""
+
+    account: Account
+    money: Money
+
+
+@frozen(kw_only=True)
+class Transaction:
+    """One movement, written once and never changed; its postings sum to zero in each currency, else `MoneyError`.
+
+    ``(provider, ref, kind, part)`` is there once: ``ref`` is the shop's or the chain's, and ``part`` counts what was
+    added to it later: more time on a meter (``growing`` until its last part), or a ``reversal``. ``rate`` is what was
+    known at the time.
+    """
+
+    at: datetime
+    kind: ChargeKind
+    provider: str
+    ref: str
+    postings: tuple[Posting, ...]
+    lease: str = ""
+    trip: str = ""
+    gpu: str = ""
+    note: str = ""
+    rate: Rate | None = None
+    part: int = 0
+    reversal: bool = False
+    growing: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        if self.at.tzinfo is None:
+            raise MoneyError(_("the entry {ref} has a time without a zone").format(ref=self.ref))
+        if not self.ref or not self.provider:
+            raise MoneyError(_("an entry needs its provider and its reference"))
+        if len(self.postings) < 2:
+            raise MoneyError(_("the entry {ref} has only one side").format(ref=self.ref))
+        sums: dict[Currency, int] = {}
+        for posting in self.postings:
+            money = posting.money
+            sums[money.currency] = sums.get(money.currency, 0) + money.amount
+        if any(sums.values()):
+            raise MoneyError(_("the entry {ref} does not sum to zero").format(ref=self.ref))
+
+    @property
+    def key(self) -> tuple[str, str, ChargeKind, int]:
+        return self.provider, self.ref, self.kind, self.part
+
+    @property
+    def money(self) -> Money:
+        """What went the way of its kind; below zero in a reversal."""
+        return -self.postings[0].money
+
+
+def transaction(
+    charge: Charge, provider: str, *, lease: str = "", trip: str = "", gpu: str = "", part: int = 0
+) -> Transaction:
+    """``charge`` as double entry."""
+    taken, put = _path(charge.kind, provider)
+    return Transaction(
+        at=charge.at,
+        kind=charge.kind,
+        provider=provider,
+        ref=charge.ref,
+        postings=(Posting(taken, -charge.money), Posting(put, charge.money)),
+        lease=lease,
+        trip=trip,
+        gpu=gpu,
+        note=charge.note,
+        rate=charge.rate,
+        part=part,
+        growing=charge.growing,
+    )
+
+
+Key = tuple[str, ChargeKind]
+
+
+@frozen(kw_only=True)
+class LedgerLine:
+    """All parts of one reference and kind: ``parts`` oldest first, ``money`` what they come to."""
+
+    parts: tuple[Transaction, ...]
+    money: Money
+
+    @property
+    def last(self) -> Transaction:
+        return self.parts[-1]
+
+    @property
+    def key(self) -> Key:
+        return self.last.ref, self.last.kind
+
+    @property
+    def charge(self) -> Charge:
+        """As a line of a receipt."""
+        last = self.last
+        return Charge(
+            at=last.at,
+            kind=last.kind,
+            money=self.money,
+            ref=last.ref,
+            note=last.note,
+            rate=last.rate,
+            growing=last.growing,
+        )
+
+    def added(self, charge: Charge) -> Charge | None:
+        """What of ``charge`` is not in this line yet. A line that ended is never added to."""
+        if not self.last.growing or charge.money.currency != self.money.currency:
+            return None
+        more = charge.money - self.money
+        if more.amount < 0 or (more.amount == 0 and charge.growing):
+            return None
+        # A part of nothing says that the meter stopped.
+        return evolve(charge, money=more)
+
+    def with_part(self, entry: Transaction) -> LedgerLine:
+        return LedgerLine(parts=(*self.parts, entry), money=self.money + entry.money)
+
+    def reversal(self, at: datetime, note: str) -> Transaction:
+        """An entry that takes the whole line back."""
+        last = self.last
+        return evolve(
+            last,
+            at=at,
+            note=note,
+            postings=(
+                Posting(last.postings[0].account, self.money),
+                Posting(last.postings[1].account, -self.money),
+            ),
+            part=last.part + 1,
+            reversal=True,
+            growing=False,
+        )
+
+
+def lines(transactions: Iterable[Transaction]) -> Sequence[LedgerLine]:
+    """The entries by what they are parts of, in the order of the first part."""
+    found: dict[tuple[str, str, ChargeKind], list[Transaction]] = {}
+    for entry in transactions:
+        found.setdefault((entry.provider, entry.ref, entry.kind), []).append(entry)
+    made = []
+    for parts in found.values():
+        parts.sort(key=lambda part: part.part)
+        money = Money(sum(part.money.amount for part in parts), parts[0].money.currency)
+        made.append(LedgerLine(parts=tuple(parts), money=money))
+    return made
+
+
+def missing(
+    charge: Charge,
+    provider: str,
+    known: Mapping[Key, LedgerLine],
+    *,
+    lease: str = "",
+    trip: str = "",
+    gpu: str = "",
+) -> list[Transaction]:
+    """The entries that bring ``known`` up to ``charge``; what was on hold for it is posted by taking the hold back."""
+    line = known.get((charge.ref, charge.kind))
+    rest = line.added(charge) if line is not None else charge
+    made = []
+    if rest is not None:
+        part = line.last.part + 1 if line is not None else 0
+        made.append(transaction(rest, provider, lease=lease, trip=trip, gpu=gpu, part=part))
+    hold = known.get((charge.ref, ChargeKind.HOLD))
+    if hold is not None and hold.money.amount and charge.kind is not ChargeKind.HOLD:
+        made.append(hold.reversal(hold.last.at, charge.kind.value))
+    return made
+
+
+def balances(transactions: Iterable[Transaction]) -> dict[tuple[Account, Currency], Money]:
+    """What each account holds by these entries."""
+    found: dict[tuple[Account, Currency], Money] = {}
+    for entry in transactions:
+        for posting in entry.postings:
+            key = (posting.account, posting.money.currency)
+            found[key] = found.get(key, posting.money.currency.zero) + posting.money
+    return found

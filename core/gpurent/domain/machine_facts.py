@@ -1,0 +1,86 @@
+"""What was found on a machine."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from attrs import evolve, frozen
+
+from gpurent.domain.access import MachineProfile
+
+
+@frozen(kw_only=True)
+class Interpreter:
+    """A Python by the name that starts it."""
+
+    name: str
+    version: str
+
+
+@frozen(kw_only=True)
+class Card:
+    """One GPU as the driver names it; memory in MiB."""
+
+    name: str
+    memory: int
+
+
+@frozen(kw_only=True)
+class Space:
+    """A file system: the folder it was asked through, free and whole size in bytes."""
+
+    path: str
+    free: int
+    total: int
+
+
+@frozen(kw_only=True)
+class MachineFacts:
+    """The machine's own word, so hostile: only what fits a strict form is here. Empty or None: it did not say.
+
+    ``sudo``: "root" (no need of it), "free" (without a password), "password", "" (none). ``memory`` in MiB.
+    ``packages`` is the name of its package command. ``python`` names of `pythons` are commands or absolute paths.
+    """
+
+    at: datetime
+    user: str = ""
+    sudo: str = ""
+    system: str = ""
+    cpus: int = 0
+    memory: int = 0
+    pythons: tuple[Interpreter, ...] = ()
+    cuda: str = ""
+    driver: str = ""
+    cards: tuple[Card, ...] = ()
+    home: Space | None = None
+    data: Space | None = None
+    packages: str = ""
+
+
+_INSTALL = {
+    "apt-get": "apt-get install -y",
+    "dnf": "dnf install -y",
+    "yum": "yum install -y",
+    "apk": "apk add",
+    "zypper": "zypper -n install",
+    "pacman": "pacman -S --noconfirm",
+}
+_SUDO = {"root": "", "free": "sudo "}
+
+
+def corrected(profile: MachineProfile, found: MachineFacts | None) -> MachineProfile:
+    """``profile`` as the machine itself turned out to be; what was not found out stays as the provider says."""
+    if found is None:
+        return profile
+    modern = [python.name for python in found.pythons if python.version.startswith("3.")]
+    install = profile.install
+    if found.packages in _INSTALL:
+        # A password at every step would wait for nobody.
+        install = f"{_SUDO[found.sudo]}{_INSTALL[found.packages]}" if found.sudo in _SUDO else ""
+    return evolve(
+        profile,
+        user=found.user or profile.user,
+        python=profile.python if profile.python in modern or not modern else modern[0],
+        install=install,
+        data=found.data.path if found.data is not None else "",
+    )

@@ -1,0 +1,37 @@
+"""Amounts of money as people type them, in commands and settings."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from gpurent.domain.money import CNY, USD, Currency, Money
+
+KNOWN = {"CNY": CNY, "USD": USD}
+_SIGNS = {"¥": "CNY", "￥": "CNY", "元": "CNY", "$": "USD"}
+_MONEY = re.compile(r"(?:([¥￥$])\s*)?(\d{1,12}(?:\.\d{1,18})?)\s*([A-Za-z]{3,5}|元)?")
+
+
+def parse_money(text: str) -> tuple[Decimal, str]:
+    """``200000DBC``, ``100CNY``, ``¥100``, ``100元``, ``100``: the number and the currency's code, if one was said."""
+    match = _MONEY.fullmatch(text.strip())
+    if match is None or (match[1] and match[3]):
+        raise ValueError(f"no amount of money: {text!r}")
+    code = _SIGNS.get(match[1] or match[3] or "", (match[3] or "").upper())
+    return Decimal(match[2]), code
+
+
+def money_of(amount: tuple[Decimal, str]) -> Money:
+    """An amount whose currency was said; one that core does not know gets as many decimals as were typed."""
+    value, code = amount
+    exponent = value.as_tuple().exponent
+    currency = KNOWN.get(code) or Currency(code, max(0, -exponent if isinstance(exponent, int) else 0))
+    return currency.money(value)
+
+
+def fine(money: Money, exponent: int = 8) -> Money:
+    """The same amount in a currency with at least so many decimals, unless it is one that core knows."""
+    currency = money.currency
+    if currency.code in KNOWN or currency.exponent >= exponent:
+        return money
+    return Currency(currency.code, exponent).money(money.decimal)

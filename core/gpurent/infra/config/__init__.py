@@ -1,0 +1,1 @@
+"""The user's configuration files, read with line numbers and nearest keys."""

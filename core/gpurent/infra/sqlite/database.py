@@ -1,0 +1,137 @@
+"""One SQLite file: rollback journal, every write synced, its schema brought up to date with a backup kept."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from gpurent.errors import UsageError
+from gpurent.infra.platform.posix.files import sync_folder
+from gpurent.infra.sqlite.schema import SCHEMA, STEPS
+from gpurent.locale import _
+
+
+class Database:
+    """For one process; its threads take turns. A file of a newer gpurent is refused unchanged: `UsageError`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if path.exists():
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o600)
+        else:
+            _create(path)
+        self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        self._lock = threading.RLock()
+        try:
+            self._check()
+            self._db.execute("PRAGMA journal_mode=DELETE")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA foreign_keys=ON")
+            self._migrate()
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            if isinstance(error, sqlite3.OperationalError):
+                what = _("{path} cannot be used now: {error}")
+                hint = _("Another gpurent may be writing, or the disk is full.")
+            else:
+                what = _("{path} is no journal of gpurent: {error}")
+                hint = _("Nothing was changed. Move the file away to start afresh.")
+            raise UsageError(what.format(path=path, error=error), hint=hint) from None
+        except BaseException:
+            self._db.close()
+            raise
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _check(self) -> int:
+        """The schema of the file; looks before anything is changed."""
+        version = _version(self._db)
+        if version > SCHEMA:
+            raise UsageError(
+                _("{path} was written by a newer gpurent (schema {version}, this one knows {known})").format(
+                    path=self._path, version=version, known=SCHEMA
+                ),
+                hint=_("Upgrade gpurent; nothing was changed."),
+            )
+        return version
+
+    def _migrate(self) -> None:
+        """All missing steps in one transaction: killed at any statement, the file is as it was."""
+        found = self._check()
+        if found == SCHEMA:
+            return
+        if found:
+            self._back_up(found)
+        with self.write():
+            for number in range(self._check(), SCHEMA):
+                for statement in statements(STEPS[number]):
+                    self.execute(statement)
+            self.execute(f"PRAGMA user_version={SCHEMA}")
+
+    def _back_up(self, version: int) -> None:
+        """A copy beside the file, named after its schema; there under its name only when it is whole."""
+        target = self._path.with_name(f"{self._path.name}.schema{version}")
+        part = target.with_name(f"{target.name}.{os.getpid()}.part")
+        part.unlink(missing_ok=True)
+        _create(part)
+        with closing(sqlite3.connect(part)) as copy:
+            self._db.backup(copy)
+            same = _version(copy) == version
+        if same:
+            part.replace(target)
+            sync_folder(target.parent)
+        else:
+            # Another process migrated meanwhile, and has made the backup.
+            part.unlink()
+
+    @contextmanager
+    def write(self) -> Iterator[None]:
+        """One transaction; an error rolls it back."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                # SQLite itself rolls back after some failures, a full disk for one.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def execute(self, sql: str, values: Sequence[object] = ()) -> int:
+        """Inside `write`. The number of rows that were changed."""
+        return self._db.execute(sql, values).rowcount
+
+    def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        """Inside `write`."""
+        self._db.executemany(sql, rows)
+
+    def rows(self, sql: str, *values: object) -> list[Any]:
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
+
+
+def _create(path: Path) -> None:
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+
+
+def _version(db: sqlite3.Connection) -> int:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def statements(script: str) -> Iterator[str]:
+    """The statements of ``script``; a semicolon inside a trigger ends none."""
+    text = ""
+    for part in script.split(";")[:-1]:
+        text += f"{part};"
+        if sqlite3.complete_statement(text):
+            yield text.strip()
+            text = ""

@@ -1,0 +1,161 @@
+"""The ledger's file. Entries are added and read, nothing else; SQLite's own triggers refuse the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from gpurent.domain.ledger import Account, Posting, Transaction
+from gpurent.domain.money import Currency, Money, Rate
+from gpurent.domain.receipt import ChargeKind
+from gpurent.infra.sqlite.codec import dumps, loads
+from gpurent.infra.sqlite.database import Database
+
+_FIELDS = "id, at, kind, provider, ref, part, reversal, growing, lease, trip, gpu, note, rate"
+_WHERE = {
+    "provider": "provider = ?",
+    "lease": "lease = ?",
+    "trip": "trip = ?",
+    "since": "at >= ?",
+    "until": "at < ?",
+}
+_INSERT = f"INSERT INTO entries ({_FIELDS}, entered_at) VALUES ({', '.join('?' * 14)})"  # noqa: S608
+
+
+class Ledger:
+    """In the journal's file; ``now`` is the provider's clock."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    def enter(self, transactions: Iterable[Transaction]) -> int:
+        """Add what is not there yet, in one commit; the number that was added."""
+        entered_at = _stamp(self._now())
+        entries: list[tuple[object, ...]] = []
+        postings: list[tuple[object, ...]] = []
+        with self._database.write():
+            ((last,),) = self._database.rows("SELECT coalesce(max(id), 0) FROM entries")
+            for entry in self._new(transactions):
+                last += 1
+                entries.append((last, *_row(entry), entered_at))
+                postings += [(last, *line) for line in _posting_rows(entry)]
+            self._database.execute_many("INSERT INTO postings VALUES (?, ?, ?, ?, ?, ?)", postings)
+            self._database.execute_many(_INSERT, entries)
+        return len(entries)
+
+    def _new(self, transactions: Iterable[Transaction]) -> Iterable[Transaction]:
+        seen = set()
+        for entry in transactions:
+            provider, ref, kind, part = entry.key
+            if entry.key not in seen and not self._database.rows(
+                "SELECT 1 FROM entries WHERE provider = ? AND ref = ? AND kind = ? AND part = ?",
+                provider,
+                ref,
+                kind.value,
+                part,
+            ):
+                seen.add(entry.key)
+                yield entry
+
+    def has(self, provider: str, ref: str) -> bool:
+        """Whether anything was entered under the shop's ``ref``."""
+        return bool(
+            self._database.rows("SELECT 1 FROM entries WHERE provider = ? AND ref = ?", provider, ref)
+        )
+
+    def providers(self) -> Sequence[str]:
+        """Those that any entry is about."""
+        return [name for (name,) in self._database.rows("SELECT DISTINCT provider FROM entries ORDER BY 1")]
+
+    def entries(
+        self,
+        *,
+        provider: str = "",
+        lease: str = "",
+        trip: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Sequence[Transaction]:
+        """In the order of entry; ``since`` is in, ``until`` is not."""
+        wanted = {
+            "provider": provider,
+            "lease": lease,
+            "trip": trip,
+            "since": _stamp(since) if since else "",
+            "until": _stamp(until) if until else "",
+        }
+        given = {name: value for name, value in wanted.items() if value}
+        # Only our own words get into the statement; values are bound.
+        where = " AND ".join(_WHERE[name] for name in given) or "1"
+        rows = self._database.rows(
+            f"SELECT {_FIELDS} FROM entries WHERE {where} ORDER BY id",  # noqa: S608
+            *given.values(),
+        )
+        postings: dict[int, list[Posting]] = {}
+        for entry, account, currency, exponent, amount in self._database.rows(
+            "SELECT entry, account, currency, exponent, amount FROM postings"  # noqa: S608
+            f" WHERE entry IN (SELECT id FROM entries WHERE {where}) ORDER BY entry, line",
+            *given.values(),
+        ):
+            money = Money(int(amount), _currency(currency, exponent))
+            postings.setdefault(entry, []).append(Posting(_account(account), money))
+        return [_read(row, postings[row[0]]) for row in rows]
+
+
+@cache
+def _account(name: str) -> Account:
+    return Account(name)
+
+
+@cache
+def _currency(code: str, exponent: int) -> Currency:
+    return Currency(code, exponent)
+
+
+def _stamp(at: datetime) -> str:
+    """As text that sorts like the time itself."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _row(entry: Transaction) -> tuple[object, ...]:
+    return (
+        _stamp(entry.at),
+        entry.kind.value,
+        entry.provider,
+        entry.ref,
+        entry.part,
+        int(entry.reversal),
+        int(entry.growing),
+        entry.lease,
+        entry.trip,
+        entry.gpu,
+        entry.note,
+        dumps(entry.rate) if entry.rate else None,
+    )
+
+
+def _posting_rows(entry: Transaction) -> Iterable[tuple[object, ...]]:
+    for line, posting in enumerate(entry.postings):
+        money = posting.money
+        yield line, posting.account.name, money.currency.code, money.currency.exponent, str(money.amount)
+
+
+def _read(row: Any, postings: list[Posting]) -> Transaction:
+    return Transaction(
+        at=datetime.fromisoformat(row[1]),
+        kind=ChargeKind(row[2]),
+        provider=row[3],
+        ref=row[4],
+        part=row[5],
+        reversal=bool(row[6]),
+        growing=bool(row[7]),
+        lease=row[8],
+        trip=row[9],
+        gpu=row[10],
+        note=row[11],
+        rate=loads(row[12], Rate) if row[12] else None,
+        postings=tuple(postings),
+    )

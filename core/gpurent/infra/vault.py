@@ -1,0 +1,248 @@
+"""Secrets at rest: one encrypted file, ChaCha20-Poly1305, the key from a passphrase (Argon2id) or from a key file.
+
+A key file protects copies of the vault, not an account that was broken into; a passphrase protects both.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from gpurent.domain.secret import Secret
+from gpurent.errors import AuthError
+from gpurent.infra.platform.posix.files import read_private, sweep, write_private
+from gpurent.locale import _
+
+VERSION = 1
+MEMORY_KIB, ROUNDS, LANES = 64 * 1024, 3, 1
+KEY_BYTES = 32
+CHECK = "check"
+
+AskPassphrase = Callable[[bool], Secret | None]
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _bytes(secret: Secret) -> bytes:
+    # An environment variable that is no UTF-8 arrives with surrogates; an error here would carry the secret.
+    return secret.reveal().encode("utf-8", "surrogatepass")
+
+
+class FileVault:
+    """``folder`` holds ``vault.json`` and, without a passphrase, ``vault.key``; both 0600.
+
+    ``ask_passphrase(first)`` gives the passphrase, or None when the user wants none.
+    """
+
+    def __init__(self, folder: Path, ask_passphrase: AskPassphrase) -> None:
+        self._path = folder / "vault.json"
+        self._key_path = folder / "vault.key"
+        self._lock_path = folder / "vault.lock"
+        self._ask = ask_passphrase
+        self._key: bytes | None = None
+
+    def scoped(self, prefix: str) -> ScopedVault:
+        """The part of the vault whose records begin with ``prefix/``."""
+        return ScopedVault(self, prefix)
+
+    # the file
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        handle = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads(read_private(self._path))
+            version, shape = found["version"], (found["check"], found["kdf"]["kind"], found["records"].keys())
+        except FileNotFoundError:
+            return {}
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            raise self._damaged() from None
+        if version != VERSION or shape[1] not in ("file", "argon2id"):
+            raise AuthError(_("{path} was written by another version of gpurent").format(path=self._path))
+        return found
+
+    def _damaged(self) -> AuthError:
+        return AuthError(
+            _("{path} is damaged").format(path=self._path),
+            hint=_("Nothing was changed. Restore it from a copy."),
+        )
+
+    def _write(self, content: dict[str, Any]) -> None:
+        sweep(self._path)
+        write_private(self._path, json.dumps(content, indent=1).encode())
+
+    # the key
+
+    def _unlock(self, content: dict[str, Any]) -> dict[str, Any]:
+        """The file's content with the key at hand; a new vault gets its header here."""
+        if not content:
+            return self._create()
+        # Looked at every time: the vault may have been made anew since the key was derived.
+        if self._key is None or self._open(CHECK, content["check"]) is None:
+            self._key = self._derive(content["kdf"], first=False)
+            if self._open(CHECK, content["check"]) is None:
+                self._key = None
+                raise self._refused(content["kdf"]["kind"])
+        return content
+
+    def _refused(self, kind: str) -> AuthError:
+        if kind == "file":
+            return AuthError(
+                _("{key_path} is not the key of {path}, or one of them was tampered with").format(
+                    key_path=self._key_path, path=self._path
+                ),
+                hint=_("Nothing was changed. Restore both from the same copy."),
+            )
+        return AuthError(
+            _("the passphrase of your keys is wrong, or the vault was tampered with"),
+            hint=_("It is GPURENT_PASSPHRASE, or the one you chose at first use. Nothing was changed."),
+        )
+
+    def _create(self) -> dict[str, Any]:
+        kdf: dict[str, Any] = {"kind": "argon2id", "salt": _b64(secrets.token_bytes(16))}
+        kdf |= {"memory": MEMORY_KIB, "rounds": ROUNDS, "lanes": LANES}
+        passphrase = self._ask(True)
+        if passphrase is None:
+            kdf = {"kind": "file"}
+            if not self._key_path.exists():
+                write_private(self._key_path, secrets.token_bytes(KEY_BYTES))
+        self._key = self._derive(kdf, first=True, passphrase=passphrase)
+        content = {"version": VERSION, "kdf": kdf, "check": self._seal(CHECK, b"gpurent"), "records": {}}
+        self._write(content)
+        return content
+
+    def _derive(self, kdf: dict[str, Any], *, first: bool, passphrase: Secret | None = None) -> bytes:
+        if kdf["kind"] == "file":
+            return self._key_file()
+        from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+        asked_for = (kdf.get("memory"), kdf.get("rounds"), kdf.get("lanes"))
+        if asked_for != (MEMORY_KIB, ROUNDS, LANES) or not isinstance(kdf.get("salt"), str):
+            # A header that asks for less is an attack, one that asks for more may eat all memory.
+            raise self._damaged()
+        given = passphrase or self._ask(first)
+        if given is None:
+            raise AuthError(
+                _("the vault needs its passphrase"),
+                hint=_("Set GPURENT_PASSPHRASE, or run it at a terminal."),
+            )
+        try:
+            made = Argon2id(
+                salt=base64.b64decode(kdf["salt"]),
+                length=KEY_BYTES,
+                iterations=ROUNDS,
+                lanes=LANES,
+                memory_cost=MEMORY_KIB,
+            )
+        except ValueError:
+            raise self._damaged() from None
+        return made.derive(_bytes(given))
+
+    def _key_file(self) -> bytes:
+        try:
+            key = read_private(self._key_path)
+        except FileNotFoundError:
+            raise AuthError(
+                _("{key_path} is missing; without it the vault cannot be read").format(
+                    key_path=self._key_path
+                )
+            ) from None
+        if len(key) != KEY_BYTES:
+            raise AuthError(
+                _("{key_path} is damaged").format(key_path=self._key_path),
+                hint=_("Nothing was changed. Restore it from a copy."),
+            )
+        return key
+
+    def _cipher(self) -> Any:
+        from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+        return ChaCha20Poly1305(self._key or b"")
+
+    def _seal(self, name: str, data: bytes) -> str:
+        nonce = secrets.token_bytes(12)
+        return _b64(nonce + self._cipher().encrypt(nonce, data, name.encode()))
+
+    def _open(self, name: str, text: str) -> bytes | None:
+        from cryptography.exceptions import InvalidTag
+
+        try:
+            raw = base64.b64decode(str(text), validate=True)
+            data: bytes = self._cipher().decrypt(raw[:12], raw[12:], name.encode())
+        except (InvalidTag, ValueError):
+            return None
+        return data
+
+    # records
+
+    def unlock(self) -> None:
+        """Ask for the passphrase now, if it will be needed; a vault that is not there needs none."""
+        content = self._read()
+        if content:
+            self._unlock(content)
+
+    def get(self, name: str) -> Secret | None:
+        content = self._read()
+        if name not in content.get("records", {}):
+            return None
+        content = self._unlock(content)
+        data = self._open(name, content["records"][name])
+        if data is None:
+            raise AuthError(
+                _("the record {name!r} of {path} was tampered with or is damaged").format(
+                    name=name, path=self._path
+                ),
+                hint=_("Nothing was changed."),
+            )
+        return Secret(data.decode("utf-8", "surrogatepass"))
+
+    def put(self, name: str, secret: Secret) -> None:
+        found = self._read()
+        if found:
+            # A person may be asked here: others must not wait for the lock meanwhile.
+            self._unlock(found)
+        with self._locked():
+            content = self._unlock(self._read())
+            content["records"][name] = self._seal(name, _bytes(secret))
+            self._write(content)
+
+    def drop(self, name: str) -> None:
+        with self._locked():
+            content = self._read()
+            if content.get("records", {}).pop(name, None) is not None:
+                self._write(content)
+
+
+@frozen
+class ScopedVault:
+    """Implements `gpurent.roles.plugin_context.Vault` for one plugin."""
+
+    vault: FileVault
+    prefix: str
+
+    def get(self, name: str) -> Secret | None:
+        return self.vault.get(f"{self.prefix}/{name}")
+
+    def put(self, name: str, secret: Secret) -> None:
+        self.vault.put(f"{self.prefix}/{name}", secret)
+
+    def drop(self, name: str) -> None:
+        self.vault.drop(f"{self.prefix}/{name}")

@@ -1,1 +1,0 @@
-"""The nouns of renting: frozen values, no I/O, no clock."""

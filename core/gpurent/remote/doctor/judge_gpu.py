@@ -1,0 +1,197 @@
+"""The driver, the GPUs, their memory, and who else is on them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from attrs import evolve
+
+from gpurent.domain.health import Finding, Gpu, Verdict
+from gpurent.locale import _
+from gpurent.remote.doctor.nvidia import Smi, read_csv, read_table, read_xml
+from gpurent.remote.doctor.script import FIELDS, Section
+from gpurent.remote.doctor.troubles import recognise
+
+_TOOL = ("smi-xml", "smi", "smi-csv")
+BUSY = 20
+HELD = 1024
+
+
+def driver_of(sections: Mapping[str, Section]) -> Smi:
+    """The best of what the driver's tool said; empty when it said nothing that can be read."""
+    out = {name: sections[name].out if name in sections else "" for name in _TOOL}
+    table = read_table(out["smi"])
+    forms = [read_xml(out["smi-xml"]), read_csv(out["smi-csv"], FIELDS), table]
+    best = next((form for form in forms if form and form.gpus), next(filter(None, forms), Smi()))
+    return evolve(
+        best,
+        driver=best.driver or (table.driver if table else ""),
+        cuda=best.cuda or (table.cuda if table else ""),
+    )
+
+
+def findings(
+    sections: Mapping[str, Section], smi: Smi, gpus: int, gpu: str, gpu_memory: int, tried: int
+) -> Iterator[Finding]:
+    """``gpus``, ``gpu`` and ``gpu_memory`` are what is paid for; on ``tried`` GPUs the convolution ran."""
+    yield _driver(sections, smi, gpus, tried)
+    yield from _cards(smi, gpus, gpu, gpu_memory, tried)
+    if smi.gpus:
+        yield _ecc(smi.gpus)
+        yield _busy(smi.gpus)
+
+
+def _driver(sections: Mapping[str, Section], smi: Smi, gpus: int, tried: int) -> Finding:
+    asked = [sections[name] for name in _TOOL if name in sections]
+    if any(section.hangs for section in asked):
+        return Finding(
+            check="driver", verdict=Verdict.FAILURE, cause="driver-hangs",
+            text=_("the driver does not answer: its tool nvidia-smi hangs"),
+            do=_("A restart of the machine may help, where its provider has one. Else give it back."),
+        )  # fmt: skip
+    trouble = recognise("\n".join(f"{section.out}\n{section.err}" for section in asked if section.status))
+    if trouble is not None and not smi.gpus:
+        verdict = Verdict.FAILURE if gpus else Verdict.WARNING
+        return Finding(check="driver", verdict=verdict, text=trouble.text, do=trouble.do, cause=trouble.cause)
+    if smi.driver:
+        cuda = _(", for CUDA up to {cuda}").format(cuda=smi.cuda) if smi.cuda else ""
+        return Finding(check="driver", verdict=Verdict.OK, text=f"{smi.driver}{cuda}")
+    if not asked:
+        return _no_tool(sections, tried)
+    said = " ".join((asked[-1].err or asked[-1].out).split())[:120]
+    return Finding(
+        check="driver",
+        verdict=Verdict.FAILURE if gpus else Verdict.WARNING,
+        text=_("nvidia-smi says nothing that is known: {said}").format(
+            said=said if said.isprintable() else "-"
+        ),
+        do=_("Look yourself: gpurent exec LEASE nvidia-smi"),
+    )
+
+
+def _no_tool(sections: Mapping[str, Section], tried: int) -> Finding:
+    nodes, bus = (_count(sections, name) for name in ("nodes", "bus"))
+    if tried or nodes:
+        text = _("not checked: the driver's tool nvidia-smi is missing, though a GPU is there")
+        return Finding(check="driver", verdict=Verdict.UNCHECKED, text=text)
+    if bus:
+        return Finding(
+            check="driver", verdict=Verdict.WARNING, cause="driver-missing",
+            text=_("an NVIDIA card is on the bus, and no driver for it can be seen"),
+            do=_("In a container: no GPU was given to it. Else install a driver, or take another image."),
+        )  # fmt: skip
+    return Finding(
+        check="driver",
+        verdict=Verdict.UNCHECKED,
+        text=_("not checked: there is no NVIDIA driver on this machine"),
+    )
+
+
+def _count(sections: Mapping[str, Section], name: str) -> int:
+    said = sections[name].out if name in sections else ""
+    return int(said) if re.fullmatch(r"\d{1,3}", said, re.ASCII) else 0
+
+
+def _cards(smi: Smi, gpus: int, gpu: str, gpu_memory: int, tried: int) -> Iterator[Finding]:
+    seen = max(len(smi.gpus), tried)
+    back = _("You pay for more than you have: give it back, or ask the provider.")
+    if not seen:
+        if gpus:
+            text = _("GPUs that are rented: {n}; that can be seen: {seen}").format(n=gpus, seen=0)
+            yield Finding(check="gpu", verdict=Verdict.FAILURE, text=text, do=back, cause="gpu-missing")
+        else:
+            yield Finding(
+                check="gpu",
+                verdict=Verdict.UNCHECKED,
+                text=_("not checked: no GPU is here, and none is rented"),
+            )
+        return
+    if seen < gpus:
+        text = _("GPUs that are rented: {n}; that can be seen: {seen}").format(n=gpus, seen=seen)
+        yield Finding(check="gpu", verdict=Verdict.FAILURE, text=text, do=back, cause="gpu-missing")
+    broken = [card.name for card in smi.gpus if card.broken]
+    if broken:
+        yield Finding(
+            check="gpu", verdict=Verdict.FAILURE, cause="gpu-lost",
+            text=_("the driver has lost a GPU: {names}").format(names=", ".join(broken)),
+            do=_("Nothing on the machine can be done about it without its host: give it back, take another one."),
+        )  # fmt: skip
+    if seen >= gpus and not broken:
+        yield _as_ordered(smi.gpus, seen, gpu, gpu_memory)
+
+
+def _as_ordered(cards: Sequence[Gpu], seen: int, gpu: str, gpu_memory: int) -> Finding:
+    other = sorted({card.name for card in cards if gpu and card.name != "?" and not same_gpu(gpu, card.name)})
+    if other:
+        return Finding(
+            check="gpu", verdict=Verdict.WARNING, cause="gpu-other",
+            text=_("{wanted} is rented, and {found} is here").format(wanted=gpu, found=", ".join(other)),
+            do=_("Compare with the offer: gpurent show LEASE"),
+        )  # fmt: skip
+    small = [card for card in cards if card.memory and gpu_memory and card.memory < gpu_memory * 1024 * 0.85]
+    if small and not any(card.mig for card in cards):
+        return Finding(
+            check="gpu", verdict=Verdict.WARNING, cause="gpu-small",
+            text=_("{wanted} GiB of GPU memory are rented, and {found:.1f} GiB are here").format(
+                wanted=gpu_memory, found=(small[0].memory or 0) / 1024
+            ),
+            do=_("Compare with the offer: gpurent show LEASE"),
+        )  # fmt: skip
+    return Finding(
+        check="gpu", verdict=Verdict.OK, text="; ".join(map(_told, cards)) or _("{n} seen").format(n=seen)
+    )
+
+
+def _told(card: Gpu) -> str:
+    size = f", {card.memory / 1024:.1f} GiB" if card.memory else ""
+    return card.name + size + (", MIG" if card.mig else "")
+
+
+def same_gpu(ordered: str, seen: str) -> bool:
+    """Whether a shop's name ("2080Ti", "RTX 3090 24G") and the driver's ("GeForce RTX 2080 Ti") can be one model."""
+    mine, theirs = _models(ordered), _models(seen)
+    return not mine or bool(mine & theirs)
+
+
+def _models(name: str) -> set[str]:
+    """The words of a name that tell models apart: 2080ti, v100, titan; sizes of memory do not."""
+    joined = re.sub(r"(\d)[ -]?(ti|super)\b", r"\1\2", name.lower())
+    return {
+        word
+        for word in re.findall(r"[a-z0-9]+", joined)
+        if word == "titan" or (re.search(r"\d", word) and not re.fullmatch(r"\d+gi?b?|sxm\d|\dx|x\d", word))
+    }
+
+
+def _ecc(cards: Sequence[Gpu]) -> Finding:
+    if errors := sum(card.ecc for card in cards):
+        return Finding(
+            check="ecc", verdict=Verdict.WARNING, cause="ecc-errors",
+            text=_("memory errors that could not be mended since the driver was loaded: {n}").format(n=errors),
+            do=_("Results may be wrong, and jobs may end early. Better take another machine."),
+        )  # fmt: skip
+    if any(card.retiring for card in cards):
+        return Finding(
+            check="ecc", verdict=Verdict.WARNING, cause="ecc-retiring",
+            text=_("bad GPU memory waits to be taken out of use"),
+            do=_("Only a reset of the GPU, by its host, does that. Better take another machine for long jobs."),
+        )  # fmt: skip
+    return Finding(check="ecc", verdict=Verdict.OK, text=_("no memory errors are told"))
+
+
+def _busy(cards: Sequence[Gpu]) -> Finding:
+    held = [card for card in cards if (card.used or 0) > HELD or (card.busy or 0) >= BUSY]
+    if not held:
+        return Finding(check="busy", verdict=Verdict.OK, text=_("nobody else is on the GPU"))
+    who = ", ".join(sorted({name for card in held for name in card.processes})) or _(
+        "processes that cannot be seen"
+    )
+    return Finding(
+        check="busy", verdict=Verdict.WARNING, cause="gpu-busy",
+        text=_("{used} MiB of {memory} MiB are taken, {busy} % busy: {who}").format(
+            used=sum(card.used or 0 for card in held), memory=sum(card.memory or 0 for card in held),
+            busy=max(card.busy or 0 for card in held), who=who[:200],
+        ),
+        do=_("If it is no job of yours, somebody shares the GPU with you: give the machine back, or ask the provider."),
+    )  # fmt: skip

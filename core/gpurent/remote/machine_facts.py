@@ -1,0 +1,133 @@
+"""One look at a machine: a POSIX sh script, and a reader of what it prints that believes nothing else."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from gpurent.domain.machine_facts import Card, Interpreter, MachineFacts, Space
+
+TIMEOUT = 90.0
+READ = 64 * 1024
+MOST = 64
+_MARK = "gpurent-found:"
+
+# Each fact on a line of its own behind a mark, whatever a login script prints around it. $1 is the data folder.
+_SCRIPT = r"""
+LC_ALL=C; export LC_ALL
+say() { printf '@mark@%s %s\n' "$1" "$2"; }
+has() { command -v "$1" >/dev/null 2>&1; }
+soon() { if has timeout; then timeout 15 "$@"; else "$@"; fi; }
+room() { df -Pk "$2" 2>/dev/null | awk -v what="@mark@$1" 'END { if (NF >= 6) print what, $4, $2 }'; }
+say user "$(id -un 2>/dev/null)"
+if [ "$(id -u 2>/dev/null)" = 0 ]; then say sudo root
+elif has sudo; then
+  if soon sudo -n true </dev/null >/dev/null 2>&1; then say sudo free; else say sudo password; fi
+fi
+say system "$( (. /etc/os-release; echo "$PRETTY_NAME") 2>/dev/null || uname -sr)"
+say cpus "$(nproc 2>/dev/null)"
+awk '/^MemTotal:/ { print "@mark@memory", int($2 / 1024) }' /proc/meminfo 2>/dev/null
+for name in python3 python python2 "$HOME/miniconda3/bin/python" "$HOME/anaconda3/bin/python" \
+  /opt/conda/bin/python /usr/local/bin/python; do
+  has "$name" || continue
+  say python "$name $(soon "$name" --version 2>&1 </dev/null | sed -n 's/^Python \([0-9.]*\).*/\1/p')"
+done
+for name in apt-get dnf yum apk zypper pacman; do
+  if has "$name"; then say packages "$name"; break; fi
+done
+if has nvcc; then
+  say cuda "$(nvcc --version 2>/dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p')"
+elif [ -r /usr/local/cuda/version.json ]; then
+  say cuda "$(sed -n '/"cuda"/,/}/s/.*"version"[^0-9]*\([0-9.]*\).*/\1/p' /usr/local/cuda/version.json)"
+elif [ -r /usr/local/cuda/version.txt ]; then
+  say cuda "$(sed -n 's/.*Version \([0-9.]*\).*/\1/p' /usr/local/cuda/version.txt)"
+fi
+if has nvidia-smi; then
+  soon nvidia-smi --query-gpu=driver_version,memory.total,name --format=csv,noheader,nounits 2>/dev/null |
+    while IFS= read -r line; do say card "$line"; done
+fi
+room home "$HOME"
+if [ -d "$1" ]; then room data "$1"; fi
+say end ok
+"""
+
+_VERSION = r"\d{1,4}(?:\.\d{1,6}){1,3}"
+_FORMS = {
+    "user": r"([A-Za-z_][A-Za-z0-9_.-]{0,31})",
+    "sudo": r"(root|free|password)",
+    "system": r"([A-Za-z0-9][A-Za-z0-9 .,()/_-]{0,79})",
+    "cpus": r"(\d{1,5})",
+    "memory": r"(\d{1,10})",
+    "python": rf"((?:/[A-Za-z0-9_.-]+)+|python[23]?) ({_VERSION})",
+    "packages": r"([a-z-]{2,16})",
+    "cuda": rf"({_VERSION})",
+    "card": rf"({_VERSION}), *(\d{{1,9}}), *([A-Za-z0-9][A-Za-z0-9 ./()+-]{{0,59}})",
+    "home": r"(\d{1,18}) (\d{1,18})",
+    "data": r"(\d{1,18}) (\d{1,18})",
+    "end": r"(ok)",
+}
+
+
+def command(data: str) -> str:
+    """The shell command; ``data`` is where large files are said to lie, empty for nowhere."""
+    script = _SCRIPT.replace("@mark@", _MARK)
+    return f"sh -c {shlex.quote(script)} survey {shlex.quote(data or '/data')}"
+
+
+def read(output: str, at: datetime, data: str = "") -> MachineFacts:
+    """What of ``output`` fits; the first word on a subject counts. Never fails."""
+    facts: dict[str, list[tuple[str, ...]]] = {}
+    for name, parts in _facts(output[:READ]):
+        facts.setdefault(name, []).append(parts)
+    cards = facts.get("card", [])[:MOST]
+
+    def word(name: str) -> str:
+        return facts[name][0][0] if name in facts else ""
+
+    return MachineFacts(
+        at=at,
+        user=word("user"),
+        sudo=word("sudo"),
+        system=word("system").strip(),
+        cpus=int(word("cpus") or 0),
+        memory=int(word("memory") or 0),
+        pythons=_pythons(facts.get("python", [])),
+        cuda=word("cuda"),
+        driver=cards[0][0] if cards else "",
+        cards=tuple(Card(name=name.strip(), memory=int(memory)) for _driver, memory, name in cards),
+        home=_space(facts.get("home"), "~"),
+        data=_space(facts.get("data"), data or "/data"),
+        packages=word("packages"),
+    )
+
+
+def whole(output: str) -> bool:
+    """Whether the script came to its end."""
+    return f"{_MARK}end ok" in output[:READ].splitlines()
+
+
+def _facts(output: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for line in output.split("\n"):
+        if not line.startswith(_MARK):
+            continue
+        name, _, value = line.removeprefix(_MARK).rstrip("\r").partition(" ")
+        form = _FORMS.get(name)
+        match = re.fullmatch(form, value.strip(" "), re.ASCII) if form and len(value) <= 200 else None
+        if match is not None:
+            yield name, match.groups()
+
+
+def _pythons(rows: Sequence[tuple[str, ...]]) -> tuple[Interpreter, ...]:
+    found: dict[str, Interpreter] = {}
+    for name, version in rows[:MOST]:
+        found.setdefault(name, Interpreter(name=name, version=version))
+    return tuple(found.values())
+
+
+def _space(rows: Sequence[tuple[str, ...]] | None, path: str) -> Space | None:
+    if not rows:
+        return None
+    free, total = (int(value) * 1024 for value in rows[0])
+    return Space(path=path, free=free, total=total) if free <= total else None

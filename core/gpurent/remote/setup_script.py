@@ -1,0 +1,103 @@
+"""The shell that makes a machine ready for a job: an environment, packages, the user's own commands.
+
+Each part leaves a mark of its text, of the files it reads and of all parts before it. A part whose mark is there is not
+run again: on a machine that was kept, only what is new is done. The user's commands, and files that name something
+local, belong to one folder; the rest to the machine.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from gpurent.domain.trip import TripSpec
+from gpurent.locale import _
+
+NO_CONDA = 96
+
+_HEAD = r"""
+marks="$HOME/.gpurent/setup"
+mkdir -p "$marks" || exit 1
+here=$PWD
+chain=$(uname -n)
+once() {
+  tied=$1
+  if [ -n "$3" ]; then
+    [ -f "$3" ] || { printf '! %s\n' "$3"; exit 2; }
+    grep -Eq '^[[:space:]]*(-[[:space:]]+)?(-[a-z-]|\.|file:)|@ *file:' "$3" && tied=folder
+  fi
+  where=; [ "$tied" = machine ] || where=$here
+  chain=$({ printf '%s\n' "$chain" "$where" "$4"; [ -z "$3" ] || cat "$3"; } | sha256sum | cut -c1-32)
+  if [ -e "$marks/$chain" ]; then printf '= %s\n' "$2"; return; fi
+  printf '+ %s\n' "$2"
+  sh -c "$4" || exit $?
+  : > "$marks/$chain"
+}
+"""
+
+_CONDA = r"""conda=$(command -v conda || for d in "$HOME"/miniconda3 "$HOME"/anaconda3 "$HOME"/miniforge3 \
+  "$HOME"/mambaforge /opt/conda /opt/miniconda3 /opt/anaconda3 /usr/local/miniconda3; do
+  [ -x "$d/bin/conda" ] && echo "$d/bin/conda" && break; done)
+[ -n "$conda" ] || { echo @missing@; exit @code@; }
+env="$HOME/.gpurent/conda/$(sha256sum < @file@ | cut -c1-16)"
+"""
+_MAKE = r"""if [ -d "$env/conda-meta" ]; then "$conda" env update -q -p "$env" -f @file@
+else "$conda" env create -q -p "$env" -f @file@; fi
+"""
+_ENTER = r"""eval "$("$conda" shell.posix hook)" && conda activate "$env" || exit 1
+"""
+
+
+@frozen
+class _Part:
+    tied: bool
+    title: str
+    file: str
+    line: str
+
+
+def script(want: TripSpec, python: str) -> str:
+    """A shell text, to be run in the job's folder; empty when there is nothing to do. ``python``: the machine's."""
+    parts = list(_parts(want, python))
+    if not parts:
+        return ""
+    calls = [
+        shlex.join(["once", "folder" if part.tied else "machine", part.title, part.file, part.line])
+        for part in parts
+    ]
+    return _HEAD + "\n".join(calls) + "\n"
+
+
+def entering(want: TripSpec) -> str:
+    """Shell lines that go before whatever runs in the trip's environment; empty when it has none."""
+    return _conda(want.packages.conda) + _ENTER if want.packages.conda else ""
+
+
+def _conda(file: str) -> str:
+    missing = _("conda is not on this machine; use pip in [setup], or pick a machine that has it")
+    named = _CONDA.replace("@file@", shlex.quote(file)).replace("@code@", str(NO_CONDA))
+    return named.replace("@missing@", shlex.quote(missing))
+
+
+def _parts(want: TripSpec, python: str) -> Iterator[_Part]:
+    packages = want.packages
+    inside = entering(want)
+    if file := packages.conda:
+        make = _conda(file) + _MAKE.replace("@file@", shlex.quote(file))
+        yield _Part(False, f"conda env create -f {shlex.quote(file)}", file, make)
+    pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    if file := packages.requirements:
+        line = shlex.join([*pip, "-r", file])
+        yield _Part(False, shlex.join(["pip", "install", "-r", file]), file, inside + line)
+    if packages.pip:
+        tied = any(item.startswith((".", "file:")) or "/" in item for item in packages.pip)
+        yield _Part(
+            tied,
+            shlex.join(["pip", "install", *packages.pip]),
+            "",
+            inside + shlex.join([*pip, "--", *packages.pip]),
+        )
+    for command in want.setup:
+        yield _Part(True, command, "", inside + command)

@@ -1,0 +1,152 @@
+# ruff: noqa: F401 - the roles are named in quoted type arguments, which the linter does not read
+"""What a hook yields: typed, named, frozen. ``build`` imports the heavy module and makes the role's object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from attrs import field, frozen, validators
+
+if TYPE_CHECKING:
+    import click
+
+    from gpurent.domain.access import MachineProfile
+    from gpurent.roles.authenticator import Authenticator
+    from gpurent.roles.billing import BillingProvider
+    from gpurent.roles.exporter import Exporter
+    from gpurent.roles.launcher import Launcher
+    from gpurent.roles.lease import LeaseProvider
+    from gpurent.roles.mailbox import Mailbox
+    from gpurent.roles.notifier import Notifier
+    from gpurent.roles.plugin_context import PluginContext
+    from gpurent.roles.session import SessionBackend
+    from gpurent.roles.simulator import ProviderSimulator, SimulatorContext
+    from gpurent.roles.transfer import TransferBackend
+
+RoleT = TypeVar("RoleT")
+NAME = r"[a-z0-9][a-z0-9-]{0,30}"
+
+
+@frozen(kw_only=True)
+class Field:
+    """An input that the plugin declares: prompts, help and redaction come from it.
+
+    A login field's ``name`` is a key of what `Authenticator.login` is given; a setting's one of
+    `PluginContext.settings`.
+    """
+
+    name: str = field(validator=validators.matches_re(r"[a-z][a-z0-9_]*"))
+    label: str
+    secret: bool = False
+    optional: bool = False
+    default: str = ""
+
+
+@frozen(kw_only=True)
+class Entry(Generic[RoleT]):
+    """``name`` is what the user types; ``summary`` one line; ``settings`` what can be configured."""
+
+    name: str = field(validator=validators.matches_re(NAME))
+    summary: str
+    build: Callable[[PluginContext], RoleT]
+    settings: tuple[Field, ...] = ()
+
+
+@frozen(kw_only=True)
+class AuthEntry(Entry["Authenticator"]):
+    """``fields`` are asked for at login, in this order."""
+
+    fields: tuple[Field, ...] = ()
+
+
+@frozen(kw_only=True)
+class BillingEntry(Entry["BillingProvider"]):
+    """``currency`` is the code of the account's money."""
+
+    currency: str
+
+
+@frozen(kw_only=True)
+class LeaseEntry(Entry["LeaseProvider"]):
+    """A provider: names its auth and billing entries, describes its machines, and declares what it can do.
+
+    ``overview`` is the row of `gpurent providers` in words: machines, difficulty, price, upload, cpu_only,
+    compatibility, invoice, cash_out. ``live`` says plainly what is known to work against the real service.
+    ``hosts``: whose https pages may be opened in the user's browser. No ``auth`` or ``billing``: there is no account.
+    """
+
+    auth: str = ""
+    billing: str = ""
+    profile: MachineProfile
+    overview: Mapping[str, str] = field(factory=dict)
+    live: str = ""
+    mailbox: bool = False
+    hosts: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class RankedEntry(Entry[RoleT]):
+    """``rank``: the highest available one is taken when the user does not choose."""
+
+    rank: int = 0
+
+
+# These add no fields, so they need no decorator, which would cost each start of the command line half a millisecond.
+
+
+class TransferEntry(RankedEntry["TransferBackend"]):
+    """A carrier of files."""
+
+    __slots__ = ()
+
+
+class SessionEntry(RankedEntry["SessionBackend"]):
+    """A keeper of sessions."""
+
+    __slots__ = ()
+
+
+class LauncherEntry(RankedEntry["Launcher"]):
+    """``gpurent run --launcher NAME``."""
+
+    __slots__ = ()
+
+
+class MailboxEntry(Entry["Mailbox"]):
+    """A mailbox is in use when its settings are filled."""
+
+    __slots__ = ()
+
+
+class NotifierEntry(Entry["Notifier"]):
+    """A notifier is in use when its settings are filled. Which events it is sent is the user's choice."""
+
+    __slots__ = ()
+
+
+@frozen(kw_only=True)
+class ExporterEntry(Entry["Exporter"]):
+    """``gpurent export NAME``; with ``opens`` also ``gpurent open LEASE --NAME``, by the role's `Opening`."""
+
+    opens: bool = False
+
+
+@frozen(kw_only=True)
+class CommandEntry:
+    """A command of the CLI; ``build`` imports it. ``group`` is the help's heading. ``summary`` is its help line."""
+
+    name: str
+    summary: str
+    build: Callable[[], click.Command]
+    group: str = "plugins"
+    hidden: bool = False
+
+
+@frozen(kw_only=True)
+class SimulatorEntry:
+    """The fake service that `gpurent sandbox` raises for plugin ``name``."""
+
+    name: str
+    summary: str
+    build: Callable[[SimulatorContext], ProviderSimulator]

@@ -1,0 +1,100 @@
+"""Who has the machines."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from datetime import datetime, timedelta
+
+from attrs import frozen
+
+from gpurent.domain.lease import Lease
+from gpurent.domain.offer import Known, Offer, Requirements, Unknown
+from gpurent.domain.order import Bill, Order, Payment
+
+
+class LeaseProvider(ABC):
+    """A shop. Every call returns at once; core waits and polls."""
+
+    @abstractmethod
+    async def offers(self, wish: Requirements) -> Known[Offer] | Unknown:
+        """What can be rented now and fits. A page in an unknown shape is `UnexpectedResponse`."""
+
+    @abstractmethod
+    async def reserve(self, order: Order) -> Lease:
+        """Ask for a machine; free of charge. Idempotent on ``order.key``.
+
+        NEW: a lease REQUESTED (not yet payable) or PAYABLE with ``pending.bill``. SWITCH and EXTEND: ``order.onto`` is
+        the lease's `Lease.ref`; the answer's ``pending`` belongs on that lease, core ignores the rest of it.
+        Someone else has it now: `SoldOut`.
+        """
+
+    @abstractmethod
+    async def confirm(self, lease: Lease, payment: Payment) -> Lease:
+        """Show the payment; starts the meter. Idempotent on ``lease.pending.key``.
+
+        Returns with ``pending`` still there (``paid`` true) while the shop has not seen the payment: core calls again.
+        ``pending`` None: done; NEW and SWITCH are then PROVISIONING or READY, EXTEND has moved ``expires_at``.
+        Paid after the window is `PaidTooLate`.
+        """
+
+    @abstractmethod
+    async def refresh(self, lease: Lease) -> Lease:
+        """One look, never waits. A lease that the shop does not know is GONE only when the shop says so."""
+
+    @abstractmethod
+    async def release(self, lease: Lease) -> Lease:
+        """Give back (an unpaid order: cancel). Idempotent; silent when already over. May ask for a mailed code."""
+
+    @abstractmethod
+    async def leases(self) -> Known[Lease] | Unknown:
+        """What the shop says that this account has now, ours or not; ``id`` is empty on these."""
+
+
+class SupportsStaging(ABC):
+    """Capability: a cheaper machine to upload on first, which the wanted one then replaces."""
+
+    @abstractmethod
+    def staging(self, order: Order) -> Order:
+        """The order of the cheaper machine for ``order``; pure."""
+
+
+class SupportsRenewal(ABC):
+    """Capability: more time on a prepaid lease."""
+
+    @abstractmethod
+    def extension(self, lease: Lease, term: timedelta, key: str) -> Order:
+        """The EXTEND order that adds ``term``; pure."""
+
+
+class SupportsRestart(ABC):
+    """Capability: kept files come back with a new start."""
+
+    @abstractmethod
+    def restart(self, lease: Lease, key: str) -> Order:
+        """The NEW order that starts a KEPT lease again with its files; pure."""
+
+
+@frozen(kw_only=True)
+class Binding:
+    """An e-mail address being bound to the account. ``bill`` is there when the shop wants to be paid for it."""
+
+    email: str
+    since: datetime
+    bill: Bill | None = None
+    done: bool = False
+
+
+class SupportsMailBinding(ABC):
+    """Capability: the shop sends codes and access by mail, so an address must be bound first."""
+
+    @abstractmethod
+    async def bound(self) -> str:
+        """The address bound now, empty if none."""
+
+    @abstractmethod
+    async def request_binding(self, email: str, key: str) -> Binding:
+        """Ask the shop to mail a code, read it (`Host.ask`), and say what is to be paid with it."""
+
+    @abstractmethod
+    async def bind(self, binding: Binding, payment: Payment | None) -> Binding:
+        """Finish; one look, ``done`` false while the shop still verifies."""

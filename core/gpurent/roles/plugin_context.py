@@ -1,0 +1,47 @@
+"""What core hands to a plugin. Plugins receive it; they never build it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from logging import Logger
+from typing import Protocol
+
+from gpurent.domain.mail import Challenge
+from gpurent.ports.clock import Clock
+from gpurent.ports.http import Http
+from gpurent.ports.mail_reader import MailReader
+from gpurent.ports.plugin_state import PluginState
+from gpurent.ports.secrets import Vault
+from gpurent.roles.authenticator import Login
+
+
+class PluginContext(Protocol):
+    """Everything a plugin may touch of the outside."""
+
+    @property
+    def http(self) -> Http: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def vault(self) -> Vault: ...
+    @property
+    def notes(self) -> PluginState: ...
+    @property
+    def mail(self) -> MailReader: ...
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The plugin's settings as text; a declared default is filled in."""
+
+    @property
+    def log(self) -> Logger: ...
+    def at(self, setting: str) -> Http:
+        """A client below the base URL that ``setting`` names, for a plugin that speaks to two services."""
+
+    async def login(self, *, renew: bool = False) -> Login:
+        """The provider's valid login; ``renew``: it was refused, log in again. None: `AuthError`."""
+
+    async def ask(self, challenge: Challenge) -> str:
+        """Group one of the challenge's pattern: from the mailbox first, then from the person.
+
+        Waits for the mail some minutes of the clock's time; nobody there is a `InputRequired`.
+        """

@@ -1,0 +1,1 @@
+"""Connections to machines, and what goes over them: commands, jobs, files, ports."""

@@ -1,1 +1,0 @@
-"""Everything that is counted: quotes, rates, budgets, payment, books."""

@@ -1,0 +1,1 @@
+"""Money: rates, quotes, budgets, payments, bookkeeping."""

@@ -1,0 +1,1 @@
+"""The steps of a trip. They do not know each other."""

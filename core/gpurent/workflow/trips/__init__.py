@@ -1,0 +1,1 @@
+"""Use cases that rent, renew, release: whole trips and single orders."""

@@ -1,1 +1,0 @@
-"""All leases at a glance."""
