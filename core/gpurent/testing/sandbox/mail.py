@@ -34,6 +34,7 @@ class MailServer:
     async def start(self, port: int = 0) -> None:
         from pymap.backend.dict import DictBackend
         from pymap.imap import IMAPService
+        from pysasl.hashing import BuiltinHash
 
         self.port = port or free_port()
         args = Namespace(
@@ -51,7 +52,8 @@ class MailServer:
             demo_password=self._password,
         )
         backend: Any
-        backend, config = await DictBackend.init(args)
+        # One round: the password is random and in memory, and every login would take a tenth of a second.
+        backend, config = await DictBackend.init(args, hash_context=BuiltinHash(rounds=1))
         config.apply_context()
         await backend.start(self._stack)
         await IMAPService(backend, config).start(self._stack)
