@@ -1,9 +1,8 @@
-"""Sandbox machines and the product's own SSH to them, for tests of what runs over a line."""
+"""Sandbox machines and the product's own SSH to them, for tests of what runs over a connection."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -25,45 +24,39 @@ def endpoint_of(machine: Machine) -> Endpoint:
     return Endpoint(machine.spec.user, machine.host, machine.port)
 
 
-async def eventually(condition: Callable[[], Awaitable[object]], seconds: float = 15) -> None:
-    """Wait until ``condition`` is true; fails when it never is."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not await condition():
-        assert asyncio.get_running_loop().time() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.03)
-
-
 @define
-class Yard:
-    """A driver, and our side's SSH folder."""
+class SshFixture:
+    """A driver of machines, and our side's SSH folder."""
 
     driver: MachineDriver
     ssh: Ssh
     folder: Path
 
     async def boot(self, **changes: object) -> Machine:
+        """A machine like `SPEC`, but for ``changes``."""
         return await self.driver.boot(evolve(SPEC, **changes))  # type: ignore[arg-type]
 
-    async def open(
+    async def connect(
         self, machine: Machine, lease: str = LEASE, password: Secret | None = PASSWORD
     ) -> AsyncsshConnection:
         return await self.ssh.open(lease, endpoint_of(machine), password)
 
     @asynccontextmanager
-    async def link(self, machine: Machine, lease: str = LEASE) -> AsyncIterator[AsyncsshConnection]:
-        link = await self.open(machine, lease)
+    async def connected(self, machine: Machine, lease: str = LEASE) -> AsyncIterator[AsyncsshConnection]:
+        """A connection that is closed at the end."""
+        connection = await self.connect(machine, lease)
         try:
-            yield link
+            yield connection
         finally:
-            await link.aclose()
+            await connection.aclose()
 
 
 @asynccontextmanager
-async def open_yard(driver: DriverName, root: Path) -> AsyncIterator[Yard]:
-    """A yard below ``root``; everything in it ends with it."""
+async def ssh_fixture(driver: DriverName, root: Path) -> AsyncIterator[SshFixture]:
+    """Machines below ``root``; everything in it ends with it."""
     folder = private_folder(root / "ssh")
     made = await pick_driver(driver, root / "sandbox")
     try:
-        yield Yard(made, Ssh(folder), folder)
+        yield SshFixture(made, Ssh(folder), folder)
     finally:
         await made.close()
