@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from gpurent.infra.registry.registry import Registry
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -41,7 +43,8 @@ def test_up_status_env_down(tmp_path: Path) -> None:
     try:
         assert gpurent("sandbox", "up", "--root", root).returncode == 2, "one at a time"
         state = json.loads(gpurent("sandbox", "status", "--root", root, "--json").stdout)["data"]
-        assert set(state["urls"]) == {"mistgpu", "1024gpu", "dbc", "dbc-chain"}
+        assert set(state["urls"]) == set(Registry.load().simulator)
+        assert {"mistgpu", "1024gpu", "dbc", "dbc-chain"} <= set(state["urls"])
         assert state["burning"] == state["machines"] == []
         assert all(route["evidence"] for routes in state["routes"].values() for route in routes)
         assert "source" in gpurent("sandbox", "status", "--root", root).stdout
