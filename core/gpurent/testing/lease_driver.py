@@ -20,29 +20,27 @@ from gpurent.testing.fakes import HttpFaults
 from gpurent.testing.sandbox_harness import SandboxUser
 
 P = TypeVar("P", bound=LeaseProvider)
-B = TypeVar("B", bound=BillingProvider)
 T = TypeVar("T")
 MOST_LOST = 5
 
 
 @define
-class LeaseDriver(Generic[P, B]):
+class LeaseDriver(Generic[P]):
     """Moves one lease of ``user`` through its life; every step may be lost and is then done again by a new process.
 
-    ``pace`` is how long it waits between two looks. ``faults`` are those of the first process.
+    ``pace`` is how long it waits between two looks, and before it asks again. ``faults`` are those of the first process.
     """
 
     user: SandboxUser
     name: str
-    provider_kind: type[P]
-    billing_kind: type[B]
+    kind: type[P]
     pace: timedelta = timedelta(seconds=6)
     faults: HttpFaults = field(factory=HttpFaults)
     lease: Lease | None = None
     restarts: int = 0
     """How many answers were lost so far."""
     provider: P = field(init=False)
-    billing: B = field(init=False)
+    billing: BillingProvider = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.begin_process(self.faults)
@@ -50,8 +48,8 @@ class LeaseDriver(Generic[P, B]):
     def begin_process(self, faults: HttpFaults | None = None) -> None:
         """Only what the user's vault and notes hold is what it was."""
         self.faults = faults or HttpFaults()
-        self.provider = self.user.provider(self.name, self.provider_kind, faults=self.faults)
-        self.billing = self.user.billing(self.name, self.billing_kind, faults=self.faults)
+        self.provider = self.user.provider(self.name, self.kind, faults=self.faults)
+        self.billing = self.user.billing(self.name, faults=self.faults)
 
     async def until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
         """``ask``, by a new process after each answer that was lost."""
@@ -63,6 +61,7 @@ class LeaseDriver(Generic[P, B]):
                 if self.restarts >= MOST_LOST:
                     raise
                 self.begin_process()
+                await self.user.clock.sleep(self.pace)
 
     @property
     def held(self) -> Lease:
