@@ -28,7 +28,7 @@ MOST_LOST = 5
 class LeaseDriver(Generic[P]):
     """Moves one lease of ``user`` through its life; every step may be lost and is then done again by a new process.
 
-    ``pace`` is how long it waits between two looks, and before it asks again. ``faults`` are those of the first process.
+    ``pace`` is how long it waits between two looks, and before it asks again; ``faults`` are the first process's.
     """
 
     user: SandboxUser
@@ -105,6 +105,12 @@ class LeaseDriver(Generic[P]):
             if self.lease.pending is not None:
                 await self.user.clock.sleep(self.pace)
 
+    async def settle(self) -> Payment:
+        """Pay the bill of what is pending, and show the payment until the provider has seen it."""
+        payment = await self.pay(await self.bill())
+        await self.confirm(payment)
+        return payment
+
     async def ready(self) -> Lease:
         async for lease in self._looks("ready"):
             if lease.state is LeaseState.READY and lease.endpoint is not None:
@@ -114,7 +120,7 @@ class LeaseDriver(Generic[P]):
     async def rent(self, order: Order) -> Lease:
         """The whole way of one order, to a machine that is ours."""
         await self.reserve(order)
-        await self.confirm(await self.pay(await self.bill()))
+        await self.settle()
         return self.held if order.kind is OrderKind.EXTEND else await self.ready()
 
     async def extend(self, term: timedelta, key: str) -> Lease:

@@ -76,15 +76,16 @@ class Renter:
         while not (binding := await self.shop.bind(binding, payment)).done:
             self.harness.clock.advance(timedelta(seconds=15))
 
-    async def offer(self, gpu: str = "2080Ti") -> Offer:
-        found = await self.shop.offers(Requirements(gpu=gpu))
+    async def offer(self, gpu: str = "2080Ti", shop: Shop | None = None) -> Offer:
+        """The first free machine with such a GPU, listed by ``shop`` or by a fresh process."""
+        found = await (shop or self.shop).offers(Requirements(gpu=gpu))
         assert isinstance(found, Known)
         return next(o for o in found.items if o.free and o.hardware.gpu == gpu)
 
-    async def order(self, kind: OrderKind = OrderKind.NEW, **more: Any) -> Order:
+    async def order(self, kind: OrderKind = OrderKind.NEW, shop: Shop | None = None, **more: Any) -> Order:
         given = {"term": DAY, "password_ref": "password", **more}
         if "offer" not in given:
-            given["offer"] = await self.offer()
+            given["offer"] = await self.offer(shop=shop)
         return Order(key=f"trip-{next(_numbers)}", kind=kind, **given)
 
     def orders(self) -> list[ContainerOrder]:

@@ -18,7 +18,7 @@ HOUR = timedelta(hours=1)
 async def canonical(renter: Renter, driver: Driver) -> None:
     """CPU by deposit, switch to GPU, renew once, give back after five hours."""
     clock = renter.harness.clock
-    gpu = await driver.until_answered(renter.order)
+    gpu = await driver.until_answered(lambda: renter.order(shop=driver.provider))
     await driver.rent(driver.provider.staging(gpu))
     clock.advance(timedelta(minutes=40))
     await driver.rent(await renter.order(OrderKind.SWITCH, offer=gpu.offer))

@@ -24,7 +24,8 @@ class FakeUser:
     ``config`` is a config.toml: settings by section, which is a plugin's name. ``credentials`` are the fields that
     were given at a login, by the auth plugin's name. ``answers`` is what the person says, one after the other, to the
     questions that no mail answers; when they are used up nobody is there. ``asked`` are the questions so far.
-    ``log_lines`` are the plugins' log records as a log file would get them, secrets masked.
+    ``log_lines`` are the plugins' log records as a log file would get them, secrets masked. ``redirects`` lead the
+    base URL of a real service to a simulator, for what is done only where the settings name the real one.
 
     Holds the HTTP clients: close it at the end, by `aclose` or ``async with``.
     """
@@ -36,6 +37,7 @@ class FakeUser:
     answers: list[str] = field(factory=list)
     asked: list[Challenge] = field(factory=list)
     log_lines: list[str] = field(factory=list)
+    redirects: dict[str, str] = field(factory=dict)
     redactor: Redactor = field(factory=Redactor)
     logins: dict[str, Login] = field(factory=dict)
     _vaults: dict[str, MemoryVault] = field(factory=dict)
@@ -60,6 +62,7 @@ class FakeUser:
 
     def client(self, plugin: str, base_url: str) -> HttpClient:
         """The product's own HTTP client below ``base_url``."""
+        base_url = self.redirects.get(base_url, base_url)
         if base_url not in self._clients:
             self._clients[base_url] = HttpClient(base_url, redact=self.redactor, log=self.logger(plugin))
         return self._clients[base_url]
