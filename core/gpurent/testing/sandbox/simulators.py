@@ -70,7 +70,7 @@ class RunningSimulators:
     def get(self, name: str, kind: type[S]) -> S:
         """The simulator of that name, which must be a ``kind``: a test looks behind its counter."""
         found = self.simulators.get(name)
-        if not isinstance(found, kind):
+        if found is None or not isinstance(found, kind):
             raise UsageError(f"the simulator {name!r} is no {kind.__name__} but {type(found).__name__}")
         return found
 
