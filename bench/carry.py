@@ -52,7 +52,7 @@ def tell(report: Any, took: float) -> None:
 def push(room: str, host: str, port: str, user: str, source: str, target: str, *given: str) -> None:
     """Over lines of its own, dialled before anything else."""
     begun = perf_counter()
-    from gpurent_plugin_turbo.early import dial_push, take_early
+    from gpurent_plugin_turbo.near.connection.predial import dial_push, take_early
 
     settings = dict(text.split("=", 1) for text in given)
     link: Any = Record(
@@ -61,9 +61,9 @@ def push(room: str, host: str, port: str, user: str, source: str, target: str, *
         known_hosts=f"{room}/known_hosts",
     )
     dial_push(link, target, settings)
-    from gpurent_plugin_turbo.begin import pusher
-    from gpurent_plugin_turbo.lines import SshProcess
-    from gpurent_plugin_turbo.ship import push_command
+    from gpurent_plugin_turbo.near.connection.bootstrap import push_command
+    from gpurent_plugin_turbo.near.connection.ssh_process import SshProcess
+    from gpurent_plugin_turbo.near.push.push_factory import pusher
 
     command = push_command(target)
     cargo: Any = Record(
@@ -89,7 +89,7 @@ async def main(way: str, plugin: str, room: str, host: str, port: str, user: str
     import asyncssh
 
     from gpurent.api import Endpoint, Pull, Push
-    from gpurent_plugin_turbo.lines import FAST_CIPHERS
+    from gpurent_plugin_turbo.near.connection.ssh_process import FAST_CIPHERS
 
     source, target, *given = rest
     settings = dict(text.split("=", 1) for text in given)
@@ -108,8 +108,7 @@ async def main(way: str, plugin: str, room: str, host: str, port: str, user: str
     made = getattr(import_module(module), kind)
     backend = made(settings) if plugin == "turbo" else made()
     if plugin == "turbo":
-        import gpurent_plugin_turbo.begin
-        import gpurent_plugin_turbo.channel  # noqa: F401 - a trip that has a connection has its plugin, too
+        import gpurent_plugin_turbo.near.connection.ssh_channel  # noqa: F401 - a trip that has a connection has its plugin, too
     if connection is not None:
         await asyncio.sleep(0.5)  # nothing of the login is under way any more
     begun = perf_counter()

@@ -14,9 +14,9 @@ from threading import Thread
 from gpurent.api import GpurentError, Limits, Pull, UnavailableError
 from gpurent.testing.contracts.hostile import jail, must_hold
 from gpurent.testing.contracts.site import Tally
-from gpurent_plugin_turbo.lines import Wire
-from gpurent_plugin_turbo.plainly import Plainly
-from gpurent_plugin_turbo.wire import Line
+from gpurent_plugin_turbo.near.connection.ssh_process import Wire
+from gpurent_plugin_turbo.posix.transfers import Plainly
+from gpurent_plugin_turbo.shared.wire import Line
 
 EVIL = b"evil"
 LIMITS = Limits()

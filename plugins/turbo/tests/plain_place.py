@@ -10,9 +10,10 @@ from pathlib import Path
 from gpurent.api import GpurentError, Pull, Push, TransferUnsupported, UnavailableError
 from gpurent.testing.contracts.site import Tally
 from gpurent.testing.contracts.trees import ODD, plant
-from gpurent_plugin_turbo.lines import Wire
-from gpurent_plugin_turbo.plainly import START, Plainly
-from gpurent_plugin_turbo.wire import Line
+from gpurent_plugin_turbo.near.connection.ssh_process import Wire
+from gpurent_plugin_turbo.posix.scripts import START
+from gpurent_plugin_turbo.posix.transfers import Plainly
+from gpurent_plugin_turbo.shared.wire import Line
 
 TOOLS = (
     *("cat", "chmod", "cksum", "dd", "df", "find", "gzip", "head", "ln", "mkdir", "mv", "readlink", "rm"),

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gpurent.testing.contracts.site import site
-from gpurent_plugin_turbo.grip import Grip, Hands
-from gpurent_plugin_turbo.lines import SshProcess
+from gpurent_plugin_turbo.near.connection.ssh_process import SshProcess
+from gpurent_plugin_turbo.near.connection.tcp_tuning import Grip, Hands
 
 
 async def test_an_ssh_process_acknowledges_and_sends_at_once(tmp_path: Path) -> None:

@@ -15,12 +15,15 @@ import pytest
 
 from gpurent.api import GpurentError, Limits, Pull, TransferError, TransferReport, UnavailableError
 from gpurent.testing.contracts.hostile import NAMES as COMMON, TARGETS, Silent, jail, must_hold
-from gpurent_plugin_turbo import judge, patience, wire
-from gpurent_plugin_turbo.asking import END
-from gpurent_plugin_turbo.give import CHANGED, GOOD, LINK, MISSING, OTHER, PIECE, UNREADABLE
-from gpurent_plugin_turbo.lines import Wire
-from gpurent_plugin_turbo.pull import Puller
-from gpurent_plugin_turbo.wire import BLAKE, FILE, FOLDER, RAW, UNIT, ZLIB, Line
+from gpurent_plugin_turbo.near.connection import idle_timeout
+from gpurent_plugin_turbo.near.connection.ssh_process import Wire
+from gpurent_plugin_turbo.near.pull import name_policy
+from gpurent_plugin_turbo.near.pull.pull_scheduler import END
+from gpurent_plugin_turbo.near.pull.puller import Puller
+from gpurent_plugin_turbo.shared import wire
+from gpurent_plugin_turbo.shared.codec import BLAKE, RAW, ZLIB, compute_digest
+from gpurent_plugin_turbo.shared.pull_frames import CHANGED, GOOD, MISSING, OTHER, PIECE, UNREADABLE
+from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, LINK, UNIT, Line
 
 Row = tuple[int, int, int, int, bytes, bytes]
 EVIL = b"evil"
@@ -74,7 +77,7 @@ class Liar(Wire):
         self, kind: int, number: bytes, data: bytes, *, codec: int = RAW, size: int = -1, digest: bytes = b""
     ) -> None:
         body = zlib.compress(data) if codec == ZLIB else data
-        found = digest or wire.digest(BLAKE, data)
+        found = digest or compute_digest(BLAKE, data)
         length = len(data) if size < 0 else size
         self.mine.send(kind, UNIT.pack(struct.unpack(">I", number)[0], codec, BLAKE, length, found), body)
 
@@ -196,7 +199,7 @@ def test_a_file_below_a_good_link_goes_not_through_it(tmp_path: Path) -> None:
 
 
 def test_links_without_end_are_not_kept_in_mind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judge, "LINKS", 5_000)
+    monkeypatch.setattr(name_policy, "LINKS", 5_000)
     rows = [row(b"out", FOLDER), *(row(b"out/%05d" % number, LINK, 0, b"x" * 100) for number in range(100))]
     found, home = pull(tmp_path, Liar(rows))
     assert isinstance(found, TransferReport)
@@ -219,7 +222,7 @@ def test_holes_that_may_not_be(tmp_path: Path, data: list[tuple[int, int]]) -> N
 
 @pytest.mark.parametrize("kind", "mG")
 def test_an_answer_that_never_comes(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "SILENCE", 0.5)
+    monkeypatch.setattr(idle_timeout, "SILENCE", 0.5)
     found, _ = pull(tmp_path, Liar([row(b"out", FOLDER), row(b"out/a")], instead(kind, lambda *given: None)))
     assert isinstance(found, UnavailableError)
     assert found.retryable

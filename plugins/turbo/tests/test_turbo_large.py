@@ -11,11 +11,11 @@ import pytest
 
 from gpurent.api import Pull, Push
 from gpurent.testing.contracts.site import Tally, site
-from gpurent_plugin_turbo import wire
 from gpurent_plugin_turbo.backend import Turbo
-from gpurent_plugin_turbo.partials import SEGMENT
-from gpurent_plugin_turbo.pieces import Big
-from gpurent_plugin_turbo.scan import Scan
+from gpurent_plugin_turbo.near.push.push_units import Big
+from gpurent_plugin_turbo.near.push.scan import Scan
+from gpurent_plugin_turbo.shared.files import block_size
+from gpurent_plugin_turbo.shared.push_frames import SEGMENT
 
 GB = 10**9
 LOG = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ LOG = logging.getLogger(__name__)
 
 @pytest.mark.parametrize("size", [1, 256 << 10, GB, 100 * GB, 10_000 * GB])
 def test_the_digests_of_a_large_file_are_a_short_list(size: int) -> None:
-    step = wire.block_size(size)
+    step = block_size(size)
     assert 256 << 10 <= step <= 16 << 20
     assert -(-size // step) * 16 <= max(65_552, size >> 19)
     assert SEGMENT.unpack(SEGMENT.pack(b"x" * 33, size - 1, size))[1:] == (size - 1, size)

@@ -9,12 +9,12 @@ import pytest
 
 from gpurent.api import Push, UnavailableError
 from gpurent.testing.contracts.site import Tally
-from gpurent_plugin_turbo import fleet
-from gpurent_plugin_turbo.lines import Wire
-from gpurent_plugin_turbo.push import Pusher
-from gpurent_plugin_turbo.scan import Scan
-from gpurent_plugin_turbo.weed import Weeder
-from gpurent_plugin_turbo.wire import Line
+from gpurent_plugin_turbo.near.connection import stream_pool
+from gpurent_plugin_turbo.near.connection.ssh_process import Wire
+from gpurent_plugin_turbo.near.prune import Weeder
+from gpurent_plugin_turbo.near.push.pusher import Pusher
+from gpurent_plugin_turbo.near.push.scan import Scan
+from gpurent_plugin_turbo.shared.wire import Line
 
 
 class Mute(Wire):
@@ -41,7 +41,7 @@ class Mute(Wire):
 def test_a_helper_that_never_greets_is_a_lost_line(
     delete: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fleet, "GREETING", 0.2)
+    monkeypatch.setattr(stream_pool, "GREETING", 0.2)
     (tmp_path / "file").write_text("x")
     cargo = Push(sources=(tmp_path,), target="work", content=True, delete=delete)
     work = Weeder(cargo, Mute) if delete else Pusher(Scan(cargo), Tally(), Mute)

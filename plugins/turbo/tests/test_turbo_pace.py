@@ -9,23 +9,23 @@ from pathlib import Path
 import pytest
 
 from gpurent.api import Push
-from gpurent_plugin_turbo import pace, wire
-from gpurent_plugin_turbo.pace import MIB, Level, Rate, Throttle
-from gpurent_plugin_turbo.pieces import Pack
-from gpurent_plugin_turbo.scan import Scan
-from gpurent_plugin_turbo.units import Builder
-from gpurent_plugin_turbo.wire import Codec
+from gpurent_plugin_turbo.near.connection import rate_control
+from gpurent_plugin_turbo.near.connection.rate_control import MIB, Level, Rate, Throttle
+from gpurent_plugin_turbo.near.push.push_units import Pack
+from gpurent_plugin_turbo.near.push.scan import Scan
+from gpurent_plugin_turbo.near.push.unit_builder import Builder
+from gpurent_plugin_turbo.shared.codec import RAW, Codec
 
 
 class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr(pace, "monotonic", lambda: self.now)
+        monkeypatch.setattr(rate_control, "monotonic", lambda: self.now)
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    monkeypatch.setattr(pace, "CORES", 2)
+    monkeypatch.setattr(rate_control, "CORES", 2)
     return Clock(monkeypatch)
 
 
@@ -47,7 +47,7 @@ def test_a_slower_line_gets_a_higher_level(clock: Clock) -> None:
 def test_a_slower_processor_gets_a_lower_level(clock: Clock) -> None:
     quick, slow = Level(), Level()
     for level, speed in ((quick, 1.0), (slow, 0.2)):
-        for which, (raw, shape) in pace.GUESSES.items():
+        for which, (raw, shape) in rate_control.GUESSES.items():
             for _ in range(20):
                 level.pressed(which, MIB, int(0.3 * shape * MIB), MIB / (raw * speed))
     assert carry(quick, clock, 20e6) > carry(slow, clock, 20e6)
@@ -62,10 +62,10 @@ def test_a_line_that_waits_for_us_gets_less_pressing(clock: Clock) -> None:
 def test_a_near_line_shows_what_it_can_while_it_is_raw(clock: Clock) -> None:
     level = Level()
     assert carry(level, clock, 900e6, near=True) == 1, "little is pressed in any case"
-    level.pressed(1, pace.FEW, pace.FEW // 3, pace.FEW / 350e6)
+    level.pressed(1, rate_control.FEW, rate_control.FEW // 3, rate_control.FEW / 350e6)
     assert carry(level, clock, 900e6, near=True) == 0
     slow = Level()
-    slow.pressed(1, pace.FEW, pace.FEW // 3, pace.FEW / 350e6)
+    slow.pressed(1, rate_control.FEW, rate_control.FEW // 3, rate_control.FEW / 350e6)
     assert carry(slow, clock, 10e6, near=True) > 0
 
 
@@ -112,7 +112,7 @@ def test_what_does_not_shrink_travels_as_it_is(tmp_path: Path) -> None:
     told = Told()
     unit, _ = Builder(told, False).build(pack_of(tmp_path, os.urandom(MIB)), Codec())
     assert unit is not None
-    assert (unit.codec, unit.level) == (wire.RAW, 0)
+    assert (unit.codec, unit.level) == (RAW, 0)
     assert not told.rates
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gpurent_plugin_turbo.crew import Crew
-from gpurent_plugin_turbo.partials import Partials
-from gpurent_plugin_turbo.wire import PARTS, Line
+from gpurent_plugin_turbo.far.partials import Partials
+from gpurent_plugin_turbo.far.workers import Crew
+from gpurent_plugin_turbo.shared.wire import PARTS, Line
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from gpurent.api import Limits, TransferError, TransferReport, UnavailableError
 from gpurent.testing.contracts.hostile import TARGETS, jail
-from gpurent_plugin_turbo import judge
+from gpurent_plugin_turbo.near.pull import name_policy
 from plugins.turbo.tests.plain_liar import (
     DEVICE,
     DONE,
@@ -216,7 +216,7 @@ def test_an_answer_about_links_that_may_not_be(tmp_path: Path, links: bytes) -> 
 
 
 def test_links_without_end_are_not_kept_in_mind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judge, "LINKS", 5_000)
+    monkeypatch.setattr(name_policy, "LINKS", 5_000)
     rows = [OUT, *((b"out/%05d" % number, LINK, 0) for number in range(100))]
     found, home = pull(tmp_path, listing(*rows), links=leads(*[b"x" * 100] * 100))
     assert isinstance(found, TransferReport), found

@@ -11,8 +11,8 @@ import pytest
 
 from gpurent.api import GpurentError, Pull, Push, UnavailableError
 from gpurent.testing.contracts.site import Tally
-from gpurent_plugin_turbo import fleet
-from gpurent_plugin_turbo.plainly import Plainly
+from gpurent_plugin_turbo.near.connection import stream_pool
+from gpurent_plugin_turbo.posix.transfers import Plainly
 from plugins.turbo.tests.plain_liar import DONE, HAS, Liar
 
 ANSWERS = {
@@ -56,7 +56,7 @@ def test_a_shell_that_never_says_a_word_is_a_lost_line(
 ) -> None:
     from threading import Event
 
-    monkeypatch.setattr(fleet, "GREETING", 0.2)
+    monkeypatch.setattr(stream_pool, "GREETING", 0.2)
     ended = Event()
 
     class Mute(Liar):

@@ -133,7 +133,7 @@ def test_a_large_file_goes_on_from_what_is_there(tmp_path: Path, shell: str) -> 
     (home / "work" / "f").unlink()
     puller = place.far.puller(Pull(sources=("work",), target=home), Tally())
     stamp = (place.home / "work" / "f").stat().st_mtime_ns
-    from gpurent_plugin_turbo.wire import part_of
+    from gpurent_plugin_turbo.shared.files import part_of
 
     (home / ".gpurent-part").mkdir()
     (home / ".gpurent-part" / os.fsdecode(part_of(b"work/f", 12_000_000, stamp))).write_bytes(
@@ -148,7 +148,7 @@ def test_a_partial_that_is_another_file_is_begun_anew(tmp_path: Path, shell: str
     place, source = Place(tmp_path, shell), tmp_path / "source"
     source.mkdir()
     (source / "f").write_bytes(os.urandom(3_000_000))
-    from gpurent_plugin_turbo.wire import part_of
+    from gpurent_plugin_turbo.shared.files import part_of
 
     stamp = (source / "f").stat().st_mtime_ns
     room = place.home / "work" / ".gpurent-part"

@@ -6,10 +6,13 @@ import ast
 import os
 from pathlib import Path
 
-from gpurent_plugin_turbo import crew, far, ship, wire
-from gpurent_plugin_turbo.wire import Line
+from gpurent_plugin_turbo.far.receiver import BEHIND, Receiver
+from gpurent_plugin_turbo.far.workers import Crew
+from gpurent_plugin_turbo.near.connection import bootstrap
+from gpurent_plugin_turbo.shared import wire
+from gpurent_plugin_turbo.shared.wire import Line
 
-PUSH = ("codec", "wire", "disk", "crew", "partials", "far")
+PACKAGE = Path(bootstrap.__file__).parents[2]
 
 
 class Bare(ast.NodeTransformer):
@@ -35,17 +38,16 @@ def _tree(text: str) -> str:
 
 
 def test_nothing_but_remarks_stays_at_home() -> None:
-    folder = Path(ship.__file__).parent
-    for name in (*PUSH, "give", "away"):
-        whole = (folder / f"{name}.py").read_text("utf-8")
-        carried = ship.source(name)
+    for name in {*bootstrap.PUSH, *bootstrap.PULL, *bootstrap.PRUNE}:
+        whole = (PACKAGE / f"{name}.py").read_text("utf-8")
+        carried = bootstrap.source(name)
         assert _tree(carried) == _tree(whole)
         assert '"""' not in carried
         assert not any(line.startswith("from gpurent") for line in carried.splitlines())
 
 
 def test_the_command_fits_the_first_flight_of_a_connection() -> None:
-    assert len(ship.push_command("work")) < 12_000
+    assert len(bootstrap.push_command("work")) < 12_000
 
 
 def test_a_line_tells_what_waits() -> None:
@@ -68,14 +70,14 @@ def test_hands_are_hired_only_when_packs_wait() -> None:
     """A pack that comes late is unpacked by the process that took it."""
     hired: list[int] = []
 
-    class Few(crew.Crew):
+    class Few(Crew):
         def take(self, kind: int, head: bytes, body: memoryview) -> bool:
             hired.append(len(body))
             return True
 
     unpacked: list[int] = []
 
-    class Quiet(far.Receiver):
+    class Quiet(Receiver):
         def unpack(self, head: bytes, body: memoryview) -> None:
             unpacked.append(len(body))
 
@@ -87,9 +89,9 @@ def test_hands_are_hired_only_when_packs_wait() -> None:
         os.write(sink, b"x" * 1000)
         receiver.pack(b"", 1000)
         assert (unpacked, hired) == ([1000], [])
-        os.write(sink, b"x" * far.BEHIND)
-        receiver.pack(b"", far.BEHIND)
-        assert (unpacked, hired) == ([1000], [far.BEHIND])
+        os.write(sink, b"x" * BEHIND)
+        receiver.pack(b"", BEHIND)
+        assert (unpacked, hired) == ([1000], [BEHIND])
     finally:
         os.close(source)
         os.close(sink)

@@ -11,17 +11,17 @@ from asyncssh.constants import MSG_IGNORE
 
 from gpurent.api import Push
 from gpurent.testing.contracts.site import Tally, site
-from gpurent_plugin_turbo import grip
 from gpurent_plugin_turbo.backend import Turbo
-from gpurent_plugin_turbo.grip import HANDS
+from gpurent_plugin_turbo.near.connection import tcp_tuning
+from gpurent_plugin_turbo.near.connection.tcp_tuning import HANDS
 
 
 @pytest.mark.parametrize("driver", ["embedded", "openssh"])
 async def test_what_warms_a_connection_is_ignored_over_there(
     driver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grip, "LONG", 0.0)
-    monkeypatch.setattr(grip, "flight", lambda made: 14_000)
+    monkeypatch.setattr(tcp_tuning, "LONG", 0.0)
+    monkeypatch.setattr(tcp_tuning, "flight", lambda made: 14_000)
     source = tmp_path / "source"
     source.mkdir()
     for number in range(20):

@@ -17,13 +17,13 @@ from gpurent.api import (
     TransferReport,
     TransferUnsupported,
 )
-from gpurent_plugin_turbo import ship
-from gpurent_plugin_turbo.begin import FULL, LINES, pusher
-from gpurent_plugin_turbo.early import dial_push, drop_early, take_early
-from gpurent_plugin_turbo.lines import SshProcess, Wire, has_ssh
+from gpurent_plugin_turbo.near.connection import bootstrap
+from gpurent_plugin_turbo.near.connection.predial import dial_push, drop_early, take_early
+from gpurent_plugin_turbo.near.connection.ssh_process import SshProcess, Wire, has_ssh
+from gpurent_plugin_turbo.near.push.push_factory import FULL, LINES, pusher
 
 if TYPE_CHECKING:
-    from gpurent_plugin_turbo.plainly import Plainly
+    from gpurent_plugin_turbo.posix.transfers import Plainly
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -51,7 +51,7 @@ class Turbo(SupportsPredial):
             if first and (early := take_early(link, command)) is not None:
                 return early
             if first_is_channel and (first or not has_ssh()):
-                from gpurent_plugin_turbo.channel import Channel
+                from gpurent_plugin_turbo.near.connection.ssh_channel import Channel
 
                 return Channel(link, loop, command)
             return SshProcess(link, self._settings, command)
@@ -63,25 +63,26 @@ class Turbo(SupportsPredial):
             return None
         whole = cargo.verify == FULL
         dial_push(link, cargo.target, self._settings, whole)
-        return partial(drop_early, link, ship.push_command(cargo.target, whole))
+        return partial(drop_early, link, bootstrap.push_command(cargo.target, whole))
 
     def _plainly(self, link: SshConnection) -> Plainly:
-        from gpurent_plugin_turbo.plainly import START, Plainly
+        from gpurent_plugin_turbo.posix.scripts import START
+        from gpurent_plugin_turbo.posix.transfers import Plainly
 
         dial = self._dialer(link, START)
         return Plainly(lambda: dial(True))
 
     async def push(self, link: SshConnection, cargo: Push, progress: Progress) -> TransferReport:
         if cargo.delete:
-            from gpurent_plugin_turbo.scan import Scan
-            from gpurent_plugin_turbo.weed import tops_of
+            from gpurent_plugin_turbo.near.prune import tops_of
+            from gpurent_plugin_turbo.near.push.scan import Scan
 
             Scan(cargo).check()
             tops_of(cargo)  # refuses before anything moves
         if cargo.dry_run:
             deleted = await self._weed(link, cargo)
             return TransferReport(files=0, total=0, sent=0, resumed=0, seconds=0.0, deleted=deleted)
-        dial = self._dialer(link, ship.push_command(cargo.target, cargo.verify == FULL))
+        dial = self._dialer(link, bootstrap.push_command(cargo.target, cargo.verify == FULL))
         work = pusher(link, cargo, progress, self._settings, dial)
         done = await _or_plainly(work, lambda: self._plainly(link).pusher(cargo, progress))
         return TransferReport(
@@ -96,20 +97,17 @@ class Turbo(SupportsPredial):
 
     async def _weed(self, link: SshConnection, cargo: Push) -> tuple[str, ...]:
         """What is not here any more, taken away there; a dry run only names it."""
-        from gpurent_plugin_turbo.weed import Weeder, tops_of
+        from gpurent_plugin_turbo.near.prune import Weeder, tops_of
 
-        tops = [top for top, _ in tops_of(cargo)]
-        command = ship.command(f"take_away({cargo.target.encode()!r}, {tops!r})", "codec", "wire", "away")
+        command = bootstrap.prune_command(cargo.target, [top for top, _ in tops_of(cargo)])
         weeder = Weeder(cargo, self._dialer(link, command))
         return await _or_plainly(weeder, lambda: self._plainly(link).weeder(cargo))
 
     async def pull(self, link: SshConnection, cargo: Pull, progress: Progress) -> TransferReport:
-        from gpurent_plugin_turbo.pull import Puller
+        from gpurent_plugin_turbo.near.pull.puller import Puller
 
         sources = [posixpath.normpath(source).encode() for source in cargo.sources]
-        command = ship.command(
-            f"give_pull({sources!r}, False)", "codec", "wire", "disk", "crew", "partials", "far", "give"
-        )
+        command = bootstrap.pull_command(sources)
         puller = Puller(
             cargo,
             progress,
