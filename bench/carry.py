@@ -52,7 +52,7 @@ def tell(report: Any, took: float) -> None:
 def push(room: str, host: str, port: str, user: str, source: str, target: str, *given: str) -> None:
     """Over lines of its own, dialled before anything else."""
     begun = perf_counter()
-    from gpurent_plugin_turbo.near.connection.predial import dial_push, take_early
+    from gpurent_plugin_turbo.near.connection.predial import predial_push, take_predialed
 
     settings = dict(text.split("=", 1) for text in given)
     link: Any = Record(
@@ -60,22 +60,22 @@ def push(room: str, host: str, port: str, user: str, source: str, target: str, *
         key_file=f"{room}/key",
         known_hosts=f"{room}/known_hosts",
     )
-    dial_push(link, target, settings)
+    predial_push(link, target, settings)
     from gpurent_plugin_turbo.near.connection.bootstrap import push_command
     from gpurent_plugin_turbo.near.connection.ssh_process import SshProcess
-    from gpurent_plugin_turbo.near.push.push_factory import pusher
+    from gpurent_plugin_turbo.near.push.push_factory import create_pusher
 
     command = push_command(target)
     cargo: Any = Record(
         sources=(source,), target=target, content=True, ignore=True, limit=0, verify="fast", delete=False,
         limits=Record(files=1_000_000, total=1 << 44, depth=64, name=255),
     )  # fmt: skip
-    work = pusher(
+    work = create_pusher(
         link,
         cargo,
         Quiet(),
         settings,
-        lambda _: take_early(link, command) or SshProcess(link, settings, command),
+        lambda _: take_predialed(link, command) or SshProcess(link, settings, command),
     )
     tell(work.run(), perf_counter() - begun)
 

@@ -1,20 +1,26 @@
-"""Small helpers of the far side's disk. Travels as source, like `wire`."""
+"""Small helpers of the far side."""
 
 import os
+import sys
 
 from gpurent_plugin_turbo.shared.wire import FILE
 
 TYPE_CHECKING = False  # the real one costs the far side an import
 if TYPE_CHECKING:
-    Row = tuple[int, int, int, int, bytes, bytes]
+    from gpurent_plugin_turbo.shared.wire import FrameStream, TableRow
 
 
-def failed(number: int, name: bytes) -> "tuple[int, int, int, int, bytes, bytes]":
-    """A row of a table that tells of an error."""
+def send_hello(frames: "FrameStream") -> None:
+    """The first frame tells that the source runs."""
+    frames.send_frame(ord("O"), sys.version.split()[0].encode())
+
+
+def error_row(number: int, name: bytes) -> "TableRow":
+    """A row of a table that reports an error."""
     return (FILE, number, 0, 0, name, os.strerror(number).encode())
 
 
-def lstat(name: bytes) -> "os.stat_result | None":
+def lstat_or_none(name: bytes) -> "os.stat_result | None":
     try:
         return os.lstat(name)
     except FileNotFoundError:

@@ -1,27 +1,31 @@
-"""The far side of taking away: says what there is, and deletes what it is told of that.
-
-Travels as source behind `wire`: Python 3.6, the standard library, no future annotations.
-"""
+"""The far side of deleting extraneous files: lists what is there, and deletes what it is told to."""
 
 import errno
 import os
 import stat
-import sys
 import zlib
 
-from gpurent_plugin_turbo.shared.errors import Ended
-from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, PARTS, Line, rows, table
+from gpurent_plugin_turbo.far.disk import error_row, send_hello
+from gpurent_plugin_turbo.shared.wire import (
+    FILE,
+    FOLDER,
+    PARTIALS_DIR,
+    ConnectionEnded,
+    FrameStream,
+    decode_table,
+    encode_table,
+)
 
 TYPE_CHECKING = False  # the real one costs the far side an import
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    Row = tuple[int, int, int, int, bytes, bytes]
+    from gpurent_plugin_turbo.shared.wire import TableRow
 
-MANY = 2048  # names in a frame
+MAX_ROWS = 2048  # of a frame
 
 
-def walk(folder: bytes) -> "Iterator[Row]":
+def walk_tree(folder: bytes) -> "Iterator[TableRow]":
     """What lies below ``folder``, folders before their content; links are named and never followed."""
     waiting = [folder]
     while waiting:
@@ -34,9 +38,9 @@ def walk(folder: bytes) -> "Iterator[Row]":
         for entry in entries:
             name = at + b"/" + entry.name if at else entry.name
             is_folder = entry.is_dir(follow_symlinks=False)
-            if entry.name != PARTS:
+            if entry.name != PARTIALS_DIR:
                 yield (FOLDER if is_folder else FILE, 0, 0, 0, name, b"")
-            if is_folder and entry.name != PARTS:
+            if is_folder and entry.name != PARTIALS_DIR:
                 waiting.append(name)
 
 
@@ -47,19 +51,19 @@ def is_folder(name: bytes) -> bool:
         return False
 
 
-def listing(line: Line, tops: "list[bytes]") -> None:
-    some = []
-    for top in tops:
-        for row in walk(top) if is_folder(top) else ():
-            some.append(row)
-            if len(some) == MANY:
-                line.send(ord("L"), b"", zlib.compress(table(some), 1))
-                some = []
-    line.send(ord("L"), b"", zlib.compress(table(some), 1))
-    line.send(ord("Z"))
+def send_listing(frames: FrameStream, folders: "list[bytes]") -> None:
+    rows = []
+    for folder in folders:
+        for row in walk_tree(folder) if is_folder(folder) else ():
+            rows.append(row)
+            if len(rows) == MAX_ROWS:
+                frames.send_frame(ord("L"), b"", zlib.compress(encode_table(rows), 1))
+                rows = []
+    frames.send_frame(ord("L"), b"", zlib.compress(encode_table(rows), 1))
+    frames.send_frame(ord("Z"))
 
 
-def remove(row: "Row", root: bytes) -> int:
+def remove_entry(row: "TableRow", root: bytes) -> int:
     """0, or the error number. A name that leads out of the target through a link is refused."""
     name = row[4]
     folder = os.path.dirname(os.path.join(root, name))
@@ -71,29 +75,29 @@ def remove(row: "Row", root: bytes) -> int:
         else:
             os.unlink(name)
     except OSError as error:
-        # Gone already, or something came into it meanwhile: both are well.
+        # Gone already, or something came into it meanwhile: both are fine.
         return 0 if error.errno in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST) else error.errno or errno.EIO
     return 0
 
 
-def take_away(target: bytes, tops: "list[bytes]") -> None:
-    """What the exec command calls."""
-    line = Line(0, 1)
+def serve_prune(target: bytes, folders: "list[bytes]") -> None:
+    """What the command runs."""
+    frames = FrameStream(0, 1)
     try:
-        line.send(ord("O"), sys.version.split()[0].encode())
+        send_hello(frames)
         try:
             os.chdir(target or b".")
         except OSError:
-            tops = []
-        listing(line, tops)
+            folders = []
+        send_listing(frames, folders)
         root = os.getcwdb()
         while True:
-            _, _, size = line.header()
-            lost = []
-            for row in rows(zlib.decompress(line.take(size)))[0]:
-                number = remove(row, root)
+            _, _, size = frames.read_header()
+            failures = []
+            for row in decode_table(zlib.decompress(frames.read(size)))[0]:
+                number = remove_entry(row, root)
                 if number:
-                    lost.append((FILE, number, 0, 0, row[4], os.strerror(number).encode()))
-            line.send(ord("A"), b"", table(lost))
-    except Ended:
+                    failures.append(error_row(number, row[4]))
+            frames.send_frame(ord("A"), b"", encode_table(failures))
+    except ConnectionEnded:
         pass

@@ -1,4 +1,4 @@
-"""Digests that small machines can make too: SHA-256, else the check sum of POSIX."""
+"""Checksums that small machines can compute too: SHA-256, else that of POSIX."""
 
 from __future__ import annotations
 
@@ -7,62 +7,57 @@ import zlib
 from hashlib import sha256
 from typing import Protocol
 
-STEP = 1 << 20
-_MIRROR = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
+READ_SIZE = 1 << 20
+_REVERSED_BITS = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 
-class Sum(Protocol):
-    """Grows with what it is given; ``word`` is what the machine's tool prints for the same bytes."""
+class Checksum(Protocol):
+    """Of all data that it is given; ``printed`` is what the machine's tool prints for the same bytes."""
 
     def update(self, data: bytes | memoryview) -> None: ...
 
-    def word(self) -> bytes: ...
+    def printed(self) -> bytes: ...
 
 
-class Sha:
+class Sha256Checksum:
     def __init__(self) -> None:
-        self._made = sha256()
+        self._sha256 = sha256()
 
     def update(self, data: bytes | memoryview) -> None:
-        self._made.update(data)
+        self._sha256.update(data)
 
-    def word(self) -> bytes:
-        return self._made.hexdigest().encode()
+    def printed(self) -> bytes:
+        return self._sha256.hexdigest().encode()
 
 
-class Cksum:
+class PosixChecksum:
     """The CRC of POSIX runs through the bits the other way round than zlib's, and through the length at the end."""
 
     def __init__(self) -> None:
         self._crc, self._size = 0xFFFFFFFF, 0
 
     def update(self, data: bytes | memoryview) -> None:
-        self._crc = zlib.crc32(bytes(data).translate(_MIRROR), self._crc)
+        self._crc = zlib.crc32(bytes(data).translate(_REVERSED_BITS), self._crc)
         self._size += len(data)
 
-    def word(self) -> bytes:
+    def printed(self) -> bytes:
         length = self._size.to_bytes((self._size.bit_length() + 7) // 8, "little")
-        crc = zlib.crc32(length.translate(_MIRROR), self._crc) ^ 0xFFFFFFFF
+        crc = zlib.crc32(length.translate(_REVERSED_BITS), self._crc) ^ 0xFFFFFFFF
         return b"%d" % (int(f"{crc:032b}"[::-1], 2) ^ 0xFFFFFFFF)
 
 
-def fresh(sha: bool) -> Sum:
-    return Sha() if sha else Cksum()
-
-
-def of_data(sha: bool, *pieces: bytes | memoryview) -> bytes:
-    made = fresh(sha)
+def checksum_data(checksum: Checksum, *pieces: bytes | memoryview) -> bytes:
     for piece in pieces:
-        made.update(piece)
-    return made.word()
+        checksum.update(piece)
+    return checksum.printed()
 
 
-def read_into(made: Sum, handle: int, size: int, at: int = 0) -> bool:
+def add_file_data(checksum: Checksum, handle: int, size: int, at: int = 0) -> bool:
     """``size`` bytes of a file; false when it is shorter."""
     while size:
-        data = os.pread(handle, min(STEP, size), at)
+        data = os.pread(handle, min(READ_SIZE, size), at)
         if not data:
             return False
-        made.update(data)
+        checksum.update(data)
         at, size = at + len(data), size - len(data)
     return True

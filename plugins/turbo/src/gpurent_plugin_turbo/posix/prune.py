@@ -1,67 +1,73 @@
-"""Taking away on a machine without Python: chosen here as ever, and removed by its shell."""
+"""Deletes extraneous files on a machine without Python: chosen here, deleted by its shell."""
 
 from __future__ import annotations
 
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from gpurent.api import Push, TransferError, shown
-from gpurent_plugin_turbo.near.prune import Row, Weeder, tops_of
-from gpurent_plugin_turbo.near.push.push_queue import text
-from gpurent_plugin_turbo.near.push.scan import Scan
-from gpurent_plugin_turbo.posix.listing import listed, script
-from gpurent_plugin_turbo.posix.scripts import AWAY, PROBE, WORDS, bundles, path, quoted, split
-from gpurent_plugin_turbo.posix.shell import Shell, believed
+from gpurent_plugin_turbo.near.errors import printable_name
+from gpurent_plugin_turbo.near.prune import ExtraneousFilter, raise_prune_failures
+from gpurent_plugin_turbo.posix.listing import iter_listing, make_list_script
+from gpurent_plugin_turbo.posix.machine_tools import MachineTools
+from gpurent_plugin_turbo.posix.scripts import (
+    PRUNE_FUNCTIONS,
+    bundle_words,
+    quote_path,
+    quote_word,
+    split_name,
+)
+from gpurent_plugin_turbo.posix.shell import PosixShell, reporting_violations
 from gpurent_plugin_turbo.shared.pull_frames import MISSING
 from gpurent_plugin_turbo.shared.wire import FILE, FOLDER
 
+if TYPE_CHECKING:
+    from gpurent_plugin_turbo.shared.wire import TableRow
 
-class PlainWeeder(Weeder):
-    """`run` blocks and gives the names; `stop` ends it from any thread."""
 
-    def __init__(self, cargo: Push, shell: Shell) -> None:
-        self._cargo, self._shell = cargo, shell
-        self._scan, self._tops = Scan(cargo), tops_of(cargo)
-        self._known = {}
-        self._target = cargo.target.encode() or b"."
+class PosixPruner:
+    """`run` blocks and returns the names; `stop` ends it from any thread."""
+
+    def __init__(self, spec: Push, shell: PosixShell) -> None:
+        self._filter, self._dry_run, self._shell = ExtraneousFilter(spec), spec.dry_run, shell
+        self._target = spec.target.encode() or b"."
 
     def stop(self) -> None:
         self._shell.stop()
 
     def run(self) -> tuple[str, ...]:
-        with believed():
-            return self._run()
+        with reporting_violations():
+            if not MachineTools.probe(self._shell).can_list:
+                raise TransferError(
+                    "the machine has no find and stat that say what is there",
+                    hint="Leave --delete out, or install python3 on the machine.",
+                )
+            rows = self._filter.choose_rows(self._list_rows())
+            if not self._dry_run:
+                self._delete_rows(rows)
+        return tuple(printable_name(row[4]) for row in rows)
 
-    def _run(self) -> tuple[str, ...]:
-        has = self._shell.ask(WORDS + PROBE + b"say done\n").all(b"has")
-        if b"lists" not in has:
-            raise TransferError(
-                "the machine has no find and stat that say what is there",
-                hint="Leave --delete out, or install python3 on the machine.",
+    def _list_rows(self) -> list[TableRow]:
+        enter = b"cd -- %s 2>/dev/null || report_missing\n" % quote_path(self._target)
+        rows: list[TableRow] = []
+        for words in bundle_words(quote_path(name) if name else b"." for name, _ in self._filter.folders):
+            rows.extend(
+                (FOLDER if entry.kind == FOLDER else FILE, 0, 0, 0, entry.name, b"")
+                for entry in iter_listing(self._shell, make_list_script(words, enter))
+                if entry.kind < MISSING
             )
-        go = b"cd -- %s 2>/dev/null || gone\n" % path(self._target)
-        rows: list[Row] = []
-        for some in bundles(path(top) if top else b"." for top, _ in self._tops):
-            for found in listed(self._shell, script(some, go)):
-                if found.kind < MISSING:
-                    kind = FOLDER if found.kind == FOLDER else FILE
-                    rows.append((kind, 0, 0, 0, found.name, b""))
-        chosen = self._chosen(iter(rows))
-        if not self._cargo.dry_run:
-            self._take_away(chosen)
-        return tuple(shown(text(row[4])) for row in chosen)
+        return rows
 
-    def _take_away(self, rows: list[Row]) -> None:
-        lost: list[bytes] = []
-        groups = groupby(rows, key=lambda row: (split(row[4])[0], row[0] == FOLDER))
+    def _delete_rows(self, rows: list[TableRow]) -> None:
+        groups = groupby(rows, key=lambda row: (split_name(row[4])[0], row[0] == FOLDER))
         lines = [
-            b"away %s %s %s\n" % (b"folder" if is_folder else b"file", quoted(above), b" ".join(some))
+            b"prune %s %s %s\n" % (b"folder" if is_folder else b"file", quote_word(above), b" ".join(words))
             for (above, is_folder), group in groups
-            for some in bundles(path(split(row[4])[1]) for row in group)
+            for words in bundle_words(quote_path(split_name(row[4])[1]) for row in group)
         ]
-        go = b"cd -- %s || fail\nhere\n" % path(self._target)
-        for several in bundles(lines):
-            answer = self._shell.ask(AWAY + go + b"".join(several) + b"say done\n").check(self._target)
-            lost += answer.all(b"lost")
-        if lost:
-            told = "; ".join(shown(why.decode("utf-8", "replace")) for why in lost[:5])
-            raise TransferError(f"not deleted on the machine: {told}", hint="Everything else is in step.")
+        start = PRUNE_FUNCTIONS + b"cd -- %s || fail\nfind_root\n" % quote_path(self._target)
+        failures: list[bytes] = []
+        for some in bundle_words(lines):
+            answer = self._shell.run_script(start + b"".join(some))
+            failures += answer.raise_if_failed(self._target).find_all(b"lost")
+        raise_prune_failures([shown(why.decode("utf-8", "replace")) for why in failures])

@@ -1,17 +1,18 @@
-"""Words for any POSIX shell, busybox's too: what a machine without Python is told. Nothing of it is kept there."""
+"""Shell functions for machines without Python, for any POSIX shell, busybox's too. Nothing of them is kept there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-# The login shell may be any, and what is said may hold lines and bytes that are no text: it comes as one line.
-START = "exec sh -c 'IFS= read -r s; eval \"$s\"'"
-MARK = b"\n@gpurent "
-DONE = b"\n@gpurent done\n"
-ROOM = b".gpurent-part"
-LONG = 60_000  # bytes of names in one script: below what one argument of a program may hold
+from gpurent_plugin_turbo.shared.wire import PARTIALS_DIR
 
-_WORDS = rb"""LC_ALL=C; export LC_ALL; unset CDPATH; umask 077; exec 2>&1
+# The login shell may be any, and what is said may hold lines and bytes that are no text: it comes as one line.
+START_COMMAND = "exec sh -c 'IFS= read -r s; eval \"$s\"'"
+MARK = b"\n@gpurent "
+END_MARK = b"\n@gpurent done\n"
+MAX_NAMES_BYTES = 60_000  # bytes of names in one script: below what one argument of a program may hold
+
+_COMMON = rb"""LC_ALL=C; export LC_ALL; unset CDPATH; umask 077; exec 2>&1
 nl='
 '
 say() { printf '\n@gpurent %s\n' "$*"; }
@@ -26,16 +27,15 @@ else
   sums() { cksum -- "$@"; }
 fi
 size() { stat -c %s -- "$1" 2>/dev/null || wc -c <"$1"; }
-stamp() { touch -d "@$2" -- "$1" 2>/dev/null || TZ=UTC0 touch -t "$3" -- "$1"; }
-press() {
+set_time() { touch -d "@$2" -- "$1" 2>/dev/null || TZ=UTC0 touch -t "$3" -- "$1"; }
+choose_compression() {
   if [ "$Z" ] && has gzip && [ "$(head -c 65536 -- "$1" 2>/dev/null | gzip -1 | wc -c)" -lt "$Z" ]
   then how=gzip; say gzip; else how=raw; fi
 }
 """
 
 # A folder on another disk would be filled slowly, not at once; a group of names that fails is tried one by one.
-_PUT = rb"""dev=$(stat -Lc %d . 2>/dev/null)
-into() {
+_WRITE = rb"""move_into() {
   n=$1 d=$2; shift 2
   x=$(stat -Lc %d -- "$d" 2>/dev/null)
   if [ "$x" ] && [ "$x" != "$dev" ]; then say lost "$n" all Invalid cross-device link; return; fi
@@ -46,21 +46,21 @@ into() {
     i=$((i + 1))
   done
 }
-soft() {
+make_symlink() {
   if [ -L "$2$3" ] && [ "$(readlink -- "$2$3" && echo .)" = "$4$nl." ]; then return; fi
   y=$(mkdir -p -- "$S/$1" && ln -s -- "$4" "$S/$1/$3" 2>&1) || { say lost "$1" 0 "$y"; return; }
-  into "$1" "$2" "$S/$1/$3"
+  move_into "$1" "$2" "$S/$1/$3"
 }
-hard() {
+make_hardlink() {
   if [ ! -L "$2$3" ] && [ "$2$3" -ef "$4" ]; then return; fi
   y=$(mkdir -p -- "$S/$1" && ln -- "$4" "$S/$1/$3" 2>&1) || { say lost "$1" 0 "$y"; return; }
-  into "$1" "$2" "$S/$1/$3"
+  move_into "$1" "$2" "$S/$1/$3"
 }
 """
 
-# In one folder of the target, and in no other: a link on the way there was never followed.
-_AWAY = rb"""here() { root=$(pwd -P && echo .); root=${root%"$nl."}; root=${root%/}; }
-away() {
+# Deletes in one folder below the target and nowhere else: a link on the way there is not followed.
+_PRUNE = rb"""find_root() { root=$(pwd -P && echo .); root=${root%"$nl."}; root=${root%/}; }
+prune() {
   ( w=$1; p=$2; shift 2
     cd -P -- "./$p" 2>/dev/null || exit 0
     if [ "$(pwd -P && echo .)" != "$root${p:+/}$p$nl." ]; then say lost 'a link leads out of the folder'; exit; fi
@@ -76,12 +76,12 @@ away() {
 """
 
 # Records cannot be forged by a name: two slashes in a row are in none.
-_LIST = rb"""list() {
+_LIST = rb"""print_tree() {
   find "$@" -name .gpurent-part -prune -o -exec stat -c '//%f %s %Y %y|%n' {} + 2>/dev/null
 }
-gone() { say list; printf '//gone|./-\n//end\n'; end; }
-state() { stat -c '//%f %s %Y %y|%n' -- "$@" 2>/dev/null; }
-points() {
+report_missing() { say list; printf '//missing|./-\n//end\n'; end; }
+print_states() { stat -c '//%f %s %Y %y|%n' -- "$@" 2>/dev/null; }
+print_links() {
   i=0
   for f; do
     if t=$(readlink -- "$f" 2>/dev/null && echo .); then
@@ -91,13 +91,13 @@ points() {
     i=$((i + 1))
   done
 }
-shut() {
+print_unreadable() {
   find "$@" -name .gpurent-part -prune -o -type d -exec sh -c \
-    'for d; do [ -r "$d" ] && [ -x "$d" ] || printf "//shut|%s\n" "$d"; done' sh {} + 2>/dev/null
+    'for d; do [ -r "$d" ] && [ -x "$d" ] || printf "//unreadable|%s\n" "$d"; done' sh {} + 2>/dev/null
 }
 """
 
-# Says nothing and ends with 127 where this way cannot be gone at all.
+# Says nothing and ends with 127 where the necessary tools are missing.
 _PROBE = rb"""has tar && has head && { has sha256sum || has cksum; } || exit 127
 [ "$(printf ab | head -c 1)" = a ] || exit 127
 for p in sha256sum gzip; do if has $p; then say has $p; fi; done
@@ -105,43 +105,49 @@ for p in sha256sum gzip; do if has $p; then say has $p; fi; done
 case "$(tar --version 2>/dev/null)" in *GNU*) say has gnu;; esac
 """
 
-PUT, AWAY, LIST, PROBE = _WORDS + _PUT, _WORDS + _AWAY, _WORDS + _LIST, _WORDS + _LIST + _PROBE
-WORDS = _WORDS
+WRITE_FUNCTIONS, PRUNE_FUNCTIONS, LIST_FUNCTIONS = _COMMON + _WRITE, _COMMON + _PRUNE, _COMMON + _LIST
+PROBE_SCRIPT = LIST_FUNCTIONS + _PROBE
 
 
-def quoted(text: bytes) -> bytes:
+def enter_target(target: bytes, token: bytes) -> bytes:
+    """Into the target, whose disk ``dev`` names; ``S`` is the script's own folder, which is removed at its end."""
+    script = b"cd -- %s || fail\nS=%s/s%s\n" % (quote_path(target), PARTIALS_DIR, token)
+    return script + b"dev=$(stat -Lc %d . 2>/dev/null)\n"
+
+
+def quote_word(text: bytes) -> bytes:
     """One word of a shell, whatever bytes it holds."""
     return b"'" + text.replace(b"'", b"'\\''") + b"'"
 
 
-def path(name: bytes) -> bytes:
+def quote_path(name: bytes) -> bytes:
     """A path as a word that is never taken for an option."""
-    return quoted(name if name.startswith(b"/") else b"./" + name)
+    return quote_word(name if name.startswith(b"/") else b"./" + name)
 
 
-def inside(folder: bytes) -> bytes:
+def quote_folder(folder: bytes) -> bytes:
     """A folder, ending in a slash, as a word; the target itself has no name."""
-    return path(folder + b"/") if folder else b"./"
+    return quote_path(folder + b"/") if folder else b"./"
 
 
-def split(name: bytes) -> tuple[bytes, bytes]:
+def split_name(name: bytes) -> tuple[bytes, bytes]:
     """The folder that holds it and its own name."""
     above, _, base = name.rpartition(b"/")
     return above, base
 
 
-def line(script: bytes) -> bytes:
-    """A script of any length as the one line that `START` reads."""
+def to_one_line(script: bytes) -> bytes:
+    """A script of any length as the one line that `START_COMMAND` reads."""
     text = script.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"'", b"\\0047")
     return b"eval \"$(printf %b '" + text + b"')\"\n"
 
 
-def bundles(words: Iterable[bytes], most: int = 2000) -> Iterator[list[bytes]]:
+def bundle_words(words: Iterable[bytes], most: int = 2000) -> Iterator[list[bytes]]:
     """As many words together as one script may hold."""
     bundle: list[bytes] = []
     size = 0
     for word in words:
-        if bundle and (size + len(word) > LONG or len(bundle) >= most):
+        if bundle and (size + len(word) > MAX_NAMES_BYTES or len(bundle) >= most):
             yield bundle
             bundle, size = [], 0
         bundle.append(word)

@@ -1,4 +1,4 @@
-"""What comes from a machine without Python, as a stream that is no longer than it may be."""
+"""An archive from a machine without Python, as a stream that is no longer than it may be."""
 
 from __future__ import annotations
 
@@ -6,67 +6,66 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 
-from gpurent_plugin_turbo.posix.shell import Talk
-from gpurent_plugin_turbo.shared.errors import Broken
+from gpurent_plugin_turbo.posix.shell import ScriptOutput
+from gpurent_plugin_turbo.shared.wire import ProtocolViolation
 
-SLACK = 16 << 20  # files may have grown meanwhile; what is over this is an attack
-HEADERS = 4096  # bytes of headers and padding of one file
+MAX_GROWTH = 16 << 20  # bytes by which files may have grown meanwhile; more is an attack
+HEADER_BYTES = 4096  # bytes of headers and padding of one file
 RECORD = 10240
-ODD = (tarfile.TarError, zlib.error, ValueError, OverflowError, LookupError, RecursionError, EOFError)
 
 
-class TooMuch(Broken):
+class TooMuchData(ProtocolViolation):
     """More came than was asked for."""
 
 
-class Flow:
-    """The data of a script's answer, unpacked if it was pressed. ``most``: bytes of it that are believed."""
+class LimitedStream:
+    """The data of a script's answer, decompressed where necessary. ``most``: bytes of it that are accepted."""
 
-    def __init__(self, talk: Talk, pressed: bool, most: int) -> None:
-        self._talk, self._left = talk, most
-        self._unpack = zlib.decompressobj(31) if pressed else None
-        self._rest = b""  # pressed data that waits for room
-        self._held = b""
+    def __init__(self, output: ScriptOutput, compressed: bool, most: int) -> None:
+        self._output, self._left = output, most
+        self._decompressor = zlib.decompressobj(31) if compressed else None
+        self._rest = b""  # compressed data that was not read yet
+        self._unread = b""
 
     def read(self, size: int) -> bytes:
         """At most ``size`` bytes, which were there; nothing at the end."""
-        if not self._held:
-            self._held = self._some()
-            self._left -= len(self._held)
+        if not self._unread:
+            self._unread = self._read_some()
+            self._left -= len(self._unread)
             if self._left < 0:
-                raise TooMuch("more than was asked for")
-        data, self._held = self._held[:size], self._held[size:]
+                raise TooMuchData("more than was asked for")
+        data, self._unread = self._unread[:size], self._unread[size:]
         return data
 
-    def after(self) -> bytes:
-        """What followed pressed data, or is left of raw data."""
-        if self._unpack is None:
-            return self._held
-        return self._unpack.unused_data + self._rest
+    def read_after(self) -> bytes:
+        """What followed compressed data, or is left of raw data."""
+        if self._decompressor is None:
+            return self._unread
+        return self._decompressor.unused_data + self._rest
 
-    def _some(self) -> bytes:
-        if self._unpack is None:
-            return self._talk.some()
-        while not self._unpack.eof:
-            data = self._rest or self._talk.some()
+    def _read_some(self) -> bytes:
+        if self._decompressor is None:
+            return self._output.read_some()
+        while not self._decompressor.eof:
+            data = self._rest or self._output.read_some()
             self._rest = b""
             if not data:
                 return b""
-            made = self._unpack.decompress(data, 1 << 20)
-            self._rest = self._unpack.unconsumed_tail
+            made = self._decompressor.decompress(data, 1 << 20)
+            self._rest = self._decompressor.unconsumed_tail
             if made:
                 return made
         return b""
 
 
-def members(flow: Flow, longest: int) -> Iterator[tuple[bytes, int, bytes | None]]:
+def read_members(stream: LimitedStream, longest: int) -> Iterator[tuple[bytes, int, bytes | None]]:
     """Name, size and content of each file of an archive; no content where it is longer than ``longest``.
 
     Nothing is unpacked to a disk. A hard link has the content of the file that it names, if that came before.
     """
     seen: dict[str, bytes] = {}
     with tarfile.open(
-        fileobj=flow,  # type: ignore[call-overload]
+        fileobj=stream,  # type: ignore[call-overload]
         mode="r|",
         encoding="utf-8",
         errors="surrogateescape",

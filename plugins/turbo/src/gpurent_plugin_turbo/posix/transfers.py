@@ -1,4 +1,4 @@
-"""The second best far side: no Python there, only a shell, tar and what usually comes with them."""
+"""Transfers with a machine without Python, which has only a shell, tar and what usually comes with them."""
 
 from __future__ import annotations
 
@@ -7,29 +7,28 @@ from collections.abc import Callable
 from attrs import frozen
 
 from gpurent.api import Progress, Pull, Push
-from gpurent_plugin_turbo.near.connection.ssh_process import Wire
-from gpurent_plugin_turbo.near.push.scan import Scan
-from gpurent_plugin_turbo.posix.prune import PlainWeeder
-from gpurent_plugin_turbo.posix.pull import PlainPuller
-from gpurent_plugin_turbo.posix.push import PlainPusher
-from gpurent_plugin_turbo.posix.scripts import START as START
-from gpurent_plugin_turbo.posix.shell import Shell
-
-FULL = "full"
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.near.push.push_factory import FULL_VERIFY
+from gpurent_plugin_turbo.near.push.scan import SourceScan
+from gpurent_plugin_turbo.posix.prune import PosixPruner
+from gpurent_plugin_turbo.posix.pull import PosixPuller
+from gpurent_plugin_turbo.posix.push import PosixPusher
+from gpurent_plugin_turbo.posix.shell import PosixShell
 
 
 @frozen
-class Plainly:
-    """Makes the works of one machine. ``dial`` runs `START` there; any thread may call it."""
+class PosixTransfers:
+    """``open_connection`` runs `START_COMMAND` on the machine; any thread may call it."""
 
-    dial: Callable[[], Wire]
+    open_connection: Callable[[], CommandConnection]
 
-    def pusher(self, cargo: Push, progress: Progress) -> PlainPusher:
-        shell = Shell(self.dial, cargo.limit)
-        return PlainPusher(Scan(cargo), progress, shell, target=cargo.target, whole=cargo.verify == FULL)
+    def create_pusher(self, spec: Push, progress: Progress) -> PosixPusher:
+        shell, full = PosixShell(self.open_connection, spec.limit), spec.verify == FULL_VERIFY
+        return PosixPusher(SourceScan(spec), progress, shell, target=spec.target, full_verify=full)
 
-    def puller(self, cargo: Pull, progress: Progress) -> PlainPuller:
-        return PlainPuller(cargo, progress, Shell(self.dial, cargo.limit), whole=cargo.verify == FULL)
+    def create_puller(self, spec: Pull, progress: Progress) -> PosixPuller:
+        shell = PosixShell(self.open_connection, spec.limit)
+        return PosixPuller(spec, progress, shell, full_verify=spec.verify == FULL_VERIFY)
 
-    def weeder(self, cargo: Push) -> PlainWeeder:
-        return PlainWeeder(cargo, Shell(self.dial))
+    def create_pruner(self, spec: Push) -> PosixPruner:
+        return PosixPruner(spec, PosixShell(self.open_connection))

@@ -1,16 +1,17 @@
 """Digests and codecs.
 
-This module also travels as source to the far side: Python 3.6, the standard library, no future annotations.
+Travels to the machine as source: any Python from 3.7 on, the standard library, no future annotations.
 """
 
 import ctypes
 import struct
 import zlib
 
-from gpurent_plugin_turbo.shared.errors import Broken
+from gpurent_plugin_turbo.shared.wire import ProtocolViolation
 
 TYPE_CHECKING = False  # the real one costs the far side an import
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 RAW, ZLIB, ZSTD = 0, 1, 2
@@ -21,34 +22,31 @@ class _Xxh128(ctypes.Structure):
     _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64)]
 
 
-def _library(name: str) -> "Any":
+def _load_library(name: str, declare: "Callable[[Any], None]") -> "Any":
+    """None where it is missing, or too old for what ``declare`` names."""
     try:
-        return ctypes.CDLL(name)
-    except OSError:
+        library = ctypes.CDLL(name)
+        declare(library)
+    except (OSError, AttributeError):
         return None
+    return library
 
 
-def _xxhash() -> "Any":
-    found = _library("libxxhash.so.0")
-    try:
-        if found is not None:
-            found.XXH3_createState.restype = ctypes.c_void_p
-            found.XXH3_128bits_reset.argtypes = [ctypes.c_void_p]
-            found.XXH3_128bits_update.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
-            found.XXH3_128bits_digest.argtypes = [ctypes.c_void_p]
-            found.XXH3_128bits_digest.restype = _Xxh128
-            found.XXH3_freeState.argtypes = [ctypes.c_void_p]
-            found.XXH3_128bits.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
-            found.XXH3_128bits.restype = _Xxh128
-    except AttributeError:
-        return None
-    return found
+def _declare_xxhash(library: "Any") -> None:
+    library.XXH3_createState.restype = ctypes.c_void_p
+    library.XXH3_128bits_reset.argtypes = [ctypes.c_void_p]
+    library.XXH3_128bits_update.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+    library.XXH3_128bits_digest.argtypes = [ctypes.c_void_p]
+    library.XXH3_128bits_digest.restype = _Xxh128
+    library.XXH3_freeState.argtypes = [ctypes.c_void_p]
+    library.XXH3_128bits.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+    library.XXH3_128bits.restype = _Xxh128
 
 
-XXHASH = _xxhash()
+XXHASH = _load_library("libxxhash.so.0", _declare_xxhash)
 
 
-def _pointer(data: "bytes | bytearray | memoryview") -> "tuple[Any, int]":
+def _to_pointer(data: "bytes | bytearray | memoryview") -> "tuple[Any, int]":
     """Something that ctypes passes as a pointer, without a copy where there is a way."""
     if isinstance(data, bytes):
         return data, len(data)
@@ -58,14 +56,14 @@ def _pointer(data: "bytes | bytearray | memoryview") -> "tuple[Any, int]":
 
 
 class Xxh3:
-    """XXH3-128 of the system's libxxhash: against mistakes of lines and disks, not against forgers."""
+    """XXH3-128 of the system's libxxhash: against damage by connections and disks, not against forgery."""
 
     def __init__(self) -> None:
         self._state = XXHASH.XXH3_createState()
         XXHASH.XXH3_128bits_reset(self._state)
 
     def update(self, data: "bytes | bytearray | memoryview") -> None:
-        given, size = _pointer(data)
+        given, size = _to_pointer(data)
         if size:
             XXHASH.XXH3_128bits_update(self._state, ctypes.cast(given, ctypes.c_void_p), size)
 
@@ -97,66 +95,56 @@ def compute_digest(kind: int, data: "bytes | bytearray | memoryview") -> bytes:
 BEST_DIGEST = XXH if XXHASH is not None else BLAKE
 
 
-def _zstd() -> "Any":
-    found = _library("libzstd.so.1")
-    try:
-        if found is not None:
-            for name in ("ZSTD_createCCtx", "ZSTD_createDCtx"):
-                getattr(found, name).restype = ctypes.c_void_p
-            for name in ("ZSTD_compressBound", "ZSTD_compressCCtx", "ZSTD_decompressDCtx"):
-                getattr(found, name).restype = ctypes.c_size_t
-            found.ZSTD_compressBound.argtypes = [ctypes.c_size_t]
-            found.ZSTD_compressCCtx.argtypes = [
-                ctypes.c_void_p,
-                ctypes.c_void_p,
-                ctypes.c_size_t,
-                ctypes.c_void_p,
-                ctypes.c_size_t,
-                ctypes.c_int,
-            ]
-            found.ZSTD_decompressDCtx.argtypes = found.ZSTD_compressCCtx.argtypes[:5]
-            found.ZSTD_isError.argtypes = [ctypes.c_size_t]
-            found.ZSTD_freeCCtx.argtypes = found.ZSTD_freeDCtx.argtypes = [ctypes.c_void_p]
-    except AttributeError:
-        return None
-    return found
+def _declare_zstd(library: "Any") -> None:
+    for name in ("ZSTD_createCCtx", "ZSTD_createDCtx"):
+        getattr(library, name).restype = ctypes.c_void_p
+    for name in ("ZSTD_compressBound", "ZSTD_compressCCtx", "ZSTD_decompressDCtx"):
+        getattr(library, name).restype = ctypes.c_size_t
+    library.ZSTD_compressBound.argtypes = [ctypes.c_size_t]
+    buffers = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t]
+    library.ZSTD_compressCCtx.argtypes = [*buffers, ctypes.c_int]
+    library.ZSTD_decompressDCtx.argtypes = buffers
+    library.ZSTD_isError.argtypes = [ctypes.c_size_t]
+    library.ZSTD_freeCCtx.argtypes = library.ZSTD_freeDCtx.argtypes = [ctypes.c_void_p]
 
 
-ZSTANDARD = _zstd()
+ZSTANDARD = _load_library("libzstd.so.1", _declare_zstd)
 BEST_CODEC = ZSTD if ZSTANDARD is not None else ZLIB
 
 
 class Codec:
-    """Compresses and unpacks; not for two threads at once."""
+    """Not for two threads at once."""
 
     def __init__(self) -> None:
-        self._press: Any = None
-        self._release: Any = None
-        self._room, self._out = bytearray(), bytearray()
+        self._compress_context: Any = None
+        self._decompress_context: Any = None
+        self._decompressed, self._compressed = bytearray(), bytearray()
 
     def compress(
         self, codec: int, level: int, data: "bytes | bytearray | memoryview"
     ) -> "bytes | memoryview":
-        """Pressed, in memory that the next call uses again."""
+        """The result lies in memory that the next call uses again."""
         if codec == ZLIB:
             return zlib.compress(data, min(level, 9))
-        if self._press is None:
-            self._press = ZSTANDARD.ZSTD_createCCtx()
-        given, size = _pointer(data)
+        if self._compress_context is None:
+            self._compress_context = ZSTANDARD.ZSTD_createCCtx()
+        given, size = _to_pointer(data)
         room = ZSTANDARD.ZSTD_compressBound(size)
-        if len(self._out) < room:
-            self._out = bytearray(room)
-        out = self._out
+        if len(self._compressed) < room:
+            self._compressed = bytearray(room)
+        out = self._compressed
         view = (ctypes.c_char * room).from_buffer(out)
         done = ZSTANDARD.ZSTD_compressCCtx(
-            self._press, view, room, ctypes.cast(given, ctypes.c_void_p), size, level
+            self._compress_context, view, room, ctypes.cast(given, ctypes.c_void_p), size, level
         )
         if ZSTANDARD.ZSTD_isError(done):
-            raise Broken("zstd cannot compress")
+            raise ProtocolViolation("zstd cannot compress")
         return memoryview(out)[:done]
 
-    def unpack(self, codec: int, data: "bytes | bytearray | memoryview", size: int) -> "bytes | memoryview":
-        """Exactly ``size`` bytes, or `Broken`: a bomb does not go off. The next call may use the same memory again."""
+    def decompress(
+        self, codec: int, data: "bytes | bytearray | memoryview", size: int
+    ) -> "bytes | memoryview":
+        """Exactly ``size`` bytes, else `ProtocolViolation`: no bomb goes off. The next call may use their memory."""
         if codec == RAW:
             out = memoryview(data)
         elif codec == ZLIB:
@@ -164,32 +152,32 @@ class Codec:
             try:
                 out = memoryview(made.decompress(data, size + 1))
             except zlib.error as error:
-                raise Broken(str(error)) from None
+                raise ProtocolViolation(str(error)) from None
         elif codec == ZSTD and ZSTANDARD is not None:
-            out = self._zstd(data, size)
+            out = self._decompress_zstd(data, size)
         else:
             raise LookupError("libzstd")
         if len(out) != size:
-            raise Broken("it unpacks to another size")
+            raise ProtocolViolation("it unpacks to another size")
         return out
 
-    def _zstd(self, data: "bytes | bytearray | memoryview", size: int) -> memoryview:
-        if self._release is None:
-            self._release = ZSTANDARD.ZSTD_createDCtx()
-        given, length = _pointer(data)
-        if len(self._room) < size or not size:
-            self._room = bytearray(size or 1)
-        out = self._room
+    def _decompress_zstd(self, data: "bytes | bytearray | memoryview", size: int) -> memoryview:
+        if self._decompress_context is None:
+            self._decompress_context = ZSTANDARD.ZSTD_createDCtx()
+        given, length = _to_pointer(data)
+        if len(self._decompressed) < size or not size:
+            self._decompressed = bytearray(size or 1)
+        out = self._decompressed
         view = (ctypes.c_char * len(out)).from_buffer(out)
         done = ZSTANDARD.ZSTD_decompressDCtx(
-            self._release, view, size, ctypes.cast(given, ctypes.c_void_p), length
+            self._decompress_context, view, size, ctypes.cast(given, ctypes.c_void_p), length
         )
         if ZSTANDARD.ZSTD_isError(done):
-            raise Broken("zstd cannot unpack")
+            raise ProtocolViolation("zstd cannot unpack")
         return memoryview(out)[:done]
 
     def __del__(self) -> None:
-        if self._press is not None:
-            ZSTANDARD.ZSTD_freeCCtx(self._press)
-        if self._release is not None:
-            ZSTANDARD.ZSTD_freeDCtx(self._release)
+        if self._compress_context is not None:
+            ZSTANDARD.ZSTD_freeCCtx(self._compress_context)
+        if self._decompress_context is not None:
+            ZSTANDARD.ZSTD_freeDCtx(self._decompress_context)

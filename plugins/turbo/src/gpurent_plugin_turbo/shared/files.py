@@ -1,7 +1,4 @@
-"""Reading, writing and comparing files, large ones by blocks: what of them is there already.
-
-Travels as source, like `wire`.
-"""
+"""Reads, writes and compares files, large ones by blocks. Travels to the machine as source."""
 
 import os
 import stat
@@ -17,7 +14,7 @@ def block_size(size: int) -> int:
     return step
 
 
-def block_digests(handle: int, size: int, kind: int) -> bytes:
+def digest_blocks(handle: int, size: int, kind: int) -> bytes:
     """The digests of the blocks of the first ``size`` bytes, one behind the other; missing bytes count as zeros."""
     step, found = block_size(size), []
     buffer = memoryview(bytearray(min(step, max(size, 1))))
@@ -26,10 +23,10 @@ def block_digests(handle: int, size: int, kind: int) -> bytes:
         got = (
             os.preadv(handle, [buffer[:want]], at)
             if hasattr(os, "preadv")
-            else _pread(handle, buffer[:want], at)
+            else _pread_into(handle, buffer[:want], at)
         )
         while 0 < got < want:
-            more = _pread(handle, buffer[got:want], at + got)
+            more = _pread_into(handle, buffer[got:want], at + got)
             if not more:
                 break
             got += more
@@ -39,13 +36,13 @@ def block_digests(handle: int, size: int, kind: int) -> bytes:
     return b"".join(found)
 
 
-def _pread(handle: int, view: memoryview, at: int) -> int:
+def _pread_into(handle: int, view: memoryview, at: int) -> int:
     data = os.pread(handle, len(view), at)
     view[: len(data)] = data
     return len(data)
 
 
-def part_of(name: bytes, size: int, time: int) -> bytes:
+def partial_name(name: bytes, size: int, time: int) -> bytes:
     """The name of a file's partial: the same name and content, the same partial; safe for any file system."""
     return (
         compute_digest(BLAKE, name)[:10].hex()
@@ -54,15 +51,17 @@ def part_of(name: bytes, size: int, time: int) -> bytes:
     ).encode()
 
 
-def same(there: os.stat_result, size: int, time: int) -> bool:
-    """Size and time agree; a time in whole seconds was set by a tool that knows no finer ones."""
-    if there.st_size != size or not stat.S_ISREG(there.st_mode):
-        return False
-    stamp = there.st_mtime_ns
+def has_same_state(there: os.stat_result, size: int, time: int) -> bool:
+    """A file whose size and time agree."""
+    return stat.S_ISREG(there.st_mode) and there.st_size == size and is_same_time(there.st_mtime_ns, time)
+
+
+def is_same_time(stamp: int, time: int) -> bool:
+    """In ns; a stamp in whole seconds was set by a tool that knows no finer ones."""
     return stamp == time or (stamp % 1000000000 == 0 and stamp // 1000000000 == time // 1000000000)
 
 
-def file_digest(handle: int) -> bytes:
+def digest_file(handle: int) -> bytes:
     """Of a whole file, read back from where it lies."""
     from hashlib import sha256
 
@@ -73,6 +72,15 @@ def file_digest(handle: int) -> bytes:
             return made.digest()[:16]
         made.update(data)
         at += len(data)
+
+
+def digest_path(path: bytes) -> bytes:
+    """Nothing where the file cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return digest_file(file.fileno())
+    except OSError:
+        return b""
 
 
 def write_at(handle: int, view: memoryview, at: int) -> None:

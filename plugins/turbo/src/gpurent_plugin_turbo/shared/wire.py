@@ -1,25 +1,34 @@
-"""What both sides speak: frames, tables, digests, codecs.
+"""What both sides speak: frames and tables.
 
-This module also travels as source to the far side: Python 3.6, the standard library, no future annotations.
+Travels to the machine as source: any Python from 3.7 on, the standard library, no future annotations.
 """
 
 import os
 import struct
 
-from gpurent_plugin_turbo.shared.errors import Broken, Ended
+TYPE_CHECKING = False  # the real one costs an import
+if TYPE_CHECKING:
+    TableRow = tuple[int, int, int, int, bytes, bytes]  # kind, mode, size, time of change in ns, name, link
 
-FRAME = struct.Struct(">BIQ")  # kind, bytes of head, bytes of body
-UNIT = struct.Struct(">IBBQ16s")  # number, codec, digest, bytes when unpacked, digest of what was unpacked
-PARTS = b".gpurent-part"
-STEP = 1 << 18
-LITTLE = 1 << 17  # an eighth of a pipe
-LARGEST = 64 << 20
+FRAME_HEADER = struct.Struct(">BIQ")  # kind, bytes of head, bytes of body
+UNIT_HEAD = struct.Struct(">IBBQ16s")  # number, codec, kind of digest, raw bytes, their digest
+TABLE_HEAD = struct.Struct(">II")  # rows, bytes of their names and links
+FILE, FOLDER, LINK, HARD_LINK = 0, 1, 2, 3
+PARTIALS_DIR = b".gpurent-part"
+IO_SIZE = 1 << 18
+SMALL_WRITE = 1 << 17  # an eighth of a pipe
+MAX_FRAME = 64 << 20
 
 
-# lines
+class ProtocolViolation(Exception):
+    """The other side sent what it may not send."""
 
 
-def widen(pipe: int) -> None:
+class ConnectionEnded(Exception):
+    """In the middle of a frame or between two."""
+
+
+def enlarge_pipe(pipe: int) -> None:
     """A pipe that holds more is filled and emptied with fewer changes of process."""
     try:
         from fcntl import fcntl
@@ -29,105 +38,106 @@ def widen(pipe: int) -> None:
         pass
 
 
-class Line:
+class FrameStream:
     """Frames over two descriptors. One thread may read while another writes."""
 
     def __init__(self, source: int, sink: int) -> None:
         self.source, self.sink = source, sink
         self.read_bytes = self.sent_bytes = 0
         self._buffer = memoryview(b"")
-        self.moved = self._rested = 0  # bytes that the sink took
+        self.written = self._written_before = 0  # bytes
         self._pause = 8e-4
 
-    def fill(self, view: memoryview) -> memoryview:
+    def read_into(self, view: memoryview) -> memoryview:
         done, size = 0, len(view)
         while done < size:
             try:
                 got = os.readv(self.source, [view[done:]])
             except OSError as error:
-                raise Ended(str(error)) from None
+                raise ConnectionEnded(str(error)) from None
             if not got:
-                raise Ended("end of file")
+                raise ConnectionEnded("end of file")
             done += got
         self.read_bytes += size
         return view
 
-    def waiting(self) -> int:
-        """Bytes that have come and are not taken yet; as many as there can be where nobody knows."""
+    def count_pending(self) -> int:
+        """Bytes that have come and are not read yet; as many as there can be where nobody knows."""
         try:
             from fcntl import ioctl
 
             return int(struct.unpack("i", ioctl(self.source, 0x541B, bytes(4)))[0])  # FIONREAD
         except (ImportError, OSError):
-            return LARGEST
+            return MAX_FRAME
 
-    def take(self, size: int) -> memoryview:
-        return self.fill(memoryview(bytearray(size)))
+    def read(self, size: int) -> memoryview:
+        return self.read_into(memoryview(bytearray(size)))
 
-    def borrow(self, size: int) -> memoryview:
-        """What `take` gives, in a buffer that the next call uses again: fresh memory costs more than its filling."""
+    def read_borrowed(self, size: int) -> memoryview:
+        """What `read` returns, in a buffer that the next call uses again: fresh memory costs more than filling it."""
         if len(self._buffer) < size:
-            self._buffer = memoryview(bytearray(max(size, 2 * STEP)))
-        return self.fill(self._buffer[:size])
+            self._buffer = memoryview(bytearray(max(size, 2 * IO_SIZE)))
+        return self.read_into(self._buffer[:size])
 
-    def header(self, largest: int = LARGEST) -> "tuple[int, bytes, int]":
-        """Kind and head of the next frame, and how long its body is; the body is still to be taken."""
-        kind, head, body = FRAME.unpack(self.take(FRAME.size))
+    def read_header(self, largest: int = MAX_FRAME) -> "tuple[int, bytes, int]":
+        """Kind and head of the next frame, and how long its body is; the body is still to be read."""
+        kind, head, body = FRAME_HEADER.unpack(self.read(FRAME_HEADER.size))
         if head > largest or body > largest:
-            raise Broken("a frame of %d and %d bytes" % (head, body))
-        return kind, bytes(self.take(head)) if head else b"", body
+            raise ProtocolViolation("a frame of %d and %d bytes" % (head, body))
+        return kind, bytes(self.read(head)) if head else b"", body
 
-    def send(self, kind: int, head: bytes = b"", *body: "bytes | memoryview") -> None:
-        start = FRAME.pack(kind, len(head), sum(len(piece) for piece in body)) + head
-        self._write(start if not body or len(body[0]) > 65536 else start + b"".join(body))
-        if body and len(body[0]) > 65536:
-            for piece in body:
-                self._write(piece)
+    def send_frame(self, kind: int, head: bytes = b"", body: "bytes | memoryview" = b"") -> None:
+        start = FRAME_HEADER.pack(kind, len(head), len(body)) + head
+        for data in (start, body) if len(body) > 65536 else (start + body,):
+            self.write(data)
 
-    def announce(self, kind: int, head: bytes, size: int) -> None:
-        """A frame whose body comes by another way."""
-        self._write(FRAME.pack(kind, len(head), size) + head)
+    def send_header(self, kind: int, head: bytes, size: int) -> None:
+        """Of a frame whose body is sent in another way."""
+        self.write(FRAME_HEADER.pack(kind, len(head), size) + head)
 
-    def fill_up(self, size: int) -> None:
-        """Zeros for what a file that shrank does not have any more."""
+    def send_zeros(self, size: int) -> None:
+        """For what a file that shrank does not have any more."""
         while size:
-            self._write(bytes(min(size, STEP)))
-            size -= min(size, STEP)
+            self.write(bytes(min(size, IO_SIZE)))
+            size -= min(size, IO_SIZE)
 
-    def move(self, handle: int, at: int, size: int) -> None:
+    def send_file(self, handle: int, at: int, size: int) -> None:
         """A body straight from a file; the kernel does it where it can."""
         while size:
             try:
                 done = os.sendfile(self.sink, handle, at, size)
             except BlockingIOError:
-                self.rest()
+                self.wait_writable()
                 continue
             except OSError as error:
                 if error.errno not in (22, 38):  # EINVAL, ENOSYS
-                    raise Ended(str(error)) from None
-                data = os.pread(handle, min(size, STEP), at)
-                self._write(data)
+                    raise ConnectionEnded(str(error)) from None
+                data = os.pread(handle, min(size, IO_SIZE), at)
+                self.write(data)
                 done = len(data)
             if not done:
-                self.fill_up(size)
+                self.send_zeros(size)
                 return
-            at, size, self.moved = at + done, size - done, self.moved + done
+            at, size, self.written = at + done, size - done, self.written + done
 
-    def rest(self) -> None:
-        """Nothing fits. Wait until much does: to wake for each piece that is taken costs more than its copy."""
+    def wait_writable(self) -> None:
+        """Nothing fits. Wait until much does: to wake for each piece that is read costs more than its copy."""
         import select
         import time
 
-        moved, self._rested = self.moved - self._rested, self.moved
+        moved, self._written_before = self.written - self._written_before, self.written
         self._pause = min(
-            max(self._pause * (2.0 if moved < LITTLE else 0.5 if moved > 4 * LITTLE else 1.0), 5e-4), 0.008
+            max(
+                self._pause * (2.0 if moved < SMALL_WRITE else 0.5 if moved > 4 * SMALL_WRITE else 1.0), 5e-4
+            ),
+            0.008,
         )
         poll = select.poll()
         poll.register(self.sink, select.POLLOUT)
         poll.poll(1000)
         time.sleep(self._pause)
 
-    def _write(self, data: "bytes | memoryview") -> None:
+    def write(self, data: "bytes | memoryview") -> None:
         view = memoryview(data)
         size = len(view)
         done = 0
@@ -135,32 +145,26 @@ class Line:
             try:
                 took = os.write(self.sink, view[done : done + (1 << 20)])
                 done += took
-                self.moved += took
+                self.written += took
             except BlockingIOError:
-                self.rest()
+                self.wait_writable()
             except OSError as error:
-                raise Ended(str(error)) from None
+                raise ConnectionEnded(str(error)) from None
         self.sent_bytes += size
 
 
 # tables: columns, which compress better than rows
 
-FILE, FOLDER, LINK, HARD = 0, 1, 2, 3
 
-
-TABLE = struct.Struct(">II")  # rows, bytes of their names and links
-
-
-def table(rows: "list[tuple[int, int, int, int, bytes, bytes]]") -> bytes:
-    """Rows of kind, mode, size, time of change in ns, name, link."""
+def encode_table(rows: "list[TableRow]") -> bytes:
     count = len(rows)
     if not count:
-        return TABLE.pack(0, 0)
+        return TABLE_HEAD.pack(0, 0)
     kinds, modes, sizes, times, names, links = zip(*rows)
     text = b"\0".join(names) + b"\0" + b"\0".join(links) + b"\0"
     return b"".join(
         (
-            TABLE.pack(count, len(text)),
+            TABLE_HEAD.pack(count, len(text)),
             bytes(kinds),
             struct.pack(">%dH" % count, *modes),
             struct.pack(">%dQ" % count, *sizes),
@@ -170,23 +174,23 @@ def table(rows: "list[tuple[int, int, int, int, bytes, bytes]]") -> bytes:
     )
 
 
-def rows(data: "bytes | memoryview") -> "tuple[list[tuple[int, int, int, int, bytes, bytes]], int]":
-    """The rows of a table and how long it was. A table that is none is `Broken`."""
+def decode_table(data: "bytes | memoryview") -> "tuple[list[TableRow], int]":
+    """The rows of a table and how long it was; `ProtocolViolation` for what is no table."""
     try:
-        count, length = TABLE.unpack_from(data)
-        if TABLE.size + count * 19 + length > len(data):
-            raise Broken("a table that is too short")
+        count, length = TABLE_HEAD.unpack_from(data)
+        if TABLE_HEAD.size + count * 19 + length > len(data):
+            raise ProtocolViolation("a table that is too short")
         if not count:
-            return [], TABLE.size
-        at = TABLE.size + count
-        kinds = bytes(data[TABLE.size : at])
+            return [], TABLE_HEAD.size
+        at = TABLE_HEAD.size + count
+        kinds = bytes(data[TABLE_HEAD.size : at])
         modes = struct.unpack_from(">%dH" % count, data, at)
         sizes = struct.unpack_from(">%dQ" % count, data, at + 2 * count)
         times = struct.unpack_from(">%dq" % count, data, at + 10 * count)
         at += 18 * count
         text = bytes(data[at : at + length]).split(b"\0", 2 * count)
         if len(text) != 2 * count + 1 or text[-1]:
-            raise Broken("a table without its names")
+            raise ProtocolViolation("a table without its names")
         return list(zip(kinds, modes, sizes, times, text[:count], text[count:-1])), at + length
     except struct.error:
-        raise Broken("a table that is too short") from None
+        raise ProtocolViolation("a table that is too short") from None

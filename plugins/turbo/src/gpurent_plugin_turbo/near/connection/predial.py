@@ -1,4 +1,4 @@
-"""A first line that is dialled while the rest of the program is still being imported."""
+"""Starts the first connection of a push while the rest of the program is still being imported."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ if TYPE_CHECKING:
 
     from gpurent.api import SshConnection
 
-_waiting: dict[tuple[str, str], SshProcess] = {}
+_predialed: dict[tuple[str, str], SshProcess] = {}
 
 
-def dial_push(link: SshConnection, target: str, settings: Mapping[str, str], whole: bool = False) -> None:
+def predial_push(
+    link: SshConnection, target: str, settings: Mapping[str, str], full_verify: bool = False
+) -> None:
     """Begin the login that a push to ``target`` over ``link`` will need; nothing else is touched."""
-    command = push_command(target, whole)
-    _waiting[str(link.endpoint), command] = SshProcess(link, settings, command)
+    command = push_command(target, full_verify)
+    _predialed[str(link.endpoint), command] = SshProcess(link, settings, command)
 
 
-def take_early(link: SshConnection, command: str) -> SshProcess | None:
-    return _waiting.pop((str(link.endpoint), command), None)
+def take_predialed(link: SshConnection, command: str) -> SshProcess | None:
+    return _predialed.pop((str(link.endpoint), command), None)
 
 
-def drop_early(link: SshConnection, command: str) -> None:
-    """End what was dialled and not taken."""
-    waiting = take_early(link, command)
-    if waiting is not None:
-        waiting.close()
+def drop_predialed(link: SshConnection, command: str) -> None:
+    """End the connection, if nobody took it."""
+    if (predialed := take_predialed(link, command)) is not None:
+        predialed.close()

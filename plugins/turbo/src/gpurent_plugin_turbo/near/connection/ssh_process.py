@@ -1,4 +1,4 @@
-"""Lines of our own to the machine: processes of the system's ssh, or channels of the connection that is open."""
+"""A connection through a process of the system's ssh."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import os
 from threading import Lock
 from time import monotonic, sleep
 
-from gpurent_plugin_turbo.near.connection.tcp_tuning import HANDS
-from gpurent_plugin_turbo.shared.wire import Line, widen
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.near.connection.tcp_tuning import SOCKET_TUNER
+from gpurent_plugin_turbo.shared.wire import FrameStream, enlarge_pipe
 
 TYPE_CHECKING = False  # the real one costs an import
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gpurent.api import GpurentError, SshConnection
-    from gpurent_plugin_turbo.near.connection.tcp_tuning import Grip
 
-MOST_ERRORS = 1 << 20
-KILL = 9  # signal.SIGKILL, without an import of enum
+MAX_STDERR = 1 << 20
+SIGKILL = 9  # signal.SIGKILL, without an import of enum
 FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 
 
-def _quoted(path: object) -> str:
+def _quote_option(path: object) -> str:
     """A path as a value of ssh's options: quoted, and without its tokens."""
     return '"' + str(path).replace("%", "%%") + '"'
 
 
-def ssh_command(link: SshConnection, settings: Mapping[str, str]) -> list[str]:
+def ssh_arguments(link: SshConnection, settings: Mapping[str, str]) -> list[str]:
     """The system's ssh with the lease's key and pinned host key, and nothing of the user's own set-up."""
     options = {
         "BatchMode": "yes",
@@ -41,13 +41,13 @@ def ssh_command(link: SshConnection, settings: Mapping[str, str]) -> list[str]:
         "GlobalKnownHostsFile": "/dev/null",
         "IdentitiesOnly": "yes",
         "IdentityAgent": "none",
-        "IdentityFile": _quoted(link.key_file),
+        "IdentityFile": _quote_option(link.key_file),
         "LogLevel": "ERROR",
         "PreferredAuthentications": "publickey",
         "ServerAliveInterval": "15",
         "StrictHostKeyChecking": "yes",
         "UpdateHostKeys": "no",
-        "UserKnownHostsFile": _quoted(link.known_hosts),
+        "UserKnownHostsFile": _quote_option(link.known_hosts),
     }
     if settings.get("kex"):
         options["KexAlgorithms"] = "^" + settings["kex"]
@@ -57,78 +57,45 @@ def ssh_command(link: SshConnection, settings: Mapping[str, str]) -> list[str]:
     return [*found, "--", link.endpoint.address]
 
 
-class Wire:
-    """One open line; ``line`` carries frames. `end` may be called from any thread, twice too."""
+class SshProcess(CommandConnection):
+    """One process of the system's ssh. `subprocess` is not used: its import takes longer than a process does."""
 
-    line: Line
-    grip: Grip | None = None
-    logs_in = False  # whether it begins with a login of its own
-
-    @property
-    def trip(self) -> float:
-        """Seconds of a round trip on the path; 0.0: not known."""
-        return self.grip.trip if self.grip is not None else 0.0
-
-    @property
-    def lossy(self) -> bool:
-        """Whether packets get lost on it; true as well where nobody can say."""
-        return self.grip is None or self.grip.lossy()
-
-    def greeted(self) -> None:
-        """The far end has spoken: the login is over."""
-        if self.grip is not None:
-            self.grip.calm()
-
-    def end(self) -> None:
-        """Cut it."""
-
-    def close(self) -> None:
-        """End it and take its remains away; nobody may use the line any more."""
-
-    def why(self) -> GpurentError:
-        """What ended it, in words. Waits for it."""
-        raise NotImplementedError
-
-
-class SshProcess(Wire):
-    """One process of the system's ssh. `subprocess` is not asked: its import takes longer than a process does."""
-
-    logs_in = True
+    needs_login = True
 
     def __init__(self, link: SshConnection, settings: Mapping[str, str], command: str) -> None:
-        self._where = str(link.endpoint)
+        self._endpoint = str(link.endpoint)
         self._lock = Lock()
         self._status: int | None = None
-        theirs_in, sink = os.pipe()
-        source, theirs_out = os.pipe()
-        self._errors, theirs_err = os.pipe()
-        theirs = (theirs_in, theirs_out, theirs_err)
-        self._pipes = [sink, source, self._errors]
-        widen(sink)
-        widen(source)
+        child_stdin, sink = os.pipe()
+        source, child_stdout = os.pipe()
+        self._stderr, child_stderr = os.pipe()
+        child_pipes = (child_stdin, child_stdout, child_stderr)
+        self._pipes = [sink, source, self._stderr]
+        enlarge_pipe(sink)
+        enlarge_pipe(source)
         try:
-            self._pid = _spawn([*ssh_command(link, settings), command], theirs)
+            self._pid = _spawn_process([*ssh_arguments(link, settings), command], child_pipes)
         finally:
-            for pipe in theirs:
+            for pipe in child_pipes:
                 os.close(pipe)
         os.set_blocking(sink, False)
-        self.grip = HANDS.take(self._pid, link.endpoint.port)
-        self.line = Line(source, sink)
+        self.tuned_socket = SOCKET_TUNER.tune_process(self._pid, link.endpoint.port)
+        self.frames = FrameStream(source, sink)
 
-    def end(self) -> None:
+    def abort(self) -> None:
         with self._lock:
             if self._status is None:
-                os.kill(self._pid, KILL)
+                os.kill(self._pid, SIGKILL)
 
     def close(self) -> None:
-        self.end()
-        self._wait(60)
-        HANDS.drop(self.grip)
+        self.abort()
+        self._wait_exit(60)
+        SOCKET_TUNER.release(self.tuned_socket)
         for pipe in self._pipes:
             os.close(pipe)
         self._pipes = []
 
-    def _wait(self, seconds: float) -> bool:
+    def _wait_exit(self, seconds: float) -> bool:
         """Whether it has ended by then."""
         until, pause = monotonic() + seconds, 0.0005
         while True:
@@ -143,25 +110,25 @@ class SshProcess(Wire):
             sleep(pause)
             pause = min(pause * 2, 0.05)
 
-    def why(self) -> GpurentError:
+    def explain_end(self) -> GpurentError:
         from gpurent.api import AuthError, HostKeyChanged, TransferUnsupported, UnavailableError
 
-        if not self._wait(5):
-            self.end()
-            self._wait(5)
-        text = _all_of(self._errors).decode("utf-8", "replace").strip()[-300:]
+        if not self._wait_exit(5):
+            self.abort()
+            self._wait_exit(5)
+        text = _read_stderr(self._stderr).decode("utf-8", "replace").strip()[-300:]
         if self._status == 127:
-            return TransferUnsupported(f"{self._where} has no python3", detail=text)
+            return TransferUnsupported(f"{self._endpoint} has no python3", detail=text)
         if "Host key verification failed" in text or "REMOTE HOST IDENTIFICATION" in text:
             return HostKeyChanged(
-                f"{self._where} shows another host key than the one of this lease", detail=text
+                f"{self._endpoint} shows another host key than the one of this lease", detail=text
             )
         if "Permission denied" in text:
-            return AuthError(f"{self._where} refused the key", detail=text)
-        return UnavailableError(f"the line to {self._where} is lost: {text or 'cut'}", retryable=True)
+            return AuthError(f"{self._endpoint} refused the key", detail=text)
+        return UnavailableError(f"the line to {self._endpoint} is lost: {text or 'cut'}", retryable=True)
 
 
-def _spawn(words: list[str], pipes: tuple[int, int, int]) -> int:
+def _spawn_process(words: list[str], pipes: tuple[int, int, int]) -> int:
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     actions = [(os.POSIX_SPAWN_DUP2, pipe, number) for number, pipe in enumerate(pipes)]
     try:
@@ -171,12 +138,12 @@ def _spawn(words: list[str], pipes: tuple[int, int, int]) -> int:
         return os.posix_spawnp(words[0], words, environment, file_actions=actions)
 
 
-def _all_of(pipe: int) -> bytes:
-    """What has been said and will not be added to: the process has ended."""
+def _read_stderr(pipe: int) -> bytes:
+    """Everything that is in the pipe; the process has ended, so nothing more will come."""
     os.set_blocking(pipe, False)
     found = b""
     try:
-        while len(found) < MOST_ERRORS and (data := os.read(pipe, 1 << 16)):
+        while len(found) < MAX_STDERR and (data := os.read(pipe, 1 << 16)):
             found += data
     except BlockingIOError:
         pass

@@ -1,4 +1,4 @@
-"""Several lines at once and their threads: opening, adding more while that helps, ending, failing."""
+"""Several connections at once and their threads: opening, adding more while that helps, ending, failing."""
 
 from __future__ import annotations
 
@@ -6,117 +6,118 @@ from abc import ABC, abstractmethod
 from threading import Condition, RLock, Thread
 from time import monotonic
 
-from gpurent_plugin_turbo.near.connection.rate_control import MIB, Rate
-from gpurent_plugin_turbo.near.connection.tcp_tuning import LONG
-from gpurent_plugin_turbo.near.errors import lost_line
+from gpurent_plugin_turbo.near.connection import idle_timeout
+from gpurent_plugin_turbo.near.connection.rate_control import MIB, AckRate
+from gpurent_plugin_turbo.near.connection.tcp_tuning import LONG_RTT
+from gpurent_plugin_turbo.near.errors import connection_lost
 
 TYPE_CHECKING = False  # the real one costs an import
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from gpurent_plugin_turbo.near.connection.ssh_process import Wire
+    from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 
-MANY = 12 * MIB  # from here a second line is worth its login
-GREETING = 120.0  # seconds after which a line whose far end said nothing is given up
-WINDOW, GAIN = 2.0, 1.15  # seconds of a look at what all lines carry; more by so much is worth a line
-FAR = 0.015  # seconds of a round trip from which a line may be slower than the path
-YOUNG = 2  # so many of them then
-LONG_WAY = 8.0  # seconds that are still to go, or another line is not worth its login
-LITTLE = MIB  # for so much it does not matter
-NEAR = 0.002  # seconds of a round trip below which the line is hardly the slowest part
+SECOND_STREAM_BYTES = 12 * MIB  # from here a second stream is worth its login
+SAMPLE_SECONDS = 2.0  # for which the rate of all streams is measured
+MIN_GAIN = 1.15  # another stream must have made the rate so many times what it was
+FAR_RTT = 0.015  # seconds of a round trip from which one stream may be slower than the path
+SLOW_START_STREAMS = 2  # opened at once on a long path
+MIN_SECONDS_LEFT = 8.0  # with less to go, another stream is not worth its login
+MIN_BYTES_WAITING = MIB  # with less to send, slow start does not matter
+NEAR_RTT = 0.002  # seconds of a round trip below which the path is hardly the slowest part
 
 
 class Stream:
-    """One line and what is under way on it, by number."""
+    """One connection, and what is in flight on it by number."""
 
-    def __init__(self, wire: Wire, first: bool) -> None:
-        self.wire, self.line, self.first = wire, wire.line, first
+    def __init__(self, connection: CommandConnection, first: bool) -> None:
+        self.connection, self.frames, self.first = connection, connection.frames, first
         self.unacked: dict[int, Any] = {}
-        self.flight = 0
-        self.rate = Rate()
-        self.since = monotonic()
-        self.greeted = False
-        self.dead = False
-        self.left = self.ended = False  # told that nothing more will come; has answered that
+        self.in_flight = 0
+        self.rate = AckRate()
+        self.opened = monotonic()
+        self.handshaken = self.lost = False
+        self.finish_sent = self.finished = False  # it knows that nothing more will come; it has answered that
 
     @property
     def credit(self) -> int:
-        """Bytes that may be under way on it."""
-        return self.rate.credit(self.wire.trip, self.first)
+        """Bytes that may be in flight on it."""
+        return self.rate.credit(self.connection.rtt, self.first)
 
 
-class Fleet(ABC):
-    """`stop` may be called from any thread. ``_turn`` guards everything that threads share.
+class StreamPool(ABC):
+    """`stop` may be called from any thread. ``_condition`` guards everything that threads share.
 
-    Who waits for the end alone waits for ``_ending``: to be woken for each unit costs more than the unit.
+    Whoever waits only for the end waits for ``_end_condition``: to be woken for each unit costs more than the unit.
     """
 
-    def __init__(self, dial: Callable[[bool], Wire], most: int) -> None:
-        self._dial, self._most = dial, most
+    def __init__(self, open_connection: Callable[[bool], CommandConnection], max_streams: int) -> None:
+        self._open_connection, self._max_streams = open_connection, max_streams
         lock = RLock()
-        self._turn, self._ending = Condition(lock), Condition(lock)
+        self._condition, self._end_condition = Condition(lock), Condition(lock)
         self._error: BaseException | None = None
-        self._stopped = self._finished = self._tuned = False
+        self._stopped = self._finished = self._tuning_started = False
         self._streams: list[Stream] = []
         self._threads: list[Thread] = []
 
     @abstractmethod
-    def _work(self, stream: Stream) -> None:
-        """Start the threads of a new line."""
+    def _start_stream(self, stream: Stream) -> None:
+        """Start the threads of a new stream."""
 
     @abstractmethod
-    def _busy(self) -> bool:
-        """Whether the lines are what everything waits for."""
+    def _is_saturated(self) -> bool:
+        """Whether everything else waits for the streams."""
 
     @abstractmethod
-    def _moved(self) -> int:
-        """Bytes that the lines have carried."""
+    def _count_carried(self) -> int:
+        """Bytes that the streams have carried."""
 
     def stop(self) -> None:
-        with self._turn:
+        with self._condition:
             self._stopped = True
             self._wake_all()
         for stream in list(self._streams):
-            stream.wire.end()
+            stream.connection.abort()
 
     @property
-    def _over(self) -> bool:
+    def _is_over(self) -> bool:
         return self._stopped or self._finished or self._error is not None
 
-    def _finish(self) -> None:
-        """Everything is done. The turn is held."""
+    def _mark_finished(self) -> None:
+        """Everything is done. The condition is held."""
         self._finished = True
         self._wake_all()
 
     def _wake_all(self) -> None:
-        self._turn.notify_all()
-        self._ending.notify_all()
+        self._condition.notify_all()
+        self._end_condition.notify_all()
 
     def _wait_for_end(self) -> None:
-        with self._turn:
-            while not self._over:
-                self._ending.wait(1.0)
-                self._give_up_mute()
+        with self._condition:
+            while not self._is_over:
+                self._end_condition.wait(1.0)
+                self._check_silence()
 
-    def _give_up_mute(self) -> None:
-        """Lines that never greeted are taken for cut: nothing may hang for ever. The turn is held."""
+    def _check_silence(self) -> None:
+        """Give up streams whose far side never answered, so that nothing hangs for ever. The condition is held."""
         for stream in list(self._streams):
-            if stream.greeted or stream.dead or self._over or monotonic() - stream.since < GREETING:
+            silent = monotonic() - stream.opened
+            if stream.handshaken or stream.lost or self._is_over or silent < idle_timeout.HANDSHAKE_TIMEOUT:
                 continue
             if stream.first:
-                self._error = lost_line("the helper on the machine says nothing")
+                self._error = connection_lost("the helper on the machine says nothing")
             else:
-                stream.wire.end()
+                stream.connection.abort()
 
-    def _end(self) -> None:
+    def _shut_down(self) -> None:
         self.stop()
         for thread in self._threads:
             thread.join(20)
         for stream in self._streams:
-            stream.wire.close()
+            stream.connection.close()
 
-    def _start(self, work: Callable[..., None], *given: object) -> None:
+    def _start_thread(self, work: Callable[..., None], *given: object) -> None:
         def guarded() -> None:
             try:
                 work(*given)
@@ -128,79 +129,87 @@ class Fleet(ABC):
         thread.start()
 
     def _fail(self, error: BaseException) -> None:
-        with self._turn:
-            if not self._over:
+        with self._condition:
+            if not self._is_over:
                 self._error = error
             self._wake_all()
 
-    # lines
+    # streams
 
     def _add_stream(self) -> None:
-        stream = Stream(self._dial(not self._streams), not self._streams)
+        stream = Stream(self._open_connection(not self._streams), not self._streams)
         self._streams.append(stream)
-        self._work(stream)
+        self._start_stream(stream)
 
-    def _more_lines(self, size: int) -> None:
-        """A second line where there is much to carry; further ones come when they help."""
-        if not self._tuned and self._most > 1 and size > MANY:
-            self._tuned = True
-            if len(self._streams) < 2 and not self._long():
+    def _add_streams_for(self, size: int) -> None:
+        """A second stream where there is much to carry; further ones are added when they help."""
+        if not self._tuning_started and self._max_streams > 1 and size > SECOND_STREAM_BYTES:
+            self._tuning_started = True
+            if len(self._streams) < 2 and not self._is_long_path():
                 self._add_stream()
-            self._start(self._tuning)
+            self._start_thread(self._tune_stream_count)
 
-    def _far(self) -> bool:
-        trips = [stream.rate.trip for stream in self._streams if stream.rate.trip]
-        return min(trips, default=0.0) > FAR
+    def _is_far(self) -> bool:
+        times = [stream.rate.rtt for stream in self._streams if stream.rate.rtt]
+        return min(times, default=0.0) > FAR_RTT
 
-    def _trip(self) -> float:
+    def _rtt(self) -> float:
         """Seconds of a round trip as the kernel knows it before anybody has answered; 0.0: nobody knows."""
-        return self._streams[0].wire.trip if self._streams else 0.0
+        return self._streams[0].connection.rtt if self._streams else 0.0
 
-    def _long(self) -> bool:
-        """A path on which young lines come by another way."""
-        return self._trip() >= LONG and self._streams[0].wire.logs_in
+    def _is_long_path(self) -> bool:
+        """Whether `_open_slow_start_streams` opens the second stream."""
+        return self._rtt() >= LONG_RTT and self._streams[0].connection.needs_login
 
-    def _lining_up(self) -> None:
-        """Over a long path a young connection is slow, and a few of them are quicker: they log in side by side."""
-        with self._turn:
-            self._turn.wait_for(lambda: self._over or self._streams[0].greeted or self._trip() > 0, 1.0)
-            if not self._long():
+    def _open_slow_start_streams(self) -> None:
+        """Slow start takes long over a long path, and several streams share it: they log in side by side."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._has_begun() or self._rtt() > 0, 1.0)
+            if not self._is_long_path():
                 return
-            self._turn.wait_for(
-                lambda: self._over or self._streams[0].greeted or self._waiting() > LITTLE, 1.0
+            self._condition.wait_for(
+                lambda: self._has_begun() or self._count_waiting() > MIN_BYTES_WAITING, 1.0
             )
-            if self._over or self._streams[0].greeted:
+            if self._has_begun():
                 return
-        while len(self._streams) < min(YOUNG, self._most):
+        while len(self._streams) < min(SLOW_START_STREAMS, self._max_streams):
             self._add_stream()
 
+    def _has_begun(self) -> bool:
+        return self._is_over or self._streams[0].handshaken
+
     @abstractmethod
-    def _waiting(self) -> int:
-        """Bytes that are known to be carried and are not on a line yet."""
+    def _count_waiting(self) -> int:
+        """Bytes that are known to be needed and are not on a stream yet."""
 
-    def _lossy(self) -> bool:
-        return any(stream.wire.lossy for stream in self._streams if not stream.dead)
+    def _is_lossy(self) -> bool:
+        return any(stream.connection.is_lossy for stream in self._streams if not stream.lost)
 
-    def _tuning(self) -> None:
-        """More lines as long as they carry more: what one line loses to a lossy path, several do not."""
+    def _tune_stream_count(self) -> None:
+        """Add streams as long as they carry more: several lose less to a lossy path than one does."""
         before = 0.0
-        self._look(1.0)  # young lines tell nothing
-        while len(self._streams) < self._most:
-            rate = self._look(WINDOW)
-            with self._turn:
-                if self._over:
+        self._measure_rate(1.0)  # a rate in slow start says nothing
+        while len(self._streams) < self._max_streams:
+            rate = self._measure_rate(SAMPLE_SECONDS)
+            with self._condition:
+                if self._is_over:
                     return
-                worth = self._busy() and self._far() and self._lossy() and self._waiting() > LONG_WAY * rate
+                worth = (
+                    self._is_saturated()
+                    and self._is_far()
+                    and self._is_lossy()
+                    and self._count_waiting() > MIN_SECONDS_LEFT * rate
+                )
             if not worth:
                 continue
-            if rate < before * GAIN:
+            if rate < before * MIN_GAIN:
                 return
             before = rate
             self._add_stream()
 
-    def _look(self, seconds: float) -> float:
-        """Bytes a second that all lines carry, seen for some time."""
-        start, at = self._moved(), monotonic()
-        with self._turn:
-            self._ending.wait_for(lambda: self._over, seconds)
-        return (self._moved() - start) / (monotonic() - at)
+    def _measure_rate(self, seconds: float) -> float:
+        """Bytes a second that all streams carry, measured for some time."""
+        start, at = self._count_carried(), monotonic()
+        with self._condition:
+            self._end_condition.wait_for(lambda: self._is_over, seconds)
+        return (self._count_carried() - start) / (monotonic() - at)

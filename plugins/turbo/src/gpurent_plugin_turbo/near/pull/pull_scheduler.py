@@ -1,4 +1,4 @@
-"""The near half of a pull: what there is, what is wanted of it, what each line is asked for."""
+"""What the machine listed, what of it is wanted, and what each stream is asked for."""
 
 from __future__ import annotations
 
@@ -10,233 +10,228 @@ from collections import deque
 from collections.abc import Callable
 from threading import Lock
 from time import monotonic
+from typing import TYPE_CHECKING
 
-from gpurent.api import Progress, Pull, UnavailableError, shown
-from gpurent_plugin_turbo.near.connection.idle_timeout import Patience
+from gpurent.api import Progress, Pull, UnavailableError
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.near.connection.idle_timeout import IdleTimeout
 from gpurent_plugin_turbo.near.connection.rate_control import MIB
-from gpurent_plugin_turbo.near.connection.ssh_process import Wire
-from gpurent_plugin_turbo.near.connection.stream_pool import Fleet, Stream
-from gpurent_plugin_turbo.near.pull.name_policy import Far, Job, Judge, Whole
-from gpurent_plugin_turbo.near.pull.safe_dir import Shelf
-from gpurent_plugin_turbo.shared import wire
-from gpurent_plugin_turbo.shared.errors import Broken, Ended
-from gpurent_plugin_turbo.shared.files import part_of, same
-from gpurent_plugin_turbo.shared.pull_frames import MISSING, NOW, PIECE, SPARSE, UNREADABLE
-from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, LINK
+from gpurent_plugin_turbo.near.connection.stream_pool import Stream, StreamPool
+from gpurent_plugin_turbo.near.pull.name_policy import NamePolicy
+from gpurent_plugin_turbo.near.pull.pull_items import LargeDownload, PendingRequest, RemoteFile
+from gpurent_plugin_turbo.near.pull.safe_dir import SafeDir
+from gpurent_plugin_turbo.shared.files import partial_name
+from gpurent_plugin_turbo.shared.pull_frames import FILE_STATE, PIECE, SPARSE
+from gpurent_plugin_turbo.shared.wire import (
+    FILE,
+    LINK,
+    MAX_FRAME,
+    ConnectionEnded,
+    ProtocolViolation,
+    decode_table,
+    encode_table,
+)
 
-AHEAD = 2  # manifests that are asked for
-BACKLOG = 20_000
-BIG = MIB
-PACK_FILES = 500
-END = 0xFFFFFFFF
+if TYPE_CHECKING:
+    from gpurent_plugin_turbo.shared.wire import TableRow
+
+MAX_MANIFESTS = 2  # requests for a manifest without an answer
+MAX_WAITING = 20_000
+LARGE_FILE = MIB  # bytes from which a file comes in pieces
+MAX_PACK_FILES = 500
+END_OF_LISTING = 0xFFFFFFFF
+Frame = tuple[int, bytes, bytes]  # kind, head, body
 
 
-class Asking(Fleet):
-    """Knows what was listed and what no line was asked for yet."""
+class PullScheduler(StreamPool):
+    """Knows what was listed and what no stream was asked for yet."""
 
     def __init__(
         self,
-        cargo: Pull,
+        spec: Pull,
         progress: Progress,
-        dial: Callable[[bool], Wire],
+        open_connection: Callable[[bool], CommandConnection],
         *,
-        whole: bool = False,
-        lines: int = 8,
+        full_verify: bool = False,
+        max_streams: int = 8,
         limit: int = 0,
     ) -> None:
-        super().__init__(dial, lines)
-        self._cargo, self._progress, self._whole = cargo, progress, whole
+        super().__init__(open_connection, max_streams)
+        self._spec, self._progress, self._full_verify = spec, progress, full_verify
         self._limit = limit
-        self._judge = Judge(cargo)
-        self._small: deque[Far] = deque()
-        self._large: deque[Far] = deque()
-        self._wholes: deque[Whole] = deque()
-        self._verify: deque[Whole] = deque()
-        self._open: set[int] = set()
-        self._asked = 0
+        self._policy = NamePolicy(spec)
+        self._small_files: deque[RemoteFile] = deque()
+        self._large_files: deque[RemoteFile] = deque()
+        self._downloads: deque[LargeDownload] = deque()
+        self._to_verify: deque[LargeDownload] = deque()
+        self._open_handles: set[int] = set()
+        self._manifests_asked = self._last_number = self._listed_bytes = 0
+        self._frames_in_work = self._bad_digests = self.resumed = 0
         self._listed = False
-        self._number = 0
-        self._lost: list[tuple[str, str]] = []
-        self._taken = 0
-        self._working = 0
-        self._locks: dict[int, Lock] = {}
-        self._shelf = Shelf(cargo.target)
-        self._patience = Patience()
-        self._torn = 0
-        self.resumed = 0
+        self._failures: list[tuple[str, str]] = []
+        self._send_locks: dict[int, Lock] = {}
+        self._target = SafeDir(spec.target)
+        self._idle_timeout = IdleTimeout()
 
-    def _waiting(self) -> int:
-        return sum(far.size for far in self._small)
+    def _count_waiting(self) -> int:
+        return sum(file.size for file in self._small_files)
 
-    def _give_up_mute(self) -> None:
-        super()._give_up_mute()
-        if self._patience.ended(self._moved()) and not self._over:
+    def _check_silence(self) -> None:
+        super()._check_silence()
+        if self._idle_timeout.has_expired(self._count_carried()) and not self._is_over:
             self._error = UnavailableError("the helper on the machine says nothing any more", retryable=True)
 
     @abstractmethod
-    def _settle(self) -> None:
-        """Whether everything has come. The turn is held."""
+    def _finish_if_done(self) -> None:
+        """Whether everything has come. The condition is held."""
 
     # what there is
 
-    def _listing(self, head: bytes, body: bytes) -> None:
+    def _handle_manifest(self, head: bytes, body: bytes) -> None:
         (source,) = struct.unpack(">I", head)
-        with self._turn:
-            self._asked -= 1
-            if source == END:
+        with self._condition:
+            self._manifests_asked -= 1
+            if source == END_OF_LISTING:
                 self._listed = True
                 return
-        if source >= len(self._cargo.sources):
-            raise Broken("a listing of what was not asked for")
-        unpacked = zlib.decompressobj().decompress(body, wire.LARGEST)
+        if source >= len(self._spec.sources):
+            raise ProtocolViolation("a listing of what was not asked for")
         found = []
-        for kind, mode, size, time, raw, link in wire.rows(unpacked)[0]:
-            if kind == MISSING:
-                self._judge.missing.append(shown(self._cargo.sources[source]))
-                continue
-            far = self._entry(source, kind, mode, size, time, raw, link)
-            if far is not None:
-                found.append(far)
-        self._sort(found)
-        self._progress.total(self._judge.files, self._judge.size)
+        for row in decode_table(zlib.decompressobj().decompress(body, MAX_FRAME))[0]:
+            file = self._accept_row(source, row)
+            if file is not None:
+                found.append(file)
+        self._queue_files(found)
+        self._progress.total(self._policy.files, self._policy.size)
 
-    def _entry(
-        self, source: int, kind: int, mode: int, size: int, time: int, raw: bytes, link: bytes
-    ) -> Far | None:
-        self._judge.count(raw.count(b"/"), size if kind == FILE else 0, kind == FILE)
-        if kind == UNREADABLE:
-            self._judge.skip(raw, "cannot be read there")
-            return None
-        name = self._judge.name(source, raw)
+    def _accept_row(self, source: int, row: TableRow) -> RemoteFile | None:
+        kind, mode, size, time, raw, link = row
+        self._policy.count_entry(kind, size, raw)
+        name = self._policy.accept_entry(self._target, source, kind, size, raw)
         if name is None:
-            self._judge.size -= size if kind == FILE else 0
             return None
-        if kind == FOLDER:
-            self._shelf.folder(name)
-        elif kind == FILE:
-            self._judge.files += 1
-            place = posixpath.dirname(posixpath.normpath(self._cargo.sources[source])).encode()
-            path = place + b"/" + raw if place not in (b"", b"/") else place + raw
-            return Far(path, name, size, mode & 0o777, time, link == SPARSE)
-        elif kind == LINK:
-            self._judge.link(name, link)
-        else:
-            self._judge.skip(raw, "is a special file")
-        return None
+        if kind == LINK:
+            self._policy.accept_link(name, link)
+            return None
+        self._policy.files += 1
+        place = posixpath.dirname(posixpath.normpath(self._spec.sources[source])).encode()
+        path = place + b"/" + raw if place not in (b"", b"/") else place + raw
+        return RemoteFile(path, name, size, mode & 0o777, time, link == SPARSE)
 
-    def _sort(self, found: list[Far]) -> None:
+    def _queue_files(self, found: list[RemoteFile]) -> None:
         small, large = [], []
-        for far in found:
-            here = self._shelf.status(far.name)
-            if here is not None and same(here, far.size, far.time) and not self._whole:
-                self.resumed += far.size
-                self._progress.advance(far.size, far.text)
-                self._progress.file_done(far.text)
-            elif far.size < BIG:
-                small.append(far)
+        for file in found:
+            if not self._full_verify and self._target.has_file(file.name, file.size, file.time):
+                self.resumed += file.size
+                self._progress.advance(file.size, file.printable)
+                self._progress.file_done(file.printable)
+            elif file.size < LARGE_FILE:
+                small.append(file)
             else:
-                large.append(far)
-        with self._turn:
-            self._small.extend(small)
-            self._large.extend(large)
-            self._taken += sum(far.size for far in found)
-            self._more_lines(self._taken)
+                large.append(file)
+        with self._condition:
+            self._small_files.extend(small)
+            self._large_files.extend(large)
+            self._listed_bytes += sum(file.size for file in found)
+            self._add_streams_for(self._listed_bytes)
 
-    # asking
+    # requests
 
-    def _feed_all(self) -> None:
+    def _request_from_all(self) -> None:
         for stream in list(self._streams):
-            self._feed(stream)
+            self._request_more(stream)
 
-    def _feed(self, stream: Stream) -> None:
-        """Ask for as much as this line may owe. Never waits long: questions are short."""
-        if not self._locks[id(stream)].acquire(blocking=False):
+    def _request_more(self, stream: Stream) -> None:
+        """Request as much as this stream's credit allows. Never waits long: requests are short."""
+        if not self._send_locks[id(stream)].acquire(blocking=False):
             return
         try:
-            while not self._over and not stream.dead:
-                with self._turn:
-                    frame = self._next(stream)
+            while not self._is_over and not stream.lost:
+                with self._condition:
+                    frame = self._next_request(stream)
                     if frame is None:
-                        self._settle()
+                        self._finish_if_done()
                         return
                 try:
-                    stream.line.send(*frame)
-                except Ended:
+                    stream.frames.send_frame(*frame)
+                except ConnectionEnded:
                     return
         finally:
-            self._locks[id(stream)].release()
+            self._send_locks[id(stream)].release()
 
-    def _next(self, stream: Stream) -> tuple[int, bytes, bytes] | None:
-        if stream.first and not self._listed and self._asked < AHEAD and len(self._small) < BACKLOG:
-            self._asked += 1
+    def _next_request(self, stream: Stream) -> Frame | None:
+        wants_more = not self._listed and len(self._small_files) < MAX_WAITING
+        if stream.first and wants_more and self._manifests_asked < MAX_MANIFESTS:
+            self._manifests_asked += 1
             return ord("m"), b"", b""
-        if stream.flight > stream.credit // 2 or len(stream.unacked) > 16:
+        if stream.in_flight > stream.credit // 2 or len(stream.unacked) > 16:
             return None
-        self._number += 1
-        if self._verify:
-            return self._ask_digest(stream)
-        if self._small:
-            return self._ask_pack(stream)
-        return self._ask_piece(stream)
+        self._last_number += 1
+        if self._to_verify:
+            return self._request_digest(stream)
+        if self._small_files:
+            return self._request_pack(stream)
+        return self._request_piece(stream)
 
-    def _asking(self, stream: Stream, job: Job) -> bytes:
-        job.sent_at = monotonic()
-        stream.unacked[self._number] = job
-        stream.flight += job.size
-        stream.rate.sent()
-        return struct.pack(">I", self._number)
+    def _register_request(self, stream: Stream, request: PendingRequest) -> bytes:
+        """The head of its frame. The condition is held."""
+        request.sent_at = monotonic()
+        if request.download is not None:
+            request.download.pending += 1
+        stream.unacked[self._last_number] = request
+        stream.in_flight += request.size
+        stream.rate.mark_sent()
+        return struct.pack(">I", self._last_number)
 
-    def _ask_pack(self, stream: Stream) -> tuple[int, bytes, bytes]:
-        files: list[Far] = []
+    def _request_pack(self, stream: Stream) -> Frame:
+        files: list[RemoteFile] = []
         size = 0
-        while self._small and size < MIB and len(files) < PACK_FILES:
-            files.append(self._small.popleft())
+        while self._small_files and size < MIB and len(files) < MAX_PACK_FILES:
+            files.append(self._small_files.popleft())
             size += files[-1].size
-        head = self._asking(stream, Job(size, files))
-        rows = [(FILE, 0, far.size, far.time, far.path, b"") for far in files]
-        return ord("G"), head, zlib.compress(wire.table(rows), 1)
+        head = self._register_request(stream, PendingRequest(size, files))
+        rows = [(FILE, 0, file.size, file.time, file.path, b"") for file in files]
+        return ord("G"), head, zlib.compress(encode_table(rows), 1)
 
-    def _ask_piece(self, stream: Stream) -> tuple[int, bytes, bytes] | None:
-        while self._wholes:
-            whole = self._wholes[0]
-            if not whole.ranges:
-                self._wholes.popleft()
+    def _request_piece(self, stream: Stream) -> Frame | None:
+        while self._downloads:
+            download = self._downloads[0]
+            if not download.ranges:
+                self._downloads.popleft()
                 continue
-            at, length = whole.ranges.pop()
-            unit = self._unit_size()
-            if length > unit:
-                whole.ranges.append((at + unit, length - unit))
-                length = unit
-            whole.owed += 1
-            self._asking(stream, Job(length, whole=whole, at=at))
-            far = whole.far
-            return ord("g"), PIECE.pack(self._number, at, length, far.size, far.time), far.path
-        return self._begin_large(stream)
+            at, length = download.ranges.pop()
+            most = self._piece_size()
+            if length > most:
+                download.ranges.append((at + most, length - most))
+                length = most
+            self._register_request(stream, PendingRequest(length, download=download, at=at))
+            file = download.file
+            return ord("g"), PIECE.pack(self._last_number, at, length, file.size, file.time), file.path
+        return self._start_download(stream)
 
-    def _unit_size(self) -> int:
+    def _piece_size(self) -> int:
         rate = sum(stream.rate.value for stream in self._streams)
         return int(min(max(rate * 0.1, MIB), 4 * MIB))
 
-    def _begin_large(self, stream: Stream) -> tuple[int, bytes, bytes] | None:
-        if not self._large:
+    def _start_download(self, stream: Stream) -> Frame | None:
+        if not self._large_files:
             return None
-        far = self._large.popleft()
-        part = part_of(b"/".join(far.name), far.size, far.time)
-        handle, there = self._shelf.part(far.name, part, far.size)
-        self._open.add(handle)
-        ask_first = there or far.sparse
-        whole = Whole(far, part, handle, [] if ask_first else [(0, far.size)])
-        self._wholes.append(whole)
+        file = self._large_files.popleft()
+        partial = partial_name(b"/".join(file.name), file.size, file.time)
+        handle, there = self._target.open_partial(file.name, partial, file.size)
+        self._open_handles.add(handle)
+        ask_first = there or file.sparse
+        download = LargeDownload(file, partial, handle, [] if ask_first else [(0, file.size)])
+        self._downloads.append(download)
         if not ask_first:
-            return self._ask_piece(stream)
-        whole.owed += 1
+            return self._request_piece(stream)
         if there:
-            self._patience.grant(far.size)
-        head = self._asking(stream, Job(0, whole=whole)) + NOW.pack(far.size, far.time)
-        return ord("B") if there else ord("H"), head, far.path
+            self._idle_timeout.allow_disk_read(file.size)
+        head = self._register_request(stream, PendingRequest(0, download=download))
+        return ord("B") if there else ord("H"), head + FILE_STATE.pack(file.size, file.time), file.path
 
-    def _ask_digest(self, stream: Stream) -> tuple[int, bytes, bytes]:
-        whole = self._verify.popleft()
-        whole.owed += 1
-        self._patience.grant(whole.far.size)
-        return ord("V"), self._asking(stream, Job(0, whole=whole, blocks=True)), whole.far.path
+    def _request_digest(self, stream: Stream) -> Frame:
+        download = self._to_verify.popleft()
+        self._idle_timeout.allow_disk_read(download.file.size)
+        request = PendingRequest(0, download=download, is_verification=True)
+        return ord("V"), self._register_request(stream, request), download.file.path

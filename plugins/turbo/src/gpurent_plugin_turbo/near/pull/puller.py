@@ -1,214 +1,203 @@
-"""Down: the far side is hostile. Its names are judged, its sizes not believed, its links not followed."""
+"""A pull from a hostile far side: names are judged, sizes not trusted, links not followed."""
 
 from __future__ import annotations
 
 import os
-import posixpath
 import struct
 import zlib
 from threading import Lock
 from time import monotonic
 
-from gpurent.api import TransferError, TransferReport, objection, shown
+from gpurent.api import TransferError, TransferReport
 from gpurent_plugin_turbo.near.connection.stream_pool import Stream
-from gpurent_plugin_turbo.near.pull.name_policy import LOST, Job
-from gpurent_plugin_turbo.near.pull.pull_receiver import Arriving
-from gpurent_plugin_turbo.shared import wire
+from gpurent_plugin_turbo.near.errors import protocol_violated
+from gpurent_plugin_turbo.near.pull.pull_items import DownloadState, PendingRequest
+from gpurent_plugin_turbo.near.pull.pull_receiver import PullReceiver
 from gpurent_plugin_turbo.shared.codec import Codec, compute_digest
-from gpurent_plugin_turbo.shared.errors import Broken, Ended
 from gpurent_plugin_turbo.shared.pull_frames import CHANGED
-from gpurent_plugin_turbo.shared.wire import UNIT
+from gpurent_plugin_turbo.shared.wire import (
+    TABLE_HEAD,
+    UNIT_HEAD,
+    ConnectionEnded,
+    ProtocolViolation,
+    decode_table,
+)
 
-TORN = 8  # answers that may be torn
+MAX_BAD_DIGESTS = 8  # answers that may be damaged
+ROW_BYTES = 21  # bytes of a row of a pack's table, whose names are empty
 
 
-class Puller(Arriving):
+class Puller(PullReceiver):
     """One pull. `run` blocks; `stop` ends it from any thread."""
 
     def run(self) -> TransferReport:
-        """Bring everything; a source that is missing is told at the end, after the others came."""
+        """Fetch everything; a source that is missing is reported at the end, after the others came."""
         begun = monotonic()
         try:
-            for source in self._cargo.sources:
-                why = objection(posixpath.basename(posixpath.normpath(source)), self._cargo.limits.name)
-                if why:
-                    raise TransferError(f"{shown(source)} cannot be brought home: its name {why}")
+            self._policy.check_sources()
             self._add_stream()
             self._wait_for_end()
             if self._finished:
-                self._judge.make_links(self._shelf)
+                self._policy.create_links(self._target)
         finally:
-            self._end()
-            for handle in self._open:
+            self._shut_down()
+            for handle in self._open_handles:
                 os.close(handle)
-            self._shelf.close()
+            self._target.close()
         if self._error is not None:
             raise self._error
-        self._tell_lost()
+        self._policy.raise_failures(self._failures)
         return TransferReport(
-            files=self._judge.files,
-            total=self._judge.size,
-            sent=sum(stream.line.read_bytes for stream in self._streams),
+            files=self._policy.files,
+            total=self._policy.size,
+            sent=self._count_carried(),
             resumed=self.resumed,
             seconds=monotonic() - begun,
-            skipped=tuple(self._judge.skipped),
+            skipped=tuple(self._policy.skipped),
         )
 
-    def _tell_lost(self) -> None:
-        if self._lost:
-            text = "; ".join(f"{name} {why}" for name, why in self._lost[:5])
-            more = f" and {len(self._lost) - 5} more" if len(self._lost) > 5 else ""
-            raise TransferError(f"{text}{more}", hint="Everything else has come home. Pull again.")
-        if self._judge.missing:
-            names = ", ".join(self._judge.missing)
-            raise TransferError(f"not on the machine: {names}", hint="What was there has come home.")
+    # streams
 
-    # lines
+    def _start_stream(self, stream: Stream) -> None:
+        self._send_locks[id(stream)] = Lock()
+        self._start_thread(self._read_frames, stream)
 
-    def _work(self, stream: Stream) -> None:
-        self._locks[id(stream)] = Lock()
-        self._start(self._reading, stream)
+    def _is_saturated(self) -> bool:
+        return bool(self._small_files or self._downloads)
 
-    def _busy(self) -> bool:
-        return bool(self._small or self._wholes)
+    def _count_carried(self) -> int:
+        return sum(stream.frames.read_bytes for stream in self._streams)
 
-    def _moved(self) -> int:
-        return sum(stream.line.read_bytes for stream in self._streams)
-
-    def _reading(self, stream: Stream) -> None:
+    def _read_frames(self, stream: Stream) -> None:
         codec = Codec()
         try:
-            self._feed(stream)
-            while not self._over:
-                kind, head, size = stream.line.header()
-                with self._turn:
-                    self._working += 1
+            self._request_more(stream)
+            while not self._is_over:
+                kind, head, size = stream.frames.read_header()
+                with self._condition:
+                    self._frames_in_work += 1
                 try:
-                    self._take(stream, kind, head, size, codec)
+                    self._handle_frame(stream, kind, head, size, codec)
                 finally:
-                    with self._turn:
-                        self._working -= 1
-                self._feed_all()
-        except Ended:
-            self._line_ended(stream)
-        except (Broken, LookupError, struct.error, zlib.error, ValueError) as error:
-            raise TransferError(f"the machine's helper says what it may not say: {error}") from None
+                    with self._condition:
+                        self._frames_in_work -= 1
+                self._request_from_all()
+        except ConnectionEnded:
+            self._handle_lost_stream(stream)
+        except (ProtocolViolation, LookupError, struct.error, zlib.error, ValueError) as error:
+            raise protocol_violated(error) from None
 
-    def _take(self, stream: Stream, kind: int, head: bytes, size: int, codec: Codec) -> None:
+    def _handle_frame(self, stream: Stream, kind: int, head: bytes, size: int, codec: Codec) -> None:
         if kind == ord("O"):
-            stream.line.take(size)
-            stream.greeted = True
-            stream.wire.greeted()
+            stream.frames.read(size)
+            stream.handshaken = True
+            stream.connection.mark_handshaken()
         elif kind == ord("M") and stream.first:
-            self._listing(head, bytes(stream.line.take(size)))
+            self._handle_manifest(head, bytes(stream.frames.read(size)))
         elif kind in (ord("P"), ord("S")):
-            self._unit(stream, kind, head, size, codec)
-        elif kind == ord("c"):
-            self._changed(stream, head, bytes(stream.line.take(size)))
-        elif kind == ord("b"):
-            self._blocks(stream, head, bytes(stream.line.take(size)))
-        elif kind == ord("h"):
-            self._holes(stream, head, bytes(stream.line.take(size)))
-        elif kind == ord("v"):
-            self._verified(stream, head, bytes(stream.line.take(size)))
+            self._handle_unit(stream, kind, head, size, codec)
+        elif kind in self._handlers:
+            self._handlers[kind](stream, head, bytes(stream.frames.read(size)))
         else:
-            raise Broken(f"a frame of kind {kind}")
+            raise ProtocolViolation(f"a frame of kind {kind}")
 
-    def _line_ended(self, stream: Stream) -> None:
-        with self._turn:
-            if self._over or stream.dead:
+    def _handle_lost_stream(self, stream: Stream) -> None:
+        with self._condition:
+            if self._is_over or stream.lost:
                 return
-            stream.dead = True
+            stream.lost = True
             if not stream.first:
-                for job in stream.unacked.values():
-                    self._give_back(job)
+                for request in stream.unacked.values():
+                    self._requeue(request)
                 stream.unacked.clear()
-                self._turn.notify_all()
+                self._condition.notify_all()
         if stream.first:
-            raise stream.wire.why()
-        self._feed_all()
+            raise stream.connection.explain_end()
+        self._request_from_all()
 
-    def _give_back(self, job: Job) -> None:
-        """What did not come, or not as it is, is to be asked for again. The turn is held."""
-        self._small.extend(job.files)
-        if job.whole is None:
+    def _requeue(self, request: PendingRequest) -> None:
+        """What did not come, or not as it is, is to be requested again. The condition is held."""
+        self._small_files.extend(request.files)
+        download = request.download
+        if download is None:
             return
-        job.whole.owed -= 1
-        if job.whole.lost:
+        download.pending -= 1
+        if download.is_lost:
             return
-        if job.blocks:
-            self._verify.append(job.whole)
-        elif job.size:
-            job.whole.ranges.append((job.at, job.size))
-            if job.whole not in self._wholes:
-                self._wholes.append(job.whole)
+        if request.is_verification:
+            self._to_verify.append(download)
+        elif request.size:
+            download.ranges.append((request.at, request.size))
+            self._queue_download(download)
         else:
-            job.whole.digest = LOST
-            self._large.append(job.whole.far)
+            download.state = DownloadState.LOST
+            self._large_files.append(download.file)
 
     # what comes
 
-    def _unit(self, stream: Stream, kind: int, head: bytes, size: int, codec: Codec) -> None:
-        number, used, digest, length, expected = UNIT.unpack(head)
-        job = stream.unacked.get(number)
-        if job is None or (kind == ord("P")) != bool(job.files):
-            raise Broken("an answer to nothing")
-        if length > job.size + (wire.TABLE.size + 21 * len(job.files) if job.files else 0):
-            raise Broken("more than was asked for")
+    def _handle_unit(self, stream: Stream, kind: int, head: bytes, size: int, codec: Codec) -> None:
+        number, codec_kind, digest_kind, length, expected = UNIT_HEAD.unpack(head)
+        request: PendingRequest | None = stream.unacked.get(number)
+        if request is None or (kind == ord("P")) != bool(request.files):
+            raise ProtocolViolation("an answer to nothing")
+        table = TABLE_HEAD.size + ROW_BYTES * len(request.files) if request.files else 0
+        if length > request.size + table:
+            raise ProtocolViolation("more than was asked for")
         if self._limit:
-            self._slow_down(size)
-        data = memoryview(codec.unpack(used, stream.line.take(size), length))
-        if compute_digest(digest, data) != expected:
-            self._ask_anew(stream, number)
+            self._apply_limit(size)
+        data = memoryview(codec.decompress(codec_kind, stream.frames.read(size), length))
+        if compute_digest(digest_kind, data) != expected:
+            self._request_again(stream, number)
             return
-        if job.files:
-            self._files(job, data)
-        elif job.whole is not None:
-            if length != job.size:
-                raise Broken("less than was asked for")
-            self._shelf.write(job.whole.far.name, job.whole.handle, data, job.at)
-            self._progress.advance(length, job.whole.far.text)
-        self._job(stream, number)
-        if job.whole is not None:
-            self._came(job.whole)
+        download = request.download
+        if request.files:
+            self._write_pack(request, data)
+        elif download is not None:
+            if length != request.size:
+                raise ProtocolViolation("less than was asked for")
+            self._target.write_partial(download.file.name, download.handle, data, request.at)
+            self._progress.advance(length, download.file.printable)
+        self._pop_request(stream, number)
+        if download is not None:
+            self._count_answer(download)
 
-    def _ask_anew(self, stream: Stream, number: int) -> None:
-        """It changed between two looks of the far side, or the line spoilt it: the next answer tells which."""
-        self._torn += 1
-        if self._torn > TORN:
+    def _request_again(self, stream: Stream, number: int) -> None:
+        """The file changed while it was read, or the connection damaged it: the next answer tells which."""
+        self._bad_digests += 1
+        if self._bad_digests > MAX_BAD_DIGESTS:
             raise TransferError("what came is not what was sent", hint="Pull again; it goes on.")
-        job = self._job(stream, number)
-        with self._turn:
-            self._give_back(job)
+        request = self._pop_request(stream, number)
+        with self._condition:
+            self._requeue(request)
 
-    def _slow_down(self, size: int) -> None:
-        with self._turn:
-            self._ending.wait_for(lambda: self._over, size * len(self._streams) / self._limit)
+    def _apply_limit(self, size: int) -> None:
+        with self._condition:
+            self._end_condition.wait_for(lambda: self._is_over, size * len(self._streams) / self._limit)
 
-    def _files(self, job: Job, data: memoryview) -> None:
-        rows, at = wire.rows(data)
-        if len(rows) != len(job.files):
-            raise Broken("another number of files than was asked for")
-        for far, (state, mode, size, time, _, _) in zip(job.files, rows, strict=True):
+    def _write_pack(self, request: PendingRequest, data: memoryview) -> None:
+        rows, at = decode_table(data)
+        if len(rows) != len(request.files):
+            raise ProtocolViolation("another number of files than was asked for")
+        for file, (state, mode, size, time, _, _) in zip(request.files, rows, strict=True):
             if state == CHANGED:
-                self._once_more(far, size if time else mode, time)
+                self._retry_file(file, size if time else mode, time)
                 continue
-            if size != far.size or at + size > len(data):
-                raise Broken("another size than was asked for")
-            self._shelf.small(far.name, data[at : at + size], mode & 0o777, far.time)
+            if size != file.size or at + size > len(data):
+                raise ProtocolViolation("another size than was asked for")
+            self._target.write_file(file.name, data[at : at + size], mode & 0o777, file.time)
             at += size
-            self._progress.advance(size, far.text)
-            self._progress.file_done(far.text)
+            self._progress.advance(size, file.printable)
+            self._progress.file_done(file.printable)
 
-    def _settle(self) -> None:
-        """Whether everything has come. The turn is held."""
+    def _finish_if_done(self) -> None:
+        """Whether everything has come. The condition is held."""
         if (
             self._listed
-            and not self._small
-            and not self._large
-            and not self._verify
-            and not self._working
-            and not any(whole.ranges or whole.owed for whole in self._wholes)
+            and not self._small_files
+            and not self._large_files
+            and not self._to_verify
+            and not self._frames_in_work
+            and not any(download.ranges or download.pending for download in self._downloads)
             and not any(stream.unacked for stream in self._streams)
         ):
-            self._finish()
+            self._mark_finished()

@@ -1,69 +1,81 @@
-"""The near side's disk in a pull: all writing goes through open folders, and never through a link."""
+"""The local disk in a pull: all writing goes through open folders, and never through a link."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
 from threading import Lock
 
-from gpurent.api import TransferError, shown
-from gpurent_plugin_turbo.shared import wire
+from gpurent.api import TransferError
+from gpurent_plugin_turbo.near.errors import printable_name
+from gpurent_plugin_turbo.shared.files import has_same_state, write_at
+from gpurent_plugin_turbo.shared.wire import PARTIALS_DIR
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-_KEPT = 64
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_OLD_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_MAX_OPEN = 64
 Name = tuple[bytes, ...]
 
 
-def told(name: Name) -> str:
+def printable_path(name: Name) -> str:
     """A name that may be printed."""
-    return shown(b"/".join(name).decode("utf-8", "surrogateescape"))
+    return printable_name(b"/".join(name))
 
 
-def failed(name: Name, error: OSError) -> TransferError:
+def write_error(name: Name, error: OSError) -> TransferError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return TransferError(
             "the disk of this computer is full", hint="Free some space, then pull again; it goes on."
         )
-    return TransferError(f"{told(name)} cannot be written here: {error.strerror}")
+    return TransferError(f"{printable_path(name)} cannot be written here: {error.strerror}")
 
 
-class Shelf:
+@contextmanager
+def _writing(name: Name) -> Iterator[None]:
+    """An `OSError` that ``name`` meets becomes a `TransferError`."""
+    try:
+        yield
+    except OSError as error:
+        raise write_error(name, error) from None
+
+
+class SafeDir:
     """Below one open folder. Its methods may be called from several threads."""
 
     def __init__(self, target: os.PathLike[str]) -> None:
-        try:
+        with _writing((os.fsencode(target),)):
             os.makedirs(target, exist_ok=True)
             self._root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise failed((os.fsencode(target),), error) from None
         self._folders: OrderedDict[Name, int] = OrderedDict()
-        self._parts = -1
-        self._count = 0
+        self._partials = -1
+        self._numbers = count(1)
         self._lock = Lock()
 
     def close(self) -> None:
-        """The room for partials goes when it is empty."""
+        """The folder for partials is removed when it is empty."""
         with self._lock:
             for handle in self._folders.values():
                 os.close(handle)
             self._folders.clear()
-            if self._parts >= 0:
-                os.close(self._parts)
-                self._parts = -1
-            with contextlib.suppress(OSError):
-                os.rmdir(wire.PARTS, dir_fd=self._root)
+            if self._partials >= 0:
+                os.close(self._partials)
+                self._partials = -1
+            with suppress(OSError):
+                os.rmdir(PARTIALS_DIR, dir_fd=self._root)
             os.close(self._root)
 
-    def folder(self, name: Name) -> None:
-        """Make it; a link or a file in its way is refused."""
+    def make_folder(self, name: Name) -> None:
+        """A link or a file in its way is refused."""
         with self._lock:
-            self._at(name)
+            self._open_folder(name)
 
-    def _at(self, name: Name) -> int:
+    def _open_folder(self, name: Name) -> int:
         """An open handle of a folder, which stays ours. The lock is held."""
         if not name:
             return self._root
@@ -71,180 +83,140 @@ class Shelf:
         if found is not None:
             self._folders.move_to_end(name)
             return found
-        above = self._at(name[:-1])
+        above = self._open_folder(name[:-1])
         try:
-            with contextlib.suppress(FileExistsError):
+            with suppress(FileExistsError):
                 os.mkdir(name[-1], 0o755, dir_fd=above)
-            found = os.open(name[-1], _FOLDER, dir_fd=above)
+            found = os.open(name[-1], _FOLDER_FLAGS, dir_fd=above)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
                 raise TransferError(
-                    f"{told(name)} cannot be written here: a link or a file is in the way"
+                    f"{printable_path(name)} cannot be written here: a link or a file is in the way"
                 ) from None
-            raise failed(name, error) from None
+            raise write_error(name, error) from None
         self._folders[name] = found
-        while len(self._folders) > _KEPT:
+        while len(self._folders) > _MAX_OPEN:
             _, oldest = self._folders.popitem(last=False)
             os.close(oldest)
         return found
 
-    def _room(self) -> int:
-        if self._parts < 0:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(wire.PARTS, 0o700, dir_fd=self._root)
-            try:
-                self._parts = os.open(wire.PARTS, _FOLDER, dir_fd=self._root)
-            except OSError as error:
-                raise failed((wire.PARTS,), error) from None
-        return self._parts
+    def _open_partials(self) -> int:
+        """An open handle of the folder for partials, which stays ours. The lock is held."""
+        if self._partials < 0:
+            with _writing((PARTIALS_DIR,)):
+                with suppress(FileExistsError):
+                    os.mkdir(PARTIALS_DIR, 0o700, dir_fd=self._root)
+                self._partials = os.open(PARTIALS_DIR, _FOLDER_FLAGS, dir_fd=self._root)
+        return self._partials
 
-    def status(self, name: Name) -> os.stat_result | None:
-        """Of a file in a folder that was made."""
+    @contextmanager
+    def _open_places(self, name: Name, temporary: bytes = b"") -> Iterator[tuple[int, int]]:
+        """The folders for partials and of ``name``; ``temporary``, a partial, is removed when something fails."""
         with self._lock:
-            try:
-                return os.stat(name[-1], dir_fd=self._at(name[:-1]), follow_symlinks=False)
-            except OSError:
-                return None
-
-    def small(self, name: Name, data: memoryview, mode: int, time: int) -> None:
-        """A whole file at once."""
-        with self._lock:
-            self._count += 1
-            room, part = self._room(), b"t%d.%d" % (os.getpid(), self._count)
-            folder = os.dup(self._at(name[:-1]))
+            partials, folder = self._open_partials(), os.dup(self._open_folder(name[:-1]))
         try:
-            handle = os.open(part, _FILE | os.O_EXCL, 0o600, dir_fd=room)
+            yield partials, folder
+        except OSError as error:
+            if temporary:
+                with suppress(OSError):
+                    os.unlink(temporary, dir_fd=partials)
+            raise write_error(name, error) from None
+        finally:
+            os.close(folder)
+
+    def has_file(self, name: Name, size: int, time: int) -> bool:
+        """Whether a folder that was made holds this file, as far as size and time tell."""
+        with self._lock:
             try:
-                _write_at(handle, data, 0)
+                here = os.stat(name[-1], dir_fd=self._open_folder(name[:-1]), follow_symlinks=False)
+            except OSError:
+                return False
+        return has_same_state(here, size, time)
+
+    def write_file(self, name: Name, data: memoryview, mode: int, time: int) -> None:
+        """A whole file at once."""
+        temporary = b"t%d.%d" % (os.getpid(), next(self._numbers))
+        with self._open_places(name, temporary) as (partials, folder):
+            handle = os.open(temporary, _FILE_FLAGS | os.O_EXCL, 0o600, dir_fd=partials)
+            try:
+                write_at(handle, data, 0)
                 os.fchmod(handle, mode | 0o600)
                 os.utime(handle, ns=(time, time))
             finally:
                 os.close(handle)
-            os.rename(part, name[-1], src_dir_fd=room, dst_dir_fd=folder)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(part, dir_fd=room)
-            raise failed(name, error) from None
-        finally:
-            os.close(folder)
+            os.rename(temporary, name[-1], src_dir_fd=partials, dst_dir_fd=folder)
 
-    def link(self, name: Name, target: bytes) -> bool:
+    def make_link(self, name: Name, target: bytes) -> bool:
         """A symbolic link in place of a file, a link or nothing; false where a folder has its name."""
-        with self._lock:
-            self._count += 1
-            room, part = self._room(), b"l%d.%d" % (os.getpid(), self._count)
-            folder = os.dup(self._at(name[:-1]))
-        try:
-            here = _lstat(name[-1], folder)
-            if here is not None and stat.S_ISDIR(here.st_mode):
-                return False
-            if (
-                here is None
-                or not stat.S_ISLNK(here.st_mode)
-                or os.readlink(name[-1], dir_fd=folder) != target
-            ):
-                os.symlink(target, part, dir_fd=room)
-                os.rename(part, name[-1], src_dir_fd=room, dst_dir_fd=folder)
-            return True
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(part, dir_fd=room)
-            raise failed(name, error) from None
-        finally:
-            os.close(folder)
-
-    def part(self, name: Name, part: bytes, size: int) -> tuple[int, bool]:
-        """The partial of a large file, open, and whether it holds anything: an earlier try's, or the older file's."""
-        with self._lock:
-            room, folder = self._room(), os.dup(self._at(name[:-1]))
-        try:
+        temporary = b"l%d.%d" % (os.getpid(), next(self._numbers))
+        with self._open_places(name, temporary) as (partials, folder):
             try:
-                os.stat(part, dir_fd=room, follow_symlinks=False)
-                there = True
+                mode = os.stat(name[-1], dir_fd=folder, follow_symlinks=False).st_mode
             except FileNotFoundError:
-                there = False
-            handle = os.open(part, _FILE, 0o600, dir_fd=room)
-            if os.fstat(handle).st_size != size:
-                os.ftruncate(handle, size)
-            if not there:
-                there = _copy(name[-1], folder, handle, size)
-            return handle, there
-        except OSError as error:
-            raise failed(name, error) from None
-        finally:
-            os.close(folder)
+                mode = 0
+            if stat.S_ISDIR(mode):
+                return False
+            if not stat.S_ISLNK(mode) or os.readlink(name[-1], dir_fd=folder) != target:
+                os.symlink(target, temporary, dir_fd=partials)
+                os.rename(temporary, name[-1], src_dir_fd=partials, dst_dir_fd=folder)
+            return True
 
-    def begun(self, name: Name, part: bytes) -> tuple[int, int]:
+    def open_partial(self, name: Name, partial: bytes, size: int) -> tuple[int, bool]:
+        """The partial of a large file, open, and whether it holds anything: an earlier try's, or the older file's."""
+        with self._open_places(name) as (partials, folder):
+            handle = os.open(partial, _FILE_FLAGS, 0o600, dir_fd=partials)
+            held = os.fstat(handle).st_size
+            if held != size:
+                os.ftruncate(handle, size)
+            return handle, held > 0 or _copy_old_bytes(name[-1], folder, handle, size)
+
+    def open_growing_partial(self, name: Name, partial: bytes) -> tuple[int, int]:
         """The partial of a file that comes from its front: open, and how much of it an earlier try may have brought."""
         with self._lock:
-            room = self._room()
-        try:
-            handle = os.open(part, _FILE, 0o600, dir_fd=room)
-        except OSError as error:
-            raise failed(name, error) from None
+            partials = self._open_partials()
+        with _writing(name):
+            handle = os.open(partial, _FILE_FLAGS, 0o600, dir_fd=partials)
         return handle, os.fstat(handle).st_size
 
-    def resize(self, name: Name, handle: int, size: int) -> None:
+    def resize_partial(self, name: Name, handle: int, size: int) -> None:
         """Cut a partial short, or let it grow by a hole."""
-        try:
+        with _writing(name):
             os.ftruncate(handle, size)
-        except OSError as error:
-            raise failed(name, error) from None
 
-    def write(self, name: Name, handle: int, data: memoryview, at: int) -> None:
-        try:
-            _write_at(handle, data, at)
-        except OSError as error:
-            raise failed(name, error) from None
+    def write_partial(self, name: Name, handle: int, data: memoryview, at: int) -> None:
+        with _writing(name):
+            write_at(handle, data, at)
 
-    def settle(self, name: Name, part: bytes, handle: int, mode: int, time: int) -> None:
+    def commit_partial(self, name: Name, partial: bytes, handle: int, mode: int, time: int) -> None:
         """The partial is complete: it gets its name."""
-        with self._lock:
-            room, folder = self._room(), os.dup(self._at(name[:-1]))
-        try:
+        with self._open_places(name) as (partials, folder):
             os.fchmod(handle, mode | 0o600)
             os.utime(handle, ns=(time, time))
-            os.rename(part, name[-1], src_dir_fd=room, dst_dir_fd=folder)
-            for entry in os.listdir(room):
-                if os.fsencode(entry).startswith(part[:20]):
-                    os.unlink(entry, dir_fd=room)
-        except OSError as error:
-            raise failed(name, error) from None
-        finally:
-            os.close(folder)
+            os.rename(partial, name[-1], src_dir_fd=partials, dst_dir_fd=folder)
+            for entry in os.listdir(partials):
+                if os.fsencode(entry).startswith(partial[:20]):
+                    os.unlink(entry, dir_fd=partials)
 
-    def drop(self, part: bytes) -> None:
+    def drop_partial(self, partial: bytes) -> None:
         """A partial that is good for nothing."""
-        with self._lock, contextlib.suppress(OSError):
-            os.unlink(part, dir_fd=self._room())
+        with self._lock, suppress(OSError):
+            os.unlink(partial, dir_fd=self._open_partials())
 
 
-def _lstat(name: bytes, folder: int) -> os.stat_result | None:
-    try:
-        return os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-
-
-def _copy(name: bytes, folder: int, handle: int, size: int) -> bool:
+def _copy_old_bytes(name: bytes, folder: int, handle: int, size: int) -> bool:
     """The older file's bytes into the partial; false when there is none."""
     try:
-        old = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        old = os.open(name, _OLD_FILE_FLAGS, dir_fd=folder)
     except OSError:
         return False
     try:
-        if not stat.S_ISREG(os.fstat(old).st_mode) or not os.fstat(old).st_size:
+        status = os.fstat(old)
+        if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return False
-        at, left = 0, min(size, os.fstat(old).st_size)
+        at, left = 0, min(size, status.st_size)
         while left and (data := os.pread(old, min(left, 1 << 20), at)):
-            _write_at(handle, memoryview(data), at)
+            write_at(handle, memoryview(data), at)
             at, left = at + len(data), left - len(data)
         return True
     finally:
         os.close(old)
-
-
-def _write_at(handle: int, data: memoryview, at: int) -> None:
-    done = 0
-    while done < len(data):
-        done += os.pwrite(handle, data[done:], at + done)

@@ -1,11 +1,11 @@
-"""A push as a plain object that runs in any thread; imports nothing that a push over system ssh does not need."""
+"""Makes a push that runs in any thread; imports nothing that a push over system ssh does not need."""
 
 from __future__ import annotations
 
 import os
 
 from gpurent_plugin_turbo.near.push.pusher import Pusher
-from gpurent_plugin_turbo.near.push.scan import Scan
+from gpurent_plugin_turbo.near.push.scan import SourceScan
 from gpurent_plugin_turbo.shared.codec import BEST_DIGEST, compute_digest
 
 TYPE_CHECKING = False  # the real one costs an import
@@ -13,14 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gpurent.api import Progress, Push, SshConnection
-    from gpurent_plugin_turbo.near.connection.ssh_process import Wire
+    from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 
-FULL = "full"
-LINES = 8
+FULL_VERIFY = "full"
 
 
-def _first_time(link: SshConnection, target: str) -> bool:
-    """Whether nothing was ever sent there from here: then nobody needs to ask what is there. Only a guess."""
+def read_max_streams(settings: Mapping[str, str]) -> int:
+    return int(settings.get("lines") or 8)
+
+
+def _mark_first_push(link: SshConnection, target: str) -> bool:
+    """Whether nothing was ever sent there from here, so that nobody needs to ask what is there. Only a guess."""
     note = f"pushed-{compute_digest(BEST_DIGEST, target.encode()).hex()[:16]}"
     try:
         place = os.path.join(os.path.dirname(link.key_file), note)
@@ -30,20 +33,20 @@ def _first_time(link: SshConnection, target: str) -> bool:
     return True
 
 
-def pusher(
+def create_pusher(
     link: SshConnection,
-    cargo: Push,
+    spec: Push,
     progress: Progress,
     settings: Mapping[str, str],
-    dial: Callable[[bool], Wire],
+    open_connection: Callable[[bool], CommandConnection],
 ) -> Pusher:
     """Its `run` blocks and its `stop` ends it."""
     return Pusher(
-        Scan(cargo),
+        SourceScan(spec),
         progress,
-        dial,
-        whole=cargo.verify == FULL,
-        limit=cargo.limit,
-        cold=_first_time(link, cargo.target),
-        lines=int(settings.get("lines") or LINES),
+        open_connection,
+        full_verify=spec.verify == FULL_VERIFY,
+        limit=spec.limit,
+        first_push=_mark_first_push(link, spec.target),
+        max_streams=read_max_streams(settings),
     )

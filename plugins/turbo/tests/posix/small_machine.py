@@ -10,10 +10,10 @@ from pathlib import Path
 from gpurent.api import GpurentError, Pull, Push, TransferUnsupported, UnavailableError
 from gpurent.testing.contracts.site import Tally
 from gpurent.testing.contracts.trees import ODD, plant
-from gpurent_plugin_turbo.near.connection.ssh_process import Wire
-from gpurent_plugin_turbo.posix.scripts import START
-from gpurent_plugin_turbo.posix.transfers import Plainly
-from gpurent_plugin_turbo.shared.wire import Line
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.posix.scripts import START_COMMAND
+from gpurent_plugin_turbo.posix.transfers import PosixTransfers
+from gpurent_plugin_turbo.shared.wire import FrameStream
 
 TOOLS = (
     *("cat", "chmod", "cksum", "dd", "df", "find", "gzip", "head", "ln", "mkdir", "mv", "readlink", "rm"),
@@ -22,12 +22,12 @@ TOOLS = (
 SHELLS = [shell for shell in ("dash", "bash") if shutil.which(shell)]
 
 
-class Local(Wire):
+class LocalShell(CommandConnection):
     """A process in a home of this computer, with no other programs than it is given."""
 
     def __init__(self, home: Path, tools: Path) -> None:
         self._process = subprocess.Popen(
-            [tools / "sh", "-c", START],
+            [tools / "sh", "-c", START_COMMAND],
             cwd=home,
             env={"PATH": str(tools)},
             stdin=subprocess.PIPE,
@@ -36,22 +36,22 @@ class Local(Wire):
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self.line = Line(self._process.stdout.fileno(), self._process.stdin.fileno())
+        self.frames = FrameStream(self._process.stdout.fileno(), self._process.stdin.fileno())
 
-    def end(self) -> None:
+    def abort(self) -> None:
         self._process.kill()
 
     def close(self) -> None:
-        self.end()
+        self.abort()
         self._process.communicate()
 
-    def why(self) -> GpurentError:
+    def explain_end(self) -> GpurentError:
         if self._process.wait(5) == 127:
             return TransferUnsupported("no python3")
         return UnavailableError("cut", retryable=True)
 
 
-class Place:
+class SmallMachine:
     def __init__(self, root: Path, shell: str, *missing: str) -> None:
         self.home, self.tools = root / "home", root / "tools"
         self.home.mkdir()
@@ -61,17 +61,17 @@ class Place:
             assert found is not None
             (self.tools / name).symlink_to(found)
         (self.tools / "sh").symlink_to(shutil.which(shell) or "")
-        self.far = Plainly(lambda: Local(self.home, self.tools))
+        self.transfers = PosixTransfers(lambda: LocalShell(self.home, self.tools))
 
     def push(self, source: Path, target: str = "work", **more: object) -> object:
         cargo = Push(sources=(source,), target=target, **{"content": True, **more})  # type: ignore[arg-type]
-        return self.far.pusher(cargo, Tally()).run()
+        return self.transfers.create_pusher(cargo, Tally()).run()
 
     def pull(self, to: Path, *sources: str) -> object:
-        return self.far.puller(Pull(sources=sources or ("work",), target=to), Tally()).run()
+        return self.transfers.create_puller(Pull(sources=sources or ("work",), target=to), Tally()).run()
 
 
-def odd(folder: Path) -> Path:
+def plant_odd_tree(folder: Path) -> Path:
     """A project with everything that is hard to carry."""
     plant(folder, files=12, large=2_500_000)
     for name in ODD:

@@ -12,8 +12,8 @@ import pytest
 from gpurent.api import Pull, Push
 from gpurent.testing.contracts.site import Tally, site
 from gpurent_plugin_turbo.backend import Turbo
-from gpurent_plugin_turbo.near.push.push_units import Big
-from gpurent_plugin_turbo.near.push.scan import Scan
+from gpurent_plugin_turbo.near.push.push_units import LargeUpload
+from gpurent_plugin_turbo.near.push.scan import SourceScan
 from gpurent_plugin_turbo.shared.files import block_size
 from gpurent_plugin_turbo.shared.push_frames import SEGMENT
 
@@ -31,10 +31,10 @@ def test_the_digests_of_a_large_file_are_a_short_list(size: int) -> None:
 
 def test_the_pieces_of_a_large_file_cover_it_once() -> None:
     size = 100 * GB
-    big = Big(1, entry=None)  # type: ignore[arg-type]
+    big = LargeUpload(1, entry=None)  # type: ignore[arg-type]
     big.ranges = [(0, size)]
     at = pieces = 0
-    while (piece := big.next_piece(64 << 20)) is not None:
+    while (piece := big.cut_piece(64 << 20)) is not None:
         assert piece.at == at
         at += piece.size
         pieces += 1
@@ -89,17 +89,17 @@ async def test_a_sparse_file_of_100_gigabytes_comes_home_as_what_it_holds(tmp_pa
                     assert mine.read(3_000_001) == theirs.read(3_000_001)
 
 
-def scan_peak(folder: Path) -> int:
+def measure_scan_peak(folder: Path) -> int:
     tracemalloc.start()
     try:
-        count = sum(1 for _ in Scan(Push(sources=(folder,), target=".", content=True)).entries())
+        count = sum(1 for _ in SourceScan(Push(sources=(folder,), target=".", content=True)).iter_entries())
         assert count
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
 
 
-def spread(folder: Path, count: int) -> Path:
+def make_many_files(folder: Path, count: int) -> Path:
     for number in range(count):
         if number % 500 == 0:
             (folder / f"d{number // 500:05}").mkdir(parents=True)
@@ -108,14 +108,15 @@ def spread(folder: Path, count: int) -> Path:
 
 
 def test_a_scan_of_many_files_needs_little_memory(tmp_path: Path) -> None:
-    small, large = scan_peak(spread(tmp_path / "s", 1000)), scan_peak(spread(tmp_path / "l", 6000))
+    small = measure_scan_peak(make_many_files(tmp_path / "s", 1000))
+    large = measure_scan_peak(make_many_files(tmp_path / "l", 6000))
     assert large < 1.5 * small + 200_000
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
 async def test_a_million_files(tmp_path: Path) -> None:
-    source = spread(tmp_path / "source", 1_000_000)
+    source = make_many_files(tmp_path / "source", 1_000_000)
     async with site(tmp_path) as place:
         link = await place.link()
         tracemalloc.start()

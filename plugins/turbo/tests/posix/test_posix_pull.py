@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,20 +11,13 @@ from gpurent.api import Pull, TransferError
 from gpurent.testing.contracts.restless import Once
 from gpurent.testing.contracts.site import Tally
 from gpurent.testing.contracts.trees import plant, tree
-from plugins.turbo.tests.plain_place import SHELLS, Place, odd
-
-
-@pytest.fixture(params=[*SHELLS, "busybox"])
-def shell(request: pytest.FixtureRequest) -> str:
-    if not shutil.which(request.param):
-        pytest.skip(f"no {request.param} here")
-    return str(request.param)
+from plugins.turbo.tests.posix.small_machine import SHELLS, SmallMachine, plant_odd_tree
 
 
 def test_everything_that_may_comes_home(tmp_path: Path, shell: str) -> None:
-    place = Place(tmp_path, shell)
-    source = odd(place.home / "work")
-    report = place.pull(tmp_path / "to")
+    machine = SmallMachine(tmp_path, shell)
+    source = plant_odd_tree(machine.home / "work")
+    report = machine.pull(tmp_path / "to")
     skipped = {item.name for item in report.skipped}  # type: ignore[attr-defined]
     there, here = tree(source), tree(tmp_path / "to" / "work")
     assert here == {name: what for name, what in there.items() if name in here}
@@ -39,8 +31,8 @@ def test_everything_that_may_comes_home(tmp_path: Path, shell: str) -> None:
 
 
 def test_a_file_that_changes_once_comes_as_it_is_then(tmp_path: Path, shell: str) -> None:
-    place = Place(tmp_path, shell)
-    out, home = plant(place.home / "work", files=6), tmp_path / "to"
+    machine = SmallMachine(tmp_path, shell)
+    out, home = plant(machine.home / "work", files=6), tmp_path / "to"
 
     def change() -> None:
         """Grown, of the same size, cut short, gone, of another mode, too large for an archive."""
@@ -53,7 +45,7 @@ def test_a_file_that_changes_once_comes_as_it_is_then(tmp_path: Path, shell: str
         (out / "part3" / "file003.txt").write_bytes(os.urandom(1_200_000))
         (out / "part4" / "file004.txt").unlink()
 
-    puller = place.far.puller(Pull(sources=("work",), target=home), Once(change))
+    puller = machine.transfers.create_puller(Pull(sources=("work",), target=home), Once(change))
     with pytest.raises(TransferError, match="changed or vanished") as caught:
         puller.run()
     assert caught.value.message.startswith("work/part4/file004.txt ")
@@ -62,24 +54,24 @@ def test_a_file_that_changes_once_comes_as_it_is_then(tmp_path: Path, shell: str
 
 
 def test_a_file_that_grew_into_a_giant_is_fetched_on_its_own(tmp_path: Path) -> None:
-    place = Place(tmp_path, SHELLS[0])
-    out = plant(place.home / "work", files=3, large=0)
+    machine = SmallMachine(tmp_path, SHELLS[0])
+    out = plant(machine.home / "work", files=3, large=0)
 
     def change() -> None:
         with (out / "part1" / "file001.txt").open("wb") as file:
             file.truncate(20_000_000)
 
-    place.far.puller(Pull(sources=("work",), target=tmp_path / "to"), Once(change)).run()
+    machine.transfers.create_puller(Pull(sources=("work",), target=tmp_path / "to"), Once(change)).run()
     assert tree(tmp_path / "to" / "work") == tree(out)
 
 
 def test_a_file_that_changes_between_two_looks_is_not_believed(tmp_path: Path) -> None:
     """Of the same size, with an older time put back: only its content tells."""
-    place = Place(tmp_path, SHELLS[0])
-    out = plant(place.home / "work", files=3)
+    machine = SmallMachine(tmp_path, SHELLS[0])
+    out = plant(machine.home / "work", files=3)
     stamp = (out / "large.bin").stat().st_mtime_ns
 
-    class Sly(Tally):
+    class SilentChange(Tally):
         struck = False
 
         def advance(self, size: int, name: str = "") -> None:
@@ -88,5 +80,5 @@ def test_a_file_that_changes_between_two_looks_is_not_believed(tmp_path: Path) -
                 (out / "large.bin").write_bytes(bytes((out / "large.bin").stat().st_size))
                 os.utime(out / "large.bin", ns=(stamp, stamp))
 
-    place.far.puller(Pull(sources=("work",), target=tmp_path / "to"), Sly()).run()
+    machine.transfers.create_puller(Pull(sources=("work",), target=tmp_path / "to"), SilentChange()).run()
     assert tree(tmp_path / "to" / "work") == tree(out)

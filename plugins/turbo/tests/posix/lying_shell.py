@@ -14,9 +14,9 @@ from threading import Thread
 from gpurent.api import GpurentError, Limits, Pull, UnavailableError
 from gpurent.testing.contracts.hostile import jail, must_hold
 from gpurent.testing.contracts.site import Tally
-from gpurent_plugin_turbo.near.connection.ssh_process import Wire
-from gpurent_plugin_turbo.posix.transfers import Plainly
-from gpurent_plugin_turbo.shared.wire import Line
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.posix.transfers import PosixTransfers
+from gpurent_plugin_turbo.shared.wire import FrameStream
 
 EVIL = b"evil"
 LIMITS = Limits()
@@ -26,15 +26,15 @@ FILE, FOLDER, LINK, DEVICE = 0o100644, 0o40755, 0o120777, 0o20666
 Says = Callable[[bytes], Iterator[bytes]]
 
 
-def state(name: bytes, mode: int = FILE, size: int = len(EVIL)) -> bytes:
+def state_line(name: bytes, mode: int = FILE, size: int = len(EVIL)) -> bytes:
     return b"//%x %d 1000000000 2001-09-09 01:46:40.0 +0000|./%s\n" % (mode, size, name)
 
 
-def listing(*rows: tuple[bytes, int, int]) -> bytes:
-    return b"\n@gpurent list\n" + b"".join(state(*row) for row in rows) + b"//end\n" + DONE
+def listing_answer(*rows: tuple[bytes, int, int]) -> bytes:
+    return b"\n@gpurent list\n" + b"".join(state_line(*row) for row in rows) + b"//end\n" + DONE
 
 
-def archive(*members: tuple[str, bytes, dict[str, object]]) -> bytes:
+def make_archive(*members: tuple[str, bytes, dict[str, object]]) -> bytes:
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for name, data, more in members:
@@ -46,22 +46,22 @@ def archive(*members: tuple[str, bytes, dict[str, object]]) -> bytes:
     return made.getvalue()
 
 
-def summed(name: bytes, data: bytes = EVIL) -> bytes:
+def checksum_line(name: bytes, data: bytes = EVIL) -> bytes:
     return hashlib.sha256(data).hexdigest().encode() + b"  ./" + name + b"\n"
 
 
-def tarred(body: bytes, *names: bytes, how: bytes = b"", now: bytes = b"") -> bytes:
+def archive_answer(body: bytes, *names: bytes, how: bytes = b"", now: bytes = b"") -> bytes:
     """``now``: what the files are between two looks at them; as listed, if nothing else is said."""
-    states = b"\n@gpurent now\n" + (now or b"".join(map(state, names)))
-    return how + b"\n" + b"".join(map(summed, names)) + states + b"\n@gpurent sums\n" + body + DONE
+    states = b"\n@gpurent now\n" + (now or b"".join(map(state_line, names)))
+    return how + b"\n" + b"".join(map(checksum_line, names)) + states + b"\n@gpurent sums\n" + body + DONE
 
 
-class Liar(Wire):
+class LyingShell(CommandConnection):
     """The far side of one script. ``says`` gets the script and gives what comes back."""
 
     def __init__(self, says: Says) -> None:
         up, down = os.pipe(), os.pipe()
-        self.line = Line(down[0], up[1])
+        self.frames = FrameStream(down[0], up[1])
         self._far, self._near = [up[0], down[1]], [down[0], up[1]]
         self._thread = Thread(target=self._serve, args=(says,), daemon=True)
         self._thread.start()
@@ -78,7 +78,7 @@ class Liar(Wire):
                     view = view[os.write(self._far[1], view) :]
         os.close(self._far[1])
 
-    def end(self) -> None:
+    def abort(self) -> None:
         """Reading ends by itself; a liar that writes for ever is stopped by `close`."""
 
     def close(self) -> None:
@@ -87,11 +87,11 @@ class Liar(Wire):
         self._thread.join(10)
         assert not self._thread.is_alive()
 
-    def why(self) -> GpurentError:
+    def explain_end(self) -> GpurentError:
         return UnavailableError("cut", retryable=True)
 
 
-def attempt(
+def attempt_pull(
     tmp_path: Path,
     list_says: bytes,
     says: bytes = b"",
@@ -105,9 +105,9 @@ def attempt(
     def answer(script: bytes) -> Iterator[bytes]:
         if b"has tar" in script:
             yield HAS
-        elif b"say list" in script and b"shut ./" in script.replace(b"\\0047", b""):
+        elif b"say list" in script and b"print_unreadable ./" in script.replace(b"\\0047", b""):
             yield list_says
-        elif b"points ./" in script.replace(b"\\0047", b""):
+        elif b"print_links ./" in script.replace(b"\\0047", b""):
             yield links
         elif later and b"[ ! -e" in script:
             yield later
@@ -116,7 +116,7 @@ def attempt(
 
     cargo = Pull(sources=("out",), target=jail(tmp_path), limits=limits)
     try:
-        return Plainly(lambda: Liar(answer)).puller(cargo, Tally()).run()
+        return PosixTransfers(lambda: LyingShell(answer)).create_puller(cargo, Tally()).run()
     except GpurentError as error:
         return error
 
@@ -130,6 +130,6 @@ def pull(
     later: bytes = b"",
     limits: Limits = LIMITS,
 ) -> tuple[object, Path]:
-    found = attempt(tmp_path, list_says, says, links=links, later=later, limits=limits)
+    found = attempt_pull(tmp_path, list_says, says, links=links, later=later, limits=limits)
     must_hold(tmp_path, found)
     return found, jail(tmp_path)

@@ -13,15 +13,15 @@ from gpurent.api import Push
 from gpurent.testing.contracts.site import Tally, site
 from gpurent_plugin_turbo.backend import Turbo
 from gpurent_plugin_turbo.near.connection import tcp_tuning
-from gpurent_plugin_turbo.near.connection.tcp_tuning import HANDS
+from gpurent_plugin_turbo.near.connection.tcp_tuning import SOCKET_TUNER
 
 
 @pytest.mark.parametrize("driver", ["embedded", "openssh"])
 async def test_what_warms_a_connection_is_ignored_over_there(
     driver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tcp_tuning, "LONG", 0.0)
-    monkeypatch.setattr(tcp_tuning, "flight", lambda made: 14_000)
+    monkeypatch.setattr(tcp_tuning, "LONG_RTT", 0.0)
+    monkeypatch.setattr(tcp_tuning, "congestion_window", lambda made: 14_000)
     source = tmp_path / "source"
     source.mkdir()
     for number in range(20):
@@ -45,12 +45,12 @@ async def test_what_warms_a_connection_is_ignored_over_there(
 async def test_a_near_connection_needs_nothing(tmp_path: Path) -> None:
     async with site(tmp_path) as place:
         link = await place.link()
-        held = HANDS.hold(link.connection.get_extra_info("socket").fileno())
+        held = SOCKET_TUNER.tune_connection(link.connection.get_extra_info("socket").fileno())
         try:
-            assert held.young() == 0
+            assert held.slow_start_window() == 0
         finally:
-            HANDS.drop(held)
-        assert held.young() == 0
+            SOCKET_TUNER.release(held)
+        assert held.slow_start_window() == 0
 
 
 async def test_the_trip_s_connection_uses_the_quick_cipher(tmp_path: Path) -> None:

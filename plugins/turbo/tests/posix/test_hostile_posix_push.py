@@ -11,9 +11,9 @@ import pytest
 
 from gpurent.api import GpurentError, Pull, Push, UnavailableError
 from gpurent.testing.contracts.site import Tally
-from gpurent_plugin_turbo.near.connection import stream_pool
-from gpurent_plugin_turbo.posix.transfers import Plainly
-from plugins.turbo.tests.plain_liar import DONE, HAS, Liar
+from gpurent_plugin_turbo.near.connection import idle_timeout
+from gpurent_plugin_turbo.posix.transfers import PosixTransfers
+from plugins.turbo.tests.posix.lying_shell import DONE, HAS, LyingShell
 
 ANSWERS = {
     "nothing": b"",
@@ -29,7 +29,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("says", ANSWERS.values(), ids=ANSWERS)
-@pytest.mark.parametrize("what", ["push", "weed"])
+@pytest.mark.parametrize("what", ["push", "prune"])
 def test_an_answer_that_may_not_be(tmp_path: Path, what: str, says: bytes) -> None:
     source = tmp_path / "source"
     source.mkdir()
@@ -40,9 +40,9 @@ def test_an_answer_that_may_not_be(tmp_path: Path, what: str, says: bytes) -> No
     def answer(script: bytes) -> Iterator[bytes]:
         yield HAS if b"has tar" in script else says
 
-    far = Plainly(lambda: Liar(answer))
+    far = PosixTransfers(lambda: LyingShell(answer))
     cargo = Push(sources=(source,), target="work", content=True)
-    work = far.pusher(cargo, Tally()) if what == "push" else far.weeder(cargo)
+    work = far.create_pusher(cargo, Tally()) if what == "push" else far.create_pruner(cargo)
     found: list[GpurentError] = []
     try:
         work.run()
@@ -51,16 +51,16 @@ def test_an_answer_that_may_not_be(tmp_path: Path, what: str, says: bytes) -> No
     assert not [error for error in found if "\x1b" in str(error)]
 
 
-def test_a_shell_that_never_says_a_word_is_a_lost_line(
+def test_a_shell_that_never_says_a_word_is_a_lost_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from threading import Event
 
-    monkeypatch.setattr(stream_pool, "GREETING", 0.2)
+    monkeypatch.setattr(idle_timeout, "HANDSHAKE_TIMEOUT", 0.2)
     ended = Event()
 
-    class Mute(Liar):
-        def end(self) -> None:
+    class SilentShell(LyingShell):
+        def abort(self) -> None:
             ended.set()
 
     def silent(script: bytes) -> Iterator[bytes]:
@@ -69,5 +69,5 @@ def test_a_shell_that_never_says_a_word_is_a_lost_line(
 
     cargo = Pull(sources=("out",), target=tmp_path / "home")
     with pytest.raises(UnavailableError):
-        Plainly(lambda: Mute(silent)).puller(cargo, Tally()).run()
+        PosixTransfers(lambda: SilentShell(silent)).create_puller(cargo, Tally()).run()
     assert ended.is_set()
