@@ -157,7 +157,7 @@ class Pusher(PushProducer):
                 self._handle_commit(upload, status, body)
             elif unit is not None:
                 self._handle_unit_ack(stream, unit, status, body)
-            else:
+            elif not stream.lost:  # else its units went back to the queue already
                 raise ProtocolViolation(f"it acknowledges {number}, which was not sent")
             self._queue_due()
 
