@@ -107,10 +107,10 @@ class Turbo(SupportsPredial):
         return await _run_or_use_posix(pruner, lambda: self._posix_transfers(link).create_pruner(cargo))
 
     async def pull(self, link: SshConnection, cargo: Pull, progress: Progress) -> TransferReport:
-        from gpurent_plugin_turbo.near.pull.puller import Puller
+        from gpurent_plugin_turbo.near.pull.puller import StreamPuller
 
         sources = [posixpath.normpath(source).encode() for source in cargo.sources]
-        puller = Puller(
+        puller = StreamPuller(
             cargo,
             progress,
             self._make_opener(link, bootstrap.pull_command(sources)),

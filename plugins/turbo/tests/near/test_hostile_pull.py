@@ -19,7 +19,7 @@ from gpurent_plugin_turbo.near.connection import idle_timeout
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.pull import name_policy
 from gpurent_plugin_turbo.near.pull.pull_scheduler import END_OF_LISTING
-from gpurent_plugin_turbo.near.pull.puller import Puller
+from gpurent_plugin_turbo.near.pull.puller import StreamPuller
 from gpurent_plugin_turbo.shared import wire
 from gpurent_plugin_turbo.shared.codec import BLAKE, RAW, ZLIB, compute_digest
 from gpurent_plugin_turbo.shared.pull_frames import CHANGED, MISSING, OTHER, PIECE, UNCHANGED, UNREADABLE
@@ -125,7 +125,7 @@ NAMES = {
 def attempt_pull(tmp_path: Path, liar: LyingHelper, limits: Limits = LIMITS) -> object:
     cargo = Pull(sources=("out",), target=jail(tmp_path), limits=limits)
     try:
-        return Puller(cargo, Silent(), lambda first: liar, max_streams=1).run()
+        return StreamPuller(cargo, Silent(), lambda first: liar, max_streams=1).run()
     except GpurentError as error:
         return error
 

@@ -13,7 +13,7 @@ from gpurent_plugin_turbo.near.connection import idle_timeout
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.stream_pool import Stream
 from gpurent_plugin_turbo.near.prune import Pruner
-from gpurent_plugin_turbo.near.push.pusher import Pusher
+from gpurent_plugin_turbo.near.push.pusher import StreamPusher
 from gpurent_plugin_turbo.near.push.scan import SourceScan
 from gpurent_plugin_turbo.shared.push_frames import ACK
 from gpurent_plugin_turbo.shared.wire import FrameStream, ProtocolViolation
@@ -46,7 +46,11 @@ def test_a_helper_that_never_answers_is_a_lost_connection(
     monkeypatch.setattr(idle_timeout, "HANDSHAKE_TIMEOUT", 0.2)
     (tmp_path / "file").write_text("x")
     cargo = Push(sources=(tmp_path,), target="work", content=True, delete=delete)
-    work = Pruner(cargo, SilentConnection) if delete else Pusher(SourceScan(cargo), Tally(), SilentConnection)
+    work = (
+        Pruner(cargo, SilentConnection)
+        if delete
+        else StreamPusher(SourceScan(cargo), Tally(), SilentConnection)
+    )
     with pytest.raises(UnavailableError) as caught:
         work.run()
     assert caught.value.retryable
@@ -54,7 +58,7 @@ def test_a_helper_that_never_answers_is_a_lost_connection(
 
 def test_what_is_acknowledged_after_a_stream_was_lost_is_ignored(tmp_path: Path) -> None:
     """One thread may find the connection cut while another still reads what came before."""
-    pusher = Pusher(SourceScan(Push(sources=(tmp_path,), target="work")), Tally(), SilentConnection)
+    pusher = StreamPusher(SourceScan(Push(sources=(tmp_path,), target="work")), Tally(), SilentConnection)
     stream = Stream(SilentConnection(True), True)
     with pytest.raises(ProtocolViolation):
         pusher._handle_ack(stream, ACK.pack(3, 0), b"")

@@ -26,6 +26,7 @@ SLOW_START_STREAMS = 2  # opened at once on a long path
 MIN_SECONDS_LEFT = 8.0  # with less to go, another stream is not worth its login
 MIN_BYTES_WAITING = MIB  # with less to send, slow start does not matter
 NEAR_RTT = 0.002  # seconds of a round trip below which the path is hardly the slowest part
+Frame = tuple[int, bytes, bytes]  # kind, head, body
 
 
 class Stream:

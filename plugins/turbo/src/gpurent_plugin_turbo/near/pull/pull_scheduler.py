@@ -16,7 +16,7 @@ from gpurent.api import Progress, Pull, UnavailableError
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.idle_timeout import IdleTimeout
 from gpurent_plugin_turbo.near.connection.rate_control import MIB
-from gpurent_plugin_turbo.near.connection.stream_pool import Stream, StreamPool
+from gpurent_plugin_turbo.near.connection.stream_pool import Frame, Stream, StreamPool
 from gpurent_plugin_turbo.near.pull.name_policy import NamePolicy
 from gpurent_plugin_turbo.near.pull.pull_items import LargeDownload, PendingRequest, RemoteFile
 from gpurent_plugin_turbo.near.pull.safe_dir import SafeDir
@@ -40,7 +40,6 @@ MAX_WAITING = 20_000
 LARGE_FILE = MIB  # bytes from which a file comes in pieces
 MAX_PACK_FILES = 500
 END_OF_LISTING = 0xFFFFFFFF
-Frame = tuple[int, bytes, bytes]  # kind, head, body
 
 
 class PullScheduler(StreamPool):

@@ -27,7 +27,7 @@ MAX_BAD_DIGESTS = 8  # answers that may be damaged
 ROW_BYTES = 21  # bytes of a row of a pack's table, whose names are empty
 
 
-class Puller(PullReceiver):
+class StreamPuller(PullReceiver):
     """One pull. `run` blocks; `stop` ends it from any thread."""
 
     def run(self) -> TransferReport:

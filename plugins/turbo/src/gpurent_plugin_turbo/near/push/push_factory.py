@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from gpurent_plugin_turbo.near.push.pusher import Pusher
+from gpurent_plugin_turbo.near.push.pusher import StreamPusher
 from gpurent_plugin_turbo.near.push.scan import SourceScan
 from gpurent_plugin_turbo.shared.codec import BEST_DIGEST, compute_digest
 
@@ -39,9 +39,9 @@ def create_pusher(
     progress: Progress,
     settings: Mapping[str, str],
     open_connection: Callable[[bool], CommandConnection],
-) -> Pusher:
+) -> StreamPusher:
     """Its `run` blocks and its `stop` ends it."""
-    return Pusher(
+    return StreamPusher(
         SourceScan(spec),
         progress,
         open_connection,

@@ -35,7 +35,7 @@ MAX_READY = 12 * MIB  # finished units that wait for a stream
 
 
 class PushQueue(StreamPool):
-    """The scan fills it, `PushProducer` builds units from it, `Pusher` sends them."""
+    """The scan fills it, `PushProducer` builds units from it, `StreamPusher` sends them."""
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ import struct
 import zlib
 from time import monotonic
 
-from gpurent_plugin_turbo.near.connection.stream_pool import NEAR_RTT, Stream
+from gpurent_plugin_turbo.near.connection.stream_pool import NEAR_RTT, Frame, Stream
 from gpurent_plugin_turbo.near.errors import (
     arrived_damaged,
     decode_error_rows,
@@ -21,10 +21,8 @@ from gpurent_plugin_turbo.near.push.push_units import LargeUpload, Pack, PushUni
 from gpurent_plugin_turbo.shared.push_frames import ACK, BAD_DIGEST, DONE, NO_LIBRARY
 from gpurent_plugin_turbo.shared.wire import ConnectionEnded, ProtocolViolation
 
-Frame = tuple[int, bytes, bytes]  # kind, head, body
 
-
-class Pusher(PushProducer):
+class StreamPusher(PushProducer):
     """One push. `run` blocks; `stop` ends it from any thread."""
 
     def run(self) -> PushResult:
