@@ -52,7 +52,7 @@ def tell(report: Any, took: float) -> None:
 def push(room: str, host: str, port: str, user: str, source: str, target: str, *given: str) -> None:
     """Over lines of its own, dialled before anything else."""
     begun = perf_counter()
-    from gpurent_plugin_turbo.early import dial_push, take_early
+    from gpurent_plugin_turbo.near.connection.predial import predial_push, take_predialed
 
     settings = dict(text.split("=", 1) for text in given)
     link: Any = Record(
@@ -60,22 +60,22 @@ def push(room: str, host: str, port: str, user: str, source: str, target: str, *
         key_file=f"{room}/key",
         known_hosts=f"{room}/known_hosts",
     )
-    dial_push(link, target, settings)
-    from gpurent_plugin_turbo.begin import pusher
-    from gpurent_plugin_turbo.lines import SshProcess
-    from gpurent_plugin_turbo.ship import push_command
+    predial_push(link, target, settings)
+    from gpurent_plugin_turbo.near.connection.bootstrap import push_command
+    from gpurent_plugin_turbo.near.connection.ssh_process import SshProcess
+    from gpurent_plugin_turbo.near.push.push_factory import create_pusher
 
     command = push_command(target)
     cargo: Any = Record(
         sources=(source,), target=target, content=True, ignore=True, limit=0, verify="fast", delete=False,
         limits=Record(files=1_000_000, total=1 << 44, depth=64, name=255),
     )  # fmt: skip
-    work = pusher(
+    work = create_pusher(
         link,
         cargo,
         Quiet(),
         settings,
-        lambda _: take_early(link, command) or SshProcess(link, settings, command),
+        lambda _: take_predialed(link, command) or SshProcess(link, settings, command),
     )
     tell(work.run(), perf_counter() - begun)
 
@@ -89,7 +89,7 @@ async def main(way: str, plugin: str, room: str, host: str, port: str, user: str
     import asyncssh
 
     from gpurent.api import Endpoint, Pull, Push
-    from gpurent_plugin_turbo.lines import FAST_CIPHERS
+    from gpurent_plugin_turbo.near.connection.ssh_process import FAST_CIPHERS
 
     source, target, *given = rest
     settings = dict(text.split("=", 1) for text in given)
@@ -108,8 +108,7 @@ async def main(way: str, plugin: str, room: str, host: str, port: str, user: str
     made = getattr(import_module(module), kind)
     backend = made(settings) if plugin == "turbo" else made()
     if plugin == "turbo":
-        import gpurent_plugin_turbo.begin
-        import gpurent_plugin_turbo.channel  # noqa: F401 - a trip that has a connection has its plugin, too
+        import gpurent_plugin_turbo.near.connection.ssh_channel  # noqa: F401 - a trip that has a connection has its plugin, too
     if connection is not None:
         await asyncio.sleep(0.5)  # nothing of the login is under way any more
     begun = perf_counter()

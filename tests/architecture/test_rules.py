@@ -61,6 +61,18 @@ VIOLATIONS = (
         "gpurent_plugin_screen.keeper -> gpurent_plugin_planted",
     ),
     Violation(
+        "plugins-acyclic",
+        "plugins/turbo/src/gpurent_plugin_turbo/near/connection/stream_pool.py",
+        "import gpurent_plugin_turbo.near.push.pusher",
+        "gpurent_plugin_turbo.near",
+    ),
+    Violation(
+        "turbo-layers",
+        "plugins/turbo/src/gpurent_plugin_turbo/near/prune.py",
+        "import gpurent_plugin_turbo.far.prune",
+        "gpurent_plugin_turbo.near.prune -> gpurent_plugin_turbo.far.prune",
+    ),
+    Violation(
         "core-without-plugins",
         "core/gpurent/workflow/runtime/desk.py",
         "import gpurent_plugin_planted",

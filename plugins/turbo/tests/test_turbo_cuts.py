@@ -1,4 +1,4 @@
-"""The line cut at random bytes, up and down."""
+"""The connection cut at random bytes, up and down, to machines with and without Python."""
 
 from __future__ import annotations
 
@@ -10,21 +10,33 @@ from gpurent.testing.contracts.cuts import Cuts
 from gpurent.testing.contracts.site import site
 from gpurent_plugin_turbo.backend import Turbo
 
+NO_PYTHON = ("python3", "python")
 
-async def cut(tmp_path: Path, seed: int, cuts: int) -> None:
-    async with site(tmp_path) as place:
+
+async def cut_transfers(tmp_path: Path, seed: int, cuts: int, missing: tuple[str, ...]) -> None:
+    async with site(tmp_path, missing=missing) as place:
         done = Cuts(place, lambda: Turbo({}), tmp_path, seed)
         await done.run(cuts)
         assert done.struck >= cuts
 
 
-@pytest.mark.parametrize("seed", range(3))
-async def test_cuts_at_random_bytes(tmp_path: Path, seed: int) -> None:
-    await cut(tmp_path, seed, 50)
+@pytest.mark.parametrize(
+    ("seed", "cuts", "missing"),
+    [(0, 50, ()), (1, 50, ()), (2, 50, ()), (0, 12, NO_PYTHON), (1, 12, NO_PYTHON)],
+)
+async def test_cuts_at_random_bytes(tmp_path: Path, seed: int, cuts: int, missing: tuple[str, ...]) -> None:
+    await cut_transfers(tmp_path, seed, cuts, missing)
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(100, 110))
 async def test_many_cuts_at_random_bytes(tmp_path: Path, seed: int) -> None:
-    await cut(tmp_path, seed, 250)
+    await cut_transfers(tmp_path, seed, 250, ())
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(100, 104))
+async def test_many_cuts_at_random_bytes_without_python(tmp_path: Path, seed: int) -> None:
+    await cut_transfers(tmp_path, seed, 150, NO_PYTHON)

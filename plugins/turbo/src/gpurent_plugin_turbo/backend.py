@@ -1,4 +1,4 @@
-"""The transfer role over several SSH lines."""
+"""The transfer role, over several SSH connections."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from gpurent.api import (
     TransferReport,
     TransferUnsupported,
 )
-from gpurent_plugin_turbo import ship
-from gpurent_plugin_turbo.begin import FULL, LINES, pusher
-from gpurent_plugin_turbo.early import dial_push, drop_early, take_early
-from gpurent_plugin_turbo.lines import SshProcess, Wire, has_ssh
+from gpurent_plugin_turbo.near.connection import bootstrap
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.near.connection.predial import drop_predialed, predial_push, take_predialed
+from gpurent_plugin_turbo.near.connection.ssh_process import SshProcess, has_ssh
+from gpurent_plugin_turbo.near.push.push_factory import FULL_VERIFY, create_pusher, read_max_streams
 
 if TYPE_CHECKING:
-    from gpurent_plugin_turbo.plainly import Plainly
+    from gpurent_plugin_turbo.posix.transfers import PosixTransfers
 
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Work(Protocol[T_co]):
-    """What blocks in a thread; `stop` ends it from any other."""
+class BlockingTransfer(Protocol[T_co]):
+    """`run` blocks in a thread; `stop` ends it from any other."""
 
     def run(self) -> T_co: ...
 
@@ -37,53 +38,56 @@ class Work(Protocol[T_co]):
 
 
 class Turbo(SupportsPredial):
-    """Threads carry; the event loop only waits."""
+    """Threads do the work; the event loop only waits."""
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self._settings = settings
 
-    def _dialer(self, link: SshConnection, command: str) -> Callable[[bool], Wire]:
-        """The first line uses the connection that is open; the others are processes of the system's ssh."""
+    def _make_opener(self, link: SshConnection, command: str) -> Callable[[bool], CommandConnection]:
+        """The first connection is a channel of the open one; the others are processes of the system's ssh."""
         loop = asyncio.get_running_loop()
         first_is_channel = not has_ssh() or getattr(link, "alive", False)
 
-        def dial(first: bool) -> Wire:
-            if first and (early := take_early(link, command)) is not None:
-                return early
+        def open_connection(first: bool) -> CommandConnection:
+            if first and (predialed := take_predialed(link, command)) is not None:
+                return predialed
             if first_is_channel and (first or not has_ssh()):
-                from gpurent_plugin_turbo.channel import Channel
+                from gpurent_plugin_turbo.near.connection.ssh_channel import SshChannel
 
-                return Channel(link, loop, command)
+                return SshChannel(link, loop, command)
             return SshProcess(link, self._settings, command)
 
-        return dial
+        return open_connection
 
     def dial(self, link: SshConnection, cargo: Push) -> Callable[[], None] | None:
         if cargo.dry_run or not has_ssh():
             return None
-        whole = cargo.verify == FULL
-        dial_push(link, cargo.target, self._settings, whole)
-        return partial(drop_early, link, ship.push_command(cargo.target, whole))
+        full_verify = cargo.verify == FULL_VERIFY
+        predial_push(link, cargo.target, self._settings, full_verify)
+        return partial(drop_predialed, link, bootstrap.push_command(cargo.target, full_verify))
 
-    def _plainly(self, link: SshConnection) -> Plainly:
-        from gpurent_plugin_turbo.plainly import START, Plainly
+    def _posix_transfers(self, link: SshConnection) -> PosixTransfers:
+        from gpurent_plugin_turbo.posix.scripts import START_COMMAND
+        from gpurent_plugin_turbo.posix.transfers import PosixTransfers
 
-        dial = self._dialer(link, START)
-        return Plainly(lambda: dial(True))
+        open_connection = self._make_opener(link, START_COMMAND)
+        return PosixTransfers(lambda: open_connection(True))
 
     async def push(self, link: SshConnection, cargo: Push, progress: Progress) -> TransferReport:
         if cargo.delete:
-            from gpurent_plugin_turbo.scan import Scan
-            from gpurent_plugin_turbo.weed import tops_of
+            from gpurent_plugin_turbo.near.prune import pruned_folders
+            from gpurent_plugin_turbo.near.push.scan import SourceScan
 
-            Scan(cargo).check()
-            tops_of(cargo)  # refuses before anything moves
+            SourceScan(cargo).check_sources()
+            pruned_folders(cargo)  # refuses before anything moves
         if cargo.dry_run:
-            deleted = await self._weed(link, cargo)
+            deleted = await self._prune(link, cargo)
             return TransferReport(files=0, total=0, sent=0, resumed=0, seconds=0.0, deleted=deleted)
-        dial = self._dialer(link, ship.push_command(cargo.target, cargo.verify == FULL))
-        work = pusher(link, cargo, progress, self._settings, dial)
-        done = await _or_plainly(work, lambda: self._plainly(link).pusher(cargo, progress))
+        command = bootstrap.push_command(cargo.target, cargo.verify == FULL_VERIFY)
+        pusher = create_pusher(link, cargo, progress, self._settings, self._make_opener(link, command))
+        done = await _run_or_use_posix(
+            pusher, lambda: self._posix_transfers(link).create_pusher(cargo, progress)
+        )
         return TransferReport(
             files=done.files,
             total=done.total,
@@ -91,50 +95,50 @@ class Turbo(SupportsPredial):
             resumed=done.resumed,
             seconds=done.seconds,
             skipped=done.skipped,
-            deleted=await self._weed(link, cargo) if cargo.delete else (),
+            deleted=await self._prune(link, cargo) if cargo.delete else (),
         )
 
-    async def _weed(self, link: SshConnection, cargo: Push) -> tuple[str, ...]:
-        """What is not here any more, taken away there; a dry run only names it."""
-        from gpurent_plugin_turbo.weed import Weeder, tops_of
+    async def _prune(self, link: SshConnection, cargo: Push) -> tuple[str, ...]:
+        """Delete there what does not exist here any more; a dry run only names it."""
+        from gpurent_plugin_turbo.near.prune import Pruner, pruned_folders
 
-        tops = [top for top, _ in tops_of(cargo)]
-        command = ship.command(f"take_away({cargo.target.encode()!r}, {tops!r})", "codec", "wire", "away")
-        weeder = Weeder(cargo, self._dialer(link, command))
-        return await _or_plainly(weeder, lambda: self._plainly(link).weeder(cargo))
+        command = bootstrap.prune_command(cargo.target, [name for name, _ in pruned_folders(cargo)])
+        pruner = Pruner(cargo, self._make_opener(link, command))
+        return await _run_or_use_posix(pruner, lambda: self._posix_transfers(link).create_pruner(cargo))
 
     async def pull(self, link: SshConnection, cargo: Pull, progress: Progress) -> TransferReport:
-        from gpurent_plugin_turbo.pull import Puller
+        from gpurent_plugin_turbo.near.pull.puller import StreamPuller
 
         sources = [posixpath.normpath(source).encode() for source in cargo.sources]
-        command = ship.command(
-            f"give_pull({sources!r}, False)", "codec", "wire", "disk", "crew", "partials", "far", "give"
-        )
-        puller = Puller(
+        puller = StreamPuller(
             cargo,
             progress,
-            self._dialer(link, command),
-            whole=cargo.verify == FULL,
-            lines=int(self._settings.get("lines") or LINES),
+            self._make_opener(link, bootstrap.pull_command(sources)),
+            full_verify=cargo.verify == FULL_VERIFY,
+            max_streams=read_max_streams(self._settings),
             limit=cargo.limit,
         )
-        return await _or_plainly(puller, lambda: self._plainly(link).puller(cargo, progress))
+        return await _run_or_use_posix(
+            puller, lambda: self._posix_transfers(link).create_puller(cargo, progress)
+        )
 
 
-async def _or_plainly(work: Work[T_co], plain: Callable[[], Work[T_co]]) -> T_co:
-    """A machine without Python has taken nothing: its shell and its tar do it, slower."""
+async def _run_or_use_posix(
+    transfer: BlockingTransfer[T_co], create_posix: Callable[[], BlockingTransfer[T_co]]
+) -> T_co:
+    """A machine without Python has received nothing: its shell and its tar do it, slower."""
     try:
-        return await _in_thread(work)
+        return await _run_in_thread(transfer)
     except TransferUnsupported:
-        return await _in_thread(plain())
+        return await _run_in_thread(create_posix())
 
 
-async def _in_thread(work: Work[T_co]) -> T_co:
-    task = asyncio.ensure_future(asyncio.to_thread(work.run))
+async def _run_in_thread(transfer: BlockingTransfer[T_co]) -> T_co:
+    task = asyncio.ensure_future(asyncio.to_thread(transfer.run))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        work.stop()
+        transfer.stop()
         await asyncio.wait({task})
         if not task.cancelled():
             task.exception()  # that it was cut short is no news

@@ -1,0 +1,172 @@
+"""Large files of a push: partials that grow in any order, are compared by blocks, and get their name when complete."""
+
+import errno
+import os
+import struct
+
+from gpurent_plugin_turbo.far.disk import error_row
+from gpurent_plugin_turbo.shared.codec import RAW, Codec, compute_digest, new_digest
+from gpurent_plugin_turbo.shared.files import digest_blocks, digest_file, write_at
+from gpurent_plugin_turbo.shared.push_frames import ACK, BAD_DIGEST, COMMIT, DONE, NO_LIBRARY, SEGMENT
+from gpurent_plugin_turbo.shared.wire import (
+    IO_SIZE,
+    PARTIALS_DIR,
+    UNIT_HEAD,
+    FrameStream,
+    ProtocolViolation,
+    encode_table,
+)
+
+TYPE_CHECKING = False  # the real one costs the far side an import
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpurent_plugin_turbo.far.workers import WorkerPool
+    from gpurent_plugin_turbo.shared.wire import TableRow
+
+
+FATAL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+class FatalDiskError(Exception):
+    """Ends the whole push: an error number and the name that met it."""
+
+    def __init__(self, number: int, name: bytes) -> None:
+        Exception.__init__(self, number, name)
+        self.number, self.name = number, name
+
+
+class PartialFiles:
+    """In the folder for partials below the current one; ``pool`` guards the output that all processes share."""
+
+    def __init__(self, frames: FrameStream, pool: "WorkerPool") -> None:
+        self.frames, self.codec, self.pool = frames, Codec(), pool
+        self.open_files: dict[bytes, int] = {}
+        self.has_folder = False
+
+    def make_partials_folder(self) -> None:
+        if not self.has_folder:
+            self.has_folder = True
+            try:
+                os.mkdir(PARTIALS_DIR, 0o700)
+            except FileExistsError:
+                pass
+
+    def open_in_folder(self, part: bytes, flags: int, mode: int) -> int:
+        """A new file in there; another stream that has ended may have removed the empty folder just now."""
+        for _ in range(9):
+            try:
+                return os.open(part, flags, mode)
+            except FileNotFoundError:
+                self.has_folder = False
+                self.make_partials_folder()
+        return os.open(part, flags, mode)
+
+    def open_partial(self, part: bytes, size: int) -> int:
+        found = self.open_files.get(part)
+        if found is None:
+            self.make_partials_folder()
+            while len(self.open_files) > 8:
+                os.close(self.open_files.pop(next(iter(self.open_files))))
+            found = self.open_in_folder(PARTIALS_DIR + b"/" + part, os.O_RDWR | os.O_CREAT, 0o600)
+            if os.fstat(found).st_size != size:
+                os.ftruncate(found, size)
+            self.open_files[part] = found
+        return found
+
+    def handle_segment(self, head: bytes, size: int) -> None:
+        number, codec, kind, length, expected = UNIT_HEAD.unpack(head[: UNIT_HEAD.size])
+        part, at, total = SEGMENT.unpack(head[UNIT_HEAD.size :])
+        handle = self.open_partial(part, total)
+        if codec == RAW:
+            made = self.write_stream(handle, at, size, kind)
+            self.send_ack(number, DONE if made == expected else BAD_DIGEST)
+            return
+        body = self.frames.read_borrowed(size)
+        try:
+            data = memoryview(self.codec.decompress(codec, body, length))
+        except LookupError:
+            self.send_ack(number, NO_LIBRARY)
+            return
+        except ProtocolViolation:
+            self.send_ack(number, BAD_DIGEST)
+            return
+        write_at(handle, data, at)
+        self.send_ack(number, DONE if compute_digest(kind, data) == expected else BAD_DIGEST)
+
+    def write_stream(self, handle: int, at: int, size: int, kind: int) -> bytes:
+        """From the connection to the disk in steps that fit a processor's cache."""
+        made = new_digest(kind)
+        while size:
+            view = self.frames.read_borrowed(min(IO_SIZE, size))
+            made.update(view)
+            write_at(handle, view, at)
+            at += len(view)
+            size -= len(view)
+        return bytes(made.digest())
+
+    def handle_base(self, head: bytes, size: int) -> None:
+        """Digests of what is there of a file: of its partial, else of its older version, which becomes the partial."""
+        number, length, part, kind = struct.unpack(">IQ33sB", head)
+        name = bytes(self.frames.read(size))
+        found = b""
+        try:
+            if not os.path.exists(PARTIALS_DIR + b"/" + part):
+                self.copy_old_file(name, part, length)
+            found = digest_blocks(self.open_partial(part, length), length, kind)
+        except OSError as error:
+            if error.errno in FATAL_ERRORS:
+                raise
+        self.send_locked("b", struct.pack(">I", number), found)
+
+    def copy_old_file(self, name: bytes, part: bytes, length: int) -> None:
+        with open(name, "rb") as old:
+            new = self.open_partial(part, length)
+            at, left = 0, min(length, os.fstat(old.fileno()).st_size)
+            while left:
+                data = old.read(min(left, 1 << 20))
+                if not data:
+                    return
+                write_at(new, memoryview(data), at)
+                at += len(data)
+                left -= len(data)
+
+    def handle_commit(self, head: bytes, size: int) -> None:
+        (number,) = struct.unpack(">I", head[:4])
+        part, mode, length, time, kind = COMMIT.unpack(head[4 : 4 + COMMIT.size])
+        expected, name = head[4 + COMMIT.size :][:16], bytes(self.frames.read(size))
+        handle = self.open_partial(part, length)
+        if kind and digest_file(handle) != expected:
+            os.close(self.open_files.pop(part))
+            os.unlink(PARTIALS_DIR + b"/" + part)
+            self.send_ack(number, BAD_DIGEST)
+            return
+        try:
+            os.fchmod(handle, mode)
+            os.utime(handle, ns=(time, time))
+            os.rename(PARTIALS_DIR + b"/" + part, name)
+        except OSError as error:
+            self.send_ack(number, DONE, [error_row(error.errno or errno.EIO, name)])
+            return
+        os.close(self.open_files.pop(part))
+        self.remove_stale_partials(part)
+        self.send_ack(number, DONE)
+
+    def remove_stale_partials(self, part: bytes) -> None:
+        """Of other versions of the same file; the folder itself may be gone, when another stream has ended."""
+        try:
+            for entry in os.listdir(PARTIALS_DIR):
+                if entry.startswith(part[:20]) and entry != part:
+                    os.unlink(PARTIALS_DIR + b"/" + entry)
+        except FileNotFoundError:
+            pass
+
+    def send_ack(self, number: int, status: int, failures: "Sequence[TableRow]" = ()) -> None:
+        self.send_locked("A", ACK.pack(number, status), encode_table(list(failures)) if failures else b"")
+
+    def send_failure(self, failure: FatalDiskError) -> None:
+        self.send_locked("E", struct.pack(">I", failure.number), failure.name)
+
+    def send_locked(self, kind: str, head: bytes, body: bytes) -> None:
+        with self.pool:
+            self.frames.send_frame(ord(kind), head, body)

@@ -1,0 +1,103 @@
+"""The far side of deleting extraneous files: lists what is there, and deletes what it is told to."""
+
+import errno
+import os
+import stat
+import zlib
+
+from gpurent_plugin_turbo.far.disk import error_row, send_hello
+from gpurent_plugin_turbo.shared.wire import (
+    FILE,
+    FOLDER,
+    PARTIALS_DIR,
+    ConnectionEnded,
+    FrameStream,
+    decode_table,
+    encode_table,
+)
+
+TYPE_CHECKING = False  # the real one costs the far side an import
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gpurent_plugin_turbo.shared.wire import TableRow
+
+MAX_ROWS = 2048  # of a frame
+
+
+def walk_tree(folder: bytes) -> "Iterator[TableRow]":
+    """What lies below ``folder``, folders before their content; links are named and never followed."""
+    waiting = [folder]
+    while waiting:
+        at = waiting.pop()
+        try:
+            with os.scandir(at or b".") as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError:
+            continue
+        for entry in entries:
+            name = at + b"/" + entry.name if at else entry.name
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if entry.name != PARTIALS_DIR:
+                yield (FOLDER if is_folder else FILE, 0, 0, 0, name, b"")
+            if is_folder and entry.name != PARTIALS_DIR:
+                waiting.append(name)
+
+
+def is_folder(name: bytes) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(name or b".").st_mode)
+    except OSError:
+        return False
+
+
+def send_listing(frames: FrameStream, folders: "list[bytes]") -> None:
+    rows = []
+    for folder in folders:
+        for row in walk_tree(folder) if is_folder(folder) else ():
+            rows.append(row)
+            if len(rows) == MAX_ROWS:
+                frames.send_frame(ord("L"), b"", zlib.compress(encode_table(rows), 1))
+                rows = []
+    frames.send_frame(ord("L"), b"", zlib.compress(encode_table(rows), 1))
+    frames.send_frame(ord("Z"))
+
+
+def remove_entry(row: "TableRow", root: bytes) -> int:
+    """0, or the error number. A name that leads out of the target through a link is refused."""
+    name = row[4]
+    folder = os.path.dirname(os.path.join(root, name))
+    try:
+        if os.path.realpath(folder) != os.path.normpath(folder):
+            return errno.EXDEV
+        if row[0] == FOLDER:
+            os.rmdir(name)
+        else:
+            os.unlink(name)
+    except OSError as error:
+        # Gone already, or something came into it meanwhile: both are fine.
+        return 0 if error.errno in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST) else error.errno or errno.EIO
+    return 0
+
+
+def serve_prune(target: bytes, folders: "list[bytes]") -> None:
+    """What the command runs."""
+    frames = FrameStream(0, 1)
+    try:
+        send_hello(frames)
+        try:
+            os.chdir(target or b".")
+        except OSError:
+            folders = []
+        send_listing(frames, folders)
+        root = os.getcwdb()
+        while True:
+            _, _, size = frames.read_header()
+            failures = []
+            for row in decode_table(zlib.decompress(frames.read(size)))[0]:
+                number = remove_entry(row, root)
+                if number:
+                    failures.append(error_row(number, row[4]))
+            frames.send_frame(ord("A"), b"", encode_table(failures))
+    except ConnectionEnded:
+        pass

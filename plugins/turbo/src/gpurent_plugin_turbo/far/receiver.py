@@ -1,0 +1,259 @@
+"""The far side of a push: receives files and puts them in their place."""
+
+import errno
+import os
+import stat
+import struct
+import zlib
+
+from gpurent_plugin_turbo.far.disk import error_row, lstat_or_none, send_hello
+from gpurent_plugin_turbo.far.partials import FATAL_ERRORS, FatalDiskError, PartialFiles
+from gpurent_plugin_turbo.far.workers import WorkerPool
+from gpurent_plugin_turbo.shared.codec import compute_digest
+from gpurent_plugin_turbo.shared.files import block_size, digest_path, has_same_state
+from gpurent_plugin_turbo.shared.push_frames import BAD_DIGEST, BASE, DONE, HAVE, MANIFEST, NEED, NO_LIBRARY
+from gpurent_plugin_turbo.shared.wire import (
+    FILE,
+    FOLDER,
+    IO_SIZE,
+    LINK,
+    PARTIALS_DIR,
+    UNIT_HEAD,
+    ConnectionEnded,
+    FrameStream,
+    ProtocolViolation,
+    decode_table,
+    encode_table,
+    enlarge_pipe,
+)
+
+TYPE_CHECKING = False  # the real one costs the far side an import
+if TYPE_CHECKING:
+    from gpurent_plugin_turbo.shared.wire import TableRow
+
+WAITING_PACK = 3 << 14  # when so much of a pack has come already, it came while we were busy
+
+
+class PushReceiver(PartialFiles):
+    """Its current folder is the target."""
+
+    def __init__(self, frames: FrameStream, full_verify: bool) -> None:
+        PartialFiles.__init__(self, frames, WorkerPool(self.serve_worker))
+        self.full_verify = full_verify
+        self.new_folders: set[bytes] = set()  # made just now, so nothing is in them
+        self.folders: list[tuple[bytes, int]] = []
+        self.links: list[tuple[int, bytes, bytes, int, int]] = []
+        self.temp_count = 0
+        self.disk_too_small = False
+
+    def serve_frames(self) -> None:
+        handlers = {
+            ord("M"): self.handle_manifest,
+            ord("P"): self.handle_pack,
+            ord("S"): self.handle_segment,
+            ord("B"): self.handle_base,
+            ord("C"): self.handle_commit,
+            ord("F"): self.handle_finish,
+        }
+        while True:
+            try:
+                kind, head, size = self.frames.read_header()
+            except ConnectionEnded:
+                return
+            try:
+                if self.disk_too_small and kind in (ord("P"), ord("S")):
+                    self.discard_body(size)
+                else:
+                    handlers[kind](head, size)
+            except OSError as error:
+                raise FatalDiskError(error.errno or errno.EIO, os.fsencode(error.filename or b"")) from None
+
+    def discard_body(self, size: int) -> None:
+        while size:
+            size -= len(self.frames.read_borrowed(min(IO_SIZE, size)))
+
+    # what there is
+
+    def handle_manifest(self, head: bytes, size: int) -> None:
+        found, _ = decode_table(zlib.decompress(self.frames.read(size)))
+        states, digests = bytearray(len(found)), []
+        for index, (kind, mode, length, time, name, link) in enumerate(found):
+            if kind == FOLDER:
+                self.make_folder(name, mode)
+            elif kind == FILE:
+                states[index] = self.compare_file(name, length, time)
+                if self.full_verify and states[index] == HAVE:
+                    digests.append(digest_path(name) or bytes(16))
+            else:
+                self.links.append((kind, name, link, length, time))
+        disk = os.statvfs(b".")
+        free = disk.f_bavail * disk.f_frsize
+        self.disk_too_small = MANIFEST.unpack(head)[1] > free  # the near side sees it too, and ends
+        self.send_locked(
+            "N",
+            head[:4] + struct.pack(">QI", free, len(states)),
+            zlib.compress(bytes(states) + b"".join(digests), 1),
+        )
+
+    def make_folder(self, name: bytes, mode: int) -> None:
+        self.folders.append((name, mode))
+        try:
+            os.mkdir(name, 0o700)
+            self.new_folders.add(name)
+        except FileExistsError:
+            if not os.path.isdir(name):
+                raise FatalDiskError(errno.ENOTDIR, name) from None
+
+    def compare_file(self, name: bytes, size: int, time: int) -> int:
+        if name.rpartition(b"/")[0] in self.new_folders:
+            return NEED
+        there = lstat_or_none(name)
+        if there is not None and has_same_state(there, size, time):
+            return HAVE
+        if size < block_size(size) * 4:
+            return NEED
+        new = there is None or not stat.S_ISREG(there.st_mode)
+        return NEED if new and not self.has_partial(name) else BASE
+
+    def has_partial(self, name: bytes) -> bool:
+        start = compute_digest(1, name)[:10].hex().encode()
+        try:
+            return any(entry.startswith(start) for entry in os.listdir(PARTIALS_DIR))
+        except OSError:
+            return False
+
+    # what comes
+
+    def handle_pack(self, head: bytes, size: int) -> None:
+        waiting = self.frames.count_pending() >= WAITING_PACK
+        body = self.frames.read_borrowed(size)
+        if not (waiting and self.pool.assign_frame(ord("P"), head, body)):
+            self.write_pack(head, body)
+
+    def serve_worker(self, frames: FrameStream) -> None:
+        """In a process of its own: packs and nothing else, until there is no more."""
+        self.frames = frames
+        try:
+            while True:
+                _, head, size = frames.read_header()
+                self.write_pack(head, frames.read_borrowed(size))
+        except FatalDiskError as failure:
+            self.send_failure(failure)
+
+    def write_pack(self, head: bytes, body: memoryview) -> None:
+        number, codec, kind, length, expected = UNIT_HEAD.unpack(head)
+        status, data = DONE, memoryview(b"")
+        failures: list[TableRow] = []
+        try:
+            data = memoryview(self.codec.decompress(codec, body, length))
+            if compute_digest(kind, data) != expected:
+                status = BAD_DIGEST
+        except LookupError:
+            status = NO_LIBRARY
+        except ProtocolViolation:
+            status = BAD_DIGEST
+        if status == DONE:
+            failures = self.write_small_files(*decode_table(data), data)
+        self.send_ack(number, status, failures)
+
+    def write_small_files(self, found: "list[TableRow]", at: int, data: memoryview) -> "list[TableRow]":
+        """Whole files, one after the other; the loop that takes most of the time on this side."""
+        self.make_partials_folder()
+        failures = []
+        start, count = PARTIALS_DIR + b"/t%d." % os.getpid(), self.temp_count
+        for _, mode, size, time, name, _ in found:
+            count += 1
+            part = start + b"%d" % count
+            try:
+                handle = self.open_in_folder(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+                try:
+                    done = os.write(handle, data[at : at + size])
+                    while done < size:
+                        done += os.write(handle, data[at + done : at + size])
+                    os.utime(handle, ns=(time, time))
+                finally:
+                    os.close(handle)
+                try:
+                    os.rename(part, name)
+                except FileNotFoundError:  # it overtook its folder, which comes by another stream
+                    os.makedirs(os.path.dirname(name), 0o700, exist_ok=True)
+                    os.rename(part, name)
+            except OSError as error:
+                failures += self.discard_failed(error, name, part)
+            at += size
+        self.temp_count = count
+        return failures
+
+    def discard_failed(self, error: OSError, name: bytes, part: bytes) -> "list[TableRow]":
+        try:
+            os.unlink(part)
+        except OSError:
+            pass
+        if error.errno in FATAL_ERRORS:
+            raise FatalDiskError(error.errno, name) from None
+        return [error_row(error.errno or errno.EIO, name)]
+
+    # the end
+
+    def handle_finish(self, head: bytes, size: int) -> None:
+        self.frames.read(size)
+        if not self.pool.finish_workers():
+            raise FatalDiskError(errno.EIO, b"")
+        failures = []
+        for kind, name, link, length, time in self.links:
+            try:
+                self.make_link(kind, name, link, length, time)
+            except OSError as error:
+                failures.append(error_row(error.errno or errno.EIO, name))
+        for name, mode in reversed(self.folders):
+            if stat.S_IMODE(os.stat(name).st_mode) != mode | 0o700:
+                os.chmod(name, mode | 0o700)
+        for handle in self.open_files.values():
+            os.close(handle)
+        self.open_files = {}
+        self.has_folder = False
+        try:
+            os.rmdir(PARTIALS_DIR)
+        except OSError:
+            pass
+        self.send_locked("Z", b"", encode_table(failures))
+
+    def make_link(self, kind: int, name: bytes, link: bytes, length: int, time: int) -> None:
+        there = lstat_or_none(name)
+        if there is not None:
+            if kind == LINK:
+                same = stat.S_ISLNK(there.st_mode) and os.readlink(name) == link
+            else:
+                same = has_same_state(there, length, time) and os.path.samestat(there, os.lstat(link))
+            if same:
+                return
+            if stat.S_ISDIR(there.st_mode):
+                raise OSError(errno.EISDIR, "", name)
+        self.make_partials_folder()
+        self.temp_count += 1
+        part = PARTIALS_DIR + b"/l%d.%d" % (os.getpid(), self.temp_count)
+        if kind == LINK:
+            os.symlink(link, part)
+        else:
+            os.link(link, part, follow_symlinks=False)
+        os.rename(part, name)
+
+
+def serve_push(target: bytes, full_verify: bool) -> None:
+    """What the command runs."""
+    frames = FrameStream(0, 1)
+    enlarge_pipe(0)
+    os.umask(0)
+    try:
+        os.makedirs(target, 0o755, exist_ok=True)
+        os.chdir(target)
+        send_hello(frames)
+        receiver = PushReceiver(frames, full_verify)
+        try:
+            receiver.serve_frames()
+        except FatalDiskError as failure:
+            receiver.send_failure(failure)
+    except OSError as error:
+        frames.send_frame(ord("E"), struct.pack(">I", error.errno or errno.EIO), target)
+    except ConnectionEnded:
+        pass

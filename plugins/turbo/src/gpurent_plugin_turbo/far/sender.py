@@ -1,0 +1,287 @@
+"""The far side of a pull: lists what is there and sends what is requested."""
+
+import os
+import stat
+import struct
+import time as clock
+import zlib
+
+from gpurent_plugin_turbo.far.disk import send_hello
+from gpurent_plugin_turbo.shared.codec import (
+    BEST_CODEC,
+    BEST_DIGEST,
+    RAW,
+    Codec,
+    compute_digest,
+    new_digest,
+)
+from gpurent_plugin_turbo.shared.extents import list_extents
+from gpurent_plugin_turbo.shared.files import digest_blocks, digest_path
+from gpurent_plugin_turbo.shared.pull_frames import (
+    CHANGED,
+    EXTENT,
+    FILE_STATE,
+    MAX_EXTENTS,
+    MISSING,
+    OTHER,
+    PIECE,
+    SPARSE,
+    UNCHANGED,
+    UNREADABLE,
+)
+from gpurent_plugin_turbo.shared.wire import (
+    FILE,
+    FOLDER,
+    IO_SIZE,
+    LINK,
+    UNIT_HEAD,
+    ConnectionEnded,
+    FrameStream,
+    decode_table,
+    encode_table,
+)
+
+TYPE_CHECKING = False  # the real one costs the far side an import
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from gpurent_plugin_turbo.shared.wire import TableRow
+
+LEVELS = (0, 1, 3, 5, 7, 9)
+MANIFEST_ROWS = 2048
+OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # what became a pipe does not hold us up
+
+
+class PullSender:
+    """Answers one frame after the other."""
+
+    def __init__(self, frames: FrameStream, sources: "list[bytes]") -> None:
+        self.frames, self.codec = frames, Codec()
+        self.digest_kind = BEST_DIGEST
+        self.codec_kind = BEST_CODEC
+        self.level_index = 2
+        self.chunks = self.scan_sources(sources)
+
+    def serve_frames(self) -> None:
+        handlers = {
+            ord("m"): self.send_manifest,
+            ord("G"): self.send_pack,
+            ord("g"): self.send_piece,
+            ord("B"): self.send_block_digests,
+            ord("H"): self.send_extents,
+            ord("V"): self.send_file_digest,
+        }
+        while True:
+            try:
+                kind, head, size = self.frames.read_header()
+                handlers[kind](head, bytes(self.frames.read(size)) if size else b"")
+            except ConnectionEnded:
+                return
+
+    # what there is
+
+    def send_manifest(self, head: bytes, body: bytes) -> None:
+        for number, chunk in self.chunks:
+            self.frames.send_frame(ord("M"), struct.pack(">I", number), zlib.compress(encode_table(chunk), 1))
+            return
+        self.frames.send_frame(ord("M"), struct.pack(">I", 0xFFFFFFFF))
+
+    def scan_sources(self, sources: "list[bytes]") -> "Iterator[tuple[int, list[TableRow]]]":
+        for number, source in enumerate(sources):
+            chunk = []
+            for row in self.scan_source(source):
+                chunk.append(row)
+                if len(chunk) >= MANIFEST_ROWS:
+                    yield number, chunk
+                    chunk = []
+            if chunk:
+                yield number, chunk
+
+    def scan_source(self, path: bytes) -> "Iterator[TableRow]":
+        name = os.path.basename(os.path.normpath(path))
+        try:
+            found = os.lstat(path)
+        except OSError:
+            yield (MISSING, 0, 0, 0, path, b"")
+            return
+        yield from self.scan_entry(path, name, found)
+
+    def scan_entry(self, path: bytes, name: bytes, found: os.stat_result) -> "Iterator[TableRow]":
+        mode, time = stat.S_IMODE(found.st_mode) & 0o777, found.st_mtime_ns
+        if stat.S_ISREG(found.st_mode):
+            link = SPARSE if found.st_blocks * 512 < found.st_size else b""
+            yield (FILE, mode, found.st_size, time, name, link)
+        elif stat.S_ISDIR(found.st_mode):
+            yield (FOLDER, mode, 0, time, name, b"")
+            yield from self.scan_folder(path, name)
+        elif stat.S_ISLNK(found.st_mode):
+            yield (LINK, mode, 0, 0, name, os.readlink(path))
+        else:
+            yield (OTHER, mode, 0, 0, name, b"")
+
+    def scan_folder(self, path: bytes, name: bytes) -> "Iterator[TableRow]":
+        try:
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+        except OSError:
+            yield (UNREADABLE, 0, 0, 0, name + b"/", b"")
+            return
+        for entry in entries:
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            yield from self.scan_entry(entry.path, name + b"/" + entry.name, found)
+
+    # what is requested
+
+    def send_pack(self, head: bytes, body: bytes) -> None:
+        states, pieces = [], []
+        for _, _, size, time, name, _ in decode_table(zlib.decompress(body))[0]:
+            data, found = self.read_small_file(name, size, time)
+            states.append((*found, b"", b""))
+            pieces.append(data)
+        self.send_unit(ord("P"), head, b"".join((encode_table(states), *pieces)))
+
+    def read_small_file(self, name: bytes, size: int, time: int) -> "tuple[bytes, tuple[int, int, int, int]]":
+        """Its bytes, if it is what it was; else what it is now."""
+        try:
+            handle = os.open(name, OPEN_FLAGS)
+        except OSError as error:
+            return b"", (CHANGED, error.errno or 0, 0, 0)
+        try:
+            before = os.fstat(handle)
+            if (before.st_size, before.st_mtime_ns) != (size, time):
+                return b"", (CHANGED, stat.S_IMODE(before.st_mode), before.st_size, before.st_mtime_ns)
+            data = os.read(handle, size + 1)
+            while len(data) < size:
+                more = os.read(handle, size - len(data))
+                if not more:
+                    break
+                data += more
+            after = os.fstat(handle)
+        finally:
+            os.close(handle)
+        if len(data) != size or (after.st_size, after.st_mtime_ns) != (size, time):
+            return b"", (CHANGED, 0, after.st_size, after.st_mtime_ns)
+        return data, (UNCHANGED, stat.S_IMODE(after.st_mode), size, time)
+
+    def send_piece(self, head: bytes, name: bytes) -> None:
+        _, at, length, size, time = PIECE.unpack(head)
+        try:
+            handle = os.open(name, OPEN_FLAGS)
+        except OSError as error:
+            self.send_change(head[:4], error.errno or 0, 0)
+            return
+        try:
+            if self.level() and self.is_compressible(handle, at, length):
+                data = b""
+                while len(data) < length:
+                    more = os.pread(handle, length - len(data), at + len(data))
+                    if not more:
+                        break
+                    data = data + more if data else more
+                if self.is_unchanged(handle, size, time) and len(data) == length:
+                    self.send_unit(ord("S"), head[:4], data)
+                    return
+            elif self.send_raw_piece(handle, head[:4], at, length, size, time):
+                return
+            now = os.fstat(handle)
+            self.send_change(head[:4], now.st_size, now.st_mtime_ns)
+        finally:
+            os.close(handle)
+
+    def send_change(self, number: bytes, size: int, time: int) -> None:
+        """The file is not what it was listed as. Without a time: ``size`` is an error's number."""
+        self.frames.send_frame(ord("c"), number, FILE_STATE.pack(size, time))
+
+    def is_unchanged(self, handle: int, size: int, time: int) -> bool:
+        now = os.fstat(handle)
+        return (now.st_size, now.st_mtime_ns) == (size, time)
+
+    def is_compressible(self, handle: int, at: int, length: int) -> bool:
+        sample = os.pread(handle, min(1 << 15, length), at + length // 2)
+        return len(self.codec.compress(self.codec_kind, 1, sample)) < 0.95 * len(sample)
+
+    def send_raw_piece(self, handle: int, number: bytes, at: int, length: int, size: int, time: int) -> bool:
+        made, done = new_digest(self.digest_kind), 0
+        while done < length:
+            data = os.pread(handle, min(IO_SIZE, length - done), at + done)
+            if not data:
+                return False
+            made.update(data)
+            done += len(data)
+        if not self.is_unchanged(handle, size, time):
+            return False
+        head = UNIT_HEAD.pack(struct.unpack(">I", number)[0], RAW, self.digest_kind, length, made.digest())
+        begun = clock.time()
+        self.frames.send_header(ord("S"), head, length)
+        self.frames.send_file(handle, at, length)
+        self.adjust_level(0.0, clock.time() - begun)
+        return True
+
+    def send_unit(self, kind: int, number: bytes, data: bytes) -> None:
+        begun = clock.time()
+        found, used = compute_digest(self.digest_kind, data), RAW
+        body: bytes | memoryview = data
+        if self.level():
+            tight = self.codec.compress(self.codec_kind, self.level(), data)
+            if len(tight) < 0.95 * len(data):
+                used, body = self.codec_kind, tight  # sent before anything else is compressed
+        middle = clock.time()
+        head = UNIT_HEAD.pack(struct.unpack(">I", number)[0], used, self.digest_kind, len(data), found)
+        self.frames.send_frame(kind, head, body)
+        if used != RAW or not self.level():
+            self.adjust_level(middle - begun, clock.time() - middle)
+
+    def level(self) -> int:
+        return LEVELS[self.level_index]
+
+    def adjust_level(self, compressed: float, waited: float) -> None:
+        """Compress harder while the connection is what takes the time; both in seconds."""
+        if waited > compressed + 0.002:
+            self.level_index = min(self.level_index + 1, len(LEVELS) - 1)
+        elif waited < compressed / 3:
+            self.level_index = max(self.level_index - 1, 0)
+
+    def send_block_digests(self, head: bytes, name: bytes) -> None:
+        found = self.examine(head, name, lambda handle, size: digest_blocks(handle, size, self.digest_kind))
+        if found is not None:
+            self.frames.send_frame(ord("b"), head[:4] + struct.pack(">B", self.digest_kind), found)
+
+    def send_extents(self, head: bytes, name: bytes) -> None:
+        """Where there is data in a sparse file."""
+        found = self.examine(head, name, lambda handle, size: list_extents(handle, size, MAX_EXTENTS))
+        if found is not None:
+            self.frames.send_frame(ord("h"), head[:4], b"".join(EXTENT.pack(*extent) for extent in found))
+
+    def examine(self, head: bytes, name: bytes, read: "Callable[[int, int], Any]") -> "Any":
+        """What ``read`` finds in an open file of a size; None: it has changed, which was sent."""
+        size, time = FILE_STATE.unpack(head[4:])
+        try:
+            handle = os.open(name, OPEN_FLAGS)
+            try:
+                found = read(handle, size)
+                now = os.fstat(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            self.send_change(head[:4], error.errno or 0, 0)
+            return None
+        if (now.st_size, now.st_mtime_ns) == (size, time):
+            return found
+        self.send_change(head[:4], now.st_size, now.st_mtime_ns)
+        return None
+
+    def send_file_digest(self, head: bytes, name: bytes) -> None:
+        self.frames.send_frame(ord("v"), head, digest_path(name) or bytes(16))
+
+
+def serve_pull(sources: "list[bytes]") -> None:
+    """What the command runs."""
+    frames = FrameStream(0, 1)
+    try:
+        send_hello(frames)
+        PullSender(frames, sources).serve_frames()
+    except ConnectionEnded:
+        pass

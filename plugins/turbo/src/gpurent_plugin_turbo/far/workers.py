@@ -1,0 +1,85 @@
+"""Processes that write packs of small files beside the first one.
+
+Making a file costs a kernel 20 us, whoever asks; a machine with more than one processor makes several at once.
+"""
+
+import os
+
+from gpurent_plugin_turbo.shared.wire import ConnectionEnded, FrameStream, enlarge_pipe
+
+TYPE_CHECKING = False  # the real one costs the far side an import
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_WORKERS = 3
+
+
+def count_processors() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+class WorkerPool:
+    """Started when there is work, finished at the end. Whoever sends to the near side holds the token meanwhile."""
+
+    def __init__(self, run_worker: "Callable[[FrameStream], None]") -> None:
+        self.run_worker = run_worker
+        self.limit = min(count_processors() - 1, MAX_WORKERS)
+        self.last_index = -1
+        self.workers: list[tuple[int, FrameStream]] = []
+        self.token = (-1, -1)
+
+    def assign_frame(self, kind: int, head: bytes, body: memoryview) -> bool:
+        """Whether a worker takes this frame; each does in turn, the first process too."""
+        self.last_index += 1
+        place = self.last_index % (self.limit + 1)
+        if not place:
+            return False
+        if place > len(self.workers):
+            self.start_worker()
+        self.workers[place - 1][1].send_frame(kind, head, body)
+        return True
+
+    def start_worker(self) -> None:
+        if self.token[0] < 0:
+            self.token = os.pipe()
+            os.write(self.token[1], b"t")
+        source, sink = os.pipe()
+        enlarge_pipe(sink)
+        pid = os.fork()
+        if pid:
+            os.close(source)
+            self.workers.append((pid, FrameStream(-1, sink)))
+            return
+        status = 1
+        try:
+            for _, frames in self.workers:
+                os.close(frames.sink)
+            os.close(sink)
+            os.close(0)
+            self.workers = []
+            self.run_worker(FrameStream(source, 1))
+        except ConnectionEnded:
+            status = 0
+        finally:
+            os._exit(status)
+
+    def finish_workers(self) -> bool:
+        """Wait until they have written everything; false when one of them died of it."""
+        well = True
+        for pid, frames in self.workers:
+            os.close(frames.sink)
+            well = os.waitpid(pid, 0)[1] == 0 and well
+        self.workers = []
+        self.last_index = -1
+        return well
+
+    def __enter__(self) -> None:
+        if self.token[0] >= 0:
+            os.read(self.token[0], 1)
+
+    def __exit__(self, *_: object) -> None:
+        if self.token[0] >= 0:
+            os.write(self.token[1], b"t")

@@ -1,0 +1,1 @@
+"""Connections to the machine, and how much each of them carries."""

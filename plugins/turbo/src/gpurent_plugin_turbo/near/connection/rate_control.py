@@ -1,0 +1,163 @@
+"""How hard to compress and how much may be in flight, from what the streams are seen to carry."""
+
+from __future__ import annotations
+
+import os
+from threading import Lock
+from time import monotonic
+
+MIB = 1 << 20
+# zstd's levels: raw bytes a second of one core, and the size of what comes out against level 3. First guesses;
+# what is measured takes their place. Left out are levels that others beat in both.
+ASSUMED_SPEEDS = {
+    1: (350e6, 1.05),
+    3: (250e6, 1.0),
+    6: (100e6, 0.9),
+    7: (75e6, 0.88),
+    9: (55e6, 0.86),
+    11: (25e6, 0.84),
+}
+MAX_UNRATED_LEVEL = 6  # no higher while nobody knows how quick the streams will be
+CORES = os.cpu_count() or 1
+MIN_COMPRESSED = 24 * MIB  # compressed in any case: slow start is slow even on the quickest path
+PROBE_SECONDS = 0.5  # seconds until a change shows in the rates
+UNLIMITED = 1e12  # as good as nothing to wait for: raw, to see what comes of it
+FAST_RATE = 100e6  # bytes a second from which the streams need the processors for themselves
+
+
+class CompressionLevel:
+    """The level that brings a byte across soonest: compressing and carrying go on side by side, the slower one counts.
+
+    0 is raw. How quick the streams are is unknown at first: ``current`` begins low, and ``idle_level`` is for the time
+    in which nothing can be sent anyway.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._speed = {level: speed for level, (speed, _) in ASSUMED_SPEEDS.items()}
+        self._relative_size = {level: shape for level, (_, shape) in ASSUMED_SPEEDS.items()}
+        self._measured_ratio: dict[int, float] = {}
+        self._rate = self._rated_at = 0.0
+        self._probe_at, self._probe_interval = 0.0, 1.0
+        self._compressed_bytes = 0
+        self.idle_level, self.current = 9, 1
+        self._first_rated = 0.0
+
+    def record_compression(self, level: int, raw: int, compressed: int, seconds: float) -> None:
+        """What one compression gave, and the seconds of a processor that it took."""
+        if not level or raw < 65536 or not seconds:
+            return
+        with self._lock:
+            self._compressed_bytes += raw
+            self._speed[level] = (self._speed[level] * 3 + raw / seconds) / 4
+            fresh = compressed / raw
+            self._measured_ratio[level] = (self._measured_ratio.get(level, fresh) * 3 + fresh) / 4
+
+    def raise_for_long_path(self, rtt: float, waits: bool) -> None:
+        """The path is a long one: what goes first is worth more than the lowest level.
+
+        ``waits``: something goes on meanwhile, a login or enough that is in flight; else the next bytes are awaited.
+        """
+        with self._lock:
+            if not self._rate:
+                self.current = max(self.current, MAX_UNRATED_LEVEL if waits or rtt > 0.03 else 3)
+
+    def _estimate_ratio(self, level: int) -> float:
+        """What is left of a byte: as measured, else as the nearest level that was measured has it."""
+        if level in self._measured_ratio or not self._measured_ratio:
+            return self._measured_ratio.get(level, 0.3 * self._relative_size[level])
+        known = min(self._measured_ratio, key=lambda other: abs(other - level))
+        return self._measured_ratio[known] * self._relative_size[level] / self._relative_size[known]
+
+    def record_rate(self, rate: float, *, full: bool, near: bool) -> None:
+        """The streams carry ``rate`` bytes a second. ``full``: finished units wait for them, so that is all they can.
+
+        Else the streams wait for us: they can do more, nobody knows how much, and the guess goes up until units wait.
+        On a ``near`` path streams and compressing share processors, so the streams show what they can only while they
+        carry raw data.
+        """
+        now = monotonic()
+        if now - self._rated_at < 0.1 or not (rate or near):
+            return
+        with self._lock:
+            self._rated_at = now
+            if near and self.current:
+                if now < self._probe_at or self._compressed_bytes < MIN_COMPRESSED:
+                    return
+                self._rate, self._probe_at = UNLIMITED, now + PROBE_SECONDS
+            elif near and (now < self._probe_at or not rate):
+                return
+            elif full:
+                self._rate = rate if self._rate in (0.0, UNLIMITED) else (self._rate + rate) / 2
+            else:
+                self._rate = max(self._rate * 1.5, rate)
+            self._first_rated = self._first_rated or now
+            slow_start = now - self._first_rated < 1.0
+            self.current = min(
+                (level for level in (0, *self._speed) if not slow_start or level <= MAX_UNRATED_LEVEL),
+                key=self._seconds_per_byte,
+            )
+            if near and self.current:
+                self._probe_interval = min(self._probe_interval * 2, 30.0)
+                self._probe_at = now + self._probe_interval
+
+    def _seconds_per_byte(self, level: int) -> float:
+        """What a raw byte takes at ``level``."""
+        if not level:
+            return 1 / self._rate
+        share = CORES * (0.35 if self._rate > FAST_RATE else 0.7)
+        return max(1 / (self._speed[level] * min(share, 2)), self._estimate_ratio(level) / self._rate)
+
+
+class AckRate:
+    """Bytes a second as acknowledged, over the time in which something was in flight; and the credit from it."""
+
+    def __init__(self) -> None:
+        self._started = 0.0
+        self._bytes, self._span = 0, 0.0
+        self.value = self.rtt = 0.0  # bytes a second; seconds of the quickest acknowledgement
+
+    def mark_sent(self) -> None:
+        """Something is in flight from now on."""
+        if not self._started:
+            self._started = monotonic()
+
+    def record_ack(self, size: int, sent_at: float, idle: bool) -> None:
+        """``idle``: now nothing is in flight."""
+        now = monotonic()
+        self.rtt = min(self.rtt or 60.0, now - sent_at)
+        self._bytes += size
+        self._span += now - self._started
+        self._started = 0.0 if idle else now
+        if self._span > 0.2:
+            fresh = self._bytes / self._span
+            self.value = fresh if not self.value else (self.value + fresh) / 2
+            self._bytes, self._span = 0, 0.0
+
+    def credit(self, rtt: float, first: bool) -> int:
+        """Bytes that may be unacknowledged: three tenths of a second of this stream, so that none makes a long tail.
+
+        More where the path's round trip takes long; ``rtt`` is in seconds.
+        """
+        if not self.value:
+            return (4 if first or rtt < 0.01 else 2) * MIB
+        return int(min(max(self.value * max(0.3, 4 * rtt), MIB), 32 * MIB))
+
+
+class BandwidthLimit:
+    """The user's limit in bytes a second, over all streams; 0 is none."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._free_at = 0.0
+        self._lock = Lock()
+
+    def reserve(self, size: int) -> float:
+        """Seconds to wait before ``size`` bytes may go."""
+        if not self._limit:
+            return 0.0
+        with self._lock:
+            now = monotonic()
+            start = max(now, self._free_at)
+            self._free_at = start + size / self._limit
+            return start - now

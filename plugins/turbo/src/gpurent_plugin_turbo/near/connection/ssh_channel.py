@@ -1,0 +1,221 @@
+"""A channel of the connection that core has open: no new login, no process, frames through the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections import deque
+from concurrent.futures import CancelledError, Future
+from threading import Condition
+from typing import Any
+
+import asyncssh
+from asyncssh.constants import MSG_IGNORE
+from asyncssh.packet import String
+
+from gpurent.api import GpurentError, SshConnection, TransferUnsupported, UnavailableError
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.near.connection.tcp_tuning import SOCKET_TUNER
+from gpurent_plugin_turbo.shared.wire import ConnectionEnded, FrameStream
+
+MAX_BUFFERED = 4 << 20  # bytes that wait for a thread before the channel is stopped
+WRITE_SIZE = 1 << 18
+
+
+class ChannelFrames(FrameStream):
+    """Frames whose bytes come from a session's callbacks. Threads wait on one condition."""
+
+    def __init__(self) -> None:
+        super().__init__(-1, -1)
+        self.condition = Condition()
+        self.received: deque[memoryview] = deque()
+        self.buffered = 0
+        self.end_reason = ""
+        self.writable = False
+        self.session: ChannelSession | None = None
+
+    def read_into(self, view: memoryview) -> memoryview:
+        done = 0
+        while done < len(view):
+            piece = self.read_some(len(view) - done)
+            if not piece:
+                raise ConnectionEnded(self.end_reason)
+            view[done : done + len(piece)] = piece
+            done += len(piece)
+        return view
+
+    def read_some(self, most: int) -> memoryview:
+        """What has come, at least a byte and at most ``most``; nothing at the end."""
+        with self.condition:
+            self.condition.wait_for(lambda: self.received or self.end_reason)
+            if not self.received:
+                return memoryview(b"")
+            piece = self.received.popleft()
+            if len(piece) > most:
+                self.received.appendleft(piece[most:])
+                piece = piece[:most]
+            self.buffered -= len(piece)
+            resume = self.buffered <= MAX_BUFFERED // 2
+        if resume and self.session is not None:
+            self.session.request_resume()
+        self.read_bytes += len(piece)
+        return piece
+
+    def write(self, data: bytes | memoryview) -> None:
+        view = memoryview(data)
+        for at in range(0, len(view), WRITE_SIZE):
+            piece = bytes(view[at : at + WRITE_SIZE])
+            with self.condition:
+                self.condition.wait_for(lambda: self.writable or self.end_reason)
+                if self.end_reason or self.session is None:
+                    raise ConnectionEnded(self.end_reason)
+            self.session.post_write(piece)
+        self.sent_bytes += len(view)
+
+    def send_file(self, handle: int, at: int, size: int) -> None:
+        while size:
+            data = os.pread(handle, min(size, WRITE_SIZE), at)
+            if not data:
+                self.send_zeros(size)
+                return
+            self.write(data)
+            at, size = at + len(data), size - len(data)
+
+    def mark_ended(self, why: str) -> None:
+        with self.condition:
+            self.end_reason = self.end_reason or why or "end of file"
+            self.condition.notify_all()
+
+
+class ChannelSession(asyncssh.SSHClientSession[bytes]):
+    """asyncssh's side of it; everything here runs in the event loop but `post_write` and `request_resume`."""
+
+    def __init__(self, frames: ChannelFrames, loop: asyncio.AbstractEventLoop) -> None:
+        self._frames, self._loop = frames, loop
+        self._channel: Any = None
+        self._paused = False
+        self.status: int | None = None
+        self.closed = asyncio.Event()
+
+    def connection_made(self, chan: Any) -> None:
+        """The command is requested in this very step of the loop; what is written from the next one on comes after it.
+
+        So nobody waits a round trip for the answer, as OpenSSH's client does not either.
+        """
+        self._channel = chan
+        self._loop.call_soon(self._start_writing)
+
+    def _start_writing(self) -> None:
+        self._frames.session = self
+        self.resume_writing()
+
+    def data_received(self, data: bytes, datatype: Any) -> None:
+        if datatype is not None:
+            return
+        with self._frames.condition:
+            self._frames.received.append(memoryview(data))
+            self._frames.buffered += len(data)
+            full = self._frames.buffered > MAX_BUFFERED
+            self._frames.condition.notify_all()
+        if full and not self._paused:
+            self._paused = True
+            self._channel.pause_reading()
+
+    def eof_received(self) -> bool:
+        self._frames.mark_ended("end of file")
+        return True
+
+    def exit_status_received(self, status: int) -> None:
+        self.status = status
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._frames.mark_ended(str(exc or "closed"))
+        self.closed.set()
+
+    def pause_writing(self) -> None:
+        with self._frames.condition:
+            self._frames.writable = False
+
+    def resume_writing(self) -> None:
+        with self._frames.condition:
+            self._frames.writable = True
+            self._frames.condition.notify_all()
+
+    def post_write(self, piece: bytes) -> None:
+        self._loop.call_soon_threadsafe(self._write, piece)
+
+    def _write(self, piece: bytes) -> None:
+        with contextlib.suppress(OSError):
+            self._channel.write(piece)
+
+    def request_resume(self) -> None:
+        if self._paused:
+            self._loop.call_soon_threadsafe(self._resume)
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._channel.resume_reading()
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+class SshChannel(CommandConnection):
+    """One channel; opened in the background, so that the caller may build its first units meanwhile."""
+
+    def __init__(self, link: SshConnection, loop: asyncio.AbstractEventLoop, command: str) -> None:
+        self._endpoint, self._loop = str(link.endpoint), loop
+        with contextlib.suppress(AttributeError, OSError):
+            self.tuned_socket = SOCKET_TUNER.tune_connection(
+                link.connection.get_extra_info("socket").fileno()
+            )
+        self.frames: ChannelFrames = ChannelFrames()
+        self._session = ChannelSession(self.frames, loop)
+        self._opening: Future[None] = asyncio.run_coroutine_threadsafe(self._open(link, command), loop)
+
+    async def _open(self, link: SshConnection, command: str) -> None:
+        try:
+            self._loop.call_soon(self._send_padding, link)  # follows the request, which is sent in this step
+            await link.connection.create_session(lambda: self._session, command, encoding=None)
+        except (OSError, asyncssh.Error) as error:
+            self.frames.mark_ended(str(error) or type(error).__name__)
+
+    def _send_padding(self, link: SshConnection) -> None:
+        """Let the kernel learn the path while the channel opens: what is ignored there is acknowledged all the same.
+
+        A connection in slow start doubles its rate with each round trip; this one would be wasted otherwise.
+        """
+        size = self.tuned_socket.slow_start_window() if self.tuned_socket is not None else 0
+        if size:
+            with contextlib.suppress(OSError, asyncssh.Error):  # whoever waits for the channel hears of it
+                link.connection.send_packet(MSG_IGNORE, String(bytes(size)))
+
+    def read_some(self, most: int) -> bytes:
+        return bytes(self.frames.read_some(most))
+
+    def abort(self) -> None:
+        self.frames.mark_ended("ended here")
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        self._opening.cancel()
+        if self.frames.session is not None:
+            self._session.close()
+
+    def close(self) -> None:
+        self.abort()
+        SOCKET_TUNER.release(self.tuned_socket)
+
+    def explain_end(self) -> GpurentError:
+        with contextlib.suppress(TimeoutError, CancelledError):
+            asyncio.run_coroutine_threadsafe(
+                asyncio.wait_for(self._session.closed.wait(), 5), self._loop
+            ).result(6)
+        if self._session.status == 127:
+            return TransferUnsupported(f"{self._endpoint} has no python3")
+        return UnavailableError(
+            f"the line to {self._endpoint} is lost: {self.frames.end_reason}", retryable=True
+        )

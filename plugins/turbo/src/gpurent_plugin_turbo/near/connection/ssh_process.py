@@ -1,0 +1,154 @@
+"""A connection through a process of the system's ssh."""
+
+from __future__ import annotations
+
+import os
+from threading import Lock
+from time import monotonic, sleep
+
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.near.connection.tcp_tuning import SOCKET_TUNER
+from gpurent_plugin_turbo.shared.wire import FrameStream, enlarge_pipe
+
+TYPE_CHECKING = False  # the real one costs an import
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gpurent.api import GpurentError, SshConnection
+
+MAX_STDERR = 1 << 20
+SIGKILL = 9  # signal.SIGKILL, without an import of enum
+FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
+
+
+def _quote_option(path: object) -> str:
+    """A path as a value of ssh's options: quoted, and without its tokens."""
+    return '"' + str(path).replace("%", "%%") + '"'
+
+
+def ssh_arguments(link: SshConnection, settings: Mapping[str, str]) -> list[str]:
+    """The system's ssh with the lease's key and pinned host key, and nothing of the user's own set-up."""
+    options = {
+        "BatchMode": "yes",
+        "CheckHostIP": "no",
+        "Ciphers": FAST_CIPHERS,
+        "ClearAllForwardings": "yes",
+        "Compression": "no",
+        "ConnectTimeout": "20",
+        "ControlMaster": "no",
+        "ControlPath": "none",
+        "ForwardAgent": "no",
+        "GlobalKnownHostsFile": "/dev/null",
+        "IdentitiesOnly": "yes",
+        "IdentityAgent": "none",
+        "IdentityFile": _quote_option(link.key_file),
+        "LogLevel": "ERROR",
+        "PreferredAuthentications": "publickey",
+        "ServerAliveInterval": "15",
+        "StrictHostKeyChecking": "yes",
+        "UpdateHostKeys": "no",
+        "UserKnownHostsFile": _quote_option(link.known_hosts),
+    }
+    if settings.get("kex"):
+        options["KexAlgorithms"] = "^" + settings["kex"]
+    found = ["ssh", "-F", "none", "-T", "-p", str(link.endpoint.port), "-l", link.endpoint.user]
+    for name, value in options.items():
+        found += ["-o", f"{name}={value}"]
+    return [*found, "--", link.endpoint.address]
+
+
+class SshProcess(CommandConnection):
+    """One process of the system's ssh. `subprocess` is not used: its import takes longer than a process does."""
+
+    needs_login = True
+
+    def __init__(self, link: SshConnection, settings: Mapping[str, str], command: str) -> None:
+        self._endpoint = str(link.endpoint)
+        self._lock = Lock()
+        self._status: int | None = None
+        child_stdin, sink = os.pipe()
+        source, child_stdout = os.pipe()
+        self._stderr, child_stderr = os.pipe()
+        child_pipes = (child_stdin, child_stdout, child_stderr)
+        self._pipes = [sink, source, self._stderr]
+        enlarge_pipe(sink)
+        enlarge_pipe(source)
+        try:
+            self._pid = _spawn_process([*ssh_arguments(link, settings), command], child_pipes)
+        finally:
+            for pipe in child_pipes:
+                os.close(pipe)
+        os.set_blocking(sink, False)
+        self.tuned_socket = SOCKET_TUNER.tune_process(self._pid, link.endpoint.port)
+        self.frames = FrameStream(source, sink)
+
+    def abort(self) -> None:
+        with self._lock:
+            if self._status is None:
+                os.kill(self._pid, SIGKILL)
+
+    def close(self) -> None:
+        self.abort()
+        self._wait_exit(60)
+        SOCKET_TUNER.release(self.tuned_socket)
+        for pipe in self._pipes:
+            os.close(pipe)
+        self._pipes = []
+
+    def _wait_exit(self, seconds: float) -> bool:
+        """Whether it has ended by then."""
+        until, pause = monotonic() + seconds, 0.0005
+        while True:
+            with self._lock:
+                if self._status is None:
+                    gone, status = os.waitpid(self._pid, os.WNOHANG)
+                    self._status = os.waitstatus_to_exitcode(status) if gone else None
+                if self._status is not None:
+                    return True
+            if monotonic() > until:
+                return False
+            sleep(pause)
+            pause = min(pause * 2, 0.05)
+
+    def explain_end(self) -> GpurentError:
+        from gpurent.api import AuthError, HostKeyChanged, TransferUnsupported, UnavailableError
+
+        if not self._wait_exit(5):
+            self.abort()
+            self._wait_exit(5)
+        text = _read_stderr(self._stderr).decode("utf-8", "replace").strip()[-300:]
+        if self._status == 127:
+            return TransferUnsupported(f"{self._endpoint} has no python3", detail=text)
+        if "Host key verification failed" in text or "REMOTE HOST IDENTIFICATION" in text:
+            return HostKeyChanged(
+                f"{self._endpoint} shows another host key than the one of this lease", detail=text
+            )
+        if "Permission denied" in text:
+            return AuthError(f"{self._endpoint} refused the key", detail=text)
+        return UnavailableError(f"the line to {self._endpoint} is lost: {text or 'cut'}", retryable=True)
+
+
+def _spawn_process(words: list[str], pipes: tuple[int, int, int]) -> int:
+    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    actions = [(os.POSIX_SPAWN_DUP2, pipe, number) for number, pipe in enumerate(pipes)]
+    try:
+        # A session of its own: what the user types to us (Ctrl-C) is not for ssh.
+        return os.posix_spawnp(words[0], words, environment, file_actions=actions, setsid=True)
+    except NotImplementedError:
+        return os.posix_spawnp(words[0], words, environment, file_actions=actions)
+
+
+def _read_stderr(pipe: int) -> bytes:
+    """Everything that is in the pipe; the process has ended, so nothing more will come."""
+    os.set_blocking(pipe, False)
+    found = b""
+    try:
+        while len(found) < MAX_STDERR and (data := os.read(pipe, 1 << 16)):
+            found += data
+    except BlockingIOError:
+        pass
+    return found
+
+
+def has_ssh() -> bool:
+    return any(os.access(os.path.join(folder, "ssh"), os.X_OK) for folder in os.get_exec_path())

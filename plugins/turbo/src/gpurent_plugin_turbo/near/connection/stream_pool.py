@@ -1,0 +1,216 @@
+"""Several connections at once and their threads: opening, adding more while that helps, ending, failing."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from threading import Condition, RLock, Thread
+from time import monotonic
+
+from gpurent_plugin_turbo.near.connection import idle_timeout
+from gpurent_plugin_turbo.near.connection.rate_control import MIB, AckRate
+from gpurent_plugin_turbo.near.connection.tcp_tuning import LONG_RTT
+from gpurent_plugin_turbo.near.errors import connection_lost
+
+TYPE_CHECKING = False  # the real one costs an import
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+
+SECOND_STREAM_BYTES = 12 * MIB  # from here a second stream is worth its login
+SAMPLE_SECONDS = 2.0  # for which the rate of all streams is measured
+MIN_GAIN = 1.15  # another stream must have made the rate so many times what it was
+FAR_RTT = 0.015  # seconds of a round trip from which one stream may be slower than the path
+SLOW_START_STREAMS = 2  # opened at once on a long path
+MIN_SECONDS_LEFT = 8.0  # with less to go, another stream is not worth its login
+MIN_BYTES_WAITING = MIB  # with less to send, slow start does not matter
+NEAR_RTT = 0.002  # seconds of a round trip below which the path is hardly the slowest part
+Frame = tuple[int, bytes, bytes]  # kind, head, body
+
+
+class Stream:
+    """One connection, and what is in flight on it by number."""
+
+    def __init__(self, connection: CommandConnection, first: bool) -> None:
+        self.connection, self.frames, self.first = connection, connection.frames, first
+        self.unacked: dict[int, Any] = {}
+        self.in_flight = 0
+        self.rate = AckRate()
+        self.opened = monotonic()
+        self.handshaken = self.lost = False
+        self.finish_sent = self.finished = False  # it knows that nothing more will come; it has answered that
+
+    @property
+    def credit(self) -> int:
+        """Bytes that may be in flight on it."""
+        return self.rate.credit(self.connection.rtt, self.first)
+
+
+class StreamPool(ABC):
+    """`stop` may be called from any thread. ``_condition`` guards everything that threads share.
+
+    Whoever waits only for the end waits for ``_end_condition``: to be woken for each unit costs more than the unit.
+    """
+
+    def __init__(self, open_connection: Callable[[bool], CommandConnection], max_streams: int) -> None:
+        self._open_connection, self._max_streams = open_connection, max_streams
+        lock = RLock()
+        self._condition, self._end_condition = Condition(lock), Condition(lock)
+        self._error: BaseException | None = None
+        self._stopped = self._finished = self._tuning_started = False
+        self._streams: list[Stream] = []
+        self._threads: list[Thread] = []
+
+    @abstractmethod
+    def _start_stream(self, stream: Stream) -> None:
+        """Start the threads of a new stream."""
+
+    @abstractmethod
+    def _is_saturated(self) -> bool:
+        """Whether everything else waits for the streams."""
+
+    @abstractmethod
+    def _count_carried(self) -> int:
+        """Bytes that the streams have carried."""
+
+    def stop(self) -> None:
+        with self._condition:
+            self._stopped = True
+            self._wake_all()
+        for stream in list(self._streams):
+            stream.connection.abort()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._stopped or self._finished or self._error is not None
+
+    def _mark_finished(self) -> None:
+        """Everything is done. The condition is held."""
+        self._finished = True
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        self._condition.notify_all()
+        self._end_condition.notify_all()
+
+    def _wait_for_end(self) -> None:
+        with self._condition:
+            while not self._is_over:
+                self._end_condition.wait(1.0)
+                self._check_silence()
+
+    def _check_silence(self) -> None:
+        """Give up streams whose far side never answered, so that nothing hangs for ever. The condition is held."""
+        for stream in list(self._streams):
+            silent = monotonic() - stream.opened
+            if stream.handshaken or stream.lost or self._is_over or silent < idle_timeout.HANDSHAKE_TIMEOUT:
+                continue
+            if stream.first:
+                self._error = connection_lost("the helper on the machine says nothing")
+            else:
+                stream.connection.abort()
+
+    def _shut_down(self) -> None:
+        self.stop()
+        for thread in self._threads:
+            thread.join(20)
+        for stream in self._streams:
+            stream.connection.close()
+
+    def _start_thread(self, work: Callable[..., None], *given: object) -> None:
+        def guarded() -> None:
+            try:
+                work(*given)
+            except BaseException as error:  # noqa: BLE001 - carried over to the thread that waits
+                self._fail(error)
+
+        thread = Thread(target=guarded, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _fail(self, error: BaseException) -> None:
+        with self._condition:
+            if not self._is_over:
+                self._error = error
+            self._wake_all()
+
+    # streams
+
+    def _add_stream(self) -> None:
+        stream = Stream(self._open_connection(not self._streams), not self._streams)
+        self._streams.append(stream)
+        self._start_stream(stream)
+
+    def _add_streams_for(self, size: int) -> None:
+        """A second stream where there is much to carry; further ones are added when they help."""
+        if not self._tuning_started and self._max_streams > 1 and size > SECOND_STREAM_BYTES:
+            self._tuning_started = True
+            if len(self._streams) < 2 and not self._is_long_path():
+                self._add_stream()
+            self._start_thread(self._tune_stream_count)
+
+    def _is_far(self) -> bool:
+        times = [stream.rate.rtt for stream in self._streams if stream.rate.rtt]
+        return min(times, default=0.0) > FAR_RTT
+
+    def _rtt(self) -> float:
+        """Seconds of a round trip as the kernel knows it before anybody has answered; 0.0: nobody knows."""
+        return self._streams[0].connection.rtt if self._streams else 0.0
+
+    def _is_long_path(self) -> bool:
+        """Whether `_open_slow_start_streams` opens the second stream."""
+        return self._rtt() >= LONG_RTT and self._streams[0].connection.needs_login
+
+    def _open_slow_start_streams(self) -> None:
+        """Slow start takes long over a long path, and several streams share it: they log in side by side."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._has_begun() or self._rtt() > 0, 1.0)
+            if not self._is_long_path():
+                return
+            self._condition.wait_for(
+                lambda: self._has_begun() or self._count_waiting() > MIN_BYTES_WAITING, 1.0
+            )
+            if self._has_begun():
+                return
+        while len(self._streams) < min(SLOW_START_STREAMS, self._max_streams):
+            self._add_stream()
+
+    def _has_begun(self) -> bool:
+        return self._is_over or self._streams[0].handshaken
+
+    @abstractmethod
+    def _count_waiting(self) -> int:
+        """Bytes that are known to be needed and are not on a stream yet."""
+
+    def _is_lossy(self) -> bool:
+        return any(stream.connection.is_lossy for stream in self._streams if not stream.lost)
+
+    def _tune_stream_count(self) -> None:
+        """Add streams as long as they carry more: several lose less to a lossy path than one does."""
+        before = 0.0
+        self._measure_rate(1.0)  # a rate in slow start says nothing
+        while len(self._streams) < self._max_streams:
+            rate = self._measure_rate(SAMPLE_SECONDS)
+            with self._condition:
+                if self._is_over:
+                    return
+                worth = (
+                    self._is_saturated()
+                    and self._is_far()
+                    and self._is_lossy()
+                    and self._count_waiting() > MIN_SECONDS_LEFT * rate
+                )
+            if not worth:
+                continue
+            if rate < before * MIN_GAIN:
+                return
+            before = rate
+            self._add_stream()
+
+    def _measure_rate(self, seconds: float) -> float:
+        """Bytes a second that all streams carry, measured for some time."""
+        start, at = self._count_carried(), monotonic()
+        with self._condition:
+            self._end_condition.wait_for(lambda: self._is_over, seconds)
+        return (self._count_carried() - start) / (monotonic() - at)

@@ -1,0 +1,191 @@
+"""Tunes the TCP socket of an ssh process, or of our own connection.
+
+OpenSSH leaves Nagle's algorithm on while it logs in and where there is no terminal: its small messages wait for
+acknowledgements, which the other side delays by 40 ms, twice in a login. A parent may take a copy of its child's
+socket (Linux 5.6, pidfd_getfd) and switch that off: a login on a quick path takes 45 ms instead of 130. Where that is
+not allowed, only those milliseconds are lost.
+"""
+
+from __future__ import annotations
+
+import _socket as socket  # `socket` itself costs enum and selectors
+import ctypes
+import os
+import sys
+from threading import Event, Lock, Thread
+from time import monotonic
+
+PIDFD_GETFD = 438  # the same number on every architecture but alpha
+FIND_TIMEOUT = 5.0  # seconds in which ssh must have opened its connection
+LOGIN_INTERVAL, IDLE_INTERVAL = 0.001, 0.004  # seconds between two rounds, during a login and after it
+LOGIN_SECONDS = 1.5
+MAX_LOSS_RATIO = 3e-4  # of all segments: more than a full queue drops
+LONG_RTT = 0.008  # seconds of a round trip from which slow start takes long
+SLOW_START_BYTES = 64 << 10  # a congestion window below this has not left slow start
+DESCRIPTORS = range(3, 8)  # ssh opens little else before it connects
+
+
+_LIBC = ctypes.CDLL(None)
+
+
+def _read_tcp_info(made: socket.socket, *places: int) -> list[int]:
+    """Numbers of the kernel's tcp_info, by their places in it."""
+    data = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 152)
+    return [int.from_bytes(data[at : at + 4], sys.byteorder) for at in places]
+
+
+def min_rtt(made: socket.socket) -> float:
+    """Seconds of the quickest round trip that the kernel saw on a connection (tcpi_min_rtt)."""
+    (micros,) = _read_tcp_info(made, 148)
+    return micros / 1e6
+
+
+def congestion_window(made: socket.socket) -> int:
+    """Bytes that the kernel lets be in flight on a connection (tcpi_snd_cwnd, tcpi_snd_mss)."""
+    segments, size = _read_tcp_info(made, 80, 16)
+    return segments * size
+
+
+def segment_counts(made: socket.socket) -> tuple[int, int]:
+    """Segments that were sent, and those of them that were sent again (tcpi_segs_out, tcpi_total_retrans)."""
+    sent, again = _read_tcp_info(made, 136, 100)
+    return sent, again
+
+
+class TunedSocket:
+    """The socket of one process. `rtt` is the path's round trip in seconds as the kernel measured it; 0: unknown."""
+
+    def __init__(self, pid: int, port: int) -> None:
+        self.rtt = 0.0
+        self.started = monotonic()
+        self._pid, self._port = pid, port
+        self._pidfd = -1
+        self._socket: socket.socket | None = None
+
+    def end_login(self) -> None:
+        """From now on it needs less attention."""
+        self.started -= LOGIN_SECONDS
+
+    def tune(self) -> bool:
+        """Find the socket, or have it acknowledge at once. False: there is no use in trying again."""
+        try:
+            if self._socket is None:
+                return self._find_socket()
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            if not self.rtt:
+                self.rtt = min_rtt(self._socket)
+        except OSError:
+            return False
+        return True
+
+    def _find_socket(self) -> bool:
+        if self._pidfd < 0:
+            self._pidfd = os.pidfd_open(self._pid)
+        for number in DESCRIPTORS:
+            found = _copy_descriptor(self._pidfd, number)
+            if found < 0:
+                continue
+            try:
+                made = socket.socket(fileno=found)
+            except OSError:
+                os.close(found)
+                continue
+            try:
+                if made.getpeername()[1] == self._port:
+                    self.attach(made)
+                    return True
+            except (OSError, IndexError):
+                pass
+            made.close()
+        return monotonic() - self.started < FIND_TIMEOUT
+
+    def is_lossy(self) -> bool:
+        """Whether the path loses packets; true as well where nobody can say."""
+        try:
+            sent, again = segment_counts(self._socket) if self._socket is not None else (0, 1)
+        except OSError:
+            return True
+        return again > sent * MAX_LOSS_RATIO
+
+    def slow_start_window(self) -> int:
+        """Bytes that fill the congestion window of a connection in slow start; 0 elsewhere, and on a near path."""
+        held = self._socket  # another thread may drop it
+        try:
+            if held is None or min_rtt(held) < LONG_RTT:
+                return 0
+            size = congestion_window(held)
+        except OSError:
+            return 0
+        return size if size < SLOW_START_BYTES else 0
+
+    def attach(self, made: socket.socket) -> None:
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = made
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+
+def _copy_descriptor(pidfd: int, number: int) -> int:
+    return int(_LIBC.syscall(PIDFD_GETFD, pidfd, number, 0))
+
+
+class SocketTuner:
+    """All tuned sockets of this process; one thread serves them and ends with the last of them."""
+
+    def __init__(self) -> None:
+        self._sockets: list[TunedSocket] = []
+        self._lock = Lock()
+        self._thread: Thread | None = None
+        self._added = Event()
+
+    def tune_process(self, pid: int, port: int) -> TunedSocket | None:
+        if not hasattr(os, "pidfd_open") or not hasattr(socket, "TCP_QUICKACK"):
+            return None
+        tuned = TunedSocket(pid, port)
+        self._add_socket(tuned)
+        return tuned
+
+    def _add_socket(self, tuned: TunedSocket) -> None:
+        with self._lock:
+            self._sockets.append(tuned)
+            if self._thread is None:
+                self._thread = Thread(target=self._run, daemon=True)
+                self._thread.start()
+        self._added.set()
+
+    def tune_connection(self, number: int) -> TunedSocket:
+        """A connection of ours, by its descriptor, of which the tuned socket keeps a copy."""
+        tuned = TunedSocket(0, 0)
+        tuned.attach(socket.socket(fileno=os.dup(number)))
+        self._add_socket(tuned)
+        return tuned
+
+    def release(self, tuned: TunedSocket | None) -> None:
+        with self._lock:
+            if tuned in self._sockets:
+                self._sockets.remove(tuned)
+            if tuned is not None:
+                tuned.close()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                for tuned in list(self._sockets):
+                    if not tuned.tune():
+                        self._sockets.remove(tuned)
+                        tuned.close()
+                if not self._sockets:
+                    self._thread = None
+                    return
+                logging_in = any(monotonic() - tuned.started < LOGIN_SECONDS for tuned in self._sockets)
+            self._added.wait(LOGIN_INTERVAL if logging_in else IDLE_INTERVAL)
+            self._added.clear()
+
+
+SOCKET_TUNER = SocketTuner()

@@ -1,0 +1,167 @@
+"""Deletes on the machine what does not exist here any more, unless it is ignored here."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import stat
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from gpurent.api import Push, TransferError, UsageError
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.near.connection.idle_timeout import handshake_timer
+from gpurent_plugin_turbo.near.errors import decode_error_rows, printable_name, protocol_violated
+from gpurent_plugin_turbo.near.push.scan import IGNORE_FILES, SourceScan
+from gpurent_plugin_turbo.shared.wire import (
+    FOLDER,
+    ConnectionEnded,
+    ProtocolViolation,
+    decode_table,
+    encode_table,
+)
+
+if TYPE_CHECKING:
+    from gpurent_plugin_turbo.near.push.scan import Rules
+    from gpurent_plugin_turbo.shared.wire import TableRow
+
+MAX_ROWS = 2048  # of a frame
+OWN_FOLDER = b".gpurent"  # jobs and notes of ours: never deleted
+
+
+def pruned_folders(spec: Push) -> list[tuple[bytes, bytes]]:
+    """The folders in which extraneous files are deleted: their name below the target, and their path here.
+
+    A home or a root is refused as such a folder: `UsageError`.
+    """
+    content = spec.content and len(spec.sources) == 1
+    folders = [
+        (b"" if content else os.fsencode(source.resolve().name), os.fsencode(source))
+        for source in spec.sources
+        if source.is_dir() and not source.is_symlink()
+    ]
+    place = posixpath.normpath(spec.target or ".").strip("/")
+    if any(not name for name, _ in folders) and place.split("/")[0] in ("", ".", "..", "~"):
+        raise UsageError(f"nothing is deleted in {spec.target or '.'} itself; name a folder below it")
+    return folders
+
+
+class ExtraneousFilter:
+    """Chooses what does not exist here any more; ``folders`` are those of `pruned_folders`."""
+
+    def __init__(self, spec: Push) -> None:
+        self._spec, self._scan = spec, SourceScan(spec)
+        self.folders = pruned_folders(spec)
+        self._rules_by_folder: dict[bytes, Rules] = {}
+
+    def choose_rows(self, rows: list[TableRow]) -> list[TableRow]:
+        """Content before its folder; a folder stays with anything that stays in it."""
+        extraneous = {row[4] for row in rows if self._is_extraneous(row)}
+        for row in rows:
+            if row[4] not in extraneous:
+                folder = os.path.dirname(row[4])
+                while folder in extraneous:
+                    extraneous.discard(folder)
+                    folder = os.path.dirname(folder)
+        return sorted((row for row in rows if row[4] in extraneous), key=lambda row: row[4], reverse=True)
+
+    def _is_extraneous(self, row: TableRow) -> bool:
+        for name, path in self.folders:
+            if not name or row[4].startswith(name + b"/"):
+                inside = row[4][len(name) + 1 :] if name else row[4]
+                is_folder = row[0] == FOLDER
+                return not (_exists_here(path, inside) or self._is_protected(path, inside, is_folder))
+        return False
+
+    def _is_protected(self, path: bytes, inside: bytes, is_folder: bool) -> bool:
+        """Whether it, or a folder that it lies in, is left out of a push."""
+        parts = inside.split(b"/")
+        if OWN_FOLDER in parts:
+            return True
+        rules = self._read_rules(path, b"")
+        for index, name in enumerate(parts):
+            below = b"/".join(parts[: index + 1])
+            folder = is_folder or index + 1 < len(parts)
+            if self._scan.is_ignored(name, below, folder, rules):
+                return True
+            if index + 1 < len(parts):
+                rules = (*rules, *self._read_rules(os.path.join(path, below), below + b"/"))
+        return False
+
+    def _read_rules(self, folder: bytes, inside: bytes) -> Rules:
+        if not self._spec.ignore:
+            return ()
+        if folder not in self._rules_by_folder:
+            self._rules_by_folder[folder] = tuple(self._scan.read_rules(folder, inside, set(IGNORE_FILES)))
+        return self._rules_by_folder[folder]
+
+
+def _exists_here(path: bytes, inside: bytes) -> bool:
+    """True as well where nobody can say: for what cannot be read, and what lies below a link or a file here."""
+    at = path
+    for name in inside.split(b"/"):
+        try:
+            if not stat.S_ISDIR(os.lstat(at).st_mode) and at != path:
+                return True
+            at = os.path.join(at, name)
+            os.lstat(at)
+        except FileNotFoundError:
+            return at == path  # without the folder itself nobody can say what was in it
+        except OSError:
+            return True
+    return True
+
+
+def raise_prune_failures(failures: list[str]) -> None:
+    """A `TransferError`, if there are any."""
+    if failures:
+        reasons = "; ".join(failures[:5])
+        raise TransferError(f"not deleted on the machine: {reasons}", hint="Everything else is in step.")
+
+
+class Pruner:
+    """`run` blocks and returns the names; `stop` ends it from any thread."""
+
+    def __init__(self, spec: Push, open_connection: Callable[[bool], CommandConnection]) -> None:
+        self._filter, self._dry_run = ExtraneousFilter(spec), spec.dry_run
+        self._connection = open_connection(True)
+
+    def stop(self) -> None:
+        self._connection.abort()
+
+    def run(self) -> tuple[str, ...]:
+        timer = handshake_timer(self.stop)
+        timer.start()
+        try:
+            self._connection.frames.read_header()
+            timer.cancel()
+            rows = self._filter.choose_rows(list(self._read_listing()))
+            if not self._dry_run:
+                self._delete_rows(rows)
+        except ConnectionEnded:
+            raise self._connection.explain_end() from None
+        except (ProtocolViolation, struct.error, zlib.error) as error:
+            raise protocol_violated(error) from None
+        finally:
+            timer.cancel()
+            self._connection.close()
+        return tuple(printable_name(row[4]) for row in rows)
+
+    def _read_listing(self) -> Iterator[TableRow]:
+        while True:
+            kind, _, size = self._connection.frames.read_header()
+            body = zlib.decompress(self._connection.frames.read(size)) if size else b""
+            if kind == ord("Z"):
+                return
+            yield from decode_table(body)[0]
+
+    def _delete_rows(self, rows: list[TableRow]) -> None:
+        failures: list[tuple[bytes, str]] = []
+        for at in range(0, len(rows), MAX_ROWS):
+            body = zlib.compress(encode_table(rows[at : at + MAX_ROWS]), 1)
+            self._connection.frames.send_frame(ord("D"), b"", body)
+            _, _, size = self._connection.frames.read_header()
+            failures += decode_error_rows(self._connection.frames.read(size))
+        raise_prune_failures([f"{printable_name(name)}: {why}" for name, why in failures])

@@ -1,0 +1,236 @@
+"""What the machine listed, what of it is wanted, and what each stream is asked for."""
+
+from __future__ import annotations
+
+import posixpath
+import struct
+import zlib
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable
+from threading import Lock
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from gpurent.api import Progress, Pull, UnavailableError
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.near.connection.idle_timeout import IdleTimeout
+from gpurent_plugin_turbo.near.connection.rate_control import MIB
+from gpurent_plugin_turbo.near.connection.stream_pool import Frame, Stream, StreamPool
+from gpurent_plugin_turbo.near.pull.name_policy import NamePolicy
+from gpurent_plugin_turbo.near.pull.pull_items import LargeDownload, PendingRequest, RemoteFile
+from gpurent_plugin_turbo.near.pull.safe_dir import SafeDir
+from gpurent_plugin_turbo.shared.files import partial_name
+from gpurent_plugin_turbo.shared.pull_frames import FILE_STATE, PIECE, SPARSE
+from gpurent_plugin_turbo.shared.wire import (
+    FILE,
+    LINK,
+    MAX_FRAME,
+    ConnectionEnded,
+    ProtocolViolation,
+    decode_table,
+    encode_table,
+)
+
+if TYPE_CHECKING:
+    from gpurent_plugin_turbo.shared.wire import TableRow
+
+MAX_MANIFESTS = 2  # requests for a manifest without an answer
+MAX_WAITING = 20_000
+LARGE_FILE = MIB  # bytes from which a file comes in pieces
+MAX_PACK_FILES = 500
+END_OF_LISTING = 0xFFFFFFFF
+
+
+class PullScheduler(StreamPool):
+    """Knows what was listed and what no stream was asked for yet."""
+
+    def __init__(
+        self,
+        spec: Pull,
+        progress: Progress,
+        open_connection: Callable[[bool], CommandConnection],
+        *,
+        full_verify: bool = False,
+        max_streams: int = 8,
+        limit: int = 0,
+    ) -> None:
+        super().__init__(open_connection, max_streams)
+        self._spec, self._progress, self._full_verify = spec, progress, full_verify
+        self._limit = limit
+        self._policy = NamePolicy(spec)
+        self._small_files: deque[RemoteFile] = deque()
+        self._large_files: deque[RemoteFile] = deque()
+        self._downloads: deque[LargeDownload] = deque()
+        self._to_verify: deque[LargeDownload] = deque()
+        self._open_handles: set[int] = set()
+        self._manifests_asked = self._last_number = self._listed_bytes = 0
+        self._frames_in_work = self._bad_digests = self.resumed = 0
+        self._listed = False
+        self._failures: list[tuple[str, str]] = []
+        self._send_locks: dict[int, Lock] = {}
+        self._target = SafeDir(spec.target)
+        self._idle_timeout = IdleTimeout()
+
+    def _count_waiting(self) -> int:
+        return sum(file.size for file in self._small_files)
+
+    def _check_silence(self) -> None:
+        super()._check_silence()
+        if self._idle_timeout.has_expired(self._count_carried()) and not self._is_over:
+            self._error = UnavailableError("the helper on the machine says nothing any more", retryable=True)
+
+    @abstractmethod
+    def _finish_if_done(self) -> None:
+        """Whether everything has come. The condition is held."""
+
+    # what there is
+
+    def _handle_manifest(self, head: bytes, body: bytes) -> None:
+        (source,) = struct.unpack(">I", head)
+        with self._condition:
+            self._manifests_asked -= 1
+            if source == END_OF_LISTING:
+                self._listed = True
+                return
+        if source >= len(self._spec.sources):
+            raise ProtocolViolation("a listing of what was not asked for")
+        found = []
+        for row in decode_table(zlib.decompressobj().decompress(body, MAX_FRAME))[0]:
+            file = self._accept_row(source, row)
+            if file is not None:
+                found.append(file)
+        self._queue_files(found)
+        self._progress.total(self._policy.files, self._policy.size)
+
+    def _accept_row(self, source: int, row: TableRow) -> RemoteFile | None:
+        kind, mode, size, time, raw, link = row
+        self._policy.count_entry(kind, size, raw)
+        name = self._policy.accept_entry(self._target, source, kind, size, raw)
+        if name is None:
+            return None
+        if kind == LINK:
+            self._policy.accept_link(name, link)
+            return None
+        self._policy.files += 1
+        place = posixpath.dirname(posixpath.normpath(self._spec.sources[source])).encode()
+        path = place + b"/" + raw if place not in (b"", b"/") else place + raw
+        return RemoteFile(path, name, size, mode & 0o777, time, link == SPARSE)
+
+    def _queue_files(self, found: list[RemoteFile]) -> None:
+        small, large = [], []
+        for file in found:
+            if not self._full_verify and self._target.has_file(file.name, file.size, file.time):
+                self.resumed += file.size
+                self._progress.advance(file.size, file.printable)
+                self._progress.file_done(file.printable)
+            elif file.size < LARGE_FILE:
+                small.append(file)
+            else:
+                large.append(file)
+        with self._condition:
+            self._small_files.extend(small)
+            self._large_files.extend(large)
+            self._listed_bytes += sum(file.size for file in found)
+            self._add_streams_for(self._listed_bytes)
+
+    # requests
+
+    def _request_from_all(self) -> None:
+        for stream in list(self._streams):
+            self._request_more(stream)
+
+    def _request_more(self, stream: Stream) -> None:
+        """Request as much as this stream's credit allows. Never waits long: requests are short."""
+        if not self._send_locks[id(stream)].acquire(blocking=False):
+            return
+        try:
+            while not self._is_over and not stream.lost:
+                with self._condition:
+                    frame = self._next_request(stream)
+                    if frame is None:
+                        self._finish_if_done()
+                        return
+                try:
+                    stream.frames.send_frame(*frame)
+                except ConnectionEnded:
+                    return
+        finally:
+            self._send_locks[id(stream)].release()
+
+    def _next_request(self, stream: Stream) -> Frame | None:
+        wants_more = not self._listed and len(self._small_files) < MAX_WAITING
+        if stream.first and wants_more and self._manifests_asked < MAX_MANIFESTS:
+            self._manifests_asked += 1
+            return ord("m"), b"", b""
+        if stream.in_flight > stream.credit // 2 or len(stream.unacked) > 16:
+            return None
+        self._last_number += 1
+        if self._to_verify:
+            return self._request_digest(stream)
+        if self._small_files:
+            return self._request_pack(stream)
+        return self._request_piece(stream)
+
+    def _register_request(self, stream: Stream, request: PendingRequest) -> bytes:
+        """The head of its frame. The condition is held."""
+        request.sent_at = monotonic()
+        if request.download is not None:
+            request.download.pending += 1
+        stream.unacked[self._last_number] = request
+        stream.in_flight += request.size
+        stream.rate.mark_sent()
+        return struct.pack(">I", self._last_number)
+
+    def _request_pack(self, stream: Stream) -> Frame:
+        files: list[RemoteFile] = []
+        size = 0
+        while self._small_files and size < MIB and len(files) < MAX_PACK_FILES:
+            files.append(self._small_files.popleft())
+            size += files[-1].size
+        head = self._register_request(stream, PendingRequest(size, files))
+        rows = [(FILE, 0, file.size, file.time, file.path, b"") for file in files]
+        return ord("G"), head, zlib.compress(encode_table(rows), 1)
+
+    def _request_piece(self, stream: Stream) -> Frame | None:
+        while self._downloads:
+            download = self._downloads[0]
+            if not download.ranges:
+                self._downloads.popleft()
+                continue
+            at, length = download.ranges.pop()
+            most = self._piece_size()
+            if length > most:
+                download.ranges.append((at + most, length - most))
+                length = most
+            self._register_request(stream, PendingRequest(length, download=download, at=at))
+            file = download.file
+            return ord("g"), PIECE.pack(self._last_number, at, length, file.size, file.time), file.path
+        return self._start_download(stream)
+
+    def _piece_size(self) -> int:
+        rate = sum(stream.rate.value for stream in self._streams)
+        return int(min(max(rate * 0.1, MIB), 4 * MIB))
+
+    def _start_download(self, stream: Stream) -> Frame | None:
+        if not self._large_files:
+            return None
+        file = self._large_files.popleft()
+        partial = partial_name(b"/".join(file.name), file.size, file.time)
+        handle, there = self._target.open_partial(file.name, partial, file.size)
+        self._open_handles.add(handle)
+        ask_first = there or file.sparse
+        download = LargeDownload(file, partial, handle, [] if ask_first else [(0, file.size)])
+        self._downloads.append(download)
+        if not ask_first:
+            return self._request_piece(stream)
+        if there:
+            self._idle_timeout.allow_disk_read(file.size)
+        head = self._register_request(stream, PendingRequest(0, download=download))
+        return ord("B") if there else ord("H"), head + FILE_STATE.pack(file.size, file.time), file.path
+
+    def _request_digest(self, stream: Stream) -> Frame:
+        download = self._to_verify.popleft()
+        self._idle_timeout.allow_disk_read(download.file.size)
+        request = PendingRequest(0, download=download, is_verification=True)
+        return ord("V"), self._register_request(stream, request), download.file.path

@@ -1,0 +1,181 @@
+"""What travels at once: packs of small files, pieces of large ones."""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+
+from gpurent_plugin_turbo.near.block_diff import compare_blocks
+from gpurent_plugin_turbo.near.push.scan import SourceEntry
+from gpurent_plugin_turbo.shared.extents import list_extents
+from gpurent_plugin_turbo.shared.files import digest_blocks, digest_file, partial_name
+from gpurent_plugin_turbo.shared.push_frames import COMMIT, SEGMENT
+from gpurent_plugin_turbo.shared.wire import UNIT_HEAD, FrameStream
+
+READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Pack:
+    """Small files that travel as one."""
+
+    def __init__(self, entries: list[SourceEntry]) -> None:
+        self.entries, self.tries = entries, 0
+        self.size = sum(entry.size for entry in entries)
+
+    @property
+    def title(self) -> bytes:
+        return self.entries[0].name
+
+
+class LargeUpload:
+    """A large file on its way. ``ranges`` are still to be cut into pieces; of these ``unsent`` are on no stream."""
+
+    def __init__(self, number: int, entry: SourceEntry, retried: bool = False) -> None:
+        self.number, self.entry, self.retried = number, entry, retried
+        self.handle = -1
+        self.ranges: list[tuple[int, int]] = []
+        self.unsent = self.unacked = 0
+        self.planned = False
+        self.problem = ""
+
+    @property
+    def partial(self) -> bytes:
+        return partial_name(self.entry.name, self.entry.size, self.entry.time)
+
+    def plan_ranges(self, theirs: bytes | None, digest_kind: int = 0) -> int:
+        """What is to be sent, as blocks that differ or as data without holes; the bytes that are there already."""
+        self._open_file()
+        size, kept = self.entry.size, 0
+        if self.handle >= 0 and theirs:
+            self.ranges, kept = compare_blocks(digest_blocks(self.handle, size, digest_kind), theirs, size)
+        elif self.handle >= 0 and not self.problem:
+            self.ranges = list_extents(self.handle, size, sys.maxsize)
+        self.ranges.reverse()
+        self.planned = True
+        return kept
+
+    def _open_file(self) -> None:
+        try:
+            self.handle = os.open(self.entry.path, READ_FLAGS)
+            self.problem = self.entry.describe_change(self.handle)
+        except OSError as error:
+            self.problem = f"vanished or cannot be read: {error.strerror}"
+
+    def cut_piece(self, size: int) -> Piece | None:
+        """The next piece of at most ``size`` bytes; None: all are cut."""
+        if self.problem:
+            self.ranges.clear()
+        if not self.ranges:
+            return None
+        at, length = self.ranges.pop()
+        if length > size:
+            self.ranges.append((at + size, length - size))
+            length = size
+        self.unsent += 1
+        return Piece(self, at, length)
+
+    def is_complete(self) -> bool:
+        """Every piece is on the first stream or was acknowledged on another."""
+        return self.planned and not self.ranges and not self.unsent and not self.unacked
+
+    def describe_change(self) -> str:
+        """Why what was read is not one file as it once was."""
+        self.problem = self.problem or self.entry.describe_change(self.handle)
+        return self.problem
+
+    def close(self) -> None:
+        if self.handle >= 0:
+            os.close(self.handle)
+            self.handle = -1
+
+    def restart(self, number: int) -> LargeUpload | None:
+        """The same name as it is now, once; None: it was tried twice, or is no file any more."""
+        entry = None if self.retried else self.entry.refresh()
+        return None if entry is None else LargeUpload(number, entry, retried=True)
+
+    def make_commit_head(self, full_verify: bool) -> bytes:
+        entry = self.entry
+        expected = digest_file(self.handle) if full_verify else b""
+        head = COMMIT.pack(self.partial, entry.mode, entry.size, entry.time, 1 if full_verify else 0)
+        return struct.pack(">I", self.number) + head + expected
+
+
+class Piece:
+    """A piece of a large file."""
+
+    def __init__(self, upload: LargeUpload, at: int, size: int) -> None:
+        self.upload, self.at, self.size, self.tries = upload, at, size, 0
+
+    @property
+    def title(self) -> bytes:
+        return self.upload.entry.name
+
+
+class FileRange:
+    """Bytes of an open file that no buffer holds."""
+
+    def __init__(self, handle: int, at: int, size: int) -> None:
+        self.handle, self.at, self.size = handle, at, size
+
+    def __len__(self) -> int:
+        return self.size
+
+
+class PushUnit:
+    """Ready for a stream."""
+
+    def __init__(
+        self,
+        task: Pack | Piece,
+        codec: int,
+        digest_kind: int,
+        raw_size: int,
+        digest: bytes,
+        body: bytes | memoryview | FileRange,
+    ) -> None:
+        self.task, self.codec, self.digest_kind = task, codec, digest_kind
+        self.raw_size, self.digest, self.body, self.wire_size = raw_size, digest, body, len(body)
+        self.number = self.level = 0
+        self.on_first = False
+        self.raw: bytes | memoryview | None = None  # kept while it may be compressed harder
+        self.buffer: bytearray | None = None  # what `body` or `raw` look into
+        self.sent_at = 0.0
+
+    @property
+    def kind(self) -> int:
+        return ord("P") if isinstance(self.task, Pack) else ord("S")
+
+    @property
+    def head(self) -> bytes:
+        head = UNIT_HEAD.pack(self.number, self.codec, self.digest_kind, self.raw_size, self.digest)
+        if isinstance(self.task, Piece):
+            upload = self.task.upload
+            head += SEGMENT.pack(upload.partial, self.task.at, upload.entry.size)
+        return head
+
+    def send(self, frames: FrameStream) -> None:
+        """After this the body is gone."""
+        body, self.body = self.body, b""
+        if not isinstance(body, FileRange):
+            frames.send_frame(self.kind, self.head, body)
+            return
+        frames.send_header(self.kind, self.head, body.size)
+        frames.send_file(body.handle, body.at, body.size)
+        frames.sent_bytes += body.size
+
+    def mark_sent(self, first: bool) -> None:
+        self.on_first = first
+        if isinstance(self.task, Piece):
+            self.task.upload.unsent -= 1
+            self.task.upload.unacked += not first
+
+    def mark_acked(self) -> None:
+        if isinstance(self.task, Piece):
+            self.task.upload.unacked -= not self.on_first
+
+    def mark_unsent(self) -> None:
+        """It must travel again."""
+        if isinstance(self.task, Piece):
+            self.task.upload.unacked -= not self.on_first
+            self.task.upload.unsent += 1

@@ -1,0 +1,284 @@
+"""A push: builders feed streams, and acknowledgements tell what has arrived."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from time import monotonic
+
+from gpurent_plugin_turbo.near.connection.stream_pool import NEAR_RTT, Frame, Stream
+from gpurent_plugin_turbo.near.errors import (
+    arrived_damaged,
+    decode_error_rows,
+    decode_name,
+    protocol_violated,
+    remote_os_error,
+)
+from gpurent_plugin_turbo.near.push.push_producer import PushProducer
+from gpurent_plugin_turbo.near.push.push_queue import MAX_READY
+from gpurent_plugin_turbo.near.push.push_result import PushResult, raise_push_failures
+from gpurent_plugin_turbo.near.push.push_units import LargeUpload, Pack, PushUnit
+from gpurent_plugin_turbo.shared.push_frames import ACK, BAD_DIGEST, DONE, NO_LIBRARY
+from gpurent_plugin_turbo.shared.wire import ConnectionEnded, ProtocolViolation
+
+
+class StreamPusher(PushProducer):
+    """One push. `run` blocks; `stop` ends it from any thread."""
+
+    def run(self) -> PushResult:
+        """Send everything; what could not be sent is reported at the end."""
+        begun = monotonic()
+        self._scan.check_sources()
+        try:
+            self._add_stream()
+            self._start_thread(self._scan_sources)
+            for _ in range(2):
+                self._start_thread(self._build_units)
+            if self._is_first_push:
+                self._start_thread(self._open_slow_start_streams)
+            self._wait_for_end()
+        finally:
+            self._shut_down()
+            for upload in [*self._stale, *self._open_uploads.values(), *self._commits.values()]:
+                upload.close()
+        if self._error is not None:
+            raise self._error
+        raise_push_failures(self._failures + self._final_failures)
+        return PushResult(self._scan, self.sent, self.resumed, monotonic() - begun)
+
+    # streams
+
+    def _start_stream(self, stream: Stream) -> None:
+        self._start_thread(self._write_frames, stream)
+        self._start_thread(self._read_frames, stream)
+
+    def _is_saturated(self) -> bool:
+        return self._ready_bytes > MAX_READY // 4
+
+    def _count_carried(self) -> int:
+        return sum(stream.frames.sent_bytes - stream.in_flight for stream in self._streams)
+
+    # writers
+
+    def _write_frames(self, stream: Stream) -> None:
+        try:
+            while (job := self._wait_for_job(stream)) is not None:
+                if isinstance(job, PushUnit):
+                    if (pause := self._bandwidth.reserve(job.wire_size)) > 0:
+                        with self._condition:
+                            self._end_condition.wait_for(lambda: self._is_over, pause)
+                    job.send(stream.frames)
+                    self._builder.release_buffer(job)
+                else:
+                    stream.frames.send_frame(*job)
+        except ConnectionEnded:
+            self._handle_lost_stream(stream)
+
+    def _wait_for_job(self, stream: Stream) -> PushUnit | Frame | None:
+        """What to send next; None: nothing any more."""
+        with self._condition:
+            while not self._is_over and not stream.lost:
+                if (job := self._next_job(stream)) is not None:
+                    return job
+                self._condition.wait(1.0)
+        return None
+
+    def _next_job(self, stream: Stream) -> PushUnit | Frame | None:
+        if stream.first and self._control:
+            return self._control.popleft()
+        if not self._ready:
+            return self._next_finish(stream)
+        if len(stream.unacked) > 1 and stream.in_flight + self._ready[0].wire_size > stream.credit:
+            return None
+        if not stream.handshaken and not (self._is_first_push and self._may_send_early()):
+            return None
+        unit = self._ready.popleft()
+        self._ready_bytes -= unit.wire_size
+        stream.unacked[unit.number] = unit
+        stream.in_flight += unit.wire_size
+        stream.rate.mark_sent()
+        self.sent += unit.wire_size
+        unit.mark_sent(stream.first)
+        unit.sent_at, unit.raw = monotonic(), None
+        self._queue_due()
+        return unit
+
+    def _next_finish(self, stream: Stream) -> Frame | None:
+        """Other streams end by themselves when they have nothing more to do; the first waits for none of them."""
+        if not self._finish_sent or stream.first or stream.finish_sent or not stream.handshaken:
+            return None
+        stream.finish_sent = True
+        return ord("F"), b"", b""
+
+    # readers
+
+    def _read_frames(self, stream: Stream) -> None:
+        frames = stream.frames
+        try:
+            while True:
+                kind, head, size = frames.read_header()
+                self._handle_frame(stream, kind, head, bytes(frames.read(size)) if size else b"")
+        except ConnectionEnded:
+            self._handle_lost_stream(stream)
+        except (ProtocolViolation, struct.error, zlib.error) as error:
+            raise protocol_violated(error) from None
+
+    def _handle_frame(self, stream: Stream, kind: int, head: bytes, body: bytes) -> None:
+        if kind == ord("E"):
+            raise remote_os_error(struct.unpack(">I", head)[0], body)
+        handlers = {
+            ord("A"): self._handle_ack,
+            ord("N"): self._handle_answer,
+            ord("O"): self._handle_hello,
+            ord("Z"): self._handle_finished,
+            ord("b"): self._handle_base,
+        }
+        if kind not in handlers:
+            raise ProtocolViolation(f"a frame of kind {kind}")
+        handlers[kind](stream, head, body)
+
+    def _handle_hello(self, stream: Stream, head: bytes, body: bytes) -> None:
+        with self._condition:
+            stream.handshaken = True
+            stream.connection.mark_handshaken()
+            self._builder.keep_raw = False
+            for unit in self._ready:
+                unit.raw = None
+            self._condition.notify_all()
+
+    def _handle_ack(self, stream: Stream, head: bytes, body: bytes) -> None:
+        number, status = ACK.unpack(head)
+        with self._condition:
+            upload = self._commits.pop(number, None)
+            unit: PushUnit | None = stream.unacked.pop(number, None)
+            if upload is not None:
+                self._handle_commit(upload, status, body)
+            elif unit is not None:
+                self._handle_unit_ack(stream, unit, status, body)
+            elif not stream.lost:  # else its units went back to the queue already
+                raise ProtocolViolation(f"it acknowledges {number}, which was not sent")
+            self._queue_due()
+
+    def _handle_unit_ack(self, stream: Stream, unit: PushUnit, status: int, body: bytes) -> None:
+        stream.in_flight -= unit.wire_size
+        stream.rate.record_ack(unit.wire_size, unit.sent_at, not stream.unacked)
+        rate = sum(stream.rate.value for stream in self._streams)
+        near = 0 < self._rtt() < NEAR_RTT
+        self._level.record_rate(rate, full=self._ready_bytes > MAX_READY // 3, near=near)
+        if status == DONE:
+            self._record_arrival(unit, body)
+        else:
+            self._retry_unit(unit, status)
+
+    def _record_arrival(self, unit: PushUnit, body: bytes) -> None:
+        self._acked_bytes += unit.raw_size
+        failed = dict(decode_error_rows(body)) if body else {}
+        if isinstance(unit.task, Pack):
+            entries, done = unit.task.entries, self._progress.file_done
+            self._progress.advance(sum(entry.size for entry in entries), decode_name(entries[-1].name))
+            for entry in entries:
+                if entry.name in failed:
+                    self._failures.append((entry.name, failed[entry.name]))
+                else:
+                    done(decode_name(entry.name))
+        else:
+            self._progress.advance(unit.raw_size, decode_name(unit.task.upload.entry.name))
+        unit.mark_acked()
+
+    def _retry_unit(self, unit: PushUnit, status: int) -> None:
+        unit.mark_unsent()
+        if status == NO_LIBRARY:
+            self._builder.use_portable_formats()
+        elif status == BAD_DIGEST:
+            unit.task.tries += 1
+            if unit.task.tries > 2:
+                raise arrived_damaged(unit.task.title)
+        self._retries.append(unit.task)
+
+    def _handle_base(self, stream: Stream, head: bytes, body: bytes) -> None:
+        (number,) = struct.unpack(">I", head)
+        upload = self._awaiting_base.pop(number)
+        skipped = upload.plan_ranges(body, self._builder.digest_kind)
+        with self._condition:
+            self.resumed += skipped
+            self._needed_bytes -= skipped
+            self._progress.advance(skipped, decode_name(upload.entry.name))
+            self._large_files.append(upload)
+            self._queue_due()
+
+    # ends
+
+    def _queue_due(self) -> None:
+        """Queue what is due: commits of large files, then the end; wake the writers. The condition is held."""
+        while due := [upload for upload in self._open_uploads.values() if upload.is_complete()]:
+            for upload in due:
+                del self._open_uploads[upload.number]
+                self._queue_commit(upload)
+        if self._all_sent() and not self._finish_sent:
+            self._finish_sent = True
+            self._control.append((ord("F"), b"", b""))
+        self._condition.notify_all()
+
+    def _queue_commit(self, upload: LargeUpload) -> None:
+        why = upload.describe_change()
+        if not why:
+            self._commits[upload.number] = upload
+            head = upload.make_commit_head(self._full_verify)
+            self._control.append((ord("C"), head, upload.entry.name))
+            return
+        self._stale.append(upload)
+        self._last_number += 1
+        fresh = upload.restart(self._last_number)
+        if fresh is None:
+            self._failures.append((upload.entry.name, why))
+        else:
+            fresh.plan_ranges(None)
+            self._open_uploads[fresh.number] = fresh
+            self._large_files.append(fresh)
+
+    def _handle_commit(self, upload: LargeUpload, status: int, body: bytes) -> None:
+        upload.close()
+        if status:
+            raise arrived_damaged(upload.entry.name)
+        if body:
+            self._failures.append((upload.entry.name, decode_error_rows(body)[0][1]))
+        self._progress.file_done(decode_name(upload.entry.name))
+
+    def _handle_finished(self, stream: Stream, head: bytes, body: bytes) -> None:
+        """A stream has nothing to do any more. When that is true of all of them, so has the push."""
+        with self._condition:
+            stream.finished = True
+            if stream.first and body:
+                self._final_failures = decode_error_rows(body)
+            self._check_end()
+            self._condition.notify_all()
+
+    def _check_end(self) -> None:
+        """Whether this is the end. The condition is held."""
+        if not self._finish_sent or not self._streams[0].finished:
+            return
+        others = [stream for stream in self._streams[1:] if stream.handshaken and not stream.lost]
+        if self._retries or self._commits or not self._all_sent():
+            self._finish_sent = False
+            for stream in self._streams:
+                stream.finished = stream.finish_sent = False
+            self._queue_due()
+        elif all(stream.finished for stream in others) and not self._is_unacked(self._streams):
+            self._mark_finished()
+
+    def _handle_lost_stream(self, stream: Stream) -> None:
+        """The end of the first stream ends the push; the work of another goes back to the rest."""
+        with self._condition:
+            if self._is_over or stream.lost:
+                return
+            stream.lost = True
+            orphans = list(stream.unacked.values())
+            stream.unacked.clear()
+            if not stream.first:
+                for unit in orphans:
+                    unit.mark_unsent()
+                    self._retries.append(unit.task)
+                self._check_end()
+                self._queue_due()
+                return
+        raise stream.connection.explain_end()

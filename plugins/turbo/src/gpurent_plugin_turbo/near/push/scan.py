@@ -1,0 +1,203 @@
+"""What there is to send, entry by entry, so that a million files need little memory."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from gpurent_plugin_turbo.near.errors import printable_name, transfer_error
+from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, HARD_LINK, LINK, PARTIALS_DIR
+
+TYPE_CHECKING = False  # the real one costs an import
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pathspec import GitIgnoreSpec
+
+    from gpurent.api import Push, Skipped
+    from gpurent_plugin_turbo.shared.wire import TableRow
+
+    Rules = tuple[tuple[bytes, GitIgnoreSpec], ...]
+
+LARGE_FILE = 1 << 20  # bytes from which a file travels on its own, in pieces
+# Never sent: version control, our own folders, what Python makes anew.
+ALWAYS_IGNORED = frozenset({b".git", b".gpurent", PARTIALS_DIR, b"__pycache__"})
+IGNORE_FILES = (b".gitignore", b".gpurentignore")
+
+
+class SourceEntry:
+    """One thing to send: ``name`` below the remote target, ``path`` here; ``time`` of change in ns."""
+
+    __slots__ = ("kind", "link", "mode", "name", "path", "size", "time")
+
+    def __init__(
+        self, kind: int, mode: int, size: int, time: int, name: bytes, link: bytes, path: bytes
+    ) -> None:
+        self.kind, self.mode, self.size, self.time = kind, mode, size, time
+        self.name, self.link, self.path = name, link, path
+
+    @property
+    def row(self) -> TableRow:
+        return (self.kind, self.mode, self.size, self.time, self.name, self.link)
+
+    def measure_disk_usage(self) -> int:
+        """Bytes that a file takes on a disk: holes take none."""
+        if self.size < LARGE_FILE:
+            return self.size
+        try:
+            return min(self.size, os.lstat(self.path).st_blocks * 512)
+        except OSError:
+            return self.size
+
+    def describe_change(self, handle: int) -> str:
+        """Why what is read from ``handle`` is not the file that was scanned; empty: it is."""
+        try:
+            for now in (os.fstat(handle), os.lstat(self.path)):
+                if (now.st_size, now.st_mtime_ns) != (self.size, self.time):
+                    return "changed while it was read"
+        except OSError as error:
+            return f"vanished while it was read: {error.strerror}"
+        return ""
+
+    def refresh(self) -> SourceEntry | None:
+        """The same name as it is now; None: it is no file any more."""
+        try:
+            now = os.lstat(self.path)
+        except OSError:
+            return None
+        if not stat.S_ISREG(now.st_mode):
+            return None
+        mode = stat.S_IMODE(now.st_mode)
+        return SourceEntry(self.kind, mode, now.st_size, now.st_mtime_ns, self.name, self.link, self.path)
+
+
+class SourceScan:
+    """Walks the sources; links are never followed. Counts files and bytes on the way."""
+
+    def __init__(self, spec: Push) -> None:
+        self.spec = spec
+        self.files = self.size = 0
+        self.skipped: list[Skipped] = []
+        self.has_hard_links = False
+        self._inodes: dict[tuple[int, int], bytes] = {}
+
+    def check_sources(self) -> None:
+        """A source that is not there is an error before anything moves."""
+        for source in self.spec.sources:
+            if not os.path.lexists(source):
+                from gpurent.api import UsageError
+
+                raise UsageError(f"{source} does not exist")
+
+    def iter_entries(self) -> Iterator[SourceEntry]:
+        """Folders before what is in them; too much is a `TransferError`."""
+        for source in self.spec.sources:
+            path = os.fsencode(source)
+            if os.path.isdir(path) and not os.path.islink(path):
+                content = self.spec.content and len(self.spec.sources) == 1
+                top = b"" if content else os.path.basename(os.path.realpath(path))
+                yield from self._walk_folder(path, top, b"", (), 0)
+            else:
+                yield from self._classify(path, os.path.basename(path), b"", os.lstat(path))
+
+    def _walk_folder(
+        self, path: bytes, name: bytes, inside: bytes, rules: Rules, depth: int
+    ) -> Iterator[SourceEntry]:
+        if depth > self.spec.limits.depth:
+            raise transfer_error(f"{printable_name(path)} lies deeper than {self.spec.limits.depth} folders")
+        if name:
+            yield SourceEntry(FOLDER, stat.S_IMODE(os.lstat(path).st_mode), 0, 0, name, b"", path)
+        try:
+            with os.scandir(path) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError as error:
+            raise transfer_error(f"{printable_name(path)} cannot be read: {error.strerror}") from None
+        if self.spec.ignore:
+            rules = (*rules, *self.read_rules(path, inside, {entry.name for entry in entries}))
+        start = name + b"/" if name else b""
+        for entry in entries:
+            here = entry.name
+            is_folder = entry.is_dir(follow_symlinks=False)
+            # Without rules only few names are left out: most files need no closer look.
+            if (rules or is_folder or here == PARTIALS_DIR) and self.is_ignored(
+                here, inside + here, is_folder, rules
+            ):
+                continue
+            if is_folder:
+                yield from self._walk_folder(entry.path, start + here, inside + here + b"/", rules, depth + 1)
+                continue
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+                self._count_file(status.st_size)
+                mode, size, time = status.st_mode & 0o7777, status.st_size, status.st_mtime_ns
+                yield SourceEntry(FILE, mode, size, time, start + here, b"", entry.path)
+            else:
+                yield from self._classify(entry.path, start + here, inside, status)
+
+    def read_rules(
+        self, path: bytes, prefix: bytes, names: set[bytes]
+    ) -> Iterator[tuple[bytes, GitIgnoreSpec]]:
+        for name in IGNORE_FILES:
+            if name in names:
+                from pathspec import GitIgnoreSpec
+
+                try:
+                    with open(os.path.join(path, name), encoding="utf-8", errors="replace") as file:
+                        lines = file.read().splitlines()
+                except OSError:
+                    continue
+                yield prefix, GitIgnoreSpec.from_lines(lines)
+
+    def is_ignored(self, name: bytes, below: bytes, is_folder: bool, rules: Rules) -> bool:
+        """The last rule that speaks of a name decides, the deepest file last, as git has it."""
+        if name == PARTIALS_DIR or (self.spec.ignore and is_folder and name in ALWAYS_IGNORED):
+            return True
+        for prefix, spec in reversed(rules):
+            text = os.fsdecode(below[len(prefix) :]) + ("/" if is_folder else "")
+            verdict = spec.check_file(text).include
+            if verdict is not None:
+                return verdict
+        return False
+
+    def _classify(
+        self, path: bytes, name: bytes, inside: bytes, status: os.stat_result
+    ) -> Iterator[SourceEntry]:
+        if stat.S_ISLNK(status.st_mode):
+            yield from self._check_link(path, name, inside)
+        elif not stat.S_ISREG(status.st_mode):
+            self._skip_name(name, "is neither a file, a folder nor a link")
+        else:
+            self._count_file(status.st_size)
+            first = name
+            if status.st_nlink > 1:
+                first = self._inodes.setdefault((status.st_dev, status.st_ino), name)
+            kind, link = (FILE, b"") if first == name else (HARD_LINK, first)
+            self.has_hard_links = self.has_hard_links or kind == HARD_LINK
+            mode, size, time = stat.S_IMODE(status.st_mode), status.st_size, status.st_mtime_ns
+            yield SourceEntry(kind, mode, size, time, name, link, path)
+
+    def _count_file(self, size: int) -> None:
+        self.files += 1
+        self.size += size
+        limits = self.spec.limits
+        if self.files > limits.files or self.size > limits.total:
+            raise transfer_error(
+                f"more than {limits.files} files or {limits.total} bytes",
+                hint="Leave out what is not needed with a .gpurentignore file.",
+            )
+
+    def _check_link(self, path: bytes, name: bytes, inside: bytes) -> Iterator[SourceEntry]:
+        target = os.readlink(path)
+        place = os.path.normpath(os.path.join(inside, target))
+        if target.startswith(b"/") or place.split(b"/")[0] == b"..":
+            self._skip_name(name, f"is a link out of the folder, to {printable_name(target)}")
+        else:
+            yield SourceEntry(LINK, 0o777, 0, 0, name, target, path)
+
+    def _skip_name(self, name: bytes, why: str) -> None:
+        from gpurent.api import Skipped
+
+        self.skipped.append(Skipped(name=printable_name(name), why=why))

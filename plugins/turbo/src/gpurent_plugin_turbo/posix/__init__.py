@@ -1,0 +1,1 @@
+"""For machines without Python: needs only sh, tar and coreutils there."""

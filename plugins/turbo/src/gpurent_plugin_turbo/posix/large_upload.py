@@ -1,0 +1,198 @@
+"""Sends a large file to a machine without Python: its partial grows at the end, so what is there is a beginning."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from attrs import define
+
+from gpurent.api import Progress, shown
+from gpurent_plugin_turbo.near.connection.rate_control import MIB
+from gpurent_plugin_turbo.near.errors import arrived_damaged, decode_name
+from gpurent_plugin_turbo.near.push.push_units import READ_FLAGS
+from gpurent_plugin_turbo.near.push.scan import SourceEntry
+from gpurent_plugin_turbo.posix.checksums import Checksum, add_file_data
+from gpurent_plugin_turbo.posix.listing import SECOND
+from gpurent_plugin_turbo.posix.machine_tools import MachineTools
+from gpurent_plugin_turbo.posix.scripts import WRITE_FUNCTIONS, quote_folder, quote_word, split_name
+from gpurent_plugin_turbo.posix.shell import PosixShell, ScriptAnswer, tool_error
+from gpurent_plugin_turbo.posix.tar_batch import compress_archive
+from gpurent_plugin_turbo.shared.extents import list_extents
+from gpurent_plugin_turbo.shared.files import partial_name
+from gpurent_plugin_turbo.shared.wire import PARTIALS_DIR
+
+MIN_STEP, COMPRESSED_STEP, MAX_STEP = 8 * MIB, 16 * MIB, 256 * MIB  # bytes of one step
+MIN_HOLE = MIB  # from here a hole is left out, else its zeros are sent
+ZEROS = bytes(MIB)
+
+
+@define
+class UploadStep:
+    """Data from ``at`` to ``end``, behind a hole that begins where the partial ends now."""
+
+    begin: int
+    at: int
+    end: int
+
+
+class LargeFileSender:
+    """One file after the other; ``enter`` leads to the target."""
+
+    def __init__(self, shell: PosixShell, progress: Progress, enter: bytes, tools: MachineTools) -> None:
+        self._shell, self._progress, self._enter, self._tools = shell, progress, enter, tools
+        self.resumed = 0
+
+    def send_file(self, entry: SourceEntry, there: int) -> str:
+        """Why it could not be sent; empty when it was. ``there``: how much its partial holds."""
+        why = self._try_send(entry, there)
+        if why and (fresh := entry.refresh()) is not None:
+            why = self._try_send(fresh, 0)
+        return why
+
+    def _try_send(self, entry: SourceEntry, there: int) -> str:
+        try:
+            handle = os.open(entry.path, READ_FLAGS)
+        except OSError as error:
+            return f"vanished while it was read: {error.strerror}"
+        try:
+            if why := entry.describe_change(handle):
+                return why
+            for prefix in (there, 0):
+                checksum, at = self._verify_prefix(entry, handle, prefix)
+                for step in _plan_steps(handle, at, entry.size, self._step_size):
+                    self._send_step(entry, handle, step, checksum)
+                if why := entry.describe_change(handle):
+                    self._run_script(entry, b'rm -f "$P"\n')
+                    return why
+                answer = self._commit_file(entry, checksum.printed())
+                if b"bad" not in answer.lines:
+                    break
+            else:
+                raise arrived_damaged(entry.name)
+        finally:
+            os.close(handle)
+        for line in answer.find_all(b"lost"):
+            return shown(line.split(b" ", 2)[-1].decode("utf-8", "replace"))
+        self._progress.file_done(decode_name(entry.name))
+        return ""
+
+    def _verify_prefix(self, entry: SourceEntry, handle: int, there: int) -> tuple[Checksum, int]:
+        """The checksum of what is there already, and how much that is."""
+        checksum = self._tools.new_checksum()
+        if not 0 < there <= entry.size:
+            return checksum, 0
+        theirs = self._run_script(entry, b'say sum "$(sum <"$P")"; say size "$(size "$P")"\n')
+        size = int(theirs.find_first(b"size").strip() or 0)
+        good = 0 < size <= entry.size and add_file_data(checksum, handle, size)
+        if not good or checksum.printed() != theirs.find_first(b"sum"):
+            return self._tools.new_checksum(), 0
+        self.resumed += size
+        self._progress.advance(size, decode_name(entry.name))
+        return checksum, size
+
+    def _step_size(self, sample: bytes) -> int:
+        if self._tools.should_compress(self._shell.rate) and compress_archive(sample) is not None:
+            return COMPRESSED_STEP
+        return int(min(max(self._shell.rate * 4, MIN_STEP), MAX_STEP))
+
+    def _send_step(self, entry: SourceEntry, handle: int, step: UploadStep, checksum: Checksum) -> None:
+        size = step.end - step.at
+        _add_zeros(checksum, step.at - step.begin)
+        payload: Iterable[bytes] = _read_data(handle, step.at, size, checksum)
+        compressed = None
+        if self._tools.should_compress(self._shell.rate) and size <= COMPRESSED_STEP:
+            data = b"".join(payload)
+            compressed = compress_archive(data)
+            payload = [data if compressed is None else compressed]
+        lines = [b"mkdir -p %s || fail\n" % PARTIALS_DIR]
+        lines.append(b': >"$P" || fail\n' if not step.begin else b"")
+        lines.append(b'[ "$(size "$P")" -eq %d ] || fail\n' % step.begin)
+        if step.at > step.begin:
+            lines.append(b'dd if=/dev/null of="$P" bs=1 seek=%d 2>/dev/null || fail\n' % step.at)
+        if compressed is not None:
+            lines.append(b'head -c %d | gzip -dc >>"$P" || fail\n' % len(compressed))
+        elif size:
+            lines.append(b'head -c %d >>"$P" || fail\n' % size)
+        lines.append(b'[ "$(size "$P")" -eq %d ] || fail\n' % step.end)
+        self._run_script(entry, b"".join(lines), payload if size else ())
+        self._progress.advance(step.end - step.begin, decode_name(entry.name))
+
+    def _commit_file(self, entry: SourceEntry, checksum: bytes) -> ScriptAnswer:
+        """The partial is complete: it gets its name, if it is what was sent."""
+        above, base = split_name(entry.name)
+        lines = [
+            b'[ "$(sum <"$P")" = %s ] || { rm -f "$P"; say bad; end; }\n' % checksum,
+            b'chmod %o "$P" && set_time "$P" %s || fail\n' % (entry.mode, _format_time(entry.time)),
+            b'mkdir -p "$S/0" && mv -f "$P" "$S"/0/%s || fail\n' % quote_word(base),
+            b'move_into 0 %s "$S"/0/%s\nrm -rf "$S"\n' % (quote_folder(above), quote_word(base)),
+            b"rm -f %s/%s*\n" % (PARTIALS_DIR, _partial_of(entry)[:20]),
+        ]
+        return self._run_script(entry, b"".join(lines))
+
+    def _run_script(self, entry: SourceEntry, script: bytes, payload: Iterable[bytes] = ()) -> ScriptAnswer:
+        name = b"P=./%s/%s\n" % (PARTIALS_DIR, _partial_of(entry))
+        answer = self._shell.run_script(WRITE_FUNCTIONS + self._enter + name + script, payload)
+        if b"failed" in answer.lines and not answer.text.strip():
+            raise tool_error(b"its partial is not as it was left", entry.name)
+        return answer.raise_if_failed(entry.name)
+
+
+def _partial_of(entry: SourceEntry) -> bytes:
+    return partial_name(entry.name, entry.size, entry.time)
+
+
+def _plan_steps(handle: int, at: int, size: int, step_size: Callable[[bytes], int]) -> Iterator[UploadStep]:
+    """Of the file from ``at`` on; an empty file is one step too."""
+    begin = at
+    for start, end in _find_data(handle, at, size):
+        at = start
+        while at < end:
+            step = min(step_size(os.pread(handle, 1 << 16, at)), end - at)
+            yield UploadStep(begin, at, at + step)
+            begin = at = at + step
+    if begin < size or not size:
+        yield UploadStep(begin, size, size)
+
+
+def _find_data(handle: int, at: int, size: int) -> Iterator[tuple[int, int]]:
+    """Begin and end of what is no hole, from ``at`` on; small holes count as data."""
+    start = end = at
+    for begin, length in list_extents(handle, size, sys.maxsize):
+        if begin - end >= MIN_HOLE:
+            if end > start:
+                yield start, end
+            start = begin
+        end = max(end, begin + length)
+    if size - end < MIN_HOLE:
+        end = size
+    if start < end:
+        yield start, end
+
+
+def _read_data(handle: int, at: int, size: int, checksum: Checksum) -> Iterator[bytes]:
+    """What a file that shrank does not have any more comes as zeros; `describe_change` tells afterwards."""
+    while size:
+        data = os.pread(handle, min(size, MIB), at) or ZEROS[: min(size, MIB)]
+        checksum.update(data)
+        yield data
+        at, size = at + len(data), size - len(data)
+
+
+def _add_zeros(checksum: Checksum, size: int) -> None:
+    while size:
+        checksum.update(ZEROS[: min(size, MIB)])
+        size -= min(size, MIB)
+
+
+def _format_time(stamp: int) -> bytes:
+    """A time for `touch`: as seconds with a fraction, and in the form that every version knows."""
+    seconds = stamp // SECOND
+    try:
+        date = time.strftime("%Y%m%d%H%M.%S", time.gmtime(seconds))
+    except (ValueError, OverflowError):
+        date = "197001010000.00"
+    fine = b"%d.%09d" % (seconds, stamp % SECOND) if stamp >= 0 else b"%d" % seconds
+    return fine + b" " + date.encode()

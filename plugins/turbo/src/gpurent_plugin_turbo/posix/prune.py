@@ -1,0 +1,73 @@
+"""Deletes extraneous files on a machine without Python: chosen here, deleted by its shell."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from gpurent.api import Push, TransferError, shown
+from gpurent_plugin_turbo.near.errors import printable_name
+from gpurent_plugin_turbo.near.prune import ExtraneousFilter, raise_prune_failures
+from gpurent_plugin_turbo.posix.listing import iter_listing, make_list_script
+from gpurent_plugin_turbo.posix.machine_tools import MachineTools
+from gpurent_plugin_turbo.posix.scripts import (
+    PRUNE_FUNCTIONS,
+    bundle_words,
+    quote_path,
+    quote_word,
+    split_name,
+)
+from gpurent_plugin_turbo.posix.shell import PosixShell, reporting_violations
+from gpurent_plugin_turbo.shared.pull_frames import MISSING
+from gpurent_plugin_turbo.shared.wire import FILE, FOLDER
+
+if TYPE_CHECKING:
+    from gpurent_plugin_turbo.shared.wire import TableRow
+
+
+class PosixPruner:
+    """`run` blocks and returns the names; `stop` ends it from any thread."""
+
+    def __init__(self, spec: Push, shell: PosixShell) -> None:
+        self._filter, self._dry_run, self._shell = ExtraneousFilter(spec), spec.dry_run, shell
+        self._target = spec.target.encode() or b"."
+
+    def stop(self) -> None:
+        self._shell.stop()
+
+    def run(self) -> tuple[str, ...]:
+        with reporting_violations():
+            if not MachineTools.probe(self._shell).can_list:
+                raise TransferError(
+                    "the machine has no find and stat that say what is there",
+                    hint="Leave --delete out, or install python3 on the machine.",
+                )
+            rows = self._filter.choose_rows(self._list_rows())
+            if not self._dry_run:
+                self._delete_rows(rows)
+        return tuple(printable_name(row[4]) for row in rows)
+
+    def _list_rows(self) -> list[TableRow]:
+        enter = b"cd -- %s 2>/dev/null || report_missing\n" % quote_path(self._target)
+        rows: list[TableRow] = []
+        for words in bundle_words(quote_path(name) if name else b"." for name, _ in self._filter.folders):
+            rows.extend(
+                (FOLDER if entry.kind == FOLDER else FILE, 0, 0, 0, entry.name, b"")
+                for entry in iter_listing(self._shell, make_list_script(words, enter))
+                if entry.kind < MISSING
+            )
+        return rows
+
+    def _delete_rows(self, rows: list[TableRow]) -> None:
+        groups = groupby(rows, key=lambda row: (split_name(row[4])[0], row[0] == FOLDER))
+        lines = [
+            b"prune %s %s %s\n" % (b"folder" if is_folder else b"file", quote_word(above), b" ".join(words))
+            for (above, is_folder), group in groups
+            for words in bundle_words(quote_path(split_name(row[4])[1]) for row in group)
+        ]
+        start = PRUNE_FUNCTIONS + b"cd -- %s || fail\nfind_root\n" % quote_path(self._target)
+        failures: list[bytes] = []
+        for some in bundle_words(lines):
+            answer = self._shell.run_script(start + b"".join(some))
+            failures += answer.raise_if_failed(self._target).find_all(b"lost")
+        raise_prune_failures([shown(why.decode("utf-8", "replace")) for why in failures])

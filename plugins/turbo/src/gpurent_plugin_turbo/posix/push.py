@@ -1,0 +1,243 @@
+"""A push to a machine without Python: what is there is listed, small files go in archives, large ones by their end."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from secrets import token_hex
+from time import monotonic
+
+from gpurent.api import Progress, TransferError, shown
+from gpurent_plugin_turbo.near.errors import decode_name, disk_too_small
+from gpurent_plugin_turbo.near.push.push_result import PushResult, raise_push_failures
+from gpurent_plugin_turbo.near.push.scan import LARGE_FILE, SourceEntry, SourceScan
+from gpurent_plugin_turbo.posix.large_upload import LargeFileSender
+from gpurent_plugin_turbo.posix.listing import ListedEntry, iter_listing, make_list_script
+from gpurent_plugin_turbo.posix.machine_tools import MachineTools
+from gpurent_plugin_turbo.posix.scripts import (
+    LIST_FUNCTIONS,
+    PROBE_SCRIPT,
+    WRITE_FUNCTIONS,
+    bundle_words,
+    enter_target,
+    quote_folder,
+    quote_path,
+    quote_word,
+    split_name,
+)
+from gpurent_plugin_turbo.posix.shell import PosixShell, ScriptAnswer, reporting_violations
+from gpurent_plugin_turbo.posix.tar_batch import TarBatch, compress_archive
+from gpurent_plugin_turbo.shared.files import partial_name
+from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, HARD_LINK, LINK, PARTIALS_DIR
+
+MAX_TOP_NAMES = 500  # names at the top from which the whole target is listed
+
+
+class PosixPusher:
+    """One push. `run` blocks; `stop` ends it from any thread. Holds all names of what is sent in memory."""
+
+    def __init__(
+        self,
+        scan: SourceScan,
+        progress: Progress,
+        shell: PosixShell,
+        *,
+        target: str,
+        full_verify: bool = False,
+    ) -> None:
+        self._scan, self._progress, self._shell, self._full_verify = scan, progress, shell, full_verify
+        self._target = target.encode() or b"."
+        self._enter = enter_target(self._target, token_hex(6).encode())
+        self._there: dict[bytes, ListedEntry] = {}
+        self._partial_sizes: dict[bytes, int] = {}
+        self._tools = MachineTools()
+        self._failures: list[tuple[bytes, str]] = []
+        self.resumed = 0
+
+    def stop(self) -> None:
+        self._shell.stop()
+
+    def run(self) -> PushResult:
+        """Send everything; what could not be sent is reported at the end."""
+        begun = monotonic()
+        self._scan.check_sources()
+        entries = list(self._scan.iter_entries())
+        with reporting_violations():
+            self._probe_machine()
+            if self._tools.can_list:
+                self._list_target({entry.name for entry in entries})
+            self._progress.total(self._scan.files, self._scan.size)
+            self._send_entries(entries)
+            self._finish_entries(entries)
+        raise_push_failures(self._failures)
+        return PushResult(self._scan, self._shell.sent_bytes, self.resumed, monotonic() - begun)
+
+    # what there is
+
+    def _probe_machine(self) -> None:
+        """Make the target; learn of the machine and its disk."""
+        probe = b"%s\nmkdir -p -- %s || fail\n%s" % (PROBE_SCRIPT, quote_path(self._target), self._enter)
+        probe += b"df -Pk . 2>/dev/null | { read -r a; read -r a b c d e; say free $d; }\n"
+        self._tools = MachineTools.parse(self._shell.run_script(probe).raise_if_failed(self._target))
+
+    def _list_target(self, wanted: set[bytes]) -> None:
+        """Learn what is there of the names that are wanted, and of partials."""
+        roots = [quote_path(top) for top in sorted({name.partition(b"/")[0] for name in wanted})]
+        if self._scan.spec.content and len(roots) > MAX_TOP_NAMES:
+            roots = [b"."]
+        for words in bundle_words(roots):
+            for found in iter_listing(self._shell, make_list_script(words, self._enter)):
+                if found.name in wanted:
+                    self._there[found.name] = found
+        script = b"echo; find ./%s -name 's*' -prune -o -type f " % PARTIALS_DIR
+        script += b"-exec stat -c '@gpurent part %s %n' {} + 2>/dev/null\n"
+        answer = self._shell.run_script(LIST_FUNCTIONS + self._enter + script, most=1 << 26)
+        for line in answer.find_all(b"part"):
+            size, _, name = line.partition(b" ")
+            self._partial_sizes[split_name(name)[1]] = int(size) if size.isdigit() else 0
+
+    # what is sent
+
+    def _send_entries(self, entries: list[SourceEntry]) -> None:
+        self._make_folders([entry for entry in entries if entry.kind == FOLDER])
+        files = [entry for entry in entries if entry.kind == FILE]
+        have = {entry.name for entry in files if self._is_there(entry)}
+        if self._full_verify:
+            have = set(self._verify_files([entry for entry in files if entry.name in have]))
+        needed = [entry for entry in files if entry.name not in have]
+        self._check_disk(needed)
+        for entry in files:
+            if entry.name in have:
+                self.resumed += entry.size
+                self._record_arrival(entry)
+        for batch in self._make_batches(needed):
+            self._send_batch(batch)
+        sender = LargeFileSender(self._shell, self._progress, self._enter, self._tools)
+        for entry in needed:
+            if entry.size >= LARGE_FILE:
+                why = sender.send_file(entry, self._partial_size(entry))
+                if why:
+                    self._add_failure(entry.name, why)
+        self.resumed += sender.resumed
+
+    def _is_there(self, entry: SourceEntry) -> bool:
+        found = self._there.get(entry.name)
+        return found is not None and found.has_state(entry.size, entry.time)
+
+    def _record_arrival(self, entry: SourceEntry) -> None:
+        self._progress.advance(entry.size, decode_name(entry.name))
+        self._progress.file_done(decode_name(entry.name))
+
+    def _make_folders(self, folders: list[SourceEntry]) -> None:
+        missing = [
+            quote_path(entry.name)
+            for entry in folders
+            if (found := self._there.get(entry.name)) is None or found.kind != FOLDER
+        ]
+        for words in bundle_words(missing):
+            self._run_script(b"mkdir -p -- %s || fail\n" % b" ".join(words))
+
+    def _run_script(self, script: bytes, payload: tuple[bytes, ...] = ()) -> ScriptAnswer:
+        answer = self._shell.run_script(WRITE_FUNCTIONS + self._enter + script, payload)
+        return answer.raise_if_failed(self._target)
+
+    def _verify_files(self, entries: list[SourceEntry]) -> Iterator[bytes]:
+        """Those whose content is there as it is here."""
+        by_word = {quote_path(entry.name): entry for entry in entries}
+        for words in bundle_words(by_word):
+            loop = b'for f in %s; do say sum "$(sum <"$f")"; done\n' % b" ".join(words)
+            sums = self._run_script(loop).find_all(b"sum")
+            for word, theirs in zip(words, sums, strict=False):
+                if theirs == self._checksum_file(by_word[word]):
+                    yield by_word[word].name
+
+    def _checksum_file(self, entry: SourceEntry) -> bytes:
+        checksum = self._tools.new_checksum()
+        try:
+            with open(entry.path, "rb") as file:
+                while data := file.read(1 << 20):
+                    checksum.update(data)
+        except OSError:
+            return b""
+        return checksum.printed()
+
+    def _check_disk(self, needed: list[SourceEntry]) -> None:
+        size = sum(max(0, entry.measure_disk_usage() - self._partial_size(entry)) for entry in needed)
+        if size > self._tools.free >= 0:
+            raise disk_too_small(self._tools.free, size)
+
+    def _partial_size(self, entry: SourceEntry) -> int:
+        return self._partial_sizes.get(partial_name(entry.name, entry.size, entry.time), 0)
+
+    def _make_batches(self, needed: list[SourceEntry]) -> Iterator[TarBatch]:
+        batch = TarBatch()
+        for entry in needed:
+            if entry.size < LARGE_FILE:
+                batch.add_file(entry, self._add_failure)
+            if batch.is_full:
+                yield batch
+                batch = TarBatch()
+        if batch.contents:
+            yield batch
+
+    def _add_failure(self, name: bytes, why: str) -> None:
+        self._failures.append((name, why))
+
+    def _send_batch(self, batch: TarBatch) -> None:
+        archive = batch.build_archive(b"gnu" in self._tools.names)
+        compressed = compress_archive(archive) if self._tools.should_compress(self._shell.rate) else None
+        data = archive if compressed is None else compressed
+        script = batch.build_script(len(data), compressed is not None, self._tools)
+        for _ in range(3):
+            answer = self._run_script(script, (data,))
+            if b"bad" not in answer.lines:
+                break
+        else:
+            raise TransferError("files did not arrive as they are here", hint="Send again.")
+        failures = _parse_failures(answer)
+        for number, index, entry in batch.iter_entries():
+            why = failures.get((number, index)) or failures.get((number, -1))
+            if why:
+                self._add_failure(entry.name, why)
+            else:
+                self._record_arrival(entry)
+
+    # the end
+
+    def _finish_entries(self, entries: list[SourceEntry]) -> None:
+        """Links, the modes of folders; what was the transfer's own is removed."""
+        links = [entry for entry in entries if entry.kind in (LINK, HARD_LINK)]
+        lines = [_link_command(number, entry) for number, entry in enumerate(links)]
+        for some in bundle_words(lines):
+            for (number, _), why in _parse_failures(self._run_script(b"".join(some))).items():
+                self._add_failure(links[number].name, why)
+        for entry in links:
+            if entry.kind == HARD_LINK:
+                self._record_arrival(entry)
+        modes: dict[int, list[bytes]] = {}
+        for entry in entries:
+            found = self._there.get(entry.name)
+            if entry.kind == FOLDER and (found is None or found.mode != entry.mode | stat.S_IRWXU):
+                modes.setdefault(entry.mode | stat.S_IRWXU, []).append(quote_path(entry.name))
+        for mode, names in modes.items():
+            for words in bundle_words(names):
+                self._run_script(b"chmod %o %s || fail\n" % (mode, b" ".join(words)))
+        self._run_script(b"rm -rf %s/s*; rmdir %s 2>/dev/null\n" % (PARTIALS_DIR, PARTIALS_DIR))
+
+
+def _parse_failures(answer: ScriptAnswer) -> dict[tuple[int, int], str]:
+    """Why something was lost, by the numbers of its folder and its own in there; -1 for all of a folder."""
+    found = {}
+    for line in answer.find_all(b"lost"):
+        number, index, *why = line.split(b" ", 2)
+        text = shown(b"".join(why).decode("utf-8", "replace"))
+        found[int(number), -1 if index == b"all" else int(index)] = text or "refused"
+    return found
+
+
+def _link_command(number: int, entry: SourceEntry) -> bytes:
+    above, base = split_name(entry.name)
+    place = b"%d %s %s" % (number, quote_folder(above), quote_word(base))
+    if entry.kind == LINK:
+        return b"make_symlink %s %s\n" % (place, quote_word(entry.link))
+    return b"make_hardlink %s %s\n" % (place, quote_path(entry.link))

@@ -1,0 +1,233 @@
+"""Runs scripts on a machine without Python: each is one command, which reads its script and answers."""
+
+from __future__ import annotations
+
+import tarfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from threading import Event, Timer
+from time import monotonic
+
+from attrs import field, frozen
+
+from gpurent.api import GpurentError, TransferError, TransferUnsupported, UnavailableError, shown
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.near.connection.idle_timeout import handshake_timer
+from gpurent_plugin_turbo.near.connection.rate_control import MIB, BandwidthLimit
+from gpurent_plugin_turbo.near.errors import printable_name, remote_os_error
+from gpurent_plugin_turbo.posix.scripts import END_MARK, MARK, to_one_line
+from gpurent_plugin_turbo.shared.wire import ConnectionEnded, FrameStream, ProtocolViolation
+
+WRITE_SIZE = 1 << 18
+MAX_ANSWER = 4 * MIB  # bytes of an answer that is no listing
+END_COMMAND = b"say done\n"
+TOOL_ERRORS = (
+    (b"No space left", "ENOSPC"),
+    (b"uota exceeded", "EDQUOT"),
+    (b"Read-only file system", "EROFS"),
+    (b"Permission denied", "EACCES"),
+    (b"not permitted", "EPERM"),
+    (b"File exists", "EEXIST"),
+    (b"Not a directory", "ENOTDIR"),
+    (b"s a directory", "EISDIR"),
+    (b"cannot overwrite", "EISDIR"),
+    (b"No such file", "ENOENT"),
+    (b"cross-device", "EXDEV"),
+)
+# What reading an answer may raise when it is not as it should be.
+PARSE_ERRORS = (
+    tarfile.TarError,
+    zlib.error,
+    ValueError,
+    OverflowError,
+    LookupError,
+    RecursionError,
+    EOFError,
+)
+
+
+def tool_error(text: bytes, name: bytes) -> TransferError:
+    """What a tool printed about ``name``, as an error of ours."""
+    import errno
+
+    for words, code in TOOL_ERRORS:
+        if words in text:
+            return remote_os_error(getattr(errno, code), name)
+    why = shown(text.strip()[-200:].decode("utf-8", "replace")) or "it does not say why"
+    return TransferError(f"{printable_name(name)} failed on the machine: {why}")
+
+
+@contextmanager
+def reporting_violations() -> Iterator[None]:
+    """Whatever a machine says that it may not say is a `TransferError`."""
+    try:
+        yield
+    except (ProtocolViolation, *PARSE_ERRORS) as error:
+        raise TransferError(f"the machine says what it may not say: {error}") from None
+
+
+@frozen
+class ScriptAnswer:
+    """What a script said: lines after our mark, and whatever its tools printed besides."""
+
+    lines: tuple[bytes, ...]
+    text: bytes = field(repr=False)
+
+    @classmethod
+    def parse(cls, raw: bytes) -> ScriptAnswer:
+        head, *marked = raw.split(MARK)
+        parts = [piece.partition(b"\n") for piece in marked]
+        return cls(tuple(part[0] for part in parts), head + b"".join(part[2] for part in parts))
+
+    def find_all(self, word: bytes) -> list[bytes]:
+        """What followed ``word``, each time that it was said."""
+        start = word + b" "
+        return [line[len(start) :] for line in self.lines if line.startswith(start)]
+
+    def find_first(self, word: bytes) -> bytes:
+        return next(iter(self.find_all(word)), b"")
+
+    def raise_if_failed(self, name: bytes) -> ScriptAnswer:
+        """Itself, unless the script failed."""
+        if b"failed" in self.lines:
+            raise tool_error(self.text, name)
+        return self
+
+
+class ScriptOutput:
+    """One script's output, as it comes. If it ends before the script does, the connection is to blame."""
+
+    def __init__(self, connection: CommandConnection, limit_rate: Callable[[int], None]) -> None:
+        self._connection, self._limit_rate = connection, limit_rate
+        self._unread = b""
+        self._tail = b""
+        self.read_bytes = 0
+
+    def read_some(self) -> bytes:
+        """What has come, at least a byte; nothing at the end."""
+        if self._unread:
+            unread, self._unread = self._unread, b""
+            return unread
+        data = self._connection.read_some(WRITE_SIZE)
+        self.read_bytes += len(data)
+        self._tail = (self._tail + data)[-len(END_MARK) :]
+        self._limit_rate(len(data))
+        return data
+
+    def unread(self, data: bytes) -> None:
+        """The next `read_some` returns it; nothing else may be unread."""
+        self._unread = data
+
+    def read_until(self, word: bytes, most: int = MAX_ANSWER) -> bytes:
+        """Everything before ``word`` is said."""
+        mark, seen, at = MARK + word + b"\n", bytearray(), -1
+        while at < 0:
+            data = self.read_some()
+            if not data:
+                self.raise_if_cut()
+                raise tool_error(ScriptAnswer.parse(bytes(seen)).text, b"the transfer")
+            seen += data
+            at = seen.find(mark, max(0, len(seen) - len(data) - len(mark)))
+            _check_size(len(seen), most)
+        self.unread(bytes(seen[at + len(mark) :]))
+        return bytes(seen[:at])
+
+    def read_rest(self, most: int = MAX_ANSWER) -> bytes:
+        """Everything to the end, which the script itself has reached."""
+        seen = bytearray()
+        while data := self.read_some():
+            seen += data
+            _check_size(len(seen), most)
+        self.raise_if_cut()
+        return bytes(seen)
+
+    def read_to_end(self) -> bool:
+        """Whether the script came to its end, whatever is still to be read."""
+        while self.read_some():
+            pass
+        return self._tail == END_MARK
+
+    def raise_if_cut(self) -> None:
+        if self._tail != END_MARK:
+            raise _explain_end(self._connection)
+
+
+class PosixShell:
+    """Runs one script after the other; `stop` ends it from any thread. ``limit``: bytes a second, 0 for none."""
+
+    def __init__(self, open_connection: Callable[[], CommandConnection], limit: int = 0) -> None:
+        self._open_connection, self._bandwidth = open_connection, BandwidthLimit(limit)
+        self._connection: CommandConnection | None = None
+        self._stopped = Event()
+        self.sent_bytes = self.read_bytes = 0
+        self.rate = 0.0  # bytes a second of the last large payload
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._connection is not None:
+            self._connection.abort()
+
+    def run_script(
+        self, script: bytes, payload: Iterable[bytes] = (), *, most: int = MAX_ANSWER
+    ) -> ScriptAnswer:
+        """What the script said to its end."""
+        with self.open_script(script, payload) as output:
+            return ScriptAnswer.parse(output.read_rest(most))
+
+    @contextmanager
+    def open_script(self, script: bytes, payload: Iterable[bytes] = ()) -> Iterator[ScriptOutput]:
+        """A script that takes ``payload`` on its input. Without one a silent machine is given up."""
+        connection = self._connection = self._open_connection()
+        timer = handshake_timer(connection.abort)
+        output = ScriptOutput(connection, self._limit_rate)
+        try:
+            if self._stopped.is_set():
+                raise UnavailableError("the transfer was stopped", retryable=True)
+            self._send_script(connection.frames, to_one_line(script + END_COMMAND), payload, timer)
+            output.unread(output.read_some())
+            timer.cancel()
+            yield output
+        finally:
+            timer.cancel()
+            self.read_bytes += output.read_bytes
+            self._connection = None
+            connection.close()
+
+    def _send_script(self, frames: FrameStream, line: bytes, payload: Iterable[bytes], timer: Timer) -> None:
+        """A machine that takes no more has said why, so that is no error here."""
+        begun, size, waits = monotonic(), 0, True
+        try:
+            frames.write(line)
+            for data in payload:
+                waits = False
+                for at in range(0, len(data), WRITE_SIZE):
+                    piece = data[at : at + WRITE_SIZE]
+                    self._limit_rate(len(piece))
+                    frames.write(piece)
+                    size += len(piece)
+        except ConnectionEnded:
+            pass
+        if waits:
+            timer.start()
+        self.sent_bytes += size
+        if size > MIB:
+            self.rate = size / (monotonic() - begun)
+
+    def _limit_rate(self, size: int) -> None:
+        if (seconds := self._bandwidth.reserve(size)) > 0:
+            self._stopped.wait(seconds)
+
+
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise TransferError("the machine says more than it was asked for")
+
+
+def _explain_end(connection: CommandConnection) -> GpurentError:
+    why = connection.explain_end()
+    if isinstance(why, TransferUnsupported):
+        return TransferUnsupported(
+            "the machine has no python3, and not sh, tar and head either", detail=why.detail
+        )
+    return why

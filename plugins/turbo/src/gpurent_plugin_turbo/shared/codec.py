@@ -1,0 +1,183 @@
+"""Digests and codecs.
+
+Travels to the machine as source: any Python from 3.7 on, the standard library, no future annotations.
+"""
+
+import ctypes
+import struct
+import zlib
+
+from gpurent_plugin_turbo.shared.wire import ProtocolViolation
+
+TYPE_CHECKING = False  # the real one costs the far side an import
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+RAW, ZLIB, ZSTD = 0, 1, 2
+BLAKE, XXH = 1, 2
+
+
+class _Xxh128(ctypes.Structure):
+    _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64)]
+
+
+def _load_library(name: str, declare: "Callable[[Any], None]") -> "Any":
+    """None where it is missing, or too old for what ``declare`` names."""
+    try:
+        library = ctypes.CDLL(name)
+        declare(library)
+    except (OSError, AttributeError):
+        return None
+    return library
+
+
+def _declare_xxhash(library: "Any") -> None:
+    library.XXH3_createState.restype = ctypes.c_void_p
+    library.XXH3_128bits_reset.argtypes = [ctypes.c_void_p]
+    library.XXH3_128bits_update.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+    library.XXH3_128bits_digest.argtypes = [ctypes.c_void_p]
+    library.XXH3_128bits_digest.restype = _Xxh128
+    library.XXH3_freeState.argtypes = [ctypes.c_void_p]
+    library.XXH3_128bits.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+    library.XXH3_128bits.restype = _Xxh128
+
+
+XXHASH = _load_library("libxxhash.so.0", _declare_xxhash)
+
+
+def _to_pointer(data: "bytes | bytearray | memoryview") -> "tuple[Any, int]":
+    """Something that ctypes passes as a pointer, without a copy where there is a way."""
+    if isinstance(data, bytes):
+        return data, len(data)
+    if isinstance(data, memoryview) and data.readonly:
+        return bytes(data), len(data)
+    return (ctypes.c_char * len(data)).from_buffer(data), len(data)
+
+
+class Xxh3:
+    """XXH3-128 of the system's libxxhash: against damage by connections and disks, not against forgery."""
+
+    def __init__(self) -> None:
+        self._state = XXHASH.XXH3_createState()
+        XXHASH.XXH3_128bits_reset(self._state)
+
+    def update(self, data: "bytes | bytearray | memoryview") -> None:
+        given, size = _to_pointer(data)
+        if size:
+            XXHASH.XXH3_128bits_update(self._state, ctypes.cast(given, ctypes.c_void_p), size)
+
+    def digest(self) -> bytes:
+        found = XXHASH.XXH3_128bits_digest(self._state)
+        return struct.pack(">QQ", found.high, found.low)
+
+    def __del__(self) -> None:
+        XXHASH.XXH3_freeState(self._state)
+
+
+def new_digest(kind: int) -> "Any":
+    """A fresh digest of 16 bytes; `LookupError` where the library is missing."""
+    if kind == XXH:
+        if XXHASH is None:
+            raise LookupError("libxxhash")
+        return Xxh3()
+    from hashlib import blake2b
+
+    return blake2b(digest_size=16)
+
+
+def compute_digest(kind: int, data: "bytes | bytearray | memoryview") -> bytes:
+    made = new_digest(kind)
+    made.update(data)
+    return bytes(made.digest())
+
+
+BEST_DIGEST = XXH if XXHASH is not None else BLAKE
+
+
+def _declare_zstd(library: "Any") -> None:
+    for name in ("ZSTD_createCCtx", "ZSTD_createDCtx"):
+        getattr(library, name).restype = ctypes.c_void_p
+    for name in ("ZSTD_compressBound", "ZSTD_compressCCtx", "ZSTD_decompressDCtx"):
+        getattr(library, name).restype = ctypes.c_size_t
+    library.ZSTD_compressBound.argtypes = [ctypes.c_size_t]
+    buffers = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t]
+    library.ZSTD_compressCCtx.argtypes = [*buffers, ctypes.c_int]
+    library.ZSTD_decompressDCtx.argtypes = buffers
+    library.ZSTD_isError.argtypes = [ctypes.c_size_t]
+    library.ZSTD_freeCCtx.argtypes = library.ZSTD_freeDCtx.argtypes = [ctypes.c_void_p]
+
+
+ZSTANDARD = _load_library("libzstd.so.1", _declare_zstd)
+BEST_CODEC = ZSTD if ZSTANDARD is not None else ZLIB
+
+
+class Codec:
+    """Not for two threads at once."""
+
+    def __init__(self) -> None:
+        self._compress_context: Any = None
+        self._decompress_context: Any = None
+        self._decompressed, self._compressed = bytearray(), bytearray()
+
+    def compress(
+        self, codec: int, level: int, data: "bytes | bytearray | memoryview"
+    ) -> "bytes | memoryview":
+        """The result lies in memory that the next call uses again."""
+        if codec == ZLIB:
+            return zlib.compress(data, min(level, 9))
+        if self._compress_context is None:
+            self._compress_context = ZSTANDARD.ZSTD_createCCtx()
+        given, size = _to_pointer(data)
+        room = ZSTANDARD.ZSTD_compressBound(size)
+        if len(self._compressed) < room:
+            self._compressed = bytearray(room)
+        out = self._compressed
+        view = (ctypes.c_char * room).from_buffer(out)
+        done = ZSTANDARD.ZSTD_compressCCtx(
+            self._compress_context, view, room, ctypes.cast(given, ctypes.c_void_p), size, level
+        )
+        if ZSTANDARD.ZSTD_isError(done):
+            raise ProtocolViolation("zstd cannot compress")
+        return memoryview(out)[:done]
+
+    def decompress(
+        self, codec: int, data: "bytes | bytearray | memoryview", size: int
+    ) -> "bytes | memoryview":
+        """Exactly ``size`` bytes, else `ProtocolViolation`: no bomb goes off. The next call may use their memory."""
+        if codec == RAW:
+            out = memoryview(data)
+        elif codec == ZLIB:
+            made = zlib.decompressobj()
+            try:
+                out = memoryview(made.decompress(data, size + 1))
+            except zlib.error as error:
+                raise ProtocolViolation(str(error)) from None
+        elif codec == ZSTD and ZSTANDARD is not None:
+            out = self._decompress_zstd(data, size)
+        else:
+            raise LookupError("libzstd")
+        if len(out) != size:
+            raise ProtocolViolation("it unpacks to another size")
+        return out
+
+    def _decompress_zstd(self, data: "bytes | bytearray | memoryview", size: int) -> memoryview:
+        if self._decompress_context is None:
+            self._decompress_context = ZSTANDARD.ZSTD_createDCtx()
+        given, length = _to_pointer(data)
+        if len(self._decompressed) < size or not size:
+            self._decompressed = bytearray(size or 1)
+        out = self._decompressed
+        view = (ctypes.c_char * len(out)).from_buffer(out)
+        done = ZSTANDARD.ZSTD_decompressDCtx(
+            self._decompress_context, view, size, ctypes.cast(given, ctypes.c_void_p), length
+        )
+        if ZSTANDARD.ZSTD_isError(done):
+            raise ProtocolViolation("zstd cannot unpack")
+        return memoryview(out)[:done]
+
+    def __del__(self) -> None:
+        if self._compress_context is not None:
+            ZSTANDARD.ZSTD_freeCCtx(self._compress_context)
+        if self._decompress_context is not None:
+            ZSTANDARD.ZSTD_freeDCtx(self._decompress_context)

@@ -1,0 +1,89 @@
+"""Reads, writes and compares files, large ones by blocks. Travels to the machine as source."""
+
+import os
+import stat
+
+from gpurent_plugin_turbo.shared.codec import BLAKE, compute_digest
+
+
+def block_size(size: int) -> int:
+    """Bytes of one block of a file: a thousandth, from 256 KiB to 16 MiB, so that a list of digests stays small."""
+    step = 1 << 18
+    while step < (1 << 24) and step * 4096 < size:
+        step *= 2
+    return step
+
+
+def digest_blocks(handle: int, size: int, kind: int) -> bytes:
+    """The digests of the blocks of the first ``size`` bytes, one behind the other; missing bytes count as zeros."""
+    step, found = block_size(size), []
+    buffer = memoryview(bytearray(min(step, max(size, 1))))
+    for at in range(0, size, step):
+        want = min(step, size - at)
+        got = (
+            os.preadv(handle, [buffer[:want]], at)
+            if hasattr(os, "preadv")
+            else _pread_into(handle, buffer[:want], at)
+        )
+        while 0 < got < want:
+            more = _pread_into(handle, buffer[got:want], at + got)
+            if not more:
+                break
+            got += more
+        if got < want:
+            buffer[got:want] = bytes(want - got)
+        found.append(compute_digest(kind, buffer[:want]))
+    return b"".join(found)
+
+
+def _pread_into(handle: int, view: memoryview, at: int) -> int:
+    data = os.pread(handle, len(view), at)
+    view[: len(data)] = data
+    return len(data)
+
+
+def partial_name(name: bytes, size: int, time: int) -> bytes:
+    """The name of a file's partial: the same name and content, the same partial; safe for any file system."""
+    return (
+        compute_digest(BLAKE, name)[:10].hex()
+        + "-"
+        + compute_digest(BLAKE, b"%d %d" % (size, time))[:6].hex()
+    ).encode()
+
+
+def has_same_state(there: os.stat_result, size: int, time: int) -> bool:
+    """A file whose size and time agree."""
+    return stat.S_ISREG(there.st_mode) and there.st_size == size and is_same_time(there.st_mtime_ns, time)
+
+
+def is_same_time(stamp: int, time: int) -> bool:
+    """In ns; a stamp in whole seconds was set by a tool that knows no finer ones."""
+    return stamp == time or (stamp % 1000000000 == 0 and stamp // 1000000000 == time // 1000000000)
+
+
+def digest_file(handle: int) -> bytes:
+    """Of a whole file, read back from where it lies."""
+    from hashlib import sha256
+
+    made, at = sha256(), 0
+    while True:
+        data = os.pread(handle, 1 << 20, at)
+        if not data:
+            return made.digest()[:16]
+        made.update(data)
+        at += len(data)
+
+
+def digest_path(path: bytes) -> bytes:
+    """Nothing where the file cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return digest_file(file.fileno())
+    except OSError:
+        return b""
+
+
+def write_at(handle: int, view: memoryview, at: int) -> None:
+    done = os.pwrite(handle, view, at)
+    while done < len(view):
+        done += os.pwrite(handle, view[done:], at + done)

@@ -1,0 +1,196 @@
+"""What both sides speak: frames and tables.
+
+Travels to the machine as source: any Python from 3.7 on, the standard library, no future annotations.
+"""
+
+import os
+import struct
+
+TYPE_CHECKING = False  # the real one costs an import
+if TYPE_CHECKING:
+    TableRow = tuple[int, int, int, int, bytes, bytes]  # kind, mode, size, time of change in ns, name, link
+
+FRAME_HEADER = struct.Struct(">BIQ")  # kind, bytes of head, bytes of body
+UNIT_HEAD = struct.Struct(">IBBQ16s")  # number, codec, kind of digest, raw bytes, their digest
+TABLE_HEAD = struct.Struct(">II")  # rows, bytes of their names and links
+FILE, FOLDER, LINK, HARD_LINK = 0, 1, 2, 3
+PARTIALS_DIR = b".gpurent-part"
+IO_SIZE = 1 << 18
+SMALL_WRITE = 1 << 17  # an eighth of a pipe
+MAX_FRAME = 64 << 20
+
+
+class ProtocolViolation(Exception):
+    """The other side sent what it may not send."""
+
+
+class ConnectionEnded(Exception):
+    """In the middle of a frame or between two."""
+
+
+def enlarge_pipe(pipe: int) -> None:
+    """A pipe that holds more is filled and emptied with fewer changes of process."""
+    try:
+        from fcntl import fcntl
+
+        fcntl(pipe, 1031, 1 << 20)  # F_SETPIPE_SZ
+    except (ImportError, OSError):
+        pass
+
+
+class FrameStream:
+    """Frames over two descriptors. One thread may read while another writes."""
+
+    def __init__(self, source: int, sink: int) -> None:
+        self.source, self.sink = source, sink
+        self.read_bytes = self.sent_bytes = 0
+        self._buffer = memoryview(b"")
+        self.written = self._written_before = 0  # bytes
+        self._pause = 8e-4
+
+    def read_into(self, view: memoryview) -> memoryview:
+        done, size = 0, len(view)
+        while done < size:
+            try:
+                got = os.readv(self.source, [view[done:]])
+            except OSError as error:
+                raise ConnectionEnded(str(error)) from None
+            if not got:
+                raise ConnectionEnded("end of file")
+            done += got
+        self.read_bytes += size
+        return view
+
+    def count_pending(self) -> int:
+        """Bytes that have come and are not read yet; as many as there can be where nobody knows."""
+        try:
+            from fcntl import ioctl
+
+            return int(struct.unpack("i", ioctl(self.source, 0x541B, bytes(4)))[0])  # FIONREAD
+        except (ImportError, OSError):
+            return MAX_FRAME
+
+    def read(self, size: int) -> memoryview:
+        return self.read_into(memoryview(bytearray(size)))
+
+    def read_borrowed(self, size: int) -> memoryview:
+        """What `read` returns, in a buffer that the next call uses again: fresh memory costs more than filling it."""
+        if len(self._buffer) < size:
+            self._buffer = memoryview(bytearray(max(size, 2 * IO_SIZE)))
+        return self.read_into(self._buffer[:size])
+
+    def read_header(self, largest: int = MAX_FRAME) -> "tuple[int, bytes, int]":
+        """Kind and head of the next frame, and how long its body is; the body is still to be read."""
+        kind, head, body = FRAME_HEADER.unpack(self.read(FRAME_HEADER.size))
+        if head > largest or body > largest:
+            raise ProtocolViolation("a frame of %d and %d bytes" % (head, body))
+        return kind, bytes(self.read(head)) if head else b"", body
+
+    def send_frame(self, kind: int, head: bytes = b"", body: "bytes | memoryview" = b"") -> None:
+        start = FRAME_HEADER.pack(kind, len(head), len(body)) + head
+        for data in (start, body) if len(body) > 65536 else (start + body,):
+            self.write(data)
+
+    def send_header(self, kind: int, head: bytes, size: int) -> None:
+        """Of a frame whose body is sent in another way."""
+        self.write(FRAME_HEADER.pack(kind, len(head), size) + head)
+
+    def send_zeros(self, size: int) -> None:
+        """For what a file that shrank does not have any more."""
+        while size:
+            self.write(bytes(min(size, IO_SIZE)))
+            size -= min(size, IO_SIZE)
+
+    def send_file(self, handle: int, at: int, size: int) -> None:
+        """A body straight from a file; the kernel does it where it can."""
+        while size:
+            try:
+                done = os.sendfile(self.sink, handle, at, size)
+            except BlockingIOError:
+                self.wait_writable()
+                continue
+            except OSError as error:
+                if error.errno not in (22, 38):  # EINVAL, ENOSYS
+                    raise ConnectionEnded(str(error)) from None
+                data = os.pread(handle, min(size, IO_SIZE), at)
+                self.write(data)
+                done = len(data)
+            if not done:
+                self.send_zeros(size)
+                return
+            at, size, self.written = at + done, size - done, self.written + done
+
+    def wait_writable(self) -> None:
+        """Nothing fits. Wait until much does: to wake for each piece that is read costs more than its copy."""
+        import select
+        import time
+
+        moved, self._written_before = self.written - self._written_before, self.written
+        self._pause = min(
+            max(
+                self._pause * (2.0 if moved < SMALL_WRITE else 0.5 if moved > 4 * SMALL_WRITE else 1.0), 5e-4
+            ),
+            0.008,
+        )
+        poll = select.poll()
+        poll.register(self.sink, select.POLLOUT)
+        poll.poll(1000)
+        time.sleep(self._pause)
+
+    def write(self, data: "bytes | memoryview") -> None:
+        view = memoryview(data)
+        size = len(view)
+        done = 0
+        while done < size:
+            try:
+                took = os.write(self.sink, view[done : done + (1 << 20)])
+                done += took
+                self.written += took
+            except BlockingIOError:
+                self.wait_writable()
+            except OSError as error:
+                raise ConnectionEnded(str(error)) from None
+        self.sent_bytes += size
+
+
+# tables: columns, which compress better than rows
+
+
+def encode_table(rows: "list[TableRow]") -> bytes:
+    count = len(rows)
+    if not count:
+        return TABLE_HEAD.pack(0, 0)
+    kinds, modes, sizes, times, names, links = zip(*rows)
+    text = b"\0".join(names) + b"\0" + b"\0".join(links) + b"\0"
+    return b"".join(
+        (
+            TABLE_HEAD.pack(count, len(text)),
+            bytes(kinds),
+            struct.pack(">%dH" % count, *modes),
+            struct.pack(">%dQ" % count, *sizes),
+            struct.pack(">%dq" % count, *times),
+            text,
+        )
+    )
+
+
+def decode_table(data: "bytes | memoryview") -> "tuple[list[TableRow], int]":
+    """The rows of a table and how long it was; `ProtocolViolation` for what is no table."""
+    try:
+        count, length = TABLE_HEAD.unpack_from(data)
+        if TABLE_HEAD.size + count * 19 + length > len(data):
+            raise ProtocolViolation("a table that is too short")
+        if not count:
+            return [], TABLE_HEAD.size
+        at = TABLE_HEAD.size + count
+        kinds = bytes(data[TABLE_HEAD.size : at])
+        modes = struct.unpack_from(">%dH" % count, data, at)
+        sizes = struct.unpack_from(">%dQ" % count, data, at + 2 * count)
+        times = struct.unpack_from(">%dq" % count, data, at + 10 * count)
+        at += 18 * count
+        text = bytes(data[at : at + length]).split(b"\0", 2 * count)
+        if len(text) != 2 * count + 1 or text[-1]:
+            raise ProtocolViolation("a table without its names")
+        return list(zip(kinds, modes, sizes, times, text[:count], text[count:-1])), at + length
+    except struct.error:
+        raise ProtocolViolation("a table that is too short") from None

@@ -1,0 +1,116 @@
+"""The source that travels to the machine: smaller than the files here, and the same to Python."""
+
+from __future__ import annotations
+
+import ast
+import os
+from pathlib import Path
+
+import pytest
+
+from gpurent_plugin_turbo.far.receiver import WAITING_PACK, PushReceiver
+from gpurent_plugin_turbo.far.workers import WorkerPool
+from gpurent_plugin_turbo.near.connection import bootstrap
+from gpurent_plugin_turbo.shared import wire
+from gpurent_plugin_turbo.shared.wire import FrameStream
+
+BUNDLES = (bootstrap.PUSH_MODULES, bootstrap.PULL_MODULES, bootstrap.PRUNE_MODULES)
+
+
+class Stripped(ast.NodeTransformer):
+    """A module as it ought to travel: without docstrings, our own imports and what type checkers read."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.Module):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                node.body = node.body[1:]
+            if isinstance(node, ast.Module):
+                node.body = [each for each in node.body if not _stays_here(each)]
+        return node
+
+
+def _stays_here(node: ast.stmt) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        return str(node.module).startswith("gpurent_plugin_turbo")
+    return isinstance(node, ast.Assign | ast.If) and "TYPE_CHECKING" in ast.unparse(node).split("\n")[0]
+
+
+def _tree(text: str) -> str:
+    return ast.dump(Stripped().visit(ast.parse(text)))
+
+
+@pytest.mark.parametrize("name", sorted({name for bundle in BUNDLES for name in bundle}))
+def test_only_what_python_does_not_need_is_left_out(name: str) -> None:
+    whole = Path(bootstrap.PACKAGE, f"{name}.py").read_text("utf-8")
+    bundled = bootstrap.bundle_source(name)
+    assert _tree(bundled) == _tree(whole)
+    assert '"""' not in bundled
+    assert "gpurent_plugin" not in bundled
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_no_two_modules_of_a_bundle_define_the_same_name(bundle: tuple[str, ...]) -> None:
+    modules = ast.parse(bootstrap.bundle_source(*bundle)).body
+    names = [node.name for node in modules if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    names += [
+        name.id
+        for node in modules
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        for name in ast.walk(target)
+        if isinstance(name, ast.Name)
+    ]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_the_command_fits_the_first_flight_of_a_connection() -> None:
+    assert len(bootstrap.push_command("work")) < 12_000
+
+
+def test_frames_know_what_is_pending() -> None:
+    source, sink = os.pipe()
+    try:
+        frames = FrameStream(source, -1)
+        assert frames.count_pending() == 0
+        os.write(sink, b"x" * 1000)
+        assert frames.count_pending() == 1000
+        frames.read(600)
+        assert frames.count_pending() == 400
+    finally:
+        os.close(source)
+        os.close(sink)
+    with Path(os.devnull).open("rb") as nothing:
+        assert FrameStream(nothing.fileno(), -1).count_pending() == wire.MAX_FRAME
+
+
+def test_workers_are_started_only_when_packs_wait() -> None:
+    """A pack that comes late is written by the process that received it."""
+    assigned: list[int] = []
+
+    class RecordingPool(WorkerPool):
+        def assign_frame(self, kind: int, head: bytes, body: memoryview) -> bool:
+            assigned.append(len(body))
+            return True
+
+    written: list[int] = []
+
+    class RecordingReceiver(PushReceiver):
+        def write_pack(self, head: bytes, body: memoryview) -> None:
+            written.append(len(body))
+
+    source, sink = os.pipe()
+    wire.enlarge_pipe(sink)
+    try:
+        receiver = RecordingReceiver(FrameStream(source, -1), False)
+        receiver.pool = RecordingPool(receiver.serve_worker)
+        os.write(sink, b"x" * 1000)
+        receiver.handle_pack(b"", 1000)
+        assert (written, assigned) == ([1000], [])
+        os.write(sink, b"x" * WAITING_PACK)
+        receiver.handle_pack(b"", WAITING_PACK)
+        assert (written, assigned) == ([1000], [WAITING_PACK])
+    finally:
+        os.close(source)
+        os.close(sink)

@@ -1,0 +1,312 @@
+# ruff: noqa: E501 - one attack a line
+"""A far side that lies: whatever it says, nothing is written outside the target folder and nothing hangs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from gpurent.api import GpurentError, Limits, Pull, TransferError, TransferReport, UnavailableError
+from gpurent.testing.contracts.hostile import NAMES as COMMON, TARGETS, Silent, jail, must_hold
+from gpurent_plugin_turbo.near.connection import idle_timeout
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.near.pull import name_policy
+from gpurent_plugin_turbo.near.pull.pull_scheduler import END_OF_LISTING
+from gpurent_plugin_turbo.near.pull.puller import StreamPuller
+from gpurent_plugin_turbo.shared import wire
+from gpurent_plugin_turbo.shared.codec import BLAKE, RAW, ZLIB, compute_digest
+from gpurent_plugin_turbo.shared.pull_frames import CHANGED, MISSING, OTHER, PIECE, UNCHANGED, UNREADABLE
+from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, LINK, UNIT_HEAD, FrameStream
+
+Row = tuple[int, int, int, int, bytes, bytes]
+EVIL = b"evil"
+LIMITS = Limits()
+
+
+def make_row(
+    name: bytes, kind: int = FILE, size: int = len(EVIL), link: bytes = b"", mode: int = 0o644
+) -> Row:
+    return (kind, mode, size, 10**18, name, link)
+
+
+class LyingHelper(CommandConnection):
+    """The far side in a thread. ``rows`` is what it lists; ``give`` changes what it answers."""
+
+    def __init__(
+        self, rows: list[Row], override: Callable[[LyingHelper, int, bytes, bytes], bool] | None = None
+    ) -> None:
+        up, down = os.pipe(), os.pipe()
+        self.frames = FrameStream(down[0], up[1])
+        self.far_frames = FrameStream(up[0], down[1])
+        self._fds = [*up, *down]
+        self.rows, self.override = [rows], override
+        self.thread = Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self) -> None:
+        try:
+            self.far_frames.send_frame(ord("O"), b"3")
+            while True:
+                kind, head, size = self.far_frames.read_header()
+                body = bytes(self.far_frames.read(size)) if size else b""
+                if self.override is None or not self.override(self, kind, head, body):
+                    self.answer(kind, head, body)
+        except (wire.ConnectionEnded, OSError):
+            return
+
+    def answer(self, kind: int, head: bytes, body: bytes) -> None:
+        if kind == ord("m"):
+            rows = self.rows.pop() if self.rows else None
+            number = 0 if rows is not None else END_OF_LISTING
+            table = zlib.compress(wire.encode_table(rows), 1) if rows is not None else b""
+            self.far_frames.send_frame(ord("M"), struct.pack(">I", number), table)
+        elif kind == ord("G"):
+            asked = wire.decode_table(zlib.decompress(body))[0]
+            told = [(UNCHANGED, 0o644, item[2], 0, b"", b"") for item in asked]
+            self.send_unit(
+                ord("P"), head, wire.encode_table(told) + b"".join(EVIL[: item[2]] for item in asked)
+            )
+        elif kind == ord("g"):
+            _, _, length, _, _ = PIECE.unpack(head)
+            self.send_unit(ord("S"), head[:4], b"e" * length)
+
+    def send_unit(
+        self, kind: int, number: bytes, data: bytes, *, codec: int = RAW, size: int = -1, digest: bytes = b""
+    ) -> None:
+        body = zlib.compress(data) if codec == ZLIB else data
+        found = digest or compute_digest(BLAKE, data)
+        length = len(data) if size < 0 else size
+        self.far_frames.send_frame(
+            kind, UNIT_HEAD.pack(struct.unpack(">I", number)[0], codec, BLAKE, length, found), body
+        )
+
+    def abort(self) -> None:
+        for handle in self._fds[1:2] + self._fds[3:]:
+            with contextlib.suppress(OSError):
+                os.close(handle)
+
+    def close(self) -> None:
+        for handle in self._fds[0:1] + self._fds[2:3]:  # whoever writes what nobody reads is woken
+            os.close(handle)
+        self.thread.join(5)
+        assert not self.thread.is_alive()
+
+    def explain_end(self) -> GpurentError:
+        return UnavailableError("the line is lost", retryable=True)
+
+
+def answer_instead(
+    kind: str, what: Callable[[LyingHelper, bytes, bytes], None]
+) -> Callable[[LyingHelper, int, bytes, bytes], bool]:
+    """Answer questions of one kind by ``what``."""
+
+    def give(liar: LyingHelper, asked: int, head: bytes, body: bytes) -> bool:
+        if asked != ord(kind):
+            return False
+        what(liar, head, body)
+        return True
+
+    return give
+
+
+NAMES = {
+    **{what: b"out/" + name for what, name in COMMON.items() if what != "two in one"},
+    "above": b"../evil", "at the top": b"/tmp/evil-of-gpurent", "not asked for": b"other/evil", "no name": b"",
+}  # fmt: skip
+
+
+def attempt_pull(tmp_path: Path, liar: LyingHelper, limits: Limits = LIMITS) -> object:
+    cargo = Pull(sources=("out",), target=jail(tmp_path), limits=limits)
+    try:
+        return StreamPuller(cargo, Silent(), lambda first: liar, max_streams=1).run()
+    except GpurentError as error:
+        return error
+
+
+def pull(tmp_path: Path, liar: LyingHelper, *, limits: Limits = LIMITS) -> tuple[object, Path]:
+    found = attempt_pull(tmp_path, liar, limits)
+    must_hold(tmp_path, found)
+    return found, jail(tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+@pytest.mark.parametrize("kind", [FILE, FOLDER])
+def test_a_name_that_may_not_be(tmp_path: Path, name: bytes, kind: int) -> None:
+    rows = [make_row(b"out", FOLDER), make_row(name, kind), make_row(b"out/zz good")]
+    found, target = pull(tmp_path, LyingHelper(rows))
+    if not isinstance(found, Exception):
+        assert [item.name for item in found.skipped if "\x1b" in item.name] == []
+        assert {path.name for path in target.rglob("*")} <= {"out", "zz good"}
+
+
+LISTS: dict[str, list[Row]] = {
+    "a link, then through it": [
+        make_row(b"out", FOLDER),
+        make_row(b"out/l", LINK, 0, b"/tmp"),
+        make_row(b"out/l/evil"),
+    ],
+    "a link up, then through it": [
+        make_row(b"out", FOLDER),
+        make_row(b"out/l", LINK, 0, b"../.."),
+        make_row(b"out/l/evil"),
+    ],
+    "a file, then below it": [make_row(b"out", FOLDER), make_row(b"out/f"), make_row(b"out/f/evil")],
+    "the same name twice": [make_row(b"out", FOLDER), make_row(b"out/f"), make_row(b"out/f")],
+    "a folder that is a file": [make_row(b"out", FOLDER), make_row(b"out/f"), make_row(b"out/f", FOLDER)],
+    "out of order": [make_row(b"out", FOLDER), make_row(b"out/z"), make_row(b"out/a")],
+    "the room for partials": [make_row(b"out", FOLDER), make_row(b"out/.gpurent-part", LINK, 0, b"/tmp")],
+    "a device": [make_row(b"out", FOLDER), make_row(b"out/dev", OTHER)],
+    "an unknown kind": [make_row(b"out", FOLDER), make_row(b"out/dev", 99)],
+    "set-user-id": [make_row(b"out", FOLDER), make_row(b"out/su", mode=0o4777)],
+    "unreadable": [make_row(b"out/", UNREADABLE)],
+    "missing": [make_row(b"\x1b[31mout", MISSING)],
+    "endless depth": [make_row(b"out" + b"/d" * depth, FOLDER) for depth in range(200)],
+    "before all times": [(FILE, 0o644, 4, -(1 << 63), b"out", b"")],
+    "after all times": [(FILE, 0o644, 4, (1 << 63) - 1, b"out", b"")],
+    "an enormous size": [make_row(b"out", FOLDER), make_row(b"out/big", size=1 << 62)],
+    "half a terabyte in all": [
+        make_row(b"out", FOLDER),
+        *(make_row(b"out/f%04d" % n, size=1 << 40) for n in range(40)),
+    ],
+}
+
+
+@pytest.mark.parametrize("rows", LISTS.values(), ids=LISTS)
+def test_a_listing_that_may_not_be(tmp_path: Path, rows: list[Row]) -> None:
+    pull(tmp_path, LyingHelper(rows))
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_a_link_that_may_not_be(tmp_path: Path, target: bytes) -> None:
+    rows = [
+        make_row(b"out", FOLDER), make_row(b"out/alone", LINK, 0, target), make_row(b"out/evil", LINK, 0, target), make_row(b"out/evil/below"), make_row(b"out/link", LINK, 0, target),
+        make_row(b"out/link/deep", FOLDER), make_row(b"out/sub", FOLDER), make_row(b"out/sub/up", LINK, 0, b".."), make_row(b"out/zz", LINK, 0, b"evil"),
+    ]  # fmt: skip
+    found, home = pull(tmp_path, LyingHelper(rows))
+    assert isinstance(found, TransferReport)
+    assert [item.name for item in found.skipped] == ["out/alone", "out/evil", "out/link"]
+    assert all("folder" not in item.why for item in found.skipped)
+    assert (home / "out" / "evil" / "below").read_bytes() == EVIL
+    assert (home / "out" / "sub" / "up").readlink() == Path("..")
+
+
+def test_a_file_below_a_good_link_goes_not_through_it(tmp_path: Path) -> None:
+    rows = [
+        make_row(b"out", FOLDER), make_row(b"out/a", FOLDER), make_row(b"out/l", LINK, 0, b"a"), make_row(b"out/l/f"), make_row(b"out/m", LINK, 0, b"a"),
+    ]  # fmt: skip
+    found, home = pull(tmp_path, LyingHelper(rows))
+    assert isinstance(found, TransferReport)
+    assert [item.why for item in found.skipped] == ["is a link, and a folder has its name here"]
+    assert list((home / "out" / "a").iterdir()) == []
+    assert not (home / "out" / "l").is_symlink()
+    # It is a link here now: what is listed below it the next time is refused.
+    found, home = pull(
+        tmp_path, LyingHelper([make_row(b"out", FOLDER), make_row(b"out/m", FOLDER), make_row(b"out/m/f")])
+    )
+    assert isinstance(found, TransferError)
+    assert list((home / "out" / "a").iterdir()) == []
+
+
+def test_links_without_end_are_not_kept_in_mind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(name_policy, "MAX_LINK_BYTES", 5_000)
+    rows = [
+        make_row(b"out", FOLDER),
+        *(make_row(b"out/%05d" % number, LINK, 0, b"x" * 100) for number in range(100)),
+    ]
+    found, home = pull(tmp_path, LyingHelper(rows))
+    assert isinstance(found, TransferReport)
+    made = sum(path.is_symlink() for path in (home / "out").iterdir())
+    assert 20 < made < 100
+    assert len(found.skipped) == 100 - made
+
+
+@pytest.mark.parametrize(
+    "data", [[(0, 1 << 63)], [(5, 5), (0, 5)], [(0, 0)], [(1 << 63, 1)], [(9, 1)] * 70_000]
+)
+def test_holes_that_may_not_be(tmp_path: Path, data: list[tuple[int, int]]) -> None:
+    body = b"".join(struct.pack(">QQ", *extent) for extent in data)
+    rows = [make_row(b"out", FOLDER), make_row(b"out/a", size=3 << 20, link=b"sparse")]
+    told = answer_instead("H", lambda liar, head, asked: liar.far_frames.send_frame(ord("h"), head[:4], body))
+    found, target = pull(tmp_path, LyingHelper(rows, told))
+    assert isinstance(found, TransferError)
+    assert not (target / "out" / "a").exists()
+
+
+@pytest.mark.parametrize("kind", "mG")
+def test_an_answer_that_never_comes(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle_timeout, "MAX_SILENCE", 0.5)
+    found, _ = pull(
+        tmp_path,
+        LyingHelper(
+            [make_row(b"out", FOLDER), make_row(b"out/a")], answer_instead(kind, lambda *given: None)
+        ),
+    )
+    assert isinstance(found, UnavailableError)
+    assert found.retryable
+
+
+def test_links_that_lie_here_already_are_not_followed(tmp_path: Path) -> None:
+    target = jail(tmp_path)
+    (target / "out").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (target / "out" / "sub").symlink_to(tmp_path / "elsewhere")
+    (target / "out" / "zf").symlink_to(tmp_path / "elsewhere" / "zf")
+    (target / ".gpurent-part").symlink_to(tmp_path / "elsewhere")
+    for rows in ([make_row(b"out/sub", FOLDER), make_row(b"out/sub/evil")], [make_row(b"out/zf")]):
+        assert isinstance(
+            attempt_pull(tmp_path, LyingHelper([make_row(b"out", FOLDER), *rows])), TransferError
+        )
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def send_endless_listing(liar: LyingHelper, head: bytes, body: bytes) -> None:
+    liar.far_frames.send_frame(
+        ord("M"),
+        struct.pack(">I", 0),
+        zlib.compress(wire.encode_table([make_row(b"out/%09d" % os.getpid())] * 2000)),
+    )
+
+
+ANSWERS: dict[str, Callable[[LyingHelper, int, bytes, bytes], bool]] = {
+    "more than was asked": answer_instead("G", lambda liar, head, body: liar.send_unit(ord("P"), head, b"x" * 5_000_000)),
+    "a bomb": answer_instead("G", lambda liar, head, body: liar.send_unit(ord("P"), head, bytes(50_000_000), codec=ZLIB, size=40)),
+    "a bomb that says so": answer_instead("G", lambda liar, head, body: liar.send_unit(ord("P"), head, bytes(50_000_000), codec=ZLIB)),
+    "a wrong digest": answer_instead("G", lambda liar, head, body: liar.send_unit(ord("P"), head, wire.encode_table([make_row(b"")]) + EVIL, digest=b"x" * 16)),
+    "an unknown codec": answer_instead("G", lambda liar, head, body: liar.send_unit(ord("P"), head, b"", codec=77)),
+    "another file count": answer_instead("G", lambda liar, head, body: liar.send_unit(ord("P"), head, wire.encode_table([]))),
+    "another number": answer_instead("G", lambda liar, head, body: liar.send_unit(ord("P"), struct.pack(">I", 999), b"")),
+    "a piece for a pack": answer_instead("G", lambda liar, head, body: liar.send_unit(ord("S"), head, EVIL)),
+    "a short pack": answer_instead("G", lambda liar, head, body: liar.send_unit(ord("P"), head, wire.encode_table([(UNCHANGED, 0, 4, 0, b"", b"")]))),
+    "another size": answer_instead("G", lambda liar, head, body: liar.send_unit(ord("P"), head, wire.encode_table([(UNCHANGED, 0, 2, 0, b"", b"")]) + b"xx")),
+    "always changed": answer_instead("G", lambda liar, head, body: liar.send_unit(ord("P"), head, wire.encode_table([(CHANGED, 0, 4, 5, b"", b"")]))),
+    "changed into a giant": answer_instead("G", lambda liar, head, body: liar.send_unit(ord("P"), head, wire.encode_table([(CHANGED, 0, 1 << 60, 5, b"", b"")]))),
+    "a broken table": answer_instead("G", lambda liar, head, body: liar.send_unit(ord("P"), head, b"\xff" * 24)),
+    "a frame of terabytes": answer_instead("m", lambda liar, head, body: liar.far_frames.write(wire.FRAME_HEADER.pack(ord("M"), 4, 1 << 60))),
+    "an unknown frame": answer_instead("m", lambda liar, head, body: liar.far_frames.send_frame(ord("?"))),
+    "a listing of another source": answer_instead("m", lambda liar, head, body: liar.far_frames.send_frame(ord("M"), struct.pack(">I", 7), zlib.compress(wire.encode_table([])))),
+    "a listing that is none": answer_instead("m", lambda liar, head, body: liar.far_frames.send_frame(ord("M"), struct.pack(">I", 0), b"junk")),
+    "a listing cut short": answer_instead("m", lambda liar, head, body: liar.far_frames.send_frame(ord("M"), struct.pack(">I", 0), zlib.compress(b"\xff\xff\xff\xff"))),
+    "a listing without end": answer_instead("m", send_endless_listing),
+    "holes of nothing": answer_instead("m", lambda liar, head, body: liar.far_frames.send_frame(ord("h"), struct.pack(">I", 1), b"")),
+    "digests of nothing": answer_instead("m", lambda liar, head, body: liar.far_frames.send_frame(ord("b"), struct.pack(">IB", 1, 1), b"")),
+    "a short head": answer_instead("G", lambda liar, head, body: liar.far_frames.send_frame(ord("P"), b"x", b"y")),
+    "the end of the line": answer_instead("G", lambda liar, head, body: os.close(liar._fds.pop())),
+}  # fmt: skip
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("give", ANSWERS.values(), ids=ANSWERS)
+def test_an_answer_that_may_not_be(
+    tmp_path: Path, give: Callable[[LyingHelper, int, bytes, bytes], bool]
+) -> None:
+    rows = [make_row(b"out", FOLDER), make_row(b"out/a")]
+    found, target = pull(tmp_path, LyingHelper(rows, give), limits=Limits(files=100_000))
+    assert isinstance(found, TransferError | UnavailableError), found
+    assert not (target / "out" / "a").exists()

@@ -1,0 +1,132 @@
+"""Large files by arithmetic and as sparse ones; many files in bounded memory."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from gpurent.api import Pull, Push
+from gpurent.testing.contracts.site import Tally, site
+from gpurent_plugin_turbo.backend import Turbo
+from gpurent_plugin_turbo.near.push.push_units import LargeUpload
+from gpurent_plugin_turbo.near.push.scan import SourceScan
+from gpurent_plugin_turbo.shared.files import block_size
+from gpurent_plugin_turbo.shared.push_frames import SEGMENT
+
+GB = 10**9
+LOG = logging.getLogger(__name__)
+
+
+@pytest.mark.parametrize("size", [1, 256 << 10, GB, 100 * GB, 10_000 * GB])
+def test_the_digests_of_a_large_file_are_a_short_list(size: int) -> None:
+    step = block_size(size)
+    assert 256 << 10 <= step <= 16 << 20
+    assert -(-size // step) * 16 <= max(65_552, size >> 19)
+    assert SEGMENT.unpack(SEGMENT.pack(b"x" * 33, size - 1, size))[1:] == (size - 1, size)
+
+
+def test_the_pieces_of_a_large_file_cover_it_once() -> None:
+    size = 100 * GB
+    big = LargeUpload(1, entry=None)  # type: ignore[arg-type]
+    big.ranges = [(0, size)]
+    at = pieces = 0
+    while (piece := big.cut_piece(64 << 20)) is not None:
+        assert piece.at == at
+        at += piece.size
+        pieces += 1
+    assert (at, pieces) == (size, -(-size // (64 << 20)))
+
+
+async def test_a_sparse_file_of_100_gigabytes_travels_as_what_it_holds(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    with (source / "disk.img").open("wb") as file:
+        file.write(b"begin")
+        file.seek(100 * GB)
+        file.write(b"end")
+    async with site(tmp_path) as place:
+        report = await Turbo({}).push(
+            await place.link(), Push(sources=(source,), target="w", content=True), Tally()
+        )
+        there = place.home / "w" / "disk.img"
+        assert there.stat().st_size == 100 * GB + 3
+        assert there.stat().st_blocks * 512 < 1_000_000
+        with there.open("rb") as file:
+            assert file.read(5) == b"begin"
+            file.seek(100 * GB)
+            assert file.read() == b"end"
+        assert report.sent < 1_000_000
+
+
+async def test_a_sparse_file_of_100_gigabytes_comes_home_as_what_it_holds(tmp_path: Path) -> None:
+    async with site(tmp_path) as place:
+        out = place.home / "out"
+        out.mkdir()
+        with (out / "disk.img").open("wb") as file:
+            file.write(b"begin")
+            file.seek(50 * GB)
+            file.write(os.urandom(3_000_000))
+            file.truncate(100 * GB)
+        with (out / "nothing.img").open("wb") as file:
+            file.truncate(100 * GB)
+        report = await Turbo({}).pull(
+            await place.link(), Pull(sources=("out",), target=tmp_path / "home"), tally := Tally()
+        )
+        assert report.sent < 5_000_000
+        assert tally.moved == tally.size == report.total == 200 * GB
+        for name in ("disk.img", "nothing.img"):
+            here, there = tmp_path / "home" / "out" / name, out / name
+            assert here.stat().st_size == 100 * GB
+            assert here.stat().st_blocks * 512 < 5_000_000
+            for at in (0, 50 * GB, 100 * GB - 10):
+                with here.open("rb") as mine, there.open("rb") as theirs:
+                    mine.seek(at)
+                    theirs.seek(at)
+                    assert mine.read(3_000_001) == theirs.read(3_000_001)
+
+
+def measure_scan_peak(folder: Path) -> int:
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in SourceScan(Push(sources=(folder,), target=".", content=True)).iter_entries())
+        assert count
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def make_many_files(folder: Path, count: int) -> Path:
+    for number in range(count):
+        if number % 500 == 0:
+            (folder / f"d{number // 500:05}").mkdir(parents=True)
+        os.close(os.open(folder / f"d{number // 500:05}" / f"f{number:07}", os.O_CREAT | os.O_WRONLY, 0o644))
+    return folder
+
+
+def test_a_scan_of_many_files_needs_little_memory(tmp_path: Path) -> None:
+    small = measure_scan_peak(make_many_files(tmp_path / "s", 1000))
+    large = measure_scan_peak(make_many_files(tmp_path / "l", 6000))
+    assert large < 1.5 * small + 200_000
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+async def test_a_million_files(tmp_path: Path) -> None:
+    source = make_many_files(tmp_path / "source", 1_000_000)
+    async with site(tmp_path) as place:
+        link = await place.link()
+        tracemalloc.start()
+        report = await Turbo({}).push(link, Push(sources=(source,), target="w", content=True), Tally())
+        LOG.info("up: %.0f s, peak %d bytes", report.seconds, tracemalloc.get_traced_memory()[1])
+        tracemalloc.reset_peak()
+        assert report.files == 1_000_000
+        home = await Turbo({}).pull(link, Pull(sources=("w",), target=tmp_path / "home"), Tally())
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        LOG.info("down: %.0f s, peak %d bytes", home.seconds, peak)
+        assert home.files == 1_000_000
+        assert peak < 150_000_000

@@ -1,0 +1,145 @@
+"""How hard a push presses: the level follows what the line carries and what a processor can do."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from gpurent.api import Push
+from gpurent_plugin_turbo.near.connection import rate_control
+from gpurent_plugin_turbo.near.connection.rate_control import MIB, AckRate, BandwidthLimit, CompressionLevel
+from gpurent_plugin_turbo.near.push.push_units import Pack
+from gpurent_plugin_turbo.near.push.scan import SourceScan
+from gpurent_plugin_turbo.near.push.unit_builder import UnitBuilder
+from gpurent_plugin_turbo.shared.codec import RAW, Codec
+
+
+class FakeClock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr(rate_control, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    monkeypatch.setattr(rate_control, "CORES", 2)
+    return FakeClock(monkeypatch)
+
+
+def carry_three_seconds(
+    level: CompressionLevel, clock: FakeClock, rate: float, *, full: bool = True, near: bool = False
+) -> int:
+    """Three seconds of such a line."""
+    for _ in range(30):
+        clock.now += 0.11
+        level.record_rate(rate, full=full, near=near)
+    return level.current
+
+
+def test_a_slower_line_gets_a_higher_level(clock: FakeClock) -> None:
+    found = [carry_three_seconds(CompressionLevel(), clock, rate) for rate in (0.5e6, 6e6, 25e6, 60e6, 900e6)]
+    assert found == sorted(found, reverse=True)
+    assert found[0] == 11
+    assert found[-1] == 0
+
+
+def test_a_slower_processor_gets_a_lower_level(clock: FakeClock) -> None:
+    quick, slow = CompressionLevel(), CompressionLevel()
+    for level, speed in ((quick, 1.0), (slow, 0.2)):
+        for which, (raw, shape) in rate_control.ASSUMED_SPEEDS.items():
+            for _ in range(20):
+                level.record_compression(which, MIB, int(0.3 * shape * MIB), MIB / (raw * speed))
+    assert carry_three_seconds(quick, clock, 20e6) > carry_three_seconds(slow, clock, 20e6)
+
+
+def test_a_line_that_waits_for_us_gets_less_pressing(clock: FakeClock) -> None:
+    level = CompressionLevel()
+    before = carry_three_seconds(level, clock, 10e6)
+    assert carry_three_seconds(level, clock, 10e6, full=False) < before
+
+
+def test_a_near_line_shows_what_it_can_while_it_is_raw(clock: FakeClock) -> None:
+    level = CompressionLevel()
+    assert carry_three_seconds(level, clock, 900e6, near=True) == 1, "little is pressed in any case"
+    level.record_compression(
+        1, rate_control.MIN_COMPRESSED, rate_control.MIN_COMPRESSED // 3, rate_control.MIN_COMPRESSED / 350e6
+    )
+    assert carry_three_seconds(level, clock, 900e6, near=True) == 0
+    slow = CompressionLevel()
+    slow.record_compression(
+        1, rate_control.MIN_COMPRESSED, rate_control.MIN_COMPRESSED // 3, rate_control.MIN_COMPRESSED / 350e6
+    )
+    assert carry_three_seconds(slow, clock, 10e6, near=True) > 0
+
+
+def test_what_goes_first_over_a_long_path_is_pressed_harder(clock: FakeClock) -> None:
+    for trip, waits, wanted in ((0.1, False, 6), (0.02, True, 6), (0.02, False, 3)):
+        level = CompressionLevel()
+        level.raise_for_long_path(trip, waits)
+        assert level.current == wanted
+
+
+class InterruptedCodec(Codec):
+    """A processor that is given to others in the middle of the work."""
+
+    def compress(self, codec: int, level: int, data: bytes | memoryview) -> bytes:
+        time.sleep(0.05)
+        return bytes(super().compress(codec, level, data))
+
+
+class RecordingLevel(CompressionLevel):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rates: list[float] = []
+
+    def record_compression(self, level: int, raw: int, tight: int, seconds: float) -> None:
+        self.rates.append(raw / seconds)
+
+
+def make_pack(folder: Path, data: bytes) -> Pack:
+    (folder / "file").write_bytes(data)
+    push = Push(sources=(folder,), target="there", content=True)
+    return Pack([entry for entry in SourceScan(push).iter_entries() if entry.size])
+
+
+def test_a_level_s_speed_is_the_processor_s_not_the_clock_s(tmp_path: Path) -> None:
+    told = RecordingLevel()
+    unit, lost = UnitBuilder(told).build_unit(
+        make_pack(tmp_path, b"some words " * 90_000), InterruptedCodec()
+    )
+    assert unit is not None
+    assert not lost
+    assert unit.level == 1
+    assert min(told.rates) > 1e6 / 0.05, "as if nobody had interrupted it"
+
+
+def test_what_does_not_shrink_travels_as_it_is(tmp_path: Path) -> None:
+    told = RecordingLevel()
+    unit, _ = UnitBuilder(told).build_unit(make_pack(tmp_path, os.urandom(MIB)), Codec())
+    assert unit is not None
+    assert (unit.codec, unit.level) == (RAW, 0)
+    assert not told.rates
+
+
+def test_credit_is_three_tenths_of_a_second_of_the_line(clock: FakeClock) -> None:
+    rate = AckRate()
+    assert (rate.credit(0.0, True), rate.credit(0.05, False)) == (4 * MIB, 2 * MIB)
+    for _ in range(20):
+        rate.mark_sent()
+        clock.now += 0.1
+        rate.record_ack(2 * MIB, clock.now - 0.1, idle=True)
+    assert rate.rtt == pytest.approx(0.1)
+    assert rate.credit(0.01, False) == pytest.approx(6 * MIB, rel=0.01)
+    assert rate.credit(0.25, False) == pytest.approx(20 * MIB, rel=0.01)
+    assert rate.credit(9.0, False) == 32 * MIB
+
+
+def test_a_limit_holds_over_all_lines(clock: FakeClock) -> None:
+    limit = BandwidthLimit(2_000_000)
+    assert [limit.reserve(1_000_000) for _ in range(4)] == pytest.approx([0.0, 0.5, 1.0, 1.5])
+    clock.now += 10
+    assert limit.reserve(1_000_000) == 0.0, "what was not used is not made up for"
+    assert BandwidthLimit(0).reserve(1 << 40) == 0.0

@@ -1,0 +1,67 @@
+"""A far side that accepts the connection and never says a word."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gpurent.api import Push, UnavailableError
+from gpurent.testing.contracts.site import Tally
+from gpurent_plugin_turbo.near.connection import idle_timeout
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.near.connection.stream_pool import Stream
+from gpurent_plugin_turbo.near.prune import Pruner
+from gpurent_plugin_turbo.near.push.pusher import StreamPusher
+from gpurent_plugin_turbo.near.push.scan import SourceScan
+from gpurent_plugin_turbo.shared.push_frames import ACK
+from gpurent_plugin_turbo.shared.wire import FrameStream, ProtocolViolation
+
+
+class SilentConnection(CommandConnection):
+    def __init__(self, first: bool) -> None:
+        up, down = os.pipe(), os.pipe()
+        self.frames = FrameStream(down[0], up[1])
+        self._fds, self._said = [up[0], up[1], down[0]], down[1]
+
+    def abort(self) -> None:
+        said, self._said = self._said, -1
+        if said >= 0:
+            os.close(said)
+
+    def close(self) -> None:
+        self.abort()
+        for fd in self._fds:
+            os.close(fd)
+
+    def explain_end(self) -> UnavailableError:
+        return UnavailableError("cut", retryable=True)
+
+
+@pytest.mark.parametrize("delete", [False, True])
+def test_a_helper_that_never_answers_is_a_lost_connection(
+    delete: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idle_timeout, "HANDSHAKE_TIMEOUT", 0.2)
+    (tmp_path / "file").write_text("x")
+    cargo = Push(sources=(tmp_path,), target="work", content=True, delete=delete)
+    work = (
+        Pruner(cargo, SilentConnection)
+        if delete
+        else StreamPusher(SourceScan(cargo), Tally(), SilentConnection)
+    )
+    with pytest.raises(UnavailableError) as caught:
+        work.run()
+    assert caught.value.retryable
+
+
+def test_what_is_acknowledged_after_a_stream_was_lost_is_ignored(tmp_path: Path) -> None:
+    """One thread may find the connection cut while another still reads what came before."""
+    pusher = StreamPusher(SourceScan(Push(sources=(tmp_path,), target="work")), Tally(), SilentConnection)
+    stream = Stream(SilentConnection(True), True)
+    with pytest.raises(ProtocolViolation):
+        pusher._handle_ack(stream, ACK.pack(3, 0), b"")
+    stream.lost = True
+    pusher._handle_ack(stream, ACK.pack(3, 0), b"")
+    stream.connection.close()

@@ -1,0 +1,59 @@
+"""A connection that has carried little: what it is given to learn the path by, and what that must not do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asyncssh.constants import MSG_IGNORE
+
+from gpurent.api import Push
+from gpurent.testing.contracts.site import Tally, site
+from gpurent_plugin_turbo.backend import Turbo
+from gpurent_plugin_turbo.near.connection import tcp_tuning
+from gpurent_plugin_turbo.near.connection.tcp_tuning import SOCKET_TUNER
+
+
+@pytest.mark.parametrize("driver", ["embedded", "openssh"])
+async def test_what_warms_a_connection_is_ignored_over_there(
+    driver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcp_tuning, "LONG_RTT", 0.0)
+    monkeypatch.setattr(tcp_tuning, "congestion_window", lambda made: 14_000)
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(20):
+        (source / f"f{number}").write_bytes(os.urandom(5000))
+    async with site(tmp_path / "site", driver) as place:  # type: ignore[arg-type]
+        link = await place.link()
+        sent: list[int] = []
+        send = link.connection.send_packet
+
+        def watched(kind: int, *args: bytes, **more: Any) -> None:
+            sent.append(len(args[0]) if kind == MSG_IGNORE else 0)
+            send(kind, *args, **more)
+
+        monkeypatch.setattr(link.connection, "send_packet", watched)
+        await Turbo({}).push(link, Push(sources=(source,), target="work", content=True), Tally())
+        assert max(sent) == 14_004
+        there = {path.name: path.read_bytes() for path in (place.home / "work").iterdir()}
+    assert there == {path.name: path.read_bytes() for path in source.iterdir()}
+
+
+async def test_a_near_connection_needs_nothing(tmp_path: Path) -> None:
+    async with site(tmp_path) as place:
+        link = await place.link()
+        held = SOCKET_TUNER.tune_connection(link.connection.get_extra_info("socket").fileno())
+        try:
+            assert held.slow_start_window() == 0
+        finally:
+            SOCKET_TUNER.release(held)
+        assert held.slow_start_window() == 0
+
+
+async def test_the_trip_s_connection_uses_the_quick_cipher(tmp_path: Path) -> None:
+    async with site(tmp_path) as place:
+        link = await place.link()
+        assert link.connection.get_extra_info("send_cipher") == "aes128-gcm@openssh.com"

@@ -1,0 +1,64 @@
+"""A copy of the socket that an ssh process has opened, and what is switched off on it."""
+
+from __future__ import annotations
+
+import _socket as socket
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gpurent.testing.contracts.site import site
+from gpurent_plugin_turbo.near.connection.ssh_process import SshProcess
+from gpurent_plugin_turbo.near.connection.tcp_tuning import SocketTuner, TunedSocket
+
+
+async def pause() -> None:
+    import asyncio
+
+    await asyncio.sleep(0.01)
+
+
+async def test_an_ssh_process_acknowledges_and_sends_at_once(tmp_path: Path) -> None:
+    async with site(tmp_path) as place:
+        link = await place.link()
+        connection = SshProcess(link, {}, "sleep 30")
+        try:
+            until = time.monotonic() + 20
+            while not connection.rtt and time.monotonic() < until:
+                await pause()
+            assert 0 < connection.rtt < 5
+            tuned = connection.tuned_socket
+            assert tuned is not None
+            assert tuned._socket is not None
+            assert tuned._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        finally:
+            connection.close()
+        assert tuned._socket is None
+
+
+@pytest.fixture
+def pid() -> Iterator[int]:
+    """A process without any socket."""
+    child = os.posix_spawnp("sleep", ["sleep", "30"], {})
+    yield child
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+
+
+def test_a_process_without_a_connection_is_left_alone(pid: int) -> None:
+    tuner = SocketTuner()
+    tuned = tuner.tune_process(pid, 22)
+    assert tuned is not None
+    time.sleep(0.02)
+    assert tuned.rtt == 0.0
+    tuner.release(tuned)
+    assert tuned._pidfd == -1
+
+
+def test_a_process_that_is_gone_ends_the_looking() -> None:
+    child = os.posix_spawnp("true", ["true"], {})
+    os.waitpid(child, 0)
+    assert not TunedSocket(child, 22).tune()

@@ -1,0 +1,16 @@
+"""The shells that small machines have."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from plugins.turbo.tests.posix.small_machine import SHELLS
+
+
+@pytest.fixture(params=[*SHELLS, "busybox"])
+def shell(request: pytest.FixtureRequest) -> str:
+    if not shutil.which(request.param):
+        pytest.skip(f"no {request.param} here")
+    return str(request.param)

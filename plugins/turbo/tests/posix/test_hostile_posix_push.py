@@ -1,0 +1,73 @@
+# ruff: noqa: E501 - one attack a line
+"""A machine without Python that lies, or says nothing at all, where it is written to or cleared."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gpurent.api import GpurentError, Pull, Push, UnavailableError
+from gpurent.testing.contracts.site import Tally
+from gpurent_plugin_turbo.near.connection import idle_timeout
+from gpurent_plugin_turbo.posix.transfers import PosixTransfers
+from plugins.turbo.tests.posix.lying_shell import DONE, HAS, LyingShell
+
+ANSWERS = {
+    "nothing": b"",
+    "junk": b"junk" * 1000,
+    "yes to all": DONE,
+    "a bad listing": b"\n@gpurent list\n//zz|./x\n//end\n" + DONE,
+    "bad numbers": b"\n@gpurent list\n//end\n\n@gpurent lost x y z\n\n@gpurent free -1x\n\n@gpurent part x y\n" + DONE,
+    "what was not sent": b"\n@gpurent list\n//end\n\n@gpurent lost 99 99 \x1b[31m\n\n@gpurent lost -9 0 z\n\n@gpurent size -5\n" + DONE,
+    "always bad": b"\n@gpurent list\n//end\n\n@gpurent bad\n" + DONE,
+    "failed": b"\n@gpurent list\n//end\n\x1b[31mNo such luck\n@gpurent failed\n" + DONE,
+    "words without end": b"\n" + b"x" * 10_000_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("says", ANSWERS.values(), ids=ANSWERS)
+@pytest.mark.parametrize("what", ["push", "prune"])
+def test_an_answer_that_may_not_be(tmp_path: Path, what: str, says: bytes) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "small").write_text("small")
+    (source / "large").write_bytes(os.urandom(1_500_000))
+    (source / "link").symlink_to("small")
+
+    def answer(script: bytes) -> Iterator[bytes]:
+        yield HAS if b"has tar" in script else says
+
+    far = PosixTransfers(lambda: LyingShell(answer))
+    cargo = Push(sources=(source,), target="work", content=True)
+    work = far.create_pusher(cargo, Tally()) if what == "push" else far.create_pruner(cargo)
+    found: list[GpurentError] = []
+    try:
+        work.run()
+    except GpurentError as error:
+        found.append(error)
+    assert not [error for error in found if "\x1b" in str(error)]
+
+
+def test_a_shell_that_never_says_a_word_is_a_lost_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from threading import Event
+
+    monkeypatch.setattr(idle_timeout, "HANDSHAKE_TIMEOUT", 0.2)
+    ended = Event()
+
+    class SilentShell(LyingShell):
+        def abort(self) -> None:
+            ended.set()
+
+    def silent(script: bytes) -> Iterator[bytes]:
+        ended.wait(20)
+        yield b""
+
+    cargo = Pull(sources=("out",), target=tmp_path / "home")
+    with pytest.raises(UnavailableError):
+        PosixTransfers(lambda: SilentShell(silent)).create_puller(cargo, Tally()).run()
+    assert ended.is_set()

@@ -1,0 +1,84 @@
+"""Home from small machines: links, and files that do not stand still. The scripts run for real."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gpurent.api import Pull, TransferError
+from gpurent.testing.contracts.restless import Once
+from gpurent.testing.contracts.site import Tally
+from gpurent.testing.contracts.trees import plant, tree
+from plugins.turbo.tests.posix.small_machine import SHELLS, SmallMachine, plant_odd_tree
+
+
+def test_everything_that_may_comes_home(tmp_path: Path, shell: str) -> None:
+    machine = SmallMachine(tmp_path, shell)
+    source = plant_odd_tree(machine.home / "work")
+    report = machine.pull(tmp_path / "to")
+    skipped = {item.name for item in report.skipped}  # type: ignore[attr-defined]
+    there, here = tree(source), tree(tmp_path / "to" / "work")
+    assert here == {name: what for name, what in there.items() if name in here}
+    assert not [
+        name for name in set(there) - set(here) if name.isprintable() and name not in ("up", "broken")
+    ]
+    assert {"work/up", "work/broken"} <= skipped
+    assert here["way"] == there["way"]
+    assert here["part1/around"] == there["part1/around"]
+    assert (tmp_path / "to" / "work" / "sparse").stat().st_blocks < 10_000
+
+
+def test_a_file_that_changes_once_comes_as_it_is_then(tmp_path: Path, shell: str) -> None:
+    machine = SmallMachine(tmp_path, shell)
+    out, home = plant(machine.home / "work", files=6), tmp_path / "to"
+
+    def change() -> None:
+        """Grown, of the same size, cut short, gone, of another mode, too large for an archive."""
+        with (out / "large.bin").open("ab") as file:
+            file.write(b"more")
+        for name in ("part0/file000.txt", "part1/file001.txt"):
+            (out / name).write_bytes(os.urandom((out / name).stat().st_size))
+        (out / "part1" / "file001.txt").chmod(0o755)
+        (out / "part2" / "file002.txt").write_bytes(b"")
+        (out / "part3" / "file003.txt").write_bytes(os.urandom(1_200_000))
+        (out / "part4" / "file004.txt").unlink()
+
+    puller = machine.transfers.create_puller(Pull(sources=("work",), target=home), Once(change))
+    with pytest.raises(TransferError, match="changed or vanished") as caught:
+        puller.run()
+    assert caught.value.message.startswith("work/part4/file004.txt ")
+    assert tree(home / "work") == tree(out)
+    assert not (home / ".gpurent-part").exists()
+
+
+def test_a_file_that_grew_into_a_giant_is_fetched_on_its_own(tmp_path: Path) -> None:
+    machine = SmallMachine(tmp_path, SHELLS[0])
+    out = plant(machine.home / "work", files=3, large=0)
+
+    def change() -> None:
+        with (out / "part1" / "file001.txt").open("wb") as file:
+            file.truncate(20_000_000)
+
+    machine.transfers.create_puller(Pull(sources=("work",), target=tmp_path / "to"), Once(change)).run()
+    assert tree(tmp_path / "to" / "work") == tree(out)
+
+
+def test_a_file_that_changes_between_two_looks_is_not_believed(tmp_path: Path) -> None:
+    """Of the same size, with an older time put back: only its content tells."""
+    machine = SmallMachine(tmp_path, SHELLS[0])
+    out = plant(machine.home / "work", files=3)
+    stamp = (out / "large.bin").stat().st_mtime_ns
+
+    class SilentChange(Tally):
+        struck = False
+
+        def advance(self, size: int, name: str = "") -> None:
+            if "large" in name and not self.struck:
+                self.struck = True
+                (out / "large.bin").write_bytes(bytes((out / "large.bin").stat().st_size))
+                os.utime(out / "large.bin", ns=(stamp, stamp))
+
+    machine.transfers.create_puller(Pull(sources=("work",), target=tmp_path / "to"), SilentChange()).run()
+    assert tree(tmp_path / "to" / "work") == tree(out)

@@ -1,0 +1,214 @@
+"""What small machines have: busybox, no `stat`, no `sha256sum`, no `gzip`, other shells. The scripts run for real."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from gpurent.api import Pull, Push, TransferError, TransferUnsupported, UnavailableError
+from gpurent.testing.contracts.site import Tally
+from gpurent.testing.contracts.trees import ODD, plant, tree
+from gpurent_plugin_turbo.shared.files import partial_name
+from plugins.turbo.tests.posix.small_machine import SHELLS, SmallMachine, plant_odd_tree
+
+
+def test_everything_goes_up_once(tmp_path: Path, shell: str) -> None:
+    machine, source = SmallMachine(tmp_path, shell), plant_odd_tree(tmp_path / "source")
+    machine.push(source)
+    there = machine.home / "work"
+    assert tree(there) == tree(source)
+    assert (there / "hard").samefile(there / "large.bin")
+    assert (there / "sparse").stat().st_blocks < 10_000
+    assert not (there / ".gpurent-part").exists()
+    again = machine.push(source)
+    assert again.sent == 0  # type: ignore[attr-defined]
+    assert tree(there) == tree(source)
+
+
+def test_what_is_not_here_is_taken_away(tmp_path: Path, shell: str) -> None:
+    machine, source = SmallMachine(tmp_path, shell), plant(tmp_path / "source", files=4, large=0)
+    machine.push(source)
+    there = machine.home / "work"
+    for name in ODD:
+        (there / "part1" / "older" / name).mkdir(parents=True)
+        (there / "part1" / "older" / name / "-x\n").write_text("x")
+    (there / "out").symlink_to(tmp_path)
+    cargo = Push(sources=(source,), target="work", content=True, delete=True, dry_run=True)
+    told = machine.transfers.create_pruner(cargo).run()
+    assert len(told) == 2 * len(ODD) + 2
+    assert (there / "part1" / "older" / "-rf").exists()
+    cargo = Push(sources=(source,), target="work", content=True, delete=True)
+    assert machine.transfers.create_pruner(cargo).run() == told
+    assert tree(there) == tree(source)
+    assert source.exists()
+
+
+def test_a_folder_that_became_a_link_meanwhile_is_left_alone(tmp_path: Path, shell: str) -> None:
+    machine, source = SmallMachine(tmp_path, shell), plant(tmp_path / "source", files=4, large=0)
+    machine.push(source)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "kept").write_text("kept")
+    pruner = machine.transfers.create_pruner(
+        Push(sources=(source,), target="work", content=True, delete=True)
+    )
+    (machine.home / "work" / "trap").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(TransferError, match="leads out"):
+        pruner._delete_rows([(0, 0, 0, 0, b"trap/kept", b"")])
+    assert (tmp_path / "elsewhere" / "kept").exists()
+
+
+@pytest.mark.parametrize("missing", ["sha256sum", "gzip", "stat", "find", "df", "readlink"])
+def test_what_is_missing_is_done_without(tmp_path: Path, missing: str) -> None:
+    machine, source = SmallMachine(tmp_path, SHELLS[0], missing), plant_odd_tree(tmp_path / "source")
+    machine.push(source)
+    assert tree(machine.home / "work") == tree(source)
+    if missing in ("stat", "find"):
+        with pytest.raises(TransferUnsupported):
+            machine.pull(tmp_path / "to")
+        with pytest.raises(TransferError, match="find and stat"):
+            machine.transfers.create_pruner(
+                Push(sources=(source,), target="work", content=True, delete=True)
+            ).run()
+    else:
+        report = machine.pull(tmp_path / "to")
+        why = {item.name: item.why for item in report.skipped}["work/broken"]  # type: ignore[attr-defined]
+        assert ("does not say" in why) == (missing == "readlink")
+        assert (tmp_path / "to" / "work" / "large.bin").read_bytes() == (source / "large.bin").read_bytes()
+
+
+@pytest.mark.parametrize("missing", ["tar", "head"])
+def test_what_cannot_be_done_without_is_told_before_anything_moves(tmp_path: Path, missing: str) -> None:
+    machine = SmallMachine(tmp_path, SHELLS[0], missing)
+    with pytest.raises(TransferUnsupported, match="tar and head"):
+        machine.push(plant(tmp_path / "source", files=3, large=0))
+    with pytest.raises(TransferUnsupported, match="tar and head"):
+        machine.pull(tmp_path / "to")
+    assert not list(machine.home.iterdir())
+
+
+def test_full_verification_believes_no_size_and_time(tmp_path: Path, shell: str) -> None:
+    machine, source = SmallMachine(tmp_path, shell), plant(tmp_path / "source", files=5)
+    machine.push(source)
+    for name in ("part0/file000.txt", "part1/file001.txt", "large.bin"):
+        there, stamp = machine.home / "work" / name, (source / name).stat().st_mtime_ns
+        there.chmod(0o644)
+        there.write_bytes(bytes(there.stat().st_size))
+        os.utime(there, ns=(stamp, stamp))
+    machine.push(source, verify="full")
+    assert {k: v[-1] for k, v in tree(machine.home / "work").items()} == {
+        k: v[-1] for k, v in tree(source).items()
+    }
+
+
+def test_a_large_file_goes_on_from_what_is_there(tmp_path: Path, shell: str) -> None:
+    machine, source = SmallMachine(tmp_path, shell), tmp_path / "source"
+    source.mkdir()
+    (source / "f").write_bytes(os.urandom(12_000_000))
+    pusher = machine.transfers.create_pusher(Push(sources=(source,), target="work", content=True), Tally())
+    real = pusher._shell.run_script
+
+    def cut(script: bytes, *given: object, **more: object) -> object:
+        if b"mv -f" in script.rpartition(b"P=")[2]:
+            raise UnavailableError("cut", retryable=True)
+        return real(script, *given, **more)  # type: ignore[arg-type]
+
+    pusher._shell.run_script = cut  # type: ignore[method-assign,assignment]
+    with pytest.raises(UnavailableError):
+        pusher.run()
+    (part,) = (machine.home / "work" / ".gpurent-part").iterdir()
+    with part.open("r+b") as file:
+        file.truncate(9_000_001)
+    report = machine.push(source)
+    assert report.resumed == 9_000_001  # type: ignore[attr-defined]
+    assert report.sent < 3_100_000  # type: ignore[attr-defined]
+    assert tree(machine.home / "work") == tree(source)
+    home = tmp_path / "to"
+    machine.pull(home)
+    (home / "work" / "f").unlink()
+    puller = machine.transfers.create_puller(Pull(sources=("work",), target=home), Tally())
+    stamp = (machine.home / "work" / "f").stat().st_mtime_ns
+    (home / ".gpurent-part").mkdir()
+    (home / ".gpurent-part" / os.fsdecode(partial_name(b"work/f", 12_000_000, stamp))).write_bytes(
+        (source / "f").read_bytes()[:9_000_001]
+    )
+    report = puller.run()
+    assert report.resumed > 8_900_000
+    assert tree(home / "work") == tree(source)
+
+
+def test_a_partial_that_is_another_file_is_begun_anew(tmp_path: Path, shell: str) -> None:
+    machine, source = SmallMachine(tmp_path, shell), tmp_path / "source"
+    source.mkdir()
+    (source / "f").write_bytes(os.urandom(3_000_000))
+    stamp = (source / "f").stat().st_mtime_ns
+    partials = machine.home / "work" / ".gpurent-part"
+    partials.mkdir(parents=True)
+    (partials / os.fsdecode(partial_name(b"f", 3_000_000, stamp))).write_bytes(b"x" * 2_000_000)
+    (partials / "s123").mkdir()
+    machine.push(source)
+    assert tree(machine.home / "work") == tree(source)
+    assert not partials.exists()
+
+
+def test_a_file_that_vanishes_is_told(tmp_path: Path) -> None:
+    machine, source = SmallMachine(tmp_path, SHELLS[0]), plant(tmp_path / "source", files=5, large=0)
+    for name, size in (("gone.bin", 3_000_000), ("small", 3)):
+        (source / name).write_bytes(b"x" * size)
+
+    class DeletingTally(Tally):
+        def total(self, files: int, size: int) -> None:
+            (source / "gone.bin").unlink()
+            (source / "small").unlink()
+
+    with pytest.raises(TransferError, match=r"small: vanished.*gone\.bin: vanished"):
+        machine.transfers.create_pusher(
+            Push(sources=(source,), target="work", content=True), DeletingTally()
+        ).run()
+    assert tree(machine.home / "work") == tree(source)
+
+
+def test_a_folder_where_a_file_should_be_is_told(tmp_path: Path, shell: str) -> None:
+    machine, source = SmallMachine(tmp_path, shell), plant(tmp_path / "source", files=5, large=2_000_000)
+    (source / "link").symlink_to("nowhere")
+    for name in ("part0/file000.txt", "large.bin", "link"):
+        (machine.home / "work" / name / "in").mkdir(parents=True)
+    with pytest.raises(TransferError, match=r"file000\.txt: .*large\.bin: .*link: "):
+        machine.push(source)
+    assert (machine.home / "work" / "part1" / "file001.txt").exists()
+    for name in ("part0/file000.txt", "large.bin", "link"):
+        assert [path.name for path in (machine.home / "work" / name).iterdir()] == ["in"]
+
+
+def test_a_limit_is_kept(tmp_path: Path) -> None:
+    machine, source = SmallMachine(tmp_path, SHELLS[0]), tmp_path / "source"
+    source.mkdir()
+    (source / "f").write_bytes(os.urandom(1_500_000))
+    begun = time.monotonic()
+    machine.push(source, limit=2_000_000)
+    assert time.monotonic() - begun > 0.6
+
+
+def test_modes_and_times_to_the_nanosecond(tmp_path: Path, shell: str) -> None:
+    machine, source = SmallMachine(tmp_path, shell), plant(tmp_path / "source", files=3, large=2_000_000)
+    for mode, name in enumerate(("part0/file000.txt", "large.bin"), 0o4640):
+        (source / name).chmod(mode)
+        os.utime(source / name, ns=(10**18, 10**18 + 123_456_789))
+    machine.push(source)
+    for name in ("part0/file000.txt", "large.bin"):
+        there, here = (machine.home / "work" / name).stat(), (source / name).stat()
+        assert there.st_mode == here.st_mode
+        assert there.st_mtime_ns in (here.st_mtime_ns, here.st_mtime_ns // 10**9 * 10**9)
+        assert shell == "busybox" or there.st_mtime_ns == here.st_mtime_ns
+
+
+def test_a_target_on_another_disk_gets_everything(tmp_path: Path, shell: str) -> None:
+    source = plant_odd_tree(tmp_path / "source")
+    with TemporaryDirectory(dir="/dev/shm") as other:
+        if Path(other).stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip("/dev/shm is no other disk here")
+        SmallMachine(tmp_path, shell).push(source, f"{other}/work")
+        assert tree(Path(other, "work")) == tree(source)
