@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 
 from gpurent.domain.access import Endpoint
 from gpurent.domain.secret import Secret
@@ -60,3 +60,35 @@ async def ssh_fixture(driver: DriverName, root: Path) -> AsyncIterator[SshFixtur
         yield SshFixture(made, Ssh(folder), folder)
     finally:
         await made.close()
+
+
+@define
+class MachineFixture:
+    """One machine and one lease's key. ``home`` is its home as this computer sees it, where it can."""
+
+    machine: Machine
+    ssh: Ssh
+    home: Path
+    _connections: list[AsyncsshConnection] = field(factory=list)
+
+    async def connect(self) -> AsyncsshConnection:
+        """A fresh connection; the earlier ones stay as they are, all are closed at the end."""
+        made = await self.ssh.open(LEASE, endpoint_of(self.machine), PASSWORD)
+        self._connections.append(made)
+        return made
+
+
+@asynccontextmanager
+async def machine_fixture(
+    root: Path, driver: DriverName = "embedded", **changes: object
+) -> AsyncIterator[MachineFixture]:
+    """A machine like `SPEC`, but for ``changes``; it is gone at the end."""
+    async with ssh_fixture(driver, root) as machines:
+        machine = await machines.boot(**changes)
+        (home,) = (root / "sandbox" / "disks").glob("*/home")
+        made = MachineFixture(machine, machines.ssh, home)
+        try:
+            yield made
+        finally:
+            for connection in made._connections:
+                await connection.aclose()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.testing.contracts.site import site
+from gpurent.testing.ssh_fixture import machine_fixture
 from gpurent_plugin_turbo.near.connection.ssh_process import SshProcess
 from gpurent_plugin_turbo.near.connection.tcp_tuning import SocketTuner, TunedSocket
 
@@ -22,8 +22,8 @@ async def pause() -> None:
 
 
 async def test_an_ssh_process_acknowledges_and_sends_at_once(tmp_path: Path) -> None:
-    async with site(tmp_path) as place:
-        link = await place.link()
+    async with machine_fixture(tmp_path) as place:
+        link = await place.connect()
         connection = SshProcess(link, {}, "sleep 30")
         try:
             until = time.monotonic() + 20
