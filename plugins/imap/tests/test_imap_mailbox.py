@@ -83,7 +83,7 @@ async def test_nothing_in_the_mailbox_changes(post: MailServer) -> None:
     assert await found(post) == ["0.123"]
 
     def flags() -> bytes:
-        with imaplib.IMAP4(post.host, post.port, timeout=10) as client:
+        with imaplib.IMAP4(post.host, post.port, timeout=60) as client:
             client.login(ADDRESS, post.password_of(ADDRESS))
             client.select("INBOX", readonly=True)
             return bytes(client.fetch("1", "(FLAGS)")[1][0])  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ from gpurent_plugin_openssh.vscode import VsCode
 def effective(config: Path, name: str) -> dict[str, list[str]]:
     """``ssh -G``: every setting that would be used for ``name``."""
     done = subprocess.run(
-        ["ssh", "-G", "-F", str(config), "--", name], capture_output=True, text=True, check=True, timeout=30
+        ["ssh", "-G", "-F", str(config), "--", name], capture_output=True, text=True, check=True
     )
     found: dict[str, list[str]] = {}
     for line in done.stdout.splitlines():

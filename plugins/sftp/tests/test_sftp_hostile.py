@@ -18,6 +18,7 @@ from asyncssh.sftp import SFTPName
 from gpurent.api import GpurentError, Limits, Pull, TransferError, TransferReport, UnavailableError
 from gpurent.testing.contracts.hostile import NAMES, TARGETS, jail, must_hold
 from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.patience import factor
 from gpurent.testing.sandbox.malicious_sftp import (
     DEVICE,
     EVIL,
@@ -37,9 +38,9 @@ pytestmark = pytest.mark.timeout(60)
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "SILENCE", 1.5)
+    monkeypatch.setattr(patience, "SILENCE", 0.8 * factor())
     monkeypatch.setattr(remote, "FAREWELL", 0.1)
-    monkeypatch.setattr(pulling, "DIGEST", 1.0)
+    monkeypatch.setattr(pulling, "DIGEST", 0.8 * factor())
     monkeypatch.setattr(walk, "MIND", 2 << 20)
 
 
@@ -50,7 +51,7 @@ async def pull(
     limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> TransferReport | GpurentError:
     cargo = Pull(sources=sources or ("out",), target=jail(tmp_path), limits=limits)
-    async with malicious_connection(script) as link, asyncio.timeout(30):
+    async with malicious_connection(script) as link:
         try:
             return await Sftp().pull(link, cargo, CountingProgress())
         except GpurentError as error:
@@ -236,7 +237,7 @@ async def wrong(process: asyncssh.SSHServerProcess[bytes]) -> None:
 async def silence(process: asyncssh.SSHServerProcess[bytes]) -> None:
     if "command -v" in (process.command or ""):
         process.exit(0)
-    await asyncio.sleep(20)
+    await process.wait_closed()
 
 
 SHELLS = {"a flood of digests": flood, "a wrong digest": wrong, "no digest, ever": silence}

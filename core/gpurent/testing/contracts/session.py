@@ -23,7 +23,7 @@ from gpurent.errors import JobError
 from gpurent.infra.ssh.connection import AsyncsshConnection
 from gpurent.remote.jobs import Jobs
 from gpurent.roles.session import SessionBackend
-from gpurent.testing.patience import eventually
+from gpurent.testing.patience import eventually, factor, within
 from gpurent.testing.sandbox.machines import Machine, why_not_bwrap
 from gpurent.testing.ssh_fixture import SshFixture, ssh_fixture
 
@@ -143,7 +143,7 @@ echo third"""
             await self.shows(screen, "tick")
             assert (await jobs.session("long")).attached
             screen.stdin.write(self.leave)
-            await asyncio.wait_for(screen.wait_closed(), 15)
+            await within(15, screen.wait_closed())
         assert (await jobs.status("long")).state is JobState.RUNNING
         await jobs.stop("long")
 
@@ -155,7 +155,7 @@ echo third"""
         await self.shows(first, "tick")
         second = await self.attached(link, jobs.attach_command(await jobs.session("long")))
         await self.shows(second, "tick")
-        await asyncio.wait_for(first.wait_closed(), 15)
+        await within(15, first.wait_closed())
         second.close()
         await jobs.stop("long")
 
@@ -167,11 +167,10 @@ echo third"""
 
     async def shows(self, process: asyncssh.SSHClientProcess[bytes], word: str) -> None:
         seen = b""
-        async with asyncio.timeout(15):
-            while word.encode() not in seen:
-                chunk = await process.stdout.read(4096)
-                assert chunk, f"it ended and showed {seen!r}"
-                seen += chunk
+        while word.encode() not in seen:
+            chunk = await within(15, process.stdout.read(4096))
+            assert chunk, f"it ended and showed {seen!r}"
+            seen += chunk
 
     async def test_stop_ends_the_job_and_its_children(self, link: AsyncsshConnection) -> None:
         jobs = self.jobs(link)
@@ -215,7 +214,7 @@ echo third"""
     ) -> None:
         jobs = self.jobs(link)
         await jobs.start(Job(name="wrong", command=command))
-        status = await jobs.settle("wrong", 10)
+        status = await jobs.settle("wrong", 10 * factor())
         assert (status.state, status.exit_code) == (JobState.ENDED, code)
         assert word in status.reason
 

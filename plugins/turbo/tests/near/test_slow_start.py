@@ -11,15 +11,16 @@ from asyncssh.constants import MSG_IGNORE
 
 from gpurent.api import Push
 from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.sandbox.machines import DriverName
 from gpurent.testing.ssh_fixture import machine_fixture
 from gpurent_plugin_turbo.backend import Turbo
 from gpurent_plugin_turbo.near.connection import tcp_tuning
 from gpurent_plugin_turbo.near.connection.tcp_tuning import SOCKET_TUNER
 
 
-@pytest.mark.parametrize("driver", ["embedded", "openssh"])
+@pytest.mark.parametrize("driver", ["embedded", "auto"])
 async def test_what_warms_a_connection_is_ignored_over_there(
-    driver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    driver: DriverName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tcp_tuning, "LONG_RTT", 0.0)
     monkeypatch.setattr(tcp_tuning, "congestion_window", lambda made: 14_000)
@@ -27,7 +28,7 @@ async def test_what_warms_a_connection_is_ignored_over_there(
     source.mkdir()
     for number in range(20):
         (source / f"f{number}").write_bytes(os.urandom(5000))
-    async with machine_fixture(tmp_path / "site", driver) as place:  # type: ignore[arg-type]
+    async with machine_fixture(tmp_path / "site", driver) as place:
         link = await place.connect()
         sent: list[int] = []
         send = link.connection.send_packet

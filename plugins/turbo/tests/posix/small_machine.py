@@ -46,7 +46,7 @@ class LocalShell(CommandConnection):
         self._process.communicate()
 
     def explain_end(self) -> GpurentError:
-        if self._process.wait(5) == 127:
+        if self._process.wait() == 127:
             return TransferUnsupported("no python3")
         return UnavailableError("cut", retryable=True)
 
