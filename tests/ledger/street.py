@@ -20,8 +20,9 @@ from gpurent.domain.money import CNY, USD, Currency, Money, Rate
 from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.infra.sqlite.database import Database
 from gpurent.infra.sqlite.ledger import Ledger
-from gpurent_plugin_gpu1024.portal_state import Machine as Card, Order, rent
-from gpurent_plugin_mistgpu.portal_state import Account, Bookkeeping, Machine, Run, Server
+from gpurent_plugin_gpu1024.simulator.records import ContainerOrder, GpuHost, rent
+from gpurent_plugin_mistgpu.simulator.books import MistgpuBooks
+from gpurent_plugin_mistgpu.simulator.records import RentalMachine, RentedServer, ServerRun, SiteAccount
 from tests.ledger.oracle import FREE_HOURS, Meter, Prepaid
 
 DBC = Currency("DBC", 8)
@@ -105,9 +106,9 @@ class Street:
         self.clerk = Clerk(path, self.chance, lambda: self.at)
         self.meter, self.prepaid = Meter(), Prepaid()
         clock = SimpleNamespace(now=lambda: self.at)
-        self.site = Bookkeeping(SimpleNamespace(clock=clock, settings={}, machine_count=1))  # type: ignore[arg-type]
-        self.site.accounts = {"u": Account("u", "p")}
-        self.orders: dict[str, Order] = {}
+        self.site = MistgpuBooks(SimpleNamespace(clock=clock, settings={}, machine_count=1))  # type: ignore[arg-type]
+        self.site.accounts = {"u": SiteAccount("u", "p")}
+        self.orders: dict[str, ContainerOrder] = {}
         self.locks: dict[str, int] = {}
         self.usd = Decimal("0.0026")
         self.minutes = self.prepaid_minutes = self.number = 0
@@ -115,7 +116,7 @@ class Street:
 
     # the metered shop
 
-    def _charge_of(self, server: Server) -> Charge:
+    def _charge_of(self, server: RentedServer) -> Charge:
         run = server.runs[-1]
         return Charge(
             at=run.ended_at or self.at,
@@ -135,8 +136,8 @@ class Street:
         if len(live) < 12 and self.chance.random() < 0.3 and self.meter.balance > 0:
             self.number += 1
             price = self.chance.choice((59, 61, 300, 333, 350, 599))
-            server = Server(f"s{self.number}", "u", Machine("m", "GPU", price), "d")
-            server.runs.append(Run(self.at, price))
+            server = RentedServer(f"s{self.number}", "u", RentalMachine("m", "GPU", price), "d")
+            server.runs.append(ServerRun(self.at, price))
             self.site.servers[server.id] = server
             self.meter.start(server.id, price)
             live.append(server)
@@ -172,7 +173,7 @@ class Street:
             self._book("1024gpu", ChargeKind.HOLD, Money(units, DBC), ref, lease)
         self._book("1024gpu", kind, Money(units, DBC), ref, lease)
 
-    def _price(self, card: Card, minutes: int) -> int:
+    def _price(self, card: GpuHost, minutes: int) -> int:
         units = rent(card, 1, minutes, self.usd)
         assert units == Prepaid.price(Fraction(str(card.price)), 1, minutes, Fraction(str(self.usd)))
         return units
@@ -212,7 +213,7 @@ class Street:
         self.number += 1
         name, code = f"o{self.number}", self.chance.randrange(10**4, 10**8)
         model, price = self.chance.choice(CARDS)
-        card = Card(name, model, Decimal(price), 11)
+        card = GpuHost(name, model, Decimal(price), 11)
         minutes = 60 * self.chance.choice((1, 5, 24, 168))
         units = self._price(card, minutes)
         if self.chance.random() < 0.2:
@@ -222,7 +223,7 @@ class Street:
             self._dbc(ChargeKind.REFUND, units + code, name)
             self.kept[name] = (units + code, units + code, 0)
             return
-        order = Order(name, "w", card, "gpu", "payment", code, self.usd)
+        order = ContainerOrder(name, "w", card, "gpu", "payment", code, self.usd)
         order.rented_at, order.codes, order.terms = self.at, code, [(minutes, units)]
         self.orders[name] = order
         self.prepaid.rent(name, minutes, units, code)
@@ -237,7 +238,7 @@ class Street:
         self.prepaid.renew(name, minutes, units, code)
         self._dbc(ChargeKind.RENEWAL, units + code, name)
 
-    def _end(self, name: str, order: Order, back: int) -> None:
+    def _end(self, name: str, order: ContainerOrder, back: int) -> None:
         if back:
             self._dbc(ChargeKind.REFUND, back, name)
         self.kept[name] = (order.total + order.codes, back, order.total + order.codes - back)

@@ -19,7 +19,7 @@ from attrs import define, field, frozen
 
 from gpurent.api import Bill, Currency, Login, Secret, SimulatorContext, UnavailableError
 from gpurent_plugin_dbc.keys import address_of, new_private, public_of
-from gpurent_plugin_dbc.portal import LedgerPortal
+from gpurent_plugin_dbc.simulator.service import DbcLedgerSimulator
 from gpurent_plugin_dbc.wallet import Wallet
 
 DBC = Currency("DBC", 8)
@@ -142,7 +142,7 @@ class Seat:
 class Ground:
     """A ledger with one funded address."""
 
-    portal: LedgerPortal
+    simulator: DbcLedgerSimulator
     url: str
     clock: Hands
     key: Secret
@@ -171,10 +171,10 @@ class Ground:
             return await client.get(path, params=given)
 
     def units(self, address: str = "") -> int:
-        return self.portal.balance(address or self.address)
+        return self.simulator.balance(address or self.address)
 
     def outgoing(self) -> list[int]:
-        return [line.amount.amount for line in self.portal.ledger() if line.account == self.address][1:]
+        return [line.amount.amount for line in self.simulator.ledger() if line.account == self.address][1:]
 
 
 class _Server(uvicorn.Server):
@@ -209,9 +209,9 @@ def site(clock: Hands, urls: Mapping[str, str], **settings: str) -> SimulatorCon
 @contextlib.asynccontextmanager
 async def ground(money: str = "100000") -> AsyncIterator[Ground]:
     clock = Hands()
-    portal = LedgerPortal(site(clock, {}))
-    async with served(portal.app()) as url:
-        made = Ground(portal=portal, url=url, clock=clock, key=new_private())
+    simulator = DbcLedgerSimulator(site(clock, {}))
+    async with served(simulator.app()) as url:
+        made = Ground(simulator=simulator, url=url, clock=clock, key=new_private())
         answer = await made.post("/sandbox/faucet", address=made.address, amount=money)
         assert answer.status_code == 200
         yield made

@@ -128,7 +128,7 @@ async def test_the_statement_lists_what_belongs_to_no_lease_too(land: Ground) ->
 
 async def test_ledger_and_balance_agree(land: Ground) -> None:
     await land.wallet().pay(bill("12.5"))
-    mine = [line.amount.amount for line in land.portal.ledger() if line.account == land.address]
+    mine = [line.amount.amount for line in land.simulator.ledger() if line.account == land.address]
     assert sum(mine) == (await land.wallet().balance()).available.amount == 9998750000000
 
 

@@ -32,10 +32,10 @@ from gpurent_plugin_dbcchain import wire
 from gpurent_plugin_dbcchain.calls import RENT, Pallet
 from gpurent_plugin_dbcchain.extrinsic import hash_of
 from gpurent_plugin_dbcchain.keys import new_phrase, pair_of, seed_of
-from gpurent_plugin_dbcchain.portal import ChainPortal
-from gpurent_plugin_dbcchain.portal_chain import Chain
-from gpurent_plugin_dbcchain.portal_state import Tenancy
 from gpurent_plugin_dbcchain.shop import Shop
+from gpurent_plugin_dbcchain.simulator.chain import SimulatedChain
+from gpurent_plugin_dbcchain.simulator.service import DbcChainSimulator
+from gpurent_plugin_dbcchain.simulator.state import Tenancy
 from gpurent_plugin_dbcchain.wallet import Wallet
 from plugins.dbc.tests.ground import _PLAIN, Drawer, Hands, Line, served
 from plugins.gpu1024.tests.world import Park
@@ -77,7 +77,7 @@ class Seat:
 class Land:
     """The sandbox's chain and its clock."""
 
-    portal: ChainPortal
+    simulator: DbcChainSimulator
     url: str
     clock: Hands
     park: Park
@@ -102,23 +102,23 @@ class Land:
 
     def seal(self) -> None:
         """What a test changed by hand is so from now on."""
-        self.portal.chain.history.seal(self.portal.chain.newest)
+        self.simulator.chain.history.seal(self.simulator.chain.newest)
 
     def meddle(self, monkeypatch: pytest.MonkeyPatch, first: Callable[[bytes], bool]) -> None:
         """``first`` sees what comes into the pool; false: it is lost there, though it was said to be in."""
-        honest = Chain.submit
+        honest = SimulatedChain.submit
 
-        def submit(chain: Chain, body: bytes) -> str:
+        def submit(chain: SimulatedChain, body: bytes) -> str:
             return honest(chain, body) if first(body) else hash_of(body)
 
-        monkeypatch.setattr(Chain, "submit", submit)
+        monkeypatch.setattr(SimulatedChain, "submit", submit)
 
     def orders(self) -> list[Tenancy]:
-        return list(self.portal.chain.world.orders.values())
+        return list(self.simulator.chain.state.orders.values())
 
     def sums(self, user: User) -> int:
         """The account by the chain's own books."""
-        return sum(line.amount.amount for line in self.portal.ledger() if line.account == user.address)
+        return sum(line.amount.amount for line in self.simulator.ledger() if line.account == user.address)
 
 
 @define
@@ -140,7 +140,7 @@ class User:
 
     @property
     def total(self) -> int:
-        purse = self.land.portal.chain.world.purse(pair_of(self.seed).public)
+        purse = self.land.simulator.chain.state.account(pair_of(self.seed).public)
         return purse.free + purse.reserved
 
     def begin(self, **line: Any) -> None:
@@ -254,7 +254,7 @@ async def street(machines: int = 4, **settings: str) -> AsyncIterator[Land]:
     clock, park = Hands(at=START), Park()
     nobody: Any = None
     urls: dict[str, str] = {}
-    portal = ChainPortal(
+    simulator = DbcChainSimulator(
         SimulatorContext(
             clock=clock,
             machines=park,
@@ -264,5 +264,5 @@ async def street(machines: int = 4, **settings: str) -> AsyncIterator[Land]:
             settings=settings,
         )
     )
-    async with served(portal.app()) as url:
-        yield Land(portal=portal, url=url, clock=clock, park=park)
+    async with served(simulator.app()) as url:
+        yield Land(simulator=simulator, url=url, clock=clock, park=park)

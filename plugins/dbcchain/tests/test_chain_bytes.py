@@ -18,8 +18,8 @@ from gpurent_plugin_dbcchain.calls import RENT, TERMINATING, Call
 from gpurent_plugin_dbcchain.events import RENT_ERRORS, failed, failure
 from gpurent_plugin_dbcchain.keys import pair_of, seed_of, verify
 from gpurent_plugin_dbcchain.node import new_nonce
-from gpurent_plugin_dbcchain.portal_rules import perbill, share_of
 from gpurent_plugin_dbcchain.scale import Reader, compact
+from gpurent_plugin_dbcchain.simulator.pallet_rules import perbill, share_of
 
 VECTORS = Path(__file__).with_name("vectors.json")
 DEV = Secret("bottom drive obey lake curtain smoke basket hold race lonely fit walk")

@@ -42,7 +42,7 @@ def agree(land: Land, user: User, before: int, spent: int) -> None:
     """Chain, ledger and receipt say the same to the last unit."""
     assert before - user.total == spent
     assert land.sums(user) == user.total
-    assert list(land.portal.burning()) == []
+    assert list(land.simulator.burning()) == []
     assert land.park.alive == {}
 
 
@@ -81,7 +81,7 @@ async def test_taken_and_unreachable_machines_are_not_offered() -> None:
             ("TeslaV100", False),
         ]
         order = await user.order()
-        land.portal.chain.world.hosts[order.offer.key].taken = 1
+        land.simulator.chain.state.hosts[order.offer.key].taken = 1
         land.seal()
         with pytest.raises(SoldOut, match="0 of 1 GPUs"):
             await user.shop.reserve(order)
@@ -109,10 +109,10 @@ async def test_the_whole_way_with_all_books_equal(land: Land, pallet: Pallet) ->
     (order,) = land.orders()
     assert core.held.ref == f"{pallet.rpc}:{order.id}"
     assert order.status == "renting"
-    assert core.held.expires_at == land.portal.chain.when(order.end)
+    assert core.held.expires_at == land.simulator.chain.when(order.end)
     await core.extend(20 * MINUTE)
     assert land.orders()[0].end == order.start + 600 + 200
-    assert core.held.expires_at == land.portal.chain.when(order.start + 800)
+    assert core.held.expires_at == land.simulator.chain.when(order.start + 800)
     land.clock.turn(minutes=30)
     listed = await user.shop.leases()
     assert isinstance(listed, Known)
@@ -123,8 +123,8 @@ async def test_the_whole_way_with_all_books_equal(land: Land, pallet: Pallet) ->
     assert (ChargeKind.REFUND in sums) is pallet.refunds
     if not pallet.refunds:
         assert sums[ChargeKind.USE] == RENT_OF_AN_HOUR
-    fixed = sum(-line.amount.amount for line in land.portal.ledger() if line.kind == "fee")
-    network = sum(-line.amount.amount for line in land.portal.ledger() if line.kind == "network")
+    fixed = sum(-line.amount.amount for line in land.simulator.ledger() if line.kind == "fee")
+    network = sum(-line.amount.amount for line in land.simulator.ledger() if line.kind == "network")
     assert fixed == dbc("10")
     assert sums[ChargeKind.FEE] == fixed + network
     agree(land, user, before, await core.spent())
@@ -164,7 +164,7 @@ async def test_a_reserve_above_the_bill_is_never_confirmed(
     core.lease = await user.shop.reserve(await user.order())
 
     def jump(body: bytes) -> bool:
-        land.portal.chain.world.average = 1500
+        land.simulator.chain.state.average = 1500
         return True
 
     land.meddle(monkeypatch, jump)
@@ -177,7 +177,7 @@ async def test_a_reserve_above_the_bill_is_never_confirmed(
     await core.release()
     assert core.held.state is LeaseState.CANCELLED
     land.clock.turn(minutes=16)
-    await land.portal.tick()
+    await land.simulator.tick()
     assert set(await core.sums()) == {ChargeKind.FEE}
     agree(land, user, before, await core.spent())
 
@@ -194,7 +194,7 @@ async def test_a_machine_that_never_comes_up_is_not_confirmed() -> None:
         assert user.total < before - dbc("10")
         await core.release()
         land.clock.turn(minutes=2)
-        await land.portal.tick()
+        await land.simulator.tick()
         assert land.orders() == []
         spent = await core.spent()
         assert dbc("10") < spent < dbc("10.001")
@@ -233,7 +233,7 @@ async def test_a_refused_order_costs_the_networks_fee_alone(
     core.lease = await user.shop.reserve(order)
 
     def taken(body: bytes) -> bool:
-        land.portal.chain.world.hosts[order.offer.key].taken = 1
+        land.simulator.chain.state.hosts[order.offer.key].taken = 1
         return True
 
     land.meddle(monkeypatch, taken)
@@ -265,7 +265,7 @@ async def test_an_order_that_ends_before_its_time_is_gone_not_kept(land: Land) -
     user = await land.user()
     core = Core(user)
     await core.rent(await user.order(TERMINATING))
-    land.portal.chain.world.orders.clear()
+    land.simulator.chain.state.orders.clear()
     land.seal()
     assert (await user.shop.refresh(core.held)).state is LeaseState.GONE
 
@@ -314,7 +314,7 @@ async def test_the_real_chain_is_not_paid_without_both_settings(
     assert "Nothing was paid" in caught.value.hint
     assert "[dbc-chain]" in caught.value.hint
     assert caught.value.spent is Spent.NO
-    assert land.portal.chain.pool == []
+    assert land.simulator.chain.pool == []
     assert user.total == dbc("5000")
 
 
@@ -359,13 +359,13 @@ async def any_call_lost(pallet: Pallet, way: str, first: int, step: int) -> None
         assert 60 < calls < 250
         for number in range(first, calls + 1, step):
             land.clock.turn(hours=2)
-            await land.portal.tick()
+            await land.simulator.tick()
             core = Core(await land.user())
             before = core.user.total
             core.user.begin(**{way: number})
             await canonical(core, pallet)
             what = f"{way} {number}: {clean.user.line.sent[number - 1]}"
-            mine = [line for line in land.portal.ledger() if line.account == core.user.address]
+            mine = [line for line in land.simulator.ledger() if line.account == core.user.address]
             assert core.again == 1 or "/api/v1" in what, what
             assert sum(line.kind == "fee" for line in mine) == 1, what
             assert set(await core.sums()) == expected, what
@@ -422,7 +422,7 @@ async def test_a_process_may_die_at_any_note(land: Land) -> None:
             assert payment.amount.amount == before - user.total
             assert payment.amount <= bill.amount
             land.clock.turn(hours=2)
-            await land.portal.tick()
+            await land.simulator.tick()
         if done:
             return
     raise AssertionError("more notes than expected")
@@ -445,7 +445,7 @@ async def test_bytes_that_never_arrived_are_signed_anew_only_when_their_era_is_o
     await core.pay()
     assert swallowed[0] != swallowed[1]
     assert land.clock.at - begun > timedelta(seconds=6 * 128)
-    sent = sum(line.kind == "fee" for line in land.portal.ledger())
+    sent = sum(line.kind == "fee" for line in land.simulator.ledger())
     assert sent == 1
     assert before - user.total == await core.spent()
     assert TRIES > 2

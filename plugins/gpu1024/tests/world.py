@@ -33,11 +33,11 @@ from gpurent.api import (
     UnavailableError,
 )
 from gpurent_plugin_dbc.keys import address_of, new_private, public_of
-from gpurent_plugin_dbc.portal import LedgerPortal
+from gpurent_plugin_dbc.simulator.service import DbcLedgerSimulator
 from gpurent_plugin_dbc.wallet import Wallet
 from gpurent_plugin_gpu1024.plugin import SETTINGS
-from gpurent_plugin_gpu1024.portal import CloudPortal
 from gpurent_plugin_gpu1024.shop import Shop
+from gpurent_plugin_gpu1024.simulator.service import Gpu1024Simulator
 from plugins.dbc.tests.ground import DBC, Drawer, Hands, Line, served
 
 EMAIL = "student@sandbox.example"
@@ -321,8 +321,8 @@ class World:
     clock: Hands
     park: Park
     post: PostOffice
-    ledger: LedgerPortal
-    cloud: CloudPortal
+    ledger: DbcLedgerSimulator
+    cloud: Gpu1024Simulator
     urls: dict[str, str]
 
     @contextlib.asynccontextmanager
@@ -371,7 +371,7 @@ async def world(machines: int = 4, **settings: str) -> AsyncIterator[World]:
             clock=clock, machines=park, send_mail=post.send, urls=urls, machine_count=machines, settings=given
         )
 
-    ledger, cloud = LedgerPortal(site({})), CloudPortal(site(settings))
+    ledger, cloud = DbcLedgerSimulator(site({})), Gpu1024Simulator(site(settings))
     async with served(ledger.app()) as urls["dbc"], served(cloud.app()) as urls["1024gpu"]:
         yield World(clock=clock, park=park, post=post, ledger=ledger, cloud=cloud, urls=urls)
 

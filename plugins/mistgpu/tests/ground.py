@@ -1,4 +1,4 @@
-"""A portal on a real socket, a clock set by hand, a host over real HTTP. Machines only note that they were booted."""
+"""The simulator on a real socket, a clock set by hand, a host over real HTTP; machines only note their boots."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from gpurent.infra.redact import Redactor
 from gpurent.testing.sandbox.web import WebServer
 from gpurent_plugin_mistgpu.auth import FormLogin
 from gpurent_plugin_mistgpu.billing import Account
-from gpurent_plugin_mistgpu.portal import MistPortal
 from gpurent_plugin_mistgpu.shop import Shop
+from gpurent_plugin_mistgpu.simulator.service import MistgpuSimulator
 
 
 @define
@@ -105,7 +105,7 @@ class FixtureHost:
 class Ground:
     """Everything of one test."""
 
-    portal: MistPortal
+    simulator: MistgpuSimulator
     machines: Machines
     clock: HandClock
     host: FixtureHost
@@ -130,7 +130,7 @@ class Ground:
 
     async def later(self, span: timedelta) -> None:
         self.clock.at += span
-        await self.portal.tick()
+        await self.simulator.tick()
 
 
 @contextlib.asynccontextmanager
@@ -144,13 +144,13 @@ async def ground(**settings: str) -> AsyncIterator[Ground]:
         machine_count=4,
         settings=settings,
     )
-    portal = MistPortal(site)
-    server = WebServer(portal.app())
+    simulator = MistgpuSimulator(site)
+    server = WebServer(simulator.app())
     await server.start()
     given = {"url": server.url, "assumed": "yes"}
     client = HttpClient(server.url, redact=Redactor(), log=logging.getLogger("test"))
     try:
-        yield Ground(portal, machines, clock, FixtureHost(client, clock, given), server.url)
+        yield Ground(simulator, machines, clock, FixtureHost(client, clock, given), server.url)
     finally:
         await client.aclose()
         await server.close()

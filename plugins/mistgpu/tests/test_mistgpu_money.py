@@ -1,4 +1,4 @@
-"""Every fen of the portal against an oracle written from the page of facts."""
+"""Every fen of the simulator against an oracle written from the page of facts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def play(steps: list[tuple[str, int]]) -> None:
     async with ground(taken="0") as land:
         await land.pay_in("5.00")
         for number, (what, value) in enumerate(steps):
-            books = land.portal.books
+            books = land.simulator.books
             running = [server for server in books.servers.values() if server.running]
             if what == "wait":
                 await land.later(timedelta(seconds=value))
@@ -73,7 +73,7 @@ async def play(steps: list[tuple[str, int]]) -> None:
 
 
 def check(land: Ground) -> None:
-    books = land.portal.books
+    books = land.simulator.books
     account = books.accounts["student"]
     assert account.balance >= 0
     assert sum(line.amount.amount for line in books.ledger if line.account == "student") == account.balance
@@ -102,11 +102,11 @@ async def test_the_balance_runs_dry_to_the_minute() -> None:
         await land.later(timedelta(minutes=118, seconds=59))
         assert len(land.machines.on) == 1
         await land.later(timedelta(days=3))
-        (server,) = land.portal.books.servers.values()
+        (server,) = land.simulator.books.servers.values()
         assert server.runs[-1].ended_at == started + timedelta(minutes=119)
-        assert land.portal.books.accounts["student"].balance == 0
+        assert land.simulator.books.accounts["student"].balance == 0
         assert land.machines.on == {}
-        assert land.portal.ledger()[-1].at == started + timedelta(minutes=119)
+        assert land.simulator.ledger()[-1].at == started + timedelta(minutes=119)
 
 
 async def test_two_servers_drain_one_balance_and_end_together() -> None:
@@ -116,7 +116,7 @@ async def test_two_servers_drain_one_balance_and_end_together() -> None:
         await order(land, "a", free[0])
         await order(land, "b", free[1])
         await land.later(timedelta(hours=2))
-        ends = {server.runs[-1].ended_at for server in land.portal.books.servers.values()}
+        ends = {server.runs[-1].ended_at for server in land.simulator.books.servers.values()}
         assert len(ends) == 1
         assert None not in ends
 

@@ -1,4 +1,4 @@
-"""The shop over the portal's real socket: lost answers, taken machines, sessions that expire, files that are kept."""
+"""The provider over a real socket: lost answers, taken machines, sessions that expire, files that are kept."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ async def test_taken_before_and_taken_meanwhile() -> None:
     async with ground() as land:
         await land.pay_in("10.00")
         lease = await reserved(land)
-        land.portal.books.machines[lease.offer.key].user = "somebody"
+        land.simulator.books.machines[lease.offer.key].user = "somebody"
         with pytest.raises(SoldOut):
             await land.shop.confirm(lease, nothing(land))
         with pytest.raises(SoldOut):
@@ -154,7 +154,7 @@ async def test_restart_is_refused_while_somebody_has_the_machine() -> None:
     async with ground() as land:
         await land.pay_in("10.00")
         lease = await land.shop.release(await rented(land))
-        land.portal.books.machines[lease.offer.key].user = "somebody"
+        land.simulator.books.machines[lease.offer.key].user = "somebody"
         order = evolve(land.shop.restart(lease, "again"), password_ref="k")
         with pytest.raises(SoldOut):
             await land.shop.confirm(await land.shop.reserve(order), nothing(land, "again"))
@@ -191,9 +191,9 @@ async def test_assumed_forms_are_not_pressed_on_the_real_site() -> None:
 async def test_invoice_from_two_hundred_spent() -> None:
     async with ground() as land:
         await land.pay_in("1.00")
-        land.portal.books.accounts["student"].spent = 19_999
+        land.simulator.books.accounts["student"].spent = 19_999
         found = await land.account.invoice()
         assert (found.ready, found.needed) == (False, CNY.money(200))
-        land.portal.books.accounts["student"].spent = 20_000
+        land.simulator.books.accounts["student"].spent = 20_000
         found = await land.account.invoice()
         assert (found.ready, found.open) == (True, CNY.money(200))

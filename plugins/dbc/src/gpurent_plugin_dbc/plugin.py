@@ -31,10 +31,10 @@ def _billing(host: PluginContext) -> BillingProvider:
     return Wallet(host)
 
 
-def _portal(site: SimulatorContext) -> ProviderSimulator:
-    from gpurent_plugin_dbc.portal import LedgerPortal
+def _simulator(site: SimulatorContext) -> ProviderSimulator:
+    from gpurent_plugin_dbc.simulator.service import DbcLedgerSimulator
 
-    return LedgerPortal(site)
+    return DbcLedgerSimulator(site)
 
 
 @hookimpl
@@ -57,5 +57,5 @@ def gpurent_register_billing() -> Sequence[BillingEntry]:
 @hookimpl
 def gpurent_register_simulator() -> Sequence[SimulatorEntry]:
     return [
-        SimulatorEntry(name=NAME, summary=_("a small ledger of DBC in place of the chain"), build=_portal)
+        SimulatorEntry(name=NAME, summary=_("a small ledger of DBC in place of the chain"), build=_simulator)
     ]

@@ -47,10 +47,10 @@ def _lease(host: PluginContext) -> LeaseProvider:
     return Shop(host)
 
 
-def _portal(site: SimulatorContext) -> ProviderSimulator:
-    from gpurent_plugin_dbcchain.portal import ChainPortal
+def _simulator(site: SimulatorContext) -> ProviderSimulator:
+    from gpurent_plugin_dbcchain.simulator.service import DbcChainSimulator
 
-    return ChainPortal(site)
+    return DbcChainSimulator(site)
 
 
 @hookimpl
@@ -112,5 +112,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
 @hookimpl
 def gpurent_register_simulator() -> Sequence[SimulatorEntry]:
     return [
-        SimulatorEntry(name=NAME, summary="a small chain with a client node, in the sandbox", build=_portal)
+        SimulatorEntry(
+            name=NAME, summary="a small chain with a client node, in the sandbox", build=_simulator
+        )
     ]

@@ -37,10 +37,10 @@ def _lease(host: PluginContext) -> LeaseProvider:
     return Shop(host)
 
 
-def _portal(site: SimulatorContext) -> ProviderSimulator:
-    from gpurent_plugin_gpu1024.portal import CloudPortal
+def _simulator(site: SimulatorContext) -> ProviderSimulator:
+    from gpurent_plugin_gpu1024.simulator.service import Gpu1024Simulator
 
-    return CloudPortal(site)
+    return Gpu1024Simulator(site)
 
 
 @hookimpl
@@ -77,4 +77,4 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
 
 @hookimpl
 def gpurent_register_simulator() -> Sequence[SimulatorEntry]:
-    return [SimulatorEntry(name=NAME, summary=_("the web API of 2020, in the sandbox"), build=_portal)]
+    return [SimulatorEntry(name=NAME, summary=_("the web API of 2020, in the sandbox"), build=_simulator)]

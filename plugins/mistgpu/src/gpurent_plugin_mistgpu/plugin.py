@@ -45,10 +45,10 @@ def _lease(host: PluginContext) -> LeaseProvider:
     return Shop(host)
 
 
-def _portal(site: SimulatorContext) -> ProviderSimulator:
-    from gpurent_plugin_mistgpu.portal import MistPortal
+def _simulator(site: SimulatorContext) -> ProviderSimulator:
+    from gpurent_plugin_mistgpu.simulator.service import MistgpuSimulator
 
-    return MistPortal(site)
+    return MistgpuSimulator(site)
 
 
 @hookimpl
@@ -111,6 +111,6 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
 def gpurent_register_simulator() -> Sequence[SimulatorEntry]:
     return [
         SimulatorEntry(
-            name=NAME, summary=_("MISTGPU's site as it was, and as it must have been"), build=_portal
+            name=NAME, summary=_("MISTGPU's site as it was, and as it must have been"), build=_simulator
         )
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from html import escape
 
-from gpurent_plugin_mistgpu.portal_state import Account, Machine, Recharge, Server
+from gpurent_plugin_mistgpu.simulator.records import Recharge, RentalMachine, RentedServer, SiteAccount
 
 
 def _page(title: str, body: str) -> str:
@@ -47,7 +47,7 @@ def signup(error: str = "") -> str:
     )
 
 
-def create(machines: list[Machine], error: str = "") -> str:
+def create(machines: list[RentalMachine], error: str = "") -> str:
     cards = "\n".join(
         '<div class="card form-check"><input class="form-check-input" type="radio" name="machine_id" '
         f'value="{machine.id}"{" disabled" if machine.user else ""}>'
@@ -61,7 +61,7 @@ def create(machines: list[Machine], error: str = "") -> str:
     )
 
 
-def user(account: Account, servers: list[Server], error: str = "") -> str:
+def user(account: SiteAccount, servers: list[RentedServer], error: str = "") -> str:
     rows = "\n".join(_row(server) for server in servers)
     return _page(
         "服务器管理",
@@ -73,7 +73,7 @@ def user(account: Account, servers: list[Server], error: str = "") -> str:
     )
 
 
-def _row(server: Server) -> str:
+def _row(server: RentedServer) -> str:
     run = server.runs[-1]
     live = server.live
     ssh = f"ssh mist@{live.host} -p {live.port}" if live is not None else "-"
@@ -94,7 +94,7 @@ def _row(server: Server) -> str:
     )
 
 
-def bills(servers: list[Server], recharges: list[Recharge]) -> str:
+def bills(servers: list[RentedServer], recharges: list[Recharge]) -> str:
     rows = "\n".join(
         f'<tr data-started="{_iso(run.started_at)}" data-stopped="{_iso(run.ended_at)}"><td>{server.id}</td>'
         f"<td>{run.started_at:%Y-%m-%d %H:%M}</td><td>{f'{run.ended_at:%Y-%m-%d %H:%M}' if run.ended_at else '-'}</td>"
@@ -115,7 +115,7 @@ def bills(servers: list[Server], recharges: list[Recharge]) -> str:
     )
 
 
-def invoices(account: Account, error: str = "") -> str:
+def invoices(account: SiteAccount, error: str = "") -> str:
     rows = "\n".join(
         f"<tr><td>{item.number}</td><td>{escape(item.title)}</td><td>{_money(item.fen)}</td></tr>"
         for item in account.invoices

@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from attrs import define, field
+from gpurent.api import CNY, Money, SimulatorContext, SimulatorLedgerEntry, UsageError
+from gpurent_plugin_mistgpu.simulator.records import (
+    InvoiceRequest,
+    Recharge,
+    RentalMachine,
+    RentedServer,
+    ServerRun,
+    SiteAccount,
+)
 
-from gpurent.api import CNY, Money, SandboxMachine, SimulatorContext, SimulatorLedgerEntry, UsageError
-
-MINUTE = timedelta(minutes=1)
-KEPT = timedelta(days=15)
-PORT_BLOCK = 10
 INVOICE_FROM = 20_000
 MODELS = (
     ("Titan RTX", 350),
@@ -28,109 +31,26 @@ MODELS = (
 )
 
 
-class Refused(Exception):
+class SiteRefusal(Exception):
     """The site says no, in its own words."""
 
 
-@define
-class Machine:
-    """A rentable machine: ``price`` in fen an hour; ``user`` is who has it now."""
-
-    id: str
-    model: str
-    price: int
-    user: str = ""
-
-
-@define
-class Run:
-    """One stretch of a server being on: ``minutes`` begun so far, ``paid`` fen for them."""
-
-    started_at: datetime
-    price: int
-    minutes: int = 0
-    paid: int = 0
-    ended_at: datetime | None = None
-
-    def next_minute(self) -> datetime:
-        return self.started_at + self.minutes * MINUTE
-
-    def next_cost(self) -> int:
-        return self.price * (self.minutes + 1) // 60 - self.price * self.minutes // 60
-
-
-@define
-class Server:
-    """A user's server on a machine; its disk is ``data``."""
-
-    id: str
-    user: str
-    machine: Machine
-    data: str
-    runs: list[Run] = field(factory=list)
-    live: SandboxMachine | None = None
-    note: str = ""
-
-    @property
-    def running(self) -> bool:
-        return bool(self.runs) and self.runs[-1].ended_at is None
-
-    @property
-    def kept_until(self) -> datetime | None:
-        ended = self.runs[-1].ended_at if self.runs else None
-        return ended + KEPT if ended else None
-
-
-@define
-class Invoice:
-    """One request; ``fen`` of what was spent."""
-
-    number: str
-    title: str
-    fen: int
-
-
-@define
-class Account:
-    """Balance in fen; ``spent`` in all."""
-
-    name: str
-    password: str
-    balance: int = 0
-    spent: int = 0
-    invoices: list[Invoice] = field(factory=list)
-
-
-@define
-class Recharge:
-    """One payment page of Alipay."""
-
-    id: str
-    account: str
-    amount: int
-    settled_at: datetime | None = None
-
-    @property
-    def settled(self) -> bool:
-        return self.settled_at is not None
-
-
-class Bookkeeping:
+class MistgpuBooks:
     """All state of the site. Callers hold `lock` and call `catch_up` first."""
 
     def __init__(self, site: SimulatorContext) -> None:
         self._site = site
         self.lock = asyncio.Lock()
         name = site.settings.get("username", "student")
-        self.accounts = {name: Account(name, site.settings.get("password", "student-pass"))}
+        self.accounts = {name: SiteAccount(name, site.settings.get("password", "student-pass"))}
         taken = int(site.settings.get("taken", "1"))
         self.machines = {}
         for number in range(site.machine_count):
             model, price = MODELS[number % len(MODELS)]
             user = "somebody" if number >= site.machine_count - taken else ""
-            self.machines[f"{number + 28:06}"] = Machine(f"{number + 28:06}", model, price, user)
-        self.servers: dict[str, Server] = {}
-        self.erased: list[Server] = []
+            self.machines[f"{number + 28:06}"] = RentalMachine(f"{number + 28:06}", model, price, user)
+        self.servers: dict[str, RentedServer] = {}
+        self.erased: list[RentedServer] = []
         self.recharges: dict[str, Recharge] = {}
         self.ledger: list[SimulatorLedgerEntry] = []
         self._used: dict[str, tuple[datetime, int]] = {}
@@ -141,10 +61,10 @@ class Bookkeeping:
             SimulatorLedgerEntry(at=at, account=account, kind=kind, amount=Money(fen, CNY), ref=ref)
         )
 
-    def mine(self, user: str) -> list[Server]:
+    def mine(self, user: str) -> list[RentedServer]:
         return [server for server in self.servers.values() if server.user == user]
 
-    def billed(self, user: str) -> list[Server]:
+    def billed(self, user: str) -> list[RentedServer]:
         """Those that are gone too: a bill outlives its server."""
         return [server for server in (*self.erased, *self.servers.values()) if server.user == user]
 
@@ -161,12 +81,12 @@ class Bookkeeping:
                 self.erased.append(self.servers.pop(server.id))
                 await self._site.machines.erase(server.data)
 
-    def _due(self, now: datetime) -> Iterator[tuple[datetime, Server]]:
+    def _due(self, now: datetime) -> Iterator[tuple[datetime, RentedServer]]:
         for server in self.servers.values():
             if server.running and server.runs[-1].next_minute() <= now:
                 yield server.runs[-1].next_minute(), server
 
-    async def _minute(self, server: Server, at: datetime) -> None:
+    async def _minute(self, server: RentedServer, at: datetime) -> None:
         account, run = self.accounts[server.user], server.runs[-1]
         cost = min(run.next_cost(), account.balance)
         account.balance -= cost
@@ -189,13 +109,13 @@ class Bookkeeping:
 
     # what users do
 
-    async def create(self, user: str, machine_id: str, password: str) -> Server:
+    async def create(self, user: str, machine_id: str, password: str) -> RentedServer:
         machine = self.machines.get(machine_id)
         if machine is None:
-            raise Refused("没有这台机器")
+            raise SiteRefusal("没有这台机器")
         self._may_start(user, machine, password)
         self._number += 1
-        server = Server(str(self._number), user, machine, f"mist-{self._number}")
+        server = RentedServer(str(self._number), user, machine, f"mist-{self._number}")
         self.servers[server.id] = server
         await self._boot(server, password)
         return server
@@ -203,19 +123,19 @@ class Bookkeeping:
     async def start(self, user: str, server_id: str, password: str) -> None:
         server = self._own(user, server_id)
         if server.running:
-            raise Refused("服务器正在运行")
+            raise SiteRefusal("服务器正在运行")
         self._may_start(user, server.machine, password)
         await self._boot(server, password)
 
-    def _may_start(self, user: str, machine: Machine, password: str) -> None:
+    def _may_start(self, user: str, machine: RentalMachine, password: str) -> None:
         if machine.user:
-            raise Refused("机器已被占用")
+            raise SiteRefusal("机器已被占用")
         if self.accounts[user].balance <= 0:
-            raise Refused("余额不足，请先充值")
+            raise SiteRefusal("余额不足，请先充值")
         if len(password) < 8 or password.isdigit() or password.isalpha():
-            raise Refused("密码太简单：至少 8 位，包含字母和数字")
+            raise SiteRefusal("密码太简单：至少 8 位，包含字母和数字")
 
-    async def _boot(self, server: Server, password: str) -> None:
+    async def _boot(self, server: RentedServer, password: str) -> None:
         machine = server.machine
         machine.user = server.user
         try:
@@ -233,7 +153,7 @@ class Bookkeeping:
             machine.user = ""
             raise
         server.note = ""
-        server.runs.append(Run(self._site.clock.now(), machine.price))
+        server.runs.append(ServerRun(self._site.clock.now(), machine.price))
 
     async def _stopped_inside(self, machine_id: str) -> None:
         """The stop script ran in the machine: the billing ends with it."""
@@ -244,7 +164,7 @@ class Bookkeeping:
                     await self.shut(server, self._site.clock.now(), "用户关机")
             self._flush()
 
-    async def shut(self, server: Server, at: datetime, note: str) -> None:
+    async def shut(self, server: RentedServer, at: datetime, note: str) -> None:
         server.runs[-1].ended_at = at
         server.note = note
         server.machine.user = ""
@@ -255,29 +175,29 @@ class Bookkeeping:
     async def shut_by_user(self, user: str, server_id: str) -> None:
         server = self._own(user, server_id)
         if not server.running:
-            raise Refused("服务器已经关机")
+            raise SiteRefusal("服务器已经关机")
         await self.shut(server, self._site.clock.now(), "用户关机")
 
     async def delete(self, user: str, server_id: str) -> None:
         server = self._own(user, server_id)
         if server.running:
-            raise Refused("请先关机")
+            raise SiteRefusal("请先关机")
         self.erased.append(self.servers.pop(server.id))
         await self._site.machines.erase(server.data)
 
-    def _own(self, user: str, server_id: str) -> Server:
+    def _own(self, user: str, server_id: str) -> RentedServer:
         server = self.servers.get(server_id)
         if server is None or server.user != user:
-            raise Refused("没有这台服务器")
+            raise SiteRefusal("没有这台服务器")
         return server
 
     def recharge(self, user: str, yuan: str) -> Recharge:
         try:
             amount = CNY.money(yuan).amount
         except UsageError:
-            raise Refused("金额不正确") from None
+            raise SiteRefusal("金额不正确") from None
         if not 0 < amount <= 10_000_000:
-            raise Refused("金额不正确")
+            raise SiteRefusal("金额不正确")
         made = Recharge(secrets.token_hex(8), user, amount)
         self.recharges[made.id] = made
         return made
@@ -286,13 +206,13 @@ class Bookkeeping:
         account = self.accounts[user]
         fen = CNY.money(form.get("amount", "")).amount if form.get("amount") else 0
         if account.spent < INVOICE_FROM:
-            raise Refused("累计消费满 200 元可开发票")
+            raise SiteRefusal("累计消费满 200 元可开发票")
         if not all(form.get(name, "").strip() for name in ("title", "tax_id", "email")):
-            raise Refused("请填写发票抬头、税号和邮箱")
+            raise SiteRefusal("请填写发票抬头、税号和邮箱")
         if not 0 < fen <= account.spent - sum(item.fen for item in account.invoices):
-            raise Refused("金额不正确")
+            raise SiteRefusal("金额不正确")
         number = f"FP{len(account.invoices) + 1:05}"
-        account.invoices.append(Invoice(number, form["title"], fen))
+        account.invoices.append(InvoiceRequest(number, form["title"], fen))
 
     def settle(self, recharge: Recharge) -> None:
         """Alipay says that it was paid; said twice, it counts once."""

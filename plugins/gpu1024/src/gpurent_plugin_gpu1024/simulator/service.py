@@ -23,25 +23,26 @@ from gpurent.api import (
     SimulatorLedgerEntry,
     SupportsManualRental,
 )
-from gpurent_plugin_gpu1024.portal_books import SENDER, Bookkeeping, Refused
-from gpurent_plugin_gpu1024.portal_leaving import PLATFORM, LeavingDesk, MailDesk
-from gpurent_plugin_gpu1024.portal_orders import OrderDesk
-from gpurent_plugin_gpu1024.portal_renewals import RenewalDesk
-from gpurent_plugin_gpu1024.portal_state import Order, rent
+from gpurent_plugin_gpu1024.simulator.books import SENDER, Gpu1024Books, ServiceRefusal
+from gpurent_plugin_gpu1024.simulator.mail_binding import PLATFORM, MailBindingRoutes
+from gpurent_plugin_gpu1024.simulator.orders import OrderRoutes
+from gpurent_plugin_gpu1024.simulator.records import ContainerOrder, rent
+from gpurent_plugin_gpu1024.simulator.releases import ReleaseRoutes
+from gpurent_plugin_gpu1024.simulator.renewals import RenewalRoutes
 
 DAY = 24 * 60
 Act = Callable[[Mapping[str, str]], Awaitable[Any]]
 
 
-class CloudPortal(ProviderSimulator, SupportsManualRental):
+class Gpu1024Simulator(ProviderSimulator, SupportsManualRental):
     """Settings: taken, garbled (once), missing, disk_bytes, api (off: no program is answered), email."""
 
     def __init__(self, site: SimulatorContext) -> None:
-        self.books = Bookkeeping(site)
-        orders = OrderDesk(self.books)
-        leaving = LeavingDesk(self.books, orders)
-        renewals = RenewalDesk(self.books, orders)
-        mail = MailDesk(self.books)
+        self.books = Gpu1024Books(site)
+        orders = OrderRoutes(self.books)
+        leaving = ReleaseRoutes(self.books, orders)
+        renewals = RenewalRoutes(self.books, orders)
+        mail = MailBindingRoutes(self.books)
         rent, more, bind = "/rent", "/rent_continue", "/binding_email_rent"
         self._acts: dict[str, Act] = {
             "/query_all_machines": orders.machines,
@@ -119,7 +120,7 @@ class CloudPortal(ProviderSimulator, SupportsManualRental):
             wallet = "by-hand"
             books.emails[wallet] = books.site.settings.get("email", "student@sandbox.example")
             machine = next(found for found in books.machines.values() if books.free(found) > 0)
-            order = Order(
+            order = ContainerOrder(
                 id=secrets.token_hex(12),
                 kind="gpu",
                 mode="payment",
@@ -136,7 +137,7 @@ class CloudPortal(ProviderSimulator, SupportsManualRental):
             await books.open(order)
             live = order.live
             if live is None:
-                raise Refused("没有开机")
+                raise ServiceRefusal("没有开机")
             return ManualAccess(
                 line=f"ssh -p {live.port} root@{live.host}", password=order.password, ref=order.id
             )
@@ -182,7 +183,7 @@ async def _envelope(act: Act, given: Mapping[str, str]) -> tuple[int, str, Any]:
         return -1, "缺少参数", None
     try:
         found = await act(given)
-    except Refused as why:
+    except ServiceRefusal as why:
         return -1, str(why), None
     except (KeyError, ValueError):
         return -1, "参数错误", None

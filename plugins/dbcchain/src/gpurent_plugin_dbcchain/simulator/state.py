@@ -25,7 +25,7 @@ MODELS = (
 
 
 @define
-class JobBudget:
+class ChainAccount:
     """An account's money in 10^-15 DBC."""
 
     nonce: int = 0
@@ -34,7 +34,7 @@ class JobBudget:
 
 
 @define
-class Host:
+class ListedHost:
     """A machine of a registry; ``taken`` GPUs belong to somebody else."""
 
     id: str
@@ -65,44 +65,44 @@ class Tenancy:
 
 
 @define
-class World:
+class ChainState:
     """Everything that a block can change."""
 
     average: int
     fee: int = 10 * UNIT
-    purses: dict[bytes, JobBudget] = field(factory=dict)
-    hosts: dict[str, Host] = field(factory=dict)
+    accounts: dict[bytes, ChainAccount] = field(factory=dict)
+    hosts: dict[str, ListedHost] = field(factory=dict)
     orders: dict[tuple[str, int], Tenancy] = field(factory=dict)
     next_id: dict[str, int] = field(factory=lambda: {RENT.rpc: 7, TERMINATING.rpc: 3})
 
-    def purse(self, public: bytes) -> JobBudget:
-        return self.purses.setdefault(public, JobBudget())
+    def account(self, public: bytes) -> ChainAccount:
+        return self.accounts.setdefault(public, ChainAccount())
 
-    def rented(self, host: Host) -> int:
+    def rented(self, host: ListedHost) -> int:
         mine = sum(order.gpus for order in self.orders.values() if order.machine == host.id)
         return host.taken + mine
 
 
 class History:
-    """The world block by block; blocks that changed nothing share one."""
+    """The state block by block; blocks that changed nothing share one."""
 
-    def __init__(self, world: World, first: int) -> None:
-        self.now = world
-        self._versions: list[tuple[int, World]] = [(first - 1, deepcopy(world))]
+    def __init__(self, state: ChainState, first: int) -> None:
+        self.now = state
+        self._versions: list[tuple[int, ChainState]] = [(first - 1, deepcopy(state))]
         self.extrinsics: dict[int, list[bytes]] = {}
         self.events: dict[int, bytes] = {}
         self._numbers: dict[str, int] = {}
 
     def seal(self, block: int) -> None:
-        """Keep the world as it is at the end of ``block``."""
+        """Keep the state as it is at the end of ``block``."""
         copied = deepcopy(self.now)
         if self._versions[-1][0] == block:
             self._versions[-1] = (block, copied)
         else:
             self._versions.append((block, copied))
 
-    def at(self, block: int) -> World:
-        return next(world for number, world in reversed(self._versions) if number <= block)
+    def at(self, block: int) -> ChainState:
+        return next(state for number, state in reversed(self._versions) if number <= block)
 
     def hash(self, block: int) -> str:
         found = "0x" + hashlib.blake2b(b"sandbox %d" % block, digest_size=32).hexdigest()
@@ -113,12 +113,12 @@ class History:
         return self._numbers[digest]
 
 
-def hosts(count: int, taken: int, offline: int) -> dict[str, Host]:
+def hosts(count: int, taken: int, offline: int) -> dict[str, ListedHost]:
     """``count`` machines, the last ``taken`` with somebody else, the ``offline`` before them not to be reached."""
     found = {}
     for index in range(count):
         gpu, gpus, memory, points, extra, pallet = MODELS[index % len(MODELS)]
-        host = Host(
+        host = ListedHost(
             id=hashlib.sha256(b"host %d" % index).hexdigest(),
             pallet=pallet,
             gpu=gpu,

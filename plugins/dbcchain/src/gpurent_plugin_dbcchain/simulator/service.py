@@ -14,9 +14,9 @@ from gpurent.api import Evidence, ProviderSimulator, Route, SimulatorContext, Si
 from gpurent_plugin_dbcchain import wire
 from gpurent_plugin_dbcchain.base58 import public_of
 from gpurent_plugin_dbcchain.calls import RENT
-from gpurent_plugin_dbcchain.portal_chain import Chain, Invalid
-from gpurent_plugin_dbcchain.portal_node import ClientNode, Denied
-from gpurent_plugin_dbcchain.portal_rpc import METHODS, Node
+from gpurent_plugin_dbcchain.simulator.chain import InvalidExtrinsic, SimulatedChain
+from gpurent_plugin_dbcchain.simulator.client_node import ClientNodeRefusal, ClientNodeServer
+from gpurent_plugin_dbcchain.simulator.node_rpc import METHODS, NodeRpc
 
 API = "/api/v1"
 _CLIENT = (
@@ -32,13 +32,13 @@ _CLIENT = (
 _BAD = (AttributeError, KeyError, TypeError, ValueError, UsageError)
 
 
-class ChainPortal(ProviderSimulator):
+class DbcChainSimulator(ProviderSimulator):
     """Settings: average, taken, offline, boot, stuck."""
 
     def __init__(self, site: SimulatorContext) -> None:
-        self.chain = Chain.on(site)
-        self.client = ClientNode(self.chain)
-        self._node = Node(self.chain)
+        self.chain = SimulatedChain.on(site)
+        self.client = ClientNodeServer(self.chain)
+        self._node = NodeRpc(self.chain)
 
     def routes(self) -> Sequence[Route]:
         return (
@@ -67,7 +67,7 @@ class ChainPortal(ProviderSimulator):
         used = {(vm.registry, vm.order) for vm in self.client.vms.values() if vm.kept_until is None}
         return [
             f"{order.pallet.rpc}:{order.id}"
-            for key, order in self.chain.world.orders.items()
+            for key, order in self.chain.state.orders.items()
             if key in used or (order.pallet != RENT and order.status == "renting")
         ]
 
@@ -97,7 +97,7 @@ class ChainPortal(ProviderSimulator):
             await self._catch_up()
             try:
                 answer = {"result": self._node.call(given["method"], given["params"])}
-            except Invalid as why:
+            except InvalidExtrinsic as why:
                 answer = {"error": {"code": why.code, "message": why.message, "data": why.data}}
             except _BAD:
                 answer = {"error": {"code": -32602, "message": "Invalid params"}}
@@ -112,7 +112,7 @@ class ChainPortal(ProviderSimulator):
                     "errcode": 0,
                     "message": await self.client.answer(request.url.path.removeprefix(API), given),
                 }
-            except Denied as why:
+            except ClientNodeRefusal as why:
                 answer = {"errcode": -1, "message": str(why)}
             except _BAD:
                 answer = {"errcode": -2, "message": "bad request"}
@@ -123,7 +123,7 @@ class ChainPortal(ProviderSimulator):
         public, units = public_of(given["address"]), wire.DBC.money(str(given["amount"])).amount
         async with self.chain.lock:
             await self._catch_up()
-            self.chain.world.purse(public).free += units
+            self.chain.state.account(public).free += units
             self.chain.book(self.chain.newest, public, "bought", units, "faucet")
             self.chain.history.seal(self.chain.newest)
         return JSONResponse({"address": given["address"]})
@@ -132,9 +132,9 @@ class ChainPortal(ProviderSimulator):
         given: dict[str, Any] = await request.json()
         async with self.chain.lock:
             await self._catch_up()
-            self.chain.world.average = int(given["average"])
+            self.chain.state.average = int(given["average"])
             self.chain.history.seal(self.chain.newest)
-        return JSONResponse({"average": self.chain.world.average})
+        return JSONResponse({"average": self.chain.state.average})
 
 
 def _methods() -> str:

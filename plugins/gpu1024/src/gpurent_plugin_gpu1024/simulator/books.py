@@ -19,7 +19,14 @@ from attrs import frozen
 
 from gpurent.api import Money, SimulatorContext, SimulatorLedgerEntry
 from gpurent_plugin_gpu1024 import wire
-from gpurent_plugin_gpu1024.portal_state import MINUTE, MODELS, UNIT, Machine, Order, Renewal
+from gpurent_plugin_gpu1024.simulator.records import (
+    MINUTE,
+    MODELS,
+    UNIT,
+    ContainerOrder,
+    GpuHost,
+    OrderRenewal,
+)
 
 CREATING = timedelta(seconds=30)
 SWITCHING = timedelta(seconds=60)
@@ -32,12 +39,12 @@ _LOOPBACK = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 SENDER = "service@1024lab.example"
 
 
-class Refused(Exception):
+class ServiceRefusal(Exception):
     """The service says no, in its own words."""
 
 
 @frozen
-class Seen:
+class PaymentStatus:
     """``how``: yes, wait (not confirmed yet), no (no such payment)."""
 
     how: str
@@ -45,7 +52,7 @@ class Seen:
     at: datetime | None = None
 
 
-class Bookkeeping:
+class Gpu1024Books:
     """All state. Callers hold `lock` and call `catch_up` first."""
 
     def __init__(self, site: SimulatorContext) -> None:
@@ -55,11 +62,11 @@ class Bookkeeping:
         self.machines = {}
         for index in range(site.machine_count):
             model, price, ram = MODELS[index % len(MODELS)]
-            machine = Machine(f"{index + 1:040x}", model, Decimal(price), ram)
+            machine = GpuHost(f"{index + 1:040x}", model, Decimal(price), ram)
             machine.taken = int(index >= site.machine_count - taken)
             self.machines[machine.id] = machine
-        self.orders: dict[str, Order] = {}
-        self.renewals: dict[str, Renewal] = {}
+        self.orders: dict[str, ContainerOrder] = {}
+        self.renewals: dict[str, OrderRenewal] = {}
         self.emails: dict[str, str] = {}
         self.binding: dict[str, tuple[str, int, bool]] = {}
         self.ledger: list[SimulatorLedgerEntry] = []
@@ -75,7 +82,7 @@ class Bookkeeping:
             SimulatorLedgerEntry(at=self.now, account=wallet, kind=kind, amount=amount, ref=ref)
         )
 
-    def free(self, machine: Machine) -> int:
+    def free(self, machine: GpuHost) -> int:
         mine = sum(
             order.gpus for order in self.orders.values() if order.machine is machine and order.holds_gpu
         )
@@ -84,39 +91,42 @@ class Bookkeeping:
     # the ledger
 
     async def ask_ledger(self, method: str, path: str, **given: Any) -> Any:
-        url = self.site.urls["dbc"]
-        async with httpx2.AsyncClient(base_url=url, trust_env=False, verify=_LOOPBACK) as client:
-            if method == "GET":
-                answer = await client.get(path, params=given)
-            else:
-                answer = await client.post(path, json=given)
+        async with httpx2.AsyncClient(
+            base_url=self.site.urls["dbc"], trust_env=False, verify=_LOOPBACK
+        ) as client:
+            answer = await client.request(
+                method,
+                path,
+                params=given if method == "GET" else None,
+                json=given if method == "POST" else None,
+            )
         return answer.json()
 
     async def price(self) -> Decimal:
         return Decimal((await self.ask_ledger("GET", "/price"))["price"])
 
-    async def seen(self, digest: str, wallet: str, payee: str, units: int) -> Seen:
+    async def seen(self, digest: str, wallet: str, payee: str, units: int) -> PaymentStatus:
         """How a payment stands. Without a digest ("I already paid") the payee's own transfers are looked through."""
         if digest:
             if not re.fullmatch(r"[0-9a-f]{64}", digest):
-                raise Refused("交易哈希错误")
+                raise ServiceRefusal("交易哈希错误")
             rows = [await self.ask_ledger("GET", f"/tx/{digest}")]
             if "error" in rows[0]:
-                return Seen("wait")
+                return PaymentStatus("wait")
         else:
             rows = (await self.ask_ledger("GET", "/transfers", address=payee))["transfers"]
         for row in rows:
             same = (row["from"], row["to"], row["amount"]) == (wallet, payee, str(units))
             if same and row["hash"] not in self._counted:
                 how = "yes" if row["confirmations"] >= CONFIRMATIONS else "wait"
-                return Seen(how, row["hash"], datetime.fromisoformat(row["at"]))
-        return Seen("no")
+                return PaymentStatus(how, row["hash"], datetime.fromisoformat(row["at"]))
+        return PaymentStatus("no")
 
     def count(self, digest: str) -> None:
         """A transfer pays for one thing only."""
         self._counted.add(digest)
 
-    async def send_back(self, order: Order, units: int, memo: str, key: str) -> None:
+    async def send_back(self, order: ContainerOrder, units: int, memo: str, key: str) -> None:
         if units <= 0:
             return
         given = {"from": order.address, "to": order.wallet, "amount": str(units), "memo": memo, "key": key}
@@ -125,7 +135,7 @@ class Bookkeeping:
             raise RuntimeError(f"the ledger refuses to send {units} back: {answer}")
         self.entry(order.wallet, memo, units, order.id)
 
-    async def settle(self, order: Order) -> None:
+    async def settle(self, order: ContainerOrder) -> None:
         """Send what is owed for an order that ended; what the ledger did not take stays owed."""
         units, memo = order.owed
         if units:
@@ -140,7 +150,7 @@ class Bookkeeping:
         if to:
             await self.site.send_mail(to=to, sender=SENDER, subject=f"[1024lab] {subject}", text=text)
 
-    async def mail_access(self, order: Order) -> None:
+    async def mail_access(self, order: ContainerOrder) -> None:
         if order.live is not None:
             line = f"ssh -p {order.live.port} root@{order.live.host}，密码：{order.password}"
             if self.site.settings.get("garbled") == "once" and not order.mail_code.get("garbled"):
@@ -150,21 +160,21 @@ class Bookkeeping:
                 order.wallet, f"容器登录方式 {order.id}", f"您的容器已经就绪：\n{line}\n请尽快修改密码。\n"
             )
 
-    async def mail_code(self, thing: Order | Renewal, what: str) -> None:
-        wallet = thing.wallet if isinstance(thing, Order) else thing.order.wallet
+    async def mail_code(self, thing: ContainerOrder | OrderRenewal, what: str) -> None:
+        wallet = thing.wallet if isinstance(thing, ContainerOrder) else thing.order.wallet
         thing.mail_code[what] = f"{secrets.randbelow(10**6):06}"
         await self.mail(wallet, f"验证码 {thing.id}", f"操作：{what}\n验证码：{thing.mail_code[what]}\n")
 
-    def take_code(self, thing: Order | Renewal, what: str, given: str) -> None:
+    def take_code(self, thing: ContainerOrder | OrderRenewal, what: str, given: str) -> None:
         """A code counts once, for its order and its purpose."""
         right = thing.mail_code.get(what, "")
         if not right or not secrets.compare_digest(right.encode(), given.encode()):
-            raise Refused("验证码错误")
+            raise ServiceRefusal("验证码错误")
         del thing.mail_code[what]
 
     # containers
 
-    async def boot(self, order: Order) -> None:
+    async def boot(self, order: ContainerOrder) -> None:
         order.password = secrets.token_urlsafe(9)
         order.live = await self.site.machines.boot(
             user="root",
@@ -176,12 +186,12 @@ class Bookkeeping:
             disk_bytes=int(self.site.settings.get("disk_bytes", "0")) or None,
         )
 
-    async def close(self, order: Order) -> None:
+    async def close(self, order: ContainerOrder) -> None:
         live, order.live = order.live, None
         if live is not None:
             await self.site.machines.kill(live.id)
 
-    async def rented(self, order: Order, digest: str) -> None:
+    async def rented(self, order: ContainerOrder, digest: str) -> None:
         """The payment was seen: the container is the user's now."""
         self.count(digest)
         order.paid = digest
@@ -194,11 +204,11 @@ class Bookkeeping:
         else:
             await self.open(order)
 
-    async def open(self, order: Order) -> None:
+    async def open(self, order: ContainerOrder) -> None:
         await self.boot(order)
         await self.mail_access(order)
 
-    async def end(self, order: Order, *, well: bool, keep_data: bool = False) -> None:
+    async def end(self, order: ContainerOrder, *, well: bool, keep_data: bool = False) -> None:
         """Close a container; what was not used goes back, a deposit whole."""
         # Asked first: with the ledger away nothing changes, and the next tick comes back to it.
         keep = not well and await self.balance(order.wallet) >= KEEPING
@@ -238,13 +248,13 @@ class Bookkeeping:
             ):
                 renewal.cancelled = True
 
-    async def _after(self, order: Order) -> None:
+    async def _after(self, order: ContainerOrder) -> None:
         await self.settle(order)
         if order.kept_until is not None and order.kept_until <= self.now:
             order.kept_until = None
             await self.site.machines.erase(order.data)
 
-    async def _live(self, order: Order, created: datetime) -> None:
+    async def _live(self, order: ContainerOrder, created: datetime) -> None:
         now = self.now
         if order.container_at is None and order.asked_at is not None and order.asked_at + CREATING <= now:
             order.container_at = order.asked_at + CREATING

@@ -7,20 +7,20 @@ from fractions import Fraction
 from math import floor
 
 from gpurent_plugin_dbcchain.calls import RENT, Call
-from gpurent_plugin_dbcchain.portal_state import STANDARD, UNIT, Host, Tenancy, World
+from gpurent_plugin_dbcchain.simulator.state import STANDARD, UNIT, ChainState, ListedHost, Tenancy
 
 MINUTE, DAY = 10, 14_400
 HALF_HOUR, WINDOW, LONGEST = 30 * MINUTE, 15 * MINUTE, 60 * DAY
 Book = Callable[[bytes, str, int, str], None]
 
 
-class Refused(Exception):
+class CallFailed(Exception):
     """A call fails; the text is the error's name."""
 
 
 def ensure(good: bool, error: str) -> None:
     if not good:
-        raise Refused(error)
+        raise CallFailed(error)
 
 
 def perbill(part: int, whole: int) -> int:
@@ -34,43 +34,43 @@ def share_of(share: int, units: int) -> int:
     return floor(exact) + (exact - floor(exact) > Fraction(1, 2))
 
 
-class Rules:
+class PalletRules:
     """``book(account, kind, units, ref)`` enters what really leaves an account."""
 
-    def __init__(self, world: World, block: int, book: Book) -> None:
-        self._world, self._block, self._book = world, block, book
+    def __init__(self, state: ChainState, block: int, book: Book) -> None:
+        self._state, self._block, self._book = state, block, book
 
     def run(self, who: bytes, call: Call) -> None:
         {"rent": self._rent, "confirm": self._confirm, "relet": self._relet, "terminate": self._terminate}[
             call.verb
         ](who, call)
 
-    def _price(self, host: Host, gpus: int, blocks: int) -> int:
+    def _price(self, host: ListedHost, gpus: int, blocks: int) -> int:
         points, standard = STANDARD
         whole = standard * host.points * 10_000 // points
         day = whole * gpus // host.gpus // 10_000 + host.extra * gpus
-        return (day * blocks // DAY) * UNIT // self._world.average
+        return (day * blocks // DAY) * UNIT // self._state.average
 
     def _rent(self, who: bytes, call: Call) -> None:
-        world, purse = self._world, self._world.purse(who)
-        host = world.hosts.get(call.machine)
+        state, account = self._state, self._state.account(who)
+        host = state.hosts.get(call.machine)
         if host is None or host.pallet != call.pallet:
-            raise Refused("Unknown")
+            raise CallFailed("Unknown")
         if call.blocks == 0:
             return
-        ensure(call.gpus + world.rented(host) <= host.gpus, "GPUNotEnough")
+        ensure(call.gpus + state.rented(host) <= host.gpus, "GPUNotEnough")
         ensure(call.blocks % HALF_HOUR == 0, "OnlyHalfHourAllowed")
         ensure(host.status in ("online", "rented"), "MachineNotRentable")
         blocks = min(call.blocks, LONGEST)
-        ensure(purse.free >= world.fee, "PayTxFeeFailed")
-        purse.free -= world.fee
+        ensure(account.free >= state.fee, "PayTxFeeFailed")
+        account.free -= state.fee
         rent = self._price(host, call.gpus, blocks)
-        ensure(purse.free >= rent, "InsufficientValue")
-        purse.free -= rent
-        purse.reserved += rent
-        number = world.next_id[call.pallet.rpc]
-        world.next_id[call.pallet.rpc] = number + 1
-        world.orders[call.pallet.rpc, number] = Tenancy(
+        ensure(account.free >= rent, "InsufficientValue")
+        account.free -= rent
+        account.reserved += rent
+        number = state.next_id[call.pallet.rpc]
+        state.next_id[call.pallet.rpc] = number + 1
+        state.orders[call.pallet.rpc, number] = Tenancy(
             id=number,
             pallet=call.pallet,
             machine=host.id,
@@ -81,29 +81,29 @@ class Rules:
             gpus=call.gpus,
         )
         host.status = "rented"
-        self._book(who, "fee", -world.fee, f"{call.pallet.rpc}:{number}")
+        self._book(who, "fee", -state.fee, f"{call.pallet.rpc}:{number}")
 
     def _mine(self, who: bytes, call: Call) -> Tenancy:
-        order = self._world.orders.get((call.pallet.rpc, call.order))
+        order = self._state.orders.get((call.pallet.rpc, call.order))
         if order is None:
-            raise Refused("Unknown")
+            raise CallFailed("Unknown")
         ensure(order.renter == who, "NotMachineRenter" if call.verb == "relet" else "NoOrderExist")
         return order
 
     def _confirm(self, who: bytes, call: Call) -> None:
-        order, purse = self._mine(who, call), self._world.purse(who)
+        order, account = self._mine(who, call), self._state.account(who)
         ensure(order.status == "waitingVerifying", "NoOrderExist")
         ensure(self._block - order.start <= WINDOW, "ExpiredConfirm")
-        ensure(self._world.hosts[order.machine].status == "rented", "StatusNotAllowed")
+        ensure(self._state.hosts[order.machine].status == "rented", "StatusNotAllowed")
         order.confirmed, order.status = self._block, "renting"
         if order.pallet == RENT:
-            purse.reserved -= order.stake
+            account.reserved -= order.stake
             self._book(who, "rent", -order.stake, f"{order.pallet.rpc}:{order.id}")
             order.stake = 0
 
     def _relet(self, who: bytes, call: Call) -> None:
         ensure(call.blocks >= 10 * MINUTE, "ReletTooShort")
-        order, purse = self._mine(who, call), self._world.purse(who)
+        order, account = self._mine(who, call), self._state.account(who)
         ensure(order.status == "renting", "NoOrderExist")
         latest = self._block + LONGEST
         if latest >= order.end + call.blocks:
@@ -113,14 +113,14 @@ class Rules:
             blocks = max(0, latest - order.end) if order.pallet == RENT else LONGEST
         if not blocks:
             return
-        rent = self._price(self._world.hosts[order.machine], order.gpus, blocks)
-        ensure(rent < purse.free, "InsufficientValue")
-        purse.free -= rent
+        rent = self._price(self._state.hosts[order.machine], order.gpus, blocks)
+        ensure(rent < account.free, "InsufficientValue")
+        account.free -= rent
         order.end += blocks
         if order.pallet == RENT:
             self._book(who, "relet", -rent, f"{order.pallet.rpc}:{order.id}")
         else:
-            purse.reserved += rent
+            account.reserved += rent
             order.stake += rent
 
     def _terminate(self, who: bytes, call: Call) -> None:
@@ -129,27 +129,27 @@ class Rules:
         self._pay_from_stake(order, share_of(share, order.stake))
 
     def _pay_from_stake(self, order: Tenancy, units: int) -> None:
-        purse = self._world.purse(order.renter)
-        purse.reserved -= order.stake
-        purse.free += order.stake - units
+        account = self._state.account(order.renter)
+        account.reserved -= order.stake
+        account.free += order.stake - units
         self._book(order.renter, "rent", -units, f"{order.pallet.rpc}:{order.id}")
         self._drop(order)
 
     def _drop(self, order: Tenancy) -> None:
-        del self._world.orders[order.pallet.rpc, order.id]
-        host = self._world.hosts[order.machine]
-        if not self._world.rented(host) and host.status == "rented":
+        del self._state.orders[order.pallet.rpc, order.id]
+        host = self._state.hosts[order.machine]
+        if not self._state.rented(host) and host.status == "rented":
             host.status = "online"
 
     def finish(self) -> None:
         """The end of a block: unconfirmed orders lapse, orders that ran out are paid and dropped."""
-        for order in list(self._world.orders.values()):
+        for order in list(self._state.orders.values()):
             if order.end <= self._block:
                 self._pay_from_stake(order, 0 if order.pallet == RENT else order.stake)
             elif order.status == "waitingVerifying" and order.start + WINDOW <= self._block:
-                purse = self._world.purse(order.renter)
-                purse.reserved -= order.stake
-                purse.free += order.stake
+                account = self._state.account(order.renter)
+                account.reserved -= order.stake
+                account.free += order.stake
                 self._drop(order)
 
 

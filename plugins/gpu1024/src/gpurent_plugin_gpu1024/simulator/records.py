@@ -21,7 +21,7 @@ MODELS = (("2080Ti", "0.215", 11), ("1080Ti", "0.15", 11), ("P102-100", "0.08", 
 
 
 @define
-class Machine:
+class GpuHost:
     """A host with its GPUs; ``taken`` GPUs belong to somebody else."""
 
     id: str
@@ -33,12 +33,12 @@ class Machine:
 
 
 @define
-class Order:
+class ContainerOrder:
     """One order; amounts in 10^-8 DBC, ``code`` the small amount that marks its payment."""
 
     id: str
     wallet: str
-    machine: Machine
+    machine: GpuHost
     kind: str
     mode: str
     code: int
@@ -116,11 +116,11 @@ class Order:
 
 
 @define
-class Renewal:
+class OrderRenewal:
     """More time on an order."""
 
     id: str
-    order: Order
+    order: ContainerOrder
     code: int
     price: Decimal
     minutes: int = 0
@@ -137,7 +137,7 @@ class Renewal:
         return self.total + self.code
 
 
-def rent(machine: Machine, gpus: int, minutes: int, rate: Decimal, disk: int = 0) -> int:
+def rent(machine: GpuHost, gpus: int, minutes: int, rate: Decimal, disk: int = 0) -> int:
     """The price of the time, with ``disk`` KiB bought on top, in 10^-8 DBC; rounded up once."""
     usd = Fraction(machine.price) * gpus + Fraction(DISK_PRICE) * disk / KIB_IN_GIB
     return ceil(usd * minutes / 60 / Fraction(rate) * UNIT)
@@ -153,7 +153,7 @@ def number(units: int) -> float:
     return float(Decimal(units) / UNIT)
 
 
-def shown_machine(machine: Machine, mine: int) -> dict[str, Any]:
+def shown_machine(machine: GpuHost, mine: int) -> dict[str, Any]:
     used = machine.taken + mine
     return {
         "machine_id": machine.id,
@@ -181,7 +181,7 @@ def shown_machine(machine: Machine, mine: int) -> dict[str, Any]:
     }
 
 
-def shown_order(order: Order, now: datetime) -> dict[str, Any]:
+def shown_order(order: ContainerOrder, now: datetime) -> dict[str, Any]:
     def millis(at: datetime | None) -> int:
         return int(at.timestamp() * 1000) if at else 0
 
@@ -222,7 +222,7 @@ def shown_order(order: Order, now: datetime) -> dict[str, Any]:
     }
 
 
-def shown_renewal(renewal: Renewal) -> dict[str, Any]:
+def shown_renewal(renewal: OrderRenewal) -> dict[str, Any]:
     return {
         "continue_pay_order_id": renewal.id,
         "order_id": renewal.order.id,

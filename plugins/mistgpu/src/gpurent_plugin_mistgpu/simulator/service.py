@@ -20,8 +20,9 @@ from gpurent.api import (
     SimulatorLedgerEntry,
     SupportsManualRental,
 )
-from gpurent_plugin_mistgpu import portal_pages as pages
-from gpurent_plugin_mistgpu.portal_state import Account, Bookkeeping, Refused
+from gpurent_plugin_mistgpu.simulator import pages
+from gpurent_plugin_mistgpu.simulator.books import MistgpuBooks, SiteRefusal
+from gpurent_plugin_mistgpu.simulator.records import SiteAccount
 
 COOKIE = "sessionid"
 Handler = Callable[[Request], Awaitable[Response]]
@@ -65,12 +66,12 @@ ROUTES = (
 )
 
 
-class MistPortal(ProviderSimulator, SupportsManualRental):
+class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
     """Settings: username, password, taken, session_minutes, missing, disk_bytes, api (off: no program is answered)."""
 
     def __init__(self, site: SimulatorContext) -> None:
         self._site = site
-        self.books = Bookkeeping(site)
+        self.books = MistgpuBooks(site)
         self._sessions: dict[str, tuple[str, datetime]] = {}
         self._patience = timedelta(minutes=int(site.settings.get("session_minutes", "20160")))
 
@@ -102,7 +103,7 @@ class MistPortal(ProviderSimulator, SupportsManualRental):
             server = await self.books.create(account.name, machine.id, password)
             live = server.live
             if live is None:
-                raise Refused("没有开机")
+                raise SiteRefusal("没有开机")
             return ManualAccess(line=f"ssh mist@{live.host} -p {live.port}", password=password, ref=server.id)
 
     async def stop_by_hand(self, ref: str) -> None:
@@ -154,7 +155,7 @@ class MistPortal(ProviderSimulator, SupportsManualRental):
 
         return timely
 
-    def _member(self, handler: Callable[[Request, Account], Awaitable[Response]]) -> Handler:
+    def _member(self, handler: Callable[[Request, SiteAccount], Awaitable[Response]]) -> Handler:
         async def member(request: Request) -> Response:
             name, until = self._sessions.get(request.cookies.get(COOKIE, ""), ("", None))
             if until is None or until < self._site.clock.now():
@@ -176,7 +177,7 @@ class MistPortal(ProviderSimulator, SupportsManualRental):
             return HTMLResponse(pages.login("用户名或密码错误"))
         return self._signed_in(account)
 
-    def _signed_in(self, account: Account) -> Response:
+    def _signed_in(self, account: SiteAccount) -> Response:
         token = secrets.token_hex(16)
         self._sessions[token] = (account.name, self._site.clock.now() + self._patience)
         answer = RedirectResponse("/user/", 302)
@@ -193,80 +194,76 @@ class MistPortal(ProviderSimulator, SupportsManualRental):
             return HTMLResponse(pages.signup("请填写手机号或邮箱，密码至少 8 位"))
         if name in self.books.accounts:
             return HTMLResponse(pages.signup("已经注册过"))
-        self.books.accounts[name] = Account(name, password)
+        self.books.accounts[name] = SiteAccount(name, password)
         return self._signed_in(self.books.accounts[name])
 
     # servers
 
-    async def _create_page(self, request: Request, account: Account) -> Response:
-        return HTMLResponse(pages.create(list(self.books.machines.values())))
+    def _offered(self, account: SiteAccount, error: str = "") -> Response:
+        return HTMLResponse(pages.create(list(self.books.machines.values()), error))
 
-    async def _create(self, request: Request, account: Account) -> Response:
-        form = await request.form()
-        try:
-            await self.books.create(
-                account.name, str(form.get("machine_id", "")), str(form.get("password", ""))
-            )
-        except Refused as why:
-            return HTMLResponse(pages.create(list(self.books.machines.values()), str(why)))
-        await self.books.catch_up()
-        return RedirectResponse("/user/", 302)
+    async def _create_page(self, request: Request, account: SiteAccount) -> Response:
+        return self._offered(account)
 
-    def _list(self, account: Account, error: str = "") -> Response:
+    async def _create(self, request: Request, account: SiteAccount) -> Response:
+        return await self._act(
+            request, account, self.books.create, "machine_id", "password", shown=self._offered
+        )
+
+    def _list(self, account: SiteAccount, error: str = "") -> Response:
         return HTMLResponse(pages.user(account, self.books.mine(account.name), error))
 
-    async def _user(self, request: Request, account: Account) -> Response:
+    async def _user(self, request: Request, account: SiteAccount) -> Response:
         return self._list(account)
 
-    async def _bills(self, request: Request, account: Account) -> Response:
+    async def _bills(self, request: Request, account: SiteAccount) -> Response:
         paid = [recharge for recharge in self.books.recharges.values() if recharge.account == account.name]
         return HTMLResponse(pages.bills(self.books.billed(account.name), paid))
 
-    async def _shutdown(self, request: Request, account: Account) -> Response:
-        return await self._act(request, account, self.books.shut_by_user)
+    async def _shutdown(self, request: Request, account: SiteAccount) -> Response:
+        return await self._act(request, account, self.books.shut_by_user, "server_id")
 
-    async def _delete(self, request: Request, account: Account) -> Response:
-        return await self._act(request, account, self.books.delete)
+    async def _delete(self, request: Request, account: SiteAccount) -> Response:
+        return await self._act(request, account, self.books.delete, "server_id")
+
+    async def _start(self, request: Request, account: SiteAccount) -> Response:
+        return await self._act(request, account, self.books.start, "server_id", "password")
 
     async def _act(
-        self, request: Request, account: Account, act: Callable[[str, str], Awaitable[None]]
+        self,
+        request: Request,
+        account: SiteAccount,
+        act: Callable[..., Awaitable[object]],
+        *fields: str,
+        shown: Callable[[SiteAccount, str], Response] | None = None,
     ) -> Response:
+        """``act`` with these fields of the form; a refusal is told on the page ``shown``, else on the server list."""
         form = await request.form()
         try:
-            await act(account.name, str(form.get("server_id", "")))
-        except Refused as why:
-            return self._list(account, str(why))
-        return RedirectResponse("/user/", 302)
-
-    async def _start(self, request: Request, account: Account) -> Response:
-        form = await request.form()
-        try:
-            await self.books.start(
-                account.name, str(form.get("server_id", "")), str(form.get("password", ""))
-            )
-        except Refused as why:
-            return self._list(account, str(why))
+            await act(account.name, *(str(form.get(name, "")) for name in fields))
+        except SiteRefusal as why:
+            return (shown or self._list)(account, str(why))
         await self.books.catch_up()
         return RedirectResponse("/user/", 302)
 
     # money
 
-    async def _recharge(self, request: Request, account: Account) -> Response:
+    async def _recharge(self, request: Request, account: SiteAccount) -> Response:
         form = await request.form()
         try:
             made = self.books.recharge(account.name, str(form.get("amount", "")))
-        except Refused as why:
+        except SiteRefusal as why:
             return self._list(account, str(why))
         return RedirectResponse(f"/pay/alipay/{made.id}", 302)
 
-    async def _invoices(self, request: Request, account: Account) -> Response:
+    async def _invoices(self, request: Request, account: SiteAccount) -> Response:
         return HTMLResponse(pages.invoices(account))
 
-    async def _ask_invoice(self, request: Request, account: Account) -> Response:
+    async def _ask_invoice(self, request: Request, account: SiteAccount) -> Response:
         form = await request.form()
         try:
             self.books.invoice(account.name, {name: str(value) for name, value in form.items()})
-        except Refused as why:
+        except SiteRefusal as why:
             return HTMLResponse(pages.invoices(account, str(why)))
         return RedirectResponse("/user/invoice/", 302)
 

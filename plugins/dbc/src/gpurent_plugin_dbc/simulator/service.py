@@ -46,7 +46,7 @@ _PATHS = (
 
 
 @frozen(kw_only=True)
-class Entry:
+class LedgerTransfer:
     """One transfer on the ledger; ``sender`` empty: newly bought."""
 
     hash: str
@@ -58,18 +58,18 @@ class Entry:
     price: str
 
 
-class Refused(Exception):
+class LedgerRefusal(Exception):
     """The ledger says no; the text is its error code."""
 
 
-class LedgerPortal(ProviderSimulator):
+class DbcLedgerSimulator(ProviderSimulator):
     """Setting: price."""
 
     def __init__(self, site: SimulatorContext) -> None:
         self._site = site
         self._genesis = site.clock.now()
         self._lock = asyncio.Lock()
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, LedgerTransfer] = {}
         self._platform: set[str] = {PLATFORM}
         self._keys: dict[tuple[str, str], str] = {}
         # Without a time of its own the price is always fresh.
@@ -95,7 +95,7 @@ class LedgerPortal(ProviderSimulator):
             found.append(self._line(entry, entry.to, entry.amount))
         return found
 
-    def _line(self, entry: Entry, account: str, amount: int) -> SimulatorLedgerEntry:
+    def _line(self, entry: LedgerTransfer, account: str, amount: int) -> SimulatorLedgerEntry:
         kind = entry.memo.partition(" ")[0] or "transfer"
         return SimulatorLedgerEntry(
             at=entry.at, account=account, kind=kind, amount=Money(amount, DBC), ref=entry.hash
@@ -129,7 +129,7 @@ class LedgerPortal(ProviderSimulator):
             async with self._lock:
                 try:
                     return JSONResponse(await handler(request))
-                except Refused as why:
+                except LedgerRefusal as why:
                     return JSONResponse({"error": str(why)}, 400)
                 except (AttributeError, KeyError, ValueError, TypeError, InvalidOperation, UsageError):
                     return JSONResponse({"error": "bad request"}, 400)
@@ -157,10 +157,10 @@ class LedgerPortal(ProviderSimulator):
     async def _tx(self, request: Request) -> Any:
         found = self._entries.get(request.path_params["hash"])
         if found is None:
-            raise Refused("unknown")
+            raise LedgerRefusal("unknown")
         return self._shown(found)
 
-    def _shown(self, entry: Entry) -> dict[str, Any]:
+    def _shown(self, entry: LedgerTransfer) -> dict[str, Any]:
         block = (entry.at - self._genesis) // BLOCK
         return {
             "hash": entry.hash,
@@ -177,8 +177,8 @@ class LedgerPortal(ProviderSimulator):
     def _book(self, digest: str, sender: str, to: str, amount: int, memo: str) -> dict[str, Any]:
         if digest not in self._entries:
             if sender and self.balance(sender) < amount:
-                raise Refused("insufficient")
-            self._entries[digest] = Entry(
+                raise LedgerRefusal("insufficient")
+            self._entries[digest] = LedgerTransfer(
                 hash=digest,
                 sender=sender,
                 to=to,
@@ -197,10 +197,10 @@ class LedgerPortal(ProviderSimulator):
         if address_of(fields["public"]) != fields["from"] or not verify(
             fields["public"], body, given["signature"]
         ):
-            raise Refused("signature")
+            raise LedgerRefusal("signature")
         digest = hash_of(body)
         if self._keys.get((fields["from"], fields["key"]), digest) != digest:
-            raise Refused("key used")
+            raise LedgerRefusal("key used")
         booked = self._book(digest, fields["from"], fields["to"], amount, "payment")
         self._keys[fields["from"], fields["key"]] = digest
         return booked
@@ -209,7 +209,7 @@ class LedgerPortal(ProviderSimulator):
         given = await request.json()
         amount = DBC.money(str(given["amount"])).amount
         if amount <= 0:
-            raise Refused("amount")
+            raise LedgerRefusal("amount")
         return self._book(secrets.token_hex(32), "", check_address(given["address"]), amount, "bought")
 
     async def _platform_address(self, request: Request) -> Any:
@@ -220,7 +220,7 @@ class LedgerPortal(ProviderSimulator):
     async def _platform_transfer(self, request: Request) -> Any:
         given = await request.json()
         if given["from"] not in self._platform:
-            raise Refused("not a shop's address")
+            raise LedgerRefusal("not a shop's address")
         digest = hash_of(json.dumps([given["from"], given["key"]]))
         return self._book(
             digest, given["from"], check_address(given["to"]), _units(given["amount"]), given["memo"]
@@ -229,5 +229,5 @@ class LedgerPortal(ProviderSimulator):
 
 def _units(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,24}", text) or int(text) == 0:
-        raise Refused("amount")
+        raise LedgerRefusal("amount")
     return int(text)

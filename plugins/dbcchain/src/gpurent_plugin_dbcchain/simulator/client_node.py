@@ -13,8 +13,8 @@ from attrs import define
 from gpurent.api import SandboxMachine
 from gpurent_plugin_dbcchain.base58 import check_decode, public_of
 from gpurent_plugin_dbcchain.keys import verify
-from gpurent_plugin_dbcchain.portal_chain import Chain
-from gpurent_plugin_dbcchain.portal_state import Tenancy
+from gpurent_plugin_dbcchain.simulator.chain import SimulatedChain
+from gpurent_plugin_dbcchain.simulator.state import Tenancy
 
 KEPT = timedelta(days=10)
 USER = "dbc"
@@ -23,7 +23,7 @@ _SIZES = ("gpu_count", "cpu_cores", "mem_size", "disk_size")
 IMAGES = ("win10-22h2.qcow2", "ubuntu-22.04-cuda-12.2.qcow2")
 
 
-class Denied(Exception):
+class ClientNodeRefusal(Exception):
     """The client node says no; the text goes into its answer."""
 
 
@@ -48,10 +48,10 @@ class Vm:
         return f"dbc-{self.registry}-{self.order}-{self.id}"
 
 
-class ClientNode:
+class ClientNodeServer:
     """Setting ``boot``: how many seconds a machine takes to come up; ``stuck``: it never does."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: SimulatedChain) -> None:
         self._chain = chain
         self._nonces: set[str] = set()
         self.vms: dict[str, Vm] = {}
@@ -70,7 +70,7 @@ class ClientNode:
         if parts == ["tasks"]:
             return [_brief(vm) for vm in mine.values()]
         if parts[0] != "tasks" or parts[-1] not in mine:
-            raise Denied("task_id not exist")
+            raise ClientNodeRefusal("task_id not exist")
         vm = mine[parts[-1]]
         if len(parts) == 2:
             return _detail(vm)
@@ -83,10 +83,10 @@ class ClientNode:
         """The order that the caller proves to be the renter of."""
         public = self._signer(given)
         (machine,) = given["peer_nodes_list"]
-        for (_registry, number), order in self._chain.world.orders.items():
+        for (_registry, number), order in self._chain.state.orders.items():
             if (str(number), order.machine, order.renter) == (given["rent_order"], machine, public):
                 return order
-        raise Denied("check authority failed: no running order")
+        raise ClientNodeRefusal("check authority failed: no running order")
 
     def _signer(self, given: Mapping[str, Any]) -> bytes:
         nonce, sign = str(given["nonce"]), str(given["sign"]).removeprefix("0x")
@@ -94,11 +94,11 @@ class ClientNode:
             public = public_of(str(given["wallet"]))
             fresh = _UUID.fullmatch(check_decode(nonce)) is not None
         except ValueError:
-            raise Denied("wallet or nonce is invalid") from None
+            raise ClientNodeRefusal("wallet or nonce is invalid") from None
         if not fresh or not verify(public, nonce.encode(), bytes.fromhex(sign)):
-            raise Denied("verify sign failed")
+            raise ClientNodeRefusal("verify sign failed")
         if nonce in self._nonces:
-            raise Denied("nonce is already exist")
+            raise ClientNodeRefusal("nonce is already exist")
         self._nonces.add(nonce)
         return public
 
@@ -110,12 +110,12 @@ class ClientNode:
 
     def _create(self, order: Tenancy, wish: Mapping[str, Any]) -> Any:
         if not all(isinstance(wish[name], str) and wish[name].isdigit() for name in _SIZES):
-            raise Denied("sizes must be numbers in text")
+            raise ClientNodeRefusal("sizes must be numbers in text")
         if wish["image_name"] not in IMAGES or wish["operation_system"] != "linux":
-            raise Denied("image not exist")
+            raise ClientNodeRefusal("image not exist")
         used = sum(vm.gpus for vm in self._of(order))
         if not 1 <= int(wish["gpu_count"]) <= order.gpus - used:
-            raise Denied("gpu_count is larger than what is rented")
+            raise ClientNodeRefusal("gpu_count is larger than what is rented")
         vm = Vm(
             id=secrets.token_hex(8),
             registry=order.pallet.rpc,
@@ -139,13 +139,13 @@ class ClientNode:
         elif what == "start" and vm.status == "closed":
             await self._start(vm)
         else:
-            raise Denied("not now")
+            raise ClientNodeRefusal("not now")
 
     # time
 
     async def catch_up(self) -> None:
         """Bring up what was being made, shut what ran out, forget what was kept long enough."""
-        now, orders = self._chain.site.clock.now(), self._chain.world.orders
+        now, orders = self._chain.site.clock.now(), self._chain.state.orders
         for vm in list(self.vms.values()):
             order = orders.get((vm.registry, vm.order))
             if order is None and vm.kept_until is None:

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from typing import Any
 
-from gpurent_plugin_gpu1024.portal_books import WINDOW, Bookkeeping, Refused
-from gpurent_plugin_gpu1024.portal_orders import WORKING, OrderDesk
-from gpurent_plugin_gpu1024.portal_state import UNIT, Renewal, number, rent, shown_renewal
-
-Params = Mapping[str, str]
+from gpurent_plugin_gpu1024.simulator.books import WINDOW, Gpu1024Books, ServiceRefusal
+from gpurent_plugin_gpu1024.simulator.orders import WORKING, OrderRoutes, Params
+from gpurent_plugin_gpu1024.simulator.records import UNIT, OrderRenewal, number, rent, shown_renewal
 
 
-class RenewalDesk:
+class RenewalRoutes:
     """More time: draft, price, create, verify the payment; cancel, or reclaim what came too late."""
 
-    def __init__(self, books: Bookkeeping, orders: OrderDesk) -> None:
+    def __init__(self, books: Gpu1024Books, orders: OrderRoutes) -> None:
         self._books, self._orders = books, orders
 
-    def _renewal(self, given: Params) -> Renewal:
+    def _renewal(self, given: Params) -> OrderRenewal:
         renewal = self._books.renewals.get(given["continue_pay_order_id"])
         if renewal is None:
-            raise Refused("续费订单不存在")
+            raise ServiceRefusal("续费订单不存在")
         return renewal
 
     async def place(self, given: Params) -> Any:
         order = self._orders.order(given)
         if not order.rented or order.over:
-            raise Refused("订单已结束")
-        renewal = Renewal(
+            raise ServiceRefusal("订单已结束")
+        renewal = OrderRenewal(
             id=secrets.token_hex(12),
             order=order,
             code=(secrets.randbelow(8999) + 1000) * UNIT // 10**4,
@@ -48,13 +45,13 @@ class RenewalDesk:
     async def price(self, given: Params) -> Any:
         return float(self._renewal(given).price)
 
-    def _count(self, renewal: Renewal, given: Params) -> int:
+    def _count(self, renewal: OrderRenewal, given: Params) -> int:
         order = renewal.order
         if order.mode == "deposit":
             return 0
         minutes = int(given["rent_time_length"])
         if minutes < 60 or minutes > 43200:
-            raise Refused("续租时间不正确")
+            raise ServiceRefusal("续租时间不正确")
         return rent(order.machine, order.gpus, minutes, renewal.price, order.disk)
 
     async def count(self, given: Params) -> Any:
@@ -63,7 +60,7 @@ class RenewalDesk:
     async def create(self, given: Params) -> Any:
         renewal = self._renewal(given)
         if renewal.order.over:
-            raise Refused("订单已结束")
+            raise ServiceRefusal("订单已结束")
         if renewal.created_at is None:
             renewal.total, renewal.minutes = self._count(renewal, given), int(given["rent_time_length"])
             renewal.created_at = self._books.now
@@ -83,29 +80,29 @@ class RenewalDesk:
         if renewal.done:
             return True
         if renewal.created_at is None or renewal.returned:
-            raise Refused("订单不能支付")
+            raise ServiceRefusal("订单不能支付")
         if renewal.pay_error:
-            raise Refused("支付超时")
+            raise ServiceRefusal("支付超时")
         seen = await books.seen(given.get("dbc_hash", ""), order.wallet, order.address, renewal.due)
         if seen.how == "wait":
             return WORKING
         if seen.how == "no" or seen.at is None:
-            raise Refused("没有收到这笔支付")
+            raise ServiceRefusal("没有收到这笔支付")
         books.count(seen.digest)
         if renewal.cancelled or order.over or seen.at > renewal.created_at + WINDOW:
             renewal.pay_error = True
             books.entry(order.wallet, "late", -renewal.due, renewal.id)
-            raise Refused("支付超时")
+            raise ServiceRefusal("支付超时")
         renewal.done = True
         order.codes += renewal.code
         order.terms.append((renewal.minutes, renewal.total))
         books.entry(order.wallet, "renewal", -renewal.due, order.id)
         return True
 
-    def _unpaid(self, given: Params) -> Renewal:
+    def _unpaid(self, given: Params) -> OrderRenewal:
         renewal = self._renewal(given)
         if renewal.done or renewal.cancelled or renewal.pay_error or renewal.created_at is None:
-            raise Refused("订单不能取消")
+            raise ServiceRefusal("订单不能取消")
         return renewal
 
     async def cancel_code(self, given: Params) -> Any:
@@ -118,10 +115,10 @@ class RenewalDesk:
         renewal.cancelled = True
         return True
 
-    def _late(self, given: Params) -> Renewal:
+    def _late(self, given: Params) -> OrderRenewal:
         renewal = self._renewal(given)
         if not renewal.pay_error or renewal.returned:
-            raise Refused("没有可以退回的支付")
+            raise ServiceRefusal("没有可以退回的支付")
         return renewal
 
     async def return_code(self, given: Params) -> Any:

@@ -6,12 +6,12 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gpurent_plugin_gpu1024.portal_books import WINDOW, Bookkeeping, Refused
-from gpurent_plugin_gpu1024.portal_state import (
+from gpurent_plugin_gpu1024.simulator.books import WINDOW, Gpu1024Books, ServiceRefusal
+from gpurent_plugin_gpu1024.simulator.records import (
     KIB_IN_GIB,
     UNIT,
-    Machine,
-    Order,
+    ContainerOrder,
+    GpuHost,
     deposit,
     number,
     rent,
@@ -25,25 +25,25 @@ LARGEST = 400 * KIB_IN_GIB
 DISKS, MEMORIES = (30, 60, 100, 200), (5, 10, 20)
 
 
-class OrderDesk:
-    """Each method is one route: parameters in, ``content`` or ``(status, msg, content)`` out; no is `Refused`."""
+class OrderRoutes:
+    """One route a method: parameters in, ``content`` or ``(status, msg, content)`` out; a no is `ServiceRefusal`."""
 
-    def __init__(self, books: Bookkeeping) -> None:
+    def __init__(self, books: Gpu1024Books) -> None:
         self._books = books
 
-    def _machine(self, given: Params) -> Machine:
+    def _machine(self, given: Params) -> GpuHost:
         machine = self._books.machines.get(given["machine_id"])
         if machine is None:
-            raise Refused("机器不存在")
+            raise ServiceRefusal("机器不存在")
         return machine
 
-    def order(self, given: Params) -> Order:
+    def order(self, given: Params) -> ContainerOrder:
         order = self._books.orders.get(given.get("order_id") or given["order_id_new"])
         if order is None:
-            raise Refused("订单不存在")
+            raise ServiceRefusal("订单不存在")
         return order
 
-    def _lent(self, machine: Machine) -> int:
+    def _lent(self, machine: GpuHost) -> int:
         return machine.gpus - machine.taken - self._books.free(machine)
 
     async def machines(self, given: Params) -> Any:
@@ -58,11 +58,11 @@ class OrderDesk:
     async def _draft(self, given: Params, kind: str, mode: str, before: str = "") -> Any:
         books, wallet = self._books, given["wallet_address_user"]
         if wallet not in books.emails:
-            raise Refused("请先绑定邮箱")
+            raise ServiceRefusal("请先绑定邮箱")
         machine = self._machine(given)
         if kind == "gpu" and books.free(machine) < 1:
-            raise Refused("机器已被租用")
-        order = Order(
+            raise ServiceRefusal("机器已被租用")
+        order = ContainerOrder(
             id=secrets.token_hex(12),
             wallet=wallet,
             machine=machine,
@@ -92,7 +92,7 @@ class OrderDesk:
 
     async def place_order_cpu(self, given: Params) -> Any:
         if given["mode"] != "deposit":
-            raise Refused("只支持质押方式")
+            raise ServiceRefusal("只支持质押方式")
         return await self._draft(given, "cpu", "deposit")
 
     async def place_order_cpu_to_gpu(self, given: Params) -> Any:
@@ -103,9 +103,9 @@ class OrderDesk:
             or before.over
             or not before.rented
         ):
-            raise Refused("CPU 容器不存在")
+            raise ServiceRefusal("CPU 容器不存在")
         if before.machine.id != given["machine_id"]:
-            raise Refused("容器不在这台机器上")
+            raise ServiceRefusal("容器不在这台机器上")
         return await self._draft(given, "gpu", "payment", before.id)
 
     # prices
@@ -146,12 +146,12 @@ class OrderDesk:
         gpus, minutes = int(given["gpu_count"]), int(given["rent_time_length"])
         disk = int(given["diskspace"])
         if disk < 0 or disk > LARGEST:
-            raise Refused("磁盘空间不足")
+            raise ServiceRefusal("磁盘空间不足")
         if minutes < 60 or minutes > 43200:
-            raise Refused("租用时间不正确")
+            raise ServiceRefusal("租用时间不正确")
         if order.kind == "gpu":
             if gpus < 1 or books.free(order.machine) < gpus:
-                raise Refused("机器已被租用")
+                raise ServiceRefusal("机器已被租用")
             units = rent(order.machine, gpus, minutes, order.price, disk)
         else:
             gpus, order.memory = 0, int(given["memory"])
@@ -164,7 +164,7 @@ class OrderDesk:
     async def can_rent(self, given: Params) -> Any:
         order = self.order(given)
         if order.cancelled:
-            raise Refused("订单已取消")
+            raise ServiceRefusal("订单已取消")
         if order.created and order.asked_at is None:
             order.asked_at = self._books.now
         return WORKING if order.container_at is None else True
@@ -172,7 +172,7 @@ class OrderDesk:
     async def address(self, given: Params) -> Any:
         order = self.order(given)
         if not order.created or order.cancelled:
-            raise Refused("订单不能支付")
+            raise ServiceRefusal("订单不能支付")
         return order.address
 
     async def pay(self, given: Params) -> Any:
@@ -181,20 +181,20 @@ class OrderDesk:
         if order.rented:
             return True
         if not order.created_at or order.returned:
-            raise Refused("订单不能支付")
+            raise ServiceRefusal("订单不能支付")
         if order.pay_error:
-            raise Refused("支付超时")
+            raise ServiceRefusal("支付超时")
         seen = await books.seen(given.get("dbc_hash", ""), order.wallet, order.address, order.due)
         if seen.how == "wait":
             return WORKING
         if seen.how == "no" or seen.at is None:
-            raise Refused("没有收到这笔支付")
+            raise ServiceRefusal("没有收到这笔支付")
         closed = order.before != "" and books.orders[order.before].over
         if order.cancelled or closed or seen.at > order.created_at + WINDOW:
             books.count(seen.digest)
             order.pay_error = True
             books.entry(order.wallet, "late", -order.due, order.id)
-            raise Refused("支付超时")
+            raise ServiceRefusal("支付超时")
         await books.rented(order, seen.digest)
         return True
 
@@ -204,11 +204,11 @@ class OrderDesk:
 
     # lists
 
-    def _mine(self, given: Params) -> list[Order]:
+    def _mine(self, given: Params) -> list[ContainerOrder]:
         wallet = given["wallet_address_user"]
         return [order for order in self._books.orders.values() if order.wallet == wallet and order.created]
 
-    def _rows(self, orders: Iterable[Order]) -> Any:
+    def _rows(self, orders: Iterable[ContainerOrder]) -> Any:
         """As the web client reads them: the order, and its machine beside it."""
         books = self._books
         return [

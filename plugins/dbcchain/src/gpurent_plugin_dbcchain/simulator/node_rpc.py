@@ -10,9 +10,9 @@ from gpurent_plugin_dbcchain import storage
 from gpurent_plugin_dbcchain.base58 import address, public_of
 from gpurent_plugin_dbcchain.calls import PALLETS
 from gpurent_plugin_dbcchain.chain import NOW
-from gpurent_plugin_dbcchain.portal_chain import Chain, Invalid, fee_of
-from gpurent_plugin_dbcchain.portal_state import SPEC, STANDARD, TX, Host, Tenancy, World
 from gpurent_plugin_dbcchain.scale import uint
+from gpurent_plugin_dbcchain.simulator.chain import InvalidExtrinsic, SimulatedChain, fee_of
+from gpurent_plugin_dbcchain.simulator.state import SPEC, STANDARD, TX, ChainState, ListedHost, Tenancy
 
 _SUBSTRATE = Evidence.DOCUMENTED
 METHODS: dict[str, Evidence] = {
@@ -36,18 +36,18 @@ METHODS: dict[str, Evidence] = {
         for name in ("getRentOrder", "getRentList", "isMachineRenter", "getMachineRentId")
     },
 }
-_ABSENT = Invalid(-32603, "Something wrong", "NotFound")
+_ABSENT = InvalidExtrinsic(-32603, "Something wrong", "NotFound")
 
 
-class Node:
+class NodeRpc:
     """Answers one call at a time; ``at`` is a block's hash, left out for the newest."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: SimulatedChain) -> None:
         self._chain = chain
 
     def call(self, method: str, params: list[Any]) -> Any:
         if method not in METHODS:
-            raise Invalid(-32601, "Method not found", "")
+            raise InvalidExtrinsic(-32601, "Method not found", "")
         prefix, _, name = method.partition("_")
         if prefix in PALLETS and name in _ORDERS:
             return _ORDERS[name](self, prefix, *params)
@@ -59,7 +59,7 @@ class Node:
     def _block(self, at: str | None) -> int:
         return self._chain.newest if at is None else self._chain.history.number(at)
 
-    def _world(self, at: str | None) -> World:
+    def _state(self, at: str | None) -> ChainState:
         return self._chain.history.at(self._block(at))
 
     # blocks
@@ -105,26 +105,26 @@ class Node:
         return [{"block": self._chain.history.hash(block), "changes": changes}]
 
     def _values(self, at: str | None) -> dict[str, bytes]:
-        block, world = self._block(at), self._world(at)
+        block, state = self._block(at), self._state(at)
         found = {
-            storage.AVERAGE: uint(world.average, 8),
-            storage.FIXED_FEE: uint(world.fee, 16),
+            storage.AVERAGE: uint(state.average, 8),
+            storage.FIXED_FEE: uint(state.fee, 16),
             NOW: uint(round(self._chain.when(block).timestamp() * 1000), 8),
         }
         if block in self._chain.history.events:
             found[storage.EVENTS] = self._chain.history.events[block]
-        for public, purse in world.purses.items():
-            counters = uint(purse.nonce, 4) + uint(0, 4) + uint(1, 4) + uint(0, 4)
-            amounts = uint(purse.free, 16) + uint(purse.reserved, 16) + uint(0, 16) + uint(1 << 127, 16)
+        for public, account in state.accounts.items():
+            counters = uint(account.nonce, 4) + uint(0, 4) + uint(1, 4) + uint(0, 4)
+            amounts = uint(account.free, 16) + uint(account.reserved, 16) + uint(0, 16) + uint(1 << 127, 16)
             found[storage.account_key(public)] = counters + amounts
         for pallet in PALLETS.values():
             found[storage.key(pallet.machines, "StandardGPUPointPrice")] = b"".join(
                 uint(value, 8) for value in STANDARD
             )
-        for host in world.hosts.values():
+        for host in state.hosts.values():
             for item, value in (
                 ("MachineExtraPrice", uint(host.extra, 8)),
-                ("MachineRentedGPU", uint(world.rented(host), 4)),
+                ("MachineRentedGPU", uint(state.rented(host), 4)),
             ):
                 found[storage.machine_key(host.pallet.machines, item, host.id)] = value
         return found
@@ -132,7 +132,7 @@ class Node:
     # machines and orders
 
     def _machine_list(self, listing: str, at: str | None = None) -> Any:
-        mine = [host for host in self._world(at).hosts.values() if host.pallet.listing == listing]
+        mine = [host for host in self._state(at).hosts.values() if host.pallet.listing == listing]
 
         def names(status: str) -> list[str]:
             return [host.id for host in mine if host.status == status]
@@ -145,33 +145,33 @@ class Node:
         }
 
     def _machine_info(self, listing: str, machine: str, at: str | None = None) -> Any:
-        host = self._world(at).hosts.get(machine)
+        host = self._state(at).hosts.get(machine)
         if host is None or host.pallet.listing != listing:
             raise _ABSENT
         return _shown_host(host)
 
     def _order(self, registry: str, number: int, at: str | None = None) -> Any:
-        order = self._world(at).orders.get((registry, number))
+        order = self._state(at).orders.get((registry, number))
         if order is None:
             raise _ABSENT
         return _shown_order(order)
 
     def _order_list(self, registry: str, account: str, at: str | None = None) -> list[int]:
         renter = public_of(account)
-        orders = self._world(at).orders.values()
+        orders = self._state(at).orders.values()
         return sorted(order.id for order in orders if (order.pallet.rpc, order.renter) == (registry, renter))
 
     def _is_renter(self, registry: str, machine: str, account: str, at: str | None = None) -> bool:
-        world = self._world(at)
+        state = self._state(at)
         return any(
-            world.orders[registry, number].machine == machine
+            state.orders[registry, number].machine == machine
             for number in self._order_list(registry, account, at)
         )
 
     def _of_machine(self, registry: str, machine: str, at: str | None = None) -> Any:
         orders = [
             order
-            for order in self._world(at).orders.values()
+            for order in self._state(at).orders.values()
             if (order.pallet.rpc, order.machine) == (registry, machine)
         ]
         return {
@@ -181,18 +181,18 @@ class Node:
 
 
 _MACHINES: dict[str, Callable[..., Any]] = {
-    "getMachineList": Node._machine_list,
-    "getMachineInfo": Node._machine_info,
+    "getMachineList": NodeRpc._machine_list,
+    "getMachineInfo": NodeRpc._machine_info,
 }
 _ORDERS: dict[str, Callable[..., Any]] = {
-    "getRentOrder": Node._order,
-    "getRentList": Node._order_list,
-    "isMachineRenter": Node._is_renter,
-    "getMachineRentId": Node._of_machine,
+    "getRentOrder": NodeRpc._order,
+    "getRentList": NodeRpc._order_list,
+    "isMachineRenter": NodeRpc._is_renter,
+    "getMachineRentId": NodeRpc._of_machine,
 }
 
 
-def _shown_host(host: Host) -> dict[str, Any]:
+def _shown_host(host: ListedHost) -> dict[str, Any]:
     stash = address(bytes.fromhex(host.id))
     return {
         "controller": stash,

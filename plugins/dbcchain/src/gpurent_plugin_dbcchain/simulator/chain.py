@@ -12,16 +12,16 @@ from attrs import define, frozen
 from gpurent.api import Money, SimulatorContext, SimulatorLedgerEntry
 from gpurent_plugin_dbcchain import calls, events, extrinsic, wire
 from gpurent_plugin_dbcchain.base58 import address
-from gpurent_plugin_dbcchain.portal_rules import Refused, Rules, due
-from gpurent_plugin_dbcchain.portal_state import FINAL_AFTER, FIRST, SPEC, TX, History, World, hosts
 from gpurent_plugin_dbcchain.scale import compact, uint
+from gpurent_plugin_dbcchain.simulator.pallet_rules import CallFailed, PalletRules, due
+from gpurent_plugin_dbcchain.simulator.state import FINAL_AFTER, FIRST, SPEC, TX, ChainState, History, hosts
 
 BLOCK = timedelta(seconds=6)
 _INFO = compact(10_000) + compact(0) + b"\0\0\0"
 _DONE = b"\0\0"
 
 
-class Invalid(Exception):
+class InvalidExtrinsic(Exception):
     """The pool takes no such extrinsic."""
 
     def __init__(self, code: int, message: str, data: str) -> None:
@@ -30,7 +30,7 @@ class Invalid(Exception):
 
 
 @frozen(kw_only=True)
-class Waiting:
+class PooledExtrinsic:
     """An extrinsic in the pool."""
 
     body: bytes
@@ -41,25 +41,25 @@ class Waiting:
 
 
 @define
-class Chain:
+class SimulatedChain:
     """Callers hold ``lock`` and call `catch_up` first."""
 
     site: SimulatorContext
     history: History
     genesis: datetime
     lock: asyncio.Lock
-    pool: list[Waiting]
+    pool: list[PooledExtrinsic]
     entries: list[SimulatorLedgerEntry]
     sealed: int = FIRST
 
     @classmethod
-    def on(cls, site: SimulatorContext) -> Chain:
+    def on(cls, site: SimulatorContext) -> SimulatedChain:
         given = site.settings
-        world = World(average=int(given.get("average", "2000")))
-        world.hosts = hosts(site.machine_count, int(given.get("taken", "0")), int(given.get("offline", "0")))
+        state = ChainState(average=int(given.get("average", "2000")))
+        state.hosts = hosts(site.machine_count, int(given.get("taken", "0")), int(given.get("offline", "0")))
         return cls(
             site=site,
-            history=History(world, FIRST),
+            history=History(state, FIRST),
             genesis=site.clock.now(),
             lock=asyncio.Lock(),
             pool=[],
@@ -67,7 +67,7 @@ class Chain:
         )
 
     @property
-    def world(self) -> World:
+    def state(self) -> ChainState:
         return self.history.now
 
     @property
@@ -106,27 +106,29 @@ class Chain:
             signed = extrinsic.read(body)
             birth, death = extrinsic.era_of(signed.era, self.newest)
         except ValueError as error:
-            raise Invalid(1010, "Invalid Transaction", f"it cannot be read: {error}") from None
+            raise InvalidExtrinsic(1010, "Invalid Transaction", f"it cannot be read: {error}") from None
         if not extrinsic.signed_for(signed, self.place(), self._hash(birth)):
-            raise Invalid(1010, "Invalid Transaction", "Transaction has a bad signature")
+            raise InvalidExtrinsic(1010, "Invalid Transaction", "Transaction has a bad signature")
         if any(item.body == body for item in self.pool):
-            raise Invalid(1013, "Transaction Already Imported", "")
-        purse = self.world.purse(signed.public)
-        if signed.nonce < purse.nonce:
-            raise Invalid(1010, "Invalid Transaction", "Transaction is outdated")
+            raise InvalidExtrinsic(1013, "Transaction Already Imported", "")
+        account = self.state.account(signed.public)
+        if signed.nonce < account.nonce:
+            raise InvalidExtrinsic(1010, "Invalid Transaction", "Transaction is outdated")
         if any(
             (item.signed.public, item.signed.nonce) == (signed.public, signed.nonce) for item in self.pool
         ):
-            raise Invalid(1014, "Priority is too low", "")
-        if purse.free < fee_of(body):
-            raise Invalid(
+            raise InvalidExtrinsic(1014, "Priority is too low", "")
+        if account.free < fee_of(body):
+            raise InvalidExtrinsic(
                 1010, "Invalid Transaction", "Inability to pay some fees (e.g. account balance too low)"
             )
-        self.pool.append(Waiting(body=body, signed=signed, birth=birth, death=death, seen=self.newest))
+        self.pool.append(
+            PooledExtrinsic(body=body, signed=signed, birth=birth, death=death, seen=self.newest)
+        )
         return extrinsic.hash_of(body)
 
     def next_nonce(self, public: bytes) -> int:
-        nonce = self.world.purse(public).nonce
+        nonce = self.state.account(public).nonce
         taken = {item.signed.nonce for item in self.pool if item.signed.public == public}
         while nonce in taken:
             nonce += 1
@@ -143,7 +145,7 @@ class Chain:
 
     def _next(self) -> int:
         found = [max(item.seen, self.sealed) + 1 for item in self.pool]
-        found += [max(due(order), self.sealed + 1) for order in self.world.orders.values()]
+        found += [max(due(order), self.sealed + 1) for order in self.state.orders.values()]
         return min(found, default=1 << 62)
 
     def _make(self, block: int) -> None:
@@ -156,27 +158,27 @@ class Chain:
             if item.birth <= block < item.death:
                 marks += self._include(block, item, len(included))
                 included.append(item.body)
-        Rules(self.world, block, partial(self.book, block)).finish()
+        PalletRules(self.state, block, partial(self.book, block)).finish()
         if len(included) > 1:
             self.history.extrinsics[block], self.history.events[block] = included, marks
         self.history.seal(block)
         self.sealed = block
 
-    def _nonce(self, item: Waiting) -> int:
-        return self.world.purse(item.signed.public).nonce
+    def _nonce(self, item: PooledExtrinsic) -> int:
+        return self.state.account(item.signed.public).nonce
 
-    def _include(self, block: int, item: Waiting, index: int) -> bytes:
+    def _include(self, block: int, item: PooledExtrinsic, index: int) -> bytes:
         """Run it; a call that fails changes nothing, but its network fee is gone. Gives its mark among the events."""
         who, fee = item.signed.public, fee_of(item.body)
-        purse = self.world.purse(who)
-        purse.nonce += 1
-        purse.free -= fee
+        account = self.state.account(who)
+        account.nonce += 1
+        account.free -= fee
         self.book(block, who, "network", -fee, extrinsic.hash_of(item.body))
-        before, lines = deepcopy(self.world), len(self.entries)
+        before, lines = deepcopy(self.state), len(self.entries)
         try:
             call = calls.decode(item.signed.call)
-            Rules(self.world, block, partial(self.book, block)).run(who, call)
-        except (Refused, ValueError) as why:
+            PalletRules(self.state, block, partial(self.book, block)).run(who, call)
+        except (CallFailed, ValueError) as why:
             self.history.now = before
             del self.entries[lines:]
             return _failed(index, item.signed.call, str(why)) + _INFO

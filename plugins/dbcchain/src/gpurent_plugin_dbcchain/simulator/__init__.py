@@ -1,0 +1,1 @@
+"""The DeepBrain Chain for the sandbox: a fake service that only `plugin.py` loads, when a sandbox starts."""

@@ -1,0 +1,1 @@
+"""1024GPU for the sandbox: a fake service that only `plugin.py` loads, when a sandbox starts."""

@@ -1,0 +1,1 @@
+"""MISTGPU for the sandbox: a fake service that only `plugin.py` loads, when a sandbox starts."""
