@@ -21,7 +21,7 @@ from gpurent.domain.offer import Hardware, Metered, Offer
 from gpurent.infra.sqlite.journal import Journal
 
 PLUGINS = {point.module.partition(".")[0] for point in entry_points(group="gpurent")}
-HEAVY = {"asyncssh", "ssl", "asyncio", "rich", "httpx2", "cryptography", "sqlite3"}
+HEAVY = {"asyncssh", "ssl", "asyncio", "rich", "httpx2", "cryptography", "lxml", "sqlite3"}
 # What `--help` once loaded and does not need.
 UNUSED = {"cattrs", "difflib", "email.parser", "html", "json", "logging", "platformdirs", "socket", "tomllib"}
 # What a listing does not need of what acts.

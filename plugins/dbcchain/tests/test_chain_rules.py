@@ -299,7 +299,7 @@ async def test_the_client_node_wants_a_fresh_nonce_signed_by_the_renter(hand: Ha
     assert (await asked(hand, number + 1))["errcode"] == -1
     plain = check_encode(b"not a uuid")
     assert (await asked(hand, number, nonce=plain))["message"] == "verify sign failed"
-    spoiled = new_nonce()[:-1] + "1"
+    spoiled = (fresh := new_nonce())[:-1] + ("2" if fresh.endswith("1") else "1")
     assert (await asked(hand, number, nonce=spoiled))["errcode"] == -1
     sign = "0x" + hand.pair.sign((other := new_nonce()).encode()).hex()
     assert (await asked(hand, number, nonce=other, sign=sign))["errcode"] == 0

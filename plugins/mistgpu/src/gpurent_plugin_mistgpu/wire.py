@@ -7,9 +7,11 @@ of the server list are known from the operator's own pictures of 2020 and 2022. 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
@@ -24,12 +26,16 @@ from gpurent.api import (
     UnitPrice,
     UsageError,
 )
-from gpurent_plugin_mistgpu.html import Node, read
+from gpurent_plugin_mistgpu.markup import find_elements, find_first, parse_page, read_text
 from gpurent_plugin_mistgpu.messages import _
+
+if TYPE_CHECKING:
+    from lxml import etree
 
 RUNNING, SHORT, SHUT = "正在运行", "短租中", "已关机"
 _PRICE = re.compile(r"(\d{1,4}(?:\.\d{1,4})?)\s*元/(?:小?时)")
 _GPU = re.compile(r"(?:(\d{1,2})\s*[x×]\s*)?(.+)")
+MOST_PARTS = 1_000  # no card or row of the site has so many elements
 
 
 @frozen(kw_only=True)
@@ -73,26 +79,48 @@ def _changed(what: str, url: str, page: str) -> UnexpectedResponse:
     )
 
 
+def _read(page: str, url: str) -> etree._Element:
+    root, whole = parse_page(page)
+    if not whole:
+        raise _changed(_("it cannot be read to its end"), url, page)
+    return root
+
+
+def _small(nodes: Iterable[etree._Element], url: str, page: str) -> Iterator[etree._Element]:
+    """Cards or rows. They can lie in one another, and a long page must not be read again for each."""
+    for node in nodes:
+        if next(islice(node.iterdescendants("*"), MOST_PARTS, None), None) is not None:
+            raise _changed(_("a part of it is too large"), url, page)
+        yield node
+
+
+def _rows(table: etree._Element, url: str, page: str) -> Iterator[tuple[etree._Element, list[str]]]:
+    """The rows that have cells, and the text of these."""
+    for row in _small(table.iterdescendants("tr"), url, page):
+        if cells := [read_text(cell) for cell in row.iterdescendants("td")]:
+            yield row, cells
+
+
 def offers(page: str, url: str) -> Sequence[Offer]:
     """The machines of ``/create/``: a ``.card.form-check`` with a radio each; ``disabled`` means taken."""
-    tree = read(page)
     found: list[Offer] = []
-    for card in tree.all("", "card", "form-check"):
-        radio = card.first("input", "form-check-input")
-        if radio is None or not re.fullmatch(r"[0-9A-Za-z]{1,12}", radio.attrs.get("value", "")):
+    for card in _small(find_elements(_read(page, url).iter("*"), "card form-check"), url, page):
+        radio = find_first(card.iter("input"), "form-check-input")
+        key = radio.get("value", "") if radio is not None else ""
+        if radio is None or not re.fullmatch(r"[0-9A-Za-z]{1,12}", key):
             raise _changed(_("a machine without its number"), url, page)
-        price = _PRICE.search(card.text)
-        model = card.first("", "card-title")
-        named = _GPU.fullmatch(model.text) if model is not None else None
+        price = _PRICE.search(read_text(card))
+        model = find_first(card.iter("*"), "card-title")
+        named = _GPU.fullmatch(read_text(model)) if model is not None else None
         if price is None or named is None:
             raise _changed(_("a machine without a price or a name"), url, page)
         found.append(
             Offer(
-                key=radio.attrs["value"],
+                key=key,
                 provider="mistgpu",
                 hardware=Hardware(gpu=named[2], gpus=int(named[1] or 1)),
                 tariff=Metered(price=UnitPrice(Decimal(price[1]), CNY)),
-                free="disabled" not in radio.attrs,
+                free="disabled" not in radio.attrib,
             )
         )
     if not found:
@@ -102,33 +130,32 @@ def offers(page: str, url: str) -> Sequence[Offer]:
 
 def is_login(page: str) -> bool:
     """Whether ``page`` asks to sign in."""
-    form = read(page).first("form", action="/login/")
-    return form is not None and form.first("input", name="password") is not None
+    form = find_first(parse_page(page)[0].iter("form"), action="/login/")
+    return form is not None and find_first(form.iter("input"), name="password") is not None
 
 
 def complaint(page: str) -> str:
     """What the page complains about; empty if nothing."""
-    alert = read(page).first("", "alert-danger")
-    return alert.text[:200] if alert is not None else ""
+    alert = find_first(parse_page(page)[0].iter("*"), "alert-danger")
+    return read_text(alert)[:200] if alert is not None else ""
 
 
 def servers(page: str, url: str) -> Sequence[Server]:
     """The rows of ``/user/``; the page must be whole, since a row that is missing means that a server is gone."""
-    table = read(page).first("table", id="servers")
+    table = find_first(_read(page, url).iter("table"), id="servers")
     if table is None or "</table>" not in page or "</html>" not in page:
         raise _changed(_("the server list is not whole"), url, page)
-    return [_server(row, url, page) for row in table.all("tr") if row.first("td") is not None]
+    return [_server(row, cells, url, page) for row, cells in _rows(table, url, page)]
 
 
-def _server(row: Node, url: str, page: str) -> Server:
-    cells = [cell.text for cell in row.all("td")]
-    server = row.first("input", name="server_id")
+def _server(row: etree._Element, cells: Sequence[str], url: str, page: str) -> Server:
+    server = find_first(row.iter("input"), name="server_id")
     state = next((cell for cell in cells if cell.startswith((RUNNING, SHORT, SHUT))), "")
     if len(cells) < 5 or server is None or not state:
         raise _changed(_("a server without its columns"), url, page)
     running = not state.startswith(SHUT)
     return Server(
-        id=server.attrs.get("value", ""),
+        id=server.get("value", ""),
         machine=cells[0],
         gpu=cells[1],
         endpoint=_endpoint(cells[2], url, page) if running else None,
@@ -147,43 +174,36 @@ def _endpoint(text: str, url: str, page: str) -> Endpoint:
         raise _changed(_("the SSH command is unknown"), url, page) from None
 
 
-def _time(row: Node, name: str) -> datetime | None:
-    text = row.attrs.get(name, "")
+def _time(row: etree._Element, name: str) -> datetime | None:
     try:
-        found = datetime.fromisoformat(text) if text else None
+        found = datetime.fromisoformat(row.get(name, ""))
     except ValueError:
         return None
-    return found if found is not None and found.tzinfo is not None else None
+    return found if found.tzinfo is not None else None
 
 
 def _money(text: str) -> Money | None:
-    match = re.search(r"(\d{1,9}\.\d{2})\s*元", text)
-    try:
-        return CNY.money(match[1]) if match else None
-    except InvalidOperation:
-        return None
+    match = re.search(r"([0-9]{1,9}\.[0-9]{2})\s*元", text)
+    return CNY.money(match[1]) if match else None
 
 
 def balance(page: str, url: str) -> tuple[Money, Money]:
     """``(balance, spent in all)`` from ``/user/``."""
-    tree = read(page)
-    left, spent = tree.first("", id="balance"), tree.first("", id="spent")
-    found = _money(left.text) if left is not None else None
+    tree = _read(page, url)
+    left, spent = find_first(tree.iter("*"), id="balance"), find_first(tree.iter("*"), id="spent")
+    found = _money(read_text(left)) if left is not None else None
     if found is None:
         raise _changed(_("no balance is on it"), url, page)
-    return found, (_money(spent.text) if spent is not None else None) or CNY.zero
+    return found, (_money(read_text(spent)) if spent is not None else None) or CNY.zero
 
 
 def invoices(page: str, url: str) -> Sequence[tuple[str, Money]]:
     """Number and amount of each invoice that was asked for, from ``/user/invoice/``."""
-    table = read(page).first("table", id="invoices")
+    table = find_first(_read(page, url).iter("table"), id="invoices")
     if table is None or "</table>" not in page:
         raise _changed(_("the list of invoices is not whole"), url, page)
     found = []
-    for row in table.all("tr"):
-        cells = [cell.text for cell in row.all("td")]
-        if not cells:
-            continue
+    for _row, cells in _rows(table, url, page):
         money = _money(cells[-1])
         if len(cells) < 3 or not cells[0] or money is None:
             raise _changed(_("an invoice without its columns"), url, page)
@@ -193,14 +213,11 @@ def invoices(page: str, url: str) -> Sequence[tuple[str, Money]]:
 
 def runs(page: str, url: str) -> Sequence[Run]:
     """The lines of ``/user/bills/``."""
-    table = read(page).first("table", id="bills")
+    table = find_first(_read(page, url).iter("table"), id="bills")
     if table is None or "</table>" not in page:
         raise _changed(_("the bill is not whole"), url, page)
     found = []
-    for row in table.all("tr"):
-        cells = [cell.text for cell in row.all("td")]
-        if not cells:
-            continue
+    for row, cells in _rows(table, url, page):
         started, cost = _time(row, "data-started"), _money(cells[-1])
         if len(cells) < 5 or started is None or cost is None or not cells[3].isdigit():
             raise _changed(_("a bill line without its columns"), url, page)
@@ -218,12 +235,9 @@ def runs(page: str, url: str) -> Sequence[Run]:
 
 def recharges(page: str, url: str) -> Sequence[Paid]:
     """What was paid in, from ``/user/bills/``; a page without that table lists none."""
-    table = read(page).first("table", id="recharges")
+    table = find_first(_read(page, url).iter("table"), id="recharges")
     found = []
-    for row in table.all("tr") if table is not None else ():
-        cells = [cell.text for cell in row.all("td")]
-        if not cells:
-            continue
+    for row, cells in _rows(table, url, page) if table is not None else ():
         at, money = _time(row, "data-paid"), _money(cells[-1])
         if len(cells) < 3 or at is None or money is None:
             raise _changed(_("a payment line without its columns"), url, page)

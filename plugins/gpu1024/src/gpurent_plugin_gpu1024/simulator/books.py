@@ -91,12 +91,15 @@ class Gpu1024Books:
     # the ledger
 
     async def ask_ledger(self, method: str, path: str, **given: Any) -> Any:
-        url = self.site.urls["dbc"]
-        async with httpx2.AsyncClient(base_url=url, trust_env=False, verify=_LOOPBACK) as client:
-            if method == "GET":
-                answer = await client.get(path, params=given)
-            else:
-                answer = await client.post(path, json=given)
+        async with httpx2.AsyncClient(
+            base_url=self.site.urls["dbc"], trust_env=False, verify=_LOOPBACK
+        ) as client:
+            answer = await client.request(
+                method,
+                path,
+                params=given if method == "GET" else None,
+                json=given if method == "POST" else None,
+            )
         return answer.json()
 
     async def price(self) -> Decimal:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from typing import Any
 
 from gpurent_plugin_gpu1024.simulator.books import CONFIRMATIONS, Gpu1024Books, ServiceRefusal
-from gpurent_plugin_gpu1024.simulator.orders import WORKING
+from gpurent_plugin_gpu1024.simulator.orders import WORKING, Params
 from gpurent_plugin_gpu1024.simulator.records import UNIT, number
 
-Params = Mapping[str, str]
 PLATFORM = "AKMqDy51FuMnc4poiGBczQvPh6819hQuLH"
 
 

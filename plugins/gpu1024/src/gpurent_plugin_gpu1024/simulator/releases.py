@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from gpurent_plugin_gpu1024.simulator.books import Gpu1024Books, ServiceRefusal
-from gpurent_plugin_gpu1024.simulator.orders import OrderRoutes
+from gpurent_plugin_gpu1024.simulator.orders import OrderRoutes, Params
 from gpurent_plugin_gpu1024.simulator.records import ContainerOrder
-
-Params = Mapping[str, str]
 
 
 class ReleaseRoutes:
@@ -63,14 +60,12 @@ class ReleaseRoutes:
     async def return_dbc(self, given: Params) -> Any:
         order = self._late(given)
         self._books.take_code(order, "reclaim", given["return_code"])
-        await self._books.send_back(order, order.due, _way(order), f"{order.id}-late")
+        await self._books.send_back(
+            order, order.due, "deposit-back" if order.mode == "deposit" else "refund", f"{order.id}-late"
+        )
         order.returned = True
         return True
 
     async def repeat_mail(self, given: Params) -> Any:
         await self._books.mail_access(self._running(given))
         return True
-
-
-def _way(order: ContainerOrder) -> str:
-    return "deposit-back" if order.mode == "deposit" else "refund"

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from typing import Any
 
 from gpurent_plugin_gpu1024.simulator.books import WINDOW, Gpu1024Books, ServiceRefusal
-from gpurent_plugin_gpu1024.simulator.orders import WORKING, OrderRoutes
+from gpurent_plugin_gpu1024.simulator.orders import WORKING, OrderRoutes, Params
 from gpurent_plugin_gpu1024.simulator.records import UNIT, OrderRenewal, number, rent, shown_renewal
-
-Params = Mapping[str, str]
 
 
 class RenewalRoutes:

@@ -199,19 +199,16 @@ class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
 
     # servers
 
+    def _offered(self, account: SiteAccount, error: str = "") -> Response:
+        return HTMLResponse(pages.create(list(self.books.machines.values()), error))
+
     async def _create_page(self, request: Request, account: SiteAccount) -> Response:
-        return HTMLResponse(pages.create(list(self.books.machines.values())))
+        return self._offered(account)
 
     async def _create(self, request: Request, account: SiteAccount) -> Response:
-        form = await request.form()
-        try:
-            await self.books.create(
-                account.name, str(form.get("machine_id", "")), str(form.get("password", ""))
-            )
-        except SiteRefusal as why:
-            return HTMLResponse(pages.create(list(self.books.machines.values()), str(why)))
-        await self.books.catch_up()
-        return RedirectResponse("/user/", 302)
+        return await self._act(
+            request, account, self.books.create, "machine_id", "password", shown=self._offered
+        )
 
     def _list(self, account: SiteAccount, error: str = "") -> Response:
         return HTMLResponse(pages.user(account, self.books.mine(account.name), error))
@@ -224,29 +221,28 @@ class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
         return HTMLResponse(pages.bills(self.books.billed(account.name), paid))
 
     async def _shutdown(self, request: Request, account: SiteAccount) -> Response:
-        return await self._act(request, account, self.books.shut_by_user)
+        return await self._act(request, account, self.books.shut_by_user, "server_id")
 
     async def _delete(self, request: Request, account: SiteAccount) -> Response:
-        return await self._act(request, account, self.books.delete)
-
-    async def _act(
-        self, request: Request, account: SiteAccount, act: Callable[[str, str], Awaitable[None]]
-    ) -> Response:
-        form = await request.form()
-        try:
-            await act(account.name, str(form.get("server_id", "")))
-        except SiteRefusal as why:
-            return self._list(account, str(why))
-        return RedirectResponse("/user/", 302)
+        return await self._act(request, account, self.books.delete, "server_id")
 
     async def _start(self, request: Request, account: SiteAccount) -> Response:
+        return await self._act(request, account, self.books.start, "server_id", "password")
+
+    async def _act(
+        self,
+        request: Request,
+        account: SiteAccount,
+        act: Callable[..., Awaitable[object]],
+        *fields: str,
+        shown: Callable[[SiteAccount, str], Response] | None = None,
+    ) -> Response:
+        """``act`` with these fields of the form; a refusal is told on the page ``shown``, else on the server list."""
         form = await request.form()
         try:
-            await self.books.start(
-                account.name, str(form.get("server_id", "")), str(form.get("password", ""))
-            )
+            await act(account.name, *(str(form.get(name, "")) for name in fields))
         except SiteRefusal as why:
-            return self._list(account, str(why))
+            return (shown or self._list)(account, str(why))
         await self.books.catch_up()
         return RedirectResponse("/user/", 302)
 

@@ -1,0 +1,77 @@
+"""Pages through lxml, within bounds: whatever stands in a page, the time to read it grows as its length does.
+
+A parser that follows the HTML standard to the letter cannot promise that: there, 40 kB of open tags become a gigabyte.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, cast
+
+from lxml import etree
+
+# lxml needs quadratic time for the attributes of one element, and for end tags that match none of many open elements.
+MOST_DEPTH, MOST_ATTRIBUTES = 200, 100
+MOST_TEXT = 10_000
+_CHUNK = 1 << 16
+_HTML_END, _END = re.compile(r"</html\s*>", re.IGNORECASE), "page-end"
+
+
+class _Bounds:
+    """Receives each tag from a parser that builds no tree; raises `ValueError` at the first beyond the bounds."""
+
+    depth = 0
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        self.depth += 1
+        if self.depth > MOST_DEPTH or len(attributes) > MOST_ATTRIBUTES:
+            raise ValueError(tag)
+
+    def end(self, _tag: str) -> None:
+        self.depth -= 1
+
+    def close(self) -> None:
+        """Called at the end of the page."""
+
+
+def parse_page(page: str) -> tuple[etree._Element, bool]:
+    """The page's elements, and whether it could be read to its end.
+
+    It could not if it breaks the bounds (there are no elements then), or if a comment, a quote or a script in it is
+    never closed. Other broken markup gives some tree, never an error.
+    """
+    # The first tag gives even an empty page a root; the last is found again only if nothing swallowed it. What follows
+    # </html> belongs to the page, too, but lxml would put it aside.
+    marked = f"<html>{_HTML_END.sub('', page)}<{_END}>".encode("utf-8", "replace")
+    checker = etree.HTMLParser(encoding="utf-8", target=cast("Any", _Bounds()))
+    try:
+        # In pieces: the error leaves the parser between two of them.
+        for start in range(0, len(marked), _CHUNK):
+            checker.feed(marked[start : start + _CHUNK])
+        checker.close()
+    except ValueError:
+        return etree.Element("html"), False
+    root = etree.fromstring(marked, etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True))
+    return root, next(root.iter(_END), None) is not None
+
+
+def find_elements(
+    nodes: Iterable[etree._Element], css: str = "", **attributes: str
+) -> Iterator[etree._Element]:
+    """Those of ``nodes`` that have all classes of ``css`` and these attributes."""
+    wanted = set(css.split())
+    for node in nodes:
+        if all(node.get(name) == value for name, value in attributes.items()) and (
+            not wanted or wanted <= set(node.get("class", "").split())
+        ):
+            yield node
+
+
+def find_first(nodes: Iterable[etree._Element], css: str = "", **attributes: str) -> etree._Element | None:
+    return next(find_elements(nodes, css, **attributes), None)
+
+
+def read_text(node: etree._Element) -> str:
+    """All text below ``node``, blanks folded; no more than `MOST_TEXT` characters of it."""
+    return " ".join(" ".join(node.itertext())[:MOST_TEXT].split())

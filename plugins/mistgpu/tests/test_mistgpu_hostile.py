@@ -1,0 +1,148 @@
+"""Pages that are broken, hostile or huge: an answer or a told error, in time that grows as the page does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from gpurent.api import CNY, GpurentError, UnexpectedResponse
+from gpurent_plugin_mistgpu import wire
+from plugins.mistgpu.tests.test_mistgpu_wire import LIST, ROW, SERVERS, URL
+
+READERS = (wire.offers, wire.servers, wire.balance, wire.runs, wire.recharges, wire.invoices)
+CARD = '<div class="card form-check"><input class="form-check-input" value="1"><i class="card-title">x</i>3 元/时'
+BILL = '<tr data-started="2020-03-01T00:00:00+00:00"><td>101</td><td>-</td><td>-</td><td>5</td><td>0.25 元</td></tr>'
+BILLS = f'<html><table id="bills">{BILL}</table></html>'
+# Several times what the slowest page takes, much less than it would in quadratic time.
+SECONDS = 15
+
+
+def read_all(page: str) -> float:
+    """Seconds of this process that all readers take together; any error but a told one fails."""
+    began = time.process_time()
+    for reader in READERS:
+        try:
+            reader(page, URL)
+        except GpurentError:
+            continue
+    wire.is_login(page)
+    wire.complaint(page)
+    return time.process_time() - began
+
+
+HOSTILE: dict[str, Callable[[int], str]] = {
+    "open tags": lambda size: "<div>" * (size // 5),
+    "open cells": lambda size: '<html><table id="servers">' + "<tr><td><table>" * (size // 15),
+    "open tags, foreign ends": lambda size: "<div>" * (size // 9) + "</b>" * (size // 9),
+    "foreign ends just within the bounds": lambda size: "<div>" * 150 + "</b>" * (size // 4),
+    "attributes of one element": lambda size: "<a " + " ".join(f"a{n}" for n in range(size // 7)) + ">",
+    "attributes that come again": lambda size: "<a " + "b=1 " * (size // 4) + ">",
+    "formatting that comes again": lambda size: (
+        "<p>" + "".join(f"<b id={n}>" for n in range(150)) + "</p>" + "<p>x</p>" * (size // 8)
+    ),
+    "wrong nesting": lambda size: "<b><i>x</b></i>" * (size // 15),
+    "text between rows": lambda size: "<table>" + "x<b>" * 90 + "x</tr>" * (size // 6),
+    "comments that are open": lambda size: "<!-- <!--" * (size // 9),
+    "declarations that are open": lambda size: "<![" * (size // 3),
+    "quotes that are open": lambda size: "<a x='" * (size // 6),
+    "tags that are open": lambda size: "<a" * (size // 2),
+    "a script that is open": lambda size: "<script>" + "</scrip" * (size // 7),
+    "nothing but <": lambda size: "<" * size,
+    "references": lambda size: "&#x" * (size // 6) + "&amp" * (size // 8),
+    "zeros": lambda size: "\0" * size,
+    "ends of the page": lambda size: "</html>" * (size // 7),
+    "an end of the page that is open": lambda size: "</html" + " " * size,
+    "cards in one another": lambda size: CARD * 150 + "<input>" * (size // 7),
+    "rows in one another": lambda size: (
+        '<html><table id="bills">' + f"{BILL[:-5]}<td><table>" * 40 + "<td>" * (size // 4) + "</table></html>"
+    ),
+    "cells in one another": lambda size: (
+        '<html><table id="bills"><tr>' + "<td><div>" * 90 + "x " * (size // 2) + "</table></html>"
+    ),
+    "one long text": lambda size: '<p id="balance">' + "1.00 " * (size // 5),
+    "one long alert": lambda size: '<p class="alert-danger">' + "<b>x</b>" * (size // 8),
+    "elements without end": lambda size: '<p class="card">x</p>' * (size // 21),
+}
+
+
+@pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_page_of_half_a_megabyte_is_done_with_soon(make: Callable[[int], str]) -> None:
+    assert read_all(make(1 << 19)) < SECONDS
+
+
+def test_a_bill_of_a_megabyte_is_read() -> None:
+    page = BILLS.replace(BILL, BILL * 8_000)
+    began = time.process_time()
+    assert len(wire.runs(page, URL)) == 8_000
+    assert time.process_time() - began < SECONDS
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "<div>" * 10_000,
+        "<a " + " ".join(f"a{number}" for number in range(10_000)) + ">",
+        "<!-- not closed ",
+        "<script> not closed ",
+        "<a title='not closed ",
+    ],
+)
+def test_what_swallows_or_bursts_a_page_proves_nothing(odd: str) -> None:
+    """Nothing of such a page is taken: neither what stands before nor what stands behind."""
+    for page in (SERVERS.replace("</tr><tr", f"</tr>{odd}<tr"), odd + SERVERS, f"{SERVERS}{odd}"):
+        with pytest.raises(UnexpectedResponse):
+            wire.servers(page, URL)
+    for page in (odd + LIST, f"{LIST}{odd}"):
+        with pytest.raises(UnexpectedResponse):
+            wire.offers(page, URL)
+    with pytest.raises(UnexpectedResponse):
+        wire.recharges(odd, URL)
+
+
+def test_a_page_may_be_nested_much_deeper_than_the_site_does() -> None:
+    page = "<div>" * 150 + SERVERS + "</div>" * 150
+    assert len(wire.servers(page, URL)) == 1
+    assert wire.complaint("<div>" * 190 + '<p class="alert-danger">deep</p>') == "deep"
+    assert wire.complaint("<div>" * 10_000 + '<p class="alert-danger">too deep</p>') == ""
+    assert not wire.is_login("<div>" * 10_000 + '<form action="/login/"><input name="password"></form>')
+
+
+def test_a_row_of_a_thousand_parts_is_not_the_known_one() -> None:
+    with pytest.raises(UnexpectedResponse):
+        wire.servers(SERVERS.replace("<td>028</td>", "<td>028</td>" + "<i></i>" * 1_000), URL)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        SERVERS.replace("</td>", "").replace("</tr>", ""),
+        SERVERS.replace("<table", "<p><b><table").replace("<form>", "").replace("</form>", ""),
+        SERVERS.replace("<html>", "<!doctype html><HTML lang=zh><body>").replace(
+            "</table>", "</table></body>"
+        ),
+        SERVERS.replace("</tr></table>", "</tr></tbody></table>").replace("<tr><th>", "<tbody><tr><th>"),
+        SERVERS.replace("正在运行", "<!-- state --><b>正在运行<i>…</b></i>"),
+        SERVERS.replace("<td>028", "<td>028</html>"),
+        f"{SERVERS}<!-- 0.1 s --><script>if (1 < 2) {{}}</script>",
+        f"\ufeff<?xml version='1.0' encoding='gb2312'?>{SERVERS}",
+    ],
+)
+def test_what_a_browser_overlooks_hides_no_server(page: str) -> None:
+    (server,) = wire.servers(page, URL)
+    assert (server.id, server.machine, server.gpu, server.running) == ("101", "028", "Titan RTX", True)
+
+
+def test_rows_that_are_not_closed_stay_apart() -> None:
+    row = ROW.replace("</td>", "").replace("</tr>", "")
+    page = SERVERS.replace(ROW, row + row.replace('"101"', '"102"') + row.replace('"101"', '"103"'))
+    assert [server.id for server in wire.servers(page, URL)] == ["101", "102", "103"]
+
+
+def test_references_are_text() -> None:
+    page = '<p id="balance">&#20313;&#39069;&nbsp;12&#46;34 &#20803;</p>'
+    assert wire.balance(page, URL) == (CNY.money("12.34"), CNY.zero)
+    assert wire.complaint('<p class="x alert-danger">1 &lt; 2 &#0;&#xD800;&#99999999;</p>').startswith(
+        "1 < 2"
+    )
