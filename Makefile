@@ -33,6 +33,7 @@ lint: setup  ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
+	$(BIN)/mypy --strict --explicit-package-bases plugins/*/tests tests/testing
 	$(BIN)/python scripts/lint_imports.py
 
 format: setup  ## let ruff mend what it can

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpurent.testing.sandbox.machines import why_not_bwrap
-from gpurent.testing.yard import Yard, open_yard
+from gpurent.testing.ssh_fixture import SshFixture, ssh_fixture
 
 
 @pytest.fixture(scope="session")
@@ -19,8 +19,10 @@ def bwrap_trouble() -> str:
 
 
 @pytest.fixture(params=["embedded", pytest.param("bwrap", marks=pytest.mark.bwrap)])
-async def yard(request: pytest.FixtureRequest, bwrap_trouble: str, tmp_path: Path) -> AsyncIterator[Yard]:
+async def machines(
+    request: pytest.FixtureRequest, bwrap_trouble: str, tmp_path: Path
+) -> AsyncIterator[SshFixture]:
     if request.param == "bwrap" and bwrap_trouble:
         pytest.skip(bwrap_trouble)
-    async with open_yard(request.param, tmp_path) as made:
+    async with ssh_fixture(request.param, tmp_path) as made:
         yield made

@@ -11,7 +11,7 @@ from attrs import define, field
 
 from gpurent.domain.mail import Challenge, Mail
 from gpurent.errors import AuthError, GpurentError, InputRequired, Spent, UnavailableError
-from gpurent.testing.clock import START, ManualClock
+from gpurent.testing.fakes import START, ManualClock
 from gpurent.workflow.runtime.challenges import PATIENCE, POLL, Asker, answer_in, counts
 
 SHOP = "noreply@shop.example"

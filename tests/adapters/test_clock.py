@@ -13,7 +13,6 @@ from gpurent.errors import UsageError
 from gpurent.infra.clock import SHORTEST, Course, ScaledClock, WallClock, clock_from
 from gpurent.infra.platform.posix.files import write_private
 from gpurent.ports.clock import Clock
-from gpurent.testing.clock import START, ManualClock
 from gpurent.testing.sandbox.timing import SandboxClock
 
 DAY = timedelta(days=1)
@@ -121,39 +120,3 @@ def test_a_broken_clock_file_says_that_the_sandbox_is_gone(tmp_path: Path, text:
 def test_a_missing_clock_file_says_so_too(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         clock_from(f"file:{tmp_path / 'none'}").now()
-
-
-async def test_the_manual_clock_wakes_sleepers_in_order_and_only_when_due() -> None:
-    clock, woken = ManualClock(), []
-
-    async def wait(minutes: int) -> None:
-        await clock.sleep(timedelta(minutes=minutes))
-        woken.append(minutes)
-
-    async with asyncio.TaskGroup() as group:
-        for minutes in (30, 10, 20, 90):
-            group.create_task(wait(minutes))
-        await asyncio.sleep(0)
-        assert clock.sleepers == 4
-        clock.advance(timedelta(minutes=25))
-        await asyncio.sleep(0.01)
-        assert woken == [10, 20]
-        clock.advance(timedelta(hours=2))
-    assert woken == [10, 20, 30, 90]
-    assert clock.now() == START + timedelta(minutes=145)
-    assert clock.sleepers == 0
-
-
-async def test_a_cancelled_sleeper_of_the_manual_clock_is_forgotten() -> None:
-    clock = ManualClock()
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(clock.sleep(DAY), 0.01)
-    assert clock.sleepers == 0
-    clock.advance(2 * DAY)
-    await clock.sleep(timedelta())
-
-
-async def test_the_eager_clock_moves_by_itself() -> None:
-    clock = ManualClock(eager=True)
-    await clock.sleep(DAY)
-    assert clock.now() == START + DAY

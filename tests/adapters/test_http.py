@@ -20,7 +20,7 @@ from gpurent.errors import GpurentError, Spent, UnavailableError, UnexpectedResp
 from gpurent.infra.http import LARGEST, HttpClient
 from gpurent.infra.redact import MASK, Redactor
 from gpurent.ports.http import Http
-from tests.adapters.wire import answer, own_certificate, wire
+from gpurent.testing.fakes.http_server import http_reply, http_server, own_certificate
 
 CANARY = "s3cr+t/ö &canary"
 Make = Callable[..., HttpClient]
@@ -45,8 +45,10 @@ async def make(redactor: Redactor) -> AsyncIterator[Make]:
 
 
 async def test_get_and_its_answer(make: Make) -> None:
-    reply = answer(b'{"a": 1}', status="203 Fine", headers=("X-Kind: One", "Content-Type: application/json"))
-    async with wire(reply) as far:
+    reply = http_reply(
+        b'{"a": 1}', status="203 Fine", headers=("X-Kind: One", "Content-Type: application/json")
+    )
+    async with http_server(reply) as far:
         client: Http = make(far.url + "/")
         found = await client.request("GET", "/machines", params={"q": "a b&c"})
     assert far.seen[0].line == "GET /machines?q=a+b%26c HTTP/1.1"
@@ -56,7 +58,7 @@ async def test_get_and_its_answer(make: Make) -> None:
 
 
 async def test_post_carries_params_in_the_query_and_an_empty_body(make: Make) -> None:
-    async with wire() as far:
+    async with http_server() as far:
         await make(far.url).request("POST", "/api/create", params={"id": "7", "note": "日"})
     assert far.seen[0].line == "POST /api/create?id=7&note=%E6%97%A5 HTTP/1.1"
     assert far.seen[0].body == b""
@@ -64,7 +66,7 @@ async def test_post_carries_params_in_the_query_and_an_empty_body(make: Make) ->
 
 
 async def test_forms_and_json_travel_whole(make: Make) -> None:
-    async with wire() as far:
+    async with http_server() as far:
         await make(far.url).request("POST", "/login/", form={"user": "学生", "password": Secret(CANARY)})
         await make(far.url).request("POST", "/x", json={"n": 1})
     assert far.seen[0].body == b"user=%E5%AD%A6%E7%94%9F&password=s3cr%2Bt%2F%C3%B6+%26canary"
@@ -73,7 +75,7 @@ async def test_forms_and_json_travel_whole(make: Make) -> None:
 
 async def test_money_stays_exact(make: Make) -> None:
     body = b'{"price": 0.1000000000000000055, "big": 12345678901234567890.123456789012345, "n": 3, "e": 1e-7}'
-    async with wire(answer(body)) as far:
+    async with http_server(http_reply(body)) as far:
         found = (await make(far.url).request("GET", "/")).json()
     assert found["price"] == Decimal("0.1000000000000000055")
     assert found["big"] == Decimal("12345678901234567890.123456789012345")
@@ -89,7 +91,7 @@ ODD = [b"", b"<html>", b'{"a": NaN}', b'{"a": -Infinity}', b"1" * 10_000, b"[" *
 async def test_what_is_no_json_says_so_with_the_url(
     make: Make, body: bytes, method: str, spent: Spent
 ) -> None:
-    async with wire(answer(body)) as far:
+    async with http_server(http_reply(body)) as far:
         found = await make(far.url).request(method, "/price")
     with pytest.raises(UnexpectedResponse, match="no JSON") as caught:
         found.json()
@@ -99,7 +101,7 @@ async def test_what_is_no_json_says_so_with_the_url(
 
 
 async def test_the_head_of_a_strange_body_cannot_steer_the_terminal(make: Make) -> None:
-    async with wire(answer(b"\x1b[2J\x1b]0;owned\x07<html>")) as far:
+    async with http_server(http_reply(b"\x1b[2J\x1b]0;owned\x07<html>")) as far:
         found = await make(far.url).request("GET", "/")
     with pytest.raises(UnexpectedResponse) as caught:
         found.json()
@@ -110,7 +112,7 @@ async def test_the_head_of_a_strange_body_cannot_steer_the_terminal(make: Make) 
 async def test_every_status_is_an_answer_and_nothing_is_followed_or_tried_again(
     make: Make, status: str
 ) -> None:
-    async with wire(answer(b"body", status=status, headers=("Location: /elsewhere",))) as far:
+    async with http_server(http_reply(b"body", status=status, headers=("Location: /elsewhere",))) as far:
         found = await make(far.url).request("POST", "/pay")
     assert (found.status, found.text) == (int(status[:3]), "body")
     assert found.headers["location"] == "/elsewhere"
@@ -118,10 +120,10 @@ async def test_every_status_is_an_answer_and_nothing_is_followed_or_tried_again(
 
 
 async def test_cookies_are_given_and_shown_but_never_remembered(make: Make) -> None:
-    setting = answer(
+    setting = http_reply(
         headers=("Set-Cookie: sid=abc; Path=/; HttpOnly", "Set-Cookie: t=a=b", "Set-Cookie: junk")
     )
-    async with wire(setting) as far:
+    async with http_server(setting) as far:
         client = make(far.url)
         first = await client.request("GET", "/")
         await client.request("GET", "/")
@@ -142,7 +144,7 @@ CHARSETS = [
 
 @pytest.mark.parametrize(("kind", "body", "text"), CHARSETS)
 async def test_any_charset_becomes_text(make: Make, kind: str, body: bytes, text: str) -> None:
-    async with wire(answer(body, headers=(f"Content-Type: {kind}",))) as far:
+    async with http_server(http_reply(body, headers=(f"Content-Type: {kind}",))) as far:
         assert (await make(far.url).request("GET", "/")).text == text
 
 
@@ -154,20 +156,20 @@ async def _endless(writer: asyncio.StreamWriter) -> None:
 
 
 def _bomb() -> bytes:
-    return answer(gzip.compress(bytes(LARGEST * 4)), headers=("Content-Encoding: gzip",))
+    return http_reply(gzip.compress(bytes(LARGEST * 4)), headers=("Content-Encoding: gzip",))
 
 
 @pytest.mark.parametrize(("method", "spent"), [("GET", Spent.NO), ("POST", Spent.UNKNOWN)])
 @pytest.mark.parametrize("kind", ["endless", "gzip bomb"])
 async def test_a_body_without_end_is_cut_off(make: Make, kind: str, method: str, spent: Spent) -> None:
-    async with wire(_endless if kind == "endless" else _bomb()) as far:
+    async with http_server(_endless if kind == "endless" else _bomb()) as far:
         with pytest.raises(UnexpectedResponse, match="larger than 8 MiB") as caught:
             await make(far.url).request(method, "/")
     assert caught.value.spent is spent
 
 
 async def test_the_largest_allowed_body_arrives(make: Make) -> None:
-    async with wire(answer(b"x" * LARGEST)) as far:
+    async with http_server(http_reply(b"x" * LARGEST)) as far:
         assert len((await make(far.url).request("GET", "/")).text) == LARGEST
 
 
@@ -205,7 +207,7 @@ FAULTS = {"silent": _silent, "dripping": _dripping, "cut": _cut, "reset": _reset
 async def test_no_answer_is_unavailable_and_asked_once(
     make: Make, fault: str, method: str, spent: Spent
 ) -> None:
-    async with wire(FAULTS[fault]) as far:
+    async with http_server(FAULTS[fault]) as far:
         begun = time.monotonic()
         with pytest.raises(UnavailableError, match=f"127.0.0.1:{far.port}") as caught:
             await make(far.url).request(method, "/pay", timeout=0.4)
@@ -260,7 +262,7 @@ async def test_other_base_urls_and_plain_http_to_elsewhere_are_refused(make: Mak
 
 @pytest.mark.parametrize("path", [".evil.example/", "@evil.example/", ":1/", "x"])
 async def test_a_path_cannot_change_the_host(make: Make, path: str) -> None:
-    async with wire() as far:
+    async with http_server() as far:
         with pytest.raises(UsageError, match="does not begin with /"):
             await make(far.url).request("GET", path)
         await make(far.url).request("GET", "//evil.example/@x")
@@ -276,7 +278,7 @@ def test_loopback() -> None:
 async def test_a_proxy_of_the_environment_is_not_used_for_this_computer(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with wire() as far, wire(answer(b"proxied")) as proxy:
+    async with http_server() as far, http_server(http_reply(b"proxied")) as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
         monkeypatch.delenv("no_proxy", raising=False)
@@ -287,7 +289,7 @@ async def test_a_proxy_of_the_environment_is_not_used_for_this_computer(
 async def test_a_proxy_of_the_environment_is_used_for_others(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with wire(answer(status="502 No")) as proxy:
+    async with http_server(http_reply(status="502 No")) as proxy:
         for name in ("https_proxy", "HTTPS_PROXY"):
             monkeypatch.setenv(name, proxy.url)
         monkeypatch.delenv("no_proxy", raising=False)
@@ -298,7 +300,7 @@ async def test_a_proxy_of_the_environment_is_used_for_others(
 
 
 async def test_a_certificate_that_nobody_signed_is_refused(make: Make, tmp_path: Path) -> None:
-    async with wire(tls=own_certificate(tmp_path)) as far:
+    async with http_server(tls=own_certificate(tmp_path)) as far:
         with pytest.raises(UnavailableError, match=r"(?i)certificate") as caught:
             await make(f"https://127.0.0.1:{far.port}").request("POST", "/pay")
     assert far.seen == []
@@ -324,7 +326,7 @@ async def test_a_time_limit_before_the_request_was_sent_means_that_nothing_happe
 
 
 async def test_two_requests_at_once_and_again_after_close(make: Make) -> None:
-    async with wire() as far:
+    async with http_server() as far:
         client = make(far.url)
         found = await asyncio.gather(*(client.request("GET", f"/{n}") for n in range(8)))
         await client.aclose()
@@ -343,7 +345,7 @@ async def test_secrets_are_neither_in_logs_nor_in_answers_nor_in_errors(
     redactor.register(secret)
     shown: list[str] = []
     cookies = {"sid": Secret("c00kie-canary")}
-    async with wire(answer(), _reset, _cut, answer(b"\xff")) as far:
+    async with http_server(http_reply(), _reset, _cut, http_reply(b"\xff")) as far:
         client = make(far.url)
         for _turn in range(4):
             try:

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from gpurent.domain.lease import LeaseState
 from gpurent.infra.sqlite.journal import Journal
-from gpurent.testing.clock import START
+from gpurent.testing.fakes import START
 from tests.reliability.leases import lease
 
 

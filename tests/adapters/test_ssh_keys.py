@@ -15,8 +15,8 @@ from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError, HostKeyChanged, UnavailableError
 from gpurent.infra.platform.posix.files import private_folder
 from gpurent.infra.ssh.client import Ssh
-from gpurent.testing.yard import LEASE, PASSWORD, Yard, endpoint_of
-from tests.adapters.yard import watched
+from gpurent.testing.fakes.ssh_server import recording_ssh_server
+from gpurent.testing.ssh_fixture import LEASE, PASSWORD, SshFixture, endpoint_of
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def fresh(kind: str = "ssh-ed25519") -> asyncssh.SSHKey:
 
 async def test_pin_gives_the_fingerprint_and_sends_nothing(ssh: Ssh) -> None:
     key = fresh()
-    async with watched(key) as server:
+    async with recording_ssh_server(key) as server:
         assert await ssh.pin(LEASE, server.endpoint) == key.get_fingerprint()
         assert (server.users, server.passwords) == ([], [])
     # Pinned: it needs no machine any more.
@@ -40,10 +40,10 @@ async def test_pin_gives_the_fingerprint_and_sends_nothing(ssh: Ssh) -> None:
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256"])
 async def test_r13_another_host_key_stops_everything_before_the_password(ssh: Ssh, kind: str) -> None:
     first = fresh()
-    async with watched(first) as server:
+    async with recording_ssh_server(first) as server:
         await ssh.pin(LEASE, server.endpoint)
     second = fresh(kind)
-    async with watched(second, port=server.endpoint.port) as server:
+    async with recording_ssh_server(second, port=server.endpoint.port) as server:
         with pytest.raises(HostKeyChanged):
             await ssh.open(LEASE, server.endpoint, PASSWORD)
         with pytest.raises(HostKeyChanged) as caught:
@@ -55,10 +55,10 @@ async def test_r13_another_host_key_stops_everything_before_the_password(ssh: Ss
 
 
 async def test_r13_the_same_address_for_the_next_lease_starts_fresh(ssh: Ssh) -> None:
-    async with watched(fresh()) as server:
+    async with recording_ssh_server(fresh()) as server:
         await ssh.pin(LEASE, server.endpoint)
     second = fresh()
-    async with watched(second, port=server.endpoint.port) as server:
+    async with recording_ssh_server(second, port=server.endpoint.port) as server:
         assert await ssh.pin("lease-2", server.endpoint) == second.get_fingerprint()
         with pytest.raises(AuthError, match="refused the password"):
             await ssh.open("lease-2", server.endpoint, PASSWORD)
@@ -69,11 +69,11 @@ async def test_r13_the_same_address_for_the_next_lease_starts_fresh(ssh: Ssh) ->
 
 
 async def test_forget_pins_anew_and_keeps_the_key_pair(ssh: Ssh) -> None:
-    async with watched(fresh()) as server:
+    async with recording_ssh_server(fresh()) as server:
         await ssh.pin(LEASE, server.endpoint)
         before = ssh.files(LEASE)[0].read_bytes()
     second = fresh()
-    async with watched(second, port=server.endpoint.port) as server:
+    async with recording_ssh_server(second, port=server.endpoint.port) as server:
         ssh.forget(LEASE)
         assert await ssh.pin(LEASE, server.endpoint) == second.get_fingerprint()
     assert ssh.files(LEASE)[0].read_bytes() == before
@@ -88,7 +88,7 @@ async def test_drop_removes_the_key(ssh: Ssh, tmp_path: Path) -> None:
 
 
 async def test_nobody_there_is_retryable(ssh: Ssh) -> None:
-    async with watched(fresh()) as server:
+    async with recording_ssh_server(fresh()) as server:
         pass
     with pytest.raises(UnavailableError) as caught:
         await ssh.open(LEASE, server.endpoint, PASSWORD)
@@ -99,7 +99,7 @@ async def test_port_22_is_found_again_in_our_own_known_hosts(ssh: Ssh) -> None:
     """OpenSSH and asyncssh both look port 22 up by the bare name."""
     key = fresh()
     try:
-        async with watched(key, host="127.0.0.2", port=22) as server:
+        async with recording_ssh_server(key, host="127.0.0.2", port=22) as server:
             await ssh.pin(LEASE, server.endpoint)
             with pytest.raises(AuthError, match="refused the password"):
                 await ssh.open(LEASE, server.endpoint, PASSWORD)
@@ -125,12 +125,12 @@ def test_openssh_finds_the_pinned_key(ssh: Ssh, port: int) -> None:
     assert "ssh-ed25519" in found.stdout
 
 
-async def test_our_files_are_ours_alone(yard: Yard) -> None:
-    machine = await yard.boot()
-    async with yard.link(machine) as link:
-        assert link.key_file.parent == yard.folder / LEASE
+async def test_our_files_are_ours_alone(machines: SshFixture) -> None:
+    machine = await machines.boot()
+    async with machines.connected(machine) as link:
+        assert link.key_file.parent == machines.folder / LEASE
         assert link.known_hosts.read_text().startswith(f"[{machine.host}]:{machine.port} ssh-ed25519 ")
-    room = yard.folder / LEASE
+    room = machines.folder / LEASE
     assert stat.S_IMODE(room.stat().st_mode) == 0o700
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in room.iterdir()}
     assert modes == dict.fromkeys(["key", "key.pub", "known_hosts", "state.json"], 0o600)
@@ -138,18 +138,18 @@ async def test_our_files_are_ours_alone(yard: Yard) -> None:
     assert PASSWORD.reveal().encode() not in held
 
 
-async def test_a_machine_whose_key_was_replaced_is_refused_with_the_key_too(yard: Yard) -> None:
-    machine = await yard.boot()
-    async with yard.link(machine):
+async def test_a_machine_whose_key_was_replaced_is_refused_with_the_key_too(machines: SshFixture) -> None:
+    machine = await machines.boot()
+    async with machines.connected(machine):
         pass
-    await yard.driver.kill(machine.id)
-    other = await yard.boot(data="lab/43", port=machine.port)
+    await machines.driver.kill(machine.id)
+    other = await machines.boot(data="lab/43", port=machine.port)
     assert other.port == machine.port
     assert other.host_key != machine.host_key
     with pytest.raises(HostKeyChanged):
-        await yard.open(other)
-    yard.ssh.forget(LEASE)
-    link = await yard.open(other)
+        await machines.connect(other)
+    machines.ssh.forget(LEASE)
+    link = await machines.connect(other)
     assert (await link.run("echo in")).out == "in\n"
     await link.aclose()
     assert endpoint_of(other) == endpoint_of(machine)

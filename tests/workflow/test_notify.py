@@ -28,8 +28,8 @@ from gpurent.infra.registry.registry import Registry
 from gpurent.roles.entries import Field, NotifierEntry
 from gpurent.roles.hookspecs import hookimpl
 from gpurent.roles.notifier import Notifier
+from gpurent.testing.fakes.http_server import http_server
 from gpurent.workflow.runtime.desk import Desk
-from tests.adapters.wire import wire
 from tests.workflow.world import DIGITS, Person, world
 
 HOUR = timedelta(hours=1)
@@ -292,7 +292,7 @@ async def test_without_settings_nothing_is_in_use(tmp_path: Path) -> None:
 
 async def test_a_whole_trip_is_told_to_a_web_hook(tmp_path: Path) -> None:
     """The kinds that arrive, in order; and none of the secrets of the trip."""
-    async with wire() as server, world(tmp_path, speed=120) as land:
+    async with http_server() as server, world(tmp_path, speed=120) as land:
         land.extra = {
             "GPURENT_WEBHOOK_URL": f"{server.url}/key-CANARY-1",
             "GPURENT_WEBHOOK_SECRET": "sign-CANARY-2",

@@ -13,8 +13,8 @@ import pytest
 from aiosmtpd.smtp import SMTP, Envelope
 
 from gpurent.api import Event, EventKind, Level, Notice, UnavailableError, UsageError
+from gpurent.testing.fakes.http_server import http_reply, http_server
 from gpurent_plugin_apprise.sender import AppriseNotifier
-from tests.adapters.wire import answer, wire
 
 NOTICE = Notice(
     id="0123456789abcdef",
@@ -30,7 +30,7 @@ async def send(urls: str) -> None:
 
 
 async def test_two_services_are_told() -> None:
-    async with wire() as one, wire() as two:
+    async with http_server() as one, http_server() as two:
         await send(f"json://127.0.0.1:{one.port}/a form://127.0.0.1:{two.port}/b")
     (first,), (second,) = one.seen, two.seen
     found = json.loads(first.body)
@@ -39,7 +39,10 @@ async def test_two_services_are_told() -> None:
 
 
 async def test_one_that_fails_keeps_nobody_from_being_told() -> None:
-    async with wire(answer(status="500 Internal Server Error")) as one, wire() as two:
+    async with (
+        http_server(http_reply(status="500 Internal Server Error")) as one,
+        http_server() as two,
+    ):
         with pytest.raises(UnavailableError, match="500") as caught:
             await send(f"json://user:pass-CANARY@127.0.0.1:{one.port}/ json://127.0.0.1:{two.port}/")
     assert len(two.seen) == 1
@@ -48,9 +51,9 @@ async def test_one_that_fails_keeps_nobody_from_being_told() -> None:
 
 
 async def test_a_redirect_is_not_followed() -> None:
-    async with wire() as other:
+    async with http_server() as other:
         location = f"Location: {other.url}/"
-        async with wire(answer(status="302 Found", headers=(location,))) as one:
+        async with http_server(http_reply(status="302 Found", headers=(location,))) as one:
             with pytest.raises(UnavailableError):
                 await send(f"json://127.0.0.1:{one.port}/")
     assert other.seen == []

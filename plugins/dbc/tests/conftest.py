@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from plugins.dbc.tests.ground import Ground, ground
+from plugins.dbc.tests.ledger_harness import LedgerHarness, ledger_harness
 
 
 @pytest.fixture
-async def land() -> AsyncIterator[Ground]:
-    async with ground() as made:
+async def ledger() -> AsyncIterator[LedgerHarness]:
+    async with ledger_harness() as made:
         yield made

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from plugins.dbcchain.tests.street import Land, street
+from plugins.dbcchain.tests.chain_harness import ChainHarness, chain_harness
 
 
 @pytest.fixture
-async def land() -> AsyncIterator[Land]:
-    async with street() as made:
+async def harness() -> AsyncIterator[ChainHarness]:
+    async with chain_harness() as made:
         yield made

@@ -9,11 +9,13 @@ import pytest
 from gpurent_plugin_dbcchain import extrinsic
 from gpurent_plugin_dbcchain.base58 import check_encode
 from gpurent_plugin_dbcchain.calls import RENT, TERMINATING, Call, Pallet
+from gpurent_plugin_dbcchain.events import failure
 from gpurent_plugin_dbcchain.extrinsic import Era
-from gpurent_plugin_dbcchain.keys import Pair, pair_of
+from gpurent_plugin_dbcchain.keys import Pair
 from gpurent_plugin_dbcchain.node import new_nonce
 from gpurent_plugin_dbcchain.simulator.chain import fee_of
-from plugins.dbcchain.tests.street import Land, User, dbc, street
+from gpurent_plugin_dbcchain.simulator.pallet_rules import CallFailed, PalletRules
+from plugins.dbcchain.tests.chain_harness import ChainHarness, ChainUser, chain_harness, dbc
 
 DAY = 14_400
 
@@ -21,9 +23,8 @@ DAY = 14_400
 class Hand:
     """Signs calls and reads what the chain said, without anything of the wallet's."""
 
-    def __init__(self, land: Land, user: User) -> None:
-        self.land, self.user, self.chain = land, user, land.simulator.chain
-        self.pair = pair_of(user.seed)
+    def __init__(self, harness: ChainHarness, user: ChainUser) -> None:
+        self.harness, self.user, self.chain, self.pair = harness, user, harness.chain, user.pair
 
     def signed(self, call: Call, **changes: Any) -> bytes:
         block = changes.pop("birth", self.chain.final)
@@ -33,7 +34,7 @@ class Hand:
         return extrinsic.build(changes.pop("pair", self.pair), call.encode(), place, era, nonce)
 
     async def push(self, body: bytes) -> Any:
-        answer = await self.land.rpc("author_submitExtrinsic", "0x" + body.hex())
+        answer = await self.harness.rpc("author_submitExtrinsic", "0x" + body.hex())
         return answer.get("error", answer.get("result"))
 
     async def do(self, call: Call) -> str:
@@ -41,12 +42,9 @@ class Hand:
         body = self.signed(call)
         answer = await self.push(body)
         assert isinstance(answer, str), answer
-        self.land.clock.turn(seconds=6)
-        await self.land.simulator.tick()
+        await self.harness.later(seconds=6)
         block = self.chain.newest
         listed = self.chain.extrinsics(block)
-        from gpurent_plugin_dbcchain.events import failure
-
         return failure(self.chain.history.events[block], listed.index(body))
 
     def machine(self, pallet: Pallet = RENT, gpus: int = 1) -> str:
@@ -62,12 +60,12 @@ class Hand:
         return max(number for (name, number) in self.chain.state.orders if name == pallet.rpc)
 
     def turn(self, blocks: int) -> None:
-        self.land.clock.turn(seconds=6 * blocks)
+        self.harness.turn(seconds=6 * blocks)
 
 
 @pytest.fixture
-async def hand(land: Land) -> Hand:
-    return Hand(land, await land.user())
+async def hand(harness: ChainHarness) -> Hand:
+    return Hand(harness, await harness.funded_user())
 
 
 # the pool
@@ -77,9 +75,9 @@ async def test_a_wrong_signature_is_refused(hand: Hand) -> None:
     body = bytearray(hand.signed(hand.rent()))
     body[60] ^= 1
     assert (await hand.push(bytes(body)))["data"] == "Transaction has a bad signature"
-    stranger = Pair(hand.pair.public, pair_of((await hand.land.user()).seed).secret)
+    stranger = Pair(hand.pair.public, (await hand.harness.funded_user()).pair.secret)
     assert (await hand.push(hand.signed(hand.rent(), pair=stranger)))["code"] == 1010
-    assert hand.land.orders() == []
+    assert hand.harness.orders() == []
     assert hand.user.total == dbc("5000")
 
 
@@ -98,11 +96,11 @@ async def test_a_reused_nonce_is_refused(hand: Hand) -> None:
     assert (await hand.push(body))["code"] == 1013, "already there"
     assert (await hand.push(hand.signed(hand.rent(300), nonce=0)))["code"] == 1014
     hand.turn(1)
-    await hand.land.simulator.tick()
+    await hand.harness.simulator.tick()
     assert (await hand.push(body))["data"] == "Transaction is outdated"
     assert (await hand.push(hand.signed(hand.rent(300), nonce=0)))["data"] == "Transaction is outdated"
     hand.turn(5)
-    assert len(hand.land.orders()) == 1
+    assert len(hand.harness.orders()) == 1
 
 
 async def test_an_extrinsic_dies_with_its_era(hand: Hand) -> None:
@@ -112,13 +110,13 @@ async def test_an_extrinsic_dies_with_its_era(hand: Hand) -> None:
     late = hand.signed(hand.rent(), nonce=3)
     assert isinstance(await hand.push(late), str)
     hand.turn(extrinsic.PERIOD + 1)
-    await hand.land.simulator.tick()
+    await hand.harness.simulator.tick()
     assert hand.chain.pool == []
-    assert hand.land.orders() == []
+    assert hand.harness.orders() == []
 
 
-async def test_who_cannot_pay_the_networks_fee_is_refused(land: Land) -> None:
-    hand = Hand(land, await land.user(money="0.0001"))
+async def test_who_cannot_pay_the_networks_fee_is_refused(harness: ChainHarness) -> None:
+    hand = Hand(harness, await harness.funded_user(money="0.0001"))
     assert "Inability to pay" in (await hand.push(hand.signed(hand.rent())))["data"]
 
 
@@ -130,7 +128,7 @@ async def test_only_half_hours(hand: Hand, blocks: int) -> None:
     body = hand.signed(hand.rent(blocks))
     assert await hand.do(hand.rent(blocks)) == "OnlyHalfHourAllowed"
     assert hand.user.total == dbc("5000") - fee_of(body), "the network's fee is gone, the order's is not"
-    assert hand.land.sums(hand.user) == hand.user.total
+    assert hand.user.booked == hand.user.total
 
 
 async def test_the_rent_is_the_formulas(hand: Hand) -> None:
@@ -141,13 +139,13 @@ async def test_the_rent_is_the_formulas(hand: Hand) -> None:
     assert hand.chain.state.account(hand.pair.public).reserved == rent
     assert await hand.do(Call(pallet=RENT, verb="confirm", order=number)) == ""
     assert hand.chain.state.account(hand.pair.public).reserved == 0
-    fees = sum(line.amount.amount for line in hand.land.simulator.ledger() if line.kind == "network")
+    fees = sum(line.amount.amount for line in hand.harness.simulator.ledger() if line.kind == "network")
     assert hand.user.total == dbc("5000") - dbc("10") - rent + fees
-    assert hand.land.sums(hand.user) == hand.user.total
+    assert hand.user.booked == hand.user.total
 
 
-async def test_no_rent_is_longer_than_sixty_days(land: Land) -> None:
-    hand = Hand(land, await land.user(money="1000000"))
+async def test_no_rent_is_longer_than_sixty_days(harness: ChainHarness) -> None:
+    hand = Hand(harness, await harness.funded_user(money="1000000"))
     number = await hand.rented(blocks=61 * DAY)
     order = hand.chain.state.orders[RENT.rpc, number]
     assert order.end - order.start == 60 * DAY
@@ -171,10 +169,10 @@ async def test_a_late_confirmation_is_refused_and_only_the_fee_is_lost(hand: Han
     assert refusal == "Unknown", "at the end of the window's last block the order was dropped"
     purse = hand.chain.state.account(hand.pair.public)
     assert purse.reserved == 0
-    lines = [(line.kind, line.amount.amount) for line in hand.land.simulator.ledger()]
+    lines = [(line.kind, line.amount.amount) for line in hand.harness.simulator.ledger()]
     assert [units for kind, units in lines if kind == "fee"] == [-dbc("10")]
     assert not [kind for kind, _units in lines if kind == "rent"]
-    assert hand.land.sums(hand.user) == purse.free
+    assert hand.user.booked == purse.free
 
 
 async def test_the_late_confirmations_own_error_is_known_too(hand: Hand) -> None:
@@ -183,22 +181,20 @@ async def test_the_late_confirmations_own_error_is_known_too(hand: Hand) -> None
     hand.chain.state.orders[RENT.rpc, number].start -= 200
     order = hand.chain.state.orders[RENT.rpc, number]
     order.end += 400
-    from gpurent_plugin_dbcchain.simulator.pallet_rules import CallFailed, PalletRules
-
     rules = PalletRules(hand.chain.state, hand.chain.newest, lambda *_given: None)
     with pytest.raises(CallFailed, match="ExpiredConfirm"):
         rules.run(hand.pair.public, Call(pallet=RENT, verb="confirm", order=number))
 
 
-async def test_a_taken_or_unreachable_machine_is_refused(land: Land) -> None:
-    async with street(machines=4, taken="1", offline="1") as land:
-        hand = Hand(land, await land.user())
+async def test_a_taken_or_unreachable_machine_is_refused() -> None:
+    async with chain_harness(taken="1", offline="1") as harness:
+        hand = Hand(harness, await harness.funded_user())
         offline, taken = list(hand.chain.state.hosts.values())[-2:]
         assert await hand.do(hand.rent(machine=offline.id)) == "MachineNotRentable"
         error = await hand.do(hand.rent(machine=taken.id, pallet=TERMINATING))
         assert error == "error 12 of pallet 113"
         assert await hand.do(hand.rent(machine="00" * 32)) == "Unknown"
-        assert land.orders() == []
+        assert harness.orders() == []
 
 
 async def test_more_gpus_than_are_free_are_refused(hand: Hand) -> None:
@@ -208,15 +204,18 @@ async def test_more_gpus_than_are_free_are_refused(hand: Hand) -> None:
     assert await hand.do(hand.rent(machine=machine, gpus=1)) == ""
 
 
-async def test_who_has_too_little_is_refused(land: Land) -> None:
-    poor, poorer = Hand(land, await land.user(money="50")), Hand(land, await land.user(money="9"))
+async def test_who_has_too_little_is_refused(harness: ChainHarness) -> None:
+    poor, poorer = (
+        Hand(harness, await harness.funded_user(money="50")),
+        Hand(harness, await harness.funded_user(money="9")),
+    )
     assert await poor.do(poor.rent()) == "InsufficientValue"
     assert await poorer.do(poorer.rent()) == "PayTxFeeFailed"
     assert dbc("49.99") < poor.user.total < dbc("50")
 
 
-async def test_relet_needs_ten_minutes_and_ends_within_sixty_days(land: Land) -> None:
-    hand = Hand(land, await land.user(money="1000000"))
+async def test_relet_needs_ten_minutes_and_ends_within_sixty_days(harness: ChainHarness) -> None:
+    hand = Hand(harness, await harness.funded_user(money="1000000"))
     number = await hand.rented(blocks=59 * DAY)
     key = (RENT.rpc, number)
 
@@ -231,9 +230,9 @@ async def test_relet_needs_ten_minutes_and_ends_within_sixty_days(land: Land) ->
     assert hand.chain.state.orders[key].end == ends + 101
     assert await hand.do(more(30 * DAY)) == ""
     assert hand.chain.state.orders[key].end == hand.chain.newest + 60 * DAY, "cut, and paid for what is left"
-    stranger = Hand(land, await land.user())
+    stranger = Hand(harness, await harness.funded_user())
     assert await stranger.do(more(100)) == "NotMachineRenter"
-    assert hand.land.sums(hand.user) == hand.user.total
+    assert hand.user.booked == hand.user.total
 
 
 async def test_terminating_pays_the_share_that_passed(hand: Hand) -> None:
@@ -250,7 +249,7 @@ async def test_terminating_pays_the_share_that_passed(hand: Hand) -> None:
     share = passed * 10**9 // 900
     assert before - hand.user.total - fee == round_half_down(order.stake * share, 10**9)
     assert hand.chain.state.account(hand.pair.public).reserved == 0
-    assert hand.land.sums(hand.user) == hand.user.total
+    assert hand.user.booked == hand.user.total
 
 
 def round_half_down(value: int, by: int) -> int:
@@ -262,11 +261,11 @@ async def test_an_order_runs_out_in_its_last_block(hand: Hand) -> None:
         number = await hand.rented(pallet, blocks=300)
         assert await hand.do(Call(pallet=pallet, verb="confirm", order=number)) == ""
     hand.turn(400)
-    await hand.land.simulator.tick()
-    assert hand.land.orders() == []
+    await hand.harness.simulator.tick()
+    assert hand.harness.orders() == []
     assert hand.chain.state.account(hand.pair.public).reserved == 0
     assert {h.status for h in hand.chain.state.hosts.values()} == {"online"}
-    assert hand.land.sums(hand.user) == hand.user.total
+    assert hand.user.booked == hand.user.total
 
 
 # the client node
@@ -284,7 +283,7 @@ async def asked(hand: Hand, number: int, path: str = "tasks", **changes: Any) ->
         "rent_order": str(number),
         **changes,
     }
-    return await hand.land.post(f"/api/v1/{path}", **body)
+    return await hand.harness.post(f"/api/v1/{path}", **body)
 
 
 async def test_the_client_node_wants_a_fresh_nonce_signed_by_the_renter(hand: Hand) -> None:
@@ -292,8 +291,8 @@ async def test_the_client_node_wants_a_fresh_nonce_signed_by_the_renter(hand: Ha
     nonce = new_nonce()
     assert (await asked(hand, number, nonce=nonce)) == {"errcode": 0, "message": []}
     assert (await asked(hand, number, nonce=nonce))["message"] == "nonce is already exist"
-    stranger = await hand.land.user()
-    wrong = pair_of(stranger.seed)
+    stranger = await hand.harness.funded_user()
+    wrong = stranger.pair
     assert (await asked(hand, number, pair=wrong))["message"] == "verify sign failed"
     theirs = await asked(hand, number, pair=wrong, wallet=wrong.address)
     assert theirs["message"] == "check authority failed: no running order"
@@ -342,15 +341,13 @@ async def test_files_stay_ten_days_after_the_order(hand: Hand) -> None:
     await asked(hand, number, "tasks/start", additional=wish)
     assert await hand.do(Call(pallet=RENT, verb="confirm", order=number)) == ""
     hand.turn(20)
-    await hand.land.simulator.tick()
-    assert len(hand.land.park.alive) == 1
+    await hand.harness.simulator.tick()
+    assert len(hand.harness.machines.alive) == 1
     hand.turn(600)
-    await hand.land.simulator.tick()
-    assert hand.land.park.alive == {}
-    assert len(hand.land.park.disks) == 1
-    hand.land.clock.turn(days=9, hours=23)
-    await hand.land.simulator.tick()
-    assert len(hand.land.park.disks) == 1
-    hand.land.clock.turn(hours=2)
-    await hand.land.simulator.tick()
-    assert hand.land.park.disks == set()
+    await hand.harness.simulator.tick()
+    assert hand.harness.machines.alive == {}
+    assert len(hand.harness.machines.disks) == 1
+    await hand.harness.later(days=9, hours=23)
+    assert len(hand.harness.machines.disks) == 1
+    await hand.harness.later(hours=2)
+    assert hand.harness.machines.disks == set()

@@ -1,122 +1,116 @@
-"""Core's own walk over the sandbox's chain: real machines, a real job, one receipt."""
+"""The command line's own trips over the sandbox's chain: real machines, a real job, one receipt."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from datetime import timedelta
+import shutil
+from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
-import httpx2
 import pytest
+from attrs import define
 
-from gpurent.domain.lease import LeaseState
-from gpurent.domain.offer import Requirements
-from gpurent.domain.receipt import ChargeKind
-from gpurent.domain.trip import TripSpec
-from gpurent.errors import MoneyError
-from gpurent.workflow.trips.operations import Service
-from tests.workflow.world import DIGITS, Person, World, world
+from gpurent.testing.shared_sandbox import CommandLineUser, SharedSandbox, shared_sandbox
+from gpurent_plugin_dbcchain.plugin import NAME
 
-NAME = "dbc-chain"
+DIGITS = Path(__file__).parents[3] / "examples" / "digits"
 JOB = ("train.py", "--epochs", "2", "--hidden", "8")
-HOUR = timedelta(hours=1)
 
 
-@pytest.fixture
-async def land(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path, speed=60, machines=4) as made:
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedSandbox]:
+    # Orders are for a day, five minutes of real time: a busy computer must not see them run out.
+    with shared_sandbox(tmp_path_factory.mktemp("sandbox"), speed=300, machines=16) as made:
         yield made
 
 
-async def funded(land: World, service: Service, amount: str = "2000") -> str:
-    account = (await service.login(NAME, {})).account
-    async with httpx2.AsyncClient(base_url=land.cloud.urls[NAME]) as client:
-        answer = await client.post("/sandbox/faucet", json={"address": account, "amount": amount})
-    assert answer.status_code == 200
-    return account
+@define
+class Renter:
+    """Somebody with a new key and money, in a folder with something to run."""
+
+    sandbox: SharedSandbox
+    user: CommandLineUser
+    account: str
+
+    def balance(self) -> Decimal:
+        found = self.user.run("balance", NAME, "--json").data[0]["balance"]
+        assert found["held"]["minor"] == 0
+        return Decimal(found["available"]["amount"])
+
+    def units(self) -> int:
+        """What the account has, by the chain's own ledger."""
+        lines = self.sandbox.cloud.ledgers()[NAME]
+        return sum(line.amount.amount for line in lines if line.account == self.account)
+
+    def data(self, *arguments: str) -> Any:
+        return self.user.run(*arguments, "--json").data
 
 
-def want(tmp_path: Path, gpu: str, **more: object) -> TripSpec:
-    home = tmp_path / "home"
-    home.mkdir()
-    given = {
-        "provider": NAME,
-        "wish": Requirements(gpu=gpu),
-        "term": HOUR,
-        "command": JOB,
-        "folder": str(DIGITS),
-        "results": ("out",),
-        "home": str(home),
-        **more,
-    }
-    return TripSpec(**given)  # type: ignore[arg-type]
+def renter(sandbox: SharedSandbox, home: Path, money: str) -> Renter:
+    user = sandbox.user(home)
+    account = user.run("login", NAME, "--json").data["account"]
+    sandbox.post(NAME, "/sandbox/faucet", address=account, amount=money)
+    return Renter(sandbox, user, account)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("gpu", "refunds"), [("RTX3090", False), ("RTX2080Ti", True)])
-async def test_a_trip_from_key_to_receipt(land: World, tmp_path: Path, gpu: str, refunds: bool) -> None:
-    person = Person()
-    async with land.desk(person) as service:
-        account = await funded(land, service)
-        before = await service.balance(NAME)
-        end = await service.run(want(tmp_path, gpu))
-        assert end.exit_code == 0
-        assert json.loads((tmp_path / "home" / "out" / "metrics.json").read_text())["planned_epochs"] == 2
-        lease = service.desk.lease(end.lease)
-        assert lease.state is LeaseState.RELEASED
-        assert end.receipt is not None
-        (total,) = end.receipt.totals()
-        after = await service.balance(NAME)
-        assert after.held is not None
-        assert after.held.amount == 0
-        assert before.available - after.available == total.spent
-        chain = [line for line in land.cloud.ledgers()[NAME] if line.account == account]
-        assert sum(line.amount.amount for line in chain) == after.available.amount
-        kinds = {charge.kind for charge in end.receipt.charges}
-        assert kinds == {ChargeKind.USE, ChargeKind.FEE} | ({ChargeKind.REFUND} if refunds else set())
-        assert service.desk.books.spending(lease=end.lease) == end.receipt.totals()
-    assert land.cloud.burning() == []
-    assert list(land.cloud.driver.machines()) == []
+def test_a_trip_from_key_to_receipt(
+    sandbox: SharedSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: str, refunds: bool
+) -> None:
+    mine = renter(sandbox, tmp_path / "home", "5000")
+    monkeypatch.chdir(shutil.copytree(DIGITS, tmp_path / "work"))
+    before = mine.balance()
+    end = mine.data("run", "--no-project", "-p", NAME, "--gpu", gpu, "--for", "1d", "--results", "out", *JOB)
+    assert end["exit_code"] == 0
+    assert json.loads((tmp_path / "work" / "out" / "metrics.json").read_text())["planned_epochs"] == 2
+    (total,) = end["totals"]
+    assert before - mine.balance() == Decimal(total["spent"]["amount"])
+    assert mine.units() == int(mine.balance() * 10**15)
+    kinds = {charge["kind"] for charge in end["receipt"]["charges"]}
+    assert kinds == {"use", "fee"} | ({"refund"} if refunds else set())
+    assert mine.data("show", end["lease"])["state"] == "released"
+    assert mine.data("costs")["costs"]["totals"] == [total["spent"]]
+    assert sandbox.cloud.burning() == []
+    assert list(sandbox.cloud.driver.machines()) == []
 
 
-async def test_a_rent_and_a_renewal_within_what_was_quoted(land: World, tmp_path: Path) -> None:
+def test_a_rent_and_a_renewal_within_what_was_quoted(sandbox: SharedSandbox, tmp_path: Path) -> None:
     """The fee of a new order is in the quote: nobody is asked again."""
-    async with land.desk(Person()) as service:
-        await funded(land, service)
-        lease = await service.rent(want(tmp_path, "RTX3090", command=(), results=()))
-        assert lease.state is LeaseState.READY
-        renewed = await service.renew(lease.id, timedelta(minutes=30))
-        assert renewed.expires_at is not None
-        assert lease.expires_at is not None
-        assert timedelta(minutes=29) < renewed.expires_at - lease.expires_at < timedelta(minutes=31)
-        receipt = await service.release(lease.id)
-        assert [c.kind for c in receipt.charges].count(ChargeKind.RENEWAL) == 1
+    mine = renter(sandbox, tmp_path, "5000")
+    lease = mine.data("rent", "-p", NAME, "--gpu", "RTX3090", "--for", "1d")
+    assert lease["state"] == "ready"
+    renewed = mine.data("renew", lease["id"], "--for", "30m")
+    assert renewed["expires_at"] > lease["expires_at"]
+    receipt = mine.data("release", lease["id"])
+    kinds = [charge["kind"] for charge in receipt["receipt"]["charges"]]
+    assert kinds.count("renewal") == 1
 
 
-async def test_too_little_is_refused_before_anything_is_signed(land: World, tmp_path: Path) -> None:
-    async with land.desk(Person()) as service:
-        await funded(land, service, "110")
-        with pytest.raises(MoneyError, match="does not cover"):
-            await service.run(want(tmp_path, "RTX3090"))
-    assert len(land.cloud.ledgers()[NAME]) == 1
+def test_too_little_is_refused_before_anything_is_signed(sandbox: SharedSandbox, tmp_path: Path) -> None:
+    mine = renter(sandbox, tmp_path, "110")
+    refused = mine.user.run("rent", "-p", NAME, "--gpu", "RTX3090", "--for", "1h")
+    assert refused.code == 5
+    assert "does not cover" in refused.err
+    assert len([line for line in sandbox.cloud.ledgers()[NAME] if line.account == mine.account]) == 1
 
 
-async def test_the_command_line_shows_provider_wallet_and_evidence(land: World) -> None:
-    said = await land.cli("providers", "--json")
-    row = next(item for item in said.data if item["name"] == NAME)
+def test_the_command_line_shows_provider_wallet_and_evidence(sandbox: SharedSandbox, tmp_path: Path) -> None:
+    user = sandbox.user(tmp_path)
+    row = next(item for item in user.run("providers", "--json").data if item["name"] == NAME)
     assert row["auth"] == row["billing"] == NAME
     assert "Never run against the live chain" in row["live"]
-    assert NAME in (await land.cli("providers")).out
-    login = await land.cli("login", NAME, "--json")
+    assert NAME in user.run("providers").out
+    login = user.run("login", NAME, "--json")
     assert login.data["account"].startswith("5")
-    words = (await land.cli("whoami", "--show-key", NAME, "--json")).data["credentials"]["secret"]
+    words = user.run("whoami", "--show-key", NAME, "--json").data["credentials"]["secret"]
     assert len(words.split()) == 12
     assert words not in login.out + login.err
-    (listed,) = (await land.cli("offers", "-p", NAME, "--json")).data
+    (listed,) = user.run("offers", "-p", NAME, "--json").data
     assert {offer["tariff"]["refundable"] for offer in listed["offers"]} == {True, False}
     assert all("10 DBC" in offer["note"] for offer in listed["offers"])
-    routes = land.cloud.status()["routes"][NAME]
+    routes = sandbox.cloud.status()["routes"][NAME]
     assert {route["evidence"] for route in routes} == {"source", "documented", "assumed"}
     assert [r["path"] for r in routes if r["evidence"] == "assumed"] == ["/sandbox/faucet", "/sandbox/price"]
     (methods,) = [r["note"] for r in routes if r["path"] == "/"]

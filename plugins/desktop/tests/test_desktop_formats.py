@@ -13,10 +13,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from defusedxml import ElementTree
+from defusedxml import ElementTree  # type: ignore[import-untyped]
 
 from gpurent.api import Endpoint, Export, Exported, Secret
-from gpurent.testing.contracts.exporter import ExporterContract, Site
+from gpurent.testing.contracts.exporter import ExporterContract, ParsedProfile
 from gpurent_plugin_desktop.filezilla import FileZilla
 from gpurent_plugin_desktop.ftprush import FtpRush
 from gpurent_plugin_desktop.winscp import WinScp
@@ -51,7 +51,7 @@ class TestXShell(ExporterContract):
     exporter = XShell
     stores_password = False
 
-    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[Site]:
+    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[ParsedProfile]:
         assert export.file is not None
         if len(leases) == 1:
             return [self.site(Path(export.file.name), export.file.content)]
@@ -59,7 +59,7 @@ class TestXShell(ExporterContract):
             assert archive.testzip() is None
             return [self.site(Path(name), archive.read(name)) for name in archive.namelist()]
 
-    def site(self, path: Path, content: bytes) -> Site:
+    def site(self, path: Path, content: bytes) -> ParsedProfile:
         assert path.suffix == ".xsh"
         found = ini(content)
         assert found.sections() == [
@@ -71,7 +71,7 @@ class TestXShell(ExporterContract):
         assert found["CONNECTION"]["Protocol"] == "SSH"
         assert found["CONNECTION:SSH"]["AgentForwarding"] == "0"
         connection, login = found["CONNECTION"], found["CONNECTION:AUTHENTICATION"]
-        return Site(
+        return ParsedProfile(
             path.stem,
             connection["Host"],
             int(connection["Port"]),
@@ -84,13 +84,13 @@ class TestFtpRush(ExporterContract):
     exporter = FtpRush
     stores_password = True
 
-    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[Site]:
+    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[ParsedProfile]:
         assert export.file is not None
         (folder,) = json.loads(export.file.content)["RootItem"]["Children"]
         servers = [child["Server"] for child in folder["Children"]]
         assert {server["Protocol"] for server in servers} == {2}
         return [
-            Site(
+            ParsedProfile(
                 server["Name"],
                 server["Host"],
                 server["Port"],
@@ -105,7 +105,7 @@ class TestFileZilla(ExporterContract):
     exporter = FileZilla
     stores_password = True
 
-    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[Site]:
+    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[ParsedProfile]:
         assert export.file is not None
         root = ElementTree.fromstring(export.file.content)
         assert root.tag == "FileZilla3"
@@ -122,7 +122,7 @@ class TestFileZilla(ExporterContract):
             if given.folder.strip("/"):
                 assert unfold(server.findtext("RemoteDir")) == given.folder
             sites.append(
-                Site(
+                ParsedProfile(
                     server.findtext("Name"),
                     server.findtext("Host"),
                     int(server.findtext("Port")),
@@ -149,7 +149,7 @@ class TestWinScp(ExporterContract):
     exporter = WinScp
     stores_password = True
 
-    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[Site]:
+    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[ParsedProfile]:
         sites = []
         for line, given in zip(export.text.split("\n"), leases, strict=True):
             parts = urlsplit(line)
@@ -160,7 +160,7 @@ class TestWinScp(ExporterContract):
             assert unquote(parts.path).rstrip("/") == given.folder.rstrip("/")
             # A URL has no place for the site's name: it is the address.
             sites.append(
-                Site(
+                ParsedProfile(
                     given.name,
                     parts.hostname or "",
                     parts.port or 0,
@@ -169,7 +169,7 @@ class TestWinScp(ExporterContract):
                 )
             )
         return [
-            Site(site.name, given.endpoint.address, site.port, site.user, site.password)
+            ParsedProfile(site.name, given.endpoint.address, site.port, site.user, site.password)
             if site.host == given.endpoint.address.lower()
             else site
             for site, given in zip(sites, leases, strict=True)

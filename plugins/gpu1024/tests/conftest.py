@@ -1,4 +1,4 @@
-"""Fixtures: a world with both services up."""
+"""Fixtures: the provider and its ledger, and somebody who can rent there."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from plugins.gpu1024.tests.world import World, world
+from plugins.gpu1024.tests.gpu1024_harness import Gpu1024Harness, Renter, gpu1024_harness
 
 
 @pytest.fixture
-async def land() -> AsyncIterator[World]:
-    async with world() as made:
+async def harness() -> AsyncIterator[Gpu1024Harness]:
+    async with gpu1024_harness() as made:
         yield made
+
+
+@pytest.fixture
+async def renter(harness: Gpu1024Harness) -> Renter:
+    return await harness.renter()

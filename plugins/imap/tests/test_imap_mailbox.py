@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from gpurent.api import AuthError, UnavailableError, UsageError
+from gpurent.testing.contracts.mailbox import MailboxContract, MailboxUnderTest
 from gpurent.testing.sandbox.faults import free_port
 from gpurent.testing.sandbox.mail import ADDRESS, MailServer
 from gpurent_plugin_imap.mailbox import ImapMailbox
@@ -54,26 +55,19 @@ async def found(post: MailServer, since: datetime = NOON, subject: str = "code")
     ]
 
 
-async def test_f3_only_the_shop_s_fresh_mail_about_it_oldest_first(post: MailServer) -> None:
-    async def put(text: str, minutes: int, sender: str = SHOP, subject: str = "your code") -> None:
-        at = NOON + timedelta(minutes=minutes)
-        await post.deliver(to=ADDRESS, sender=sender, subject=subject, text=text, at=at)
+class TestImapMailbox(MailboxContract):
+    @pytest.fixture
+    def box(self, post: MailServer) -> MailboxUnderTest:
+        async def deliver(sender: str, subject: str, text: str, at: datetime) -> None:
+            await post.deliver(to=ADDRESS, sender=sender, subject=subject, text=text, at=at)
 
-    await put("second", 2)
-    await put("first", 1)
-    await put("too old", -1)
-    await put("a stranger", 1, sender="notice@1024gpu.example.evil.example")
-    await put("a display name is no sender", 1, sender=f'"{SHOP}" <evil@evil.example>')
-    await put("about something else", 1, subject="news")
-    assert await found(post) == ["first", "second"]
+        return MailboxUnderTest(box(post), deliver)
 
 
-async def test_new_mail_is_seen_at_the_next_look(post: MailServer) -> None:
-    mailbox = box(post)
-    assert list(await mailbox.search(since=NOON, sender=SHOP, subject="")) == []
-    await post.deliver(to=ADDRESS, sender=SHOP, subject="late", text="here", at=NOON)
-    (mail,) = await mailbox.search(since=NOON, sender=SHOP, subject="")
-    assert (mail.sender, mail.subject, mail.at) == (SHOP, "late", NOON)
+async def test_f3_a_display_name_is_no_sender(post: MailServer) -> None:
+    sender = f'"{SHOP}" <evil@evil.example>'
+    await post.deliver(to=ADDRESS, sender=sender, subject="code", text="0.5", at=NOON)
+    assert await found(post) == []
 
 
 async def test_nothing_in_the_mailbox_changes(post: MailServer) -> None:
@@ -83,7 +77,7 @@ async def test_nothing_in_the_mailbox_changes(post: MailServer) -> None:
     assert await found(post) == ["0.123"]
 
     def flags() -> bytes:
-        with imaplib.IMAP4(post.host, post.port, timeout=10) as client:
+        with imaplib.IMAP4(post.host, post.port, timeout=60) as client:
             client.login(ADDRESS, post.password_of(ADDRESS))
             client.select("INBOX", readonly=True)
             return bytes(client.fetch("1", "(FLAGS)")[1][0])  # type: ignore[arg-type]

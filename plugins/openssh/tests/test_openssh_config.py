@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from gpurent.api import Endpoint, Export, Exported, UsageError
-from gpurent.testing.contracts.exporter import ExporterContract, InstallingContract, Site
+from gpurent.testing.contracts.exporter import ExporterContract, InstallingContract, ParsedProfile
 from gpurent_plugin_openssh.config import quoted
 from gpurent_plugin_openssh.exporter import OpenSsh
 from gpurent_plugin_openssh.vscode import VsCode
@@ -22,7 +22,7 @@ from gpurent_plugin_openssh.vscode import VsCode
 def effective(config: Path, name: str) -> dict[str, list[str]]:
     """``ssh -G``: every setting that would be used for ``name``."""
     done = subprocess.run(
-        ["ssh", "-G", "-F", str(config), "--", name], capture_output=True, text=True, check=True, timeout=30
+        ["ssh", "-G", "-F", str(config), "--", name], capture_output=True, text=True, check=True
     )
     found: dict[str, list[str]] = {}
     for line in done.stdout.splitlines():
@@ -47,7 +47,7 @@ class TestOpenSsh(ExporterContract, InstallingContract):
     installing = OpenSsh
     stores_password = False
 
-    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[Site]:
+    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[ParsedProfile]:
         with TemporaryDirectory() as folder:
             config = Path(folder) / "config"
             config.write_text(export.text + "\n", "utf-8")
@@ -62,7 +62,7 @@ class TestOpenSsh(ExporterContract, InstallingContract):
                 assert found["stricthostkeychecking"] == ["true"]
                 assert "proxycommand" not in found
                 (host,), (port,), (user,) = found["hostname"], found["port"], found["user"]
-                sites.append(Site(given.name, host, int(port), user))
+                sites.append(ParsedProfile(given.name, host, int(port), user))
             return sites
 
 
@@ -71,14 +71,14 @@ class TestVsCode(ExporterContract, InstallingContract):
     installing = VsCode
     stores_password = False
 
-    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[Site]:
+    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[ParsedProfile]:
         sites = []
         for line, machine in zip(export.text.split("\n"), leases, strict=True):
             match = re.fullmatch(r"vscode://vscode-remote/ssh-remote\+([A-Za-z0-9._-]+)(/\S*)", line)
             assert match is not None
             assert unquote(match[2]) == (machine.folder or "/")
             endpoint = machine.endpoint
-            sites.append(Site(match[1], endpoint.address, endpoint.port, endpoint.user))
+            sites.append(ParsedProfile(match[1], endpoint.address, endpoint.port, endpoint.user))
         return sites
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from gpurent.testing.contracts.cuts import Cuts
-from gpurent.testing.contracts.site import site
+from gpurent.testing.ssh_fixture import machine_fixture
 from gpurent_plugin_sftp.backend import Sftp
 
 
 async def cut(tmp_path: Path, seed: int, cuts: int) -> None:
-    async with site(tmp_path) as place:
+    async with machine_fixture(tmp_path) as place:
         done = Cuts(place, Sftp, tmp_path, seed)
         await done.run(cuts)
         assert done.struck >= cuts

@@ -12,11 +12,24 @@ from typing import Any
 
 import asyncssh
 import pytest
+from asyncssh.constants import FX_CONNECTION_LOST, FX_FAILURE, FX_NO_SUCH_FILE, FX_PERMISSION_DENIED
 from asyncssh.sftp import SFTPName
 
 from gpurent.api import GpurentError, Limits, Pull, TransferError, TransferReport, UnavailableError
-from gpurent.testing.contracts.hostile import NAMES, TARGETS, Silent, jail, must_hold
-from gpurent.testing.sandbox.sftp_liar import DEVICE, EVIL, FILE, FOLDER, LINK, Lies, entry, line, told
+from gpurent.testing.contracts.hostile import NAMES, TARGETS, jail, must_hold
+from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.patience import factor
+from gpurent.testing.sandbox.malicious_sftp import (
+    DEVICE,
+    EVIL,
+    FILE,
+    FOLDER,
+    LINK,
+    MaliciousAnswers,
+    attributes,
+    entry,
+    malicious_connection,
+)
 from gpurent_plugin_sftp import patience, pull as pulling, remote, walk
 from gpurent_plugin_sftp.backend import Sftp
 
@@ -25,22 +38,22 @@ pytestmark = pytest.mark.timeout(60)
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "SILENCE", 1.5)
+    monkeypatch.setattr(patience, "SILENCE", 0.8 * factor())
     monkeypatch.setattr(remote, "FAREWELL", 0.1)
-    monkeypatch.setattr(pulling, "DIGEST", 1.0)
+    monkeypatch.setattr(pulling, "DIGEST", 0.8 * factor())
     monkeypatch.setattr(walk, "MIND", 2 << 20)
 
 
 async def pull(
     tmp_path: Path,
-    lies: Lies,
+    script: MaliciousAnswers,
     *sources: str,
     limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> TransferReport | GpurentError:
     cargo = Pull(sources=sources or ("out",), target=jail(tmp_path), limits=limits)
-    async with line(lies) as link, asyncio.timeout(30):
+    async with malicious_connection(script) as link:
         try:
-            return await Sftp().pull(link, cargo, Silent())
+            return await Sftp().pull(link, cargo, CountingProgress())
         except GpurentError as error:
             return error
 
@@ -49,9 +62,11 @@ async def pull(
 async def test_names_that_may_not_be(tmp_path: Path, kind: int) -> None:
     for number, (what, name) in enumerate(NAMES.items()):
         room = tmp_path / str(number)
-        lies = Lies({b"out": [entry(name, kind), entry(b"zz good")], b"out/" + name: [entry(b"evil")]})
-        lies.links[b"out/" + name] = b"zz good"
-        found = await pull(room, lies)
+        script = MaliciousAnswers(
+            {b"out": [entry(name, kind), entry(b"zz good")], b"out/" + name: [entry(b"evil")]}
+        )
+        script.links[b"out/" + name] = b"zz good"
+        found = await pull(room, script)
         must_hold(room, found)
         assert isinstance(found, TransferReport), (what, found)
         assert {path.name for path in jail(room).rglob("*")} == {"out", "zz good"}, what
@@ -61,9 +76,9 @@ async def test_names_that_may_not_be(tmp_path: Path, kind: int) -> None:
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 async def test_a_link_that_may_not_be(tmp_path: Path, target: bytes) -> None:
     top = [entry(b"evil", LINK), entry(b"sub", FOLDER), entry(b"zz", LINK)]
-    lies = Lies({b"out": top, b"out/sub": [entry(b"up", LINK)], b"out/evil": [entry(b"below")]})
-    lies.links = {b"out/evil": target, b"out/sub/up": b"..", b"out/zz": b"evil"}
-    found = await pull(tmp_path, lies)
+    script = MaliciousAnswers({b"out": top, b"out/sub": [entry(b"up", LINK)], b"out/evil": [entry(b"below")]})
+    script.links = {b"out/evil": target, b"out/sub/up": b"..", b"out/zz": b"evil"}
+    found = await pull(tmp_path, script)
     must_hold(tmp_path, found)
     assert isinstance(found, TransferReport)
     assert [item.name for item in found.skipped] == ["out/evil"]
@@ -98,7 +113,7 @@ ENDLESS = {"files": numbered(FILE), "links": numbered(LINK), "devices": numbered
 
 @pytest.mark.parametrize("scandir", ENDLESS.values(), ids=ENDLESS)
 async def test_a_listing_without_end(tmp_path: Path, scandir: Any) -> None:
-    found = await pull(tmp_path, Lies(answers={"scandir": scandir}))
+    found = await pull(tmp_path, MaliciousAnswers(answers={"scandir": scandir}))
     must_hold(tmp_path, found)
     assert isinstance(found, TransferError)
     assert "more names than" in found.message or "deeper" in found.message
@@ -122,7 +137,7 @@ TREES: dict[str, list[SFTPName]] = {
 
 @pytest.mark.parametrize("entries", TREES.values(), ids=TREES)
 async def test_a_listing_that_may_not_be(tmp_path: Path, entries: list[SFTPName]) -> None:
-    found = await pull(tmp_path, Lies({b"out": entries}))
+    found = await pull(tmp_path, MaliciousAnswers({b"out": entries}))
     must_hold(tmp_path, found)
 
 
@@ -133,12 +148,12 @@ async def test_links_that_lie_here_already_are_not_followed(tmp_path: Path) -> N
     (target / "out" / "sub").symlink_to(elsewhere)
     (target / "out" / "zf").symlink_to(elsewhere / "zf")
     (target / ".gpurent-part").symlink_to(elsewhere)
-    for lies in (
-        Lies({b"out": [entry(b"sub", FOLDER)], b"out/sub": [entry(b"evil")]}),
-        Lies({b"out": [entry(b"zf")]}),
-        Lies({b"out": [entry(b"l", LINK)]}, {b"out/l": b"zf"}),
+    for script in (
+        MaliciousAnswers({b"out": [entry(b"sub", FOLDER)], b"out/sub": [entry(b"evil")]}),
+        MaliciousAnswers({b"out": [entry(b"zf")]}),
+        MaliciousAnswers({b"out": [entry(b"l", LINK)]}, {b"out/l": b"zf"}),
     ):
-        assert isinstance(await pull(tmp_path, lies), TransferError)
+        assert isinstance(await pull(tmp_path, script), TransferError)
     assert list(elsewhere.iterdir()) == []
 
 
@@ -158,25 +173,25 @@ ANSWERS: dict[str, tuple[str, Callable[..., Any]]] = {
     "something else each time": ("read", other),
     "nothing at all": ("read", lambda at, size: b""),
     "a byte at a time": ("read", lambda at, size: EVIL[at : at + 1]),
-    "an error in the middle": ("read", fails(asyncssh.sftp.FX_FAILURE)),
-    "a lost line": ("read", fails(asyncssh.sftp.FX_CONNECTION_LOST)),
+    "an error in the middle": ("read", fails(FX_FAILURE)),
+    "a lost line": ("read", fails(FX_CONNECTION_LOST)),
     "an unknown error": ("read", fails(4711)),
-    "a folder when it is opened": ("open", fails(asyncssh.sftp.FX_FAILURE)),
-    "gone when it is opened": ("open", fails(asyncssh.sftp.FX_NO_SUCH_FILE)),
-    "closed when it is opened": ("open", fails(asyncssh.sftp.FX_PERMISSION_DENIED)),
-    "an error when it is closed": ("close", fails(asyncssh.sftp.FX_FAILURE)),
-    "a folder when it was read": ("fstat", lambda path: told(FOLDER)),
-    "another size when it was read": ("fstat", lambda path: told(FILE, size=1 << 60)),
-    "an error at first": ("lstat", fails(asyncssh.sftp.FX_FAILURE)),
-    "a device at first": ("lstat", lambda path: told(DEVICE)),
-    "a link without a place": ("readlink", fails(asyncssh.sftp.FX_FAILURE)),
+    "a folder when it is opened": ("open", fails(FX_FAILURE)),
+    "gone when it is opened": ("open", fails(FX_NO_SUCH_FILE)),
+    "closed when it is opened": ("open", fails(FX_PERMISSION_DENIED)),
+    "an error when it is closed": ("close", fails(FX_FAILURE)),
+    "a folder when it was read": ("fstat", lambda path: attributes(FOLDER)),
+    "another size when it was read": ("fstat", lambda path: attributes(FILE, size=1 << 60)),
+    "an error at first": ("lstat", fails(FX_FAILURE)),
+    "a device at first": ("lstat", lambda path: attributes(DEVICE)),
+    "a link without a place": ("readlink", fails(FX_FAILURE)),
 }
 
 
 @pytest.mark.parametrize(("what", "answer"), ANSWERS.values(), ids=ANSWERS)
 async def test_an_answer_that_may_not_be(tmp_path: Path, what: str, answer: Callable[..., Any]) -> None:
     entries = [entry(b"a"), entry(b"l", LINK)]
-    found = await pull(tmp_path, Lies({b"out": entries}, {b"out/l": b"a"}, {what: answer}))
+    found = await pull(tmp_path, MaliciousAnswers({b"out": entries}, {b"out/l": b"a"}, {what: answer}))
     must_hold(tmp_path, found)
     came = jail(tmp_path) / "out" / "a"
     assert not came.exists() or came.read_bytes() == EVIL
@@ -185,25 +200,25 @@ async def test_an_answer_that_may_not_be(tmp_path: Path, what: str, answer: Call
 
 @pytest.mark.parametrize("what", ["lstat", "open", "read", "fstat", "close", "readlink"])
 async def test_an_answer_that_never_comes(tmp_path: Path, what: str) -> None:
-    lies = Lies({b"out": [entry(b"a"), entry(b"l", LINK)]}, {b"out/l": b"a"})
-    lies.answers[what] = lies.hang
-    found = await pull(tmp_path, lies)
+    script = MaliciousAnswers({b"out": [entry(b"a"), entry(b"l", LINK)]}, {b"out/l": b"a"})
+    script.answers[what] = script.hang
+    found = await pull(tmp_path, script)
     must_hold(tmp_path, found)
     assert isinstance(found, UnavailableError)
     assert found.retryable
-    assert what in lies.asked
+    assert what in script.asked
 
 
 async def test_a_listing_that_never_comes(tmp_path: Path) -> None:
-    lies = Lies()
+    script = MaliciousAnswers()
 
     async def scandir(path: bytes) -> AsyncIterator[SFTPName]:
         for number in range(128):  # as many as one answer holds
             yield entry(b"%09d" % number)
-        await lies.over.wait()
+        await script.over.wait()
 
-    lies.answers["scandir"] = scandir
-    found = await pull(tmp_path, lies)
+    script.answers["scandir"] = scandir
+    found = await pull(tmp_path, script)
     must_hold(tmp_path, found)
     assert isinstance(found, UnavailableError)
 
@@ -222,7 +237,7 @@ async def wrong(process: asyncssh.SSHServerProcess[bytes]) -> None:
 async def silence(process: asyncssh.SSHServerProcess[bytes]) -> None:
     if "command -v" in (process.command or ""):
         process.exit(0)
-    await asyncio.sleep(20)
+    await process.wait_closed()
 
 
 SHELLS = {"a flood of digests": flood, "a wrong digest": wrong, "no digest, ever": silence}
@@ -230,7 +245,7 @@ SHELLS = {"a flood of digests": flood, "a wrong digest": wrong, "no digest, ever
 
 @pytest.mark.parametrize("shell", SHELLS.values(), ids=SHELLS)
 async def test_a_shell_that_lies(tmp_path: Path, shell: Any) -> None:
-    found = await pull(tmp_path, Lies({b"out": [entry(b"a")]}, shell=shell))
+    found = await pull(tmp_path, MaliciousAnswers({b"out": [entry(b"a")]}, shell=shell))
     must_hold(tmp_path, found)
     came = jail(tmp_path) / "out" / "a"
     assert not came.exists() or came.read_bytes() == EVIL
@@ -267,6 +282,6 @@ RAW = {
 
 @pytest.mark.parametrize("raw", RAW.values(), ids=RAW)
 async def test_no_protocol_at_all(tmp_path: Path, raw: bytes) -> None:
-    found = await pull(tmp_path, Lies(raw=raw))
+    found = await pull(tmp_path, MaliciousAnswers(raw=raw))
     must_hold(tmp_path, found)
     assert isinstance(found, TransferError | UnavailableError), found

@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from gpurent.api import MachineProfile, UsageError
 from gpurent.cli.app import App
 from gpurent.infra.registry.registry import Registry
+from gpurent.testing.patience import factor
 from gpurent_plugin_torch import gpurent_torch
 from gpurent_plugin_torch.commands import checkpoint_command
 from gpurent_plugin_torch.launcher import Torchrun
@@ -114,7 +115,7 @@ def run(
         capture_output=True,
         text=True,
         check=check,
-        timeout=110,
+        timeout=110 * factor(),
     )
 
 

@@ -9,12 +9,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gpurent.api import Pull, Push, SshConnection, TransferUnsupported
+from gpurent.api import Pull, Push, SshConnection, TransferReport, TransferUnsupported
 from gpurent.infra.registry.registry import Registry
-from gpurent.roles.transfer import Progress, TransferBackend, TransferReport
-from gpurent.testing.contracts.site import Site, Tally, site
+from gpurent.roles.transfer import Progress, TransferBackend
 from gpurent.testing.contracts.transfer import TransferContract
 from gpurent.testing.contracts.trees import plant, tree
+from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.ssh_fixture import MachineFixture, machine_fixture
 from gpurent.workflow.steps.transfer_files import _by, transfer_backends
 from gpurent_plugin_turbo.backend import Turbo
 
@@ -45,29 +46,29 @@ class TestPythonAndTarHidden(TransferContract):
     def backend(self) -> Auto:
         return Auto()
 
-    async def test_a_file_that_vanishes_is_told(self, place: Site, tmp_path: Path) -> None:
+    async def test_a_file_that_vanishes_is_told(self, place: MachineFixture, tmp_path: Path) -> None:
         """Its thief strikes while the first way is being tried: for the second the file was never there."""
 
 
 async def test_without_python_and_tar_turbo_says_so_before_anything_moves(tmp_path: Path) -> None:
     source = plant(tmp_path / "source", files=3, large=0)
-    async with site(tmp_path, missing=("python3", "tar")) as place:
-        link = await place.link()
+    async with machine_fixture(tmp_path, missing=("python3", "tar")) as place:
+        link = await place.connect()
         with pytest.raises(TransferUnsupported, match="python3"):
-            await Turbo({}).push(link, Push(sources=(source,), target="w", content=True), Tally())
+            await Turbo({}).push(link, Push(sources=(source,), target="w", content=True), CountingProgress())
         with pytest.raises(TransferUnsupported, match="python3"):
-            await Turbo({}).pull(link, Pull(sources=("w",), target=tmp_path / "home"), Tally())
+            await Turbo({}).pull(link, Pull(sources=("w",), target=tmp_path / "home"), CountingProgress())
         assert not (place.home / "w").exists()
 
 
 async def test_without_a_local_ssh_channels_carry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gpurent_plugin_turbo.backend.has_ssh", lambda: False)
     source = plant(tmp_path / "source", large=16_000_000)
-    async with site(tmp_path) as place:
-        link = await place.link()
-        await Turbo({}).push(link, Push(sources=(source,), target="w", content=True), Tally())
+    async with machine_fixture(tmp_path) as place:
+        link = await place.connect()
+        await Turbo({}).push(link, Push(sources=(source,), target="w", content=True), CountingProgress())
         assert tree(place.home / "w") == tree(source)
-        await Turbo({}).pull(link, Pull(sources=("w",), target=tmp_path / "home"), Tally())
+        await Turbo({}).pull(link, Pull(sources=("w",), target=tmp_path / "home"), CountingProgress())
         assert tree(tmp_path / "home" / "w") == tree(source)
 
 
@@ -75,31 +76,31 @@ async def test_a_limit_is_kept(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     (source / "f").write_bytes(os.urandom(3_000_000))
-    async with site(tmp_path) as place:
-        link = await place.link()
+    async with machine_fixture(tmp_path) as place:
+        link = await place.connect()
         cargo = Push(sources=(source,), target="w", content=True, limit=2_000_000)
-        report = await Turbo({}).push(link, cargo, Tally())
+        report = await Turbo({}).push(link, cargo, CountingProgress())
         assert report.seconds > 0.5
         assert report.sent <= report.seconds * 2_000_000 + 1_600_000
 
 
 async def test_full_verification_believes_no_size_and_time(tmp_path: Path) -> None:
     source = plant(tmp_path / "source", files=5)
-    async with site(tmp_path) as place:
-        link = await place.link()
+    async with machine_fixture(tmp_path) as place:
+        link = await place.connect()
         cargo = Push(sources=(source,), target="w", content=True, verify="full")
-        await Turbo({}).push(link, cargo, Tally())
+        await Turbo({}).push(link, cargo, CountingProgress())
         for name in ("part0/file000.txt", "large.bin"):
             there, stamp = place.home / "w" / name, (source / name).stat().st_mtime_ns
             there.chmod(0o644)
             there.write_bytes(bytes(there.stat().st_size))
             os.utime(there, ns=(stamp, stamp))
-        await Turbo({}).push(link, cargo, Tally())
+        await Turbo({}).push(link, cargo, CountingProgress())
         assert {k: v[-1] for k, v in tree(place.home / "w").items()} == {
             k: v[-1] for k, v in tree(source).items()
         }
         home = Pull(sources=("w",), target=tmp_path / "home", verify="full")
-        await Turbo({}).pull(link, home, Tally())
+        await Turbo({}).pull(link, home, CountingProgress())
         assert {k: v[-1] for k, v in tree(tmp_path / "home" / "w").items()} == {
             k: v[-1] for k, v in tree(source).items()
         }

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from gpurent.testing.contracts.cuts import Cuts
-from gpurent.testing.contracts.site import site
+from gpurent.testing.ssh_fixture import machine_fixture
 from gpurent_plugin_turbo.backend import Turbo
 
 NO_PYTHON = ("python3", "python")
 
 
 async def cut_transfers(tmp_path: Path, seed: int, cuts: int, missing: tuple[str, ...]) -> None:
-    async with site(tmp_path, missing=missing) as place:
+    async with machine_fixture(tmp_path, missing=missing) as place:
         done = Cuts(place, lambda: Turbo({}), tmp_path, seed)
         await done.run(cuts)
         assert done.struck >= cuts

@@ -14,8 +14,8 @@ import pytest
 
 import gpurent_plugin_webhook.hook as module
 from gpurent.api import Event, EventKind, Level, Notice, UnavailableError, UsageError
+from gpurent.testing.fakes.http_server import http_reply, http_server
 from gpurent_plugin_webhook.hook import Webhook
-from tests.adapters.wire import answer, wire
 
 KEY = "signing-key-CANARY"
 NOTICE = Notice(
@@ -43,7 +43,7 @@ async def send(url: str, secret: str = "") -> None:
 
 
 async def test_the_signature_covers_time_and_body() -> None:
-    async with wire(answer(status="204 No Content")) as server:
+    async with http_server(http_reply(status="204 No Content")) as server:
         await send(f"{server.url}/hook?token=abc", KEY)
     (request,) = server.seen
     assert request.line == "POST /hook?token=abc HTTP/1.1"
@@ -68,20 +68,22 @@ async def test_the_signature_covers_time_and_body() -> None:
 
 
 async def test_without_a_key_nothing_is_signed() -> None:
-    async with wire() as server:
+    async with http_server() as server:
         await send(server.url)
     assert "x-gpurent-signature" not in server.seen[0].headers
 
 
 async def test_a_server_that_fails_is_not_asked_again() -> None:
-    async with wire(answer(status="500 Internal Server Error")) as server:
+    async with http_server(http_reply(status="500 Internal Server Error")) as server:
         with pytest.raises(UnavailableError, match="answered 500"):
             await send(f"{server.url}/key-CANARY")
     assert len(server.seen) == 1
 
 
 async def test_a_busy_server_is_asked_again_under_the_same_key() -> None:
-    async with wire(answer(status="503 Busy"), answer(status="429 Slow Down"), answer()) as server:
+    async with http_server(
+        http_reply(status="503 Busy"), http_reply(status="429 Slow Down"), http_reply()
+    ) as server:
         await send(server.url, KEY)
     assert {request.headers["idempotency-key"] for request in server.seen} == {NOTICE.id}
     assert len({request.body for request in server.seen}) == 1
@@ -89,7 +91,7 @@ async def test_a_busy_server_is_asked_again_under_the_same_key() -> None:
 
 
 async def test_a_server_that_stays_busy_is_given_up() -> None:
-    async with wire(answer(status="503 Busy")) as server:
+    async with http_server(http_reply(status="503 Busy")) as server:
         with pytest.raises(UnavailableError, match="answered 503"):
             await send(server.url)
     assert len(server.seen) == 3
@@ -97,10 +99,10 @@ async def test_a_server_that_stays_busy_is_given_up() -> None:
 
 async def test_a_silent_server_is_left_and_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     async def hang(writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(60)
+        await writer.wait_closed()
 
     monkeypatch.setattr(module, "STEP", 0.5)
-    async with wire(hang) as server:
+    async with http_server(hang) as server:
         with pytest.raises(UnavailableError, match="does not answer"):
             await send(server.url)
     assert len(server.seen) == 1, "it may have arrived"
@@ -116,9 +118,9 @@ async def test_nobody_listens() -> None:
 
 
 async def test_a_redirect_is_not_followed() -> None:
-    async with wire() as other:
+    async with http_server() as other:
         location = f"Location: {other.url}/elsewhere"
-        async with wire(answer(status="307 Temporary Redirect", headers=(location,))) as server:
+        async with http_server(http_reply(status="307 Temporary Redirect", headers=(location,))) as server:
             with pytest.raises(UnavailableError, match="not followed"):
                 await send(server.url, KEY)
     assert other.seen == []
@@ -132,7 +134,7 @@ async def test_a_body_that_never_ends_holds_nobody() -> None:
             await writer.drain()
             await asyncio.sleep(0.05)
 
-    async with wire(drip) as server, asyncio.timeout(30):
+    async with http_server(drip) as server:
         await send(server.url)
 
 

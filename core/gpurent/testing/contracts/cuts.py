@@ -12,16 +12,17 @@ from attrs import define
 from gpurent.domain.transfer import Pull, Push
 from gpurent.errors import TransferError, UnavailableError
 from gpurent.roles.transfer import TransferBackend
-from gpurent.testing.contracts.site import Site, Tally
 from gpurent.testing.contracts.trees import ROOM, tree
+from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.sandbox.faults import Plan
+from gpurent.testing.ssh_fixture import MachineFixture
 
 
 @define
 class Cuts:
     """Sends a tree to and fro; each attempt is cut once, at a random byte, then taken up again."""
 
-    place: Site
+    place: MachineFixture
     backend: Callable[[], TransferBackend]
     room: Path
     seed: int = 1
@@ -42,7 +43,7 @@ class Cuts:
 
         async def attempt() -> None:
             cargo = Push(sources=(source,), target=target, content=True)
-            await self.backend().push(await self.place.link(), cargo, Tally())
+            await self.backend().push(await self.place.connect(), cargo, CountingProgress())
 
         await self._cut(attempt, chance, source, self.place.home / target, up=True)
         shutil.rmtree(self.place.home / target)
@@ -55,7 +56,7 @@ class Cuts:
 
         async def attempt() -> None:
             cargo = Pull(sources=(there.name,), target=home)
-            await self.backend().pull(await self.place.link(), cargo, Tally())
+            await self.backend().pull(await self.place.connect(), cargo, CountingProgress())
 
         await self._cut(attempt, chance, there, home / there.name, up=False)
         for folder in (source, there, home):

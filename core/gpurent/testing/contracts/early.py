@@ -10,13 +10,14 @@ from gpurent.domain.transfer import Push
 from gpurent.infra.ssh.target import SshTarget
 from gpurent.roles.transfer import SupportsPredial
 from gpurent.testing.contracts.place import TransferPlace
-from gpurent.testing.contracts.site import Site, Tally
 from gpurent.testing.contracts.trees import plant, tree
+from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.ssh_fixture import MachineFixture
 
 
-async def door_of(place: Site) -> SshTarget:
+async def door_of(place: MachineFixture) -> SshTarget:
     """The machine, its key installed and its host key pinned; every line of ours is closed again."""
-    link = await place.link()
+    link = await place.connect()
     await link.aclose()
     return SshTarget(link.endpoint, link.key_file, link.known_hosts)
 
@@ -37,19 +38,21 @@ class EarlyTransferContract(TransferPlace):
     def backend(self) -> SupportsPredial:
         """A fresh one."""
 
-    async def test_a_push_takes_the_login_that_was_dialled(self, place: Site, tmp_path: Path) -> None:
+    async def test_a_push_takes_the_login_that_was_dialled(
+        self, place: MachineFixture, tmp_path: Path
+    ) -> None:
         door, backend, before = await door_of(place), self.backend(), children()
         source = plant(tmp_path / "here")
         cargo = Push(sources=(source,), target="work", content=True)
         hang_up = backend.dial(door, cargo)
         assert hang_up is not None
-        report = await backend.push(door, cargo, Tally())
+        report = await backend.push(door, cargo, CountingProgress())
         assert report.sent > 0
         hang_up()
         assert children() == before
         assert tree(place.home / "work") == tree(source)
 
-    async def test_a_login_that_was_not_taken_is_ended(self, place: Site, tmp_path: Path) -> None:
+    async def test_a_login_that_was_not_taken_is_ended(self, place: MachineFixture, tmp_path: Path) -> None:
         door, before = await door_of(place), children()
         cargo = Push(sources=(tmp_path,), target="work")
         hang_up = self.backend().dial(door, cargo)
@@ -59,8 +62,12 @@ class EarlyTransferContract(TransferPlace):
         assert children() == before
         assert not (place.home / "work").exists()
 
-    async def test_a_push_that_nobody_dialled_goes_the_same_way(self, place: Site, tmp_path: Path) -> None:
+    async def test_a_push_that_nobody_dialled_goes_the_same_way(
+        self, place: MachineFixture, tmp_path: Path
+    ) -> None:
         door = await door_of(place)
         source = plant(tmp_path / "here")
-        await self.backend().push(door, Push(sources=(source,), target="work", content=True), Tally())
+        await self.backend().push(
+            door, Push(sources=(source,), target="work", content=True), CountingProgress()
+        )
         assert tree(place.home / "work") == tree(source)

@@ -58,7 +58,7 @@ several = st.lists(leases, min_size=1, max_size=3, unique_by=lambda lease: lease
 
 
 @frozen
-class Site:
+class ParsedProfile:
     """What a profile says, as an independent reader finds it; ``password`` None when it holds none."""
 
     name: str
@@ -75,7 +75,7 @@ class ExporterContract(ABC):
     stores_password: ClassVar[bool]
 
     @abstractmethod
-    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[Site]:
+    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[ParsedProfile]:
         """What an independent reader of the format finds, in the order of ``leases``."""
 
     @_examples(25)

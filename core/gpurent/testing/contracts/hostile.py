@@ -24,14 +24,6 @@ TARGETS = {
 """What a link in the top folder may not point to. ``sub/up`` points to the top folder itself, as it may."""
 
 
-class Silent:
-    """A progress that tells nobody."""
-
-    def total(self, files: int, size: int) -> None: ...
-    def advance(self, size: int, name: str = "") -> None: ...
-    def file_done(self, name: str) -> None: ...
-
-
 def jail(room: Path) -> Path:
     """The target folder: everything else below ``room`` is outside."""
     return room / "jail" / "home"

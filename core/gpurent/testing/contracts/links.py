@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from gpurent.testing.contracts.place import TransferPlace
-from gpurent.testing.contracts.site import Site
 from gpurent.testing.contracts.trees import ROOM, plant, tree
+from gpurent.testing.ssh_fixture import MachineFixture
 
 GOOD = {"part0/up": "../part1", "dangling": "no/where", "itself": ".", "hop": "part0/up/file001.txt"}
 BAD = {
@@ -30,7 +30,7 @@ def link(folder: Path, links: dict[str, str]) -> Path:
 class LinkContract(TransferPlace):
     """What becomes of links."""
 
-    async def test_links_go_up(self, place: Site, tmp_path: Path) -> None:
+    async def test_links_go_up(self, place: MachineFixture, tmp_path: Path) -> None:
         source = plant(tmp_path / "source", files=3, large=0)
         (source / "part0" / "up").symlink_to("../part1")
         (source / "out").symlink_to("/etc/passwd")
@@ -44,7 +44,9 @@ class LinkContract(TransferPlace):
         assert [item.name for item in report.skipped] == ["out"]
         assert (there / "hard").read_bytes() == (source / "hard").read_bytes()
 
-    async def test_links_come_home_where_they_stay_inside(self, place: Site, tmp_path: Path) -> None:
+    async def test_links_come_home_where_they_stay_inside(
+        self, place: MachineFixture, tmp_path: Path
+    ) -> None:
         out = link(link(plant(place.home / "out", files=3, large=0), GOOD), BAD)
         os.mkfifo(out / "pipe")
         home = tmp_path / "home"
@@ -59,7 +61,7 @@ class LinkContract(TransferPlace):
         await self.pull(place, "out", to=home)
         assert stamps == [(home / "out" / name).lstat().st_ino for name in GOOD]
 
-    async def test_links_come_from_one_source_to_another(self, place: Site, tmp_path: Path) -> None:
+    async def test_links_come_from_one_source_to_another(self, place: MachineFixture, tmp_path: Path) -> None:
         one, two = place.home / "one", place.home / "two"
         for folder in (one, two):
             folder.mkdir()
@@ -73,7 +75,7 @@ class LinkContract(TransferPlace):
         assert [item.name for item in report.skipped] == ["one/stranger"]
 
     async def test_a_link_takes_the_place_of_a_file_but_not_of_a_folder(
-        self, place: Site, tmp_path: Path
+        self, place: MachineFixture, tmp_path: Path
     ) -> None:
         out, home = place.home / "out", tmp_path / "home"
         out.mkdir()
@@ -94,7 +96,7 @@ class LinkContract(TransferPlace):
         assert not (home / "out" / "new").is_symlink()
         assert ((home / "out" / "new").read_text(), (home / "out" / "f").read_text()) == ("a file now", "f")
 
-    async def test_hard_links_come_home_as_copies(self, place: Site, tmp_path: Path) -> None:
+    async def test_hard_links_come_home_as_copies(self, place: MachineFixture, tmp_path: Path) -> None:
         out = plant(place.home / "out", files=3)
         (out / "hard").hardlink_to(out / "part0" / "file000.txt")
         (out / "large too").hardlink_to(out / "large.bin")

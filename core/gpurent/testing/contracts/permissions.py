@@ -10,8 +10,8 @@ import pytest
 
 from gpurent.errors import TransferError
 from gpurent.testing.contracts.place import TransferPlace
-from gpurent.testing.contracts.site import Site
 from gpurent.testing.contracts.trees import plant, tree
+from gpurent.testing.ssh_fixture import MachineFixture
 
 
 class FarPermissionsContract(TransferPlace):
@@ -19,7 +19,9 @@ class FarPermissionsContract(TransferPlace):
 
     driver = "bwrap"
 
-    async def test_a_folder_there_that_may_not_be_written(self, place: Site, tmp_path: Path) -> None:
+    async def test_a_folder_there_that_may_not_be_written(
+        self, place: MachineFixture, tmp_path: Path
+    ) -> None:
         source, work = plant(tmp_path / "source", files=3, large=2_000_000), place.home / "work"
         work.mkdir(mode=0o555)
         with pytest.raises(TransferError, match=r"does not let us write|Permission denied"):
@@ -29,7 +31,9 @@ class FarPermissionsContract(TransferPlace):
         await self.push(place, source)
         assert tree(work) == tree(source)
 
-    async def test_a_file_there_that_may_not_be_overwritten(self, place: Site, tmp_path: Path) -> None:
+    async def test_a_file_there_that_may_not_be_overwritten(
+        self, place: MachineFixture, tmp_path: Path
+    ) -> None:
         source = plant(tmp_path / "source", files=3, large=2_000_000)
         await self.push(place, source)
         old = tree(place.home / "work")
@@ -45,7 +49,7 @@ class FarPermissionsContract(TransferPlace):
         assert tree(place.home / "work") == tree(source)
 
     async def test_files_there_that_are_read_only_or_closed_are_replaced(
-        self, place: Site, tmp_path: Path
+        self, place: MachineFixture, tmp_path: Path
     ) -> None:
         source = plant(tmp_path / "source", files=3, large=2_000_000)
         await self.push(place, source)
@@ -55,7 +59,7 @@ class FarPermissionsContract(TransferPlace):
         await self.push(place, source)
         assert tree(place.home / "work") == tree(source)
 
-    async def test_a_file_there_that_may_not_be_read(self, place: Site, tmp_path: Path) -> None:
+    async def test_a_file_there_that_may_not_be_read(self, place: MachineFixture, tmp_path: Path) -> None:
         out = plant(place.home / "out", files=4, large=2_000_000)
         whole: dict[str, Any] = tree(out)
         for name in ("part0/file000.txt", "large.bin"):
@@ -66,7 +70,7 @@ class FarPermissionsContract(TransferPlace):
             assert tree(home / "out") == {other: what for other, what in whole.items() if other != name}
             (out / name).chmod(whole[name][1])
 
-    async def test_a_folder_there_that_may_not_be_read(self, place: Site, tmp_path: Path) -> None:
+    async def test_a_folder_there_that_may_not_be_read(self, place: MachineFixture, tmp_path: Path) -> None:
         out = plant(place.home / "out", files=5, large=0)
         (out / "part1").chmod(0)
         report = await self.pull(place, "out", to=tmp_path / "home")
@@ -83,7 +87,7 @@ class NearPermissionsContract(TransferPlace):
         if os.geteuid() == 0:
             pytest.skip("permissions do not stop root; `run_as_ordinary_user` runs this")
 
-    async def test_a_file_here_that_may_not_be_read(self, place: Site, tmp_path: Path) -> None:
+    async def test_a_file_here_that_may_not_be_read(self, place: MachineFixture, tmp_path: Path) -> None:
         source = plant(tmp_path / "source", files=5, large=2_000_000)
         for name in ("part0/file000.txt", "large.bin"):
             mode = (source / name).stat().st_mode
@@ -97,14 +101,14 @@ class NearPermissionsContract(TransferPlace):
             assert tree(place.home / "work") == tree(source)
             (place.home / "work" / "large.bin").unlink()
 
-    async def test_a_folder_here_that_may_not_be_read(self, place: Site, tmp_path: Path) -> None:
+    async def test_a_folder_here_that_may_not_be_read(self, place: MachineFixture, tmp_path: Path) -> None:
         source = plant(tmp_path / "source", files=5, large=0)
         (source / "part1").chmod(0)
         with pytest.raises(TransferError, match=r"part1.*cannot be read"):
             await self.push(place, source)
         (source / "part1").chmod(0o755)
 
-    async def test_a_target_here_that_may_not_be_written(self, place: Site, tmp_path: Path) -> None:
+    async def test_a_target_here_that_may_not_be_written(self, place: MachineFixture, tmp_path: Path) -> None:
         out, home = plant(place.home / "out", files=3, large=2_000_000), tmp_path / "home"
         home.mkdir(mode=0o555)
         for target in (home, home / "below"):
@@ -115,7 +119,9 @@ class NearPermissionsContract(TransferPlace):
         await self.pull(place, "out", to=home)
         assert tree(home / "out") == tree(out)
 
-    async def test_a_file_here_that_may_not_be_overwritten(self, place: Site, tmp_path: Path) -> None:
+    async def test_a_file_here_that_may_not_be_overwritten(
+        self, place: MachineFixture, tmp_path: Path
+    ) -> None:
         out, home = plant(place.home / "out", files=3, large=0), tmp_path / "home"
         await self.pull(place, "out", to=home)
         old = tree(home / "out")
@@ -129,7 +135,7 @@ class NearPermissionsContract(TransferPlace):
         await self.pull(place, "out", to=home)
         assert tree(home / "out") == tree(out)
 
-    async def test_a_disk_here_that_is_full(self, place: Site, tmp_path: Path) -> None:
+    async def test_a_disk_here_that_is_full(self, place: MachineFixture, tmp_path: Path) -> None:
         home = Path(os.environ.get("GPURENT_SMALL_DISK", ""))
         if not home.is_absolute():
             pytest.skip("no small disk here; `run_as_ordinary_user` makes one")

@@ -11,8 +11,9 @@ import pytest
 
 from gpurent.domain.transfer import Pull, Push, TransferReport
 from gpurent.roles.transfer import TransferBackend
-from gpurent.testing.contracts.site import Site, Tally, site
+from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.sandbox.machines import DriverName, why_not_bwrap
+from gpurent.testing.ssh_fixture import MachineFixture, machine_fixture
 
 
 class TransferPlace:
@@ -26,17 +27,19 @@ class TransferPlace:
         """A fresh one."""
 
     @pytest.fixture
-    async def place(self, tmp_path: Path) -> AsyncIterator[Site]:
+    async def place(self, tmp_path: Path) -> AsyncIterator[MachineFixture]:
         if self.driver == "bwrap" and (why := await why_not_bwrap()):
             pytest.skip(why)
-        async with site(tmp_path, self.driver, **self.changes) as found:
+        async with machine_fixture(tmp_path, self.driver, **self.changes) as found:
             yield found
 
-    async def push(self, place: Site, *sources: Path, target: str = "work", **more: Any) -> TransferReport:
+    async def push(
+        self, place: MachineFixture, *sources: Path, target: str = "work", **more: Any
+    ) -> TransferReport:
         cargo = Push(sources=sources, target=target, **{"content": True, **more})
-        return await self.backend().push(await place.link(), cargo, Tally())
+        return await self.backend().push(await place.connect(), cargo, CountingProgress())
 
-    async def pull(self, place: Site, *sources: str, to: Path, **more: Any) -> TransferReport:
+    async def pull(self, place: MachineFixture, *sources: str, to: Path, **more: Any) -> TransferReport:
         return await self.backend().pull(
-            await place.link(), Pull(sources=sources, target=to, **more), Tally()
+            await place.connect(), Pull(sources=sources, target=to, **more), CountingProgress()
         )

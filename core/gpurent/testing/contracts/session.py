@@ -23,8 +23,9 @@ from gpurent.errors import JobError
 from gpurent.infra.ssh.connection import AsyncsshConnection
 from gpurent.remote.jobs import Jobs
 from gpurent.roles.session import SessionBackend
+from gpurent.testing.patience import eventually, factor, within
 from gpurent.testing.sandbox.machines import Machine, why_not_bwrap
-from gpurent.testing.yard import Yard, eventually, open_yard
+from gpurent.testing.ssh_fixture import SshFixture, ssh_fixture
 
 LONG = "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done"
 
@@ -37,19 +38,19 @@ class SessionContract:
     leave: ClassVar[bytes]
 
     @pytest.fixture(params=["embedded", pytest.param("bwrap", marks=pytest.mark.bwrap)])
-    async def yard(self, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Yard]:
+    async def machines(self, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SshFixture]:
         if request.param == "bwrap" and (why := await why_not_bwrap()):
             pytest.skip(why)
-        async with open_yard(request.param, tmp_path) as made:
+        async with ssh_fixture(request.param, tmp_path) as made:
             yield made
 
     @pytest.fixture
-    async def machine(self, yard: Yard) -> Machine:
-        return await yard.boot()
+    async def machine(self, machines: SshFixture) -> Machine:
+        return await machines.boot()
 
     @pytest.fixture
-    async def link(self, yard: Yard, machine: Machine) -> AsyncIterator[AsyncsshConnection]:
-        async with yard.link(machine) as link:
+    async def link(self, machines: SshFixture, machine: Machine) -> AsyncIterator[AsyncsshConnection]:
+        async with machines.connected(machine) as link:
             yield link
 
     def jobs(self, link: AsyncsshConnection, prefix: str = "") -> Jobs:
@@ -115,12 +116,12 @@ echo third"""
         assert (await link.run("cat ran")).out == "begun\n"
 
     async def test_r3_a_cut_line_stops_nothing(
-        self, yard: Yard, machine: Machine, link: AsyncsshConnection
+        self, machines: SshFixture, machine: Machine, link: AsyncsshConnection
     ) -> None:
         await self.jobs(link).start(Job(name="long", command=LONG))
         await self.listed(self.jobs(link), "long")
-        assert await yard.driver.cut(machine.id) >= 1
-        async with yard.link(machine) as again:
+        assert await machines.driver.cut(machine.id) >= 1
+        async with machines.connected(machine) as again:
             jobs = self.jobs(again)
             before = len(await jobs.log("long"))
 
@@ -142,7 +143,7 @@ echo third"""
             await self.shows(screen, "tick")
             assert (await jobs.session("long")).attached
             screen.stdin.write(self.leave)
-            await asyncio.wait_for(screen.wait_closed(), 15)
+            await within(15, screen.wait_closed())
         assert (await jobs.status("long")).state is JobState.RUNNING
         await jobs.stop("long")
 
@@ -154,7 +155,7 @@ echo third"""
         await self.shows(first, "tick")
         second = await self.attached(link, jobs.attach_command(await jobs.session("long")))
         await self.shows(second, "tick")
-        await asyncio.wait_for(first.wait_closed(), 15)
+        await within(15, first.wait_closed())
         second.close()
         await jobs.stop("long")
 
@@ -166,11 +167,10 @@ echo third"""
 
     async def shows(self, process: asyncssh.SSHClientProcess[bytes], word: str) -> None:
         seen = b""
-        async with asyncio.timeout(15):
-            while word.encode() not in seen:
-                chunk = await process.stdout.read(4096)
-                assert chunk, f"it ended and showed {seen!r}"
-                seen += chunk
+        while word.encode() not in seen:
+            chunk = await within(15, process.stdout.read(4096))
+            assert chunk, f"it ended and showed {seen!r}"
+            seen += chunk
 
     async def test_stop_ends_the_job_and_its_children(self, link: AsyncsshConnection) -> None:
         jobs = self.jobs(link)
@@ -214,7 +214,7 @@ echo third"""
     ) -> None:
         jobs = self.jobs(link)
         await jobs.start(Job(name="wrong", command=command))
-        status = await jobs.settle("wrong", 10)
+        status = await jobs.settle("wrong", 10 * factor())
         assert (status.state, status.exit_code) == (JobState.ENDED, code)
         assert word in status.reason
 
@@ -224,17 +224,19 @@ echo third"""
         assert (await jobs.settle("long", 0.5)).state is JobState.RUNNING
         await jobs.stop("long")
 
-    async def test_r3_the_missing_tool_is_installed(self, yard: Yard) -> None:
-        machine = await yard.boot(missing=(self.program,))
-        async with yard.link(machine) as link:
+    async def test_r3_the_missing_tool_is_installed(self, machines: SshFixture) -> None:
+        machine = await machines.boot(missing=(self.program,))
+        async with machines.connected(machine) as link:
             with pytest.raises(JobError):
                 await self.jobs(link).start(Job(name="job", command="true"))
             jobs = self.jobs(link, "sudo apt-get install -y")
             await jobs.start(Job(name="job", command="echo done"))
             assert (await self.ended(jobs, "job")).exit_code == 0
 
-    async def test_r4_a_shut_machine_takes_the_session_with_it(self, yard: Yard, machine: Machine) -> None:
-        async with yard.link(machine) as link:
+    async def test_r4_a_shut_machine_takes_the_session_with_it(
+        self, machines: SshFixture, machine: Machine
+    ) -> None:
+        async with machines.connected(machine) as link:
             first = self.jobs(link)
             await first.start(Job(name="long", command=LONG))
 
@@ -242,10 +244,10 @@ echo third"""
                 return bool(await first.log("long"))
 
             await eventually(speaks)
-        await yard.driver.kill(machine.id)
-        again = await yard.boot()
-        yard.ssh.forget("lease-1")
-        async with yard.link(again) as link:
+        await machines.driver.kill(machine.id)
+        again = await machines.boot()
+        machines.ssh.forget("lease-1")
+        async with machines.connected(again) as link:
             jobs = self.jobs(link)
             assert list(await jobs.listing()) == []
             assert (await jobs.status("long")).state is JobState.LOST

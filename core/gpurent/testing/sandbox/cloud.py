@@ -1,4 +1,4 @@
-"""The whole rental world in one event loop: a clock, a post office, machines, and every installed plugin's portal."""
+"""The whole rental world in one event loop: a clock, a post office, machines, every installed plugin's simulator."""
 
 from __future__ import annotations
 
@@ -12,28 +12,22 @@ from typing import Any, Literal
 
 from attrs import define, frozen
 
-from gpurent.errors import UsageError
 from gpurent.infra.config.settings import variable
 from gpurent.infra.platform.posix.files import private_folder
 from gpurent.infra.registry.registry import Registry
-from gpurent.roles.simulator import (
-    ProviderSimulator,
-    SimulatorContext,
-    SimulatorLedgerEntry,
-    SupportsManualRental,
-)
+from gpurent.roles.simulator import ProviderSimulator, SimulatorLedgerEntry, SupportsManualRental
 from gpurent.testing.sandbox.machines.drivers import pick_driver
 from gpurent.testing.sandbox.machines.model import DriverName, Machine, MachineDriver, MachineSpec
 from gpurent.testing.sandbox.mail import ADDRESS, MailServer
+from gpurent.testing.sandbox.simulators import RunningSimulators
 from gpurent.testing.sandbox.timing import SandboxClock
-from gpurent.testing.sandbox.web import WebServer
 
 TICK = 0.2
 
 
 @frozen
 class _Park:
-    """The machines as portals see them: one driver for all."""
+    """The machines as simulators see them: one driver for all."""
 
     driver: MachineDriver
 
@@ -71,10 +65,7 @@ class _Park:
 
 @define(kw_only=True)
 class Options:
-    """How the world is: ``settings`` go to the portals by ``portal.key``.
-
-    ``machine`` changes every machine that boots.
-    """
+    """How the world is: ``settings`` go to the simulators by ``simulator.key``."""
 
     speed: int = 1
     machines: int = 4
@@ -92,36 +83,22 @@ class Cloud:
         self.clock = SandboxClock(root / "clock.json", options.speed)
         self.mail = MailServer()
         self.driver: MachineDriver
-        self.portals: dict[str, ProviderSimulator] = {}
-        self.urls: dict[str, str] = {}
-        self._servers: list[WebServer] = []
+        self.simulators: RunningSimulators
         self._ticker: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         self.clock.start()
         await self.mail.start()
         self.driver = await pick_driver(self.options.driver, private_folder(self.root / "machines"))
-        for name, entry in sorted(self.registry.simulator.items()):
-            prefix = f"{name}."
-            settings = {
-                key.removeprefix(prefix): value
-                for key, value in self.options.settings.items()
-                if key.startswith(prefix)
-            }
-            site = SimulatorContext(
-                clock=self.clock,
-                machines=_Park(self.driver),
-                send_mail=self._send,
-                urls=self.urls,
-                machine_count=self.options.machines,
-                settings=settings,
-            )
-            self.portals[name] = entry.build(site)
-            server = WebServer(self.portals[name].app())
-            self.urls[name] = server.url
-            self._servers.append(server)
-        for server in self._servers:
-            await server.start()
+        self.simulators = RunningSimulators(
+            entries=self.registry.simulator,
+            clock=self.clock,
+            machines=_Park(self.driver),
+            send_mail=self._send,
+            machine_count=self.options.machines,
+            settings=self.options.settings,
+        )
+        await self.simulators.start()
         self._ticker = asyncio.create_task(self._tick())
 
     async def close(self) -> None:
@@ -129,8 +106,7 @@ class Cloud:
             self._ticker.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._ticker
-        for server in self._servers:
-            await server.close()
+        await self.simulators.close()
         await self.driver.close()
         await self.mail.close()
 
@@ -142,47 +118,49 @@ class Cloud:
             await self.tick()
             await asyncio.sleep(TICK)
 
+    @property
+    def portals(self) -> Mapping[str, ProviderSimulator]:
+        return self.simulators.simulators
+
+    @property
+    def urls(self) -> Mapping[str, str]:
+        return self.simulators.urls
+
     async def tick(self) -> None:
-        for portal in self.portals.values():
-            await portal.tick()
+        await self.simulators.tick()
 
     async def advance(self, span: timedelta) -> None:
-        """Jump ahead: every portal lives through the time at once."""
+        """Jump ahead: every simulator lives through the time at once."""
         self.clock.advance(span)
         await self.tick()
 
     def ledgers(self) -> Mapping[str, Sequence[SimulatorLedgerEntry]]:
-        return {name: tuple(portal.ledger()) for name, portal in self.portals.items()}
+        return self.simulators.ledgers()
 
     def burning(self) -> Sequence[str]:
-        return [f"{name}:{ref}" for name, portal in self.portals.items() for ref in portal.burning()]
+        return self.simulators.burning()
 
-    def hand(self, portal: str) -> SupportsManualRental:
-        """The portal as a person before its pages sees it."""
-        found: object = self.portals.get(portal)
-        if not isinstance(found, SupportsManualRental):
-            raise UsageError(f"nobody rents by hand at {portal!r} here")
-        return found
+    def hand(self, simulator: str) -> SupportsManualRental:
+        return self.simulators.manual_rental(simulator)
 
     async def cut(self) -> int:
         """Drop every SSH line at once."""
         return sum([await self.driver.cut(machine.id) for machine in self.driver.machines()])
 
-    def environment(self, home: Path) -> Mapping[str, str]:
-        """Variables that make ``gpurent`` live in this world, with its state under ``home``."""
+    def environment(self, home: Path, address: str = ADDRESS) -> Mapping[str, str]:
+        """Variables that make ``gpurent`` live in this world: its state under ``home``, its mail at ``address``."""
         found = {
             "GPURENT_HOME": str(home),
             "GPURENT_CLOCK": f"file:{self.clock.path}",
-            "GPURENT_MAIL_ADDRESS": ADDRESS,
+            "GPURENT_MAIL_ADDRESS": address,
             variable("imap", "host"): self.mail.host,
             variable("imap", "port"): str(self.mail.port),
-            variable("imap", "user"): ADDRESS,
-            variable("imap", "password"): self.mail.password_of(ADDRESS),
+            variable("imap", "user"): address,
+            variable("imap", "password"): self.mail.password_of(address),
             variable("imap", "tls"): "no",
         }
-        for name, portal in self.portals.items():
-            for key, value in portal.environment(self.urls[name]).items():
-                found[variable(name, key)] = value
+        for section, settings in self.simulators.client_settings().items():
+            found |= {variable(section, key): value for key, value in settings.items()}
         return found
 
     def status(self) -> dict[str, Any]:
@@ -202,15 +180,15 @@ class Cloud:
             "routes": {
                 name: [
                     {"method": r.method, "path": r.path, "evidence": r.evidence.value, "note": r.note}
-                    for r in portal.routes()
+                    for r in simulator.routes()
                 ]
-                for name, portal in self.portals.items()
+                for name, simulator in self.simulators.simulators.items()
             },
         }
 
 
 def entry_data(entry: SimulatorLedgerEntry) -> dict[str, str | int]:
-    """One line of a portal's ledger as JSON; amounts as whole minor units."""
+    """One line of a simulator's ledger as JSON; amounts as whole minor units."""
     return {
         "at": entry.at.isoformat(),
         "account": entry.account,

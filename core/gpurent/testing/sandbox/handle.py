@@ -18,6 +18,7 @@ from attrs import frozen
 
 from gpurent.errors import UnavailableError, UsageError
 from gpurent.infra.platform.posix.files import private_folder
+from gpurent.testing.patience import Deadline, factor
 from gpurent.testing.sandbox.daemon import STATE
 
 
@@ -42,7 +43,10 @@ class Sandbox:
 
     @classmethod
     def up(cls, root: Path, options: Mapping[str, Any], patience: float = 30.0) -> Sandbox:
-        """Raise one in the background; it outlives this process. Its log lies under ``root``."""
+        """Raise one in the background; it outlives this process. Its log lies under ``root``.
+
+        ``patience``: seconds of an idle computer.
+        """
         if cls.find(root) is not None:
             raise UsageError(f"a sandbox is already up under {root}", hint="gpurent sandbox down")
         private_folder(root)
@@ -61,8 +65,8 @@ class Sandbox:
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
+        deadline = Deadline(patience)
+        while not deadline.over:
             found = cls.find(root)
             if found is not None:
                 return found
@@ -82,7 +86,7 @@ class Sandbox:
             headers={"Authorization": f"Bearer {self.token}"},
         )
         try:
-            with urlopen(request, timeout=60) as answer:  # noqa: S310 - as above
+            with urlopen(request, timeout=60 * factor()) as answer:  # noqa: S310 - as above
                 return json.load(answer)
         except (URLError, HTTPError, TimeoutError) as error:
             raise UnavailableError(f"the sandbox does not answer: {error}") from None
@@ -118,8 +122,8 @@ class Sandbox:
     def down(self, patience: float = 20.0) -> None:
         """End it and wait until its process is gone."""
         self._ask("POST", "/down")
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
+        deadline = Deadline(patience)
+        while not deadline.over:
             if not _alive(self.pid):
                 return
             time.sleep(0.05)

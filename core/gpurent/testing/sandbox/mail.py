@@ -1,4 +1,4 @@
-"""The sandbox's post office: a real IMAP server (pymap) with one mailbox, inside the sandbox's own event loop."""
+"""The sandbox's post office: a real IMAP server (pymap) inside the sandbox's own event loop."""
 
 from __future__ import annotations
 
@@ -19,21 +19,33 @@ ADDRESS = "student@sandbox.example"
 
 
 class MailServer:
-    """``deliver`` puts a mail into the one mailbox; a mail to any other address is nobody's and is dropped."""
+    """A mailbox at `ADDRESS`, and more on demand; a mail to any other address is nobody's and is dropped."""
 
-    def __init__(self, address: str = ADDRESS) -> None:
-        self.address = address
+    def __init__(self) -> None:
         self.host = "127.0.0.1"
         self.port = 0
-        self._password = secrets.token_urlsafe(12)
+        self._passwords: dict[str, str] = {}
         self._stack = AsyncExitStack()
+        self._backend: Any = None
 
     def password_of(self, address: str) -> str:
-        return self._password if address == self.address else ""
+        return self._passwords.get(address, "")
+
+    async def open_mailbox(self, address: str) -> None:
+        """A new, empty one, with a password of its own; `address` is in lower case."""
+        from pymap.backend.dict import Identity
+        from pymap.user import Passwords, UserMetadata
+
+        config = self._backend.config
+        password = self._passwords[address] = secrets.token_urlsafe(12)
+        hashed = await Passwords(config).hash_password(password)
+        made = UserMetadata(config, address, password=hashed)
+        await Identity(address, self._backend.login, None, frozenset()).set(made)
 
     async def start(self, port: int = 0) -> None:
         from pymap.backend.dict import DictBackend
         from pymap.imap import IMAPService
+        from pysasl.hashing import BuiltinHash
 
         self.port = port or free_port()
         args = Namespace(
@@ -47,14 +59,14 @@ class MailServer:
             passlib_cfg=None,
             debug=False,
             demo_data=False,
-            demo_user=self.address,
-            demo_password=self._password,
+            demo_user=ADDRESS,
+            demo_password=self._passwords.setdefault(ADDRESS, secrets.token_urlsafe(12)),
         )
-        backend: Any
-        backend, config = await DictBackend.init(args)
+        # One round: the password is random and in memory, and every login would take a tenth of a second.
+        self._backend, config = await DictBackend.init(args, hash_context=BuiltinHash(rounds=1))
         config.apply_context()
-        await backend.start(self._stack)
-        await IMAPService(backend, config).start(self._stack)
+        await self._backend.start(self._stack)
+        await IMAPService(self._backend, config).start(self._stack)
 
     async def close(self) -> None:
         await self._stack.aclose()
@@ -73,12 +85,12 @@ class MailServer:
 
     async def deliver_raw(self, to: str, raw: bytes, at: datetime | None = None) -> None:
         """The bytes as they are, however odd; received ``at``."""
-        if to.lower() == self.address:
-            await asyncio.to_thread(self._append, raw, at or datetime.now(UTC))
+        if to.lower() in self._passwords:
+            await asyncio.to_thread(self._append, to.lower(), raw, at or datetime.now(UTC))
 
-    def _append(self, raw: bytes, at: datetime) -> None:
-        with imaplib.IMAP4(self.host, self.port, timeout=10) as client:
-            client.login(self.address, self._password)
+    def _append(self, to: str, raw: bytes, at: datetime) -> None:
+        with imaplib.IMAP4(self.host, self.port, timeout=60) as client:
+            client.login(to, self._passwords[to])
             kind, answer = client.append("INBOX", "", imaplib.Time2Internaldate(at), raw)
             if kind != "OK":
                 raise RuntimeError(f"the mail server refused a mail: {answer!r}")

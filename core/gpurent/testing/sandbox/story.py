@@ -33,10 +33,11 @@ Pay = Callable[[str, dict[str, Any]], Awaitable[None]]
 
 @define
 class Stage:
-    """The user's own display, with ears: ``watchers`` hear every event first."""
+    """The user's own display, with ears: ``watchers`` hear every event first, ``on_output`` the next output, once."""
 
     inner: Ui
     watchers: list[Callable[[Event], None]] = field(factory=list)
+    on_output: Callable[[], None] | None = None
     interactive: bool = False
 
     def notify(self, event: Event) -> None:
@@ -51,6 +52,9 @@ class Stage:
         return None
 
     def output(self, data: bytes) -> None:
+        heard, self.on_output = self.on_output, None
+        if heard is not None:
+            heard()
         self.inner.output(data)
 
     def progress(self, title: str) -> Progress:
@@ -203,10 +207,11 @@ class Story:
         return end
 
     async def _cut_line(self, lease: str) -> None:
-        # Let the job say something first.
-        await asyncio.sleep(1.0)
-        cut = await asyncio.to_thread(self.sandbox.cut)
-        self.say(f"-- {cut} line(s) cut on purpose --")
+        def cut() -> None:
+            self.say(f"-- {self.sandbox.cut()} line(s) cut on purpose --")
+
+        # At the job's first words: then somebody listens on that line, however fast or slow this computer is.
+        self.stage.on_output = cut
 
     async def _renew(self, lease: str) -> None:
         await self.service.renew(lease, timedelta(days=1))

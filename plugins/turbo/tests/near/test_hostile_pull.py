@@ -14,7 +14,8 @@ from threading import Thread
 import pytest
 
 from gpurent.api import GpurentError, Limits, Pull, TransferError, TransferReport, UnavailableError
-from gpurent.testing.contracts.hostile import NAMES as COMMON, TARGETS, Silent, jail, must_hold
+from gpurent.testing.contracts.hostile import NAMES as COMMON, TARGETS, jail, must_hold
+from gpurent.testing.fakes import CountingProgress
 from gpurent_plugin_turbo.near.connection import idle_timeout
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.pull import name_policy
@@ -95,8 +96,7 @@ class LyingHelper(CommandConnection):
     def close(self) -> None:
         for handle in self._fds[0:1] + self._fds[2:3]:  # whoever writes what nobody reads is woken
             os.close(handle)
-        self.thread.join(5)
-        assert not self.thread.is_alive()
+        self.thread.join()
 
     def explain_end(self) -> GpurentError:
         return UnavailableError("the line is lost", retryable=True)
@@ -122,15 +122,17 @@ NAMES = {
 }  # fmt: skip
 
 
-def attempt_pull(tmp_path: Path, liar: LyingHelper, limits: Limits = LIMITS) -> object:
+def attempt_pull(tmp_path: Path, liar: LyingHelper, limits: Limits = LIMITS) -> TransferReport | GpurentError:
     cargo = Pull(sources=("out",), target=jail(tmp_path), limits=limits)
     try:
-        return StreamPuller(cargo, Silent(), lambda first: liar, max_streams=1).run()
+        return StreamPuller(cargo, CountingProgress(), lambda first: liar, max_streams=1).run()
     except GpurentError as error:
         return error
 
 
-def pull(tmp_path: Path, liar: LyingHelper, *, limits: Limits = LIMITS) -> tuple[object, Path]:
+def pull(
+    tmp_path: Path, liar: LyingHelper, *, limits: Limits = LIMITS
+) -> tuple[TransferReport | GpurentError, Path]:
     found = attempt_pull(tmp_path, liar, limits)
     must_hold(tmp_path, found)
     return found, jail(tmp_path)

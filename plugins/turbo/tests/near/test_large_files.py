@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from gpurent.api import Pull, Push
-from gpurent.testing.contracts.site import Tally, site
+from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.ssh_fixture import machine_fixture
 from gpurent_plugin_turbo.backend import Turbo
 from gpurent_plugin_turbo.near.push.push_units import LargeUpload
 from gpurent_plugin_turbo.near.push.scan import SourceScan
@@ -48,9 +49,9 @@ async def test_a_sparse_file_of_100_gigabytes_travels_as_what_it_holds(tmp_path:
         file.write(b"begin")
         file.seek(100 * GB)
         file.write(b"end")
-    async with site(tmp_path) as place:
+    async with machine_fixture(tmp_path) as place:
         report = await Turbo({}).push(
-            await place.link(), Push(sources=(source,), target="w", content=True), Tally()
+            await place.connect(), Push(sources=(source,), target="w", content=True), CountingProgress()
         )
         there = place.home / "w" / "disk.img"
         assert there.stat().st_size == 100 * GB + 3
@@ -63,7 +64,7 @@ async def test_a_sparse_file_of_100_gigabytes_travels_as_what_it_holds(tmp_path:
 
 
 async def test_a_sparse_file_of_100_gigabytes_comes_home_as_what_it_holds(tmp_path: Path) -> None:
-    async with site(tmp_path) as place:
+    async with machine_fixture(tmp_path) as place:
         out = place.home / "out"
         out.mkdir()
         with (out / "disk.img").open("wb") as file:
@@ -74,7 +75,9 @@ async def test_a_sparse_file_of_100_gigabytes_comes_home_as_what_it_holds(tmp_pa
         with (out / "nothing.img").open("wb") as file:
             file.truncate(100 * GB)
         report = await Turbo({}).pull(
-            await place.link(), Pull(sources=("out",), target=tmp_path / "home"), tally := Tally()
+            await place.connect(),
+            Pull(sources=("out",), target=tmp_path / "home"),
+            tally := CountingProgress(),
         )
         assert report.sent < 5_000_000
         assert tally.moved == tally.size == report.total == 200 * GB
@@ -117,14 +120,16 @@ def test_a_scan_of_many_files_needs_little_memory(tmp_path: Path) -> None:
 @pytest.mark.timeout(1800)
 async def test_a_million_files(tmp_path: Path) -> None:
     source = make_many_files(tmp_path / "source", 1_000_000)
-    async with site(tmp_path) as place:
-        link = await place.link()
+    async with machine_fixture(tmp_path) as place:
+        link = await place.connect()
         tracemalloc.start()
-        report = await Turbo({}).push(link, Push(sources=(source,), target="w", content=True), Tally())
+        report = await Turbo({}).push(
+            link, Push(sources=(source,), target="w", content=True), CountingProgress()
+        )
         LOG.info("up: %.0f s, peak %d bytes", report.seconds, tracemalloc.get_traced_memory()[1])
         tracemalloc.reset_peak()
         assert report.files == 1_000_000
-        home = await Turbo({}).pull(link, Pull(sources=("w",), target=tmp_path / "home"), Tally())
+        home = await Turbo({}).pull(link, Pull(sources=("w",), target=tmp_path / "home"), CountingProgress())
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         LOG.info("down: %.0f s, peak %d bytes", home.seconds, peak)

@@ -85,7 +85,7 @@ def test_what_goes_first_over_a_long_path_is_pressed_harder(clock: FakeClock) ->
 class InterruptedCodec(Codec):
     """A processor that is given to others in the middle of the work."""
 
-    def compress(self, codec: int, level: int, data: bytes | memoryview) -> bytes:
+    def compress(self, codec: int, level: int, data: bytes | bytearray | memoryview) -> bytes:
         time.sleep(0.05)
         return bytes(super().compress(codec, level, data))
 

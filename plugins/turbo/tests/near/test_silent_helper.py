@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpurent.api import Push, UnavailableError
-from gpurent.testing.contracts.site import Tally
+from gpurent.testing.fakes import CountingProgress
 from gpurent_plugin_turbo.near.connection import idle_timeout
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.stream_pool import Stream
@@ -49,7 +49,7 @@ def test_a_helper_that_never_answers_is_a_lost_connection(
     work = (
         Pruner(cargo, SilentConnection)
         if delete
-        else StreamPusher(SourceScan(cargo), Tally(), SilentConnection)
+        else StreamPusher(SourceScan(cargo), CountingProgress(), SilentConnection)
     )
     with pytest.raises(UnavailableError) as caught:
         work.run()
@@ -58,7 +58,9 @@ def test_a_helper_that_never_answers_is_a_lost_connection(
 
 def test_what_is_acknowledged_after_a_stream_was_lost_is_ignored(tmp_path: Path) -> None:
     """One thread may find the connection cut while another still reads what came before."""
-    pusher = StreamPusher(SourceScan(Push(sources=(tmp_path,), target="work")), Tally(), SilentConnection)
+    pusher = StreamPusher(
+        SourceScan(Push(sources=(tmp_path,), target="work")), CountingProgress(), SilentConnection
+    )
     stream = Stream(SilentConnection(True), True)
     with pytest.raises(ProtocolViolation):
         pusher._handle_ack(stream, ACK.pack(3, 0), b"")

@@ -10,26 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.testing.contracts.site import site
+from gpurent.testing.patience import eventually, factor
+from gpurent.testing.ssh_fixture import machine_fixture
 from gpurent_plugin_turbo.near.connection.ssh_process import SshProcess
 from gpurent_plugin_turbo.near.connection.tcp_tuning import SocketTuner, TunedSocket
 
 
-async def pause() -> None:
-    import asyncio
-
-    await asyncio.sleep(0.01)
-
-
 async def test_an_ssh_process_acknowledges_and_sends_at_once(tmp_path: Path) -> None:
-    async with site(tmp_path) as place:
-        link = await place.link()
-        connection = SshProcess(link, {}, "sleep 30")
+    async with machine_fixture(tmp_path) as place:
+        link = await place.connect()
+        connection = SshProcess(link, {}, "sleep 3600")
         try:
-            until = time.monotonic() + 20
-            while not connection.rtt and time.monotonic() < until:
-                await pause()
-            assert 0 < connection.rtt < 5
+
+            async def measured() -> bool:
+                return bool(connection.rtt)
+
+            await eventually(measured)
+            assert 0 < connection.rtt < 5 * factor()
             tuned = connection.tuned_socket
             assert tuned is not None
             assert tuned._socket is not None
@@ -42,7 +39,7 @@ async def test_an_ssh_process_acknowledges_and_sends_at_once(tmp_path: Path) -> 
 @pytest.fixture
 def pid() -> Iterator[int]:
     """A process without any socket."""
-    child = os.posix_spawnp("sleep", ["sleep", "30"], {})
+    child = os.posix_spawnp("sleep", ["sleep", "3600"], {})
     yield child
     os.kill(child, 9)
     os.waitpid(child, 0)

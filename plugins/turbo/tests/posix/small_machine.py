@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 from gpurent.api import GpurentError, Pull, Push, TransferUnsupported, UnavailableError
-from gpurent.testing.contracts.site import Tally
 from gpurent.testing.contracts.trees import ODD, plant
+from gpurent.testing.fakes import CountingProgress
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.posix.scripts import START_COMMAND
 from gpurent_plugin_turbo.posix.transfers import PosixTransfers
@@ -46,7 +46,7 @@ class LocalShell(CommandConnection):
         self._process.communicate()
 
     def explain_end(self) -> GpurentError:
-        if self._process.wait(5) == 127:
+        if self._process.wait() == 127:
             return TransferUnsupported("no python3")
         return UnavailableError("cut", retryable=True)
 
@@ -65,10 +65,12 @@ class SmallMachine:
 
     def push(self, source: Path, target: str = "work", **more: object) -> object:
         cargo = Push(sources=(source,), target=target, **{"content": True, **more})  # type: ignore[arg-type]
-        return self.transfers.create_pusher(cargo, Tally()).run()
+        return self.transfers.create_pusher(cargo, CountingProgress()).run()
 
     def pull(self, to: Path, *sources: str) -> object:
-        return self.transfers.create_puller(Pull(sources=sources or ("work",), target=to), Tally()).run()
+        return self.transfers.create_puller(
+            Pull(sources=sources or ("work",), target=to), CountingProgress()
+        ).run()
 
 
 def plant_odd_tree(folder: Path) -> Path:

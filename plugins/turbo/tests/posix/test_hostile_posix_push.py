@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpurent.api import GpurentError, Pull, Push, UnavailableError
-from gpurent.testing.contracts.site import Tally
+from gpurent.testing.fakes import CountingProgress
 from gpurent_plugin_turbo.near.connection import idle_timeout
 from gpurent_plugin_turbo.posix.transfers import PosixTransfers
 from plugins.turbo.tests.posix.lying_shell import DONE, HAS, LyingShell
@@ -42,7 +42,7 @@ def test_an_answer_that_may_not_be(tmp_path: Path, what: str, says: bytes) -> No
 
     far = PosixTransfers(lambda: LyingShell(answer))
     cargo = Push(sources=(source,), target="work", content=True)
-    work = far.create_pusher(cargo, Tally()) if what == "push" else far.create_pruner(cargo)
+    work = far.create_pusher(cargo, CountingProgress()) if what == "push" else far.create_pruner(cargo)
     found: list[GpurentError] = []
     try:
         work.run()
@@ -64,10 +64,10 @@ def test_a_shell_that_never_says_a_word_is_a_lost_connection(
             ended.set()
 
     def silent(script: bytes) -> Iterator[bytes]:
-        ended.wait(20)
+        ended.wait()
         yield b""
 
     cargo = Pull(sources=("out",), target=tmp_path / "home")
     with pytest.raises(UnavailableError):
-        PosixTransfers(lambda: SilentShell(silent)).create_puller(cargo, Tally()).run()
+        PosixTransfers(lambda: SilentShell(silent)).create_puller(cargo, CountingProgress()).run()
     assert ended.is_set()

@@ -9,8 +9,8 @@ import pytest
 
 from gpurent.testing.contracts.full_disk import FullDiskContract
 from gpurent.testing.contracts.permissions import FarPermissionsContract
-from gpurent.testing.contracts.site import Site
 from gpurent.testing.contracts.transfer import TransferContract
+from gpurent.testing.ssh_fixture import MachineFixture
 from gpurent_plugin_turbo.backend import Turbo
 
 PLAIN: dict[str, Any] = {"missing": ("python3", "python")}
@@ -22,10 +22,10 @@ class Plain(TransferContract):
     def backend(self) -> Turbo:
         return Turbo({})
 
-    async def test_a_file_that_vanishes_is_told(self, place: Site, tmp_path: Path) -> None:
+    async def test_a_file_that_vanishes_is_told(self, place: MachineFixture, tmp_path: Path) -> None:
         """Its thief strikes while Python is being looked for: for the second way the file was never there."""
 
-    async def test_a_cut_line_is_taken_up_again(self, place: Site, tmp_path: Path) -> None:
+    async def test_a_cut_line_is_taken_up_again(self, place: MachineFixture, tmp_path: Path) -> None:
         """A first push sends ahead to a Python that is not there, and the cut would strike that."""
         (tmp_path / "nothing").mkdir()
         await self.push(place, tmp_path / "nothing")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gpurent.api import Pull, TransferError
-from gpurent.testing.contracts.restless import Once
-from gpurent.testing.contracts.site import Tally
+from gpurent.testing.contracts.changing_files import Once
 from gpurent.testing.contracts.trees import plant, tree
+from gpurent.testing.fakes import CountingProgress
 from plugins.turbo.tests.posix.small_machine import SHELLS, SmallMachine, plant_odd_tree
 
 
@@ -71,7 +71,7 @@ def test_a_file_that_changes_between_two_looks_is_not_believed(tmp_path: Path) -
     out = plant(machine.home / "work", files=3)
     stamp = (out / "large.bin").stat().st_mtime_ns
 
-    class SilentChange(Tally):
+    class SilentChange(CountingProgress):
         struck = False
 
         def advance(self, size: int, name: str = "") -> None:

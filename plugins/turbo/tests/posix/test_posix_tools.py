@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from gpurent.api import Pull, Push, TransferError, TransferUnsupported, UnavailableError
-from gpurent.testing.contracts.site import Tally
 from gpurent.testing.contracts.trees import ODD, plant, tree
+from gpurent.testing.fakes import CountingProgress
 from gpurent_plugin_turbo.shared.files import partial_name
 from plugins.turbo.tests.posix.small_machine import SHELLS, SmallMachine, plant_odd_tree
 
@@ -108,7 +108,9 @@ def test_a_large_file_goes_on_from_what_is_there(tmp_path: Path, shell: str) -> 
     machine, source = SmallMachine(tmp_path, shell), tmp_path / "source"
     source.mkdir()
     (source / "f").write_bytes(os.urandom(12_000_000))
-    pusher = machine.transfers.create_pusher(Push(sources=(source,), target="work", content=True), Tally())
+    pusher = machine.transfers.create_pusher(
+        Push(sources=(source,), target="work", content=True), CountingProgress()
+    )
     real = pusher._shell.run_script
 
     def cut(script: bytes, *given: object, **more: object) -> object:
@@ -129,7 +131,7 @@ def test_a_large_file_goes_on_from_what_is_there(tmp_path: Path, shell: str) -> 
     home = tmp_path / "to"
     machine.pull(home)
     (home / "work" / "f").unlink()
-    puller = machine.transfers.create_puller(Pull(sources=("work",), target=home), Tally())
+    puller = machine.transfers.create_puller(Pull(sources=("work",), target=home), CountingProgress())
     stamp = (machine.home / "work" / "f").stat().st_mtime_ns
     (home / ".gpurent-part").mkdir()
     (home / ".gpurent-part" / os.fsdecode(partial_name(b"work/f", 12_000_000, stamp))).write_bytes(
@@ -159,7 +161,7 @@ def test_a_file_that_vanishes_is_told(tmp_path: Path) -> None:
     for name, size in (("gone.bin", 3_000_000), ("small", 3)):
         (source / name).write_bytes(b"x" * size)
 
-    class DeletingTally(Tally):
+    class DeletingTally(CountingProgress):
         def total(self, files: int, size: int) -> None:
             (source / "gone.bin").unlink()
             (source / "small").unlink()

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 
+from gpurent.testing.patience import within
 from gpurent.testing.sandbox.faults import free_port
 from gpurent.testing.sandbox.machines import memory_disk
 from gpurent.testing.sandbox.machines.base import Body, DriverBase, Site
@@ -26,7 +27,7 @@ from gpurent.testing.sandbox.machines.proctree import descendants, reaped, signa
 from gpurent.testing.sandbox.machines.programs import Programs, fit_out, host_program, write_program
 from gpurent.testing.sandbox.machines.stops import stop_script, write_own
 
-_PATIENCE = 10.0  # seconds
+_PATIENCE = 10.0  # seconds of an idle computer
 _LOOK_AGAIN = 0.003  # seconds
 _ATTEMPTS = 5
 
@@ -88,7 +89,7 @@ class _BwrapBody(Body):
         os.close(theirs)
         self._watch = asyncio.create_task(self._watch_status())
         try:
-            await asyncio.wait_for(self._listening(), _PATIENCE)
+            await within(_PATIENCE, self._listening())
         except TimeoutError:
             await self._fail(BootFailed)
         except BaseException:
@@ -115,7 +116,7 @@ class _BwrapBody(Body):
             else:
                 self._process.kill()
         try:
-            await asyncio.wait_for(self.gone.wait(), _PATIENCE)
+            await within(_PATIENCE, self.gone.wait())
         except TimeoutError:
             self._process.kill()
         await reaped(self._process)

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from gpurent.errors import UsageError
+from gpurent.testing.patience import factor
 from gpurent.testing.sandbox.machines.model import DriverName, MachineDriver, MachineError, MachineSpec
 
 _PROBE_SECONDS = 10
@@ -54,7 +55,7 @@ def _why_no_namespaces() -> str:
     probe = ["bwrap", "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "true"]
     try:
         done = subprocess.run(  # a process of a few milliseconds, once
-            probe, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False
+            probe, capture_output=True, text=True, timeout=_PROBE_SECONDS * factor(), check=False
         )
     except (OSError, subprocess.TimeoutExpired) as problem:
         return f"bwrap does not run: {problem}"

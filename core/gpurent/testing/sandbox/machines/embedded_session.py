@@ -76,6 +76,12 @@ class _Session:
         self.house = house
         self.child: Child | None = None
         self.ends: list[Descriptor] = []
+        # As asyncssh has it, a signal waits for the next read of standard input, and after its end there is none.
+        process.signal_received = self._signalled  # type: ignore[method-assign]
+
+    def _signalled(self, signal: str) -> None:
+        if self.child:
+            self.child.signal(signal)
 
     async def run(self) -> int:
         """Status of the command; below 0: the signal that ended it."""
@@ -106,10 +112,6 @@ class _Session:
                 data = await self.process.stdin.read(65536)
             except asyncssh.TerminalSizeChanged:
                 self.resized()
-                continue
-            except asyncssh.SignalReceived as received:
-                if self.child:
-                    self.child.signal(received.signal)
                 continue
             except asyncssh.BreakReceived:
                 continue

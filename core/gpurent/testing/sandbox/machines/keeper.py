@@ -15,11 +15,12 @@ from typing import Any, Self
 
 from attrs import define, field
 
+from gpurent.testing.patience import within
 from gpurent.testing.sandbox.machines.model import BootFailed
 from gpurent.testing.sandbox.machines.proctree import descendants, reaped
 
 _SCRIPT = Path(__file__).with_name("supervisor.py")
-_PATIENCE = 10.0  # seconds
+_PATIENCE = 10.0  # seconds of an idle computer
 
 
 @define(eq=False)
@@ -73,7 +74,7 @@ class Keeper:
             )
         keeper = cls(ours, process)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(keeper._ready.wait(), _PATIENCE)
+            await within(_PATIENCE, keeper._ready.wait())
         if not keeper._ready.is_set() or keeper.gone.is_set():
             await keeper.kill()
             raise BootFailed(tail(log))
@@ -112,7 +113,7 @@ class Keeper:
         with contextlib.suppress(OSError):
             self._line.shutdown(socket.SHUT_WR)
         try:
-            await asyncio.wait_for(self.gone.wait(), _PATIENCE)
+            await within(_PATIENCE, self.gone.wait())
         except TimeoutError:
             for pid in reversed(self.processes()):
                 with contextlib.suppress(ProcessLookupError):

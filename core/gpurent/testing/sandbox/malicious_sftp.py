@@ -22,17 +22,17 @@ FILE, FOLDER, LINK, DEVICE = stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IF
 TIME = 10**9
 
 
-def told(kind: int = FILE, size: int = len(EVIL), mode: int = 0o644, mtime: int = TIME) -> SFTPAttrs:
+def attributes(kind: int = FILE, size: int = len(EVIL), mode: int = 0o644, mtime: int = TIME) -> SFTPAttrs:
     return SFTPAttrs(size=size, permissions=kind | mode, atime=mtime, mtime=mtime)
 
 
 def entry(name: bytes, kind: int = FILE, **more: Any) -> SFTPName:
-    return SFTPName(name, longname=b"-", attrs=told(kind, **more))
+    return SFTPName(name, longname=b"-", attrs=attributes(kind, **more))
 
 
 @define
-class Lies:
-    """What is said of what is asked. ``listings`` by path; every other answer may be replaced by a function."""
+class MaliciousAnswers:
+    """What is answered. ``listings`` by path; every other answer may be replaced by a function."""
 
     listings: dict[bytes, list[SFTPName]] = field(factory=dict)
     links: dict[bytes, bytes] = field(factory=dict)
@@ -47,84 +47,84 @@ class Lies:
         await self.over.wait()
 
 
-class Liar(asyncssh.SFTPServer):
-    def __init__(self, channel: Any, lies: Lies) -> None:
+class _MaliciousSftp(asyncssh.SFTPServer):
+    def __init__(self, channel: Any, script: MaliciousAnswers) -> None:
         super().__init__(channel)
-        self._lies = lies
+        self._script = script
 
     async def _say(self, what: str, *given: Any) -> Any:
-        self._lies.asked.append(what)
-        found = self._lies.answers[what](*given)
+        self._script.asked.append(what)
+        found = self._script.answers[what](*given)
         return await found if inspect.isawaitable(found) else found
 
     async def lstat(self, path: bytes) -> SFTPAttrs:
-        if "lstat" in self._lies.answers:
+        if "lstat" in self._script.answers:
             return await self._say("lstat", path)  # type: ignore[no-any-return]
-        for folder, entries in self._lies.listings.items():
+        for folder, entries in self._script.listings.items():
             for item in entries:
                 if folder + b"/" + bytes(item.filename) == path:  # type: ignore[arg-type]
                     return item.attrs
-        return told(FOLDER)
+        return attributes(FOLDER)
 
     async def fstat(self, file_obj: object) -> SFTPAttrs:
-        if "fstat" in self._lies.answers:
+        if "fstat" in self._script.answers:
             return await self._say("fstat", file_obj)  # type: ignore[no-any-return]
         return await self.lstat(file_obj)  # type: ignore[arg-type]
 
     async def scandir(self, path: bytes) -> AsyncIterator[SFTPName]:
-        if "scandir" in self._lies.answers:
-            async for item in self._lies.answers["scandir"](path):
+        if "scandir" in self._script.answers:
+            async for item in self._script.answers["scandir"](path):
                 yield item
             return
-        for item in self._lies.listings.get(path, []):
+        for item in self._script.listings.get(path, []):
             yield item
 
     async def readlink(self, path: bytes) -> bytes:
-        if "readlink" in self._lies.answers:
+        if "readlink" in self._script.answers:
             return await self._say("readlink", path)  # type: ignore[no-any-return]
-        return self._lies.links[path]
+        return self._script.links[path]
 
     async def open(self, path: bytes, pflags: int, attrs: SFTPAttrs) -> object:
-        if "open" in self._lies.answers:
+        if "open" in self._script.answers:
             await self._say("open", path)
         return path
 
     async def read(self, file_obj: object, offset: int, size: int) -> bytes:
-        if "read" in self._lies.answers:
+        if "read" in self._script.answers:
             return await self._say("read", offset, size)  # type: ignore[no-any-return]
         return EVIL[offset : offset + size]
 
     async def close(self, file_obj: object) -> None:
-        if "close" in self._lies.answers:
+        if "close" in self._script.answers:
             await self._say("close")
 
 
-class Door(asyncssh.SSHServer):
+class _OpenServer(asyncssh.SSHServer):
     def begin_auth(self, username: str) -> bool:
         return False
 
 
 @asynccontextmanager
-async def line(lies: Lies) -> AsyncIterator[AsyncsshConnection]:
-    """A line to a machine that lies so."""
+async def malicious_connection(script: MaliciousAnswers) -> AsyncIterator[AsyncsshConnection]:
+    """A connection to a machine that answers so."""
     key = asyncssh.generate_private_key("ssh-ed25519")
 
     async def process(process: asyncssh.SSHServerProcess[bytes]) -> None:
         if process.subsystem:
             await process.stdin.readexactly(9)  # a greeting
-            process.stdout.write(lies.raw or b"")
-            await lies.over.wait()
-        elif lies.shell is not None:
-            await lies.shell(process)
+            process.stdout.write(script.raw or b"")
+            await script.over.wait()
+        elif script.shell is not None:
+            await script.shell(process)
         process.exit(1)
 
     server = await asyncssh.listen(
         "127.0.0.1",
         0,
-        server_factory=Door,
+        server_factory=_OpenServer,
         server_host_keys=[key],
         process_factory=process,
-        sftp_factory=None if lies.raw is not None else lambda channel: Liar(channel, lies),
+        sftp_factory=None if script.raw is not None else lambda channel: _MaliciousSftp(channel, script),
         encoding=None,
     )
     port = server.get_port()
@@ -136,9 +136,9 @@ async def line(lies: Lies) -> AsyncIterator[AsyncsshConnection]:
             yield AsyncsshConnection(
                 connection, Endpoint("mist", "127.0.0.1", port), Path("key"), Path("known")
             )
-            lies.over.set()
+            script.over.set()
             connection.abort()
     finally:
-        lies.over.set()
+        script.over.set()
         server.close()
         await server.wait_closed()

@@ -14,11 +14,12 @@ import pytest
 from gpurent.domain.transfer import Pull, Push
 from gpurent.errors import TransferError
 from gpurent.testing.contracts.place import TransferPlace
-from gpurent.testing.contracts.site import Site, Tally
 from gpurent.testing.contracts.trees import plant, tree
+from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.ssh_fixture import MachineFixture
 
 
-class Once(Tally):
+class Once(CountingProgress):
     """Does something as soon as it is known what there is, before it is read."""
 
     def __init__(self, what: Callable[[], object]) -> None:
@@ -54,37 +55,37 @@ def never_still(path: Path, size: int) -> Iterator[None]:
         writer.join()
 
 
-class RestlessContract(TransferPlace):
+class ChangingFilesContract(TransferPlace):
     """What becomes of files that do not stand still."""
 
-    async def test_a_file_that_vanishes_is_told(self, place: Site, tmp_path: Path) -> None:
+    async def test_a_file_that_vanishes_is_told(self, place: MachineFixture, tmp_path: Path) -> None:
         source = plant(tmp_path / "source", files=5, large=0)
         gone = source / "gone.bin"
         gone.write_bytes(b"x" * 3_000_000)
 
-        class Thief(Tally):
+        class Thief(CountingProgress):
             def total(self, files: int, size: int) -> None:
                 gone.unlink(missing_ok=True)
 
         cargo = Push(sources=(source,), target="work", content=True)
         with pytest.raises(TransferError, match="gone"):
-            await self.backend().push(await place.link(), cargo, Thief())
+            await self.backend().push(await place.connect(), cargo, Thief())
         assert not (place.home / "work" / "gone.bin").exists()
 
-    async def test_a_file_that_changes_is_never_torn(self, place: Site, tmp_path: Path) -> None:
+    async def test_a_file_that_changes_is_never_torn(self, place: MachineFixture, tmp_path: Path) -> None:
         source = tmp_path / "source"
         source.mkdir()
         moving = source / "moving.bin"
         moving.write_bytes(b"a" * 4_000_000)
         changes = iter(b"bcdefghijklmnopqrstuvwxyz" * 40)
 
-        class Writer(Tally):
+        class Writer(CountingProgress):
             def advance(self, size: int, name: str = "") -> None:
                 moving.write_bytes(bytes([next(changes)]) * 4_000_000)
 
         cargo = Push(sources=(source,), target="work", content=True)
         try:
-            await self.backend().push(await place.link(), cargo, Writer())
+            await self.backend().push(await place.connect(), cargo, Writer())
         except TransferError as error:
             assert "moving.bin" in error.message
         there = place.home / "work" / "moving.bin"
@@ -94,7 +95,7 @@ class RestlessContract(TransferPlace):
             assert len(content) == 4_000_000
 
     async def test_a_file_there_that_changes_once_comes_as_it_is_then(
-        self, place: Site, tmp_path: Path
+        self, place: MachineFixture, tmp_path: Path
     ) -> None:
         out = plant(place.home / "out", files=4)
 
@@ -106,10 +107,10 @@ class RestlessContract(TransferPlace):
             (out / "part2" / "file002.txt").write_bytes(os.urandom(3_000_000))
 
         cargo = Pull(sources=("out",), target=tmp_path / "home")
-        await self.backend().pull(await place.link(), cargo, Once(change))
+        await self.backend().pull(await place.connect(), cargo, Once(change))
         assert tree(tmp_path / "home" / "out") == tree(out)
 
-    async def test_a_file_there_that_vanishes_is_told(self, place: Site, tmp_path: Path) -> None:
+    async def test_a_file_there_that_vanishes_is_told(self, place: MachineFixture, tmp_path: Path) -> None:
         out = plant(place.home / "out", files=4)
 
         def change() -> None:
@@ -118,24 +119,24 @@ class RestlessContract(TransferPlace):
 
         cargo = Pull(sources=("out",), target=tmp_path / "home")
         with pytest.raises(TransferError, match="vanished") as caught:
-            await self.backend().pull(await place.link(), cargo, Once(change))
+            await self.backend().pull(await place.connect(), cargo, Once(change))
         assert "out/large.bin" in caught.value.message
         assert "out/part1/file001.txt" in caught.value.message
         assert tree(tmp_path / "home" / "out") == tree(out)
 
     async def test_a_file_there_that_never_stands_still_is_never_torn(
-        self, place: Site, tmp_path: Path
+        self, place: MachineFixture, tmp_path: Path
     ) -> None:
         out, size = place.home / "out", 9_000_000
         out.mkdir()
         (out / "a still one").write_text("still")
         (out / "moving.bin").write_bytes(b"a" * size)
         cargo = Pull(sources=("out",), target=tmp_path / "home")
-        link = await place.link()
+        link = await place.connect()
         with (
             never_still(out / "moving.bin", size),
             pytest.raises(TransferError, match=r"moving\.bin changed"),
         ):
-            await self.backend().pull(link, cargo, Tally())
+            await self.backend().pull(link, cargo, CountingProgress())
         assert (tmp_path / "home" / "out" / "a still one").read_text() == "still"
         assert not (tmp_path / "home" / "out" / "moving.bin").exists()

@@ -1,4 +1,4 @@
-"""A web server that answers with the bytes it was told to, and keeps what it was sent."""
+"""A web server that answers with the bytes it was told to, and remembers what it was sent."""
 
 from __future__ import annotations
 
@@ -17,27 +17,31 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 Reply = bytes | Callable[[asyncio.StreamWriter], Coroutine[Any, Any, None]]
+"""The bytes of an answer, or a coroutine that writes whatever it likes; the connection ends with it."""
 
 
-def answer(body: bytes = b"{}", *, status: str = "200 OK", headers: tuple[str, ...] = ()) -> bytes:
+def http_reply(body: bytes = b"{}", *, status: str = "200 OK", headers: tuple[str, ...] = ()) -> bytes:
+    """The bytes of a whole answer."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
 @define
-class Request:
+class ReceivedRequest:
+    """``line`` is the first one, ``POST /orders HTTP/1.1``; header names are in lower case."""
+
     line: str
     headers: dict[str, str]
     body: bytes
 
 
 @define
-class Wire:
+class ScriptedHttpServer:
     """Answers with ``replies`` in turn, the last one for ever."""
 
     replies: list[Reply]
     port: int = 0
-    seen: list[Request] = field(factory=list)
+    seen: list[ReceivedRequest] = field(factory=list)
 
     @property
     def url(self) -> str:
@@ -56,7 +60,7 @@ class Wire:
         line, *rest = head.decode("latin-1").rstrip().split("\r\n")
         headers = {name.lower(): value for name, _, value in (one.partition(": ") for one in rest)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        self.seen.append(Request(line, headers, body))
+        self.seen.append(ReceivedRequest(line, headers, body))
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         if isinstance(reply, bytes):
             writer.write(reply)
@@ -67,9 +71,11 @@ class Wire:
 
 
 @asynccontextmanager
-async def wire(*replies: Reply, tls: ssl.SSLContext | None = None) -> AsyncIterator[Wire]:
-    """A `Wire` on a free port of this computer."""
-    made = Wire(list(replies) or [answer()])
+async def http_server(
+    *replies: Reply, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[ScriptedHttpServer]:
+    """A `ScriptedHttpServer` on a free port of this computer."""
+    made = ScriptedHttpServer(list(replies) or [http_reply()])
     serving: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

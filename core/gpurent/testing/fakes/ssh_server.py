@@ -1,4 +1,4 @@
-"""SSH servers that remember what they were shown."""
+"""An SSH server that lets nobody in and remembers what it was shown."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from gpurent.domain.access import Endpoint
 
 
 @define
-class Door(asyncssh.SSHServer):
-    """A server that remembers which passwords and users it was shown."""
-
+class _Refusing(asyncssh.SSHServer):
     passwords: list[str]
     users: list[str]
 
@@ -31,8 +29,8 @@ class Door(asyncssh.SSHServer):
 
 
 @define
-class Watched:
-    """A listening `Door`."""
+class RecordingSshServer:
+    """Where it listens, and what was tried there."""
 
     endpoint: Endpoint
     passwords: list[str] = field(factory=list)
@@ -40,15 +38,17 @@ class Watched:
 
 
 @asynccontextmanager
-async def watched(key: asyncssh.SSHKey, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Watched]:
-    """An SSH server with host key ``key`` that lets nobody in and remembers what it was shown."""
+async def recording_ssh_server(
+    key: asyncssh.SSHKey, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[RecordingSshServer]:
+    """A server with host key ``key``, gone at the end."""
     passwords: list[str] = []
     users: list[str] = []
     server = await asyncssh.listen(
-        host, port, server_factory=lambda: Door(passwords, users), server_host_keys=[key], gss_host=None
+        host, port, server_factory=lambda: _Refusing(passwords, users), server_host_keys=[key], gss_host=None
     )
     try:
-        yield Watched(Endpoint("mist", host, server.get_port()), passwords, users)
+        yield RecordingSshServer(Endpoint("mist", host, server.get_port()), passwords, users)
     finally:
         server.close()
         await server.wait_closed()

@@ -1,0 +1,59 @@
+"""The promises of `gpurent.ports.clock.Clock`, for the wall's, the sandbox's and a manual one that is eager."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from gpurent.ports.clock import Clock
+
+MOMENT = timedelta(milliseconds=20)
+
+
+class TranslatingClock(Clock, Protocol):
+    """A clock that also knows this computer's time, as core needs it."""
+
+    def from_wall(self, at: datetime) -> datetime: ...
+    def to_wall(self, at: datetime) -> datetime: ...
+
+
+class ClockContract(ABC):
+    """A subclass says how one is made."""
+
+    @abstractmethod
+    def make(self, folder: Path) -> TranslatingClock:
+        """A clock whose sleepers wake without help; ``folder`` is the test's own."""
+
+    async def test_now_is_utc_and_never_goes_back(self, tmp_path: Path) -> None:
+        clock = self.make(tmp_path)
+        before = clock.now()
+        assert before.utcoffset() == timedelta()
+        await clock.sleep(MOMENT)
+        assert clock.now() >= before
+
+    async def test_at_least_the_span_passes(self, tmp_path: Path) -> None:
+        clock = self.make(tmp_path)
+        before = clock.now()
+        await clock.sleep(MOMENT)
+        assert clock.now() - before >= MOMENT
+
+    async def test_no_time_is_a_sleep_too(self, tmp_path: Path) -> None:
+        clock = self.make(tmp_path)
+        others: list[object] = []
+        task = asyncio.ensure_future(asyncio.sleep(0))
+        task.add_done_callback(others.append)
+        for span in (timedelta(), timedelta(days=-1)):
+            await clock.sleep(span)
+        await asyncio.sleep(0)
+        assert others, "the others had their turn"
+
+    async def test_the_wall_s_present_is_the_clock_s(self, tmp_path: Path) -> None:
+        clock = self.make(tmp_path)
+        slack = timedelta(hours=1)
+        assert abs(clock.from_wall(datetime.now(UTC)) - clock.now()) < slack
+        assert abs(clock.to_wall(clock.now()) - datetime.now(UTC)) < slack
+        later = clock.now() + timedelta(days=1)
+        assert abs(clock.from_wall(clock.to_wall(later)) - later) < slack

@@ -1,0 +1,126 @@
+"""What core hands to a plugin, for tests: real HTTP, a manual clock, everything else in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from logging import Logger
+from typing import Any, Self
+
+from gpurent.domain.mail import Challenge
+from gpurent.domain.secret import Secret
+from gpurent.errors import AuthError
+from gpurent.infra.config.settings import settings_for
+from gpurent.infra.redact import pieces
+from gpurent.ports.http import Http
+from gpurent.roles.authenticator import Authenticator, Login, SupportsEnrolment
+from gpurent.roles.entries import AuthEntry, Entry
+from gpurent.testing.fakes.clock import ManualClock
+from gpurent.testing.fakes.http import FaultyHttp, HttpFaults
+from gpurent.testing.fakes.mail import FakeMailbox
+from gpurent.testing.fakes.storage import MemoryState, MemoryVault
+from gpurent.testing.fakes.user import FakeUser
+from gpurent.workflow.runtime.challenges import Asker
+
+
+class FakePluginContext:
+    """Implements `gpurent.roles.plugin_context.PluginContext` for one plugin in one process of a `FakeUser`::
+
+        async with FakePluginContext(ENTRY, settings={"url": simulator_url}) as context:
+            provider = ENTRY.build(context)
+
+    * ``http`` is the product's own client on real sockets; ``faults`` may lose calls.
+    * ``clock`` is the user's `ManualClock`, eager unless the user has another: a wait takes no real time.
+    * ``vault`` and ``notes`` live as long as the user; a second context for the same user is a later process.
+    * ``mail`` is a list. ``ask`` takes the answer from it as the product does, then from the user's ``answers``.
+    * ``settings``: the entry's declared defaults, the user's ``config``, then ``settings``.
+    * ``login`` builds ``auth`` (or the entry itself, where it is an `AuthEntry`) and logs in with the user's
+      ``credentials``; an authenticator that enrols makes its own. None there: `AuthError`.
+    """
+
+    def __init__(
+        self,
+        entry: Entry[Any],
+        *,
+        user: FakeUser | None = None,
+        auth: AuthEntry | None = None,
+        settings: Mapping[str, str] | None = None,
+        faults: HttpFaults | None = None,
+    ) -> None:
+        self.entry = entry
+        self.user = user or FakeUser()
+        self.faults = faults or HttpFaults()
+        self.auth = auth if auth is not None else entry if isinstance(entry, AuthEntry) else None
+        given = {**self.user.config.get(entry.name, {}), **(settings or {})}
+        self.settings: Mapping[str, str] = settings_for(entry.name, entry.settings, {entry.name: given}, {})
+        for declared in entry.settings:
+            if declared.secret:
+                for piece in pieces(self.settings.get(declared.name, "")):
+                    self.user.redactor.register(Secret(piece))
+
+    @property
+    def clock(self) -> ManualClock:
+        return self.user.clock
+
+    @property
+    def mail(self) -> FakeMailbox:
+        return self.user.mail
+
+    @property
+    def vault(self) -> MemoryVault:
+        return self.user.vault(self.entry.name)
+
+    @property
+    def notes(self) -> MemoryState:
+        return self.user.state(self.entry.name)
+
+    @cached_property
+    def log(self) -> Logger:
+        return self.user.logger(self.entry.name)
+
+    @cached_property
+    def http(self) -> Http:
+        return self.at("url")
+
+    def at(self, setting: str) -> Http:
+        return FaultyHttp(self.user.client(self.entry.name, self.settings.get(setting, "")), self.faults)
+
+    async def login(self, *, renew: bool = False) -> Login:
+        auth = self.auth
+        if auth is None:
+            raise AuthError(f"{self.entry.name} has no login")
+        found = self.user.logins.get(auth.name)
+        if found is None or renew:
+            role: Authenticator = auth.build(self if auth is self.entry else self._beside(auth))
+            found = await role.login(await self._credentials(auth, role))
+            self.user.redactor.register(found.token)
+            self.user.logins[auth.name] = found
+        return found
+
+    def _beside(self, entry: Entry[Any]) -> FakePluginContext:
+        return FakePluginContext(entry, user=self.user, faults=self.faults)
+
+    async def _credentials(self, auth: AuthEntry, role: Authenticator) -> Mapping[str, Secret]:
+        given = self.user.credentials.get(auth.name)
+        if given is None and isinstance(role, SupportsEnrolment):
+            given = self.user.credentials[auth.name] = dict(await role.enrol())
+        if given is None:
+            raise AuthError(f"you are not logged in to {auth.name}", hint="Give the user credentials for it.")
+        for declared in auth.fields:
+            if declared.secret and declared.name in given:
+                self.user.redactor.register(given[declared.name])
+        return given
+
+    async def ask(self, challenge: Challenge) -> str:
+        self.user.asked.append(challenge)
+        return await Asker(post=self.mail, clock=self.clock, person=self._person()).ask(challenge)
+
+    def _person(self) -> Callable[[str], str | None] | None:
+        answers = self.user.answers
+        return (lambda _question: answers.pop(0) if answers else None) if answers else None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_what: object) -> None:
+        await self.user.aclose()

@@ -1,0 +1,67 @@
+"""Mailboxes in memory, and the post office that fills them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from attrs import define, field
+
+from gpurent.domain.mail import Mail
+from gpurent.ports.clock import Clock
+
+ADDRESS = "student@sandbox.example"
+
+
+@define
+class FakeMailbox:
+    """Implements `gpurent.ports.mail_reader.MailReader` over a list; held to `contracts.mailbox.MailboxContract`.
+
+    ``available`` False: no mailbox is set up. ``alter`` may change a mail on its way; None loses it.
+    """
+
+    clock: Clock
+    address: str = ADDRESS
+    mails: list[Mail] = field(factory=list)
+    available: bool = True
+    alter: Callable[[Mail], Mail | None] | None = None
+
+    def deliver(self, sender: str, subject: str, text: str, at: datetime | None = None) -> None:
+        """Put a mail in, dated ``at`` (default: now). As in a mail's date, seconds are whole."""
+        mail: Mail | None = Mail(
+            uid=str(len(self.mails) + 1),
+            at=(at or self.clock.now()).replace(microsecond=0),
+            sender=sender.lower(),
+            subject=subject,
+            text=text,
+        )
+        if self.alter is not None and mail is not None:
+            mail = self.alter(mail)
+        if mail is not None:
+            self.mails.append(mail)
+
+    async def search(self, *, since: datetime, sender: str, subject: str) -> Sequence[Mail]:
+        if not self.available:
+            return ()
+        floor = since.replace(microsecond=0)
+        found = [
+            m for m in self.mails if m.sender == sender.lower() and m.at >= floor and subject in m.subject
+        ]
+        return sorted(found, key=lambda mail: mail.at)
+
+
+@define
+class FakePostOffice:
+    """Mailboxes by address. `send` is a `gpurent.roles.simulator.SendMail`; mail to a stranger is dropped."""
+
+    clock: Clock
+    mailboxes: dict[str, FakeMailbox] = field(factory=dict)
+
+    def open_mailbox(self, address: str = ADDRESS) -> FakeMailbox:
+        """The mailbox of ``address``, made when it is new."""
+        return self.mailboxes.setdefault(address.lower(), FakeMailbox(self.clock, address))
+
+    async def send(self, *, to: str, sender: str, subject: str, text: str) -> None:
+        mailbox = self.mailboxes.get(to.lower())
+        if mailbox is not None:
+            mailbox.deliver(sender, subject, text)

@@ -1,0 +1,24 @@
+"""A progress display that counts."""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+
+@define
+class CountingProgress:
+    """Implements `gpurent.roles.transfer.Progress`; bytes and files as they were reported."""
+
+    files: int = 0
+    size: int = 0
+    moved: int = 0
+    done: list[str] = field(factory=list)
+
+    def total(self, files: int, size: int) -> None:
+        self.files, self.size = files, size
+
+    def advance(self, size: int, name: str = "") -> None:
+        self.moved += size
+
+    def file_done(self, name: str) -> None:
+        self.done.append(name)

@@ -1,0 +1,97 @@
+"""A user in memory: what outlives the processes that they start."""
+
+from __future__ import annotations
+
+import logging
+from typing import Self
+
+from attrs import define, field
+
+from gpurent.domain.mail import Challenge
+from gpurent.domain.secret import Secret
+from gpurent.infra.http import HttpClient
+from gpurent.infra.redact import Redactor
+from gpurent.roles.authenticator import Login
+from gpurent.testing.fakes.clock import ManualClock
+from gpurent.testing.fakes.mail import FakeMailbox
+from gpurent.testing.fakes.storage import MemoryState, MemoryVault
+
+
+@define(kw_only=True)
+class FakeUser:
+    """Shared by the `FakePluginContext` of every plugin and of every process of one user.
+
+    ``config`` is a config.toml: settings by section, which is a plugin's name. ``credentials`` are the fields that
+    were given at a login, by the auth plugin's name. ``answers`` is what the person says, one after the other, to the
+    questions that no mail answers; when they are used up nobody is there. ``asked`` are the questions so far.
+    ``log_lines`` are the plugins' log records as a log file would get them, secrets masked. ``redirects`` lead the
+    base URL of a real service to a simulator, for what is done only where the settings name the real one.
+
+    Holds the HTTP clients: close it at the end, by `aclose` or ``async with``.
+    """
+
+    clock: ManualClock = field(factory=lambda: ManualClock(eager=True))
+    mail: FakeMailbox = field()
+    config: dict[str, dict[str, str]] = field(factory=dict)
+    credentials: dict[str, dict[str, Secret]] = field(factory=dict)
+    answers: list[str] = field(factory=list)
+    asked: list[Challenge] = field(factory=list)
+    log_lines: list[str] = field(factory=list)
+    redirects: dict[str, str] = field(factory=dict)
+    redactor: Redactor = field(factory=Redactor)
+    logins: dict[str, Login] = field(factory=dict)
+    _vaults: dict[str, MemoryVault] = field(factory=dict)
+    _states: dict[str, MemoryState] = field(factory=dict)
+    _clients: dict[str, HttpClient] = field(factory=dict)
+
+    @mail.default
+    def _no_mailbox(self) -> FakeMailbox:
+        return FakeMailbox(self.clock, available=False)
+
+    def vault(self, plugin: str) -> MemoryVault:
+        """The secrets of one plugin."""
+        return self._vaults.setdefault(plugin, MemoryVault())
+
+    def state(self, plugin: str) -> MemoryState:
+        """The notes of one plugin."""
+        return self._states.setdefault(plugin, MemoryState())
+
+    def forget_state(self, plugin: str) -> None:
+        """The notes of a plugin are lost."""
+        self._states.pop(plugin, None)
+
+    def client(self, plugin: str, base_url: str) -> HttpClient:
+        """The product's own HTTP client below ``base_url``."""
+        base_url = self.redirects.get(base_url, base_url)
+        if base_url not in self._clients:
+            self._clients[base_url] = HttpClient(base_url, redact=self.redactor, log=self.logger(plugin))
+        return self._clients[base_url]
+
+    def logger(self, plugin: str) -> logging.Logger:
+        """A plugin's logger; no other test sees its records."""
+        made = logging.Logger(f"gpurent.plugin.{plugin}", logging.DEBUG)  # noqa: LOG001 - a global one would leak
+        handler = _LineHandler(self.log_lines)
+        handler.addFilter(self.redactor)
+        made.addHandler(handler)
+        return made
+
+    async def aclose(self) -> None:
+        for client in self._clients.values():
+            await client.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_what: object) -> None:
+        await self.aclose()
+
+
+class _LineHandler(logging.Handler):
+    """Keeps every record as one line."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(self.format(record))

@@ -1,0 +1,100 @@
+"""The fake services of one world, each on a web server of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from attrs import define, field
+
+from gpurent.errors import UsageError
+from gpurent.ports.clock import Clock
+from gpurent.roles.entries import SimulatorEntry
+from gpurent.roles.simulator import (
+    Machines,
+    ProviderSimulator,
+    SendMail,
+    SimulatorContext,
+    SimulatorLedgerEntry,
+    SupportsManualRental,
+)
+from gpurent.testing.sandbox.web import WebServer
+
+S = TypeVar("S")
+
+
+@define(kw_only=True)
+class RunningSimulators:
+    """Built at once, served between `start` and `close`. ``settings`` go to each as ``simulator.key``."""
+
+    entries: Mapping[str, SimulatorEntry]
+    clock: Clock
+    machines: Machines
+    send_mail: SendMail
+    machine_count: int = 4
+    settings: Mapping[str, str] = field(factory=dict)
+    urls: dict[str, str] = field(factory=dict)
+    simulators: dict[str, ProviderSimulator] = field(factory=dict)
+    _servers: list[WebServer] = field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        for name, entry in sorted(self.entries.items()):
+            self.simulators[name] = entry.build(
+                SimulatorContext(
+                    clock=self.clock,
+                    machines=self.machines,
+                    send_mail=self.send_mail,
+                    urls=self.urls,
+                    machine_count=self.machine_count,
+                    settings=self._settings_of(name),
+                )
+            )
+
+    def _settings_of(self, name: str) -> dict[str, str]:
+        prefix = f"{name}."
+        return {
+            key.removeprefix(prefix): value for key, value in self.settings.items() if key.startswith(prefix)
+        }
+
+    async def start(self) -> None:
+        for name, simulator in self.simulators.items():
+            server = WebServer(simulator.app())
+            self.urls[name] = server.url
+            self._servers.append(server)
+        await asyncio.gather(*(server.start() for server in self._servers))
+
+    async def close(self) -> None:
+        await asyncio.gather(*(server.close() for server in self._servers))
+
+    def get(self, name: str, kind: type[S]) -> S:
+        """The simulator of that name, which must be a ``kind``: a test looks behind its counter."""
+        found = self.simulators.get(name)
+        if found is None or not isinstance(found, kind):
+            raise UsageError(f"the simulator {name!r} is no {kind.__name__} but {type(found).__name__}")
+        return found
+
+    def manual_rental(self, name: str) -> SupportsManualRental:
+        """The simulator as a person before its pages sees it."""
+        found: object = self.simulators.get(name)
+        if not isinstance(found, SupportsManualRental):
+            raise UsageError(f"nobody rents by hand at {name!r} here")
+        return found
+
+    async def tick(self) -> None:
+        """Let every simulator live up to the clock's now."""
+        for simulator in self.simulators.values():
+            await simulator.tick()
+
+    def ledgers(self) -> Mapping[str, Sequence[SimulatorLedgerEntry]]:
+        return {name: tuple(simulator.ledger()) for name, simulator in self.simulators.items()}
+
+    def burning(self) -> Sequence[str]:
+        """What costs money now, as ``simulator:reference``."""
+        return [f"{name}:{ref}" for name, simulator in self.simulators.items() for ref in simulator.burning()]
+
+    def client_settings(self) -> dict[str, dict[str, str]]:
+        """The plugins' settings, by section, that point them at these simulators."""
+        return {
+            name: dict(simulator.environment(self.urls[name])) for name, simulator in self.simulators.items()
+        }

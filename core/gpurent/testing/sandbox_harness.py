@@ -1,0 +1,196 @@
+"""Installed plugins against their own simulators, in the test's event loop: real HTTP, and no real time.
+
+    async with sandbox_harness("acme") as sandbox:
+        user = sandbox.user()
+        provider = user.provider("acme")
+        offers = await provider.offers(Requirements())
+
+A world costs some milliseconds: every test raises its own, with as many fresh users as it wants. Tests that need real
+machines, a real mailbox or the command line take `gpurent.testing.shared_sandbox`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import cache
+from itertools import count
+from typing import Any, TypeVar, overload
+
+from attrs import define, field
+
+from gpurent.errors import UsageError
+from gpurent.infra.registry.registry import Registry
+from gpurent.ports.http import HttpResponse
+from gpurent.roles.authenticator import Authenticator, Login
+from gpurent.roles.billing import BillingProvider
+from gpurent.roles.entries import AuthEntry, Entry
+from gpurent.roles.lease import LeaseProvider
+from gpurent.testing.fakes import (
+    FakeMachines,
+    FakePluginContext,
+    FakePostOffice,
+    FakeUser,
+    HttpFaults,
+    ManualClock,
+)
+from gpurent.testing.sandbox.simulators import RunningSimulators
+
+R = TypeVar("R")
+S = TypeVar("S")
+
+
+@cache
+def installed_plugins() -> Registry:
+    """Every installed plugin; loaded once, since a registry never changes."""
+    return Registry.load()
+
+
+@define(kw_only=True)
+class SandboxUser(FakeUser):
+    """A user of the sandbox. Each role's object that is built here is a new process; what it kept is found again.
+
+    ``auth`` is needed where nothing says which login a provider or an account goes with.
+    """
+
+    registry: Registry
+
+    def context(
+        self, entry: Entry[Any], auth: str = "", faults: HttpFaults | None = None
+    ) -> FakePluginContext:
+        login: AuthEntry | None = self.registry.auth.get(auth)
+        return FakePluginContext(entry, user=self, auth=login, faults=faults)
+
+    @overload
+    def provider(self, name: str, *, faults: HttpFaults | None = None) -> LeaseProvider: ...
+    @overload
+    def provider(self, name: str, kind: type[R], *, faults: HttpFaults | None = None) -> R: ...
+    def provider(
+        self, name: str, kind: type[Any] = LeaseProvider, *, faults: HttpFaults | None = None
+    ) -> Any:
+        """The provider of that name, as the ``kind`` it must be."""
+        entry = self.registry.lease[name]
+        return _as(kind, entry.build(self.context(entry, entry.auth, faults)))
+
+    @overload
+    def billing(self, provider: str, *, faults: HttpFaults | None = None) -> BillingProvider: ...
+    @overload
+    def billing(self, provider: str, kind: type[R], *, faults: HttpFaults | None = None) -> R: ...
+    def billing(
+        self, provider: str, kind: type[Any] = BillingProvider, *, faults: HttpFaults | None = None
+    ) -> Any:
+        """Where the bills of that provider are paid, as the ``kind`` it must be."""
+        entry = self.registry.lease[provider]
+        billing = self.registry.billing[entry.billing]
+        return _as(kind, billing.build(self.context(billing, entry.auth, faults)))
+
+    def authenticator(self, provider: str) -> Authenticator:
+        entry = self._auth(provider)
+        return entry.build(self.context(entry, entry.name))
+
+    async def login(self, provider: str, *, renew: bool = False) -> Login:
+        """By the user's ``credentials``; a key is made on first use where the plugin can do that."""
+        entry = self._auth(provider)
+        return await self.context(entry, entry.name).login(renew=renew)
+
+    def _auth(self, provider: str) -> AuthEntry:
+        entry: AuthEntry = self.registry.auth[self.registry.lease[provider].auth]
+        return entry
+
+
+@define(kw_only=True)
+class SandboxHarness:
+    """The simulators, and everything around them that a test may turn."""
+
+    registry: Registry
+    clock: ManualClock
+    machines: FakeMachines
+    post_office: FakePostOffice
+    simulators: RunningSimulators
+    _stranger: FakeUser
+    _users: list[SandboxUser] = field(factory=list)
+    _numbers: count[int] = field(factory=lambda: count(1))
+
+    def user(self, config: Mapping[str, Mapping[str, str]] | None = None) -> SandboxUser:
+        """Somebody new, with a mailbox of their own. ``config``: settings by section, over the simulators' own."""
+        address = f"user{next(self._numbers)}@sandbox.example"
+        settings = self.simulators.client_settings()
+        for section, values in (config or {}).items():
+            settings.setdefault(section, {}).update(values)
+        made = SandboxUser(
+            registry=self.registry,
+            clock=self.clock,
+            mail=self.post_office.open_mailbox(address),
+            config=settings,
+        )
+        self._users.append(made)
+        return made
+
+    def simulator(self, name: str, kind: type[S]) -> S:
+        """The simulator of that name: a test looks behind its counter."""
+        return self.simulators.get(name, kind)
+
+    async def request(self, simulator: str, method: str, path: str, **given: Any) -> HttpResponse:
+        """One call as a stranger makes it; see `gpurent.ports.http.Http`."""
+        client = self._stranger.client(simulator, self.simulators.urls[simulator])
+        return await client.request(method, path, **given)
+
+    async def post(self, simulator: str, path: str, **given: Any) -> Any:
+        """The JSON answer to a POST of ``given`` that must be accepted."""
+        answer = await self.request(simulator, "POST", path, json=given)
+        if answer.status != 200:
+            raise UsageError(f"{simulator} refuses {path}: {answer.status} {answer.text[:200]}")
+        return answer.json()
+
+    async def advance(self, span: timedelta) -> None:
+        """Move the clock, and let every simulator live through the time."""
+        self.clock.advance(span)
+        await self.simulators.tick()
+
+    async def aclose(self) -> None:
+        for user in (self._stranger, *self._users):
+            await user.aclose()
+        await self.simulators.close()
+        await self.machines.aclose()
+
+
+@asynccontextmanager
+async def sandbox_harness(
+    *names: str,
+    machines: int = 4,
+    settings: Mapping[str, str] | None = None,
+    clock: ManualClock | None = None,
+) -> AsyncIterator[SandboxHarness]:
+    """The named simulators, gone at the end. ``settings`` are theirs, as ``simulator.key``."""
+    registry = installed_plugins()
+    clock = clock or ManualClock(eager=True)
+    fakes = FakeMachines(clock=clock)
+    office = FakePostOffice(clock)
+    running = RunningSimulators(
+        entries={name: registry.simulator[name] for name in names},
+        clock=clock,
+        machines=fakes,
+        send_mail=office.send,
+        machine_count=machines,
+        settings=settings or {},
+    )
+    harness = SandboxHarness(
+        registry=registry,
+        clock=clock,
+        machines=fakes,
+        post_office=office,
+        simulators=running,
+        stranger=FakeUser(clock=clock),
+    )
+    try:
+        await running.start()
+        yield harness
+    finally:
+        await harness.aclose()
+
+
+def _as(kind: type[R], made: object) -> R:
+    if not isinstance(made, kind):
+        raise UsageError(f"the plugin built a {type(made).__name__}, not a {kind.__name__}")
+    return made

@@ -1,0 +1,158 @@
+"""A whole sandbox that many tests share: machines with SSH, an IMAP server, every simulator, and the command line.
+
+It lives in a thread of its own, so that a module or a session can keep it whatever loop its tests have. Each test
+brings a user of its own, with a fresh home, mailbox and keys::
+
+    @pytest.fixture(scope="module")
+    def sandbox(tmp_path_factory):
+        with shared_sandbox(tmp_path_factory.mktemp("sandbox"), speed=300) as made:
+            yield made
+
+    def test_offers(sandbox, tmp_path):
+        user = sandbox.user(tmp_path)
+        assert user.run("offers", "-p", "acme").code == 0
+
+Time, the machines in stock and the simulators' books are common to all: look at your own account's lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import os
+import threading
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+
+from attrs import define, field, frozen
+
+from gpurent.errors import UsageError
+from gpurent.infra.http import HttpClient
+from gpurent.infra.redact import Redactor
+from gpurent.ports.http import HttpResponse
+from gpurent.testing.sandbox.cloud import Cloud, Options
+from gpurent.testing.sandbox_harness import installed_plugins
+
+T = TypeVar("T")
+LOG = logging.getLogger(__name__)
+
+
+@frozen
+class CommandLineResult:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        """The data of the one JSON document (``--json``) of a command that went well."""
+        found = json.loads(self.out)
+        assert found["ok"] is True, self.out + self.err
+        return found["data"]
+
+
+@frozen
+class CommandLineUser:
+    """Somebody at a terminal: a home with nothing in it, and the variables that lead into the sandbox."""
+
+    home: Path
+    address: str
+    environment: Mapping[str, str]
+
+    def run(self, *arguments: str, given: str = "") -> CommandLineResult:
+        """The real command line, in this process and thread; ``given`` is typed in. No event loop may run here."""
+        from click.testing import CliRunner
+
+        from gpurent.cli.main import main
+
+        cleared = {name: None for name in os.environ if name.startswith("GPURENT_")}
+        threshold = gc.get_threshold()
+        with CliRunner().isolation(given, env={**cleared, **self.environment}) as (out, err, _both):
+            try:
+                main(list(arguments))
+                code: object = 0
+            except SystemExit as ended:
+                code = ended.code
+            finally:
+                gc.set_threshold(*threshold)
+            return CommandLineResult(
+                code if isinstance(code, int) else 1, out.getvalue().decode(), err.getvalue().decode()
+            )
+
+
+@define
+class SharedSandbox:
+    """``cloud`` belongs to the sandbox's own thread: change it by `call`, read it when nothing is under way."""
+
+    cloud: Cloud
+    _loop: asyncio.AbstractEventLoop
+    _clients: dict[str, HttpClient] = field(factory=dict)
+    _numbers: count[int] = field(factory=lambda: count(1))
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run ``work`` in the sandbox's event loop and give its result."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def user(self, home: Path) -> CommandLineUser:
+        """Somebody new; ``home`` is the test's own folder."""
+        address = f"user{next(self._numbers)}@sandbox.example"
+        self.call(self.cloud.mail.open_mailbox(address))
+        folder = home / "gpurent"
+        folder.mkdir(mode=0o700, parents=True)
+        variables = {"HOME": str(home), "LANG": "C.UTF-8", "GPURENT_LANG": "en"}
+        return CommandLineUser(home, address, {**variables, **self.cloud.environment(folder, address)})
+
+    def advance(self, **span: float) -> None:
+        """Jump ahead, in `datetime.timedelta`'s words; every simulator lives through the time at once."""
+        self.call(self.cloud.advance(timedelta(**span)))
+
+    def request(self, simulator: str, method: str, path: str, **given: Any) -> HttpResponse:
+        """One call as a stranger makes it: a sign-up, a purchase. See `gpurent.ports.http.Http`."""
+        return self.call(self._request(simulator, method, path, given))
+
+    def post(self, simulator: str, path: str, **given: Any) -> Any:
+        """The JSON answer to a POST of ``given`` that must be accepted."""
+        answer = self.request(simulator, "POST", path, json=given)
+        if answer.status != 200:
+            raise UsageError(f"{simulator} refuses {path}: {answer.status} {answer.text[:200]}")
+        return answer.json()
+
+    async def _request(
+        self, simulator: str, method: str, path: str, given: Mapping[str, Any]
+    ) -> HttpResponse:
+        if simulator not in self._clients:
+            url = self.cloud.urls[simulator]
+            self._clients[simulator] = HttpClient(url, redact=Redactor(), log=LOG)
+        return await self._clients[simulator].request(method, path, **given)
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            await client.aclose()
+        await self.cloud.close()
+
+
+@contextmanager
+def shared_sandbox(root: Path, **options: Any) -> Iterator[SharedSandbox]:
+    """A sandbox below ``root``, gone at the end with everything in it. ``options``: see `Options`."""
+    given = {"driver": "embedded", "settings": {}, **options}
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="sandbox", daemon=True)
+    thread.start()
+    made = SharedSandbox(Cloud(root, installed_plugins(), Options(**given)), loop)
+    try:
+        made.call(made.cloud.start())
+        yield made
+    finally:
+        made.call(made.close())
+        made.call(loop.shutdown_default_executor())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

@@ -1,0 +1,94 @@
+"""Sandbox machines and the product's own SSH to them, for tests of what runs over a connection."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from attrs import define, evolve, field
+
+from gpurent.domain.access import Endpoint
+from gpurent.domain.secret import Secret
+from gpurent.infra.platform.posix.files import private_folder
+from gpurent.infra.ssh.client import Ssh
+from gpurent.infra.ssh.connection import AsyncsshConnection
+from gpurent.testing.sandbox.machines import DriverName, Machine, MachineDriver, MachineSpec, pick_driver
+
+PASSWORD = Secret("open sesame 7")
+SPEC = MachineSpec(user="mist", password=PASSWORD.reveal(), hostname="gpu28", data="lab/42")
+LEASE = "lease-1"
+
+
+def endpoint_of(machine: Machine) -> Endpoint:
+    return Endpoint(machine.spec.user, machine.host, machine.port)
+
+
+@define
+class SshFixture:
+    """A driver of machines, and our side's SSH folder."""
+
+    driver: MachineDriver
+    ssh: Ssh
+    folder: Path
+
+    async def boot(self, **changes: object) -> Machine:
+        """A machine like `SPEC`, but for ``changes``."""
+        return await self.driver.boot(evolve(SPEC, **changes))  # type: ignore[arg-type]
+
+    async def connect(
+        self, machine: Machine, lease: str = LEASE, password: Secret | None = PASSWORD
+    ) -> AsyncsshConnection:
+        return await self.ssh.open(lease, endpoint_of(machine), password)
+
+    @asynccontextmanager
+    async def connected(self, machine: Machine, lease: str = LEASE) -> AsyncIterator[AsyncsshConnection]:
+        """A connection that is closed at the end."""
+        connection = await self.connect(machine, lease)
+        try:
+            yield connection
+        finally:
+            await connection.aclose()
+
+
+@asynccontextmanager
+async def ssh_fixture(driver: DriverName, root: Path) -> AsyncIterator[SshFixture]:
+    """Machines below ``root``; everything in it ends with it."""
+    folder = private_folder(root / "ssh")
+    made = await pick_driver(driver, root / "sandbox")
+    try:
+        yield SshFixture(made, Ssh(folder), folder)
+    finally:
+        await made.close()
+
+
+@define
+class MachineFixture:
+    """One machine and one lease's key. ``home`` is its home as this computer sees it, where it can."""
+
+    machine: Machine
+    ssh: Ssh
+    home: Path
+    _connections: list[AsyncsshConnection] = field(factory=list)
+
+    async def connect(self) -> AsyncsshConnection:
+        """A fresh connection; the earlier ones stay as they are, all are closed at the end."""
+        made = await self.ssh.open(LEASE, endpoint_of(self.machine), PASSWORD)
+        self._connections.append(made)
+        return made
+
+
+@asynccontextmanager
+async def machine_fixture(
+    root: Path, driver: DriverName = "embedded", **changes: object
+) -> AsyncIterator[MachineFixture]:
+    """A machine like `SPEC`, but for ``changes``; it is gone at the end."""
+    async with ssh_fixture(driver, root) as machines:
+        machine = await machines.boot(**changes)
+        (home,) = (root / "sandbox" / "disks").glob("*/home")
+        made = MachineFixture(machine, machines.ssh, home)
+        try:
+            yield made
+        finally:
+            for connection in made._connections:
+                await connection.aclose()

@@ -1,0 +1,155 @@
+"""A pytest plugin: a test that hangs is stopped with all stacks shown; a busy computer gives every test more time.
+
+Load it with ``-p gpurent.testing.time_limit``. The ini value ``time_limit`` is what a test with its fixtures may take,
+in seconds of an idle computer (0: for ever); ``@pytest.mark.timeout(seconds)`` says otherwise for one test. A test
+that is over its limit fails where it hangs. One that does not even end then takes its process with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import io
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Generator
+from types import FrameType
+
+import pytest
+from attrs import define, field
+
+from gpurent.testing.patience import Deadline
+
+LOOK = 0.5
+"""Seconds between two looks of the watcher."""
+GRACE = 10.0
+"""Seconds of an idle computer in which a test that was stopped must end, its fixtures included."""
+STRIKES = 3
+"""So often a test is stopped; one that catches it (hypothesis tries the example again) has no more time after that."""
+EXIT_CODE = 70
+
+
+@define(eq=False)
+class Watcher:
+    """Watches one test from a thread of its own. ``stop_test`` is called in that thread, ``give_up`` after it."""
+
+    limit: float
+    stop_test: Callable[[], None]
+    give_up: Callable[[], None]
+    look: float = LOOK
+    grace: float = field(factory=lambda: GRACE)
+    _over: threading.Event = field(factory=threading.Event)
+    _thread: threading.Thread = field(init=False)
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._watch, name="time limit", daemon=True)
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """The test has ended, or a person has stopped it to look."""
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        for limit in (self.limit, *[self.grace] * (STRIKES - 1)):
+            if self._ended_within(limit):
+                return
+            self.stop_test()
+        if not self._ended_within(self.grace):
+            self.give_up()
+
+    def _ended_within(self, seconds: float) -> bool:
+        deadline = Deadline(seconds)
+        while not deadline.over:
+            if self._over.wait(min(self.look, seconds / 4)):
+                return True
+        return False
+
+
+class TimeLimit:
+    """The plugin's state: the watcher of the test that runs."""
+
+    def __init__(self, seconds: float, stderr: int) -> None:
+        """``stderr``: a descriptor that no capture has taken yet."""
+        self._seconds = seconds
+        self._stderr = stderr
+        self._watcher: Watcher | None = None
+        self._running = ""
+
+    def limit_of(self, item: pytest.Item) -> float:
+        mark = item.get_closest_marker("timeout")
+        return float(mark.args[0]) if mark is not None and mark.args else self._seconds
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        limit = self.limit_of(item)
+        if limit <= 0 or threading.current_thread() is not threading.main_thread():
+            return (yield)
+        self._running = f"{item.nodeid} took more than {limit:g} s of an idle computer"
+        before = signal.signal(signal.SIGALRM, self._stopped)
+        self._watcher = Watcher(limit, _interrupt_main_thread, self._give_up)
+        self._watcher.start()
+        try:
+            return (yield)
+        finally:
+            self._stop_watching()
+            signal.signal(signal.SIGALRM, before)
+
+    def pytest_enter_pdb(self) -> None:
+        """Who debugs has all the time in the world."""
+        self._stop_watching()
+
+    def _stop_watching(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.cancel()
+
+    def _stopped(self, _number: int, _frame: FrameType | None) -> None:
+        """Runs in the main thread, wherever the test is."""
+        if self._watcher is not None:
+            pytest.fail(f"{self._running}\n{all_stacks()}", pytrace=True)
+
+    def _give_up(self) -> None:
+        """The main thread is stuck in C, or swallows everything."""
+        os.write(self._stderr, f"\n{self._running} and cannot be stopped\n".encode())
+        faulthandler.dump_traceback(self._stderr, all_threads=True)
+        os._exit(EXIT_CODE)
+
+
+def _interrupt_main_thread() -> None:
+    main = threading.main_thread().ident
+    if main is not None:
+        signal.pthread_kill(main, signal.SIGALRM)
+
+
+def all_stacks() -> str:
+    """Where every thread is, and every task of the event loop that runs."""
+    parts = []
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    for ident, frame in sys._current_frames().items():
+        if ident != threading.get_ident():
+            parts.append(f"thread {names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame))}")
+    try:
+        tasks = asyncio.all_tasks()
+    except RuntimeError:  # no loop runs
+        tasks = set()
+    for task in tasks:
+        text = io.StringIO()
+        task.print_stack(file=text)
+        parts.append(text.getvalue())
+    return "\n".join(parts)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini("time_limit", "seconds of an idle computer that a test may take; 0: for ever", default="0")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "timeout(seconds): how long an idle computer may take for this test")
+    # Nothing is captured yet; later the descriptor 2 is a file that ends with the process.
+    config.pluginmanager.register(
+        TimeLimit(float(config.getini("time_limit")), os.dup(2)), "gpurent-time-limit"
+    )

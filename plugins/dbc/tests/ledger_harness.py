@@ -1,0 +1,81 @@
+"""The sandbox's ledger, and a user with money on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from attrs import define
+
+from gpurent.api import Bill, Currency, HttpResponse, Secret
+from gpurent.testing.fakes import FakePluginContext, HttpFaults, ManualClock, MemoryState
+from gpurent.testing.sandbox_harness import SandboxHarness, SandboxUser, sandbox_harness
+from gpurent_plugin_dbc import plugin
+from gpurent_plugin_dbc.keys import address_of, new_private, public_of
+from gpurent_plugin_dbc.simulator.service import DbcLedgerSimulator
+from gpurent_plugin_dbc.wallet import Wallet
+
+DBC = Currency("DBC", 8)
+(AUTH,) = plugin.gpurent_register_auth()
+(BILLING,) = plugin.gpurent_register_billing()
+
+
+@define
+class LedgerHarness:
+    """One funded address; `wallet` is a fresh process's."""
+
+    sandbox: SandboxHarness
+    user: SandboxUser
+    key: Secret
+
+    @property
+    def address(self) -> str:
+        return address_of(public_of(self.key))
+
+    @property
+    def clock(self) -> ManualClock:
+        return self.sandbox.clock
+
+    @property
+    def simulator(self) -> DbcLedgerSimulator:
+        return self.sandbox.simulator("dbc", DbcLedgerSimulator)
+
+    @property
+    def notes(self) -> MemoryState:
+        return self.user.state("dbc")
+
+    def wallet(self, **faults: Any) -> Wallet:
+        """``faults``: see `HttpFaults`."""
+        return Wallet(FakePluginContext(BILLING, user=self.user, auth=AUTH, faults=HttpFaults(**faults)))
+
+    async def post(self, path: str, **given: Any) -> HttpResponse:
+        return await self.sandbox.request("dbc", "POST", path, json=given)
+
+    async def get(self, path: str, **params: str) -> HttpResponse:
+        return await self.sandbox.request("dbc", "GET", path, params=params)
+
+    def units(self, address: str = "") -> int:
+        return self.simulator.balance(address or self.address)
+
+    def outgoing(self) -> list[int]:
+        """What left the account, in minor units; the first line of its ledger is the money that came."""
+        return [line.amount.amount for line in self.simulator.ledger() if line.account == self.address][1:]
+
+
+@asynccontextmanager
+async def ledger_harness(money: str = "100000") -> AsyncIterator[LedgerHarness]:
+    """A ledger with one user on it who has ``money``."""
+    async with sandbox_harness("dbc") as sandbox:
+        made = LedgerHarness(sandbox, sandbox.user(), new_private())
+        made.user.credentials["dbc"] = {"private_key": made.key}
+        await sandbox.post("dbc", "/sandbox/faucet", address=made.address, amount=money)
+        yield made
+
+
+def new_address() -> str:
+    return address_of(public_of(new_private()))
+
+
+def bill(amount: str = "1984.3848", payee: str = "", key: str = "trip-main", **more: Any) -> Bill:
+    return Bill(key=key, payee=payee or new_address(), amount=DBC.money(amount), **more)

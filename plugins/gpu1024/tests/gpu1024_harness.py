@@ -1,0 +1,149 @@
+"""The simulated provider beside its ledger, and renters with a wallet and a mailbox."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+from attrs import define
+
+from gpurent.api import (
+    Known,
+    Offer,
+    Order,
+    OrderKind,
+    ProviderSimulator,
+    Requirements,
+)
+from gpurent.testing.fakes import FakeMachines, HttpFaults, ManualClock, MemoryVault
+from gpurent.testing.lease_driver import LeaseDriver
+from gpurent.testing.sandbox_harness import SandboxHarness, SandboxUser, sandbox_harness
+from gpurent_plugin_gpu1024.plugin import NAME
+from gpurent_plugin_gpu1024.shop import Shop
+from gpurent_plugin_gpu1024.simulator.books import Gpu1024Books
+from gpurent_plugin_gpu1024.simulator.records import ContainerOrder
+from gpurent_plugin_gpu1024.simulator.service import Gpu1024Simulator
+
+LEDGER = "dbc"
+UNITS = 10**8
+DAY = timedelta(days=1)
+PACE = timedelta(seconds=30)
+Driver = LeaseDriver[Shop]
+_numbers = count(1)
+
+
+@define
+class Renter:
+    """One wallet. `driver` and `shop` are fresh processes of theirs."""
+
+    harness: Gpu1024Harness
+    user: SandboxUser
+    address: str
+
+    @property
+    def units(self) -> int:
+        """The balance, by the ledger's own books."""
+        lines = self.harness.ledger.ledger()
+        return sum(line.amount.amount for line in lines if line.account == self.address)
+
+    @property
+    def email(self) -> str:
+        return self.user.mail.address
+
+    @property
+    def vault(self) -> MemoryVault:
+        return self.user.vault(NAME)
+
+    @property
+    def shop(self) -> Shop:
+        return self.user.provider(NAME, Shop)
+
+    def driver(self, **faults: Any) -> Driver:
+        """``faults``: see `HttpFaults`. It looks now and then, so that most of its calls are different ones."""
+        return LeaseDriver(self.user, NAME, Shop, PACE, HttpFaults(**faults))
+
+    async def top_up(self, amount: str = "100000") -> None:
+        await self.harness.sandbox.post(LEDGER, "/sandbox/faucet", address=self.address, amount=amount)
+
+    async def bind(self) -> None:
+        binding = await self.shop.request_binding(self.email, f"bind-{self.address}")
+        assert binding.bill is not None
+        payment = await self.user.billing(NAME).pay(binding.bill)
+        while not (binding := await self.shop.bind(binding, payment)).done:
+            self.harness.clock.advance(timedelta(seconds=15))
+
+    async def offer(self, gpu: str = "2080Ti", shop: Shop | None = None) -> Offer:
+        """The first free machine with such a GPU, listed by ``shop`` or by a fresh process."""
+        found = await (shop or self.shop).offers(Requirements(gpu=gpu))
+        assert isinstance(found, Known)
+        return next(o for o in found.items if o.free and o.hardware.gpu == gpu)
+
+    async def order(self, kind: OrderKind = OrderKind.NEW, shop: Shop | None = None, **more: Any) -> Order:
+        given = {"term": DAY, "password_ref": "password", **more}
+        if "offer" not in given:
+            given["offer"] = await self.offer(shop=shop)
+        return Order(key=f"trip-{next(_numbers)}", kind=kind, **given)
+
+    def orders(self) -> list[ContainerOrder]:
+        """Those that were created, by the provider's own books."""
+        orders = self.harness.books.orders.values()
+        return [order for order in orders if order.wallet == self.address and order.created]
+
+
+@define
+class Gpu1024Harness:
+    """Everything that is outside of a renter's computer."""
+
+    sandbox: SandboxHarness
+
+    @property
+    def clock(self) -> ManualClock:
+        return self.sandbox.clock
+
+    @property
+    def machines(self) -> FakeMachines:
+        return self.sandbox.machines
+
+    @property
+    def simulator(self) -> Gpu1024Simulator:
+        return self.sandbox.simulator(NAME, Gpu1024Simulator)
+
+    @property
+    def books(self) -> Gpu1024Books:
+        return self.simulator.books
+
+    @property
+    def ledger(self) -> ProviderSimulator:
+        return self.sandbox.simulators.simulators[LEDGER]
+
+    async def stranger(self) -> Renter:
+        """Somebody with a new key and nothing else."""
+        user = self.sandbox.user()
+        return Renter(self, user, (await user.login(NAME)).account)
+
+    async def renter(self) -> Renter:
+        """Somebody with money and a bound address."""
+        made = await self.stranger()
+        await made.top_up()
+        await made.bind()
+        return made
+
+    def agree(self) -> None:
+        """The provider's books are the ledger's, to the last unit, for every wallet that it knows."""
+        billed = Counter((line.account, line.amount.amount) for line in self.simulator.ledger())
+        wallets = {account for account, _amount in billed}
+        assert billed == Counter(
+            (line.account, line.amount.amount)
+            for line in self.ledger.ledger()
+            if line.account in wallets and line.kind != "bought"
+        )
+
+
+@asynccontextmanager
+async def gpu1024_harness(machines: int = 4) -> AsyncIterator[Gpu1024Harness]:
+    async with sandbox_harness(LEDGER, NAME, machines=machines) as sandbox:
+        yield Gpu1024Harness(sandbox)

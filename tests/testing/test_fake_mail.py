@@ -1,0 +1,47 @@
+"""Mailboxes in memory find what a real one finds."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from attrs import evolve
+
+from gpurent.domain.mail import Mail
+from gpurent.testing.contracts.mailbox import NOON, SHOP, MailboxContract, MailboxUnderTest
+from gpurent.testing.fakes import ADDRESS, FakeMailbox, FakePostOffice, ManualClock
+
+
+class TestFakeMailbox(MailboxContract):
+    @pytest.fixture
+    def box(self) -> MailboxUnderTest:
+        mailbox = FakeMailbox(ManualClock())
+
+        async def deliver(sender: str, subject: str, text: str, at: datetime) -> None:
+            mailbox.deliver(sender, subject, text, at)
+
+        return MailboxUnderTest(mailbox, deliver)
+
+
+async def test_the_post_office_knows_its_addresses() -> None:
+    office = FakePostOffice(ManualClock(NOON))
+    mine, other = office.open_mailbox(), office.open_mailbox("other@sandbox.example")
+    assert office.open_mailbox(ADDRESS.upper()) is mine
+    await office.send(to=ADDRESS, sender=SHOP, subject="code", text="1")
+    await office.send(to="nobody@sandbox.example", sender=SHOP, subject="code", text="2")
+    assert [mail.text for mail in mine.mails] == ["1"]
+    assert other.mails == []
+
+
+async def test_a_mail_can_be_spoilt_or_lost_on_its_way() -> None:
+    mailbox = FakeMailbox(ManualClock(NOON))
+
+    def alter(mail: Mail) -> Mail | None:
+        return None if mail.text == "lost" else evolve(mail, text=mail.text.upper())
+
+    mailbox.alter = alter
+    mailbox.deliver(SHOP, "code", "lost")
+    mailbox.deliver(SHOP, "code", "found")
+    assert [mail.text for mail in await mailbox.search(since=NOON, sender=SHOP, subject="")] == ["FOUND"]
+    mailbox.available = False
+    assert list(await mailbox.search(since=NOON, sender=SHOP, subject="")) == []

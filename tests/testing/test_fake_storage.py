@@ -1,0 +1,64 @@
+"""The vaults and notes of tests keep the promises of the real ones, and die where they are told to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from gpurent.domain.secret import Secret
+from gpurent.infra.platform.posix.files import private_folder
+from gpurent.infra.sqlite.journal import Journal, ScopedNotes
+from gpurent.infra.vault import FileVault
+from gpurent.ports.plugin_state import PluginState
+from gpurent.ports.secrets import Vault
+from gpurent.testing.contracts.storage import PluginStateContract, VaultContract
+from gpurent.testing.fakes import MemoryState, MemoryVault, ProcessKilled
+
+
+class TestFileVault(VaultContract):
+    def make(self, folder: Path) -> Vault:
+        return FileVault(private_folder(folder / "vault"), lambda _first: None).scoped("plugin")
+
+
+class TestMemoryVault(VaultContract):
+    def make(self, folder: Path) -> Vault:
+        return MemoryVault()
+
+
+class TestJournalNotes(PluginStateContract):
+    @pytest.fixture(autouse=True)
+    def _journal(self, tmp_path: Path) -> object:
+        self.journal = Journal(tmp_path / "journal.sqlite", lambda: datetime.now(UTC))
+        yield
+        self.journal.close()
+
+    def make(self, folder: Path) -> PluginState:
+        return ScopedNotes(self.journal, "plugin")
+
+
+class TestMemoryState(PluginStateContract):
+    def make(self, folder: Path) -> PluginState:
+        return MemoryState()
+
+
+@pytest.mark.parametrize(("moment", "left"), [("before", None), ("after", "2")])
+def test_a_process_dies_at_the_write_it_is_told_to(
+    moment: Literal["before", "after"], left: str | None
+) -> None:
+    state = MemoryState()
+    state.kill_at(2, moment)
+    state.put("first", "1")
+    assert state.armed()
+    with pytest.raises(ProcessKilled):
+        state.put("second", "2")
+    assert not state.armed()
+    assert (state.get("first"), state.get("second")) == ("1", left)
+    state.put("third", "3")
+    vault = MemoryVault({"key": Secret("x")})
+    vault.kill_at(1, "before")
+    with pytest.raises(ProcessKilled):
+        vault.drop("key")
+    assert vault.get("key") == Secret("x")
