@@ -33,7 +33,7 @@ lint: setup  ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
-	$(BIN)/mypy --strict --explicit-package-bases plugins/*/tests tests/testing
+	MYPYPATH=core:$$(echo plugins/*/src | tr " " :) $(BIN)/mypy --strict --explicit-package-bases plugins/*/tests tests
 	$(BIN)/python scripts/lint_imports.py
 
 format: setup  ## let ruff mend what it can

@@ -52,7 +52,8 @@ def tell(report: Any, took: float) -> None:
 def push(room: str, host: str, port: str, user: str, source: str, target: str, *given: str) -> None:
     """Over lines of its own, dialled before anything else."""
     begun = perf_counter()
-    from gpurent_plugin_turbo.near.connection.predial import predial_push, take_predialed
+    from gpurent_plugin_turbo.near.connection.bootstrap import push_command
+    from gpurent_plugin_turbo.near.connection.ssh_process import SshProcess, predial, take_predialed
 
     settings = dict(text.split("=", 1) for text in given)
     link: Any = Record(
@@ -60,24 +61,25 @@ def push(room: str, host: str, port: str, user: str, source: str, target: str, *
         key_file=f"{room}/key",
         known_hosts=f"{room}/known_hosts",
     )
-    predial_push(link, target, settings)
-    from gpurent_plugin_turbo.near.connection.bootstrap import push_command
-    from gpurent_plugin_turbo.near.connection.ssh_process import SshProcess
-    from gpurent_plugin_turbo.near.push.push_factory import create_pusher
-
-    command = push_command(target)
     cargo: Any = Record(
         sources=(source,), target=target, content=True, ignore=True, limit=0, verify="fast", delete=False,
         limits=Record(files=1_000_000, total=1 << 44, depth=64, name=255),
     )  # fmt: skip
-    work = create_pusher(
-        link,
+    command = push_command(cargo)
+    predial(link, settings, command)
+    from gpurent_plugin_turbo.near.push.pusher import StreamPusher
+    from gpurent_plugin_turbo.near.push.scan import mark_first_push
+
+    work = StreamPusher(
         cargo,
         Quiet(),
-        settings,
-        lambda _: take_predialed(link, command) or SshProcess(link, settings, command),
+        lambda first: take_predialed(link, command) or SshProcess(link, settings, command),
+        first_push=mark_first_push(link, target),
+        max_streams=int(settings.get("lines", 8)),
     )
-    tell(work.run(), perf_counter() - begun)
+    work.run()
+    report = Record(files=work.scan.files, sent=work.sent, resumed=work.resumed)
+    tell(report, perf_counter() - begun)
 
 
 async def main(way: str, plugin: str, room: str, host: str, port: str, user: str, *rest: str) -> None:
@@ -102,7 +104,7 @@ async def main(way: str, plugin: str, room: str, host: str, port: str, user: str
         )  # fmt: skip
     line: Any = Record(
         endpoint=Endpoint(user, host, int(port)), key_file=Path(room, "key"),
-        known_hosts=Path(room, "known_hosts"), connection=connection, alive=connection is not None,
+        known_hosts=Path(room, "known_hosts"), transport=connection, alive=connection is not None,
     )  # fmt: skip
     module, kind = CLASSES[plugin]
     made = getattr(import_module(module), kind)

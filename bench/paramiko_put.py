@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import paramiko
+import paramiko  # type: ignore[import-untyped]
 
 host, port, user, key, known, source, target = sys.argv[1:]
 client = paramiko.SSHClient()

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from yard import Yard
+from bench.yard import Yard
 
 Peer = Callable[[Yard, Path, Path, str], str]
 CRYPTO = "-c aes128-gcm@openssh.com -o KexAlgorithms=curve25519-sha256"
@@ -114,7 +114,7 @@ def found() -> list[str]:
     """The peers that this computer has."""
     names = [name for name in PEERS if shutil.which(PROGRAMS.get(name, "ssh"))]
     try:
-        import paramiko  # noqa: F401
+        import paramiko  # type: ignore[import-untyped]  # noqa: F401
     except ImportError:
         names.remove("paramiko")
     return names

@@ -15,8 +15,9 @@ from pathlib import Path
 from statistics import median
 
 from attrs import define, field
-from peers import SLOW
-from sets import MIB
+
+from bench.peers import SLOW
+from bench.sets import MIB
 
 OURS = "gpurent"
 HOPELESS = 1.4  # a peer this much slower than the best is not run again

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from peers import SLOW
-from race import OURS, Cell
+from bench.peers import SLOW
+from bench.race import OURS, Cell
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 GOALS = {

@@ -21,17 +21,17 @@ from pathlib import Path
 from statistics import median
 
 from gpurent.api import CNY, Endpoint, Hardware, Lease, LeaseState, Metered, Offer, UnitPrice
-from gpurent.infra.sqlite.journal import Journal
+from gpurent.infra.sqlite.store import SqliteStore
 
 PEERS = ("vastai", "prime", "modal", "dstack", "runpod", "sky")
 LEASES = 20
 
 
 def leases(home: Path) -> None:
-    """A journal with twenty machines that run."""
+    """A store with twenty machines that run."""
     home.mkdir(mode=0o700)
     now = datetime.now(UTC)
-    journal = Journal(home / "journal.sqlite", lambda: now)
+    store = SqliteStore(home / "journal.sqlite", lambda: now)
     for number in range(LEASES):
         offer = Offer(
             provider="mistgpu",
@@ -39,7 +39,7 @@ def leases(home: Path) -> None:
             hardware=Hardware(gpu="2080Ti", gpus=1),
             tariff=Metered(price=UnitPrice(Decimal(3) / 3600, CNY)),
         )
-        journal.keep_lease(
+        store.save_lease(
             Lease(
                 id=f"mistgpu-{number:05}",
                 provider="mistgpu",
@@ -49,7 +49,7 @@ def leases(home: Path) -> None:
                 started_at=now - timedelta(hours=number),
             )
         )
-    journal.close()
+    store.close()
 
 
 def sockets(words: list[str], environment: Mapping[str, str]) -> str:

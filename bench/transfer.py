@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import peers
-import sets
-from race import OURS, Cell, fresh_target, race
-from report import write
-from sets import MIB
-from wires import WIRES, Wire, open_wire, why_not
-from yard import Yard
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench import peers, sets
+from bench.race import OURS, Cell, fresh_target, race
+from bench.report import write
+from bench.sets import MIB
+from bench.wires import WIRES, Wire, open_wire, why_not
+from bench.yard import Yard
 
 HERE = Path(__file__).parent
 ROWS = ("a", "b", "c", "d", "d held", "c same", "d same", "c 1 %", "d 1 %", "a resumed")
@@ -69,11 +70,11 @@ class Bench:
         held = row == "d held"
         names = peers.SYNCING if again else peers.SHARING if held else self.peers
         control = str(self.room / "control") if held else ""
-        tools: dict[str, Callable[[Path], str]] = {
-            name: (lambda target, name=name: peers.PEERS[name](yard, source, target, control))
-            for name in names
-            if name in self.peers
-        }
+
+        def tool(name: str) -> Callable[[Path], str]:
+            return lambda target: peers.PEERS[name](yard, source, target, control)
+
+        tools = {name: tool(name) for name in names if name in self.peers}
         tools[OURS] = lambda target: carry(yard, "held" if held else "push", source, target)
 
         def prepare(name: str, target: Path) -> None:

@@ -12,6 +12,8 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -22,15 +24,18 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from attrs import asdict, frozen
 
-from bench.shops import SHOPS, plugin, portals
+from bench.shops import SHOPS, Town, plugin, portals
+from gpurent.composition.application import Application
+from gpurent.composition.state import Outside
 from gpurent.domain.events import Event
-from gpurent.infra.platform.posix.files import private_folder
+from gpurent.domain.question import Question
+from gpurent.infra.platform.posix.system import private_folder
 from gpurent.infra.registry import plain
 from gpurent.infra.registry.registry import Registry
+from gpurent.ports.system import Clock, ProviderClock
+from gpurent.ports.terminal import Progress, Terminal
 from gpurent.testing.sandbox.timing import SandboxClock
 from gpurent.workflow.guard.scheduler import Guard
-from gpurent.workflow.runtime.desk import Desk
-from gpurent.workflow.trips.operations import Service
 
 SPEED = 60
 SIZES = (10, 100, 1000)
@@ -65,52 +70,64 @@ class Nobody:
 
     interactive = False
 
-    def notify(self, event: Event) -> None: ...
-    def confirm(self, question: str) -> bool:
+    def show_event(self, event: Event) -> None: ...
+    async def confirm(self, question: Question) -> bool:
         return False
 
-    def ask(self, label: str, secret: bool = False) -> str | None:
+    async def ask(self, question: Question) -> str | None:
         return None
 
-    def output(self, data: bytes) -> None: ...
-    def progress(self, title: str) -> object:
+    def show_output(self, data: bytes) -> None: ...
+    def start_progress(self, title: str) -> Progress:
         raise NotImplementedError
 
 
-async def watch(leases: int, minutes: float, root: Path) -> Cost:
-    """A guard over ``leases`` of 5 shops for ``minutes`` of provider time, after a first round."""
+def fast_clock(root: Path) -> SandboxClock:
+    """`SPEED` times as fast as this computer's."""
     clock = SandboxClock(private_folder(root) / "clock.json", SPEED)
     clock.start()
+    return clock
+
+
+@asynccontextmanager
+async def renter(root: Path, town: Town, terminal: Terminal, outside: Outside) -> AsyncIterator[Application]:
+    """An application that rented all that the shops of ``town`` rent out."""
+    module = ModuleType("gpurent_bench_shops")
+    vars(module).update(plugin())
+    registry = Registry.load(builtin=[plain, module], points=())
+    assert not registry.problems, registry.problems
+    application = Application(registry, private_folder(root), town.environment, terminal, outside)
+    try:
+        await application.start()
+        for lease in town.leases:
+            application.store.save_lease(lease)
+        yield application
+    finally:
+        await application.aclose()
+
+
+async def watch(leases: int, minutes: float, root: Path, clock: ProviderClock, outside: Outside) -> Cost:
+    """A guard over ``leases`` of 5 shops for ``minutes`` of ``outside``'s ``clock``, after a first round."""
+    home = private_folder(root)
+    (home / "config.toml").write_text(POLICY)
     with portals(leases, clock.now()) as town:
-        module = ModuleType("gpurent_bench_shops")
-        vars(module).update(plugin())
-        registry = Registry.load(builtin=[plain, module], points=())
-        assert not registry.problems, registry.problems
-        home = private_folder(root / "home")
-        (home / "config.toml").write_text(POLICY)
-        environment = {"GPURENT_CLOCK": f"file:{clock.path}", **town.environment}
-        desk = Desk(registry, home, Nobody(), environment)  # type: ignore[arg-type]
-        try:
-            for lease in town.leases:
-                desk.journal.keep_lease(lease)
-            return await _measure(Guard.of(Service(desk)), desk, town.count, leases, minutes)
-        finally:
-            await desk.close()
+        async with renter(home, town, Nobody(), outside) as application:
+            return await _measure(application.guard, clock, town.count, leases, minutes)
 
 
-async def _measure(guard: Guard, desk: Desk, count: object, leases: int, minutes: float) -> Cost:
+async def _measure(guard: Guard, clock: Clock, count: Callable[[], int], leases: int, minutes: float) -> Cost:
     task = asyncio.create_task(guard.forever())
     try:
         while len(guard.looked) < leases:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.05)
-        begun, asked, cpu = desk.clock.now(), count(), process_time()  # type: ignore[operator]
+        begun, asked, cpu = clock.now(), count(), process_time()
         guard.looks = 0
-        await desk.clock.sleep(timedelta(minutes=minutes))
-        passed = (desk.clock.now() - begun) / timedelta(minutes=1)
+        await clock.sleep(timedelta(minutes=minutes))
+        passed = (clock.now() - begun) / timedelta(minutes=1)
         return Cost(
             leases=leases,
             minutes=passed,
-            requests=count() - asked,  # type: ignore[operator]
+            requests=count() - asked,
             looks=guard.looks,
             cpu=process_time() - cpu,
             memory=_memory(),
@@ -125,10 +142,18 @@ def _memory() -> float:
     return pages * 4096 / (1 << 20)
 
 
+def _times(after: float, before: float) -> str:
+    return f"{after / before:.1f}" if before else "?"
+
+
 def main() -> None:
     if sys.argv[1:2] == ["--one"]:
         with tempfile.TemporaryDirectory() as root:
-            cost = asyncio.run(watch(int(sys.argv[2]), float(sys.argv[3]), Path(root)))
+            clock = fast_clock(Path(root) / "clock")
+            outside = Outside(clock=clock)
+            cost = asyncio.run(
+                watch(int(sys.argv[2]), float(sys.argv[3]), Path(root) / "home", clock, outside)
+            )
         sys.stdout.write(json.dumps(asdict(cost)))
         return
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else MINUTES
@@ -152,8 +177,8 @@ def main() -> None:
     for before, after in pairwise(costs):
         times = after.leases / before.leases
         out(
-            f"{times:g} times the leases: {after.share / before.share:.1f} times the CPU, "
-            f"{after.rate / before.rate:.1f} times the requests\n"
+            f"{times:g} times the leases: {_times(after.share, before.share)} times the CPU, "
+            f"{_times(after.rate, before.rate)} times the requests\n"
         )
 
 

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from attrs import frozen
-from yard import Yard, server
+
+from bench.yard import Yard, server
 
 NEAR, FAR = "10.213.87.1", "10.213.87.2"
 

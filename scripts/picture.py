@@ -18,11 +18,11 @@ from rich.text import Text
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = 92
-TRIP = "run --provider 1024gpu --gpu 2080Ti --for 1d --budget 200000DBC --results out --home-dir {home} -- train.py"
+TRIP = "run --provider 1024gpu --gpu 2080Ti --for 1d --budget 200000DBC --results out --results-dir {home} -- train.py"
 
 
 def gpurent(*arguments: str, **environment: str) -> str:
-    command = [sys.executable, "-m", "gpurent.cli.main", *arguments]
+    command = [sys.executable, "-m", "gpurent", *arguments]
     done = subprocess.run(
         command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, check=True
     )
@@ -40,7 +40,7 @@ def recorded(arguments: list[str], environment: dict[str, str]) -> str:
 
     os.environ.update(environment, COLUMNS=str(COLUMNS), TERM="xterm-256color")
     os.chdir(ROOT / "examples" / "digits")
-    pty.spawn([sys.executable, "-m", "gpurent.cli.main", *arguments], read)
+    pty.spawn([sys.executable, "-m", "gpurent", *arguments], read)
     return seen.decode("utf-8", "replace")
 
 
@@ -76,7 +76,7 @@ def main() -> None:
         finally:
             os.chdir(ROOT)
             gpurent("sandbox", "down", "--root", world)
-    title = f"gpurent {TRIP.replace(' --home-dir {home}', '')}"
+    title = f"gpurent {TRIP.replace(' --results-dir {home}', '')}"
     (ROOT / "docs" / "trip.svg").write_text(drawn(shown, title), "utf-8")
 
 

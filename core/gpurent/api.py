@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # the real one costs an import, and some plugins count milliseconds
 if TYPE_CHECKING:
+    from typing import Any
+
     from gpurent.domain.access import (
         Endpoint as Endpoint,
         MachineProfile as MachineProfile,
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from gpurent.domain.events import (
         Event as Event,
         EventKind as EventKind,
+        Level as Level,
+        Notice as Notice,
     )
     from gpurent.domain.filenames import (
         link_objection as link_objection,
@@ -25,10 +29,6 @@ if TYPE_CHECKING:
         LeaseState as LeaseState,
         Pending as Pending,
     )
-    from gpurent.domain.mail import (
-        Challenge as Challenge,
-        Mail as Mail,
-    )
     from gpurent.domain.money import (
         CNY as CNY,
         USD as USD,
@@ -37,28 +37,26 @@ if TYPE_CHECKING:
         Rate as Rate,
         UnitPrice as UnitPrice,
     )
-    from gpurent.domain.notice import (
-        Level as Level,
-        Notice as Notice,
-    )
     from gpurent.domain.offer import (
+        Bill as Bill,
         Deposit as Deposit,
         DiskPrice as DiskPrice,
         Hardware as Hardware,
         Known as Known,
         Metered as Metered,
         Offer as Offer,
+        Order as Order,
+        OrderKind as OrderKind,
+        Payment as Payment,
         Prepaid as Prepaid,
+        Purpose as Purpose,
         Quote as Quote,
         Requirements as Requirements,
         Unknown as Unknown,
     )
-    from gpurent.domain.order import (
-        Bill as Bill,
-        Order as Order,
-        OrderKind as OrderKind,
-        Payment as Payment,
-        Purpose as Purpose,
+    from gpurent.domain.question import (
+        Challenge as Challenge,
+        Mail as Mail,
     )
     from gpurent.domain.receipt import (
         Charge as Charge,
@@ -104,43 +102,31 @@ if TYPE_CHECKING:
     from gpurent.locale import (
         translator as translator,
     )
-    from gpurent.ports.clock import (
-        Clock as Clock,
-    )
     from gpurent.ports.connection import (
         CommandResult as CommandResult,
         SshConnection as SshConnection,
     )
-    from gpurent.ports.http import (
+    from gpurent.ports.services import (
         Http as Http,
         HttpResponse as HttpResponse,
-    )
-    from gpurent.ports.mail_reader import (
         MailReader as MailReader,
-    )
-    from gpurent.ports.plugin_state import (
         PluginState as PluginState,
-    )
-    from gpurent.ports.secrets import (
         Vault as Vault,
     )
-    from gpurent.roles.assisted import (
-        Access as Access,
-        AssistedRental as AssistedRental,
-        Instructions as Instructions,
-        ManualProvider as ManualProvider,
-        ManualTask as ManualTask,
+    from gpurent.ports.system import (
+        Clock as Clock,
     )
-    from gpurent.roles.authenticator import (
-        Authenticator as Authenticator,
-        Login as Login,
-        SupportsEnrolment as SupportsEnrolment,
+    from gpurent.ports.terminal import (
+        Progress as Progress,
     )
-    from gpurent.roles.billing import (
+    from gpurent.roles.account import (
         Advice as Advice,
+        Authenticator as Authenticator,
         Balance as Balance,
         BillingProvider as BillingProvider,
         Invoice as Invoice,
+        Login as Login,
+        SupportsEnrolment as SupportsEnrolment,
         SupportsInvoices as SupportsInvoices,
         SupportsStatement as SupportsStatement,
         SupportsWithdrawal as SupportsWithdrawal,
@@ -172,28 +158,34 @@ if TYPE_CHECKING:
     from gpurent.roles.hookspecs import (
         hookimpl as hookimpl,
     )
-    from gpurent.roles.launcher import (
-        Launcher as Launcher,
-    )
     from gpurent.roles.lease import (
+        Access as Access,
+        AssistedRental as AssistedRental,
         Binding as Binding,
+        Instructions as Instructions,
         LeaseProvider as LeaseProvider,
+        ManualProvider as ManualProvider,
+        ManualTask as ManualTask,
         SupportsMailBinding as SupportsMailBinding,
         SupportsRenewal as SupportsRenewal,
         SupportsRestart as SupportsRestart,
         SupportsStaging as SupportsStaging,
     )
-    from gpurent.roles.mailbox import (
-        Mailbox as Mailbox,
+    from gpurent.roles.machine import (
+        Launcher as Launcher,
+        SessionBackend as SessionBackend,
+        SupportsPredial as SupportsPredial,
+        TransferBackend as TransferBackend,
     )
-    from gpurent.roles.notifier import (
+    from gpurent.roles.messages import (
+        Mailbox as Mailbox,
         Notifier as Notifier,
     )
     from gpurent.roles.plugin_context import (
         PluginContext as PluginContext,
     )
-    from gpurent.roles.session import (
-        SessionBackend as SessionBackend,
+    from gpurent.roles.safe_dir import (
+        SafeDir as SafeDir,
     )
     from gpurent.roles.simulator import (
         Evidence as Evidence,
@@ -207,48 +199,35 @@ if TYPE_CHECKING:
         SimulatorLedgerEntry as SimulatorLedgerEntry,
         SupportsManualRental as SupportsManualRental,
     )
-    from gpurent.roles.transfer import (
-        Progress as Progress,
-        SupportsPredial as SupportsPredial,
-        TransferBackend as TransferBackend,
-    )
 
 _HOMES = {
     "gpurent.domain.access": "Endpoint MachineProfile is_loopback",
-    "gpurent.domain.events": "Event EventKind",
+    "gpurent.domain.events": "Event EventKind Level Notice",
     "gpurent.domain.filenames": "link_objection objection shown",
     "gpurent.domain.lease": "Lease LeaseState Pending",
-    "gpurent.domain.mail": "Challenge Mail",
     "gpurent.domain.money": "CNY Currency Money Rate USD UnitPrice",
-    "gpurent.domain.notice": "Level Notice",
-    "gpurent.domain.offer": "Deposit DiskPrice Hardware Known Metered Offer Prepaid Quote Requirements Unknown",
-    "gpurent.domain.order": "Bill Order OrderKind Payment Purpose",
+    "gpurent.domain.offer": "Bill Deposit DiskPrice Hardware Known Metered Offer Order OrderKind Payment Prepaid Purpose Quote Requirements Unknown",  # noqa: E501
+    "gpurent.domain.question": "Challenge Mail",
     "gpurent.domain.receipt": "Charge ChargeKind Receipt",
     "gpurent.domain.secret": "Secret",
     "gpurent.domain.session": "Job JobState JobStatus SessionInfo",
     "gpurent.domain.transfer": "Limits Pull Push Skipped TransferReport",
     "gpurent.errors": "AuthError GpurentError HostKeyChanged InputRequired JobError LeaseError LeaseGone MoneyError PaidTooLate PluginError RemoteError SoldOut Spent TransferError TransferUnsupported UnavailableError UnexpectedResponse UsageError",  # noqa: E501
     "gpurent.locale": "translator",
-    "gpurent.roles.assisted": "Access AssistedRental Instructions ManualProvider ManualTask",
-    "gpurent.roles.authenticator": "Authenticator Login SupportsEnrolment",
-    "gpurent.roles.billing": "Advice Balance BillingProvider Invoice SupportsInvoices SupportsStatement SupportsWithdrawal TopUp",  # noqa: E501
-    "gpurent.ports.clock": "Clock",
     "gpurent.ports.connection": "CommandResult SshConnection",
+    "gpurent.ports.services": "Http HttpResponse MailReader PluginState Vault",
+    "gpurent.ports.system": "Clock",
+    "gpurent.ports.terminal": "Progress",
+    "gpurent.roles.account": "Advice Authenticator Balance BillingProvider Invoice Login SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUp",  # noqa: E501
     "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry Entry ExporterEntry Field LauncherEntry LeaseEntry MailboxEntry NotifierEntry SessionEntry SimulatorEntry TransferEntry",  # noqa: E501
     "gpurent.roles.exporter": "Export ExportFile Exported Exporter SupportsInstall SupportsOpen",
     "gpurent.roles.hookspecs": "hookimpl",
-    "gpurent.ports.http": "Http HttpResponse",
-    "gpurent.roles.launcher": "Launcher",
-    "gpurent.roles.lease": "Binding LeaseProvider SupportsMailBinding SupportsRenewal SupportsRestart SupportsStaging",
-    "gpurent.ports.mail_reader": "MailReader",
-    "gpurent.roles.mailbox": "Mailbox",
-    "gpurent.roles.notifier": "Notifier",
+    "gpurent.roles.lease": "Access AssistedRental Binding Instructions LeaseProvider ManualProvider ManualTask SupportsMailBinding SupportsRenewal SupportsRestart SupportsStaging",  # noqa: E501
+    "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial TransferBackend",
+    "gpurent.roles.messages": "Mailbox Notifier",
     "gpurent.roles.plugin_context": "PluginContext",
-    "gpurent.ports.plugin_state": "PluginState",
-    "gpurent.ports.secrets": "Vault",
-    "gpurent.roles.session": "SessionBackend",
+    "gpurent.roles.safe_dir": "SafeDir",
     "gpurent.roles.simulator": "Evidence Machines ManualAccess ProviderSimulator Route SandboxMachine SendMail SimulatorContext SimulatorLedgerEntry SupportsManualRental",  # noqa: E501
-    "gpurent.roles.transfer": "Progress SupportsPredial TransferBackend",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 

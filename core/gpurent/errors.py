@@ -16,8 +16,9 @@ GpurentError
 │   ├── JobError            the job could not be started, or ended at once
 │   └── UnfitMachine        the doctor found that it cannot do the job
 ├── UnavailableError    8   the network or the service does not answer now; nothing is known to be wrong
-│   └── NeedsPerson         an answer only the user can give, and nobody is at the terminal
-└── ProviderChanged     9   an answer that no longer has the known shape
+├── UnexpectedResponse  9   an answer that no longer has the known shape
+├── Busy               10   another process works on the same trip or lease
+└── InputRequired      11   an answer that only the user can give, and nobody is at the terminal
 
 "Not ready yet" is a state of a lease, never an error.
 """
@@ -48,6 +49,12 @@ class GpurentError(Exception):
     exit_code: ClassVar[int] = 1
     code: ClassVar[str] = "error"
 
+    def __init_subclass__(cls, code: str = "", exit_code: int = 0) -> None:
+        """What is not given is the parent's."""
+        super().__init_subclass__()
+        cls.code = code or cls.code
+        cls.exit_code = exit_code or cls.exit_code
+
     def __init__(
         self,
         message: str,
@@ -67,120 +74,84 @@ class GpurentError(Exception):
         self.detail = detail
 
 
-class UsageError(GpurentError):
+class UsageError(GpurentError, code="usage", exit_code=2):
     """The command line, a setting or a file of the user's is wrong."""
 
-    exit_code = 2
-    code = "usage"
 
-
-class PluginError(GpurentError):
+class PluginError(GpurentError, code="plugin", exit_code=3):
     """A plugin is missing, broken, or broke its contract."""
 
-    exit_code = 3
-    code = "plugin"
 
-
-class AuthError(GpurentError):
+class AuthError(GpurentError, code="auth", exit_code=4):
     """The provider does not accept the login."""
 
-    exit_code = 4
-    code = "auth"
 
-
-class MoneyError(GpurentError):
+class MoneyError(GpurentError, code="money", exit_code=5):
     """A balance, a budget, a rate or a payment stands in the way."""
 
-    exit_code = 5
-    code = "money"
 
-
-class OverBudget(MoneyError):
+class OverBudget(MoneyError, code="over-budget"):
     """A limit of the user's own would be broken."""
 
-    code = "over-budget"
 
-
-class PaidTooLate(MoneyError):
+class PaidTooLate(MoneyError, code="paid-too-late"):
     """The payment left the wallet after the shop's window; the hint says how to reclaim it."""
 
-    code = "paid-too-late"
 
-
-class LeaseError(GpurentError):
+class LeaseError(GpurentError, code="lease", exit_code=6):
     """The machine cannot be had, or cannot be given back."""
 
-    exit_code = 6
-    code = "lease"
 
-
-class SoldOut(LeaseError):
+class SoldOut(LeaseError, code="sold-out"):
     """Nothing that fits the wish is free now."""
 
-    code = "sold-out"
 
-
-class LeaseGone(LeaseError):
+class LeaseGone(LeaseError, code="lease-gone"):
     """The provider itself says that the lease ended."""
 
-    code = "lease-gone"
 
-
-class RemoteError(GpurentError):
+class RemoteError(GpurentError, code="remote", exit_code=7):
     """Something on the rented machine went wrong."""
 
-    exit_code = 7
-    code = "remote"
 
-
-class HostKeyChanged(RemoteError):
+class HostKeyChanged(RemoteError, code="host-key-changed"):
     """The machine shows another host key than the one pinned for this lease; no password was sent."""
 
-    code = "host-key-changed"
 
-
-class TransferError(RemoteError):
+class TransferError(RemoteError, code="transfer"):
     """A file did not arrive, or did not arrive as it was."""
 
-    code = "transfer"
 
-
-class TransferUnsupported(TransferError):
+class TransferUnsupported(TransferError, code="transfer-unfit"):
     """This way of carrying cannot do it, or not with this machine; nothing moved, and another way may do it."""
 
-    code = "transfer-unfit"
 
-
-class JobError(RemoteError):
+class JobError(RemoteError, code="job"):
     """The job could not be started, or ended at once."""
 
-    code = "job"
 
-
-class UnfitMachine(RemoteError):
+class UnfitMachine(RemoteError, code="unfit-machine"):
     """The doctor found that the machine cannot do the job."""
 
-    code = "unfit-machine"
 
-
-class UnavailableError(GpurentError):
+class UnavailableError(GpurentError, code="unavailable", exit_code=8):
     """The network or the service does not answer now."""
 
-    exit_code = 8
-    code = "unavailable"
+
+class Busy(GpurentError, code="busy", exit_code=10):
+    """Another process works on the same trip, lease or budget; nothing was done. ``holder``: its process number."""
+
+    def __init__(self, message: str, *, holder: str = "?", hint: str = "") -> None:
+        super().__init__(message, hint=hint, retryable=True)
+        self.holder = holder
 
 
-class InputRequired(UnavailableError):
-    """Only the user can answer, and nobody is at the terminal; run ``gpurent resume`` to answer."""
-
-    code = "needs-person"
+class InputRequired(GpurentError, code="input-required", exit_code=11):
+    """Only the user can answer, and nobody is at the terminal; ``gpurent resume`` asks again."""
 
 
-class UnexpectedResponse(GpurentError):
+class UnexpectedResponse(GpurentError, code="provider-changed", exit_code=9):
     """An answer that no longer has the known shape; carries the URL and the head of the body."""
-
-    exit_code = 9
-    code = "provider-changed"
 
     def __init__(self, message: str, *, url: str, body: str = "", spent: Spent = Spent.UNKNOWN) -> None:
         head = " ".join(body[:300].split())

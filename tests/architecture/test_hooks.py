@@ -74,7 +74,7 @@ def test_the_lists_of_the_api_agree() -> None:
         assert getattr(api, name) is not None
 
 
-@pytest.mark.parametrize("name", sorted(Registry.load().simulator))
+@pytest.mark.parametrize("name", Registry.load().names("simulator"))
 def test_every_route_of_a_portal_has_its_evidence(name: str) -> None:
     from datetime import UTC, datetime
 
@@ -90,7 +90,7 @@ def test_every_route_of_a_portal_has_its_evidence(name: str) -> None:
         machine_count=2,
         settings={},
     )
-    portal = Registry.load().simulator[name].build(site)
+    portal = Registry.load().entry(entries.SimulatorEntry, name).build(site)
     served = {
         (method, route.path) for route in portal.app().routes for method in route.methods if method != "HEAD"
     }
@@ -120,9 +120,10 @@ def test_the_plugin_on_the_page_works(tmp_path: Path) -> None:
     subprocess.run([*pip, "--target", str(target), str(tmp_path)], check=True)
     code = (
         "from gpurent.infra.registry.registry import Registry\n"
+        "from gpurent.roles.entries import LauncherEntry\n"
         "registry = Registry.load()\n"
         "assert not registry.problems, registry.problems\n"
-        "made = registry.get('launcher', 'nice').build(None)\n"
+        "made = registry.entry(LauncherEntry, 'nice').build(None)\n"
         "assert made.launch(('a', 'b c'), None) == \"nice -n 10 a 'b c'\"\n"
     )
     subprocess.run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,24 +13,25 @@ from types import ModuleType
 
 from attrs import define, evolve, field
 
+from gpurent.cli.commands.top import lease_work
+from gpurent.cli.terminal import UserTerminal
 from gpurent.cli.top.app import TopApp
-from gpurent.cli.top.ui import ScreenUi
+from gpurent.cli.top.screen_terminal import ScreenTerminal
+from gpurent.composition.application import Application
 from gpurent.domain.access import MachineProfile
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.money import CNY, Currency, Money, Rate, UnitPrice
-from gpurent.domain.offer import Hardware, Known, Offer, Prepaid, Requirements, Unknown
-from gpurent.domain.order import Bill, Order, Payment
+from gpurent.domain.offer import Bill, Hardware, Known, Offer, Order, Payment, Prepaid, Requirements, Unknown
 from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.errors import UnavailableError
 from gpurent.infra.registry import plain
 from gpurent.infra.registry.registry import Registry
-from gpurent.roles.billing import Balance, BillingProvider, TopUp
+from gpurent.ports.system import Clock
+from gpurent.roles.account import Balance, BillingProvider, TopUp
 from gpurent.roles.entries import BillingEntry, LeaseEntry
 from gpurent.roles.hookspecs import hookimpl
 from gpurent.roles.lease import LeaseProvider
 from gpurent.workflow.reports.overview import Overview
-from gpurent.workflow.runtime.desk import Desk
-from gpurent.workflow.trips.operations import Service
 
 PRICE = UnitPrice(Decimal("1.50"), CNY)
 
@@ -39,7 +40,7 @@ PRICE = UnitPrice(Decimal("1.50"), CNY)
 class Shop(LeaseProvider, BillingProvider):
     """``hanging`` leases are never answered for; ``failing`` ones are refused."""
 
-    desk: Desk | None = None
+    clock: Clock | None = None
     hanging: set[str] = field(factory=set)
     failing: set[str] = field(factory=set)
     looks: Counter[str] = field(factory=Counter)
@@ -72,8 +73,8 @@ class Shop(LeaseProvider, BillingProvider):
         return Known(())
 
     async def balance(self) -> Balance:
-        assert self.desk is not None
-        return Balance(available=Money(0, CNY), at=self.desk.clock.now())
+        assert self.clock is not None
+        return Balance(available=Money(0, CNY), at=self.clock.now())
 
     async def rate(self, quote: Currency) -> Rate:
         raise UnavailableError("no rate")
@@ -92,15 +93,17 @@ class Shop(LeaseProvider, BillingProvider):
 
 @define
 class Crowd:
-    desk: Desk
+    application: Application
+    terminal: ScreenTerminal
     shop: Shop
     overview: Overview
     attached: list[str] = field(factory=list)
+    taken: ExitStack = field(factory=ExitStack)
 
     def screen(self, fresh: float = 3600.0) -> TopApp:
         """A screen that asks once and then only when it is told to."""
-        made = TopApp(Service(self.desk), self.overview, self._attach, fresh)
-        self.desk.ui.say = made.say  # type: ignore[attr-defined]
+        made = TopApp(self.overview, lease_work(self.application), self._attach, fresh)
+        self.taken.enter_context(self.terminal.taken(made.say))
         return made
 
     def _attach(self, lease: str) -> int:
@@ -128,21 +131,25 @@ async def crowd(home: Path, count: int, patience: float = 15.0) -> AsyncIterator
     module.gpurent_register_billing = hookimpl(gpurent_register_billing)  # type: ignore[attr-defined]
     registry = Registry.load(builtin=[plain, module], points=[])
     assert not registry.problems
-    desk = Desk(registry, home / "state", ScreenUi(lambda label, secret: None), {})
-    shop.desk = desk
-    now = desk.clock.now()
+    terminal = ScreenTerminal(UserTerminal(no_input=True))
+    application = Application(registry, home / "state", {}, terminal)
+    await application.start()
+    shop.clock = application.clock
+    now = application.clock.now()
     offer = Offer(
         key="m", provider="shop", hardware=Hardware(gpu="2080Ti", gpus=1), tariff=Prepaid(price=PRICE)
     )
     for number in range(count):
         ends = now + timedelta(hours=2 * count - number, minutes=30)
         lease = Lease(id=f"shop-{number:05}", provider="shop", offer=offer, ref=str(number))
-        desk.journal.keep_lease(
+        application.store.save_lease(
             evolve(lease, state=LeaseState.READY, started_at=now - timedelta(hours=1), expires_at=ends)
         )
-    overview = Overview(desk, patience=patience)
+    overview = application.overview(patience=patience)
+    made = Crowd(application, terminal, shop, overview)
     try:
-        yield Crowd(desk, shop, overview)
+        yield made
     finally:
+        made.taken.close()
         await overview.close()
-        await desk.close()
+        await application.aclose()

@@ -98,7 +98,7 @@ def test_a_secret_on_the_command_line_is_refused(home: Path) -> None:
 
 def test_nobody_there_is_told(home: Path) -> None:
     said = gpurent(home, "login", "mistgpu")
-    assert said.returncode == 8
+    assert said.returncode == 11
     assert "phone number" in said.stderr
 
 
@@ -153,3 +153,11 @@ def test_completion(home: Path, shell: str) -> None:
     )
     if shell == "bash":
         assert "1024gpu" in words.stdout
+
+
+def test_a_key_is_forgotten_only_by_a_yes(home: Path) -> None:
+    refused = gpurent(home, "logout", "1024gpu", "--forget-key")
+    assert refused.returncode == 2
+    assert "nothing was forgotten" in refused.stderr
+    assert gpurent(home, "-y", "logout", "1024gpu", "--forget-key").returncode == 0
+    assert gpurent(home, "logout", "1024gpu").returncode == 0, "the key stays: nothing to ask"

@@ -16,7 +16,7 @@ from gpurent.cli.views.table import width
 from gpurent.domain.ledger import Transaction, lines, transaction
 from gpurent.domain.money import CNY, USD, Currency, Money, Rate
 from gpurent.domain.receipt import Charge, ChargeKind
-from gpurent.workflow.reports.costs import WAYS, Story, Stretch, costs
+from gpurent.workflow.reports.costs import GROUPINGS, LeaseSpan, UsageHistory, group_costs
 
 AT = datetime(2026, 3, 1, 23, 30, tzinfo=UTC)
 DBC = Currency("DBC", 8)
@@ -40,7 +40,7 @@ def entry(
 
 
 def test_each_movement_is_converted_by_its_own_rate() -> None:
-    found = costs(
+    found = group_costs(
         [entry("100", DBC, price="0.002"), entry("100", DBC, ChargeKind.REFUND, price="0.004", hours=1)],
         "day",
         "USD",
@@ -56,7 +56,7 @@ def test_each_movement_is_converted_by_its_own_rate() -> None:
 
 @pytest.mark.parametrize("price", ["", "0", "-1", "NaN"])
 def test_without_a_usable_rate_nothing_is_guessed(price: str) -> None:
-    found = costs([entry("100", DBC, price=price), entry("3.60", CNY)], "provider", "USD")
+    found = group_costs([entry("100", DBC, price=price), entry("3.60", CNY)], "provider", "USD")
     assert {str(money) for money in found.totals} == {"3.60 CNY", "100 DBC"}
     assert {str(money) for money in found.lacking} == {"3.60 CNY", "100 DBC"}
     assert found.rates == ()
@@ -71,13 +71,13 @@ def test_deposits_holds_and_top_ups_are_not_spent() -> None:
         ChargeKind.TOP_UP,
         ChargeKind.TRANSFER,
     )
-    assert costs([entry("5", CNY, kind) for kind in kinds], "day").movements == ()
+    assert group_costs([entry("5", CNY, kind) for kind in kinds], "day").movements == ()
 
 
 def test_a_reversal_takes_back_just_what_was_converted() -> None:
     first = entry("1", DBC, price="0.0033", ref="r")
     (line,) = lines([first])
-    found = costs([first, line.reversal(AT, "")], "day", "USD")
+    found = group_costs([first, line.reversal(AT, "")], "day", "USD")
     assert [str(money) for money in found.totals] == ["0.00 USD"]
 
 
@@ -90,28 +90,28 @@ def test_a_bar_is_never_longer_than_its_room_and_never_hides_money(amount: int, 
 
 
 def test_bars_line_up_with_chinese_names() -> None:
-    found = costs([entry("4", CNY, gpu="显卡甲"), entry("2", CNY, gpu="T4", hours=1)], "gpu")
+    found = group_costs([entry("4", CNY, gpu="显卡甲"), entry("2", CNY, gpu="T4", hours=1)], "gpu")
     rows = [row for row in costs_text(found).splitlines() if "█" in row]
     assert len({width(row[: row.index("█")]) for row in rows}) == 1
     assert [row.count("█") for row in rows] == [WIDTH // 2, WIDTH]
 
 
-@pytest.mark.parametrize("by", WAYS)
+@pytest.mark.parametrize("by", GROUPINGS)
 def test_the_page_is_well_formed_safe_and_needs_nothing(by: str) -> None:
     entries = [
         entry("4", CNY, gpu=HOSTILE),
         entry("100", DBC, price="0.002", hours=30, gpu="显卡"),
         entry("50", DBC, ChargeKind.REFUND, price="0.002", hours=31),
     ]
-    found = costs(entries, by)
-    stretches = (
-        Stretch(lease="l1", since=AT, until=AT + timedelta(hours=2), money=Money(400, CNY)),
-        Stretch(
+    found = group_costs(entries, by)
+    spans = (
+        LeaseSpan(lease="l1", since=AT, until=AT + timedelta(hours=2), money=Money(400, CNY)),
+        LeaseSpan(
             lease="l2", since=AT + timedelta(hours=1), until=AT + timedelta(hours=9), money=Money(80, CNY)
         ),
     )
     idle = {HOSTILE: (("upload-to-job", timedelta(minutes=3)), ("job-to-release", timedelta()))}
-    text = page(found, Story(stretches=stretches, idle=idle))
+    text = page(found, UsageHistory(spans=spans, idle=idle))
     tree = ET.fromstring(text)  # noqa: S314 - our own page
     tags = {node.tag.rpartition("}")[2] for node in tree.iter()}
     assert "svg" in tags
@@ -131,5 +131,5 @@ def test_the_page_is_well_formed_safe_and_needs_nothing(by: str) -> None:
 
 
 def test_a_page_of_nothing() -> None:
-    ET.fromstring(page(costs([], "day"), Story()))  # noqa: S314 - our own page
-    assert costs_text(costs([], "day")) == "Nothing was spent."
+    ET.fromstring(page(group_costs([], "day"), UsageHistory()))  # noqa: S314 - our own page
+    assert costs_text(group_costs([], "day")) == "Nothing was spent."

@@ -18,7 +18,7 @@ from gpurent.domain.access import Endpoint
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.money import CNY, UnitPrice
 from gpurent.domain.offer import Hardware, Metered, Offer
-from gpurent.infra.sqlite.journal import Journal
+from gpurent.infra.sqlite.store import SqliteStore
 
 PLUGINS = {point.module.partition(".")[0] for point in entry_points(group="gpurent")}
 HEAVY = {"asyncssh", "ssl", "asyncio", "rich", "httpx2", "cryptography", "lxml", "sqlite3"}
@@ -29,13 +29,15 @@ ACTING = {
     "concurrent.futures",
     "difflib",
     "email.parser",
+    "gpurent.cli.terminal",
+    "gpurent.cli.trip_spec",
+    "gpurent.composition.application",
+    "gpurent.composition.runtime",
+    "gpurent.domain.trip",
     "gpurent.infra.plugin_context",
     "gpurent.infra.redact",
     "gpurent.infra.vault",
-    "gpurent.cli.trip_options",
-    "gpurent.cli.ui",
-    "gpurent.domain.trip",
-    "gpurent.workflow.runtime.desk",
+    "gpurent.workflow.runtime.questions",
     "gpurent.workflow.trips.operations",
     "logging",
     "platformdirs",
@@ -82,13 +84,13 @@ def home(tmp_path: Path) -> Path:
     folder = tmp_path / "state"
     folder.mkdir(mode=0o700)
     now = datetime.now(UTC)
-    journal = Journal(folder / "journal.sqlite", lambda: now)
+    store = SqliteStore(folder / "journal.sqlite", lambda: now)
     tariff = Metered(price=UnitPrice(Decimal(3), CNY))
     offer = Offer(provider="mistgpu", key="1", hardware=Hardware(gpu="2080Ti", gpus=1), tariff=tariff)
     lease = Lease(id="mistgpu-00001", provider="mistgpu", offer=offer, state=LeaseState.READY)
     endpoint = Endpoint("root", "127.0.0.1", 9)
-    journal.keep_lease(evolve(lease, endpoint=endpoint, started_at=now - timedelta(hours=1)))
-    journal.close()
+    store.save_lease(evolve(lease, endpoint=endpoint, started_at=now - timedelta(hours=1)))
+    store.close()
     return folder
 
 

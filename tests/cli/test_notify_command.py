@@ -110,12 +110,12 @@ def test_a_hanging_notifier_holds_a_command_no_longer_than_its_limit(home: Path)
     code = (
         "import asyncio, sys\n"
         "from gpurent.cli.app import App\n"
-        "from gpurent.cli.builtin import registry\n"
+        "from gpurent.cli.builtin import load_registry\n"
         "from gpurent.domain.events import EventKind\n"
-        "async def go(service):\n"
-        "    service.desk.tell(EventKind.WARNING, 'something')\n"
+        "async def go(application):\n"
+        "    application.events.emit(EventKind.WARNING, 'something')\n"
         "    return 1\n"
-        "app = App(registry=registry(), as_json=True)\n"
+        "app = App(registry=load_registry(), as_json=True)\n"
         "app.show({'x': app.run(go)}, '')\n"
     )
     with server(None) as (url, seen):
@@ -159,5 +159,5 @@ def test_top_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPa
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "textual.app", None)
     with pytest.raises(PluginError, match="textual") as caught:
-        top._table()
+        top._load_screen()
     assert caught.value.hint == "pip install 'gpurent[tui]'"

@@ -10,43 +10,23 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gpurent.cli.app import App
-from gpurent.cli.builtin import registry
-from gpurent.cli.trip_options import want_of
+from gpurent.cli.builtin import load_registry
+from gpurent.cli.trip_spec import spec_of
+from gpurent.composition.files import read_project
 from gpurent.domain.trip import OnError, TripSpec
+from gpurent.domain.trip_fields import FIELDS
+from gpurent.domain.trip_values import make_spec
 from gpurent.errors import PluginError, UsageError
-from gpurent.infra.config.project_file import read
 from tests.workflow.world import DIGITS, World, world
 
-NOTHING: dict[str, Any] = dict.fromkeys(
-    [
-        "gpu",
-        "gpus",
-        "machine",
-        "term",
-        "budget",
-        "deadline",
-        "folder",
-        "home_dir",
-        "session",
-        "transfer",
-        "pull_every",
-        "launcher",
-        "name",
-        "disk",
-        "staged",
-        "keep",
-        "on_error",
-        "doctor",
-        "project",
-    ]
-) | {"provider": (), "results": (), "command": (), "no_project": False}
+NOTHING: dict[str, Any] = {field.name: () if field.kind.many else None for field in FIELDS} | {"command": ()}
 
 
 @pytest.fixture
@@ -58,8 +38,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return made
 
 
-def wanted(**given: Any) -> TripSpec:
-    return want_of(App(registry=registry(), as_json=True), **(NOTHING | given))
+def wanted(
+    *, lease: str = "", project: Path | None = None, no_project: bool = False, **given: Any
+) -> TripSpec:
+    app = App(registry=load_registry(), as_json=True)
+    return spec_of(app, project, no_project, NOTHING | given, lease=lease)
+
+
+def read(path: Path) -> TripSpec:
+    return make_spec(read_project(path, datetime.now(UTC)))
 
 
 def cli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -86,76 +73,78 @@ def test_the_command_line_wins_key_by_key(folder: Path) -> None:
     (folder / "data").mkdir()
     (folder / "requirements.txt").touch()
     (folder / "gpurent.toml").write_text(
-        'command = "train.py"\ninputs = ["data"]\noutputs = ["out"]\nproviders = ["mistgpu", "1024gpu"]\n'
-        'term = "1d"\ndeadline = "20h"\nkeep = true\non_error = "keep"\n[gpu]\nname = "2080Ti"\ncount = 2\n'
-        '[setup]\npip = "requirements.txt"\n'
+        'command = "train.py"\ninclude = ["data"]\nresults = ["out"]\nprovider = ["mistgpu", "1024gpu"]\n'
+        'for = "1d"\ndeadline = "20h"\nkeep = true\non_error = "keep"\ngpu = "2080Ti"\ngpus = 2\n'
+        'pip = "requirements.txt"\n'
     )
     plain = wanted()
     assert (plain.provider, plain.providers) == ("", ("mistgpu", "1024gpu"))
-    assert plain.inputs == ("data", "requirements.txt"), "what the setup reads goes up too"
-    assert plain.packages.requirements == "requirements.txt"
-    assert (plain.folder, plain.results, plain.on_error) == (str(folder), ("out",), OnError.KEEP)
-    assert plain.rules.deadline_in == timedelta(hours=20)
+    assert plain.upload.include == ("data", "requirements.txt"), "what the setup reads goes up too"
+    assert plain.job.setup.requirements == "requirements.txt"
+    assert (plain.upload.folder, plain.results.paths) == (str(folder), ("out",))
+    assert plain.limits.on_error is OnError.KEEP
+    assert plain.limits.deadline_in == timedelta(hours=20)
     other = wanted(command=("other.py",), provider=("1024gpu",), gpus=1, keep=False, results=("runs",))
-    assert (other.command, other.provider, other.providers) == (("other.py",), "1024gpu", ())
-    assert (other.wish.gpu, other.wish.gpus, other.keep, other.results) == ("2080Ti", 1, False, ("runs",))
-    assert other.term == timedelta(days=1), "the rest of the file holds"
+    assert (other.job.command, other.provider, other.providers) == (("other.py",), "1024gpu", ())
+    assert (other.requirements.gpu, other.requirements.gpus) == ("2080Ti", 1)
+    assert (other.limits.keep, other.results.paths) == (False, ("runs",))
+    assert other.limits.term == timedelta(days=1), "the rest of the file holds"
     assert wanted(lease="mistgpu-x").providers == (), "a machine that is there needs no choice"
 
 
 @pytest.mark.parametrize(
-    ("line", "needs", "inputs"),
+    ("line", "needs", "include"),
     [
         ("", None, ("data", "requirements.txt")),
-        ("needs = []", ("requirements.txt",), ("data", "requirements.txt")),
-        ('needs = ["native"]', ("native", "requirements.txt"), ("data", "native", "requirements.txt")),
-        ('needs = ["."]', None, ("data", "requirements.txt")),
+        ("setup_needs = []", ("requirements.txt",), ("data", "requirements.txt")),
+        ('setup_needs = ["native"]', ("native", "requirements.txt"), ("data", "native", "requirements.txt")),
+        ('setup_needs = ["."]', None, ("data", "requirements.txt")),
     ],
 )
 def test_a_setup_waits_for_all_files_or_for_those_that_it_names(
-    folder: Path, line: str, needs: tuple[str, ...] | None, inputs: tuple[str, ...]
+    folder: Path, line: str, needs: tuple[str, ...] | None, include: tuple[str, ...]
 ) -> None:
     for name in ("data", "native"):
         (folder / name).mkdir()
     (folder / "requirements.txt").touch()
     (folder / "gpurent.toml").write_text(
-        'command = "train.py"\ninputs = ["data"]\nproviders = ["mistgpu"]\n[setup]\npip = "requirements.txt"\n'
+        'command = "train.py"\ninclude = ["data"]\nprovider = ["mistgpu"]\npip = "requirements.txt"\n'
         f"{line}\n"
     )
-    want = wanted()
-    assert (want.needs, want.inputs) == (needs, inputs)
+    spec = wanted()
+    assert (spec.job.setup.needs, spec.upload.include) == (needs, include)
 
 
 def test_the_file_above_counts_and_can_be_left_out(folder: Path) -> None:
-    (folder / "gpurent.toml").write_text('command = "a.py"\nproviders = ["mistgpu"]\n')
+    (folder / "gpurent.toml").write_text('command = "a.py"\nprovider = ["mistgpu"]\n')
     (folder / "deep").mkdir()
     os.chdir(folder / "deep")
-    assert wanted().folder == str(folder)
+    assert wanted().upload.folder == str(folder)
     with pytest.raises(UsageError, match="say what to run"):
         wanted(no_project=True)
     with pytest.raises(UsageError, match="exclude each other"):
         wanted(no_project=True, project=folder / "gpurent.toml")
     named = folder / "other.toml"
-    named.write_text('command = "b.py"\nproviders = ["mistgpu"]\n')
-    assert wanted(project=named).command == ("b.py",)
+    named.write_text('command = "b.py"\nprovider = ["mistgpu"]\n')
+    assert wanted(project=named).job.command == ("b.py",)
 
 
 @pytest.mark.parametrize(
     ("text", "error", "words"),
     [
-        ('providers = ["mistgpu"]', UsageError, "say what to run"),
+        ('provider = ["mistgpu"]', UsageError, "say what to run"),
         ('command = "a.py"', UsageError, "say where"),
-        ('command = "a.py"\nproviders = ["vast"]', PluginError, "vast"),
-        ('command = "a.py"\nproviders = ["mistgpu"]\nsession = "zellij"', PluginError, "zellij"),
-        ('command = "a.py"\nproviders = ["mistgpu"]\ninputs = ["data"]', UsageError, "data does not exist"),
+        ('command = "a.py"\nprovider = ["vast"]', PluginError, "vast"),
+        ('command = "a.py"\nprovider = ["mistgpu"]\nsession = "zellij"', PluginError, "zellij"),
+        ('command = "a.py"\nprovider = ["mistgpu"]\ninclude = ["data"]', UsageError, "data does not exist"),
         (
-            'command = "a.py"\nproviders = ["mistgpu"]\n[setup]\nconda = "e.yml"',
+            'command = "a.py"\nprovider = ["mistgpu"]\nconda = "e.yml"',
             UsageError,
             "e.yml does not exist",
         ),
-        ('command = "a.py"\nproviders = ["mistgpu"]\nname = "-x y"', UsageError, "no name for a session"),
+        ('command = "a.py"\nprovider = ["mistgpu"]\nname = "-x y"', UsageError, "no name for a session"),
         (
-            'command = "a.py"\nproviders = ["mistgpu"]\ndeadline = 2026-01-01T00:00:00Z',
+            'command = "a.py"\nprovider = ["mistgpu"]\ndeadline = 2026-01-01T00:00:00Z',
             UsageError,
             "has passed",
         ),
@@ -193,15 +182,16 @@ def test_init_from_options_and_from_what_the_folder_suggests(folder: Path) -> No
     found = tomllib.loads((folder / "gpurent.toml").read_text())
     assert found == {
         "command": ["python3", "train.py"],
-        "outputs": ["out"],
-        "providers": ["mistgpu", "1024gpu"],
-        "term": "1d",
+        "results": ["out"],
+        "provider": ["mistgpu", "1024gpu"],
+        "for": "1d",
         "budget": "20CNY",
         "deadline": "20h",
-        "gpu": {"name": "2080Ti", "memory": 11},
-        "setup": {"pip": "requirements.txt"},
-        "guard": {"idle": "1h"},
-        "notify": {"events": ["failed"]},
+        "gpu": "2080Ti",
+        "gpu_memory": 11,
+        "pip": "requirements.txt",
+        "idle": "1h",
+        "notify": ["failed"],
     }
     assert ".venv/" in (folder / ".gpurentignore").read_text()
     again = cli(folder, "init", "--json")
@@ -209,23 +199,23 @@ def test_init_from_options_and_from_what_the_folder_suggests(folder: Path) -> No
     assert "--force" in json.loads(again.stdout)["error"]["hint"]
     forced = cli(folder, "init", "--force", "--json", "--", "other.py", "--lr", "1")
     assert json.loads(forced.stdout)["data"]["files"] == [str(folder / "gpurent.toml")]
-    assert read(folder / "gpurent.toml").command == ("other.py", "--lr", "1")
+    assert read(folder / "gpurent.toml").job.command == ("other.py", "--lr", "1")
 
 
 def test_init_proposes_conda_where_nothing_else_is(folder: Path) -> None:
     (folder / "environment.yml").touch()
     assert cli(folder, "init", "--yes").returncode == 0
-    assert read(folder / "gpurent.toml").setup.conda == "environment.yml"
+    assert read(folder / "gpurent.toml").job.setup.conda == "environment.yml"
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--for", "soon"), "term: a span of time"),
-        (("--budget", "20"), "budget: an amount of money"),
+        (("--for", "soon"), "a span of time is expected"),
+        (("--budget", "20"), "an amount of money"),
         (("-p", "vast"), "vast"),
         (("--conda", "none.yml"), "none.yml does not exist"),
-        (("--gpus", "0"), "gpu.count: a whole number from 1"),
+        (("--gpus", "0"), "a whole number from 1"),
     ],
 )
 def test_init_writes_no_file_that_run_would_refuse(
@@ -259,10 +249,10 @@ def test_init_asks_at_a_terminal(folder: Path) -> None:
     os.close(main)
     assert process.returncode == 0, out
     found = read(folder / "gpurent.toml")
-    assert (found.providers, found.gpu.name, found.command) == (
-        ("mistgpu", "1024gpu"), "2080Ti", ("python3", "train.py"),
-    )  # fmt: skip
-    assert (found.outputs, found.term, found.deadline) == (("out",), timedelta(hours=2), None)
+    assert (found.providers, found.requirements.gpu) == (("mistgpu", "1024gpu"), "2080Ti")
+    assert found.job.command == ("python3", "train.py")
+    assert (found.results.paths, found.limits.term) == (("out",), timedelta(hours=2))
+    assert (found.limits.deadline_in, found.limits.deadline_at) == (None, None)
     assert (folder / ".gpurentignore").exists()
 
 
@@ -282,16 +272,18 @@ async def land(tmp_path: Path) -> AsyncIterator[World]:
 
 @pytest.mark.slow
 async def test_init_then_run(land: World, tmp_path: Path) -> None:
-    async with land.desk() as service:
-        await service.login("mistgpu", {"username": "student", "password": "student-pass"})
-        await land.settle_alipay(service, "10")
+    async with land.application() as application:
+        await application.account_commands.login(
+            "mistgpu", {"username": "student", "password": "student-pass"}
+        )
+        await land.settle_alipay(application, "10")
     work = tmp_path / "digits"
     work.mkdir()
     for name in ("train.py", "digits.csv.gz"):
         shutil.copy(DIGITS / name, work)
     (work / "notes.txt").write_text("stays here")
     made = await land.cli(
-        "init", "-p", "mistgpu", "--results", "out", "--input", "train.py", "--input", "digits.csv.gz",
+        "init", "-p", "mistgpu", "--results", "out", "--include", "train.py", "--include", "digits.csv.gz",
         "--setup", "echo ready > ready.txt; ls", "--deadline", "20h", "--after-job", "30m",
         "--", "train.py", "--epochs", "1", "--hidden", "8",
         folder=work,

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from gpurent.cli.data import document, plain
-from gpurent.cli.params import money_of, parse_moment, parse_money
 from gpurent.cli.views.table import table, width
+from gpurent.domain.field_values import parse_moment
 from gpurent.domain.money import CNY
+from gpurent.domain.money_text import money_of, parse_money
 from gpurent.domain.secret import Secret
 from gpurent.locale.spans import parse_span, parse_spans
 

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 from attrs import evolve
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets import Static
 
 from gpurent.cli.top.app import TopApp
@@ -19,7 +21,8 @@ from gpurent.cli.top.dialogs import Ask, Confirm
 from gpurent.cli.views.table import width
 from gpurent.domain.money import CNY, Money
 from gpurent.locale import choose
-from gpurent.workflow.reports.machine_sample import MachineSample, parse
+from gpurent.remote.samples import parse_sample
+from gpurent.workflow.reports.overview import MachineSample
 from tests.cli.crowd import crowd
 
 SIZE = (80, 24)
@@ -85,7 +88,7 @@ async def test_who_never_answers_is_stale_and_freezes_nothing(tmp_path: Path) ->
             row = many.overview.row("shop-00020")
             assert row is not None
             assert "being mended" in row.stale
-            state = cells(row, many.desk.clock.now())["state"].plain
+            state = cells(row, many.application.clock.now())["state"].plain
             assert state == "no answer"
             many.shop.failing.clear()
             many.shop.hanging.clear()
@@ -98,6 +101,11 @@ async def test_who_never_answers_is_stale_and_freezes_nothing(tmp_path: Path) ->
             assert "stale since 20" in text(app, "#detail")
 
 
+def shows(app: TopApp, screen: type[Screen[Any]]) -> bool:
+    """Whether that screen is on top now."""
+    return isinstance(app.screen, screen)
+
+
 async def test_release_asks_first_and_n_cancels(tmp_path: Path) -> None:
     async with crowd(tmp_path, 3) as many:
         app = many.screen()
@@ -105,13 +113,13 @@ async def test_release_asks_first_and_n_cancels(tmp_path: Path) -> None:
             await pilot.press("down")
             for key in ("n", "escape", "q"):
                 await pilot.press("x")
-                assert isinstance(app.screen, Confirm)
+                assert shows(app, Confirm)
                 assert "Give shop-00001 back now?" in question(app)
                 assert "come back" in question(app)
                 await pilot.press("enter", "a")
-                assert isinstance(app.screen, Confirm), "neither is an answer"
+                assert shows(app, Confirm), "neither is an answer"
                 await pilot.press(key)
-                assert not isinstance(app.screen, Confirm)
+                assert not shows(app, Confirm)
                 assert many.shop.released == []
                 assert "stays" in text(app, "#status")
             await pilot.press("x", "y")
@@ -154,9 +162,9 @@ async def test_keys_on_a_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             await pilot.press("r")
             assert "no renewal" in text(app, "#status")
             await pilot.press("p")
-            assert isinstance(app.screen, Ask)
+            assert shows(app, Ask)
             await pilot.press("escape")
-            assert not isinstance(app.screen, Ask)
+            assert not shows(app, Ask)
             await pilot.press("p", "o", "u", "t", "enter")
             await until(pilot, lambda: "not running" in text(app, "#status"))
             await pilot.press("q")
@@ -172,21 +180,21 @@ async def test_leaving_while_something_is_under_way_says_so(tmp_path: Path) -> N
             await until(pilot, lambda: many.shop.released)
             await pilot.press("x")
             assert "being worked on" in text(app, "#status")
-            assert not isinstance(app.screen, Confirm)
+            assert not shows(app, Confirm)
             await pilot.press("q")
             assert "press q again" in text(app, "#status")
             await pilot.press("q")
-        (trip,) = many.desk.journal.trips()
+        (trip,) = many.application.store.trips()
         assert (trip.kind, trip.outcome) == ("release", ""), "to be resumed"
 
 
 async def test_the_newest_lines_are_the_ones_shown(tmp_path: Path) -> None:
     async with crowd(tmp_path, 1) as many:
         (row,) = many.overview.rows()
-        glimpse = MachineSample(
+        sample = MachineSample(
             lines=tuple(f"line {number}" for number in range(20)), stale="lost \x1b[31mred"
         )
-        shown = detail(evolve(row, glimpse=glimpse, spent=(Money(150, CNY),))).plain.split("\n")
+        shown = detail(evolve(row, sample=sample, spent=(Money(150, CNY),))).plain.split("\n")
         assert len(shown) == DETAIL
         assert shown[-1] == "line 19"
         assert "1.50 CNY" in shown[1]
@@ -199,7 +207,7 @@ async def test_no_lease_at_all(tmp_path: Path) -> None:
         async with app.run_test(size=SIZE) as pilot:
             await pilot.press("x", "r", "p", "a", "s", "u")
             assert "No machine costs you anything" in text(app, "#detail")
-            assert not isinstance(app.screen, Confirm)
+            assert not shows(app, Confirm)
 
 
 async def test_columns_fit_and_line_up_in_chinese(tmp_path: Path) -> None:
@@ -211,7 +219,7 @@ async def test_columns_fit_and_line_up_in_chinese(tmp_path: Path) -> None:
             async with app.run_test(size=SIZE) as pilot:
                 await pilot.pause()
                 row = many.overview.rows()[0]
-                made = cells(row, many.desk.clock.now())
+                made = cells(row, many.application.clock.now())
                 assert made["state"].plain == "运行中"
                 assert all(made[key].cell_len <= columns for key, _heading, columns in COLUMNS)
                 lines = [
@@ -238,7 +246,7 @@ async def test_columns_fit_and_line_up_in_chinese(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_machine_says(output: str, expected: tuple[int | None, tuple[str, ...]]) -> None:
-    assert parse(output) == expected
+    assert parse_sample(output) == expected
 
 
 async def test_slots_of_hanging_looks_are_given_back(tmp_path: Path) -> None:

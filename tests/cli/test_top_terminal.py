@@ -16,7 +16,7 @@ from attrs import frozen
 
 from gpurent.domain.lease import LeaseState
 from gpurent.domain.offer import Requirements
-from gpurent.domain.trip import TripSpec
+from gpurent.domain.trip import TripLimits, TripSpec, Upload
 from tests.workflow.world import World, world
 
 pytestmark = [
@@ -74,14 +74,17 @@ async def terminal(land: World, *command: str) -> AsyncIterator[Terminal]:
 
 async def test_every_key_on_a_real_lease(tmp_path: Path) -> None:
     async with world(tmp_path, speed=60) as land:
-        async with land.desk() as service:
-            await service.login("1024gpu", {})
-            await land.faucet(service, "90000")
+        async with land.application() as application:
+            await application.account_commands.login("1024gpu", {})
+            await land.faucet(application, "90000")
             want = TripSpec(
-                provider="1024gpu", wish=Requirements(gpu="2080Ti"), term=timedelta(days=1), staged=False
+                requirements=Requirements(gpu="2080Ti"),
+                upload=Upload(staged=False),
+                limits=TripLimits(term=timedelta(days=1)),
+                provider="1024gpu",
             )
-            lease = await service.rent(want)
-            await service.start(lease.id, "ticker", ("sh", "-c", TICKS), ".", "", "")
+            lease = await application.trips.rent(want)
+            await application.machine_commands.start(lease.id, "ticker", ("sh", "-c", TICKS), ".", "", "")
         ends = lease.expires_at
         assert ends is not None
         python = (sys.executable, "-m", "gpurent.cli.main", "top")
@@ -121,8 +124,8 @@ async def test_every_key_on_a_real_lease(tmp_path: Path) -> None:
             await screen.press("y")
             await screen.see("is given back")
             await screen.press("q")
-        async with land.desk() as service:
-            after = service.desk.lease(lease.id)
+        async with land.application() as application:
+            after = application.leases.find_lease(lease.id)
             assert after.state is LeaseState.RELEASED
             assert after.expires_at is not None
         assert "tick-" in (land.home / "run.sh").read_text("utf-8", "replace")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from gpurent.domain.health import Finding, Health
 from gpurent.remote.doctor.judge import Wanted, judge
-from gpurent.remote.doctor.measure import Measured
-from gpurent.remote.doctor.script import Section, read
+from gpurent.remote.doctor.script import Measured, parse_answer
+from gpurent.remote.shell import Section
 
 ANSWERS = Path(__file__).with_name("answers")
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -63,7 +63,7 @@ def examined(
     """What the doctor says to these answers; the rest of the machine is well."""
     rest = section("survey", survey) + section("nodes", "1") + section("home", "yes")
     text = "Welcome!\n" + "".join(parts) + rest + section("end", "none")
-    return judge(NOW, read(text), measured, wanted or Wanted(gpu="1080Ti", gpus=1))
+    return judge(NOW, parse_answer(text), measured, wanted or Wanted(gpu="1080Ti", gpus=1))
 
 
 def finding(health: Health, check: str) -> Finding:
@@ -72,4 +72,4 @@ def finding(health: Health, check: str) -> Finding:
 
 
 def sections(text: str) -> Mapping[str, Section]:
-    return read(text)
+    return parse_answer(text)

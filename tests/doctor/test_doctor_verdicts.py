@@ -6,7 +6,7 @@ import pytest
 
 from gpurent.domain.health import Verdict
 from gpurent.remote.doctor.judge import Wanted
-from gpurent.remote.doctor.measure import Measured
+from gpurent.remote.doctor.script import Measured
 from tests.doctor.replay import (
     CPU,
     END,

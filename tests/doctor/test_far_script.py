@@ -13,9 +13,13 @@ from pathlib import Path
 import pytest
 
 from gpurent.domain.health import Health, Verdict
-from gpurent.remote.doctor import script
 from gpurent.remote.doctor.judge import Wanted, judge
-from gpurent.remote.doctor.measure import Measured
+from gpurent.remote.doctor.script import (
+    Measured,
+    convolution_program,
+    doctor_command,
+    parse_answer,
+)
 from tests.doctor import standin
 from tests.doctor.replay import finding
 
@@ -32,18 +36,18 @@ def run(
     shell: str = "sh",
 ) -> tuple[Health, str]:
     """Examine this computer as the machine, with ``home`` as its home and ``home``/bin before its programs."""
-    line = script.command(pythons, write=1, tool=tool, long=long)
+    line = doctor_command(pythons, write=1, tool=tool, long=long)
     path = f"{home / 'bin'}:{os.environ['PATH']}"
     done = subprocess.run(
         [shell, "-c", line],
-        input=script.program(),
+        input=convolution_program(),
         env={"PATH": path, "HOME": seen or str(home), "PYTHONPATH": str(home / "lib")},
         capture_output=True,
         text=True,
         check=True,
         timeout=110,
     )
-    health = judge(datetime.now(UTC), script.read(done.stdout), Measured(), Wanted(gpus=1))
+    health = judge(datetime.now(UTC), parse_answer(done.stdout), Measured(), Wanted(gpus=1))
     assert {path.name for path in home.iterdir()} <= {"bin", "lib"}, "nothing is left behind"
     return health, done.stdout
 
@@ -70,7 +74,7 @@ def gone(pid: int) -> bool:
 def test_it_comes_to_its_end_under_every_shell(home: Path, shell: str) -> None:
     standin.driver(home / "bin", "h100-550")
     health, out = run(home, shell=shell)
-    assert script.whole(script.read(out))
+    assert "end" in parse_answer(out)
     assert health.gpus[0].name == "NVIDIA H100 80GB HBM3"
     assert health.driver == "550.54.15"
     assert finding(health, "disk-speed").verdict in (Verdict.OK, Verdict.WARNING)
@@ -122,7 +126,7 @@ def test_the_first_python_that_has_a_framework_is_taken(home: Path) -> None:
     bare.chmod(0o755)
     names = (str(bare), "no-such-python", "python3")
     _health, out = run(home, pythons=names)
-    asked = [name for name in script.read(out) if name.startswith("which ")]
+    asked = [name for name in parse_answer(out) if name.startswith("which ")]
     assert asked[0] == f"which {bare}"
     assert not any("no-such-python" in name for name in asked)
 
@@ -139,7 +143,7 @@ def test_a_real_convolution_on_the_processor(home: Path, module: str) -> None:
         module, reason=f"{module} is not installed here: make test-torch brings PyTorch", exc_type=ImportError
     )
     health, out = run(home, pythons=(sys.executable,))
-    trial = script.read(out)[f"convolution {sys.executable}"]
+    trial = parse_answer(out)[f"convolution {sys.executable}"]
     assert trial.status == 0, trial.err
     assert '"stage": "cpu"' in trial.out
     assert '"stage": "end"' in trial.out

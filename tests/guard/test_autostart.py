@@ -17,7 +17,7 @@ from gpurent.infra.platform.posix.autostart import Start
 
 GOLDEN = Path(__file__).parent / "golden"
 PLAIN = Start(
-    program=("/opt/gpurent/bin/python", "-m", "gpurent.cli.main", "--no-input", "watch"),
+    program=("/opt/gpurent/bin/python", "-m", "gpurent", "--no-input", "watch"),
     environment={"GPURENT_HOME": "/home/ada/.local/share/gpurent", "LANG": "zh_CN.UTF-8"},
     log=Path("/home/ada/.local/share/gpurent/watch.log"),
 )
@@ -55,7 +55,7 @@ def test_every_golden_file_is_made() -> None:
 @pytest.mark.parametrize("make", [autostart.systemd, autostart.systemd_timer])
 def test_systemd_takes_the_units(make: object, tmp_path: Path) -> None:
     program = Start(
-        program=(sys.executable, "-m", "gpurent.cli.main", "watch"),
+        program=(sys.executable, "-m", "gpurent", "watch"),
         environment=PLAIN.environment,
         log=PLAIN.log,
     )
@@ -119,7 +119,7 @@ def gpurent(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]
         "LANG": "C.UTF-8",
     }
     return subprocess.run(
-        [sys.executable, "-m", "gpurent.cli.main", "watch", *arguments],
+        [sys.executable, "-m", "gpurent", "watch", *arguments],
         capture_output=True,
         text=True,
         check=False,

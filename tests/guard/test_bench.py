@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bench.shops import SHOPS
-from bench.watch import watch
+from bench.watch import Cost, watch
+from gpurent.composition.state import Outside
+from gpurent.testing.fakes.tracked_http import TrackedHttp
+from gpurent.testing.fakes.virtual_time import virtual_clock
+
+# Longer than any lease is left alone.
+MINUTES = 12
 
 
+@pytest.mark.virtual_time
 async def test_requests_for_each_lease_do_not_grow(tmp_path: Path) -> None:
-    few = await watch(10, 6, tmp_path / "few")
-    many = await watch(40, 6, tmp_path / "many")
+    async def measure(leases: int) -> Cost:
+        clock = virtual_clock()
+        outside = Outside(clock=clock, wrap_http=TrackedHttp)
+        return await watch(leases, MINUTES, tmp_path / str(leases), clock, outside)
+
+    few, many = await measure(10), await measure(40)
     assert few.requests > 0
+    assert many.looks >= 40
     assert many.requests / 40 <= few.requests / 10
     # One listing and what a balance's time left asks for, at most once a minute and shop.
-    assert many.rate <= 3 * SHOPS * (1 + 1 / 6)
+    assert many.rate <= 3 * SHOPS * (1 + 1 / MINUTES)

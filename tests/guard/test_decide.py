@@ -27,9 +27,9 @@ from gpurent.workflow.guard.decide import (
     marks,
     next_look,
 )
-from gpurent.workflow.guard.facts import Facts, Machine
-from gpurent.workflow.guard.observe import idle_since
-from gpurent.workflow.guard.policy import Amount, Policy
+from gpurent.workflow.guard.facts import Facts, ObservedMachine
+from gpurent.workflow.guard.observe_lease import idle_since
+from gpurent.workflow.timing.guard_policy import Amount, GuardPolicy
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -40,8 +40,8 @@ ages = st.integers(0, 5000).map(lambda minutes: NOW - minutes * MINUTE)
 
 
 @st.composite
-def policies(draw: st.DrawFn) -> Policy:
-    return Policy(
+def policies(draw: st.DrawFn) -> GuardPolicy:
+    return GuardPolicy(
         renew=draw(st.none() | spans),
         renew_before=draw(spans),
         renew_times=draw(st.none() | st.integers(0, 4)),
@@ -56,9 +56,9 @@ def policies(draw: st.DrawFn) -> Policy:
 
 
 @st.composite
-def machines(draw: st.DrawFn) -> Machine:
+def machines(draw: st.DrawFn) -> ObservedMachine:
     job = draw(st.none() | st.sampled_from(list(JobState)).map(lambda state: JobStatus(state=state)))
-    return Machine(
+    return ObservedMachine(
         at=NOW,
         took=draw(st.integers(0, 100)) * timedelta(seconds=1),
         job=job,
@@ -100,7 +100,7 @@ def facts(draw: st.DrawFn) -> Facts:
 
 
 @given(facts(), policies())
-def test_nothing_is_done_to_a_lease_that_is_not_ready(known: Facts, policy: Policy) -> None:
+def test_nothing_is_done_to_a_lease_that_is_not_ready(known: Facts, policy: GuardPolicy) -> None:
     known = evolve(known, lease=evolve(known.lease, state=LeaseState.PROVISIONING))
     assert decide(known, policy) == ()
 
@@ -110,7 +110,7 @@ def ready(known: Facts) -> Facts:
 
 
 @given(facts(), policies())
-def test_money_moves_only_as_far_as_was_written(known: Facts, policy: Policy) -> None:
+def test_money_moves_only_as_far_as_was_written(known: Facts, policy: GuardPolicy) -> None:
     for action in decide(ready(known), policy):
         if isinstance(action, Renew):
             assert known.extends
@@ -126,7 +126,7 @@ def test_money_moves_only_as_far_as_was_written(known: Facts, policy: Policy) ->
 
 
 @given(facts(), policies())
-def test_an_end_comes_alone_and_only_after_its_warning(known: Facts, policy: Policy) -> None:
+def test_an_end_comes_alone_and_only_after_its_warning(known: Facts, policy: GuardPolicy) -> None:
     actions = decide(ready(known), policy)
     for place, action in enumerate(actions):
         if isinstance(action, End):
@@ -139,7 +139,9 @@ def test_an_end_comes_alone_and_only_after_its_warning(known: Facts, policy: Pol
 
 
 @given(facts(), policies())
-def test_a_living_run_is_left_alone_but_for_limits_that_it_let_pass(known: Facts, policy: Policy) -> None:
+def test_a_living_run_is_left_alone_but_for_limits_that_it_let_pass(
+    known: Facts, policy: GuardPolicy
+) -> None:
     known = evolve(ready(known), minded=True)
     for action in decide(known, policy):
         assert not isinstance(action, Finish)
@@ -150,7 +152,7 @@ def test_a_living_run_is_left_alone_but_for_limits_that_it_let_pass(known: Facts
 
 
 @given(facts(), policies())
-def test_a_hard_limit_leaves_time_to_save(known: Facts, policy: Policy) -> None:
+def test_a_hard_limit_leaves_time_to_save(known: Facts, policy: GuardPolicy) -> None:
     """At the moment when it ends the lease there is at least what saving takes, if it was looked at in time."""
     known = evolve(ready(known), minded=False, budget=None, idle_since=None)
     deadline = policy.deadline_of(known.lease.started_at)
@@ -161,7 +163,9 @@ def test_a_hard_limit_leaves_time_to_save(known: Facts, policy: Policy) -> None:
 
 
 @given(facts(), policies())
-def test_results_are_saved_before_the_end_and_not_twice_for_one_mark(known: Facts, policy: Policy) -> None:
+def test_results_are_saved_before_the_end_and_not_twice_for_one_mark(
+    known: Facts, policy: GuardPolicy
+) -> None:
     known = evolve(ready(known), minded=False, idle_since=None, budget=None, saved_at=None)
     policy = evolve(policy, deadline=None)
     actions = decide(known, policy)
@@ -176,7 +180,7 @@ def test_results_are_saved_before_the_end_and_not_twice_for_one_mark(known: Fact
 
 
 @given(facts(), policies())
-def test_the_next_look_comes_before_whatever_may_change(known: Facts, policy: Policy) -> None:
+def test_the_next_look_comes_before_whatever_may_change(known: Facts, policy: GuardPolicy) -> None:
     known = ready(known)
     wait = next_look(known, policy)
     assert timedelta() < wait <= CEILING
@@ -186,7 +190,7 @@ def test_the_next_look_comes_before_whatever_may_change(known: Facts, policy: Po
 
 
 @given(facts(), policies())
-def test_every_warning_that_is_given_holds(known: Facts, policy: Policy) -> None:
+def test_every_warning_that_is_given_holds(known: Facts, policy: GuardPolicy) -> None:
     held = holding(ready(known), policy)
     assert {
         action.reason.value for action in decide(ready(known), policy) if isinstance(action, Warn)
@@ -194,8 +198,8 @@ def test_every_warning_that_is_given_holds(known: Facts, policy: Policy) -> None
 
 
 @given(facts(), policies())
-def test_a_job_that_is_over_is_brought_home_by_its_trip(known: Facts, policy: Policy) -> None:
-    ended = Machine(at=NOW, took=MINUTE, job=JobStatus(state=JobState.ENDED, exit_code=0))
+def test_a_job_that_is_over_is_brought_home_by_its_trip(known: Facts, policy: GuardPolicy) -> None:
+    ended = ObservedMachine(at=NOW, took=MINUTE, job=JobStatus(state=JobState.ENDED, exit_code=0))
     known = evolve(ready(known), trip="t1", launched=True, minded=False, machine=ended)
     assert decide(known, policy) == (Finish(trip="t1"),)
 
@@ -206,7 +210,7 @@ def test_a_job_that_is_over_is_brought_home_by_its_trip(known: Facts, policy: Po
 def test_idle_means_no_load_no_output_and_nobody_there(
     before: datetime | None, output: datetime | None, cpu: int, gpu: int | None, attached: bool
 ) -> None:
-    seen = Machine(at=NOW, took=MINUTE, cpu=cpu, gpu=gpu, output_at=output, attached=attached)
+    seen = ObservedMachine(at=NOW, took=MINUTE, cpu=cpu, gpu=gpu, output_at=output, attached=attached)
     since = idle_since(seen, before, 5)
     if attached or cpu > 5 or (gpu or 0) > 5:
         assert since is None

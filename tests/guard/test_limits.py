@@ -9,209 +9,189 @@ from pathlib import Path
 
 import pytest
 
+from gpurent.composition.application import Application
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import CNY
 from gpurent.domain.offer import Metered
-from gpurent.domain.trip import Rules, TripSpec
-from gpurent.workflow.guard.scheduler import Guard
-from gpurent.workflow.trips.operations import Service
-from tests.guard.watching import guarding, policy, project, until, want
-from tests.workflow.world import Person, World, world
+from gpurent.domain.trip import TripLimits, TripSpec
+from gpurent.workflow.runtime.waiting import cancel_and_wait
+from tests.guard.paced_job import PacedJob
+from tests.guard.sandbox import Sandbox, until
+from tests.guard.watching import IN_ORDER, guarding, order_of
+from tests.workflow.world import Person
+
+pytestmark = pytest.mark.virtual_time
+
+# Every machine here shows its host's load, which is not the test's to say: only output counts.
+IDLE = '[guard.mistgpu]\nidle = "1h"\nidle_load = "100%"\nwarn_before = "20m"\n'
 
 
 @pytest.fixture
-async def land(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path, speed=600) as made:
+async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
+    async with Sandbox.make(tmp_path, "mistgpu") as made:
         yield made
 
 
-@pytest.fixture
-async def unhurried(tmp_path: Path) -> AsyncIterator[World]:
-    """Where what the guard leaves for the saving is seconds here, too: a busy computer needs them."""
-    async with world(tmp_path, speed=120) as made:
-        yield made
+def used(sandbox: Sandbox) -> int:
+    """Fen that the provider took."""
+    return -sum(line.amount.amount for line in sandbox.ledger("mistgpu") if line.kind == "usage")
 
 
-async def enter(land: World, service: Service, yuan: str = "300") -> None:
-    await service.login("mistgpu", {"username": "student", "password": "student-pass"})
-    await land.settle_alipay(service, yuan)
+async def run_detached(application: Application, job: PacedJob, limits: TripLimits | None = None) -> None:
+    await application.trips.run(job.spec("mistgpu", limits or TripLimits()), detach=True)
 
 
-def used(land: World) -> int:
-    """Fen that the shop took."""
-    return -sum(line.amount.amount for line in land.cloud.ledgers()["mistgpu"] if line.kind == "usage")
+def outcome(application: Application) -> str:
+    """How the user's own trip ended; empty while it goes on."""
+    return application.trip_register.trips()[0].outcome
 
 
-def order_of(person: Person, *kinds: EventKind) -> list[EventKind]:
-    """The first of each kind in the order of their coming; warnings only with a reason."""
-    found: list[EventKind] = []
-    for event in person.events:
-        plain = event.kind is EventKind.WARNING and "reason" not in event.data
-        if event.kind in kinds and event.kind not in found and not plain:
-            found.append(event.kind)
-    return found
+def is_saved(job: PacedJob) -> bool:
+    return "line" in job.results.read_text()
 
 
-def saved_home(tmp_path: Path) -> bool:
-    return "line" in (tmp_path / "home" / "out.txt").read_text()
-
-
-IN_ORDER = [EventKind.WARNING, EventKind.SAVED, EventKind.RELEASED]
-
-
-async def test_a_budget_stops_a_trip_with_the_results_saved(unhurried: World, tmp_path: Path) -> None:
+async def test_a_budget_stops_a_trip_with_the_results_saved(sandbox: Sandbox) -> None:
     person = Person()
-    async with unhurried.desk(person) as service:
-        await enter(unhurried, service)
+    job = sandbox.job(person)
+    async with sandbox.application(person) as application:
+        await sandbox.log_in_to_mistgpu(application, "300")
         budget = CNY.money("3.20")
-        await service.run(
-            want("mistgpu", project(tmp_path, 300), tmp_path / "home", budget=budget), detach=True
-        )
-        async with guarding(service):
-            await until(lambda: service.trips()[0].outcome)
-        (lease,) = service.desk.journal.leases()
-        assert service.trips()[0].outcome == "stopped: budget"
+        await run_detached(application, job, TripLimits(budget=budget))
+        async with guarding(application):
+            await until(lambda: outcome(application))
+        (lease,) = application.store.leases()
+        assert outcome(application) == "stopped: budget"
         assert order_of(person, *IN_ORDER) == IN_ORDER
-        assert saved_home(tmp_path)
+        assert is_saved(job)
         assert lease.over
-        assert 0 < used(unhurried) <= budget.amount, "not a fen above"
-        balance = (await service.balance("mistgpu")).available
-        assert balance.amount == 30000 - used(unhurried)
-    assert list(unhurried.cloud.burning()) == []
+        assert 0 < used(sandbox) <= budget.amount, "not a fen above"
+        balance = (await application.account_money.balance("mistgpu")).available
+        assert balance.amount == 30000 - used(sandbox)
+    assert list(sandbox.burning()) == []
 
 
-async def test_a_month_s_budget_ends_a_machine_that_has_no_budget_of_its_own(
-    unhurried: World, tmp_path: Path
-) -> None:
-    policy(unhurried, '[budget.mistgpu]\nmonth = "3.20CNY"\n')
+async def test_a_month_s_budget_ends_a_machine_that_has_no_budget_of_its_own(sandbox: Sandbox) -> None:
+    sandbox.write_config('[budget.mistgpu]\nmonth = "3.20CNY"\n')
     person = Person()
-    async with unhurried.desk(person) as service:
-        await enter(unhurried, service)
-        await service.run(want("mistgpu", project(tmp_path, 300), tmp_path / "home"), detach=True)
-        async with guarding(service):
-            await until(lambda: service.trips()[0].outcome)
-        assert service.trips()[0].outcome == "stopped: budget"
+    job = sandbox.job(person)
+    async with sandbox.application(person) as application:
+        await sandbox.log_in_to_mistgpu(application, "300")
+        await run_detached(application, job)
+        async with guarding(application):
+            await until(lambda: outcome(application))
+        assert outcome(application) == "stopped: budget"
         assert order_of(person, *IN_ORDER) == IN_ORDER
-        assert saved_home(tmp_path)
-        assert 0 < used(unhurried) <= 320
-    assert list(unhurried.cloud.burning()) == []
+        assert is_saved(job)
+        assert 0 < used(sandbox) <= 320
+    assert list(sandbox.burning()) == []
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["of everything", "of the trip"])
-async def test_a_deadline_ends_the_lease_before_it_passes(
-    unhurried: World, tmp_path: Path, own: bool
-) -> None:
+async def test_a_deadline_ends_the_lease_before_it_passes(sandbox: Sandbox, own: bool) -> None:
     span = timedelta(minutes=45)
-    policy(unhurried, "" if own else '[guard]\ndeadline = "45m"\n')
-    rules = Rules(deadline_in=span) if own else Rules()
+    sandbox.write_config("" if own else '[guard]\ndeadline = "45m"\n')
     person = Person()
-    async with unhurried.desk(person) as service:
-        await enter(unhurried, service)
-        await service.run(
-            want("mistgpu", project(tmp_path, 300), tmp_path / "home", rules=rules), detach=True
-        )
-        async with guarding(service):
-            await until(lambda: service.trips()[0].outcome)
-        (lease,) = service.desk.journal.leases()
+    job = sandbox.job(person)
+    async with sandbox.application(person) as application:
+        await sandbox.log_in_to_mistgpu(application, "300")
+        await run_detached(application, job, TripLimits(deadline_in=span) if own else TripLimits())
+        async with guarding(application):
+            await until(lambda: outcome(application))
+        (lease,) = application.store.leases()
         assert order_of(person, *IN_ORDER) == IN_ORDER
-        assert saved_home(tmp_path)
+        assert is_saved(job)
         assert lease.started_at is not None
         assert lease.ended_at is not None
         assert lease.ended_at <= lease.started_at + span
         tariff = lease.offer.tariff
         assert isinstance(tariff, Metered)
-        assert used(unhurried) <= tariff.price.cost(span).amount
-    assert list(unhurried.cloud.burning()) == []
+        assert used(sandbox) <= tariff.price.cost(span).amount
+    assert list(sandbox.burning()) == []
 
 
-async def silent(land: World, service: Service, tmp_path: Path) -> None:
-    """A trip whose job has said its last word and only sleeps."""
-    folder = tmp_path / "project"
-    folder.mkdir()
-    (folder / "train.py").write_text(
-        "import time\nprint('begun', flush=True)\nopen('out.txt', 'w').write('line')\ntime.sleep(600)\n"
-    )
-    await service.run(want("mistgpu", folder, tmp_path / "home"), detach=True)
-
-
-async def test_an_idle_machine_is_given_back_with_its_results(land: World, tmp_path: Path) -> None:
-    # Every machine of this driver shows its host's load, which is not the test's to say: only output counts here.
-    policy(land, '[guard.mistgpu]\nidle = "1h"\nidle_load = "100%"\nwarn_before = "20m"\n')
+async def test_an_idle_machine_is_given_back_with_its_results(sandbox: Sandbox) -> None:
+    sandbox.write_config(IDLE)
     person = Person()
-    async with land.desk(person) as service:
-        await enter(land, service)
-        await silent(land, service, tmp_path)
-        async with guarding(service):
-            await until(lambda: service.trips()[0].outcome)
-        assert service.trips()[0].outcome == "stopped: idle"
+    silent = sandbox.job(Person())
+    async with sandbox.application(person) as application:
+        await sandbox.log_in_to_mistgpu(application, "300")
+        await run_detached(application, silent)
+        async with guarding(application):
+            await until(lambda: outcome(application))
+        assert outcome(application) == "stopped: idle"
         assert order_of(person, *IN_ORDER) == IN_ORDER
         warned = next(event for event in person.events if event.data.get("reason") == "idle")
         released = next(event for event in person.events if event.kind is EventKind.RELEASED)
         assert released.at - warned.at >= timedelta(minutes=20)
-        assert saved_home(tmp_path)
-    assert list(land.cloud.burning()) == []
+        assert is_saved(silent)
+    assert list(sandbox.burning()) == []
 
 
-async def test_idleness_is_noticed_by_guards_that_are_started_now_and_then(
-    land: World, tmp_path: Path
-) -> None:
+async def test_idleness_is_noticed_by_guards_that_are_started_now_and_then(sandbox: Sandbox) -> None:
     """As cron does it: each remembers what the one before it saw."""
-    policy(land, '[guard.mistgpu]\nidle = "1h"\nidle_load = "100%"\nwarn_before = "20m"\n')
+    sandbox.write_config(IDLE)
     person = Person()
-    async with land.desk(person) as service:
-        await enter(land, service)
-        await silent(land, service, tmp_path)
+    silent = sandbox.job(Person())
+    async with sandbox.application(person) as application:
+        await sandbox.log_in_to_mistgpu(application, "300")
+        await run_detached(application, silent)
     for _run in range(12):
-        async with land.desk(person) as service:
-            await Guard.of(service).once()
-            if service.trips()[0].outcome:
+        async with sandbox.application(person) as application:
+            await application.guard.once()
+            if outcome(application):
                 break
-        await land.cloud.advance(timedelta(minutes=15))
+        await sandbox.advance(timedelta(minutes=15))
     assert order_of(person, *IN_ORDER) == IN_ORDER
     assert len([event for event in person.events if event.data.get("reason") == "idle"]) == 1
-    assert list(land.cloud.burning()) == []
+    assert list(sandbox.burning()) == []
 
 
-async def test_a_job_that_writes_is_not_idle(land: World, tmp_path: Path) -> None:
-    policy(land, '[guard.mistgpu]\nidle = "1h"\nidle_load = "100%"\nwarn_before = "10m"\n')
+async def test_a_job_that_writes_is_not_idle(sandbox: Sandbox) -> None:
+    sandbox.write_config(IDLE.replace("20m", "10m"))
     person = Person()
-    async with land.desk(person) as service:
-        await enter(land, service)
-        await service.run(want("mistgpu", project(tmp_path, 14), tmp_path / "home"), detach=True)
-        async with guarding(service):
-            await until(lambda: service.trips()[0].outcome)
-        assert service.trips()[0].outcome == "done"
+    job = sandbox.job(person, lines=18)
+    async with sandbox.application(person) as application:
+        await sandbox.log_in_to_mistgpu(application, "300")
+        await run_detached(application, job)
+        async with guarding(application):
+            await until(lambda: outcome(application))
+        assert outcome(application) == "done"
         assert [event for event in person.events if event.data.get("reason") == "idle"] == []
-        assert (tmp_path / "home" / "out.txt").read_text().endswith("done\n")
-    assert list(land.cloud.burning()) == []
+        assert job.results.read_text().endswith("done\n")
+    assert list(sandbox.burning()) == []
 
 
-async def test_after_a_jump_of_days_everything_is_looked_at_at_once(land: World, tmp_path: Path) -> None:
+async def test_after_a_jump_of_days_everything_is_looked_at_at_once(sandbox: Sandbox) -> None:
     """The deadline passed while the computer slept: warned, saved and given back, whatever the hour."""
-    policy(land, '[guard]\ndeadline = "2d"\n')
+    sandbox.write_config('[guard]\ndeadline = "2d"\n')
     person = Person()
-    async with land.desk(person) as service:
-        await enter(land, service)
-        await service.run(want("mistgpu", project(tmp_path, 300), tmp_path / "home"), detach=True)
-        async with guarding(service) as guard:
+    job = sandbox.job(person)
+    async with sandbox.application(person) as application:
+        await sandbox.log_in_to_mistgpu(application, "300")
+        await run_detached(application, job)
+        async with guarding(application) as guard:
             await until(lambda: guard.looked)
-            await land.cloud.advance(timedelta(days=2, hours=1))
-            jumped = land.cloud.clock.now()
-            await until(lambda: service.trips()[0].outcome)
-        assert service.trips()[0].outcome == "stopped: deadline"
+            await sandbox.advance(timedelta(days=2, hours=1))
+            jumped = sandbox.clock.now()
+            await until(lambda: outcome(application))
+        assert outcome(application) == "stopped: deadline"
         assert order_of(person, *IN_ORDER) == IN_ORDER
-        assert saved_home(tmp_path)
+        assert is_saved(job)
         warned = next(event for event in person.events if event.data.get("reason") == "deadline")
-        assert warned.at - jumped < timedelta(hours=2), "within seconds of this computer's time"
-    assert list(land.cloud.burning()) == []
+        assert warned.at - jumped < timedelta(seconds=15)
+    assert list(sandbox.burning()) == []
 
 
-async def test_beside_a_living_run_the_guard_keeps_its_hands_off(land: World, tmp_path: Path) -> None:
-    policy(land, '[guard.mistgpu]\nidle = "20m"\nidle_load = "100%"\nwarn_before = "5m"\nlook = "5m"\n')
+async def test_beside_a_living_run_the_guard_keeps_its_hands_off(sandbox: Sandbox) -> None:
+    """Although the job is silent for longer than the guard would allow."""
+    sandbox.write_config(
+        '[guard.mistgpu]\nidle = "2m"\nidle_load = "100%"\nwarn_before = "1m"\nlook = "1m"\n'
+    )
     runner, watcher = Person(), Person()
-    async with land.desk(runner) as service, land.desk(watcher) as other:
-        await enter(land, service)
+    job = sandbox.job(runner, lines=1)
+    async with sandbox.application(runner) as application, sandbox.application(watcher) as other:
+        await sandbox.log_in_to_mistgpu(application, "300")
         started = asyncio.Event()
 
         def hear(event: Event) -> None:
@@ -219,42 +199,45 @@ async def test_beside_a_living_run_the_guard_keeps_its_hands_off(land: World, tm
                 started.set()
 
         runner.watchers.append(hear)
-        walking = asyncio.create_task(service.run(want("mistgpu", project(tmp_path, 8), tmp_path / "home")))
-        async with guarding(other):
+        walking = asyncio.create_task(application.trips.run(job.spec("mistgpu")))
+        async with guarding(other) as guard:
             await started.wait()
             end = await walking
+            assert guard.looks
         assert end.exit_code == 0
         assert end.receipt is not None
-        assert [row.kind for row in service.trips()] == ["run"], "the guard did nothing of its own"
+        assert [row.kind for row in application.trip_register.trips()] == ["run"], (
+            "the guard did nothing of its own"
+        )
         assert [event for event in watcher.events if event.kind in IN_ORDER[1:]] == []
         (total,) = end.receipt.totals()
-        assert total.spent.amount == used(land)
-    assert list(land.cloud.burning()) == []
+        assert total.spent.amount == used(sandbox)
+    assert list(sandbox.burning()) == []
 
 
-async def test_a_run_whose_process_died_is_brought_to_its_end(land: World, tmp_path: Path) -> None:
+async def test_a_run_whose_process_died_is_brought_to_its_end(sandbox: Sandbox) -> None:
     person = Person()
-    async with land.desk(person) as service:
-        await enter(land, service)
-        walking = asyncio.create_task(service.run(want("mistgpu", project(tmp_path, 8), tmp_path / "home")))
+    job = sandbox.job(person, lines=16)
+    async with sandbox.application(person) as application:
+        await sandbox.log_in_to_mistgpu(application, "300")
+        walking = asyncio.create_task(application.trips.run(job.spec("mistgpu")))
         await until(lambda: EventKind.JOB_STARTED in person.kinds())
-        walking.cancel()
-        await asyncio.gather(walking, return_exceptions=True)
-    async with land.desk() as service:
-        assert service.trips()[0].outcome == ""
-        async with guarding(service):
-            await until(lambda: service.trips()[0].outcome)
-        assert service.trips()[0].outcome == "done"
-        assert (tmp_path / "home" / "out.txt").read_text().endswith("done\n")
-    assert list(land.cloud.burning()) == []
+        await cancel_and_wait(walking)
+    async with sandbox.application() as application:
+        assert outcome(application) == ""
+        async with guarding(application):
+            await until(lambda: outcome(application))
+        assert outcome(application) == "done"
+        assert job.results.read_text().endswith("done\n")
+    assert list(sandbox.burning()) == []
 
 
-async def test_a_rented_machine_is_left_alone_without_a_policy(land: World) -> None:
-    async with land.desk() as service:
-        await enter(land, service)
-        lease: Lease = await service.rent(TripSpec(provider="mistgpu", only_rent=True))
-        (looked,) = await Guard.of(service).once()
+async def test_a_rented_machine_is_left_alone_without_a_policy(sandbox: Sandbox) -> None:
+    async with sandbox.application() as application:
+        await sandbox.log_in_to_mistgpu(application, "300")
+        lease: Lease = await application.trips.rent(TripSpec(provider="mistgpu", rent_only=True))
+        (looked,) = await application.guard.once()
         assert looked.actions == ()
         assert looked.trouble == ""
-        assert not service.desk.lease(lease.id).over
-        await service.release(lease.id)
+        assert not application.leases.find_lease(lease.id).over
+        await application.releases.release(lease.id)

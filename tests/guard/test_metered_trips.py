@@ -1,4 +1,4 @@
-"""The guard over a shop with a balance: topped up in time, or the results are home before the shut-down."""
+"""The guard over a provider with a balance: topped up in time, or the results are home before the shut-down."""
 
 from __future__ import annotations
 
@@ -7,93 +7,106 @@ from pathlib import Path
 
 import pytest
 
+from gpurent.composition.application import Application
 from gpurent.domain.events import EventKind
-from gpurent.workflow.timing import machine_timer as timer
-from gpurent.workflow.trips.operations import Service
-from tests.guard.watching import Payer, guarding, policy, project, until, want
-from tests.workflow.world import Person, World, world
+from gpurent.workflow.runtime.waiting import in_background
+from tests.guard.machine_timer import run_machine_timer
+from tests.guard.sandbox import Payer, Sandbox, until
+from tests.guard.watching import guarding
+from tests.workflow.world import Person
+
+pytestmark = pytest.mark.virtual_time
 
 
 @pytest.fixture
-async def land(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path, speed=600) as made:
+async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
+    async with Sandbox.make(tmp_path, "mistgpu") as made:
         yield made
 
 
-async def enter(land: World, service: Service, yuan: str) -> None:
-    await service.login("mistgpu", {"username": "student", "password": "student-pass"})
-    await land.settle_alipay(service, yuan)
+def ledger(sandbox: Sandbox, kind: str) -> list[int]:
+    return [line.amount.amount for line in sandbox.ledger("mistgpu") if line.kind == kind]
 
 
-def ledger(land: World, kind: str) -> list[int]:
-    return [line.amount.amount for line in land.cloud.ledgers()["mistgpu"] if line.kind == kind]
-
-
-async def balanced(land: World, service: Service) -> None:
+async def require_balanced(sandbox: Sandbox, application: Application) -> None:
     """What the account says is what its ledger sums to."""
-    balance = (await service.balance("mistgpu")).available
-    assert sum(line.amount.amount for line in land.cloud.ledgers()["mistgpu"]) == balance.amount
+    balance = (await application.account_money.balance("mistgpu")).available
+    assert sum(line.amount.amount for line in sandbox.ledger("mistgpu")) == balance.amount
 
 
-async def test_a_balance_that_would_run_dry_is_topped_up(land: World, tmp_path: Path) -> None:
-    policy(land, '[guard.mistgpu]\ntop_up = "40CNY"\ntop_up_before = "2h"\nsave_before = "20m"\n')
-    person, payer = Person(), Payer()
-    person.watchers.append(payer)
-    async with land.desk(person) as service:
-        await enter(land, service, "9")
-        folder = project(tmp_path, 20)
-        await service.run(want("mistgpu", folder, tmp_path / "home"), detach=True)
-        async with guarding(service):
-            await until(lambda: service.trips()[0].outcome)
-        assert service.trips()[0].outcome == "done"
-        assert (tmp_path / "home" / "out.txt").read_text().endswith("done\n")
+async def test_a_balance_that_would_run_dry_is_topped_up(sandbox: Sandbox) -> None:
+    sandbox.write_config('[guard.mistgpu]\ntop_up = "40CNY"\ntop_up_before = "40m"\nsave_before = "20m"\n')
+    person, payer = Person(), Payer(sandbox)
+    person.watchers.append(payer.hear)
+    job = sandbox.job(person, lines=20)
+    async with sandbox.application(person) as application:
+        await sandbox.log_in_to_mistgpu(application, "4")
+        await application.trips.run(job.spec("mistgpu"), detach=True)
+        async with guarding(application):
+            await until(lambda: application.trip_register.trips()[0].outcome)
+        assert application.trip_register.trips()[0].outcome == "done"
+        assert job.results.read_text().endswith("done\n")
         assert payer.paid == ["40.00"], "told once"
-        assert ledger(land, "recharge") == [900, 4000]
-        assert sum(ledger(land, "usage")) < -900, "more was used than was there at first"
-        assert [row.outcome for row in service.trips() if "topup" in row.id] == ["arrived"]
-        await balanced(land, service)
-    assert list(land.cloud.burning()) == []
+        assert ledger(sandbox, "recharge") == [400, 4000]
+        assert sum(ledger(sandbox, "usage")) < -400, "more was used than was there at first"
+        assert [row.outcome for row in application.trip_register.trips() if "topup" in row.id] == ["arrived"]
+        await require_balanced(sandbox, application)
+    assert list(sandbox.burning()) == []
 
 
-async def test_nobody_pays_and_the_results_are_home_before_the_shut_down(land: World, tmp_path: Path) -> None:
-    policy(land, '[guard.mistgpu]\ntop_up = "40CNY"\ntop_up_before = "2h"\nsave_before = "1h"\n')
+async def test_nobody_pays_and_the_results_are_home_before_the_shut_down(sandbox: Sandbox) -> None:
+    sandbox.write_config('[guard.mistgpu]\ntop_up = "40CNY"\ntop_up_before = "40m"\nsave_before = "30m"\n')
     person = Person()
-    async with land.desk(person) as service:
-        await enter(land, service, "12")
-        folder = project(tmp_path, 300)
-        end = await service.run(want("mistgpu", folder, tmp_path / "home"), detach=True)
-        async with guarding(service):
-            await until(lambda: service.desk.lease(end.lease).over)
-        (kept,) = service.desk.journal.leases()
+    job = sandbox.job(person)
+    async with sandbox.application(person) as application:
+        await sandbox.log_in_to_mistgpu(application, "4")
+        end = await application.trips.run(job.spec("mistgpu"), detach=True)
+        async with guarding(application):
+            await until(lambda: application.leases.find_lease(end.lease).over)
+        (kept,) = application.store.leases()
         saved = [event.at for event in person.events if event.kind is EventKind.SAVED]
         assert saved, person.events
         assert kept.ended_at is not None
         assert all(at < kept.ended_at for at in saved)
-        assert "line" in (tmp_path / "home" / "out.txt").read_text()
+        assert "line" in job.results.read_text()
         assert person.kinds().count(EventKind.TOP_UP) == 1
-        assert ledger(land, "recharge") == [1200]
-        assert sum(ledger(land, "usage")) == -1200
-    assert list(land.cloud.burning()) == []
+        assert ledger(sandbox, "recharge") == [400]
+        assert sum(ledger(sandbox, "usage")) == -400
+    assert list(sandbox.burning()) == []
 
 
-async def test_the_timer_in_the_machine_is_moved_on_while_the_guard_watches(
-    land: World, tmp_path: Path
-) -> None:
-    """A dead man's switch of two hours, and a job that takes longer: only the guard keeps the machine awake."""
-    policy(land, '[guard.mistgpu]\ntimer = "2h"\n')
+async def test_the_timer_in_the_machine_is_moved_on_while_the_guard_watches(sandbox: Sandbox) -> None:
+    """A dead man's switch of one hour, and a job that takes longer: only the guard keeps the machine awake."""
+    sandbox.write_config('[guard.mistgpu]\ntimer = "1h"\n')
     person = Person()
-    async with land.desk(person) as service:
-        await enter(land, service, "100")
-        folder = project(tmp_path, 18)
-        end = await service.run(want("mistgpu", folder, tmp_path / "home"), detach=True)
-        armed = timer.remembered(service.desk, service.desk.lease(end.lease))
+    job = sandbox.job(person, lines=18)
+    async with sandbox.application(person) as application:
+        await sandbox.log_in_to_mistgpu(application, "100")
+        end = await application.trips.run(job.spec("mistgpu"), detach=True)
+        armed = application.machine_timers.remembered(application.leases.find_lease(end.lease))
         assert armed is not None
-        async with guarding(service):
-            await until(lambda: service.trips()[0].outcome)
-        assert service.trips()[0].outcome == "done"
-        (lease,) = service.desk.journal.leases()
+        async with in_background(run_machine_timer(sandbox.machines.only)), guarding(application):
+            await until(lambda: application.trip_register.trips()[0].outcome)
+        assert application.trip_register.trips()[0].outcome == "done"
+        (lease,) = application.store.leases()
         assert lease.ended_at is not None
         assert lease.ended_at > armed, "it outlived the first deadline"
-        assert (tmp_path / "home" / "out.txt").read_text().endswith("done\n")
-        await balanced(land, service)
-    assert list(land.cloud.burning()) == []
+        assert job.results.read_text().endswith("done\n")
+        await require_balanced(sandbox, application)
+    assert list(sandbox.burning()) == []
+
+
+async def test_without_a_guard_the_timer_shuts_the_machine(sandbox: Sandbox) -> None:
+    """So that the test before shows what the guard does."""
+    sandbox.write_config('[guard.mistgpu]\ntimer = "1h"\n')
+    person = Person()
+    job = sandbox.job(person, lines=18)
+    async with sandbox.application(person) as application:
+        await sandbox.log_in_to_mistgpu(application, "100")
+        end = await application.trips.run(job.spec("mistgpu"), detach=True)
+        armed = application.machine_timers.remembered(application.leases.find_lease(end.lease))
+        async with in_background(run_machine_timer(sandbox.machines.only)):
+            await until(lambda: not sandbox.machines.alive)
+        assert armed is not None
+        assert 0 <= (sandbox.clock.now() - armed).total_seconds() < 120
+    assert list(sandbox.burning()) == []

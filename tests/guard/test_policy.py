@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from gpurent.errors import UsageError
-from gpurent.infra.config.settings import read_config
-from gpurent.workflow.guard.policy import KEYS, Amount, Policy, check, policy_of
+from gpurent.infra.config.config_file import read_config
+from gpurent.workflow.runtime.settings import Sections, Settings
+from gpurent.workflow.timing.guard_policy import GUARD_SECTION, KEYS, Amount, GuardPolicies, GuardPolicy
 
 HOUR = timedelta(hours=1)
 WRITTEN = """
@@ -30,16 +32,32 @@ budget = "50CNY"
 """
 
 
+NAMES: Mapping[str, Sequence[str]] = {
+    "provider": ("1024gpu", "mistgpu"),
+    "lease": ("1024gpu-abcde",),
+    "trip": ("t1-abcde",),
+}
+
+
+def read(path: Path, text: str) -> Sections:
+    """What a ``config.toml`` with ``text`` says."""
+    path.write_text(text)
+    return read_config(path, lambda: [GUARD_SECTION], lambda kind: NAMES[kind])
+
+
+def policies(sections: Sections) -> GuardPolicies:
+    return GuardPolicies(Settings(Path(), {}, sections))
+
+
 @pytest.fixture
-def config(tmp_path: Path) -> dict[str, dict[str, str]]:
-    (tmp_path / "config.toml").write_text(WRITTEN)
-    return {name: dict(values) for name, values in read_config(tmp_path / "config.toml").items()}
+def written(tmp_path: Path) -> GuardPolicies:
+    return policies(read(tmp_path / "config.toml", WRITTEN))
 
 
-def test_the_narrower_section_wins(config: dict[str, dict[str, str]]) -> None:
-    wide = policy_of(config, ("mistgpu", "mistgpu-x", ""))
+def test_the_narrower_section_wins(written: GuardPolicies) -> None:
+    wide = written.policy("mistgpu", lease="mistgpu-x")
     assert (wide.idle, wide.renew) == (timedelta(minutes=30), None)
-    narrow = policy_of(config, ("1024gpu", "1024gpu-abcde", "t1-abcde"))
+    narrow = written.policy("1024gpu", lease="1024gpu-abcde", trip="t1-abcde")
     assert narrow.idle is None
     assert narrow.save_before == timedelta(minutes=20)
     assert narrow.renew_up_to == 3
@@ -48,7 +66,7 @@ def test_the_narrower_section_wins(config: dict[str, dict[str, str]]) -> None:
 
 
 def test_nothing_written_allows_nothing_that_costs() -> None:
-    found = policy_of({}, ("1024gpu",))
+    found = policies({}).policy("1024gpu")
     assert (found.renew, found.top_up, found.idle, found.deadline) == (None, None, None, None)
     assert found.renew_up_to == 0
 
@@ -58,17 +76,17 @@ def test_nothing_written_allows_nothing_that_costs() -> None:
     [("2 times", 2), ("5x", 5), ("4", 4), ("3次", 3), ("47h", 1), ("none", None), ("12h", 0)],
 )
 def test_renew_limit_is_a_span_or_a_number(limit: str, times: int | None) -> None:
-    assert policy_of({"guard": {"renew": "1d", "renew_limit": limit}}, ()).renew_up_to == times
+    assert policies({"guard": {"renew": "1d", "renew_limit": limit}}).policy("1024gpu").renew_up_to == times
 
 
 def test_without_a_limit_it_renews_once() -> None:
-    assert policy_of({"guard": {"renew": "1d"}}, ()).renew_up_to == 1
+    assert policies({"guard": {"renew": "1d"}}).policy("1024gpu").renew_up_to == 1
 
 
 def test_a_deadline_may_count_from_the_lease_s_start() -> None:
     begun = datetime(2026, 11, 24, tzinfo=UTC)
-    assert Policy(deadline=8 * HOUR).deadline_of(begun) == begun + 8 * HOUR
-    assert Policy(deadline=8 * HOUR).deadline_of(None) is None
+    assert GuardPolicy(deadline=8 * HOUR).deadline_of(begun) == begun + 8 * HOUR
+    assert GuardPolicy(deadline=8 * HOUR).deadline_of(None) is None
 
 
 @pytest.mark.parametrize(
@@ -82,14 +100,28 @@ def test_a_deadline_may_count_from_the_lease_s_start() -> None:
         ("guard.1025gpu", "renew", "1d", "1024gpu"),
     ],
 )
-def test_a_mistake_is_named_with_what_was_meant(section: str, key: str, value: str, hint: str) -> None:
+def test_a_mistake_is_named_with_what_was_meant(
+    section: str, key: str, value: str, hint: str, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError) as caught:
-        check({section: {key: value}}, ("1024gpu", "mistgpu"))
+        read(tmp_path / "config.toml", f'[{section}]\n{key} = "{value}"\n')
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "hint"),
+    [("idle", "soon", "idle ="), ("top_up", "50", "50CNY"), ("deadline", "x", "2026")],
+)
+def test_a_mistake_in_the_environment_is_named_too(key: str, value: str, hint: str) -> None:
+    settings = Settings(Path(), {f"GPURENT_GUARD_{key.upper()}": value}, {})
+    with pytest.raises(UsageError) as caught:
+        GuardPolicies(settings).policy("1024gpu")
     assert hint in caught.value.hint
 
 
 def test_other_sections_are_none_of_its_business() -> None:
-    check({"guardian": {"x": "y"}, "budget.mistgpu": {"month": "1CNY"}}, ())
+    others = {"guardian": {"x": "y"}, "budget.mistgpu": {"month": "1CNY"}}
+    assert policies(others).policy("mistgpu") == policies({}).policy("mistgpu")
 
 
 def test_every_key_has_a_line_in_the_docs() -> None:

@@ -8,83 +8,84 @@ import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from attrs import evolve
 
-from bench.shops import Town, plugin, portals
+from bench.shops import Town, portals
+from bench.watch import renter
+from gpurent.composition.application import Application
+from gpurent.composition.state import Outside
 from gpurent.infra.clock import WallClock
-from gpurent.infra.platform.posix.files import private_folder
-from gpurent.infra.registry import plain
-from gpurent.infra.registry.registry import Registry
+from gpurent.infra.platform.posix.system import private_folder
+from gpurent.ports.services import Http
+from gpurent.testing.fakes.tracked_http import TrackedHttp
+from gpurent.testing.fakes.virtual_time import virtual_clock
 from gpurent.testing.sandbox.timing import SandboxClock
-from gpurent.workflow.guard.scheduler import Guard, jumped
-from gpurent.workflow.runtime.desk import Desk
-from gpurent.workflow.trips.operations import Service
-from tests.guard.watching import guarding, until
+from gpurent.workflow.guard.scheduler import jumped
+from tests.guard.sandbox import until
+from tests.guard.watching import guarding
 from tests.workflow.world import Person
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 @contextlib.asynccontextmanager
-async def desk(tmp_path: Path, town: Town, clock: SandboxClock, person: Person) -> AsyncIterator[Desk]:
-    module = ModuleType("gpurent_bench_shops")
-    vars(module).update(plugin())
-    registry = Registry.load(builtin=[plain, module], points=())
-    environment = {"GPURENT_CLOCK": f"file:{clock.path}", **town.environment}
-    made = Desk(registry, tmp_path / "home", person, environment)
-    try:
-        for lease in town.leases:
-            made.journal.keep_lease(lease)
+async def watcher(tmp_path: Path, town: Town, person: Person, silent: str = "") -> AsyncIterator[Application]:
+    """An application over all shops; no answer of the one at ``silent`` is to be waited for."""
+
+    def wrap_http(client: Http, url: str) -> Http:
+        return client if url == silent else TrackedHttp(client, url)
+
+    outside = Outside(clock=virtual_clock(), wrap_http=wrap_http)
+    async with renter(tmp_path / "home", town, person, outside) as made:
         yield made
-    finally:
-        await made.close()
 
 
-@pytest.fixture
-def clock(tmp_path: Path) -> SandboxClock:
-    made = SandboxClock(private_folder(tmp_path / "clock") / "clock.json", 60)
-    made.start()
-    return made
-
-
-async def test_one_shop_that_hangs_and_one_that_fails_delay_nobody(
-    tmp_path: Path, clock: SandboxClock
-) -> None:
+@pytest.mark.virtual_time
+async def test_one_shop_that_hangs_and_one_that_fails_delay_nobody(tmp_path: Path) -> None:
     person = Person()
     silent = socket.create_server(("127.0.0.1", 0))
     with socket.create_server(("127.0.0.1", 0)) as closed:
         dead = closed.getsockname()[1]
-    with portals(15, clock.now()) as town, contextlib.closing(silent):
+    with portals(15, virtual_clock().now()) as town, contextlib.closing(silent):
         moved = {
             "GPURENT_SHOP0_URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
             "GPURENT_SHOP1_URL": f"http://127.0.0.1:{dead}",
         }
         odd = evolve(town, environment={**town.environment, **moved})
-        async with desk(tmp_path, odd, clock, person) as made, guarding(Service(made)) as guard:
-            # Nine leases of three shops, twice each, while the first shop has not even failed yet.
-            await until(lambda: guard.looks >= 18, patience=25)
+        async with (
+            watcher(tmp_path, odd, person, moved["GPURENT_SHOP0_URL"]) as made,
+            guarding(made) as guard,
+        ):
+            begun = made.clock.now()
+            # Nine leases of three shops, while the first shop has not even failed yet.
+            await until(lambda: guard.looks >= 9)
             assert {name.partition("-")[0] for name in guard.looked} == {"shop2", "shop3", "shop4"}
-            assert guard.beats["shop0"].task is not None
-            await until(lambda: guard.beats["shop1"].failures >= 2, patience=25)
+            assert guard.polls["shop0"].task is not None
+            assert guard.polls["shop0"].failures == 0
+            # Twice each while it hangs again and again.
+            await until(lambda: guard.looks >= 18)
+            assert {name.partition("-")[0] for name in guard.looked} == {"shop2", "shop3", "shop4"}
+            assert made.clock.now() - begun < timedelta(minutes=25)
+            await until(lambda: guard.polls["shop1"].failures >= 2)
             told = [event.text for event in person.events if event.text.startswith("shop1")]
             assert len(told) == 1, "failures are told once"
 
 
-async def test_a_shop_that_is_back_is_told_of_and_looked_at(tmp_path: Path, clock: SandboxClock) -> None:
+@pytest.mark.virtual_time
+async def test_a_shop_that_is_back_is_told_of_and_looked_at(tmp_path: Path) -> None:
     person = Person()
-    with portals(5, clock.now()) as town:
+    with portals(5, virtual_clock().now()) as town:
         good = town.environment["GPURENT_SHOP2_URL"]
         with socket.create_server(("127.0.0.1", 0)) as closed:
             port = closed.getsockname()[1]
         odd = evolve(town, environment={**town.environment, "GPURENT_SHOP2_URL": f"http://127.0.0.1:{port}"})
-        async with desk(tmp_path, odd, clock, person) as made, guarding(Service(made)) as guard:
-            await until(lambda: guard.beats and guard.beats["shop2"].failures, patience=25)
+        async with watcher(tmp_path, odd, person) as made, guarding(made) as guard:
+            await until(lambda: guard.polls and guard.polls["shop2"].failures)
             relay = await asyncio.start_server(lambda r, w: _relay(r, w, good), "127.0.0.1", port)
             async with relay:
-                await until(lambda: any(name.startswith("shop2") for name in guard.looked), patience=25)
+                await until(lambda: any(name.startswith("shop2") for name in guard.looked))
         assert [event.text for event in person.events if "answers again" in event.text] == [
             "shop2 answers again"
         ]
@@ -103,25 +104,23 @@ async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tar
         await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
 
 
-async def test_the_lock_of_a_home_is_one(tmp_path: Path, clock: SandboxClock) -> None:
-    from gpurent.workflow.guard.guard_lock import alone
-
+@pytest.mark.virtual_time
+async def test_the_lock_of_a_home_is_one(tmp_path: Path) -> None:
     person = Person()
-    with portals(0, clock.now()) as town:
-        async with desk(tmp_path, town, clock, person) as made:
-            async with alone(made, wait=False) as first:
-                async with alone(made, wait=False) as second:
+    with portals(0, virtual_clock().now()) as town:
+        async with watcher(tmp_path, town, person) as made:
+            async with made.guard_lock.alone(wait=False) as first:
+                async with made.guard_lock.alone(wait=False) as second:
                     assert (first, second) == (True, False)
                 waiting = asyncio.create_task(_wait(made))
-                await asyncio.sleep(0)
+                await asyncio.sleep(60)
+                assert not waiting.done()
             assert await waiting
-            assert Guard.of(Service(made)).looked == {}
+            assert made.guard.looked == {}
 
 
-async def _wait(made: Desk) -> bool:
-    from gpurent.workflow.guard.guard_lock import alone
-
-    async with alone(made, wait=True) as mine:
+async def _wait(made: Application) -> bool:
+    async with made.guard_lock.alone(wait=True) as mine:
         return mine
 
 
@@ -142,7 +141,9 @@ def test_a_jump_is_known_by_a_clock_that_nobody_can_set(moved: timedelta, real: 
     assert jumped(WallClock(), NOW, NOW + moved, real) is jump
 
 
-def test_a_fast_clock_of_a_slow_computer_has_not_jumped(clock: SandboxClock) -> None:
+def test_a_fast_clock_of_a_slow_computer_has_not_jumped(tmp_path: Path) -> None:
+    clock = SandboxClock(private_folder(tmp_path / "clock") / "clock.json", 60)
+    clock.start()
     before = clock.now()
     assert not jumped(clock, before, before + timedelta(minutes=30), 30.0)
     clock.advance(timedelta(hours=5))

@@ -19,10 +19,15 @@ from gpurent.domain.ledger import Key, LedgerLine, Transaction, lines, missing
 from gpurent.domain.money import CNY, USD, Currency, Money, Rate
 from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.infra.sqlite.database import Database
-from gpurent.infra.sqlite.ledger import Ledger
+from gpurent.infra.sqlite.ledger import SqliteLedger
 from gpurent_plugin_gpu1024.simulator.records import ContainerOrder, GpuHost, rent
-from gpurent_plugin_mistgpu.simulator.books import MistgpuBooks
-from gpurent_plugin_mistgpu.simulator.records import RentalMachine, RentedServer, ServerRun, SiteAccount
+from gpurent_plugin_mistgpu.simulator.books import (
+    MistgpuBooks,
+    RentalMachine,
+    RentedServer,
+    ServerRun,
+    SiteAccount,
+)
 from tests.ledger.oracle import FREE_HOURS, Meter, Prepaid
 
 DBC = Currency("DBC", 8)
@@ -41,7 +46,7 @@ class Clerk:
         self._listed: dict[str, dict[Key, tuple[Charge, str]]] = {"mistgpu": {}, "1024gpu": {}}
         self.database = Database(path)
         self.database.rows("PRAGMA synchronous=OFF")
-        self.ledger = Ledger(self.database, now)
+        self.ledger = SqliteLedger(self.database, now)
         self.deaths = self.rivals = self._flushes = 0
 
     def sees(self, provider: str, charge: Charge, lease: str) -> None:
@@ -60,7 +65,8 @@ class Clerk:
         for entry in missing(charge, provider, known, lease=lease, trip=f"t-{lease}", gpu="GPU"):
             key = (entry.ref, entry.kind)
             line = known.get(key)
-            known[key] = line.with_part(entry) if line else LedgerLine(parts=(entry,), money=entry.money)
+            parts, money = (line.parts, line.money) if line else ((), entry.money.currency.zero)
+            known[key] = LedgerLine(parts=(*parts, entry), money=money + entry.money)
             self._batch.append(entry)
 
     def _flush(self) -> None:
@@ -78,7 +84,7 @@ class Clerk:
         self.rivals += 1
         other = Database(self._path)
         try:
-            Ledger(other, self._now).enter(self._batch[: len(self._batch) // 2])
+            SqliteLedger(other, self._now).enter(self._batch[: len(self._batch) // 2])
         finally:
             other.close()
 

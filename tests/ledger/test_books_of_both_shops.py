@@ -11,7 +11,7 @@ import pytest
 from gpurent.domain.ledger import Account, balances, lines
 from gpurent.domain.money import CNY
 from gpurent.domain.receipt import Charge, ChargeKind, totals
-from gpurent.workflow.reports.costs import WAYS, costs
+from gpurent.workflow.reports.costs import GROUPINGS, group_costs
 from tests.ledger import oracle
 from tests.ledger.street import DBC, Street
 
@@ -58,8 +58,8 @@ async def lived(tmp_path: Path, seed: int, events: int) -> None:
         assert (total.paid.amount, total.refunded.amount, total.spent.amount) == (paid, back, used)
         assert back + used == paid
         assert total.held.amount == 0
-    for way in WAYS:
-        by = {money.currency: money for money in costs(entries, way).totals}
+    for way in GROUPINGS:
+        by = {money.currency: money for money in group_costs(entries, way).totals}
         assert by == {CNY: cny.spent, DBC: dbc.spent}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -26,7 +27,7 @@ from gpurent.domain.money import CNY, USD, Currency, Money, Rate
 from gpurent.domain.receipt import Charge, ChargeKind, totals
 from gpurent.errors import MoneyError
 from gpurent.infra.sqlite.database import Database, statements
-from gpurent.infra.sqlite.ledger import Ledger
+from gpurent.infra.sqlite.ledger import SqliteLedger
 
 AT = datetime(2026, 3, 1, 8, tzinfo=UTC)
 CHAIN = Currency("DBC", 15)
@@ -47,8 +48,8 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def ledger(database: Database) -> Ledger:
-    return Ledger(database, lambda: AT)
+def ledger(database: Database) -> SqliteLedger:
+    return SqliteLedger(database, lambda: AT)
 
 
 @given(kind=st.sampled_from(ChargeKind), amount=st.integers(1, 10**30))
@@ -82,7 +83,7 @@ def test_an_entry_needs_a_zone_and_a_reference() -> None:
         evolve(entry, ref="")
 
 
-def test_what_was_written_is_read_back(ledger: Ledger) -> None:
+def test_what_was_written_is_read_back(ledger: SqliteLedger) -> None:
     rate = Rate(CHAIN, USD, Decimal("0.002600000000000000001"), AT, "chain")
     money = Money(90_000 * 10**15 + 1, CHAIN)
     given = Charge(at=AT, kind=ChargeKind.DEPOSIT, money=money, ref="r", note="注", rate=rate)
@@ -91,7 +92,7 @@ def test_what_was_written_is_read_back(ledger: Ledger) -> None:
     assert list(ledger.entries()) == [entry]
 
 
-def test_entered_twice_it_is_there_once(ledger: Ledger) -> None:
+def test_entered_twice_it_is_there_once(ledger: SqliteLedger) -> None:
     entry = transaction(charge(ChargeKind.USE, 5), "shop")
     other = transaction(charge(ChargeKind.REFUND, 5), "shop")
     assert ledger.enter([entry, entry, other]) == 2
@@ -114,7 +115,7 @@ def test_entered_twice_it_is_there_once(ledger: Ledger) -> None:
     ],
 )
 def test_sqlite_itself_refuses_changes(
-    database: Database, ledger: Ledger, tmp_path: Path, statement: str
+    database: Database, ledger: SqliteLedger, tmp_path: Path, statement: str
 ) -> None:
     entry = transaction(charge(ChargeKind.USE, 5), "shop")
     ledger.enter([entry])
@@ -124,13 +125,15 @@ def test_sqlite_itself_refuses_changes(
     assert list(ledger.entries()) == [entry]
 
 
-def test_a_posting_without_its_entry_is_refused_at_the_commit(database: Database, ledger: Ledger) -> None:
+def test_a_posting_without_its_entry_is_refused_at_the_commit(
+    database: Database, ledger: SqliteLedger
+) -> None:
     with pytest.raises(sqlite3.IntegrityError), database.write():
         database.execute("INSERT INTO postings VALUES (7, 0, 'outside', 'CNY', 2, '5')")
     assert database.rows("SELECT * FROM postings") == []
 
 
-def test_filters(ledger: Ledger) -> None:
+def test_filters(ledger: SqliteLedger) -> None:
     every = [
         transaction(charge(ChargeKind.USE, 1, "a", hours=0), "one", lease="l1", trip="t1"),
         transaction(charge(ChargeKind.USE, 2, "b", hours=1), "one", lease="l2", trip="t1"),
@@ -138,8 +141,8 @@ def test_filters(ledger: Ledger) -> None:
     ]
     ledger.enter(every)
 
-    def found(**which: object) -> int:
-        return sum(entry.money.amount for entry in ledger.entries(**which))  # type: ignore[arg-type]
+    def found(**which: Any) -> int:
+        return sum(entry.money.amount for entry in ledger.entries(**which))
 
     assert found() == 7
     assert found(provider="one") == 3

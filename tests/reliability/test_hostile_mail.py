@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from gpurent.api import Challenge, Mail, ManualTask
-from gpurent.roles.assisted import Access
+from gpurent.roles.lease import Access
 from gpurent.workflow.manual.hand_over import accesses
-from gpurent.workflow.runtime.challenges import answer_in, counts
+from gpurent.workflow.runtime.questions import answer_in, is_from_sender
 from gpurent_plugin_gpu1024.shop import Shop
 from gpurent_plugin_imap.text import mail_of
 
@@ -192,7 +192,7 @@ def code(**facts: str) -> str | None:
         subject=REF,
         since=AT - timedelta(minutes=2),
     )
-    return answer_in(challenge, mail.text) if counts(challenge, mail) else None
+    return answer_in(challenge, mail.text) if is_from_sender(challenge, mail) else None
 
 
 @pytest.mark.parametrize(

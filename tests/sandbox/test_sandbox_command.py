@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,16 @@ from gpurent.infra.registry.registry import Registry
 ROOT = Path(__file__).parents[2]
 
 
-def gpurent(*arguments: str, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+def gpurent(
+    *arguments: str, timeout: float = 60, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "gpurent.cli.main", *arguments],
         env={
             "PATH": os.environ["PATH"],
             "HOME": os.environ.get("HOME", "/"),
             "LANG": "C.UTF-8",
-            **environment,
+            **(environment or {}),
         },
         capture_output=True,
         text=True,
@@ -43,7 +46,7 @@ def test_up_status_env_down(tmp_path: Path) -> None:
     try:
         assert gpurent("sandbox", "up", "--root", root).returncode == 2, "one at a time"
         state = json.loads(gpurent("sandbox", "status", "--root", root, "--json").stdout)["data"]
-        assert set(state["urls"]) == set(Registry.load().simulator)
+        assert set(state["urls"]) == set(Registry.load().names("simulator"))
         assert {"mistgpu", "1024gpu", "dbc", "dbc-chain"} <= set(state["urls"])
         assert state["burning"] == state["machines"] == []
         assert all(route["evidence"] for routes in state["routes"].values() for route in routes)
@@ -51,7 +54,7 @@ def test_up_status_env_down(tmp_path: Path) -> None:
         lines = gpurent("sandbox", "env", "--root", root).stdout.splitlines()
         pairs = [shlex.split(line)[1].partition("=") for line in lines]
         environment = {name: value for name, _mark, value in pairs}
-        offers = gpurent("offers", "-p", "mistgpu", "--json", **environment)
+        offers = gpurent("offers", "-p", "mistgpu", "--json", environment=environment)
         assert json.loads(offers.stdout)["data"][0]["error"], "not logged in yet"
         before = state["now"]
         assert gpurent("sandbox", "advance", "86400", "--root", root).returncode == 0
@@ -67,7 +70,7 @@ def test_up_status_env_down(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_demo_makes_both_trips_and_leaves_nothing(tmp_path: Path) -> None:
-    said = gpurent("demo", timeout=110, TMPDIR=str(tmp_path))
+    said = gpurent("demo", timeout=110, environment={"TMPDIR": str(tmp_path)})
     assert said.returncode == 0, said.stdout + said.stderr
     assert "0 machines left" in said.stdout
     assert "✗" not in said.stdout

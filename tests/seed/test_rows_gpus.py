@@ -19,9 +19,11 @@ NO_TORCH = "PyTorch is not installed here: make test-torch brings it"
 @pytest.fixture
 async def land(tmp_path: Path) -> AsyncIterator[World]:
     async with world(tmp_path, speed=60) as made:
-        async with made.desk() as service:
-            await service.login("mistgpu", {"username": "student", "password": "student-pass"})
-            await made.settle_alipay(service, "20")
+        async with made.application() as application:
+            await application.account_commands.login(
+                "mistgpu", {"username": "student", "password": "student-pass"}
+            )
+            await made.settle_alipay(application, "20")
         yield made
 
 

@@ -184,7 +184,7 @@ async def test_a1_taken_over_by_the_line_of_its_mail(tmp_path: Path) -> None:
         lease = said.data["id"]
         assert (await land.cli("exec", lease, 'echo "$USER"')).out.strip() == "root"
         left = await land.cli("release", lease)
-        assert left.code == 8, "nothing on it stops it, so the user must"
+        assert left.code == 11, "nothing on it stops it, so the user must"
         assert "https://www.1024gpu.top/home" in left.err
         await land.cloud.hand("1024gpu").stop_by_hand(site.ref)
         assert (await land.cli("release", lease, "--confirmed")).code == 0

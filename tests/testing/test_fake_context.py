@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gpurent.domain.mail import Challenge
+from gpurent.domain.question import Challenge
 from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError, InputRequired, UnavailableError
-from gpurent.roles.authenticator import Authenticator, Login, SupportsEnrolment
+from gpurent.roles.account import Authenticator, Login, SupportsEnrolment
 from gpurent.roles.entries import AuthEntry, Entry, Field
 from gpurent.roles.plugin_context import PluginContext
 from gpurent.testing.fakes import START, FakePluginContext, FakeUser, HttpFaults, ProcessKilled

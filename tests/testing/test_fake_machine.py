@@ -179,4 +179,4 @@ async def test_on_a_full_disk_writing_fails_and_reading_goes_on(machines: FakeMa
 async def test_what_speaks_ssh_itself_is_told_where_to_go(machines: FakeMachines) -> None:
     connection = await (await booted(machines)).connect()
     with pytest.raises(UsageError):
-        _ = connection.connection
+        _ = connection.transport

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 from attrs import evolve
 
-from gpurent.domain.mail import Mail
+from gpurent.domain.question import Mail
 from gpurent.testing.contracts.mailbox import NOON, SHOP, MailboxContract, MailboxUnderTest
 from gpurent.testing.fakes import ADDRESS, FakeMailbox, FakePostOffice, ManualClock
 

@@ -9,11 +9,10 @@ from typing import Literal
 import pytest
 
 from gpurent.domain.secret import Secret
-from gpurent.infra.platform.posix.files import private_folder
-from gpurent.infra.sqlite.journal import Journal, ScopedNotes
+from gpurent.infra.platform.posix.system import private_folder
+from gpurent.infra.sqlite.store import ScopedState, SqliteStore
 from gpurent.infra.vault import FileVault
-from gpurent.ports.plugin_state import PluginState
-from gpurent.ports.secrets import Vault
+from gpurent.ports.services import PluginState, Vault
 from gpurent.testing.contracts.storage import PluginStateContract, VaultContract
 from gpurent.testing.fakes import MemoryState, MemoryVault, ProcessKilled
 
@@ -28,15 +27,15 @@ class TestMemoryVault(VaultContract):
         return MemoryVault()
 
 
-class TestJournalNotes(PluginStateContract):
+class TestScopedState(PluginStateContract):
     @pytest.fixture(autouse=True)
-    def _journal(self, tmp_path: Path) -> object:
-        self.journal = Journal(tmp_path / "journal.sqlite", lambda: datetime.now(UTC))
+    def _store(self, tmp_path: Path) -> object:
+        self.store = SqliteStore(tmp_path / "journal.sqlite", lambda: datetime.now(UTC))
         yield
-        self.journal.close()
+        self.store.close()
 
     def make(self, folder: Path) -> PluginState:
-        return ScopedNotes(self.journal, "plugin")
+        return ScopedState(self.store, "plugin")
 
 
 class TestMemoryState(PluginStateContract):

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.domain.mail import Mail
 from gpurent.domain.offer import Known, Requirements
+from gpurent.domain.question import Mail
 from gpurent.errors import UsageError
+from gpurent.roles.entries import AuthEntry, LeaseEntry, MailboxEntry
 from gpurent.roles.lease import LeaseProvider
 from gpurent.testing.patience import factor
 from gpurent.testing.sandbox_harness import installed_plugins, sandbox_harness
@@ -32,20 +33,20 @@ def user(sandbox: SharedSandbox, tmp_path: Path) -> CommandLineUser:
 
 def providers_with_a_simulator() -> list[str]:
     registry = installed_plugins()
-    return sorted(set(registry.lease) & set(registry.simulator))
+    return sorted(set(registry.names("lease")) & set(registry.names("simulator")))
 
 
 @pytest.mark.parametrize("name", providers_with_a_simulator())
 async def test_every_provider_lists_its_machines_to_a_new_user(name: str) -> None:
     registry = installed_plugins()
-    entry = registry.lease[name]
-    names = {name, entry.auth, entry.billing} & set(registry.simulator)
+    entry = registry.entry(LeaseEntry, name)
+    names = {name, entry.auth, entry.billing} & set(registry.names("simulator"))
     async with sandbox_harness(*names) as sandbox:
         first, second = sandbox.user(), sandbox.user()
         assert first.mail.address != second.mail.address
         provider = first.provider(name)
         assert isinstance(provider, LeaseProvider)
-        if not registry.auth[entry.auth].fields[0].secret:
+        if not registry.entry(AuthEntry, entry.auth).fields[0].secret:
             return  # an account by name, which only its own tests know how to open
         assert (await first.login(name)).account != (await second.login(name)).account
         found = await provider.offers(Requirements())
@@ -56,7 +57,7 @@ async def test_every_provider_lists_its_machines_to_a_new_user(name: str) -> Non
 async def test_a_world_costs_next_to_nothing_and_its_time_none() -> None:
     begun = time.monotonic()
     for _world in range(5):
-        async with sandbox_harness(*installed_plugins().simulator) as sandbox:
+        async with sandbox_harness(*installed_plugins().names("simulator")) as sandbox:
             before = sandbox.clock.now()
             await sandbox.advance(timedelta(days=30))
             assert sandbox.clock.now() - before == timedelta(days=30)
@@ -68,7 +69,9 @@ async def test_a_world_costs_next_to_nothing_and_its_time_none() -> None:
 def test_one_user_of_a_shared_sandbox_does_not_see_the_other(
     sandbox: SharedSandbox, user: CommandLineUser, tmp_path: Path
 ) -> None:
-    name = next(iter(n for n in providers_with_a_simulator() if installed_plugins().lease[n].auth))
+    name = next(
+        iter(n for n in providers_with_a_simulator() if installed_plugins().entry(LeaseEntry, n).auth)
+    )
     other = sandbox.user(tmp_path / "other")
     assert other.address != user.address
     assert user.run("ls", "--json").data == other.run("ls", "--json").data == []
@@ -86,7 +89,7 @@ def test_the_shared_sandbox_s_mail_goes_to_whom_it_is_for(
     other = sandbox.user(tmp_path / "other")
     sender = "notice@provider.example"
     sandbox.call(sandbox.cloud.mail.deliver(to=user.address, sender=sender, subject="code", text="1"))
-    entry = installed_plugins().mailbox["imap"]
+    entry = installed_plugins().entry(MailboxEntry, "imap")
 
     async def mails(of: CommandLineUser) -> list[Mail]:
         prefix = "GPURENT_IMAP_"

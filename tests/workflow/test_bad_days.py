@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
+from gpurent.composition.application import Application
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.lease import LeaseState
 from gpurent.domain.money import CNY
 from gpurent.domain.offer import Requirements
-from gpurent.domain.trip import TripSpec
+from gpurent.domain.trip import JobSpec, Results, TripLimits, TripSpec, Upload
 from gpurent.errors import (
     AuthError,
+    Busy,
     GpurentError,
     JobError,
     LeaseError,
@@ -28,7 +32,6 @@ from gpurent.errors import (
     UnavailableError,
 )
 from gpurent.testing.sandbox.machines import why_not_bwrap
-from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import Person, World, world
 
 
@@ -40,9 +43,9 @@ def project(tmp_path: Path, **files: str) -> Path:
     return folder
 
 
-async def rich(land: World, service: Service, yuan: str = "10") -> None:
-    await service.login("mistgpu", {"username": "student", "password": "student-pass"})
-    await land.settle_alipay(service, yuan)
+async def rich(land: World, application: Application, yuan: str = "10") -> None:
+    await application.account_commands.login("mistgpu", {"username": "student", "password": "student-pass"})
+    await land.settle_alipay(application, yuan)
 
 
 def calm(land: World) -> None:
@@ -51,37 +54,43 @@ def calm(land: World) -> None:
 
 
 async def test_wrong_password(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, land.desk() as service:
+    async with world(tmp_path) as land, land.application() as application:
         with pytest.raises(AuthError) as caught:
-            await service.login("mistgpu", {"username": "student", "password": "wrong-password"})
+            await application.account_commands.login(
+                "mistgpu", {"username": "student", "password": "wrong-password"}
+            )
         assert caught.value.spent is Spent.NO
         assert "用户名或密码错误" in caught.value.message
         assert "wrong-password" not in str(caught.value)
 
 
 async def test_unknown_provider(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, land.desk() as service:
+    async with world(tmp_path) as land, land.application() as application:
         with pytest.raises(PluginError, match="mistgqu") as caught:
-            await service.run(TripSpec(provider="mistgqu", command=("true",)))
+            await application.trips.run(TripSpec(job=JobSpec(command=("true",)), provider="mistgqu"))
         assert "mistgpu" in caught.value.hint
         assert caught.value.exit_code == 3
 
 
 async def test_sold_out(tmp_path: Path) -> None:
-    async with world(tmp_path, settings={"mistgpu.taken": "3"}) as land, land.desk() as service:
-        await rich(land, service)
+    async with world(tmp_path, settings={"mistgpu.taken": "3"}) as land, land.application() as application:
+        await rich(land, application)
         with pytest.raises(SoldOut) as caught:
-            await service.run(TripSpec(provider="mistgpu", command=("true",), folder=str(tmp_path)))
+            await application.trips.run(
+                TripSpec(
+                    upload=Upload(folder=str(tmp_path)), job=JobSpec(command=("true",)), provider="mistgpu"
+                )
+            )
         assert caught.value.spent is Spent.NO
         calm(land)
-        assert service.trips()[-1].outcome == "failed: sold-out"
+        assert application.trip_register.trips()[-1].outcome == "failed: sold-out"
 
 
 async def test_machine_taken_between_the_look_and_the_order(tmp_path: Path) -> None:
     person = Person()
-    async with world(tmp_path) as land, land.desk(person) as service:
-        await rich(land, service)
-        books = land.cloud.portals["mistgpu"].books  # type: ignore[attr-defined]
+    async with world(tmp_path) as land, land.application(person) as application:
+        await rich(land, application)
+        books = land.books("mistgpu")
 
         def grab(event: Event) -> None:
             if event.kind is EventKind.STEP_BEGUN and event.step == "leg0.reserve":
@@ -90,43 +99,58 @@ async def test_machine_taken_between_the_look_and_the_order(tmp_path: Path) -> N
 
         person.watchers.append(grab)
         with pytest.raises(SoldOut) as caught:
-            await service.run(TripSpec(provider="mistgpu", command=("true",), folder=str(tmp_path)))
+            await application.trips.run(
+                TripSpec(
+                    upload=Upload(folder=str(tmp_path)), job=JobSpec(command=("true",)), provider="mistgpu"
+                )
+            )
         assert caught.value.spent is Spent.NO
         calm(land)
 
 
 async def test_empty_balance(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, land.desk() as service:
-        await service.login("mistgpu", {"username": "student", "password": "student-pass"})
+    async with world(tmp_path) as land, land.application() as application:
+        await application.account_commands.login(
+            "mistgpu", {"username": "student", "password": "student-pass"}
+        )
         with pytest.raises(MoneyError) as caught:
-            await service.run(TripSpec(provider="mistgpu", command=("true",), folder=str(tmp_path)))
+            await application.trips.run(
+                TripSpec(
+                    upload=Upload(folder=str(tmp_path)), job=JobSpec(command=("true",)), provider="mistgpu"
+                )
+            )
         assert caught.value.spent is Spent.NO
         assert "gpurent topup mistgpu" in caught.value.hint
         calm(land)
 
 
 async def test_budget_too_small_is_refused_before_money_moves(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, land.desk() as service:
-        await rich(land, service)
+    async with world(tmp_path) as land, land.application() as application:
+        await rich(land, application)
         want = TripSpec(
+            upload=Upload(folder=str(tmp_path)),
+            job=JobSpec(command=("true",)),
+            limits=TripLimits(term=timedelta(hours=9), budget=CNY.money("1.00")),
             provider="mistgpu",
-            command=("true",),
-            folder=str(tmp_path),
-            term=timedelta(hours=9),
-            budget=CNY.money("1.00"),
         )
         with pytest.raises(MoneyError, match="budget") as caught:
-            await service.run(want)
+            await application.trips.run(want)
         assert caught.value.spent is Spent.NO
         assert [line.kind for line in land.cloud.ledgers()["mistgpu"]] == ["recharge"]
 
 
 async def test_r3_wrong_command_is_told_and_the_machine_given_back(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, land.desk() as service:
-        await rich(land, service)
+    async with world(tmp_path) as land, land.application() as application:
+        await rich(land, application)
         folder = project(tmp_path, train="print(1)")
         with pytest.raises(JobError, match="127") as caught:
-            await service.run(TripSpec(provider="mistgpu", command=("no-such-program",), folder=str(folder)))
+            await application.trips.run(
+                TripSpec(
+                    upload=Upload(folder=str(folder)),
+                    job=JobSpec(command=("no-such-program",)),
+                    provider="mistgpu",
+                )
+            )
         assert "no-such-program" in caught.value.hint
         assert caught.value.spent is Spent.YES
         assert caught.value.burning == ()
@@ -134,12 +158,17 @@ async def test_r3_wrong_command_is_told_and_the_machine_given_back(tmp_path: Pat
 
 
 async def test_job_that_fails_later_brings_its_exit_code_and_results(tmp_path: Path) -> None:
-    async with world(tmp_path, speed=120) as land, land.desk() as service:
-        await rich(land, service)
+    async with world(tmp_path, speed=120) as land, land.application() as application:
+        await rich(land, application)
         text = "import time, sys\nopen('out.txt', 'w').write('partial')\ntime.sleep(2.5)\nsys.exit(3)\n"
         folder = project(tmp_path, train=text)
-        end = await service.run(
-            TripSpec(provider="mistgpu", command=("train.py",), folder=str(folder), results=("out.txt",))
+        end = await application.trips.run(
+            TripSpec(
+                upload=Upload(folder=str(folder)),
+                job=JobSpec(command=("train.py",)),
+                results=Results(paths=("out.txt",)),
+                provider="mistgpu",
+            )
         )
         assert end.exit_code == 3
         assert (folder / "out.txt").read_text() == "partial"
@@ -147,18 +176,24 @@ async def test_job_that_fails_later_brings_its_exit_code_and_results(tmp_path: P
 
 
 async def test_missing_folder_is_told_before_a_machine_is_paid_for_long(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, land.desk() as service:
-        await rich(land, service)
+    async with world(tmp_path) as land, land.application() as application:
+        await rich(land, application)
         with pytest.raises(GpurentError, match="not a folder") as caught:
-            await service.run(TripSpec(provider="mistgpu", command=("true",), folder=str(tmp_path / "none")))
+            await application.trips.run(
+                TripSpec(
+                    upload=Upload(folder=str(tmp_path / "none")),
+                    job=JobSpec(command=("true",)),
+                    provider="mistgpu",
+                )
+            )
         assert caught.value.burning == ()
         calm(land)
 
 
 async def test_file_that_vanishes_while_uploading(tmp_path: Path) -> None:
     person = Person()
-    async with world(tmp_path) as land, land.desk(person) as service:
-        await rich(land, service)
+    async with world(tmp_path) as land, land.application(person) as application:
+        await rich(land, application)
         folder = project(tmp_path, train="print(1)")
         (folder / "fleeting.bin").write_bytes(b"x" * 1000)
         scan = pytest.importorskip("gpurent_plugin_sftp.scan").scan
@@ -171,8 +206,12 @@ async def test_file_that_vanishes_while_uploading(tmp_path: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("gpurent_plugin_sftp.backend.scan", lossy)
             with pytest.raises(TransferError, match=r"fleeting\.bin") as caught:
-                await service.run(
-                    TripSpec(provider="mistgpu", command=("train.py",), folder=str(folder), transfer="sftp")
+                await application.trips.run(
+                    TripSpec(
+                        upload=Upload(folder=str(folder), transfer="sftp"),
+                        job=JobSpec(command=("train.py",)),
+                        provider="mistgpu",
+                    )
                 )
         assert caught.value.burning == ()
         calm(land)
@@ -186,13 +225,17 @@ async def test_full_remote_disk(tmp_path: Path, driver: str, transfer: str) -> N
     if driver == "bwrap" and (why := await why_not_bwrap()):
         pytest.skip(why)
     small = {"mistgpu.disk_bytes": "200000" if driver == "embedded" else "600000"}
-    async with world(tmp_path, settings=small, driver=driver) as land, land.desk() as service:
-        await rich(land, service)
+    async with world(tmp_path, settings=small, driver=driver) as land, land.application() as application:
+        await rich(land, application)
         folder = project(tmp_path, train="print(1)")
         (folder / "big.bin").write_bytes(bytes(range(256)) * 4000)
-        want = TripSpec(provider="mistgpu", command=("train.py",), folder=str(folder), transfer=transfer)
+        want = TripSpec(
+            upload=Upload(folder=str(folder), transfer=transfer),
+            job=JobSpec(command=("train.py",)),
+            provider="mistgpu",
+        )
         with pytest.raises(TransferError) as caught:
-            await service.run(want)
+            await application.trips.run(want)
         assert "full" in caught.value.message or "free" in caught.value.message
         assert caught.value.burning == ()
         calm(land)
@@ -200,49 +243,53 @@ async def test_full_remote_disk(tmp_path: Path, driver: str, transfer: str) -> N
 
 async def test_f6_balance_runs_dry_and_r4_the_session_is_gone(tmp_path: Path) -> None:
     person = Person()
-    async with world(tmp_path, speed=600) as land, land.desk(person) as service:
-        await rich(land, service, "3.20")
+    async with world(tmp_path, speed=600) as land, land.application(person) as application:
+        await rich(land, application, "3.20")
         folder = project(tmp_path, train="import time\nwhile True:\n    time.sleep(0.2)\n")
         with pytest.raises(LeaseGone) as caught:
-            await service.run(TripSpec(provider="mistgpu", command=("train.py",), folder=str(folder)))
+            await application.trips.run(
+                TripSpec(
+                    upload=Upload(folder=str(folder)), job=JobSpec(command=("train.py",)), provider="mistgpu"
+                )
+            )
         assert "余额不足" in caught.value.message
         assert "kept until" in caught.value.hint
         assert caught.value.spent is Spent.YES
         assert EventKind.TIME_LOW in person.kinds()
-        (lease,) = service.desk.journal.leases()
+        (lease,) = application.store.leases()
         assert lease.state is LeaseState.KEPT
-        assert (await service.balance("mistgpu")).available == CNY.zero
+        assert (await application.account_money.balance("mistgpu")).available == CNY.zero
         calm(land)
 
 
-async def staged(land: World, service: Service, **more: object) -> TripSpec:
-    await service.login("1024gpu", {})
-    await land.faucet(service, "90000")
+async def staged(land: World, application: Application, folder: Path | None = None) -> TripSpec:
+    await application.account_commands.login("1024gpu", {})
+    await land.faucet(application, "90000")
     return TripSpec(
+        requirements=Requirements(gpu="2080Ti"),
+        upload=Upload(folder=str(folder or ".")),
+        job=JobSpec(command=("true",)),
+        limits=TripLimits(term=timedelta(days=1)),
         provider="1024gpu",
-        wish=Requirements(gpu="2080Ti"),
-        term=timedelta(days=1),
-        command=("true",),
-        **more,  # type: ignore[arg-type]
     )
 
 
 async def test_f3_garbled_access_mail_is_asked_for_again(tmp_path: Path) -> None:
     async with (
         world(tmp_path, speed=240, settings={"1024gpu.garbled": "once"}) as land,
-        land.desk() as service,
+        land.application() as application,
     ):
-        want = await staged(land, service, folder=str(project(tmp_path)))
-        end = await service.run(want)
+        want = await staged(land, application, project(tmp_path))
+        end = await application.trips.run(want)
         assert end.exit_code == 0
         calm(land)
 
 
 async def test_f7_wrong_mail_code_leaves_the_lease_known_and_is_retried(tmp_path: Path) -> None:
-    async with world(tmp_path, speed=240) as land, land.desk() as service:
-        want = await staged(land, service)
-        lease = await service.rent(want)
-        books = land.cloud.portals["1024gpu"].books  # type: ignore[attr-defined]
+    async with world(tmp_path, speed=240) as land, land.application() as application:
+        want = await staged(land, application)
+        lease = await application.trips.rent(want)
+        books = land.books("1024gpu")
         honest = books.take_code
 
         def deaf(order: object, what: str, given: str) -> None:
@@ -250,31 +297,29 @@ async def test_f7_wrong_mail_code_leaves_the_lease_known_and_is_retried(tmp_path
 
         books.take_code = deaf
         with pytest.raises(LeaseError, match="code") as caught:
-            await service.release(lease.id)
+            await application.releases.release(lease.id)
         assert caught.value.burning == (lease.id,)
         assert caught.value.spent is Spent.YES
         assert len(land.cloud.burning()) == 1
         books.take_code = honest
-        receipt = await service.release(lease.id)
+        receipt = await application.releases.release(lease.id)
         assert receipt.totals()[0].held.amount == 0
         calm(land)
 
 
 async def test_price_that_jumps_between_quote_and_payment_is_never_paid_silently(tmp_path: Path) -> None:
     person = Person()
-    async with world(tmp_path, speed=240) as land, land.desk(person) as service:
-        want = await staged(land, service, folder=str(project(tmp_path)))
+    async with world(tmp_path, speed=240) as land, land.application(person) as application:
+        want = await staged(land, application, project(tmp_path))
 
         def jump(event: Event) -> None:
             if event.kind is EventKind.STEP_BEGUN and event.step == "leg0.push":
-                portal = land.cloud.portals["dbc"]
-                from decimal import Decimal
-
-                portal._priced = (Decimal("0.00026"), None)  # type: ignore[attr-defined]
+                portal: Any = land.cloud.portals["dbc"]
+                portal._priced = (Decimal("0.00026"), None)
 
         person.watchers.append(jump)
         with pytest.raises(MoneyError, match="above the agreed"):
-            await service.run(want)
+            await application.trips.run(want)
         kinds = [line.kind for line in land.cloud.ledgers()["1024gpu"]]
         assert kinds == ["binding", "deposit", "deposit-back"]
         calm(land)
@@ -282,33 +327,40 @@ async def test_price_that_jumps_between_quote_and_payment_is_never_paid_silently
 
 async def test_shop_that_is_down_leaves_the_trip_open_and_resume_ends_it(tmp_path: Path) -> None:
     person = Person()
-    async with world(tmp_path, speed=60) as land, land.desk(person) as service:
-        await rich(land, service)
+    async with world(tmp_path, speed=60) as land, land.application(person) as application:
+        await rich(land, application)
         folder = project(tmp_path, train="print('done')")
-        shop = land.cloud.portals["mistgpu"].books  # type: ignore[attr-defined]
-        honest = shop.shut_by_user
+        shop = land.books("mistgpu")
+        honest = shop.shut
 
-        async def broken(user: str, server: str) -> None:
+        async def broken(server: object, at: datetime, note: str) -> None:
             raise RuntimeError("the site has a bad day")
 
-        shop.shut_by_user = broken
+        shop.shut = broken
         with pytest.raises(UnavailableError) as caught:
-            await service.run(TripSpec(provider="mistgpu", command=("train.py",), folder=str(folder)))
-        (lease,) = service.desk.journal.leases()
+            await application.trips.run(
+                TripSpec(
+                    upload=Upload(folder=str(folder)), job=JobSpec(command=("train.py",)), provider="mistgpu"
+                )
+            )
+        (lease,) = application.store.leases()
         assert caught.value.burning == (lease.id,)
-        assert service.trips()[-1].outcome == ""
-        shop.shut_by_user = honest
-        end = await service.resume()
+        assert application.trip_register.trips()[-1].outcome == ""
+        shop.shut = honest
+        end = await application.trips.resume()
         assert end.exit_code == 0
         calm(land)
 
 
 async def test_two_processes_never_walk_one_trip(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, land.desk() as service, land.desk() as other:
-        await rich(land, service)
-        trail = service._new("run", TripSpec(provider="mistgpu", command=("true",), folder=str(tmp_path)))
-        with service.desk.hold(trail.trip), pytest.raises(GpurentError, match="process"):
-            await other.resume(trail.trip)
+    async with world(tmp_path) as land, land.application() as application, land.application() as other:
+        await rich(land, application)
+        trip = application.trip_register.begin_trip(
+            "run",
+            TripSpec(upload=Upload(folder=str(tmp_path)), job=JobSpec(command=("true",)), provider="mistgpu"),
+        )
+        with application.locks.lock_trip(trip.trip), pytest.raises(Busy, match="process"):
+            await other.trips.resume(trip.trip)
 
 
 async def test_portal_keeps_refusing_strangers(tmp_path: Path) -> None:

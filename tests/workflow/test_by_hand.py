@@ -14,21 +14,19 @@ from pathlib import Path
 import asyncssh
 import pytest
 
+from gpurent.composition.application import Application
 from gpurent.domain.access import Endpoint
-from gpurent.domain.events import EventKind
+from gpurent.domain.events import Event, EventKind
 from gpurent.domain.lease import LeaseState
-from gpurent.domain.offer import Metered
+from gpurent.domain.money_text import parse_price
+from gpurent.domain.offer import Metered, Terms
 from gpurent.domain.secret import Secret
-from gpurent.domain.terms import Terms
-from gpurent.domain.trip import TripSpec
+from gpurent.domain.trip import JobSpec, Results, TripSpec, Upload
 from gpurent.errors import HostKeyChanged, InputRequired, UsageError
 from gpurent.locale import choose
-from gpurent.locale.prices import parse_price
-from gpurent.roles.assisted import Access
+from gpurent.roles.lease import Access
 from gpurent.roles.simulator import ManualAccess
 from gpurent.workflow.manual.adopt import Handed
-from gpurent.workflow.manual.commands import ByHand
-from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import Person, World, world
 
 JOB = """
@@ -61,10 +59,12 @@ async def adopt(land: World, site: ManualAccess, *more: str, provider: str = "mi
     return str(said.data["id"])
 
 
-def handed(service: Service, site: ManualAccess, provider: str, price: str, **more: object) -> Handed:
-    terms = Terms(tariff=Metered(price=parse_price(price)), at=service.desk.clock.now())
+def handed(
+    application: Application, site: ManualAccess, provider: str, price: str, fingerprint: str = ""
+) -> Handed:
+    terms = Terms(tariff=Metered(price=parse_price(price)), at=application.clock.now())
     access = Access(endpoint=Endpoint.parse(site.line), password=Secret(site.password))
-    return Handed(provider=provider, access=access, terms=terms, **more)  # type: ignore[arg-type]
+    return Handed(provider=provider, access=access, terms=terms, fingerprint=fingerprint)
 
 
 async def test_a_whole_trip_by_the_ssh_line_alone(land: World, tmp_path: Path) -> None:
@@ -101,21 +101,33 @@ async def test_the_fingerprint_must_match_before_anything_secret_is_sent(land: W
     (machine,) = land.cloud.driver.machines()
     right = asyncssh.import_public_key(machine.host_key).get_fingerprint()
     wrong = "SHA256:" + "A" * 43
-    async with land.desk() as service:
-        hands = ByHand(service.desk)
+    async with land.application() as application:
+        manual = application.manual_commands
         with pytest.raises(HostKeyChanged) as caught:
-            await hands.adopt(handed(service, site, "mistgpu", "1CNY/h", fingerprint=wrong))
+            await manual.adopt(handed(application, site, "mistgpu", "1CNY/h", fingerprint=wrong))
         assert right in caught.value.message
-        assert service.desk.journal.leases() == []
-        assert list((service.desk.home / "ssh").iterdir()) == []
-        lease = await hands.adopt(handed(service, site, "mistgpu", "1CNY/h", fingerprint=right))
+        assert application.store.leases() == []
+        assert list((application.home / "ssh").iterdir()) == []
+        lease = await manual.adopt(handed(application, site, "mistgpu", "1CNY/h", fingerprint=right))
         assert lease.state is LeaseState.READY
         with pytest.raises(UsageError) as again:
-            await hands.adopt(handed(service, site, "ssh", "0"))
+            await manual.adopt(handed(application, site, "ssh", "0"))
         assert lease.id in again.value.message
     assert site.password not in str(await land.cli("ls", "--json"))
     for file in land.home.rglob("*"):
         assert not file.is_file() or site.password.encode() not in file.read_bytes(), file
+
+
+async def test_the_first_password_is_kept_under_the_passphrase_that_was_asked_for(land: World) -> None:
+    site = await land.cloud.hand("mistgpu").rent_by_hand()
+    person = Person(answers={"passphrase for your keys": "open sesame"})
+    async with land.application(person) as application:
+        lease = await application.manual_commands.adopt(handed(application, site, "mistgpu", "1CNY/h"))
+        kept = application.secrets.scoped("mistgpu").get(lease.password_ref)
+        assert kept is not None
+        assert kept.reveal() == site.password
+    vault = json.loads((land.home / "state" / "vault" / "vault.json").read_text())
+    assert vault["kdf"]["kind"] == "argon2id"
 
 
 async def test_a_wrong_password_leaves_nothing_behind(land: World) -> None:
@@ -131,6 +143,7 @@ async def test_a_key_file_lets_in_without_a_password(land: World, tmp_path: Path
     key = asyncssh.generate_private_key("ssh-ed25519")
     endpoint = Endpoint.parse(site.line)
     (machine,) = land.cloud.driver.machines()
+    trusted: tuple[list[asyncssh.SSHKey], list[asyncssh.SSHKey], list[asyncssh.SSHKey]]
     trusted = ([asyncssh.import_public_key(machine.host_key)], [], [])
     async with asyncssh.connect(
         endpoint.address, endpoint.port, username="mist", password=site.password, known_hosts=trusted
@@ -154,7 +167,7 @@ async def test_what_only_the_user_can_end_burns_until_the_user_says_so(land: Wor
     lease = await adopt(land, site, "--price", "6CNY/h", provider="ssh")
     said = await land.cli("--json", "release", lease)
     error = json.loads(said.out)["error"]
-    assert (said.code, error["code"], error["burning"]) == (8, "needs-person", [lease])
+    assert (said.code, error["code"], error["burning"]) == (11, "input-required", [lease])
     assert "--confirmed" in error["hint"]
     listed = await land.cli("ls")
     assert "being given back" in listed.out
@@ -184,18 +197,18 @@ async def test_a_stop_script_that_fails_sends_the_user_to_the_page(land: World) 
     lease = await adopt(land, site, "--price", "3.5CNY/h")
     assert (await land.cli("exec", lease, "rm -f ~/shutdown.sh; echo 'exit 3' > ~/shutdown.sh")).code == 0
     person = Person()
-    async with land.desk(person) as service:
+    async with land.application(person) as application:
         with pytest.raises(InputRequired):
-            await service.release(lease)
+            await application.releases.release(lease)
         told = " ".join(event.text for event in person.events if event.kind is EventKind.BY_HAND)
         assert "/user/" in told
         assert "关机" in told
         person.answers["has ended"] = "yes"
         with pytest.raises(InputRequired) as still:
-            await service.release(lease)
+            await application.releases.release(lease)
         assert "still answers" in still.value.message
         await land.cloud.hand("mistgpu").stop_by_hand(site.ref)
-        receipt = await service.release(lease)
+        receipt = await application.releases.release(lease)
     assert receipt.declared
     assert list(land.cloud.burning()) == []
 
@@ -203,20 +216,20 @@ async def test_a_stop_script_that_fails_sends_the_user_to_the_page(land: World) 
 async def test_its_declared_end_comes(land: World) -> None:
     site = await land.cloud.hand("mistgpu").rent_by_hand()
     lease = await adopt(land, site, "--price", "6CNY/h", "--until", "2h")
-    async with land.desk() as service:
-        left = (await service.lease(lease)).expires_at
+    async with land.application() as application:
+        left = (await application.leases.view_lease(lease)).expires_at
         assert left is not None
         await land.cloud.advance(timedelta(hours=3))
-        late = await service.lease(lease)
+        late = await application.leases.view_lease(lease)
         assert late.state is LeaseState.READY
         assert "still answers" in late.note
         await land.cloud.hand("mistgpu").stop_by_hand(site.ref)
-        gone = await service.lease(lease)
+        gone = await application.leases.view_lease(lease)
         assert (gone.state, gone.ended_at) == (LeaseState.KEPT, left)
-        receipt = await service.receipt(lease)
+        receipt = await application.receipts.current_receipt(lease)
         assert [total.spent.amount for total in receipt.totals()] == [1200]
         await land.cloud.advance(timedelta(days=16))
-        assert (await service.lease(lease)).state is LeaseState.GONE
+        assert (await application.leases.view_lease(lease)).state is LeaseState.GONE
 
 
 async def test_a_balance_that_was_declared_anew_moves_the_end(land: World) -> None:
@@ -244,16 +257,19 @@ async def test_run_sends_to_the_page_and_goes_on_when_the_line_is_pasted(land: W
     folder = project(tmp_path)
     person = Person(interactive=True)
     want = TripSpec(
-        provider="mistgpu", command=("train.py",), folder=str(folder), results=("out.txt",), home=str(folder)
+        upload=Upload(folder=str(folder)),
+        job=JobSpec(command=("train.py",)),
+        results=Results(paths=("out.txt",), dir=str(folder)),
+        provider="mistgpu",
     )
-    async with land.desk(person) as service:
+    async with land.application(person) as application:
         with pytest.raises(InputRequired):
-            await service.run(want)
+            await application.trips.run(want)
         person.answers |= {"cost": "3.5CNY/h", "价格": "3.5CNY/h"}
         choose("zh")
         try:
             with pytest.raises(InputRequired):
-                await service.resume()
+                await application.trips.resume()
         finally:
             choose("en")
         steps = [event.text for event in person.events if event.kind is EventKind.BY_HAND]
@@ -261,7 +277,7 @@ async def test_run_sends_to_the_page_and_goes_on_when_the_line_is_pasted(land: W
         assert any("选择 GPU" in text for text in steps), steps
         site = await land.cloud.hand("mistgpu").rent_by_hand()
         person.answers |= {"line with ssh": site.line, "machine's password": site.password}
-        end = await service.resume()
+        end = await application.trips.resume()
         assert end.exit_code == 0
         assert end.receipt is not None
         assert end.receipt.declared
@@ -275,11 +291,10 @@ async def test_the_line_and_the_code_come_by_mail(land: World, tmp_path: Path) -
     portal = land.cloud.hand("1024gpu")
     sites: list[ManualAccess] = []
 
-    def watch(event: object) -> None:
-        if getattr(event, "kind", None) is EventKind.BY_HAND and "/home" in event.text and not sites:  # type: ignore[attr-defined]
-            sites.append(None)  # type: ignore[arg-type]
+    def watch(event: Event) -> None:
+        if event.kind is EventKind.BY_HAND and "/home" in event.text and not tasks:
             tasks.append(asyncio.ensure_future(rent()))
-        if "code is shown" in getattr(event, "text", ""):
+        if "code is shown" in event.text:
             tasks.append(asyncio.ensure_future(portal.stop_by_hand(sites[-1].ref)))
 
     async def rent() -> None:
@@ -297,19 +312,18 @@ async def test_the_line_and_the_code_come_by_mail(land: World, tmp_path: Path) -
     person.watchers.append(watch)
     person.answers["has ended"] = "yes"
     want = TripSpec(
+        upload=Upload(folder=str(folder)),
+        job=JobSpec(command=("train.py",)),
+        results=Results(paths=("out.txt",), dir=str(folder)),
         provider="1024gpu",
-        command=("train.py",),
-        folder=str(folder),
-        results=("out.txt",),
-        home=str(folder),
-        declared=Terms(tariff=Metered(price=parse_price("1.5CNY/h")), at=land.cloud.clock.now()),
+        terms=Terms(tariff=Metered(price=parse_price("1.5CNY/h")), at=land.cloud.clock.now()),
     )
-    async with land.desk(person) as service:
+    async with land.application(person) as application:
         try:
-            end = await service.run(want)
+            end = await application.trips.run(want)
         finally:
             await asyncio.gather(*tasks)
-        lease = service.desk.lease(end.lease)
+        lease = application.leases.find_lease(end.lease)
     assert end.exit_code == 0
     assert (folder / "out.txt").read_text() == "done"
     assert lease.ref == sites[-1].ref
@@ -333,7 +347,7 @@ async def test_only_the_shops_own_https_page_is_opened(tmp_path: Path, browser: 
         said = await land.cli(
             "run", "-p", "mistgpu", "--price", "3.5CNY/h", *more, "--", "train.py", folder=project(tmp_path)
         )
-        assert said.code == 8
+        assert said.code == 11
         assert "https://mistgpu.com/create_simple/" in said.err
         assert "gpurent resume" in said.err
         assert (seen.read_text() if seen.exists() else "") == (
@@ -343,15 +357,15 @@ async def test_only_the_shops_own_https_page_is_opened(tmp_path: Path, browser: 
         assert trip["outcome"] == ""
         land.extra["GPURENT_MISTGPU_URL"] = "https://mistgpu.com.evil.example"
         seen.unlink(missing_ok=True)
-        assert (await land.cli("resume", trip["id"])).code == 8
+        assert (await land.cli("resume", trip["id"])).code == 11
         assert not seen.exists()
 
 
 async def test_probe_again_and_correct_the_profile(land: World) -> None:
     site = await land.cloud.hand("1024gpu").rent_by_hand()
     lease = await adopt(land, site, provider="1024gpu")
-    async with land.desk() as service:
-        profile = service.desk.profile_of(service.desk.lease(lease))
+    async with land.application() as application:
+        profile = application.plugins.profile_of(application.leases.find_lease(lease))
         assert (profile.python, profile.data) == ("python3", "")
         assert profile.install.endswith("apt-get install -y")
     assert (await land.cli("exec", lease, "mkdir -p data")).code == 0

@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from gpurent.domain.offer import Requirements
-from gpurent.domain.trip import TripSpec
+from gpurent.domain.trip import JobSpec, Results, Setup, TripLimits, TripSpec, Upload
 from gpurent.infra.sqlite.codec import converter
-from gpurent.workflow.reports.reconcile import reconcile
 from tests.workflow.world import DIGITS, ROOT, World, world
 
 JOB = ("train.py", "--epochs", "2", "--hidden", "8")
@@ -62,24 +61,24 @@ async def zygote() -> AsyncIterator[Zygote]:
 
 async def prepare(land: World, provider: str, home: Path) -> TripSpec:
     """An account with money in it, and a wish."""
-    async with land.desk() as service:
+    async with land.application() as application:
         if provider == "mistgpu":
-            await service.login("mistgpu", {"username": "student", "password": "student-pass"})
-            await land.settle_alipay(service, "10")
+            await application.account_commands.login(
+                "mistgpu", {"username": "student", "password": "student-pass"}
+            )
+            await land.settle_alipay(application, "10")
         else:
-            await service.login("1024gpu", {})
-            await land.faucet(service, "90000")
+            await application.account_commands.login("1024gpu", {})
+            await land.faucet(application, "90000")
     gpu = "" if provider == "mistgpu" else "2080Ti"
     term = None if provider == "mistgpu" else timedelta(days=1)
     return TripSpec(
+        requirements=Requirements(gpu=gpu),
+        upload=Upload(folder=str(DIGITS)),
+        job=JobSpec(command=JOB, setup=Setup(commands=("echo ready >> made",))),
+        results=Results(paths=("out",), dir=str(home)),
+        limits=TripLimits(term=term),
         providers=(provider,),
-        wish=Requirements(gpu=gpu),
-        term=term,
-        command=JOB,
-        folder=str(DIGITS),
-        results=("out",),
-        home=str(home),
-        setup=("echo ready >> made",),
     )
 
 
@@ -124,13 +123,13 @@ async def live_through(
 
 async def balanced(land: World, provider: str) -> None:
     """The receipt says what the portal's own ledger says, to the last unit."""
-    async with land.desk() as service:
-        (lease,) = service.desk.journal.leases()
-        receipt = await service.receipt(lease.id)
-        account = dict(service.whoami())[provider]
+    async with land.application() as application:
+        (lease,) = application.store.leases()
+        receipt = await application.receipts.current_receipt(lease.id)
+        account = dict(application.account_commands.whoami())[provider]
         portal = "mistgpu" if provider == "mistgpu" else "dbc"
         lines = [line for line in land.cloud.ledgers()[portal] if line.account == account]
-        balance = (await service.balance(provider)).available
+        balance = (await application.account_money.balance(provider)).available
         assert sum(line.amount.amount for line in lines) == balance.amount
         bought = sum(line.amount.amount for line in lines if line.kind in ("recharge", "bought"))
         binding = sum(
@@ -139,7 +138,9 @@ async def balanced(land: World, provider: str) -> None:
         (total,) = receipt.totals()
         assert total.held.amount == 0
         assert bought - balance.amount == total.spent.amount + binding
-        differences = [finding for finding in await reconcile(service.desk, provider) if not finding.fine]
+        differences = [
+            finding for finding in await application.reconciliation.compare(provider) if not finding.fine
+        ]
         assert differences == [], "the ledger lost nothing and has nothing twice"
 
 

@@ -9,15 +9,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from defusedxml import ElementTree
+from defusedxml import ElementTree  # type: ignore[import-untyped]
 from hypothesis import given, strategies as st
 
+from gpurent.composition.application import Application
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import UsageError
 from gpurent.roles.exporter import ALIAS
 from gpurent.testing.sandbox.machines import why_not_bwrap
-from gpurent.workflow.connection.exports import Exports, alias_of
-from gpurent.workflow.trips.operations import Service
+from gpurent.workflow.connection.exports import alias_of
 from tests.workflow.world import Person, World, world
 
 
@@ -35,10 +35,10 @@ async def shell(*arguments: str, home: Path, given: str = "") -> tuple[int, str,
     return process.returncode or 0, out.decode(), err.decode()
 
 
-async def rented(land: World, service: Service, number: int = 1) -> list[str]:
-    await service.login("mistgpu", {"username": "student", "password": "student-pass"})
-    await land.settle_alipay(service, "20")
-    return [(await service.rent(TripSpec(provider="mistgpu"))).id for _n in range(number)]
+async def rented(land: World, application: Application, number: int = 1) -> list[str]:
+    await application.account_commands.login("mistgpu", {"username": "student", "password": "student-pass"})
+    await land.settle_alipay(application, "20")
+    return [(await application.trips.rent(TripSpec(provider="mistgpu"))).id for _n in range(number)]
 
 
 @pytest.fixture(params=["embedded", pytest.param("bwrap", marks=pytest.mark.bwrap)])
@@ -50,12 +50,12 @@ async def land(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 async def test_ssh_scp_and_sftp_log_in_and_the_end_takes_it_out(land: World) -> None:
-    async with land.desk() as service:
-        (lease,) = await rented(land, service)
+    async with land.application() as application:
+        (lease,) = await rented(land, application)
         config = land.home / ".ssh" / "config"
         config.parent.mkdir(mode=0o700)
         config.write_text("Host *\n  ForwardAgent yes\n")
-        written = await Exports(service.desk).write("openssh", [lease], install=True)
+        written = await application.exports.write("openssh", [lease], install=True)
         (name,) = written.leases
         assert name == f"gpurent-{lease}"
         ssh = ("-F", str(config), "-o", "BatchMode=yes")
@@ -69,7 +69,7 @@ async def test_ssh_scp_and_sftp_log_in_and_the_end_takes_it_out(land: World) -> 
         assert (await shell("sftp", *ssh, "-b", "-", name, home=land.home, given=batch))[0] == 0
         assert (land.home / "down.bin").read_bytes() == (land.home / "data.bin").read_bytes()
 
-        await service.release(lease)
+        await application.releases.release(lease)
         assert config.read_text() == "Host *\n  ForwardAgent yes\n"
         assert not (config.parent / "gpurent_config").exists()
 
@@ -83,23 +83,24 @@ async def test_odd_folders_are_no_hindrance_and_another_host_key_is_refused(tmp_
 
 
 async def refuses_another_key(land: World, tmp_path: Path) -> None:
-    async with land.desk() as service:
-        first, second = await rented(land, service, 2)
-        exports = Exports(service.desk)
+    async with land.application() as application:
+        first, second = await rented(land, application, 2)
+        exports = application.exports
         (tmp_path / "config").write_text((await exports.write("openssh", [first])).export.text)
         ssh = ("ssh", "-F", str(tmp_path / "config"), "-o", "BatchMode=yes")
         assert (await shell(*ssh, alias_of(first), "echo in", home=tmp_path))[1] == "in\n"
-        port = service.desk.lease(second).endpoint.port  # type: ignore[union-attr]
-        code, out, err = await shell(*ssh, "-p", str(port), alias_of(first), "echo in", home=tmp_path)
+        other = application.leases.find_lease(second).endpoint
+        assert other is not None
+        code, out, err = await shell(*ssh, "-p", str(other.port), alias_of(first), "echo in", home=tmp_path)
         assert (code, out) == (255, "")
         assert "Host key verification failed" in err
 
 
 @pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone is not installed")
 async def test_rclone_copies_by_what_filezilla_is_told(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, land.desk() as service:
-        (lease,) = await rented(land, service)
-        file = (await Exports(service.desk).write("filezilla", [lease])).export.file
+    async with world(tmp_path) as land, land.application() as application:
+        (lease,) = await rented(land, application)
+        file = (await application.exports.write("filezilla", [lease])).export.file
         assert file is not None
         site = ElementTree.fromstring(file.content).find(".//Server")
         hosts = land.home / "state" / "ssh" / lease / "known_hosts"
@@ -116,12 +117,12 @@ async def test_rclone_copies_by_what_filezilla_is_told(tmp_path: Path) -> None:
 
 
 async def test_all_that_run_and_only_those(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, land.desk() as service:
-        first, second = await rented(land, service, 2)
-        exports = Exports(service.desk)
+    async with world(tmp_path) as land, land.application() as application:
+        first, second = await rented(land, application, 2)
+        exports = application.exports
         await exports.write("openssh", [], install=True)
         assert set((await exports.write("xshell", [])).leases) == {alias_of(first), alias_of(second)}
-        await service.release(first)
+        await application.releases.release(first)
         assert (await exports.write("filezilla", [])).leases == (alias_of(second),)
         assert alias_of(second) in (land.home / ".ssh" / "gpurent_config").read_text()
         assert alias_of(first) not in (land.home / ".ssh" / "gpurent_config").read_text()
@@ -131,24 +132,24 @@ async def test_all_that_run_and_only_those(tmp_path: Path) -> None:
 
 async def test_trouble_with_the_users_files_never_touches_the_lease(tmp_path: Path) -> None:
     person = Person()
-    async with world(tmp_path) as land, land.desk(person) as service:
-        (lease,) = await rented(land, service)
+    async with world(tmp_path) as land, land.application(person) as application:
+        (lease,) = await rented(land, application)
         (land.home / ".ssh").mkdir()
         (land.home / ".ssh" / "gpurent_config").mkdir()
-        await service.release(lease)
-        assert service.desk.lease(lease).over
+        await application.releases.release(lease)
+        assert application.leases.find_lease(lease).over
         assert any("may still know" in event.text for event in person.events)
 
 
 async def test_vscode_is_told_only_by_consent(tmp_path: Path) -> None:
     person = Person()
-    async with world(tmp_path) as land, land.desk(person) as service:
-        (lease,) = await rented(land, service)
+    async with world(tmp_path) as land, land.application(person) as application:
+        (lease,) = await rented(land, application)
         with pytest.raises(UsageError, match="does not know"):
-            await Exports(service.desk).opening("vscode", lease)
+            await application.exports.prepare_open("vscode", lease)
         assert not (land.home / ".ssh").exists()
         person.agrees = True
-        exported, opening = await Exports(service.desk).opening("vscode", lease)
+        exported, opening = await application.exports.prepare_open("vscode", lease)
         assert (
             opening.link(exported) == f"vscode://vscode-remote/ssh-remote+{alias_of(lease)}{exported.folder}"
         )
@@ -170,8 +171,8 @@ printf '%s\\n' "$@" > "$HOME/code.log"
 
 
 async def test_open_starts_code_where_it_is_and_prints_the_address_else(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, land.desk() as service:
-        (lease,) = await rented(land, service)
+    async with world(tmp_path) as land, land.application() as application:
+        (lease,) = await rented(land, application)
         refused = await land.cli("open", lease, "--vscode")
         assert refused.code == 2
         assert "--install" in refused.err
@@ -196,8 +197,8 @@ async def test_open_starts_code_where_it_is_and_prints_the_address_else(tmp_path
 
 
 async def test_the_command_installs_by_wish_and_says_what_it_did(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, land.desk() as service:
-        (lease,) = await rented(land, service)
+    async with world(tmp_path) as land, land.application() as application:
+        (lease,) = await rented(land, application)
         ours = land.home / ".ssh" / "gpurent_config"
         said = await land.cli("export", "openssh", lease)
         assert said.code == 0

@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from gpurent.composition.application import Application
 from gpurent.domain.trip import TripSpec
-from gpurent.workflow.connection.forwarding import open_to_others, shown
-from gpurent.workflow.trips.operations import Service
+from gpurent.workflow.connection.reach import browser_host, exposure_warning
 from tests.workflow.world import World, world
 
 # Writes the port that it got into a file: two machines of one computer must not quarrel about one.
@@ -37,11 +37,13 @@ server.serve_forever()
 
 
 @asynccontextmanager
-async def renting(land: World) -> AsyncIterator[tuple[Service, str]]:
-    async with land.desk() as service:
-        await service.login("mistgpu", {"username": "student", "password": "student-pass"})
-        await land.settle_alipay(service, "20")
-        yield service, (await service.rent(TripSpec(provider="mistgpu"))).id
+async def renting(land: World) -> AsyncIterator[tuple[Application, str]]:
+    async with land.application() as application:
+        await application.account_commands.login(
+            "mistgpu", {"username": "student", "password": "student-pass"}
+        )
+        await land.settle_alipay(application, "20")
+        yield application, (await application.trips.rent(TripSpec(provider="mistgpu"))).id
 
 
 def home(land: World) -> Path:
@@ -49,10 +51,10 @@ def home(land: World) -> Path:
     return Path(machine.home)
 
 
-async def serving(land: World, service: Service, lease: str) -> int:
+async def serving(land: World, application: Application, lease: str) -> int:
     """A real HTTP server as a job on the machine; its port there."""
     (home(land) / "serve.py").write_text(SERVE)
-    await service.start(lease, "web", ("python3", "serve.py"), ".", "", "")
+    await application.machine_commands.start(lease, "web", ("python3", "serve.py"), ".", "", "")
     for _try in range(600):
         if (home(land) / "port").exists():
             break
@@ -102,8 +104,8 @@ async def fetch(url: str, size: int = 0) -> str:
 
 
 async def test_a_page_of_the_machine_before_and_after_a_cut(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, renting(land) as (service, lease):
-        there = await serving(land, service, lease)
+    async with world(tmp_path) as land, renting(land) as (application, lease):
+        there = await serving(land, application, lease)
         async with gpurent(land, "forward", lease, f"0:{there}", f"0:{there}") as process:
             first, second = await line(process), await line(process)
             assert first.startswith("http://127.0.0.1:")
@@ -126,8 +128,8 @@ async def test_a_page_of_the_machine_before_and_after_a_cut(tmp_path: Path) -> N
 
 
 async def test_a_port_where_nothing_listens_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, renting(land) as (service, lease):
-        there = await serving(land, service, lease)
+    async with world(tmp_path) as land, renting(land) as (application, lease):
+        there = await serving(land, application, lease)
         async with gpurent(land, "forward", lease, "0:1", f"0:{there}", "--json") as process:
             first, second = json.loads(await line(process))["data"]
             assert (first["port"], second["port"]) == (1, there)
@@ -142,11 +144,11 @@ async def test_a_port_where_nothing_listens_is_told_and_the_rest_goes_on(tmp_pat
 
 
 async def test_it_ends_with_the_machine_and_says_so(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, renting(land) as (service, lease):
-        there = await serving(land, service, lease)
+    async with world(tmp_path) as land, renting(land) as (application, lease):
+        there = await serving(land, application, lease)
         async with gpurent(land, "forward", lease, f"0:{there}") as process:
             await line(process)
-            await service.release(lease)
+            await application.releases.release(lease)
             async with asyncio.timeout(60):
                 _out, err = await process.communicate()
             assert process.returncode == 6
@@ -166,7 +168,7 @@ async def test_a_port_taken_here_is_a_usage_error(tmp_path: Path) -> None:
 
 
 def test_others_get_in_only_with_a_warning() -> None:
-    assert open_to_others("127.0.0.1") == open_to_others("::1") == open_to_others("localhost") == ""
-    assert "0.0.0.0" in open_to_others("0.0.0.0")
-    assert shown("0.0.0.0") == "127.0.0.1"
-    assert shown("::1") == "[::1]"
+    assert exposure_warning("127.0.0.1") == exposure_warning("::1") == exposure_warning("localhost") == ""
+    assert "0.0.0.0" in exposure_warning("0.0.0.0")
+    assert browser_host("0.0.0.0") == "127.0.0.1"
+    assert browser_host("::1") == "[::1]"

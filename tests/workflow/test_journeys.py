@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -9,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.domain.events import EventKind
+from gpurent.domain.events import Event, EventKind
 from gpurent.domain.lease import LeaseState
 from gpurent.domain.offer import Requirements
 from gpurent.domain.receipt import ChargeKind
-from gpurent.domain.trip import TripSpec
+from gpurent.domain.trip import JobSpec, Results, TripLimits, TripSpec, Upload
 from tests.workflow.world import DIGITS, Person, World, world
 
 JOB = ("train.py", "--epochs", "2", "--hidden", "8")
@@ -32,20 +33,25 @@ def metrics(folder: Path) -> dict[str, object]:
 
 async def test_metered_trip_from_login_to_receipt(land: World, tmp_path: Path) -> None:
     person = Person()
-    async with land.desk(person) as service:
-        await service.login("mistgpu", {"username": "student", "password": "student-pass"})
-        await land.settle_alipay(service, "10")
-        before = (await service.balance("mistgpu")).available
+    async with land.application(person) as application:
+        await application.account_commands.login(
+            "mistgpu", {"username": "student", "password": "student-pass"}
+        )
+        await land.settle_alipay(application, "10")
+        before = (await application.account_money.balance("mistgpu")).available
         want = TripSpec(
-            provider="mistgpu", command=JOB, folder=str(DIGITS), results=("out",), home=str(tmp_path / "home")
+            upload=Upload(folder=str(DIGITS)),
+            job=JobSpec(command=JOB),
+            results=Results(paths=("out",), dir=str(tmp_path / "home")),
+            provider="mistgpu",
         )
         (tmp_path / "home").mkdir()
-        end = await service.run(want)
-        after = (await service.balance("mistgpu")).available
+        end = await application.trips.run(want)
+        after = (await application.account_money.balance("mistgpu")).available
         assert end.exit_code == 0
         assert metrics(tmp_path / "home")["planned_epochs"] == 2
         assert b"epoch 2/2" in person.said
-        lease = service.desk.lease(end.lease)
+        lease = application.leases.find_lease(end.lease)
         assert lease.state is LeaseState.KEPT
         assert lease.kept_until is not None
         assert end.receipt is not None
@@ -59,22 +65,21 @@ async def test_metered_trip_from_login_to_receipt(land: World, tmp_path: Path) -
 
 async def test_staged_trip_from_key_to_refund(land: World, tmp_path: Path) -> None:
     person = Person()
-    async with land.desk(person) as service:
-        login = await service.login("1024gpu", {})
-        await land.faucet(service, "90000")
-        before = (await service.balance("1024gpu")).available
+    async with land.application(person) as application:
+        login = await application.account_commands.login("1024gpu", {})
+        await land.faucet(application, "90000")
+        before = (await application.account_money.balance("1024gpu")).available
         (tmp_path / "home").mkdir()
         want = TripSpec(
+            requirements=Requirements(gpu="2080Ti"),
+            upload=Upload(folder=str(DIGITS)),
+            job=JobSpec(command=JOB),
+            results=Results(paths=("out",), dir=str(tmp_path / "home")),
+            limits=TripLimits(term=timedelta(days=1)),
             provider="1024gpu",
-            wish=Requirements(gpu="2080Ti"),
-            term=timedelta(days=1),
-            command=JOB,
-            folder=str(DIGITS),
-            results=("out",),
-            home=str(tmp_path / "home"),
         )
-        end = await service.run(want)
-        after = (await service.balance("1024gpu")).available
+        end = await application.trips.run(want)
+        after = (await application.account_money.balance("1024gpu")).available
         assert end.exit_code == 0
         assert metrics(tmp_path / "home")["planned_epochs"] == 2
         assert end.receipt is not None
@@ -97,25 +102,27 @@ async def test_r3_job_survives_a_cut_line_and_is_taken_up_again(land: World, tmp
     person = Person()
     cuts: list[int] = []
 
-    def cut(event: object) -> None:
-        import asyncio
-
-        if getattr(event, "kind", None) is EventKind.JOB_STARTED:
+    def cut(event: Event) -> None:
+        if event.kind is EventKind.JOB_STARTED:
             asyncio.get_running_loop().create_task(drop())
 
     async def drop() -> None:
         cuts.append(await land.cloud.cut())
 
     person.watchers.append(cut)
-    async with land.desk(person) as service:
-        await service.login("mistgpu", {"username": "student", "password": "student-pass"})
-        await land.settle_alipay(service, "10")
+    async with land.application(person) as application:
+        await application.account_commands.login(
+            "mistgpu", {"username": "student", "password": "student-pass"}
+        )
+        await land.settle_alipay(application, "10")
         script = tmp_path / "work"
         script.mkdir()
         (script / "tick.py").write_text(
             "import time\nfor i in range(30):\n    print(i, flush=True)\n    time.sleep(0.1)\n"
         )
-        end = await service.run(TripSpec(provider="mistgpu", command=("tick.py",), folder=str(script)))
+        end = await application.trips.run(
+            TripSpec(upload=Upload(folder=str(script)), job=JobSpec(command=("tick.py",)), provider="mistgpu")
+        )
     assert len(cuts) == 1
     assert cuts[0] >= 1
     assert EventKind.LINE_LOST in person.kinds()

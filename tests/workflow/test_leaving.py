@@ -129,11 +129,11 @@ def running() -> bytes:
 async def test_no_secret_in_files_logs_or_argument_lists(land: World, tmp_path: Path) -> None:
     await enter(land)
     lease = (await land.cli("-vv", "rent", "-p", "mistgpu", "--json")).data["id"]
-    async with land.desk() as service:
-        vault = service.desk.vault.scoped("mistgpu")
-        password = vault.get(service.desk.lease(lease).password_ref)
+    async with land.application() as application:
+        vault = application.secrets.scoped("mistgpu")
+        password = vault.get(application.leases.find_lease(lease).password_ref)
         assert password is not None
-        token = service.desk.accounts.stored("mistgpu")
+        token = application.logins.stored("mistgpu")
         assert token is not None
         secrets = [CANARY.encode(), password.reveal().encode(), token.token.reveal().encode()]
     said = await land.cli(

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from gpurent.composition.application import Application
 from gpurent.domain.offer import Requirements
 from gpurent.testing.sandbox.faults import FaultProxy, Plan
-from gpurent.workflow.reports.market import Market, Priced, market
-from gpurent.workflow.trips.operations import Service
+from gpurent.workflow.reports.offers import MarketOffers, PricedOffer
 from tests.workflow.world import World, world
 
 DAY = timedelta(days=1)
@@ -44,18 +44,20 @@ def rates(land: World, age: timedelta = timedelta()) -> str:
     return f'[rates]\n"USD/CNY" = 7.10\nat = {at.date()}\nsource = "the bank\'s board"\n'
 
 
-async def enter(service: Service) -> None:
-    await service.login("mistgpu", {"username": "student", "password": "student-pass"})
-    await service.login("1024gpu", {})
+async def enter(application: Application) -> None:
+    await application.account_commands.login("mistgpu", {"username": "student", "password": "student-pass"})
+    await application.account_commands.login("1024gpu", {})
 
 
-async def look(service: Service, term: timedelta = DAY, code: str = "CNY", **more: Any) -> Market:
-    return await market(service.desk, Requirements(**more), SHOPS, term, code)
+async def look(
+    application: Application, term: timedelta = DAY, code: str = "CNY", disk: int = 0
+) -> MarketOffers:
+    return await application.market.compare_offers(Requirements(disk=disk), SHOPS, term, code)
 
 
-def of(found: Market, provider: str, gpu: str) -> Priced:
+def of(found: MarketOffers, provider: str, gpu: str) -> PricedOffer:
     (item,) = [
-        item for item in (*found.ranked, *found.apart)
+        item for item in (*found.ranked, *found.unconverted)
         if (item.offer.provider, item.offer.hardware.gpu) == (provider, gpu)
     ]  # fmt: skip
     return item
@@ -63,11 +65,11 @@ def of(found: Market, provider: str, gpu: str) -> Priced:
 
 async def test_offers_are_ranked_across_currencies_by_dated_rates(land: World) -> None:
     configure(land, rates(land))
-    async with land.desk() as service:
-        await enter(service)
-        found = await look(service)
-    assert found.apart == []
-    assert found.silent == []
+    async with land.application() as application:
+        await enter(application)
+        found = await look(application)
+    assert found.unconverted == []
+    assert found.unavailable == []
     highs = [item.converted.high.amount for item in found.ranked if item.converted]
     assert highs == sorted(highs)
     assert {item.offer.provider for item in found.ranked} == {"mistgpu", "1024gpu"}
@@ -84,55 +86,55 @@ async def test_offers_are_ranked_across_currencies_by_dated_rates(land: World) -
     assert item.converted.conversion.oldest == item.converted.conversion.rates[1].at
     assert item.quote.deposit is not None
     assert item.quote.deposit.decimal == 60001, "it is locked while one uploads"
-    assert of(found, "mistgpu", "2080Ti").converted.low.amount == 7200  # type: ignore[union-attr]
+    own = of(found, "mistgpu", "2080Ti").converted
+    assert own is not None
+    assert own.low.amount == 7200
 
 
 async def test_without_a_rate_an_offer_stands_apart_in_its_own_currency(land: World) -> None:
-    async with land.desk() as service:
-        await enter(service)
-        found = await look(service)
+    async with land.application() as application:
+        await enter(application)
+        found = await look(application)
         assert {item.offer.provider for item in found.ranked} == {"mistgpu"}
-        assert {item.net.high.currency.code for item in found.apart} == {"DBC"}
-        assert all("no rate between DBC and CNY" in item.why for item in found.apart)
-        dollars = await look(service, code="USD")
+        assert {item.net.high.currency.code for item in found.unconverted} == {"DBC"}
+        assert all("no rate between DBC and CNY" in item.why for item in found.unconverted)
+        dollars = await look(application, code="USD")
         assert {item.offer.provider for item in dollars.ranked} == {"1024gpu"}
-        assert {item.offer.provider for item in dollars.apart} == {"mistgpu"}
+        assert {item.offer.provider for item in dollars.unconverted} == {"mistgpu"}
 
 
 @pytest.mark.parametrize("text", ["0", "-7.10", "nan"])
 async def test_a_written_rate_that_is_none_converts_nothing(land: World, text: str) -> None:
     configure(land, f'[rates]\n"USD/CNY" = "{text}"\nat = {land.cloud.clock.now().date()}\n')
-    async with land.desk() as service:
-        await enter(service)
-        found = await look(service)
-    assert {item.offer.provider for item in found.apart} == {"1024gpu"}
-    assert all("gives a rate of" in item.why for item in found.apart)
+    async with land.application() as application:
+        await enter(application)
+        found = await look(application)
+    assert {item.offer.provider for item in found.unconverted} == {"1024gpu"}
+    assert all("gives a rate of" in item.why for item in found.unconverted)
 
 
 async def test_an_old_written_rate_converts_nothing_and_its_date_is_told(land: World) -> None:
     configure(land, rates(land, age=timedelta(days=60)))
-    async with land.desk() as service:
-        await enter(service)
-        found = await look(service)
-    assert {item.offer.provider for item in found.apart} == {"1024gpu"}
+    async with land.application() as application:
+        await enter(application)
+        found = await look(application)
+    assert {item.offer.provider for item in found.unconverted} == {"1024gpu"}
     then = land.cloud.clock.now() - timedelta(days=60)
-    assert all(f"{then:%Y-%m}" in item.why for item in found.apart)
+    assert all(f"{then:%Y-%m}" in item.why for item in found.unconverted)
 
 
 async def test_minimum_term_and_disk_are_part_of_the_price(land: World) -> None:
-    async with land.desk() as service:
-        await enter(service)
-        short = of(await look(service, timedelta(minutes=30), "USD"), "1024gpu", "2080Ti")
+    async with land.application() as application:
+        await enter(application)
+        short = of(await look(application, timedelta(minutes=30), "USD"), "1024gpu", "2080Ti")
         assert short.term == HOUR, "the shop lets nothing shorter"
         assert short.price.decimal == Decimal("0.215")
         assert short.refundable.amount == short.quote.high.amount - short.net.high.amount > 0
         assert short.net.low.amount == floor(Fraction("0.1075") / Fraction("0.0026") * 10**8)
-        disk = of(
-            await market(service.desk, Requirements(), SHOPS, HOUR, "USD", disk=100), "1024gpu", "2080Ti"
-        )
+        disk = of(await look(application, HOUR, "USD", disk=100), "1024gpu", "2080Ti")
         exact = Fraction("0.215") + 70 * Fraction("0.000033333334")
         assert disk.price.amount == ceil(exact * 10**8)
-        begun = of(await look(service, timedelta(minutes=20, seconds=1)), "mistgpu", "2080Ti")
+        begun = of(await look(application, timedelta(minutes=20, seconds=1)), "mistgpu", "2080Ti")
         assert begun.price.amount == 105, "21 begun minutes of 3 CNY an hour"
 
 
@@ -153,29 +155,29 @@ async def behind(land: World, *portals: str) -> AsyncIterator[dict[str, FaultPro
 async def test_portals_that_hang_or_fail_are_named_and_cost_one_timeout(land: World) -> None:
     async with behind(land, "mistgpu", "1024gpu", "dbc") as proxies:
         land.extra["GPURENT_OFFERS_TIMEOUT"] = "4"
-        async with land.desk() as service:
-            await enter(service)
+        async with land.application() as application:
+            await enter(application)
             proxies["mistgpu"].plan = Plan(stall=True)
             proxies["dbc"].plan = Plan(stall=True)
             begun = time.monotonic()
-            found = await look(service)
+            found = await look(application)
             took = time.monotonic() - begun
         assert 3.9 < took < 7.5, "the slowest decides, not the sum"
-        reasons = dict(found.silent)
+        reasons = dict(found.unavailable)
         assert "no answer within 4 s" in reasons["mistgpu"]
         assert "dbc gives no rate within 4 s" in reasons["1024gpu"]
         proxies["dbc"].plan = Plan()
         proxies["mistgpu"].plan = Plan(refuse=True)
-        async with land.desk() as service:
-            found = await look(service, code="USD")
-        assert [name for name, _reason in found.silent] == ["mistgpu"]
+        async with land.application() as application:
+            found = await look(application, code="USD")
+        assert [name for name, _reason in found.unavailable] == ["mistgpu"]
         assert {item.offer.provider for item in found.ranked} == {"1024gpu"}
 
 
 async def test_offers_on_the_command_line_name_every_rate(land: World) -> None:
     configure(land, rates(land))
-    async with land.desk() as service:
-        await enter(service)
+    async with land.application() as application:
+        await enter(application)
     said = await land.cli("offers", "--for", "1天", "--in", "usd")
     assert said.code == 0, said.err
     assert "1 DBC = 0.0026 USD" in said.out
@@ -208,10 +210,10 @@ def state(land: World) -> tuple[object, ...]:
 @pytest.mark.parametrize("provider", ["1024gpu", "mistgpu"])
 async def test_plan_says_what_run_would_do_and_touches_nothing(land: World, provider: str) -> None:
     configure(land, rates(land))
-    async with land.desk() as service:
-        await enter(service)
-        await land.faucet(service, "90000")
-        await land.settle_alipay(service, "50")
+    async with land.application() as application:
+        await enter(application)
+        await land.faucet(application, "90000")
+        await land.settle_alipay(application, "50")
     before = state(land)
     plan = await land.cli(
         "plan", "-p", provider, "--gpu", "2080ti", "--for", "1d", "--budget", "2000CNY", "--json",
@@ -222,10 +224,10 @@ async def test_plan_says_what_run_would_do_and_touches_nothing(land: World, prov
     assert text.code == 0, text.err
     assert "Nothing was ordered, paid or written." in text.out
     assert state(land) == before
-    async with land.desk() as service:
-        assert list(service.trips()) == []
-        assert service.desk.journal.leases() == []
-        assert service.desk.books.spending() == ()
+    async with land.application() as application:
+        assert list(application.trip_register.trips()) == []
+        assert application.store.leases() == []
+        assert application.bookkeeping.spending() == ()
     legs, data = plan.data["legs"], plan.data
     assert data["budgets"] == [
         {

@@ -11,22 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.domain.transfer import Push
+from gpurent.composition.application import Application
+from gpurent.domain.transfer import Push, TransferReport
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import PluginError, UsageError
-from gpurent.workflow.connection.watch_push import Mirror
-from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import World, world
 
 
 @asynccontextmanager
-async def renting(land: World) -> AsyncIterator[tuple[Service, str, Path]]:
-    async with land.desk() as service:
-        await service.login("mistgpu", {"username": "student", "password": "student-pass"})
-        await land.settle_alipay(service, "20")
-        lease = (await service.rent(TripSpec(provider="mistgpu"))).id
+async def renting(land: World) -> AsyncIterator[tuple[Application, str, Path]]:
+    async with land.application() as application:
+        await application.account_commands.login(
+            "mistgpu", {"username": "student", "password": "student-pass"}
+        )
+        await land.settle_alipay(application, "20")
+        lease = (await application.trips.rent(TripSpec(provider="mistgpu"))).id
         (machine,) = land.cloud.driver.machines()
-        yield service, lease, Path(machine.home)
+        yield application, lease, Path(machine.home)
 
 
 @asynccontextmanager
@@ -96,8 +97,8 @@ async def test_what_is_edited_is_there_until_ctrl_c(tmp_path: Path) -> None:
 
 async def test_a_dry_run_lists_and_takes_nothing(tmp_path: Path) -> None:
     folder = project(tmp_path)
-    async with world(tmp_path) as land, renting(land) as (service, lease, home):
-        await service.push(lease, Push(sources=(folder,), target="work"))
+    async with world(tmp_path) as land, renting(land) as (application, lease, home):
+        await application.file_commands.push(lease, Push(sources=(folder,), target="work"))
         (folder / "old.py").unlink()
         said = await land.cli("push", lease, str(folder), "--to", "work", "--delete", "--dry-run")
         assert said.code == 0, said.err
@@ -112,10 +113,13 @@ async def test_only_folders_are_watched_and_what_is_missing_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = project(tmp_path)
-    async with world(tmp_path) as land, land.desk() as service:
+    async with world(tmp_path) as land, land.application() as application:
+        files, reports = application.file_commands, list[TransferReport]()
         with pytest.raises(UsageError, match="not a folder"):
-            Mirror(service.desk, Push(sources=(folder / "train.py",), target="work"))
+            await files.watch_push(
+                "none", Push(sources=(folder / "train.py",), target="work"), reports.append
+            )
         monkeypatch.setitem(sys.modules, "watchfiles", None)
         with pytest.raises(PluginError) as caught:
-            Mirror(service.desk, Push(sources=(folder,), target="work"))
+            await files.watch_push("none", Push(sources=(folder,), target="work"), reports.append)
         assert "gpurent[watch]" in caught.value.hint

@@ -94,7 +94,7 @@ async def end(process: asyncio.subprocess.Process) -> str:
 
 
 async def test_it_is_started_once_reached_over_a_cut_and_ended(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, renting(land) as (service, lease):
+    async with world(tmp_path) as land, renting(land) as (application, lease):
         bring(land, there=True)
         async with gpurent(land, "jupyter", lease, "--json") as process:
             first = json.loads(await line(process))["data"]
@@ -119,7 +119,9 @@ async def test_it_is_started_once_reached_over_a_cut_and_ended(tmp_path: Path) -
             await end(process)
 
         assert (await land.cli("jupyter", lease, "--stop", "--json")).data == {"stopped": first["job"]}
-        assert (await service.logs(lease, first["job"], follow=False)).state is not JobState.RUNNING
+        assert (
+            await application.machine_commands.logs(lease, first["job"], follow=False)
+        ).state is not JobState.RUNNING
         assert (await land.cli("jupyter", lease, "--stop", "--json")).data == {"stopped": ""}
         async with gpurent(land, "jupyter", lease, "--json") as process:
             fresh = json.loads(await line(process))["data"]

@@ -12,24 +12,25 @@ from decimal import Decimal
 from pathlib import Path
 from time import monotonic
 from types import ModuleType
+from typing import cast
 
 import pytest
 from attrs import define, field
 
-from gpurent.domain.events import EventKind
+from gpurent.composition.application import Application
+from gpurent.domain.events import EventKind, Level, Notice
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.money import CNY, UnitPrice
-from gpurent.domain.notice import Level, Notice
 from gpurent.domain.offer import Hardware, Metered, Offer, Prepaid, Requirements
-from gpurent.domain.trip import TripSpec
+from gpurent.domain.trip import JobSpec, TripLimits, TripSpec, Upload
 from gpurent.errors import PluginError, UsageError
 from gpurent.infra.registry import plain
 from gpurent.infra.registry.registry import Registry
 from gpurent.roles.entries import Field, NotifierEntry
 from gpurent.roles.hookspecs import hookimpl
-from gpurent.roles.notifier import Notifier
+from gpurent.roles.messages import Notifier
+from gpurent.roles.plugin_context import PluginContext
 from gpurent.testing.fakes.http_server import http_server
-from gpurent.workflow.runtime.desk import Desk
 from tests.workflow.world import DIGITS, Person, world
 
 HOUR = timedelta(hours=1)
@@ -47,28 +48,34 @@ class Ear(Notifier):
         self.heard.append(notice)
 
 
-def desk_with(home: Path, person: Person, *ears: tuple[str, Ear], **environment: str) -> Desk:
+def building(ear: object) -> Callable[[PluginContext], Notifier]:
+    """Gives ``ear``, whatever it is."""
+    return lambda _context: cast(Notifier, ear)
+
+
+async def hearing(home: Path, person: Person, *ears: tuple[str, object], **environment: str) -> Application:
+    """An application whose notifiers are ``ears``."""
     module = ModuleType("ears")
 
     def gpurent_register_notifier() -> list[NotifierEntry]:
         secret = (Field(name="key", label="Key", secret=True),)
         return [
-            NotifierEntry(name=name, summary="", build=lambda host, ear=ear: ear, settings=secret)  # type: ignore[misc]
-            for name, ear in ears
+            NotifierEntry(name=name, summary="", build=building(ear), settings=secret) for name, ear in ears
         ]
 
-    module.gpurent_register_notifier = hookimpl(gpurent_register_notifier)  # type: ignore[attr-defined]
+    vars(module)["gpurent_register_notifier"] = hookimpl(gpurent_register_notifier)
     registry = Registry.load(builtin=[plain, module], points=[])
     assert not registry.problems
     keys = {f"GPURENT_{name.upper()}_KEY": f"key-CANARY-{name}" for name, _ear in ears}
-    return Desk(registry, home / "state", person, {**keys, **environment})
+    made = Application(registry, home / "state", {**keys, **environment}, person)
+    await made.start()
+    return made
 
 
-def lease(tariff: Metered | Prepaid, **more: object) -> Lease:
+def lease(tariff: Metered | Prepaid, expires_at: datetime | None = None) -> Lease:
     hardware = Hardware(gpu="2080 Ti", gpus=1)
     offer = Offer(provider="shop", key="m1", hardware=hardware, tariff=tariff)
-    given = {"id": "shop-abcde", "provider": "shop", "offer": offer, "state": LeaseState.READY, **more}
-    return Lease(**given)  # type: ignore[arg-type]
+    return Lease(id="shop-abcde", provider="shop", offer=offer, state=LeaseState.READY, expires_at=expires_at)
 
 
 PRICE = UnitPrice(Decimal("1.5"), CNY, HOUR)
@@ -87,11 +94,11 @@ def gate() -> Iterator[threading.Event]:
 
 async def test_the_default_tells_what_matters_and_nothing_else(tmp_path: Path) -> None:
     ear = Ear()
-    desk = desk_with(tmp_path, Person(), ("ear", ear))
+    application = await hearing(tmp_path, Person(), ("ear", ear))
     for kind in EventKind:
-        desk.tell(kind, f"about {kind.value}")
-    desk.tell(EventKind.LEASE_CHANGED, "it died", state="gone")
-    await desk.close()
+        application.events.emit(kind, f"about {kind.value}")
+    application.events.emit(EventKind.LEASE_CHANGED, "it died", state="gone")
+    await application.aclose()
     kinds = [notice.event.kind for notice in ear.heard]
     assert set(kinds) >= {
         EventKind.JOB_ENDED,
@@ -118,19 +125,19 @@ async def test_the_user_chooses(tmp_path: Path) -> None:
         '[notify]\nevents = ["job-started", "paid"]\nlanguage = "zh"\n'
     )
     ear = Ear()
-    desk = desk_with(tmp_path, Person(), ("ear", ear))
+    application = await hearing(tmp_path, Person(), ("ear", ear))
     for kind in (EventKind.WARNING, EventKind.JOB_STARTED, EventKind.PAID):
-        desk.tell(kind, "x")
-    await desk.close()
+        application.events.emit(kind, "x")
+    await application.aclose()
     assert [notice.event.kind for notice in ear.heard] == [EventKind.JOB_STARTED, EventKind.PAID]
 
 
 async def test_a_level_chooses_too(tmp_path: Path) -> None:
     ear = Ear()
-    desk = desk_with(tmp_path, Person(), ("ear", ear), GPURENT_NOTIFY_LEVEL="warning")
+    application = await hearing(tmp_path, Person(), ("ear", ear), GPURENT_NOTIFY_LEVEL="warning")
     for kind in (EventKind.PAID, EventKind.TIME_LOW):
-        desk.tell(kind, "x")
-    await desk.close()
+        application.events.emit(kind, "x")
+    await application.aclose()
     assert [notice.event.kind for notice in ear.heard] == [EventKind.TIME_LOW]
 
 
@@ -140,28 +147,28 @@ async def test_a_level_chooses_too(tmp_path: Path) -> None:
 )
 async def test_a_wrong_setting_warns_and_stops_nothing(tmp_path: Path, wrong: tuple[str, str]) -> None:
     person, ear = Person(), Ear()
-    desk = desk_with(tmp_path, person, ("ear", ear), **{f"GPURENT_NOTIFY_{wrong[0]}": wrong[1]})
-    desk.tell(EventKind.PAID, "x")
-    desk.tell(EventKind.PAID, "y")
+    application = await hearing(tmp_path, person, ("ear", ear), **{f"GPURENT_NOTIFY_{wrong[0]}": wrong[1]})
+    application.events.emit(EventKind.PAID, "x")
+    application.events.emit(EventKind.PAID, "y")
     with pytest.raises(UsageError, match="notify"):
-        await desk.notifiers.test()
-    await desk.close()
+        await application.notifications.test()
+    await application.aclose()
     assert [notice.event.text for notice in ear.heard] == ["x", "y"]
     assert len(warnings(person)) == 1
 
 
 async def test_a_message_says_what_when_and_what_to_do(tmp_path: Path) -> None:
     ear = Ear()
-    desk = desk_with(tmp_path, Person(), ("ear", ear))
+    application = await hearing(tmp_path, Person(), ("ear", ear))
     now = datetime.now(UTC)
-    desk.journal.keep_lease(
+    application.store.save_lease(
         lease(Prepaid(price=PRICE, minimum=HOUR), expires_at=now + timedelta(minutes=25, seconds=30))
     )
-    desk.tell(EventKind.TIME_LOW, "25 min left", lease="shop-abcde", minutes=25)
-    desk.journal.keep_lease(lease(Metered(price=PRICE)))
-    desk.tell(EventKind.TIME_LOW, "12 min left", lease="shop-abcde", minutes=12)
-    desk.tell(EventKind.FAILED, "the job is lost", lease="shop-abcde")
-    await desk.close()
+    application.events.emit(EventKind.TIME_LOW, "25 min left", lease="shop-abcde", minutes=25)
+    application.store.save_lease(lease(Metered(price=PRICE)))
+    application.events.emit(EventKind.TIME_LOW, "12 min left", lease="shop-abcde", minutes=12)
+    application.events.emit(EventKind.FAILED, "the job is lost", lease="shop-abcde")
+    await application.aclose()
     prepaid, metered, failed = (notice.body for notice in ear.heard)
     assert "shop-abcde at shop: 2080 Ti" in prepaid
     assert str(PRICE) in prepaid
@@ -174,9 +181,11 @@ async def test_a_message_says_what_when_and_what_to_do(tmp_path: Path) -> None:
 
 async def test_no_secret_and_no_escape_sequence_leaves(tmp_path: Path) -> None:
     ear = Ear()
-    desk = desk_with(tmp_path, Person(), ("ear", ear))
-    desk.tell(EventKind.WARNING, "\x1b[31mred\x1b[0m key-CANARY-ear \u202eevil", note="key-CANARY-ear\x07")
-    await desk.close()
+    application = await hearing(tmp_path, Person(), ("ear", ear))
+    application.events.emit(
+        EventKind.WARNING, "\x1b[31mred\x1b[0m key-CANARY-ear \u202eevil", note="key-CANARY-ear\x07"
+    )
+    await application.aclose()
     (notice,) = ear.heard
     assert notice.event.text == "red *** evil"
     assert notice.event.data == {"note": "***"}
@@ -186,11 +195,11 @@ async def test_no_secret_and_no_escape_sequence_leaves(tmp_path: Path) -> None:
 
 async def test_a_warning_that_repeats_is_sent_once(tmp_path: Path) -> None:
     ear = Ear()
-    desk = desk_with(tmp_path, Person(), ("ear", ear))
+    application = await hearing(tmp_path, Person(), ("ear", ear))
     for _time in range(5):
-        desk.tell(EventKind.WARNING, "the portal does not answer", lease="a")
-    desk.tell(EventKind.WARNING, "the portal does not answer", lease="b")
-    await desk.close()
+        application.events.emit(EventKind.WARNING, "the portal does not answer", lease="a")
+    application.events.emit(EventKind.WARNING, "the portal does not answer", lease="b")
+    await application.aclose()
     assert [notice.event.lease for notice in ear.heard] == ["a", "b"]
 
 
@@ -213,10 +222,10 @@ async def test_trouble_is_contained_and_reported_once(
     tmp_path: Path, trouble: Callable[[Notice], object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     person, good, bad = Person(), Ear(), Ear(trouble)
-    desk = desk_with(tmp_path, person, ("bad", bad), ("good", good))
+    application = await hearing(tmp_path, person, ("bad", bad), ("good", good))
     for number in range(4):
-        desk.tell(EventKind.PAID, str(number))
-    await desk.close()
+        application.events.emit(EventKind.PAID, str(number))
+    await application.aclose()
     assert [notice.event.text for notice in good.heard] == ["0", "1", "2", "3"]
     (said,) = warnings(person)
     assert "bad" in said
@@ -232,32 +241,32 @@ async def test_it_is_reported_again_after_it_worked(tmp_path: Path) -> None:
             raise RuntimeError("away")
 
     person = Person()
-    desk = desk_with(tmp_path, person, ("ear", Ear(trouble)))
+    application = await hearing(tmp_path, person, ("ear", Ear(trouble)))
     for text in ("bad", "bad", "good", "bad", "bad"):
-        desk.tell(EventKind.PAID, text)
-    await desk.close()
+        application.events.emit(EventKind.PAID, text)
+    await application.aclose()
     assert len(warnings(person)) == 2
 
 
 async def test_one_that_cannot_be_built_is_only_reported(tmp_path: Path) -> None:
     person = Person()
-    desk = desk_with(tmp_path, person, ("ear", "no notifier"))  # type: ignore[arg-type]
-    desk.tell(EventKind.PAID, "x")
-    await desk.close()
+    application = await hearing(tmp_path, person, ("ear", "no notifier"))
+    application.events.emit(EventKind.PAID, "x")
+    await application.aclose()
     (said,) = warnings(person)
     assert "not a Notifier" in said
 
 
 async def test_one_that_hangs_delays_nobody(tmp_path: Path, gate: threading.Event) -> None:
     person, good = Person(), Ear()
-    desk = desk_with(
+    application = await hearing(
         tmp_path, person, ("bad", Ear(lambda notice: gate.wait())), ("good", good), GPURENT_NOTIFY_LIMIT="1"
     )
     begun = monotonic()
     for number in range(50):
-        desk.tell(EventKind.PAID, str(number))
-    assert len(desk.notifiers._boxes) == 2
-    await asyncio.wait_for(desk.close(), 60)
+        application.events.emit(EventKind.PAID, str(number))
+    assert len(application.notifications._queues) == 2
+    await asyncio.wait_for(application.aclose(), 60)
     assert monotonic() - begun < 40, "50 notices of one second each would take longer"
     assert len(good.heard) == 50
     said = warnings(person)
@@ -268,26 +277,26 @@ async def test_one_that_hangs_delays_nobody(tmp_path: Path, gate: threading.Even
 async def test_a_test_message_tells_the_truth(tmp_path: Path, gate: threading.Event) -> None:
     good = Ear()
     ears = (("good", good), ("fails", Ear(fails)), ("hangs", Ear(lambda notice: gate.wait())))
-    desk = desk_with(tmp_path, Person(), *ears, GPURENT_NOTIFY_LIMIT="0.5")
-    outcomes = {outcome.name: outcome for outcome in await desk.notifiers.test()}
+    application = await hearing(tmp_path, Person(), *ears, GPURENT_NOTIFY_LIMIT="0.5")
+    outcomes = {outcome.name: outcome for outcome in await application.notifications.test()}
     assert outcomes["good"].good
     assert not outcomes["fails"].good
     assert "0.5 s" in outcomes["hangs"].why
     assert [notice.event.kind for notice in good.heard] == [EventKind.TEST]
-    (alone,) = await desk.notifiers.test("good")
+    (alone,) = await application.notifications.test("good")
     assert alone.good
     with pytest.raises(PluginError):
-        await desk.notifiers.test("nobody")
-    await desk.close()
+        await application.notifications.test("nobody")
+    await application.aclose()
 
 
 async def test_without_settings_nothing_is_in_use(tmp_path: Path) -> None:
-    desk = desk_with(tmp_path, Person(), ("ear", Ear()), GPURENT_EAR_KEY="")
-    desk.tell(EventKind.PAID, "x")
+    application = await hearing(tmp_path, Person(), ("ear", Ear()), GPURENT_EAR_KEY="")
+    application.events.emit(EventKind.PAID, "x")
     with pytest.raises(UsageError, match="no notifier") as caught:
-        await desk.notifiers.test()
+        await application.notifications.test()
     assert '[ear]\nkey = "…"' in caught.value.hint
-    await desk.close()
+    await application.aclose()
 
 
 async def test_a_whole_trip_is_told_to_a_web_hook(tmp_path: Path) -> None:
@@ -299,19 +308,23 @@ async def test_a_whole_trip_is_told_to_a_web_hook(tmp_path: Path) -> None:
             "GPURENT_NOTIFY_EVENTS": "paid job-started job-ended released failed",
         }
         person = Person()
-        async with land.desk(person) as service:
-            await service.login("1024gpu", {})
-            await land.faucet(service, "90000")
+        async with land.application(person) as application:
+            await application.account_commands.login("1024gpu", {})
+            await land.faucet(application, "90000")
             want = TripSpec(
+                requirements=Requirements(gpu="2080Ti"),
+                upload=Upload(folder=str(DIGITS)),
+                job=JobSpec(command=("train.py", "--epochs", "1", "--hidden", "4")),
+                limits=TripLimits(term=timedelta(days=1)),
                 provider="1024gpu",
-                wish=Requirements(gpu="2080Ti"),
-                term=timedelta(days=1),
-                command=("train.py", "--epochs", "1", "--hidden", "4"),
-                folder=str(DIGITS),
             )
-            end = await service.run(want)
-            shop = service.desk.vault.scoped("1024gpu").get(service.desk.lease(end.lease).password_ref)
-            keys = [secret.reveal() for secret in service.credentials("1024gpu").values()]
+            end = await application.trips.run(want)
+            shop = application.secrets.scoped("1024gpu").get(
+                application.leases.find_lease(end.lease).password_ref
+            )
+            keys = [
+                secret.reveal() for secret in application.account_commands.credentials("1024gpu").values()
+            ]
     assert not [text for text in warnings(person) if "notifier" in text]
     found = [json.loads(request.body) for request in server.seen]
     kinds = [item["kind"] for item in found]
@@ -332,14 +345,14 @@ async def test_a_whole_trip_is_told_to_a_web_hook(tmp_path: Path) -> None:
 
 async def test_a_trip_s_own_choice_of_events_is_for_that_trip_alone(tmp_path: Path) -> None:
     ear = Ear()
-    desk = desk_with(tmp_path, Person(), ("ear", ear))
-    desk.journal.begin_trip("t1-quiet", "run", TripSpec(notify=("failed",)))
-    desk.journal.begin_trip("t1-silent", "run", TripSpec(notify=()))
-    desk.journal.begin_trip("t1-usual", "run", TripSpec())
+    application = await hearing(tmp_path, Person(), ("ear", ear))
+    application.store.begin_trip("t1-quiet", "run", TripSpec(notify=("failed",)))
+    application.store.begin_trip("t1-silent", "run", TripSpec(notify=()))
+    application.store.begin_trip("t1-usual", "run", TripSpec())
     for trip in ("t1-quiet", "t1-silent", "t1-usual"):
         for kind in (EventKind.JOB_ENDED, EventKind.FAILED, EventKind.WAITING):
-            desk.tell(kind, f"{kind.value} of {trip}", trip=trip)
-    await desk.close()
+            application.events.emit(kind, f"{kind.value} of {trip}", trip=trip)
+    await application.aclose()
     assert [(notice.event.trip, notice.event.kind) for notice in ear.heard] == [
         ("t1-quiet", EventKind.FAILED),
         ("t1-usual", EventKind.JOB_ENDED),

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from attrs import define, evolve, field
 
+from gpurent.composition.application import Application
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.offer import Requirements
-from gpurent.domain.trip import OnError, TripSpec
+from gpurent.domain.trip import JobSpec, OnError, Results, Setup, TripLimits, TripSpec, Upload
 from gpurent.errors import JobError, TransferError
 from gpurent.infra.http import HttpClient
 from gpurent.infra.sqlite.codec import converter
-from gpurent.infra.ssh.client import Ssh
-from gpurent.workflow.trips.operations import Service
+from gpurent.infra.ssh.client import SshConnector
 from tests.workflow.test_crash import zygote
 from tests.workflow.world import Person, Tally, Watched, World, world
 
@@ -40,7 +40,7 @@ class Onlooker(Person):
     at_upload: Callable[[], None] = lambda: None
     uploads: list[Tally] = field(factory=list)
 
-    def progress(self, title: str) -> Tally:
+    def start_progress(self, title: str) -> Tally:
         if title != "upload":
             return Tally()
         self.uploads.append(Watched(first=self.at_upload))
@@ -55,13 +55,32 @@ def job(tmp_path: Path) -> TripSpec:
     (folder / "native" / "Makefile").write_text("all:\n")
     (folder / "data.bin").write_bytes(bytes(range(256)) * 400)
     return TripSpec(
-        provider="mistgpu", command=("train.py",), folder=str(folder), results=("out",), needs=("native",)
+        upload=Upload(folder=str(folder)),
+        job=JobSpec(command=("train.py",), setup=Setup(needs=("native",))),
+        results=Results(paths=("out",)),
+        provider="mistgpu",
     )
 
 
-async def enter(land: World, service: Service) -> None:
-    await service.login("mistgpu", {"username": "student", "password": "student-pass"})
-    await land.settle_alipay(service, "10")
+def with_setup(
+    spec: TripSpec,
+    *commands: str,
+    needs: tuple[str, ...] = ("native",),
+    transfer: str = "",
+    on_error: OnError = OnError.RELEASE,
+) -> TripSpec:
+    setup = evolve(spec.job.setup, commands=commands, needs=needs)
+    return evolve(
+        spec,
+        upload=evolve(spec.upload, transfer=transfer),
+        job=evolve(spec.job, setup=setup),
+        limits=evolve(spec.limits, on_error=on_error),
+    )
+
+
+async def enter(land: World, application: Application) -> None:
+    await application.account_commands.login("mistgpu", {"username": "student", "password": "student-pass"})
+    await land.settle_alipay(application, "10")
 
 
 # the first byte
@@ -72,13 +91,13 @@ async def test_nothing_stands_between_the_first_answer_and_the_first_bytes(
     land: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str
 ) -> None:
     log: list[str] = []
-    asked, opened = HttpClient.request, Ssh.open
+    asked, opened = HttpClient.request, SshConnector.open
 
     async def request(self: HttpClient, method: str, path: str, **more: Any) -> Any:
         log.append(f"http {path}")
         return await asked(self, method, path, **more)
 
-    async def ssh_open(self: Ssh, *given: Any) -> Any:
+    async def ssh_open(self: SshConnector, *given: Any) -> Any:
         link = await opened(self, *given)
         log.append("ssh answers")
         return link
@@ -89,19 +108,23 @@ async def test_nothing_stands_between_the_first_answer_and_the_first_bytes(
 
     person = Onlooker(watchers=[note], at_upload=lambda: log.append("bytes"))
     monkeypatch.setattr(HttpClient, "request", request)
-    monkeypatch.setattr(Ssh, "open", ssh_open)
+    monkeypatch.setattr(SshConnector, "open", ssh_open)
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "train.py").write_text("print(1)\n")
-    want = TripSpec(provider=provider, command=("train.py",), folder=str(tmp_path / "work"))
-    async with land.desk(person) as service:
+    want = TripSpec(
+        upload=Upload(folder=str(tmp_path / "work")), job=JobSpec(command=("train.py",)), provider=provider
+    )
+    async with land.application(person) as application:
         if provider == "mistgpu":
-            await enter(land, service)
+            await enter(land, application)
         else:
-            await service.login("1024gpu", {})
-            await land.faucet(service, "90000")
-            want = evolve(want, wish=Requirements(gpu="2080Ti"), term=timedelta(days=1))
+            await application.account_commands.login("1024gpu", {})
+            await land.faucet(application, "90000")
+            want = evolve(
+                want, requirements=Requirements(gpu="2080Ti"), limits=TripLimits(term=timedelta(days=1))
+            )
         log.clear()
-        await service.run(want)
+        await application.trips.run(want)
     first = log.index("ssh answers")
     assert log[first : log.index("bytes")] == [
         "ssh answers",
@@ -125,7 +148,7 @@ def until(path: Path) -> bool:
 
 
 async def test_each_goes_on_while_the_other_does(land: World, job: TripSpec, tmp_path: Path) -> None:
-    begun, seen = tmp_path / "begun", []
+    begun, seen = tmp_path / "begun", list[bool]()
     # The upload's bytes wait for the setup's begin, and the setup's end for the upload's last file.
     setup = (
         f"test -e native/Makefile && test ! -e data.bin || exit 6; touch {begun}; echo 1 >> made",
@@ -137,14 +160,14 @@ async def test_each_goes_on_while_the_other_does(land: World, job: TripSpec, tmp
             seen.append(until(begun))
 
     person = Onlooker(at_upload=hold_back)
-    (Path(job.folder) / "data.bin").write_bytes(bytes(9 << 20))
-    async with land.desk(person) as service:
-        await enter(land, service)
-        end = await service.run(evolve(job, setup=setup, transfer="turbo"))
+    (Path(job.upload.folder) / "data.bin").write_bytes(bytes(9 << 20))
+    async with land.application(person) as application:
+        await enter(land, application)
+        end = await application.trips.run(with_setup(job, *setup, transfer="turbo"))
         assert end.exit_code == 0
-        steps = {row.name.partition(".")[2]: row for row in service.desk.journal.steps(end.trip)}
+        steps = {row.name.partition(".")[2]: row for row in application.store.steps(end.trip)}
     assert seen == [True]
-    order = [
+    order: list[tuple[EventKind, str]] = [
         (event.kind, event.step.partition(".")[2])
         for event in person.events
         if event.kind in (EventKind.STEP_BEGUN, EventKind.STEP_DONE) and event.step.startswith("leg0.")
@@ -155,21 +178,23 @@ async def test_each_goes_on_while_the_other_does(land: World, job: TripSpec, tmp
         "both have begun before either is done"
     )
     assert order.index((started, "launch")) > max(order.index((done, "push")), order.index((done, "setup")))
-    assert steps["setup"].begun_at < steps["push"].done_at  # type: ignore[operator]
+    pushed = steps["push"].done_at
+    assert pushed is not None
+    assert steps["setup"].begun_at < pushed
     assert end.receipt is not None
-    assert (Path(job.folder) / "out" / "made").read_text() == "1\n"
+    assert (Path(job.upload.folder) / "out" / "made").read_text() == "1\n"
 
 
 async def test_a_setup_that_needs_nothing_makes_its_folder(land: World, job: TripSpec) -> None:
     person = Onlooker()
-    async with land.desk(person) as service:
-        await enter(land, service)
-        end = await service.run(evolve(job, setup=("echo 1 > made",), needs=()))
-        names = [row.name for row in service.desk.journal.steps(end.trip)]
+    async with land.application(person) as application:
+        await enter(land, application)
+        end = await application.trips.run(with_setup(job, "echo 1 > made", needs=()))
+        names = [row.name for row in application.store.steps(end.trip)]
     assert end.exit_code == 0
     assert "leg0.needs" not in names
     assert len(person.uploads) == 1
-    assert (Path(job.folder) / "out" / "made").read_text() == "1\n"
+    assert (Path(job.upload.folder) / "out" / "made").read_text() == "1\n"
 
 
 async def test_a_failed_setup_cuts_the_upload_and_is_told(land: World, job: TripSpec, tmp_path: Path) -> None:
@@ -180,20 +205,22 @@ async def test_a_failed_setup_cuts_the_upload_and_is_told(land: World, job: Trip
             until(begun)
 
     person = Onlooker(at_upload=hold_back)
-    (Path(job.folder) / "data.bin").write_bytes(bytes(range(256)) * (1 << 16))
-    async with land.desk(person) as service:
-        await enter(land, service)
+    (Path(job.upload.folder) / "data.bin").write_bytes(bytes(range(256)) * (1 << 16))
+    async with land.application(person) as application:
+        await enter(land, application)
         setup = (f"touch {begun}; echo broken pipe of dreams; exit 7",)
         with pytest.raises(JobError, match="exit code 7") as error:
-            await service.run(evolve(job, setup=setup, on_error=OnError.KEEP))
+            await application.trips.run(with_setup(job, *setup, on_error=OnError.KEEP))
         assert "broken pipe of dreams" in error.value.hint
         (lease,) = error.value.burning
-        ran = await service.ask(lease, "ls gpurent/*/native/Makefile && ls .gpurent/jobs")
+        ran = await application.machine_commands.ask(
+            lease, "ls gpurent/*/native/Makefile && ls .gpurent/jobs"
+        )
         assert "Makefile" in ran.out, "what has arrived stays"
-        (row,) = service.trips()
+        (row,) = application.trip_register.trips()
         assert ran.out.split()[1:] == [f"setup-{row.id}"]
         assert row.outcome == "failed: job"
-        await service.release(lease)
+        await application.releases.release(lease)
     assert land.cloud.burning() == []
 
 
@@ -207,22 +234,22 @@ async def test_an_upload_that_fails_for_good_ends_the_setup(
             raise TransferError("no more")
 
     person = Onlooker(at_upload=fail)
-    async with land.desk(person) as service:
-        await enter(land, service)
+    async with land.application(person) as application:
+        await enter(land, application)
         setup = (f"touch {begun}; sleep 600",)
         with pytest.raises(TransferError, match="no more") as error:
-            await service.run(evolve(job, setup=setup, on_error=OnError.KEEP, transfer="turbo"))
+            await application.trips.run(with_setup(job, *setup, on_error=OnError.KEEP, transfer="turbo"))
         (lease,) = error.value.burning
-        ran = await service.ask(
+        ran = await application.machine_commands.ask(
             lease, "cut -d' ' -f1 .gpurent/jobs/setup-*/exit; ps -e -o args | grep -c '[s]leep 600'"
         )
         assert ran.out.split() == ["143", "0"]
-        await service.release(lease)
+        await application.releases.release(lease)
     assert land.cloud.burning() == []
 
 
 async def test_a_cut_of_both_lines_repeats_neither(land: World, job: TripSpec, tmp_path: Path) -> None:
-    begun, cuts = tmp_path / "begun", []
+    begun, cuts = tmp_path / "begun", list[int]()
     loop = asyncio.get_running_loop()
 
     def cut() -> None:
@@ -230,15 +257,15 @@ async def test_a_cut_of_both_lines_repeats_neither(land: World, job: TripSpec, t
             cuts.append(asyncio.run_coroutine_threadsafe(land.cloud.cut(), loop).result(PATIENCE))
 
     person = Onlooker(at_upload=cut)
-    (Path(job.folder) / "data.bin").write_bytes(bytes(range(256)) * (1 << 16))
-    async with land.desk(person) as service:
-        await enter(land, service)
+    (Path(job.upload.folder) / "data.bin").write_bytes(bytes(range(256)) * (1 << 16))
+    async with land.application(person) as application:
+        await enter(land, application)
         setup = (f"echo 1 >> made; touch {begun}; sleep 2",)
-        end = await service.run(evolve(job, setup=setup, transfer="turbo"))
+        end = await application.trips.run(with_setup(job, *setup, transfer="turbo"))
     assert end.exit_code == 0
     assert cuts == [2]
     assert person.kinds().count(EventKind.LINE_BACK) >= 1
-    assert (Path(job.folder) / "out" / "made").read_text() == "1\n"
+    assert (Path(job.upload.folder) / "out" / "made").read_text() == "1\n"
 
 
 # killed anywhere
@@ -253,14 +280,14 @@ ELSEWHERE = (
 @pytest.mark.timeout(300)
 async def test_killed_anywhere_beside_the_upload_and_resumed(tmp_path: Path, job: TripSpec) -> None:
     async with world(tmp_path, speed=60) as land, zygote() as client:
-        async with land.desk() as service:
-            await enter(land, service)
+        async with land.application() as application:
+            await enter(land, application)
         # Twice at once would meet its own folder; twice in a row would write two lines.
         setup = ("mkdir busy || exit 9; echo 1 >> made; sleep 1; rmdir busy",)
         task = {
             "environment": dict(land.environment()),
             "home": str(land.home / "state"),
-            "want": json.dumps(converter().unstructure(evolve(job, setup=setup))),
+            "want": json.dumps(converter().unstructure(with_setup(job, *setup))),
         }
         spare = [f"{step}:{phase}" for step in ELSEWHERE for phase in ("begun", "effect", "recorded")]
         died: list[str] = []
@@ -276,5 +303,5 @@ async def test_killed_anywhere_beside_the_upload_and_resumed(tmp_path: Path, job
         assert {f"leg0.{step}:{phase}" for step in steps for phase in ("begun", "effect", "recorded")} <= set(
             died
         )
-        assert (Path(job.folder) / "out" / "made").read_text() == "1\n"
+        assert (Path(job.upload.folder) / "out" / "made").read_text() == "1\n"
         assert land.cloud.burning() == []

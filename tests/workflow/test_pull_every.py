@@ -1,4 +1,4 @@
-"""`--pull-every`: an end of the money loses at most one interval; a cut or the job's end harms no pull."""
+"""`--results-every`: an end of the money loses at most one interval; a cut or the job's end harms no pull."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from time import time
 import pytest
 from attrs import define, field
 
+from gpurent.composition.application import Application
 from gpurent.domain.events import Event, EventKind
-from gpurent.domain.trip import TripSpec
+from gpurent.domain.trip import JobSpec, Results, TripSpec, Upload
 from gpurent.errors import LeaseGone
 from gpurent.testing.sandbox.faults import Plan
-from gpurent.workflow.trips.operations import Service
 from tests.workflow.world import Person, Tally, Watched, World, world
 
 EVERY = timedelta(minutes=10)
@@ -46,7 +46,7 @@ class Onlooker(Person):
     at_pull: Callable[[int], None] = lambda _number: None
     pulls: list[Tally] = field(factory=list)
 
-    def progress(self, title: str) -> Tally:
+    def start_progress(self, title: str) -> Tally:
         if title != "results":
             return Tally()
         number = len(self.pulls) + 1
@@ -63,14 +63,16 @@ def ticking(tmp_path: Path, size: int = 0, transfer: str = "") -> TripSpec:
     home = tmp_path / "home"
     home.mkdir()
     return TripSpec(
-        provider="mistgpu", command=("train.py",), folder=str(folder), results=("out",), home=str(home),
-        pull_every=EVERY, transfer=transfer,
-    )  # fmt: skip
+        upload=Upload(folder=str(folder), transfer=transfer),
+        job=JobSpec(command=("train.py",)),
+        results=Results(paths=("out",), dir=str(home), every=EVERY),
+        provider="mistgpu",
+    )
 
 
-async def enter(land: World, service: Service, yuan: str = "10") -> None:
-    await service.login("mistgpu", {"username": "student", "password": "student-pass"})
-    await land.settle_alipay(service, yuan)
+async def enter(land: World, application: Application, yuan: str = "10") -> None:
+    await application.account_commands.login("mistgpu", {"username": "student", "password": "student-pass"})
+    await land.settle_alipay(application, yuan)
 
 
 def said(path: Path) -> float:
@@ -81,10 +83,10 @@ def said(path: Path) -> float:
 async def test_an_end_of_the_money_loses_no_more_than_one_interval(tmp_path: Path) -> None:
     begun: list[float] = []
     person = Onlooker(at_pull=lambda _number: begun.append(time()))
-    async with world(tmp_path, speed=600) as land, land.desk(person) as service:
-        await enter(land, service, "3.20")
+    async with world(tmp_path, speed=600) as land, land.application(person) as application:
+        await enter(land, application, "3.20")
         with pytest.raises(LeaseGone):
-            await service.run(ticking(tmp_path))
+            await application.trips.run(ticking(tmp_path))
     interval = EVERY.total_seconds() / 600
     assert len(begun) >= 3
     lost = said(tmp_path / "witness") - said(tmp_path / "home" / "out" / "ticks")
@@ -117,9 +119,9 @@ async def test_a_pull_under_way_when_the_job_ends_is_no_trouble(tmp_path: Path, 
             slow(None)
 
     person = Onlooker(watchers=[note], at_pull=lambda _number: (tmp_path / "stop").touch())
-    async with world(tmp_path, speed=600) as land, land.desk(person) as service:
-        await enter(land, service)
-        end = await service.run(ticking(tmp_path, SIZE, transfer))
+    async with world(tmp_path, speed=600) as land, land.application(person) as application:
+        await enter(land, application)
+        end = await application.trips.run(ticking(tmp_path, SIZE, transfer))
     assert end.exit_code == 0
     assert len(moved) == 1
     assert moved[0] < SIZE, "it was under way: only its first bytes made the job end"
@@ -140,9 +142,9 @@ async def test_a_pull_that_is_cut_is_taken_up_again(tmp_path: Path, transfer: st
             (tmp_path / "stop").touch()
 
     person = Onlooker(watchers=[note], at_pull=at_pull)
-    async with world(tmp_path, speed=600) as land, land.desk(person) as service:
-        await enter(land, service)
-        end = await service.run(ticking(tmp_path, SIZE, transfer))
+    async with world(tmp_path, speed=600) as land, land.application(person) as application:
+        await enter(land, application)
+        end = await application.trips.run(ticking(tmp_path, SIZE, transfer))
     assert end.exit_code == 0
     assert EventKind.LINE_BACK in person.kinds()
     all_home(tmp_path)

@@ -12,16 +12,17 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from gpurent.composition.application import Application
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.money import CNY, UnitPrice
 from gpurent.domain.offer import Hardware, Metered, Offer, Prepaid
-from gpurent.domain.trip import OnError, Packages, Rules, TripSpec
+from gpurent.domain.trip import JobSpec, OnError, Setup, TripLimits, TripSpec, Upload
 from gpurent.errors import JobError, UsageError
-from gpurent.remote.setup_script import NO_CONDA, entering, script
-from gpurent.workflow.guard.policy import policy_of
-from gpurent.workflow.steps.transfer_files import loads_of
-from gpurent.workflow.timing.timer_policy import Policy, deadline
-from gpurent.workflow.trips.operations import Service
+from gpurent.remote.setup_script import NO_CONDA, environment_lines, setup_script
+from gpurent.workflow.runtime.settings import Settings
+from gpurent.workflow.steps.upload import pushes_of
+from gpurent.workflow.timing.guard_policy import GuardPolicies, GuardPolicy
+from gpurent.workflow.timing.timers import timer_deadline
 from tests.workflow.world import Person, World, world
 
 HOUR = timedelta(hours=1)
@@ -74,15 +75,15 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def test_nothing_to_do_is_no_script() -> None:
-    assert script(TripSpec(), "python3") == ""
-    assert entering(TripSpec()) == ""
+    assert setup_script(Setup(), "python3") == ""
+    assert environment_lines(Setup()) == ""
 
 
 def test_pip_by_the_machine_s_own_python(machine: Machine) -> None:
     if machine.run("python3 -m pip --version").returncode:
         pytest.skip("this computer's own Python has no pip")
     (machine.folder / "requirements.txt").write_text(f"./{machine.wheel('gpurent_tried')}\n")
-    text = script(TripSpec(packages=Packages(requirements="requirements.txt")), "python3")
+    text = setup_script(Setup(requirements="requirements.txt"), "python3")
     first = machine.run(text)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "+ pip install -r requirements.txt" in first.stdout
@@ -92,8 +93,9 @@ def test_pip_by_the_machine_s_own_python(machine: Machine) -> None:
 
 
 def test_a_missing_package_is_a_failure(machine: Machine) -> None:
-    text = script(
-        TripSpec(packages=Packages(pip=("gpurent-no-such-package",)), setup=("touch after",)), "python3"
+    text = setup_script(
+        Setup(commands=("touch after",), pip=("gpurent-no-such-package",)),
+        "python3",
     )
     ran = machine.run(text)
     assert ran.returncode != 0
@@ -101,14 +103,14 @@ def test_a_missing_package_is_a_failure(machine: Machine) -> None:
 
 
 def test_commands_are_run_once_in_order_and_stop_at_a_failure(machine: Machine) -> None:
-    want = TripSpec(setup=("echo one >> log", "echo two >> log; false", "echo three >> log"))
-    assert machine.run(script(want, "python3")).returncode == 1
+    want = Setup(commands=("echo one >> log", "echo two >> log; false", "echo three >> log"))
+    assert machine.run(setup_script(want, "python3")).returncode == 1
     assert (machine.folder / "log").read_text() == "one\ntwo\n"
-    mended = evolve(want, setup=("echo one >> log", "echo 2 >> log", "echo three >> log"))
-    assert machine.run(script(mended, "python3")).stdout.count("= ") == 1
+    mended = evolve(want, commands=("echo one >> log", "echo 2 >> log", "echo three >> log"))
+    assert machine.run(setup_script(mended, "python3")).stdout.count("= ") == 1
     assert (machine.folder / "log").read_text() == "one\ntwo\n2\nthree\n"
-    changed = evolve(mended, setup=("echo zero >> log", *mended.setup))
-    machine.run(script(changed, "python3"))
+    changed = evolve(mended, commands=("echo zero >> log", *mended.commands))
+    machine.run(setup_script(changed, "python3"))
     assert (machine.folder / "log").read_text().split()[-4:] == ["zero", "one", "2", "three"], (
         "all that follows"
     )
@@ -122,8 +124,8 @@ def test_what_belongs_to_a_folder_is_done_again_in_another(machine: Machine) -> 
     for folder in (machine.folder, other):
         (folder / "far.txt").write_text("numpy\n")
         (folder / "near.txt").write_text("-e .\n")
-    far = script(TripSpec(packages=Packages(requirements="far.txt"), setup=("touch made",)), "python9")
-    near = script(TripSpec(packages=Packages(requirements="near.txt")), "python9")
+    far = setup_script(Setup(commands=("touch made",), requirements="far.txt"), "python9")
+    near = setup_script(Setup(requirements="near.txt"), "python9")
     for text in (far, near):
         for folder in (machine.folder, other):
             assert machine.run(text, folder).returncode == 0
@@ -147,24 +149,24 @@ esac
 
 def test_conda_makes_the_environment_and_everything_runs_in_it(machine: Machine) -> None:
     (machine.folder / "environment.yml").write_text("dependencies:\n- python=3.11\n")
-    want = TripSpec(packages=Packages(conda="environment.yml"), setup=('echo "$ENTERED" > entered',))
-    missing = machine.run(script(want, "python3"))
+    want = Setup(commands=('echo "$ENTERED" > entered',), conda="environment.yml")
+    missing = machine.run(setup_script(want, "python3"))
     assert missing.returncode == NO_CONDA
     assert "conda is not on this machine" in missing.stdout
     home = machine.home / "miniconda3" / "bin"
     home.mkdir(parents=True)
     (home / "conda").write_text(CONDA)
     (home / "conda").chmod(0o755)
-    made = machine.run(script(want, "python3"))
+    made = machine.run(setup_script(want, "python3"))
     assert made.returncode == 0, made.stdout + made.stderr
     calls = (machine.home / "conda.log").read_text().split("\n")
     (place,) = (machine.home / ".gpurent" / "conda").iterdir()
     assert calls[0] == f"env create -q -p {place} -f environment.yml"
     assert (machine.folder / "entered").read_text().strip() == str(place)
-    job = machine.run(entering(want) + 'echo "$ENTERED"')
+    job = machine.run(environment_lines(want) + 'echo "$ENTERED"')
     assert job.stdout.strip() == str(place)
     (machine.folder / "environment.yml").write_text("dependencies:\n- python=3.12\n")
-    machine.run(script(want, "python3"))
+    machine.run(setup_script(want, "python3"))
     assert len(list((machine.home / ".gpurent" / "conda").iterdir())) == 2
 
 
@@ -175,8 +177,8 @@ def test_odd_names_are_only_names(machine: Machine, name: str) -> None:
     (machine.programs / "conda").chmod(0o755)
     (machine.programs / "python9").write_text("#!/bin/sh\nexit 0\n")
     (machine.programs / "python9").chmod(0o755)
-    for packages in (Packages(requirements=name), Packages(conda=name)):
-        ran = machine.run(script(TripSpec(packages=packages), "python9"))
+    for setup in (Setup(requirements=name), Setup(conda=name)):
+        ran = machine.run(setup_script(setup, "python9"))
         assert ran.returncode == 0, ran.stdout + ran.stderr
     assert not (machine.folder / "bad").exists()
 
@@ -195,56 +197,63 @@ def job(tmp_path: Path) -> TripSpec:
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "train.py").write_text("print(open('ready').read())\n")
-    return TripSpec(provider="mistgpu", command=("train.py",), folder=str(folder))
+    return TripSpec(upload=Upload(folder=str(folder)), job=JobSpec(command=("train.py",)), provider="mistgpu")
 
 
-async def enter(land: World, service: Service) -> None:
-    await service.login("mistgpu", {"username": "student", "password": "student-pass"})
-    await land.settle_alipay(service, "10")
+def with_setup(spec: TripSpec, *commands: str, limits: TripLimits | None = None) -> TripSpec:
+    job = evolve(spec.job, setup=Setup(commands=commands))
+    return evolve(spec, job=job, limits=limits or spec.limits)
+
+
+async def enter(land: World, application: Application) -> None:
+    await application.account_commands.login("mistgpu", {"username": "student", "password": "student-pass"})
+    await land.settle_alipay(application, "10")
 
 
 async def test_a_failed_setup_is_told_and_the_machine_given_back(land: World, job: TripSpec) -> None:
     person = Person()
-    async with land.desk(person) as service:
-        await enter(land, service)
+    async with land.application(person) as application:
+        await enter(land, application)
         with pytest.raises(JobError) as error:
-            await service.run(evolve(job, setup=("echo so far", "echo broken pipe of dreams >&2; exit 7")))
+            await application.trips.run(
+                with_setup(job, "echo so far", "echo broken pipe of dreams >&2; exit 7")
+            )
         assert "exit code 7" in error.value.message
         assert "broken pipe of dreams" in error.value.hint
         assert error.value.burning == ()
-        (row,) = service.trips()
-        log = service.desk.home / "logs" / f"setup-{row.id}.log"
+        (row,) = application.trip_register.trips()
+        log = application.home / "logs" / f"setup-{row.id}.log"
         assert str(log) in error.value.hint
         assert "+ echo so far" in log.read_text()
         assert b"so far" in person.said
         assert row.outcome == "failed: job"
-        assert [step.name for step in service.desk.journal.steps(row.id) if "launch" in step.name] == []
+        assert [step.name for step in application.store.steps(row.id) if "launch" in step.name] == []
     assert land.cloud.burning() == []
 
 
 async def test_a_machine_that_a_failed_setup_kept_can_be_used(land: World, job: TripSpec) -> None:
     person = Person()
-    async with land.desk(person) as service:
-        await enter(land, service)
-        bad = evolve(job, setup=("echo made > ready; false",), on_error=OnError.KEEP)
+    async with land.application(person) as application:
+        await enter(land, application)
+        bad = with_setup(job, "echo made > ready; false", limits=TripLimits(on_error=OnError.KEEP))
         with pytest.raises(JobError) as error:
-            await service.run(bad)
+            await application.trips.run(bad)
         (lease,) = error.value.burning
-        good = evolve(job, lease=lease, setup=("echo made > ready",), keep=True)
-        end = await service.run(good)
+        good = with_setup(evolve(job, lease=lease), "echo made > ready", limits=TripLimits(keep=True))
+        end = await application.trips.run(good)
         assert end.exit_code == 0
         assert b"made" in person.said
-        await service.release(lease)
+        await application.releases.release(lease)
     assert land.cloud.burning() == []
 
 
 async def test_a_setup_is_no_idle_time(land: World, job: TripSpec) -> None:
-    async with land.desk() as service:
-        await enter(land, service)
+    async with land.application() as application:
+        await enter(land, application)
         # Two real seconds are four minutes here.
-        end = await service.run(evolve(job, setup=("sleep 2; echo made > ready",)))
+        end = await application.trips.run(with_setup(job, "sleep 2; echo made > ready"))
         assert end.receipt is not None
-        steps = {row.name: row for row in service.desk.journal.steps(end.trip)}
+        steps = {row.name: row for row in application.store.steps(end.trip)}
         setup, pushed, launched = (steps[f"leg0.{name}"] for name in ("setup", "push", "launch"))
         assert setup.done_at is not None
         assert pushed.done_at is not None
@@ -268,49 +277,49 @@ PRICE = UnitPrice(Decimal("1.5"), CNY, HOUR)
 @pytest.mark.parametrize("tariff", [Metered(price=PRICE), Prepaid(price=PRICE)])
 def test_the_deadline_arms_the_timer_on_any_machine(tariff: Metered | Prepaid) -> None:
     found = lease(tariff)
-    for policy in (Policy(), Policy(off=True)):
-        want = TripSpec(rules=Rules(deadline_in=5 * HOUR))
-        assert deadline(found, want, policy, NOW) == NOW + 4 * HOUR
-        want = TripSpec(rules=Rules(deadline_at=NOW + 2 * HOUR))
-        assert deadline(found, want, policy, NOW) == NOW + 2 * HOUR
-    assert deadline(found, TripSpec(), Policy(), NOW) is None
+    for policy in (GuardPolicy(), GuardPolicy(timer_off=True)):
+        limits = TripLimits(deadline_in=5 * HOUR)
+        assert timer_deadline(found, limits, policy, NOW) == NOW + 4 * HOUR
+        limits = TripLimits(deadline_at=NOW + 2 * HOUR)
+        assert timer_deadline(found, limits, policy, NOW) == NOW + 2 * HOUR
+    assert timer_deadline(found, TripLimits(), GuardPolicy(), NOW) is None
 
 
 def test_the_earlier_of_term_and_deadline_holds() -> None:
     found = lease(Metered(price=PRICE))
-    want = TripSpec(term=2 * HOUR, rules=Rules(deadline_in=9 * HOUR))
-    assert deadline(found, want, Policy(), NOW) == NOW + HOUR + timedelta(minutes=30)
-    assert (
-        deadline(found, evolve(want, rules=Rules(deadline_in=HOUR * 3 / 2)), Policy(), NOW) == NOW + HOUR / 2
-    )
-    switch = TripSpec(rules=Rules(deadline_in=9 * HOUR))
-    assert deadline(found, switch, Policy(margin=HOUR), NOW) == NOW + HOUR
+    limits = TripLimits(term=2 * HOUR, deadline_in=9 * HOUR)
+    assert timer_deadline(found, limits, GuardPolicy(), NOW) == NOW + HOUR + timedelta(minutes=30)
+    earlier = evolve(limits, deadline_in=HOUR * 3 / 2)
+    assert timer_deadline(found, earlier, GuardPolicy(), NOW) == NOW + HOUR / 2
+    switch = TripLimits(deadline_in=9 * HOUR)
+    assert timer_deadline(found, switch, GuardPolicy(timer=HOUR), NOW) == NOW + HOUR
 
 
-def test_the_guard_takes_the_trip_s_rules_between_the_provider_s_and_the_lease_s() -> None:
+def test_the_guard_takes_the_trip_s_rules_between_the_provider_s_and_the_lease_s(tmp_path: Path) -> None:
     config = {
         "guard": {"idle": "1h", "save_before": "9m"},
         "guard.shop": {"idle": "2h"},
         "guard.l1": {"idle": "4h"},
     }
-    rules = Rules(idle=3 * HOUR, deadline_in=20 * HOUR, after_job=HOUR)
-    found = policy_of(config, ("shop", "l2", "t1"), rules)
+    policies = GuardPolicies(Settings(tmp_path, {}, config))
+    limits = TripLimits(idle=3 * HOUR, deadline_in=20 * HOUR, after_job=HOUR)
+    found = policies.policy("shop", limits, lease="l2", trip="t1")
     assert (found.idle, found.deadline, found.after_job) == (3 * HOUR, 20 * HOUR, HOUR)
     assert found.save_before == timedelta(minutes=9)
-    assert policy_of(config, ("shop", "l1", "t1"), rules).idle == 4 * HOUR
-    assert policy_of(config, ("shop", "l2", "t1")).idle == 2 * HOUR
+    assert policies.policy("shop", limits, lease="l1", trip="t1").idle == 4 * HOUR
+    assert policies.policy("shop", lease="l2", trip="t1").idle == 2 * HOUR
 
 
 def test_inputs_keep_their_places(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     for name in ("src/a.py", "src/b.py", "data.csv"):
         (tmp_path / name).touch()
-    loads = loads_of(tmp_path, ("src/a.py", "data.csv", "src/b.py"), "gpurent/t1")
+    loads = pushes_of(tmp_path, ("src/a.py", "data.csv", "src/b.py"), "gpurent/t1")
     assert {load.target: [path.name for path in load.sources] for load in loads} == {
         "gpurent/t1/src": ["a.py", "b.py"],
         "gpurent/t1": ["data.csv"],
     }
-    (whole,) = loads_of(tmp_path, (), "gpurent/t1")
+    (whole,) = pushes_of(tmp_path, (), "gpurent/t1")
     assert whole.content
     with pytest.raises(UsageError, match="does not exist"):
-        loads_of(tmp_path, ("gone",), "gpurent/t1")
+        pushes_of(tmp_path, ("gone",), "gpurent/t1")

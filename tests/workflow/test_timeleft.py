@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,21 +13,21 @@ import httpx2
 import pytest
 from attrs import evolve
 
+from gpurent.composition.application import Application
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.money import HOUR, Currency, Rate
-from gpurent.domain.offer import Known, Requirements
+from gpurent.domain.money import CNY, HOUR, Currency, Rate, UnitPrice
+from gpurent.domain.offer import Hardware, Known, Metered, Offer, Requirements
 from gpurent.domain.time_left import TimeKind, TimeLeft, burn_of
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import UnavailableError, UsageError
+from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.locale import choose
-from gpurent.roles.billing import Balance
-from gpurent.workflow.steps.select_offer import listing
-from gpurent.workflow.timing.alarms import mind, thresholds
-from gpurent.workflow.timing.last_seen import last_seen
-from gpurent.workflow.timing.time_left import time_left
-from gpurent.workflow.timing.time_text import sentence, words
-from gpurent.workflow.trips.operations import Service
+from gpurent.roles.account import Balance
+from gpurent.testing.fakes import ManualClock
+from gpurent.workflow.runtime.events import EventEmitter
+from gpurent.workflow.runtime.settings import Settings
+from gpurent.workflow.timing.time_left import TimeAlarms, sentence, words
 from tests.workflow.world import Person, World, world
 
 MINUTE = timedelta(minutes=1)
@@ -39,25 +40,25 @@ async def land(tmp_path: Path) -> AsyncIterator[World]:
         yield made
 
 
-async def rich(land: World, service: Service, yuan: str = "35") -> None:
-    await service.login("mistgpu", {"username": "student", "password": "student-pass"})
-    await land.settle_alipay(service, yuan)
+async def rich(land: World, application: Application, yuan: str = "35") -> None:
+    await application.account_commands.login("mistgpu", {"username": "student", "password": "student-pass"})
+    await land.settle_alipay(application, yuan)
 
 
-async def rented(service: Service, gpu: str) -> Lease:
-    return await service.rent(TripSpec(provider="mistgpu", wish=Requirements(gpu=gpu)))
+async def rented(application: Application, gpu: str) -> Lease:
+    return await application.trips.rent(TripSpec(requirements=Requirements(gpu=gpu), provider="mistgpu"))
 
 
 async def test_leases_on_one_balance_share_it_also_those_that_are_not_named(land: World) -> None:
-    async with land.desk() as service:
-        await rich(land, service)
-        first = await rented(service, "2080Ti")
-        alone = (await time_left(service.desk, [first]))[first.id]
+    async with land.application() as application:
+        await rich(land, application)
+        first = await rented(application, "2080Ti")
+        alone = (await application.time_left.read([first]))[first.id]
         assert alone.kind is TimeKind.BALANCE
         assert str(alone.burn) == "3 CNY/h"
-        second = await rented(service, "P100")
-        named = await time_left(service.desk, [first])
-        both = await time_left(service.desk, [first, second])
+        second = await rented(application, "P100")
+        named = await application.time_left.read([first])
+        both = await application.time_left.read([first, second])
         assert both[first.id] == both[second.id]
         figure = both[first.id]
         assert figure.burn == burn_of([first.offer.tariff.price, second.offer.tariff.price])
@@ -68,45 +69,46 @@ async def test_leases_on_one_balance_share_it_also_those_that_are_not_named(land
         assert named[first.id].burn == figure.burn
         assert figure.until is not None
         assert figure.until.utcoffset() == timedelta()
-        await service.release(second.id)
-        after = await time_left(service.desk, await service.leases(over=True))
+        await application.releases.release(second.id)
+        after = await application.time_left.read(await application.leases.view_leases(over=True))
         assert after[second.id].kind is TimeKind.KEPT
-        assert after[second.id].left is not None
-        assert timedelta(days=15) - MINUTE < after[second.id].left <= timedelta(days=15)
+        kept = after[second.id].left
+        assert kept is not None
+        assert timedelta(days=15) - MINUTE < kept <= timedelta(days=15)
         assert after[first.id].burn == alone.burn
 
 
 async def test_what_was_rented_past_us_drains_it_too(land: World) -> None:
-    async with land.desk() as service:
-        await rich(land, service)
-        lease = await rented(service, "2080Ti")
+    async with land.application() as application:
+        await rich(land, application)
+        lease = await rented(application, "2080Ti")
         async with httpx2.AsyncClient(base_url=land.cloud.urls["mistgpu"]) as page:
             form = {"username": "student", "password": "student-pass"}
             found = await page.post("/login/", data=form)
             page.cookies.update(found.cookies)
-            listed = await listing(service.desk, "mistgpu", Requirements(gpu="V100"))
+            listed = await application.offer_listing.fitting_offers("mistgpu", Requirements(gpu="V100"))
             assert isinstance(listed, Known)
             free = listed.items[0]
             made = {"machine_id": free.key, "password": "aB3aB3aB3", "image": ""}
             assert (await page.post("/create/", data=made)).status_code < 400
-        figure = (await time_left(service.desk, [lease]))[lease.id]
+        figure = (await application.time_left.read([lease]))[lease.id]
         assert str(figure.burn) == "8.5 CNY/h"
         assert figure.note == "1 not rented by gpurent"
 
 
 async def test_unasked_it_goes_by_the_balance_that_was_seen_last(land: World) -> None:
-    async with land.desk() as service:
-        await rich(land, service)
-        first = await rented(service, "2080Ti")
-        asked = (await time_left(service.desk, [first]))[first.id]
-        unasked = last_seen(service.desk, [first])[first.id]
+    async with land.application() as application:
+        await rich(land, application)
+        first = await rented(application, "2080Ti")
+        asked = (await application.time_left.read([first]))[first.id]
+        unasked = application.last_seen.figures([first])[first.id]
         assert asked.until is not None
         assert unasked.until is not None
         assert (unasked.kind, unasked.burn) == (TimeKind.BALANCE, asked.burn)
         assert abs(unasked.until - asked.until) < MINUTE
         assert "by the balance of" in unasked.note
-        second = await rented(service, "P100")
-        both = last_seen(service.desk, [second])[second.id]
+        second = await rented(application, "P100")
+        both = application.last_seen.figures([second])[second.id]
         assert both.until is not None
         assert both.until < unasked.until, "what was rented since drains it too"
     said = await land.cli("ls")
@@ -117,35 +119,35 @@ async def test_unasked_it_goes_by_the_balance_that_was_seen_last(land: World) ->
 async def test_a_silent_wallet_is_unknown_and_the_rest_is_shown(
     land: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with land.desk() as service:
-        await rich(land, service)
-        lease = await rented(service, "2080Ti")
-        kept = evolve(lease, id="kept", state=LeaseState.KEPT, kept_until=service.desk.clock.now() + HOUR)
+    async with land.application() as application:
+        await rich(land, application)
+        lease = await rented(application, "2080Ti")
+        kept = evolve(lease, id="kept", state=LeaseState.KEPT, kept_until=application.clock.now() + HOUR)
         stranger = evolve(lease, id="other", provider="nobody")
-        asked = []
+        asked: list[int] = []
 
         async def silent() -> Balance:
             asked.append(1)
             raise UnavailableError("the site does not answer")
 
-        monkeypatch.setattr(service.desk.wallet("mistgpu"), "balance", silent)
-        found = await time_left(service.desk, [lease, kept, stranger, evolve(lease, id="again")])
+        monkeypatch.setattr(application.plugins.billing("mistgpu"), "balance", silent)
+        found = await application.time_left.read([lease, kept, stranger, evolve(lease, id="again")])
         assert found[lease.id].kind is found["again"].kind is TimeKind.UNKNOWN
         assert found[lease.id].note == "the site does not answer"
         assert found["kept"].kind is TimeKind.KEPT
         assert found["other"].kind is TimeKind.UNKNOWN
         assert "nobody" in found["other"].note
         assert asked == [1], "each wallet is asked once"
-        assert last_seen(service.desk, [lease])[lease.id].note == "nobody was asked"
+        assert application.last_seen.figures([lease])[lease.id].note == "nobody was asked"
 
 
 async def test_a_wallet_that_hangs_is_left_behind(land: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with land.desk() as service:
-        await rich(land, service)
-        lease = await rented(service, "2080Ti")
+    async with land.application() as application:
+        await rich(land, application)
+        lease = await rented(application, "2080Ti")
         monkeypatch.setattr("gpurent.workflow.timing.time_left.PATIENCE", 0.2)
-        monkeypatch.setattr(service.desk.wallet("mistgpu"), "balance", lambda: asyncio.sleep(60))
-        found = (await time_left(service.desk, [lease]))[lease.id]
+        monkeypatch.setattr(application.plugins.billing("mistgpu"), "balance", lambda: asyncio.sleep(60))
+        found = (await application.time_left.read([lease]))[lease.id]
         assert found.kind is TimeKind.UNKNOWN
         assert found.note == "no answer within 0.2 s"
 
@@ -154,10 +156,10 @@ async def test_a_balance_in_another_currency_goes_by_its_dated_rate(
     land: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     coin = Currency("DBC", 8)
-    async with land.desk() as service:
-        await rich(land, service)
-        lease = await rented(service, "2080Ti")
-        wallet, now = service.desk.wallet("mistgpu"), service.desk.clock.now()
+    async with land.application() as application:
+        await rich(land, application)
+        lease = await rented(application, "2080Ti")
+        wallet, now = application.plugins.billing("mistgpu"), application.clock.now()
         dated = [now]
 
         async def balance() -> Balance:
@@ -168,20 +170,20 @@ async def test_a_balance_in_another_currency_goes_by_its_dated_rate(
 
         monkeypatch.setattr(wallet, "balance", balance)
         monkeypatch.setattr(wallet, "rate", rate)
-        figure = (await time_left(service.desk, [lease]))[lease.id]
+        figure = (await application.time_left.read([lease]))[lease.id]
         # 15 CNY at 3 CNY an hour.
         assert figure.until == now + 5 * HOUR
         assert figure.note == "by the rate of the exchange"
         dated[0] = now - timedelta(days=2)
-        stale = (await time_left(service.desk, [lease]))[lease.id]
+        stale = (await application.time_left.read([lease]))[lease.id]
         assert stale.kind is TimeKind.UNKNOWN
         assert "the exchange" in stale.note
 
 
 async def test_the_listings(land: World) -> None:
-    async with land.desk() as service:
-        await rich(land, service, "3")
-        lease = (await rented(service, "2080Ti")).id
+    async with land.application() as application:
+        await rich(land, application, "3")
+        lease = (await rented(application, "2080Ti")).id
     for command in (("ls", "--refresh", "--json"), ("show", lease, "--json")):
         data = (await land.cli(*command)).data
         found = (data[0] if command[0] == "ls" else data)["time_left"]
@@ -207,13 +209,24 @@ def prepaid(left: timedelta) -> TimeLeft:
     return TimeLeft(kind=TimeKind.PREPAID, until=NOW + left, left=left)
 
 
-async def test_each_threshold_tells_once_until_the_time_rises_above_it(land: World) -> None:
+@contextmanager
+def watcher(folder: Path, person: Person) -> Iterator[TimeAlarms]:
+    """The alarms of one process; several share the folder's Store."""
+    clock = ManualClock()
+    events = EventEmitter(clock)
+    events.subscribe(person.show_event)
+    with closing(SqliteStore(folder / "journal.sqlite", clock.now)) as store:
+        yield TimeAlarms(store, Settings(folder, {}, {}), events)
+
+
+def test_each_threshold_tells_once_until_the_time_rises_above_it(tmp_path: Path) -> None:
     ours, other = Person(), Person()
-    async with land.desk(ours) as service, land.desk(other) as guard:
-        await rich(land, service)
-        lease = await rented(service, "2080Ti")
+    tariff = Metered(price=UnitPrice(Decimal(3), CNY))
+    offer = Offer(key="1", provider="mistgpu", hardware=Hardware(gpu="2080Ti", gpus=1), tariff=tariff)
+    lease = Lease(id="mistgpu-a", provider="mistgpu", offer=offer, state=LeaseState.READY)
+    with watcher(tmp_path, ours) as trip, watcher(tmp_path, other) as guard:
         told = []
-        for minutes, service_first in (
+        for minutes, trip_first in (
             (70, 1),
             (59, 1),
             (58, 0),
@@ -224,16 +237,16 @@ async def test_each_threshold_tells_once_until_the_time_rises_above_it(land: Wor
             (14, 0),
             (4, 1),
         ):
-            pair = (service, guard) if service_first else (guard, service)
-            limits = [mind(one.desk, lease, prepaid(minutes * MINUTE)) for one in pair]
+            pair = (trip, guard) if trip_first else (guard, trip)
+            limits = [one.check(lease, prepaid(minutes * MINUTE)) for one in pair]
             told.append([limit and limit // MINUTE for limit in limits])
         nothing = [None, None]
         assert told == [
             nothing, [60, None], nothing, nothing, [15, None], nothing, nothing, [15, None], [5, None]
         ]  # fmt: skip
-        assert mind(service.desk, lease, TimeLeft(kind=TimeKind.UNKNOWN)) is None
-        assert mind(service.desk, lease, prepaid(2 * HOUR)) is None
-        assert mind(service.desk, lease, prepaid(MINUTE)) == 5 * MINUTE, "passed at once: told once"
+        assert trip.check(lease, TimeLeft(kind=TimeKind.UNKNOWN)) is None
+        assert trip.check(lease, prepaid(2 * HOUR)) is None
+        assert trip.check(lease, prepaid(MINUTE)) == 5 * MINUTE, "passed at once: told once"
     events = [
         event for person in (ours, other) for event in person.events if event.kind is EventKind.TIME_LOW
     ]
@@ -250,16 +263,21 @@ async def test_thresholds_from_the_settings(land: World) -> None:
     state = land.home / "state"
     state.mkdir(mode=0o700, parents=True)
     (state / "config.toml").write_text('[warn]\nat = "1天, 2h"\n[warn.mistgpu]\nat = "30m"\n')
-    async with land.desk() as service:
-        assert thresholds(service.desk, "mistgpu") == (30 * MINUTE,)
-        assert thresholds(service.desk, "1024gpu") == (timedelta(days=1), 2 * HOUR)
+    async with land.application() as application:
+        assert application.alarms.thresholds("mistgpu") == (30 * MINUTE,)
+        assert application.alarms.thresholds("1024gpu") == (timedelta(days=1), 2 * HOUR)
     (state / "config.toml").write_text('[warn]\nat = "none"\n')
-    async with land.desk() as service:
-        assert thresholds(service.desk, "mistgpu") == ()
+    async with land.application() as application:
+        assert application.alarms.thresholds("mistgpu") == ()
     (state / "config.toml").write_text('[warn]\nat = "soon"\n')
-    async with land.desk() as service:
+    with pytest.raises(UsageError, match="soon"):
+        async with land.application():
+            pass
+    (state / "config.toml").unlink()
+    land.extra["GPURENT_WARN_AT"] = "soon"
+    async with land.application() as application:
         with pytest.raises(UsageError, match="soon"):
-            thresholds(service.desk, "mistgpu")
+            application.alarms.thresholds("mistgpu")
 
 
 def test_words_in_the_users_language() -> None:

@@ -15,17 +15,17 @@ import psutil
 import pytest
 from attrs import frozen
 
+from gpurent.composition.application import Application
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import CNY, UnitPrice
 from gpurent.domain.offer import Hardware, Metered, Offer, Prepaid
-from gpurent.domain.trip import TripSpec
+from gpurent.domain.trip import JobSpec, TripLimits, TripSpec, Upload
 from gpurent.errors import JobError
 from gpurent.testing.sandbox.machines import why_not_bwrap
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
-from gpurent.workflow.timing import machine_timer as timer
-from gpurent.workflow.timing.timer_policy import Policy, Timers, deadline
-from gpurent.workflow.trips.operations import Service
+from gpurent.workflow.timing.guard_policy import GuardPolicy
+from gpurent.workflow.timing.timers import TimerCommands, timer_deadline
 from tests.workflow.world import Person, World, world
 
 MINUTE = timedelta(minutes=1)
@@ -51,9 +51,9 @@ async def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
     return value
 
 
-async def enter(service: Service, land: World, yuan: str = "200") -> None:
-    await service.login("mistgpu", {"username": "student", "password": "student-pass"})
-    await land.settle_alipay(service, yuan)
+async def enter(application: Application, land: World, yuan: str = "200") -> None:
+    await application.account_commands.login("mistgpu", {"username": "student", "password": "student-pass"})
+    await land.settle_alipay(application, yuan)
 
 
 def usage(land: World) -> int:
@@ -69,8 +69,8 @@ async def test_a_forgotten_machine_is_released_although_the_users_computer_is_of
     (folder / "train.py").write_text(FOREVER)
     async with world(tmp_path, speed=600, driver=driver) as land:
         land.extra["GPURENT_GUARD_TIMER"] = "10m"
-        async with land.desk() as service:
-            await enter(service, land)
+        async with land.application() as application:
+            await enter(application, land)
         process = await asyncio.create_subprocess_exec(
             *(
                 sys.executable,
@@ -100,9 +100,9 @@ async def test_a_forgotten_machine_is_released_although_the_users_computer_is_of
         assert len(land.cloud.burning()) == 1
         await eventually(lambda: not land.cloud.burning())
         await eventually(lambda: not land.cloud.driver.machines())
-        async with land.desk() as service:
-            (lease,) = await service.leases(over=True)
-            deadline = timer_note(service, lease)
+        async with land.application() as application:
+            (lease,) = await application.leases.view_leases(over=True)
+            deadline = timer_note(application, lease)
             assert lease.started_at is not None
             assert lease.ended_at is not None
             # Seconds of a loaded machine are minutes of this clock.
@@ -111,14 +111,14 @@ async def test_a_forgotten_machine_is_released_although_the_users_computer_is_of
             begun_minutes = (lease.ended_at - lease.started_at) // MINUTE + 1
             expected = price.cost(begun_minutes * MINUTE, up=False).amount
             assert usage(land) == expected
-            (total,) = (await service.receipt(lease.id)).totals()
+            (total,) = (await application.receipts.current_receipt(lease.id)).totals()
             assert total.spent.amount == expected
         await land.cloud.advance(timedelta(days=1))
         assert usage(land) == expected, "nothing is billed after the stop"
 
 
-def timer_note(service: Service, lease: Lease) -> datetime:
-    noted = service.desk.journal.note("timer", lease.id)
+def timer_note(application: Application, lease: Lease) -> datetime:
+    noted = application.store.note("timer", lease.id)
     assert noted
     return datetime.fromisoformat(noted)
 
@@ -128,13 +128,17 @@ class Ground:
     """One rented machine and its user."""
 
     land: World
-    service: Service
+    application: Application
     person: Person
     lease: Lease
 
     @property
-    def timers(self) -> Timers:
-        return Timers(self.service.desk)
+    def timers(self) -> TimerCommands:
+        return self.application.timer_commands
+
+    def connect(self) -> ReconnectingConnection:
+        """A connection of its own, closed behind the block."""
+        return self.application.connections.to(self.lease.id)
 
     def processes(self) -> list[int]:
         (machine,) = self.land.cloud.driver.machines()
@@ -146,15 +150,15 @@ class Ground:
         return found
 
     def now(self) -> datetime:
-        return self.service.desk.clock.now()
+        return self.application.clock.now()
 
 
 @pytest.fixture
 async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
     person = Person()
-    async with world(tmp_path, speed=60) as land, land.desk(person) as service:
-        await enter(service, land)
-        yield Ground(land, service, person, await service.rent(TripSpec(provider="mistgpu")))
+    async with world(tmp_path, speed=60) as land, land.application(person) as application:
+        await enter(application, land)
+        yield Ground(land, application, person, await application.trips.rent(TripSpec(provider="mistgpu")))
 
 
 async def test_extend_and_off(ground: Ground) -> None:
@@ -166,51 +170,45 @@ async def test_extend_and_off(ground: Ground) -> None:
     later = await ground.timers.extend(ground.lease.id, 2 * HOUR)
     assert later.until is not None
     assert abs(later.until - until - 2 * HOUR) < 20 * MINUTE
-    assert timer_note(ground.service, ground.lease) == later.until
+    assert timer_note(ground.application, ground.lease) == later.until
     earlier = await ground.timers.arm(ground.lease.id, until - 5 * HOUR)
     assert earlier.until is not None
     assert earlier.until < until, "arming anew moves it to earlier too"
     assert len(ground.processes()) == 1
     assert not (await ground.timers.off(ground.lease.id)).armed
     await eventually(lambda: not ground.processes())
-    assert timer.remembered(ground.service.desk, ground.lease) is None
+    assert ground.application.machine_timers.remembered(ground.lease) is None
 
 
 async def test_it_survives_a_cut_line_and_two_arms_are_one(ground: Ground) -> None:
-    desk, until = ground.service.desk, ground.now() + 20 * HOUR
-    one, other = ReconnectingConnection(desk, ground.lease.id), ReconnectingConnection(desk, ground.lease.id)
-    try:
+    timers, until = ground.application.machine_timers, ground.now() + 20 * HOUR
+    async with ground.connect() as one, ground.connect() as other:
         await asyncio.gather(
-            timer.arm(one, ground.lease, until), timer.arm(other, ground.lease, until + HOUR)
+            timers.arm(one, ground.lease, until), timers.arm(other, ground.lease, until + HOUR)
         )
         assert await ground.land.cloud.cut() >= 1
-        assert (await timer.state(one)).armed
-    finally:
-        await one.close()
-        await other.close()
+        assert (await timers.state(one)).armed
     await eventually(lambda: len(ground.processes()) == 1)
     assert (await ground.timers.state(ground.lease.id)).armed
 
 
-async def closing(line: ReconnectingConnection, wanted: bool) -> None:
+async def closing(ground: Ground, connection: ReconnectingConnection, wanted: bool) -> None:
     async with asyncio.timeout(60):
         # A look over the line takes long enough to be its own pause.
-        while (await timer.state(line)).closing is not wanted:
+        while (await ground.application.machine_timers.state(connection)).closing is not wanted:
             continue
 
 
 async def test_in_the_last_minutes_no_job_starts(ground: Ground) -> None:
-    line = ReconnectingConnection(ground.service.desk, ground.lease.id)
-    try:
-        await timer.arm(line, ground.lease, ground.now() + 5 * HOUR, grace=6 * HOUR)
-        await closing(line, True)
+    timers, machine = ground.application.machine_timers, ground.application.machine_commands
+    async with ground.connect() as connection:
+        await timers.arm(connection, ground.lease, ground.now() + 5 * HOUR, grace=6 * HOUR)
+        await closing(ground, connection, True)
         with pytest.raises(JobError, match="about to shut"):
-            await ground.service.start(ground.lease.id, "late", ("true",), ".", "", "")
-        await timer.extend(line, ground.lease, ground.now() + 40 * HOUR)
-        await closing(line, False)
-        await ground.service.start(ground.lease.id, "early", ("true",), ".", "", "")
-    finally:
-        await line.close()
+            await machine.start(ground.lease.id, "late", ("true",), ".", "", "")
+        await timers.extend(connection, ground.lease, ground.now() + 40 * HOUR)
+        await closing(ground, connection, False)
+        await machine.start(ground.lease.id, "early", ("true",), ".", "", "")
 
 
 async def test_the_command_line(ground: Ground) -> None:
@@ -245,9 +243,13 @@ async def test_a_dead_mans_switch_is_moved_on_while_somebody_watches(tmp_path: P
     (folder / "train.py").write_text("import time\ntime.sleep(13)\n")
     async with world(tmp_path, speed=600) as land:
         land.extra["GPURENT_GUARD_TIMER"] = "100m"
-        async with land.desk(person) as service:
-            await enter(service, land)
-            end = await service.run(TripSpec(provider="mistgpu", command=("train.py",), folder=str(folder)))
+        async with land.application(person) as application:
+            await enter(application, land)
+            end = await application.trips.run(
+                TripSpec(
+                    upload=Upload(folder=str(folder)), job=JobSpec(command=("train.py",)), provider="mistgpu"
+                )
+            )
             assert end.exit_code == 0
             assert end.receipt is not None
             assert end.receipt.started_at is not None
@@ -270,11 +272,11 @@ def test_when_a_machine_gets_a_timer() -> None:
             offer=Offer(key="1", provider="x", hardware=Hardware(), tariff=tariff),
             started_at=NOW - HOUR,
         )
-        return deadline(lease, TripSpec(term=term), Policy(**written), NOW)
+        return timer_deadline(lease, TripLimits(term=term), GuardPolicy(**written), NOW)
 
     assert when() is None
     assert when(3 * HOUR) == NOW + 2 * HOUR + 30 * MINUTE, "from the start, with a margin"
-    assert when(3 * HOUR, margin=5 * MINUTE) == NOW + 2 * HOUR + 5 * MINUTE
-    assert when(margin=4 * HOUR) == NOW + 4 * HOUR
-    assert when(3 * HOUR, off=True) is None
-    assert when(24 * HOUR, tariff=Prepaid(price=PRICE), margin=HOUR) is None, "it ends by itself"
+    assert when(3 * HOUR, timer=5 * MINUTE) == NOW + 2 * HOUR + 5 * MINUTE
+    assert when(timer=4 * HOUR) == NOW + 4 * HOUR
+    assert when(3 * HOUR, timer_off=True) is None
+    assert when(24 * HOUR, tariff=Prepaid(price=PRICE), timer=HOUR) is None, "it ends by itself"

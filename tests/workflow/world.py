@@ -1,4 +1,4 @@
-"""A sandbox and a desk in one event loop, for whole trips over real sockets."""
+"""A sandbox and applications in one event loop, for whole trips over real sockets."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx2
 from attrs import define, field, frozen
 
+from gpurent.composition.application import Application
 from gpurent.domain.events import Event, EventKind
+from gpurent.domain.question import Question
 from gpurent.infra.registry import plain
 from gpurent.infra.registry.registry import Registry
 from gpurent.testing.sandbox.cloud import Cloud, Options
-from gpurent.workflow.runtime.desk import Desk
-from gpurent.workflow.trips.operations import Service
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "examples" / "digits"
@@ -69,23 +69,23 @@ class Person:
     said: bytearray = field(factory=bytearray)
     agrees: bool = False
     interactive: bool = False
-    watchers: list[object] = field(factory=list)
+    watchers: list[Callable[[Event], None]] = field(factory=list)
 
-    def notify(self, event: Event) -> None:
+    def show_event(self, event: Event) -> None:
         self.events.append(event)
         for watcher in list(self.watchers):
-            watcher(event)  # type: ignore[operator]
+            watcher(event)
 
-    def confirm(self, question: str) -> bool:
+    async def confirm(self, question: Question) -> bool:
         return self.agrees
 
-    def ask(self, label: str, secret: bool = False) -> str | None:
-        return next((answer for part, answer in self.answers.items() if part in label), None)
+    async def ask(self, question: Question) -> str | None:
+        return next((answer for part, answer in self.answers.items() if part in question.text), None)
 
-    def output(self, data: bytes) -> None:
+    def show_output(self, data: bytes) -> None:
         self.said += data
 
-    def progress(self, title: str) -> Tally:
+    def start_progress(self, title: str) -> Tally:
         return Tally()
 
     def kinds(self) -> list[EventKind]:
@@ -110,7 +110,7 @@ class Said:
 
 @define
 class World:
-    """The cloud, and how to open desks in it."""
+    """The cloud, and how to open applications in it."""
 
     cloud: Cloud
     home: Path
@@ -121,15 +121,16 @@ class World:
         return {**base, **self.cloud.environment(self.home / "state"), **self.extra}
 
     @contextlib.asynccontextmanager
-    async def desk(self, person: Person | None = None) -> AsyncIterator[Service]:
+    async def application(self, person: Person | None = None) -> AsyncIterator[Application]:
         self.home.mkdir(mode=0o700, exist_ok=True)
         registry = Registry.load(builtin=[plain])
         assert not registry.problems, registry.problems
-        desk = Desk(registry, self.home / "state", person or Person(), self.environment())
+        made = Application(registry, self.home / "state", self.environment(), person or Person())
         try:
-            yield Service(desk)
+            await made.start()
+            yield made
         finally:
-            await desk.close()
+            await made.aclose()
 
     async def cli(self, *arguments: str, given: str = "", folder: Path | None = None) -> Said:
         """The real command line in a process of its own."""
@@ -137,7 +138,7 @@ class World:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "gpurent.cli.main",
+            "gpurent",
             *arguments,
             cwd=folder or self.home,
             env={**self.environment(), "LANG": "C.UTF-8"},
@@ -148,16 +149,21 @@ class World:
         out, err = await process.communicate(given.encode())
         return Said(process.returncode or 0, out.decode(), err.decode())
 
-    async def settle_alipay(self, service: Service, yuan: str) -> None:
+    def books(self, provider: str) -> Any:
+        """What the provider's simulator has written down; each has its own."""
+        simulator: Any = self.cloud.portals[provider]
+        return simulator.books
+
+    async def settle_alipay(self, application: Application, yuan: str) -> None:
         """Top up as the user does: the page of `topup`, then the sandbox pays it."""
-        way = await service.topup("mistgpu", Decimal(yuan))
+        way = (await application.account_money.topup_instructions("mistgpu", Decimal(yuan))).way
         async with httpx2.AsyncClient() as client:
             answer = await client.post(way.url.rstrip("/") + "/settle")
         assert answer.status_code < 400, answer.text
 
-    async def faucet(self, service: Service, dbc: str) -> None:
+    async def faucet(self, application: Application, dbc: str) -> None:
         """DBC as the purchase page would send them."""
-        account = dict(service.whoami())["1024gpu"]
+        account = dict(application.account_commands.whoami())["1024gpu"]
         async with httpx2.AsyncClient(base_url=self.cloud.urls["dbc"]) as client:
             answer = await client.post("/sandbox/faucet", json={"address": account, "amount": dbc})
         assert answer.status_code == 200, answer.text

@@ -1,37 +1,42 @@
 """A warmed process that forks one client at a time and lets it die where it is told to.
 
 Speaks JSON lines on stdin and stdout: ``{"environment", "home", "want" | "resume" | "watch", "spare": [points]}`` in;
-``{"died": point}``, ``{"end": …}`` or ``{"error": …}`` out. A point is ``step:begun`` (the intent is written, nothing
-done), ``step:effect`` (done, not recorded) or ``step:recorded``. The client dies by SIGKILL at the first
-point that is not spared.
+``{"died": point}``, ``{"end": …}`` or ``{"error": …}`` out. With ``"clock"`` (the path of a shared one) waiting takes
+no time. A point is ``step:begun`` (the intent is written, nothing done), ``step:effect`` (done, not recorded) or
+``step:recorded``. The client dies by SIGKILL at the first point that is not spared.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
+import pkgutil
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import asyncssh  # noqa: F401 - warmed before the fork
 
+from gpurent.composition.application import Application
+from gpurent.composition.state import Outside
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError
 from gpurent.infra.registry import plain
 from gpurent.infra.registry.registry import Registry
 from gpurent.infra.sqlite.codec import loads
-from gpurent.infra.sqlite.journal import Journal
-from gpurent.workflow.guard.scheduler import Guard
-from gpurent.workflow.runtime.desk import Desk
-from gpurent.workflow.trips.operations import Service
+from gpurent.infra.sqlite.store import SqliteStore
+from gpurent.testing.fakes.shared_clock import SharedClock
+from gpurent.testing.fakes.tracked_http import TrackedHttp
+from gpurent.testing.fakes.virtual_time import VirtualTimeLoop
 from tests.workflow.world import Person
 
 
-class Dying(Journal):
-    """A journal that kills its own process at the first point that was not spared."""
+class DyingStore(SqliteStore):
+    """A store that kills its own process at the first point that was not spared."""
 
     spare: frozenset[str] = frozenset()
     pipe = -1
@@ -43,50 +48,66 @@ class Dying(Journal):
         os.write(self.pipe, json.dumps({"died": point}).encode())
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def begin(self, trip: str, step: str) -> None:
-        super().begin(trip, step)
+    def begin_step(self, trip: str, step: str) -> None:
+        super().begin_step(trip, step)
         self._point(step, "begun")
 
-    def record(self, trip: str, step: str, value: object) -> None:
+    def record_step(self, trip: str, step: str, value: object) -> None:
         self._point(step, "effect")
-        super().record(trip, step, value)
+        super().record_step(trip, step, value)
         self._point(step, "recorded")
 
 
-async def live(task: dict[str, Any], registry: Registry, pipe: int) -> dict[str, Any]:
-    person = Person()
-    desk = Desk(registry, Path(task["home"]), person, task["environment"])
-    desk.journal.close()
-    desk.journal = Dying(Path(task["home"]) / "journal.sqlite", desk.clock.now)
-    desk.journal.spare, desk.journal.pipe = frozenset(task["spare"]), pipe
-    service = Service(desk)
+async def live(
+    task: dict[str, Any], registry: Registry, pipe: int, clock: SharedClock | None
+) -> dict[str, Any]:
+    outside = Outside(open_store=DyingStore)
+    if clock is not None:
+        outside = Outside(open_store=DyingStore, clock=clock, wrap_http=TrackedHttp)
+    DyingStore.spare, DyingStore.pipe = frozenset(task["spare"]), pipe
+    application = Application(registry, Path(task["home"]), task["environment"], Person(), outside)
     try:
         if task.get("watch"):
-            looked = await Guard.of(service).once()
+            looked = await application.guard.once()
             return {"end": 0, "trouble": [item.trouble for item in looked if item.trouble]}
-        if "want" in task and not service.trips():
-            end = await service.run(loads(task["want"], TripSpec))
+        if "want" in task and not application.trip_register.trips():
+            end = await application.trips.run(loads(task["want"], TripSpec))
         else:
-            end = await service.resume(service.trips()[-1].id)
+            end = await application.trips.resume(application.trip_register.trips()[-1].id)
     except GpurentError as error:
         return {"error": error.message, "code": error.code, "burning": list(error.burning)}
     finally:
-        await desk.close()
+        await application.aclose()
     return {"end": end.exit_code, "lease": end.lease, "trip": end.trip}
 
 
 def child(task: dict[str, Any], registry: Registry, pipe: int) -> None:
+    clock = SharedClock(Path(task["clock"])) if "clock" in task else None
+    loop_factory = None if clock is None else partial(VirtualTimeLoop, clock)
     try:
-        answer = asyncio.run(live(task, registry, pipe))
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            answer = runner.run(live(task, registry, pipe, clock))
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         answer = {"crash": f"{type(error).__name__}: {error}"}
     os.write(pipe, json.dumps(answer).encode())
 
 
+def _warm_up(registry: Registry) -> None:
+    """Load what each client would load for itself."""
+    for entry in registry.all_entries():
+        __import__(entry.build.__module__)
+    for package in ("composition", "infra", "workflow"):
+        found = __import__(f"gpurent.{package}", fromlist=["*"])
+        for module in pkgutil.walk_packages(found.__path__, f"gpurent.{package}."):
+            __import__(module.name)
+
+
 def main() -> None:
     registry = Registry.load(builtin=[plain])
-    for entry in (*registry.lease.values(), *registry.transfer.values(), *registry.session.values()):
-        __import__(entry.build.__module__)
+    _warm_up(registry)
+    # A client that ends must not look through, and so copy, what it shares with us.
+    gc.collect()
+    gc.freeze()
     for line in sys.stdin:
         task = json.loads(line)
         reading, writing = os.pipe()

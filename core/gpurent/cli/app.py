@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,11 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from attrs import define
 
+from gpurent.composition import system
+from gpurent.locale import _
+
 if TYPE_CHECKING:
-    from gpurent.cli.ui import TerminalUi
-    from gpurent.infra.registry.registry import Registry
-    from gpurent.workflow.runtime.state import Records
-    from gpurent.workflow.trips.operations import Service
+    from gpurent.composition.application import Application
+    from gpurent.composition.state import StoredState
+    from gpurent.ports.terminal import Terminal
 
 T = TypeVar("T")
 
@@ -22,46 +25,51 @@ T = TypeVar("T")
 class App:
     """``as_json``: one document on stdout and nothing else there. ``yes``: the answer to every confirmation."""
 
-    registry: Registry
+    registry: system.Registry
     as_json: bool = False
     yes: bool = False
     no_input: bool = False
     verbose: int = 0
 
-    def run(self, action: Callable[[Service], Awaitable[T]], ui: TerminalUi | None = None) -> T:
-        """``action`` with a `Service`, in an event loop of its own; ``ui`` instead of this terminal's usual one."""
+    def run(self, action: Callable[[Application], Awaitable[T]], terminal: Terminal | None = None) -> T:
+        """``action`` on the application, in an event loop of its own; ``terminal`` instead of the usual one."""
         import asyncio
+        from contextlib import closing
 
-        from gpurent.cli.ui import TerminalUi
-        from gpurent.workflow.runtime.desk import opened
-        from gpurent.workflow.trips.operations import Service
+        from gpurent.cli.terminal import UserTerminal
+        from gpurent.composition.application import Application
 
-        shown = ui or TerminalUi(quiet=self.as_json, yes=self.yes, no_input=self.no_input)
+        async def act(terminal: Terminal) -> T:
+            application = Application(self.registry, system.data_folder(), os.environ, terminal)
+            try:
+                await application.start()
+                self._log(application)
+                return await action(application)
+            finally:
+                await application.aclose()
 
-        async def live() -> T:
-            async with opened(self.registry, shown) as desk:
-                self._log(desk.redactor)
-                return await action(Service(desk))
+        if terminal is not None:
+            return asyncio.run(act(terminal))
+        with closing(UserTerminal(quiet=self.as_json, yes=self.yes, no_input=self.no_input)) as usual:
+            return asyncio.run(act(usual))
 
+    def read(self, look: Callable[[StoredState], T]) -> T:
+        """What ``look`` finds on disk: nobody is asked, so there is no event loop to wait for."""
+        from gpurent.composition.state import StoredState
+
+        state = StoredState(self.registry, system.data_folder(), os.environ)
         try:
-            return asyncio.run(live())
+            return look(state)
         finally:
-            shown.close()
+            state.store.close()
 
-    def read(self, look: Callable[[Records], T]) -> T:
-        """What ``look`` finds in the records: nobody is asked, so there is no event loop to wait for."""
-        from gpurent.workflow.runtime.state import reading
-
-        with reading(self.registry) as records:
-            return look(records)
-
-    def _log(self, redactor: Any) -> None:
-        import logging
-
+    def _log(self, application: Application) -> None:
         if not self.verbose:
             return
+        import logging
+
         handler = logging.StreamHandler(sys.stderr)
-        handler.addFilter(redactor)
+        handler.addFilter(application.redactor)
         logging.basicConfig(level=logging.DEBUG if self.verbose > 1 else logging.INFO, handlers=[handler])
 
     def show(self, data: object, text: str | Callable[[], str]) -> None:
@@ -76,20 +84,10 @@ class App:
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--json`` on a command; the same as before the command's name."""
-    from gpurent.locale import _
 
     def note(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         if value:
             ctx.find_object(App).as_json = True  # type: ignore[union-attr]
 
-    option = click.option(
-        "--json", is_flag=True, expose_value=False, callback=note, help=_("One JSON document.")
-    )
-    made: Callable[..., Any] = option(command)
-    return made
-
-
-def wants_json(arguments: list[str]) -> bool:
-    """Whether an error should be a JSON document too; arguments behind ``--`` are the job's."""
-    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    return "--json" in own
+    about = _("One JSON document.")
+    return click.option("--json", is_flag=True, expose_value=False, callback=note, help=about)(command)

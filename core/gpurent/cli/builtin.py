@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+import click
+
+from gpurent.composition import system
 from gpurent.locale import N_
 from gpurent.roles.entries import CommandEntry
 from gpurent.roles.hookspecs import hookimpl
-
-if TYPE_CHECKING:
-    import click
-
-    from gpurent.infra.registry.registry import Registry
 
 _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     (
@@ -54,7 +52,7 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ),
     (
         N_("Account and money"),
-        "books",
+        "account",
         (
             ("receipts", N_("Show what a lease or a trip cost")),
             ("costs", N_("Show what was spent, by day, provider, GPU or trip")),
@@ -114,33 +112,35 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ),
     (
         N_("Your own programs"),
-        "export",
+        "programs",
         (
             ("export", N_("Write a machine down for another program")),
             ("open", N_("Open a machine's page, or a program on it")),
-        ),
-    ),
-    (
-        N_("Your own programs"),
-        "reach",
-        (
             ("forward", N_("Reach a port of a machine from here")),
             ("jupyter", N_("Work in a notebook on a machine")),
         ),
     ),
-    (N_("Leases"), "doctor", (("doctor", N_("Examine a machine: GPU, CUDA, cuDNN, disk, line")),)),
-    (N_("Leases"), "timer", (("timer", N_("Let a machine shut itself in time")),)),
+    (N_("Leases"), "leases", (("doctor", N_("Examine a machine: GPU, CUDA, cuDNN, disk, line")),)),
+    (N_("Leases"), "leases", (("timer", N_("Let a machine shut itself in time")),)),
     (N_("Leases"), "top", (("top", N_("Watch all leases live")),)),
+    (N_("The tool itself"), "tool", (("notify", N_("Test the messages that reach you when you are away")),)),
+    (N_("Leases"), "watch", (("watch", N_("Look after all leases by your written policy")),)),
     (
         N_("The tool itself"),
-        "notify",
-        (("notify", N_("Test the messages that reach you when you are away")),),
+        "tool",
+        (
+            ("plugins", N_("List the plugins and what is wrong with them")),
+            ("completion", N_("Print the shell's completion script")),
+        ),
     ),
-    (N_("Leases"), "watch", (("watch", N_("Look after all leases by your written policy")),)),
-    (N_("The tool itself"), "plugins", (("plugins", N_("List the plugins and what is wrong with them")),)),
-    (N_("The tool itself"), "completion", (("completion", N_("Print the shell's completion script")),)),
-    (N_("The tool itself"), "sandbox", (("sandbox", N_("A rental world on this computer, for nothing")),)),
-    (N_("The tool itself"), "demo", (("demo", N_("Make two whole trips in a sandbox")),)),
+    (
+        N_("The tool itself"),
+        "sandbox",
+        (
+            ("sandbox", N_("A rental world on this computer, for nothing")),
+            ("demo", N_("Make two whole trips in a sandbox")),
+        ),
+    ),
 )
 
 
@@ -161,11 +161,6 @@ def gpurent_register_command() -> Sequence[CommandEntry]:
     ]
 
 
-def registry() -> Registry:
+def load_registry() -> system.Registry:
     """Core's own entries and those of every installed plugin."""
-    import sys
-
-    from gpurent.infra.registry import plain
-    from gpurent.infra.registry.registry import Registry
-
-    return Registry.load(builtin=[sys.modules[__name__], plain])
+    return system.load_registry([sys.modules[__name__]])

@@ -49,12 +49,10 @@ def plain(value: Any) -> Any:  # noqa: C901 - one case a kind of value reads bes
 
 
 def document(data: object) -> str:
-    """The one document of a command that went well."""
     return json.dumps({"ok": True, "data": plain(data)}, ensure_ascii=False)
 
 
 def failure(error: Any) -> str:
-    """The one document of a command that failed."""
     body = {
         "code": error.code,
         "message": error.message,

@@ -6,23 +6,67 @@ import atexit
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from functools import cached_property
+from typing import cast
 
 import click
 
 from gpurent import __version__
-from gpurent.cli.app import App, wants_json
-from gpurent.cli.lazy import LazyGroup
-from gpurent.locale import N_, _, choose
+from gpurent.cli.app import App
+from gpurent.cli.builtin import load_registry
+from gpurent.composition import system
+from gpurent.errors import GpurentError, PluginError, UsageError
+from gpurent.locale import _, choose
+from gpurent.roles.entries import CommandEntry
 
-if TYPE_CHECKING:
-    from gpurent.errors import GpurentError
 
-SPENT = {
-    "no": N_("Nothing was charged."),
-    "yes": N_("Money was spent; see: gpurent receipts"),
-    "unknown": N_("Whether money was spent is not known; look at the account: gpurent balance"),
-}
+class LazyGroup(click.Group):
+    """``--help`` shows the entries' summaries; no command module is imported for it."""
+
+    @cached_property
+    def registry(self) -> system.Registry:
+        return load_registry()
+
+    @property
+    def entries(self) -> Mapping[str, CommandEntry]:
+        return self.registry.entries(CommandEntry)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name, entry in self.entries.items() if not entry.hidden]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = self.entries.get(cmd_name)
+        try:
+            return entry.build() if entry is not None else None
+        except Exception as error:
+            raise PluginError(
+                _("the command {name!r} cannot be loaded: {kind}: {error}").format(
+                    name=cmd_name, kind=type(error).__name__, error=error
+                ),
+                hint=_("See: gpurent plugins"),
+            ) from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name and name not in self.entries and not name.startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, self.entries, 1)
+            hint = " " + _("Did you mean {name}?").format(name=near[0]) if near else ""
+            ctx.fail(_("There is no command {name}.").format(name=name) + hint)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for name, entry in self.entries.items():
+            if not entry.hidden:
+                groups.setdefault(entry.group, []).append((name, _(entry.summary)))
+        for group, rows in groups.items():
+            with formatter.section(_(group)):
+                formatter.write_dl(rows)
 
 
 @click.group(
@@ -50,42 +94,34 @@ def cli(
         choose(lang)
     if home:
         os.environ["GPURENT_HOME"] = home
-    group = ctx.command
-    if not isinstance(group, LazyGroup):
-        raise TypeError("the main group is lazy")
-    ctx.obj = App(registry=group.registry, as_json=as_json, yes=yes, no_input=no_input, verbose=verbose)
+    registry = cast(LazyGroup, ctx.command).registry
+    ctx.obj = App(registry=registry, as_json=as_json, yes=yes, no_input=no_input, verbose=verbose)
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The entry point; exits with the error's code."""
-    _spare_the_collector()
-    given = sys.argv[1:] if arguments is None else arguments
-    sys.exit(_run(given))
-
-
-def _spare_the_collector() -> None:
-    """A start makes many objects and no rubbish, and an end frees them all anyway: a tenth of ``gpurent --help``."""
+    # A start makes many objects and no rubbish, and an end frees them all anyway: a tenth of ``gpurent --help``.
     gc.set_threshold(50_000)
     atexit.register(gc.freeze)
+    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
 
 def _run(given: list[str]) -> int:
-    from gpurent.errors import GpurentError, UsageError
-
-    _early_language(given)
-    as_json = wants_json(given)
+    own = given[: given.index("--")] if "--" in given else given  # behind it is the job's command
+    _early_language(own)
+    as_json = "--json" in own
     try:
         code = cli.main(given, prog_name="gpurent", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except GpurentError as error:
-        return _tell(error, as_json)
+        return _show_error(error, as_json)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
         if as_json:
-            return _tell(UsageError(error.format_message()), as_json)
+            return _show_error(UsageError(error.format_message()), as_json)
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
@@ -101,24 +137,24 @@ def _run(given: list[str]) -> int:
 def _early_language(given: list[str]) -> None:
     """Help is printed before options are handled, so the language is looked for first."""
     for index, text in enumerate(given):
-        if text == "--":
-            return
         if text == "--lang" and index + 1 < len(given):
             choose(given[index + 1])
         elif text.startswith("--lang="):
             choose(text.partition("=")[2])
 
 
-def _tell(error: GpurentError, as_json: bool) -> int:
+def _show_error(error: GpurentError, as_json: bool) -> int:
     if as_json:
         from gpurent.cli.data import failure
 
         click.echo(failure(error))
         return error.exit_code
+    from gpurent.cli.views.render import spent_text
+
     click.secho(_("Error: {message}").format(message=error.message), fg="red", err=True)
     if error.hint:
         click.echo(error.hint, err=True)
-    click.echo(_(SPENT[error.spent.value]), err=True)
+    click.echo(spent_text(error), err=True)
     for lease in error.burning:
         click.secho(
             _("{lease} still costs money. Give it back with: gpurent release {lease}").format(lease=lease),

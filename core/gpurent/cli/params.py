@@ -1,28 +1,27 @@
-"""What people type: spans of time and amounts of money, in English and Chinese."""
+"""What people type: spans, times, amounts of money, prices, terms; in English and Chinese."""
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
-from gpurent.domain.money_text import money_of as money_of, parse_money as parse_money
-from gpurent.locale import _
+from gpurent.domain.field_values import parse_moment
+from gpurent.domain.money import UnitPrice
+from gpurent.domain.money_text import parse_money, parse_price
+from gpurent.domain.offer import Metered, Terms
+from gpurent.errors import UsageError
+from gpurent.locale import N_, _
 from gpurent.locale.spans import parse_span
+from gpurent.ports.connection import PortPair
 
-
-def parse_moment(text: str, now: datetime) -> datetime:
-    """``18:30`` (the next one after ``now``) or an ISO time; local unless it says its zone. Else a `ValueError`."""
-    text = text.strip()
-    if re.fullmatch(r"\d{1,2}:\d{2}", text):
-        hour, minute = (int(part) for part in text.split(":"))
-        found = now.astimezone().replace(hour=hour, minute=minute, second=0, microsecond=0)
-        return (found if found > now else found + timedelta(days=1)).astimezone(UTC)
-    return datetime.fromisoformat(text).astimezone(UTC)
-
+T = TypeVar("T")
+When = datetime | timedelta
 
 _RATE = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([kKmMgG]?)(?:i?[bB])?(?:/s)?")
 _SIZES = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
@@ -36,84 +35,84 @@ def parse_rate(text: str) -> int:
     return int(Decimal(match[1]) * _SIZES[match[2].upper()])
 
 
-class RateType(click.ParamType[int]):
-    name = "rate"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        try:
-            return parse_rate(value)
-        except ValueError:
-            self.fail(_("{text} is no rate; write 2MB/s or 500k").format(text=repr(value)), param, ctx)
+def parse_ports(text: str) -> PortPair:
+    """Here and there: ``8888``, ``8889:8888``, ``0:8888`` for any free port here. Else a `ValueError`."""
+    here, colon, there = text.partition(":")
+    there = there if colon else here
+    plain = here.isascii() and here.isdecimal() and there.isascii() and there.isdecimal()
+    if not plain or max(len(here), len(there)) > 5 or not (int(here) < 65536 and 0 < int(there) < 65536):
+        raise ValueError(f"no ports: {text!r}")
+    return PortPair(int(here), int(there))
 
 
-class SpanType(click.ParamType[timedelta]):
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
-        try:
-            return parse_span(value)
-        except ValueError:
-            self.fail(
-                _("{text} is no span of time; write 1d, 2h30m, 1天").format(text=repr(value)), param, ctx
-            )
+def parse_when(text: str) -> When:
+    """A span from now on, or a time. Else a `ValueError`."""
+    try:
+        return parse_span(text)
+    except ValueError:
+        return _moment(text)
 
 
-class MomentType(click.ParamType[datetime]):
+def _moment(text: str) -> datetime:
     """A time of the user's own clock and zone, unless it says its zone; the next such time when no day is said."""
+    return parse_moment(text, datetime.now(UTC))
 
-    name = "moment"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if isinstance(value, datetime):
+class TypedParam(click.ParamType[T]):
+    """What ``parse`` makes of a typed text; where that is a `ValueError`, ``refusal`` is said of the ``{text}``."""
+
+    def __init__(self, name: str, parse: Callable[[str], T], refusal: str) -> None:
+        self.name = name
+        self._parse = parse
+        self._refusal = refusal
+
+    def convert(self, value: str | T, param: click.Parameter | None, ctx: click.Context | None) -> T:
+        if not isinstance(value, str):
             return value
         try:
-            return parse_moment(value, datetime.now(UTC))
+            return self._parse(value)
         except ValueError:
-            self.fail(
-                _("{text} is no time; write 18:30 or 2026-11-24T18:30").format(text=repr(value)), param, ctx
-            )
+            self.fail(_(self._refusal).format(text=repr(value)), param, ctx)
 
 
-class DeadlineType(click.ParamType[datetime | timedelta]):
-    """A span from the lease's start, else a time as in `MomentType`."""
-
-    name = "deadline"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime | timedelta:
-        if isinstance(value, datetime | timedelta):
-            return value
-        try:
-            return parse_span(value)
-        except ValueError:
-            return MOMENT.convert(value, param, ctx)
+RATE = TypedParam("rate", parse_rate, N_("{text} is no rate; write 2MB/s or 500k"))
+SPAN = TypedParam("time", parse_span, N_("{text} is no span of time; write 1d, 2h30m, 1天"))
+MOMENT = TypedParam("moment", _moment, N_("{text} is no time; write 18:30 or 2026-11-24T18:30"))
+MONEY = TypedParam("money", parse_money, N_("{text} is no amount of money; write 200CNY, ¥200, 200000DBC"))
+PRICE = TypedParam("price", parse_price, N_("{text} is no price; write 3.5CNY/h, ¥3.5/h"))
+WHEN = TypedParam("when", parse_when, N_("{text} is no time; write 2h30m, 18:30 or 2026-11-24T18:30"))
+PORTS = TypedParam("port", parse_ports, N_("{text} is no port; write 8888, or 9000:8888"))
 
 
-class MoneyType(click.ParamType[tuple[Decimal, str]]):
-    name = "money"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[Decimal, str]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return parse_money(value)
-        except ValueError:
-            self.fail(
-                _("{text} is no amount of money; write 200CNY, ¥200, 200000DBC").format(text=repr(value)),
-                param,
-                ctx,
-            )
+def ends_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    until = _("When the provider ends it: 2h30m, 18:30, 2026-11-24T18:30.")
+    balance = _("What the account holds now, for this machine: 40CNY.")
+    return click.option("--balance", type=MONEY, help=balance)(
+        click.option("--until", type=WHEN, help=until)(command)
+    )
 
 
-RATE = RateType()
-SPAN = SpanType()
-MOMENT = MomentType()
-DEADLINE = DeadlineType()
-MONEY = MoneyType()
+def no_browser(command: Callable[..., Any]) -> Callable[..., Any]:
+    def note(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value:
+            os.environ["GPURENT_CORE_BROWSER"] = "no"
+
+    text = _("Print the pages to open; open none.")
+    return click.option("--no-browser", is_flag=True, expose_value=False, callback=note, help=text)(command)
+
+
+def end_of(when: When | None, now: datetime) -> datetime | None:
+    """The moment that was meant; one that has passed is a `UsageError`."""
+    found = now + when if isinstance(when, timedelta) else when
+    if found is not None and found <= now:
+        raise UsageError(_("that time has passed"))
+    return found
+
+
+def terms_of(
+    now: datetime, price: UnitPrice, balance: tuple[Decimal, str] | None, until: When | None
+) -> Terms:
+    from gpurent.workflow.manual.billing import declared_money
+
+    held = declared_money(balance, price.currency.zero) if balance else None
+    return Terms(tariff=Metered(price=price), at=now, balance=held, until=end_of(until, now))

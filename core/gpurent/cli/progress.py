@@ -21,7 +21,7 @@ EVERY = 5.0
 
 
 class Bars:
-    """Implements `gpurent.roles.transfer.Progress`."""
+    """Implements `gpurent.roles.machine.Progress`."""
 
     def __init__(self, title: str) -> None:
         self._title = title

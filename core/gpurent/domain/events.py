@@ -1,4 +1,4 @@
-"""What happens on a trip, told to whoever shows it."""
+"""What happens on a trip, told to whoever shows it, and what is sent to a user who is not at the terminal."""
 
 from __future__ import annotations
 
@@ -50,3 +50,31 @@ class Event:
     step: str = ""
     text: str = ""
     data: Mapping[str, str | int] = field(factory=dict)
+
+
+class Level(Enum):
+    """How much a notice matters, the least first."""
+
+    DETAIL = "detail"
+    INFO = "info"
+    NOTICE = "notice"
+    WARNING = "warning"
+
+    @property
+    def rank(self) -> int:
+        return list(Level).index(self)
+
+
+@frozen(kw_only=True)
+class Notice:
+    """One message about ``event``.
+
+    ``id`` is unique and stays the same when the message is sent again: receivers may drop the second. ``title`` is one
+    line, ``body`` some lines, both in the user's language, without secrets and without control characters.
+    """
+
+    id: str
+    level: Level
+    title: str
+    body: str
+    event: Event

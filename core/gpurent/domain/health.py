@@ -7,6 +7,8 @@ from enum import Enum
 
 from attrs import frozen
 
+from gpurent.domain.machine_facts import Gpu
+
 
 class Verdict(Enum):
     """``UNCHECKED`` is no verdict on the machine: nobody could look."""
@@ -37,21 +39,6 @@ class Finding:
     text: str
     do: str = ""
     cause: str = ""
-
-
-@frozen(kw_only=True)
-class Gpu:
-    """One GPU as its driver tells. Memory in MiB; None: it does not say. ``used`` is by whomever."""
-
-    name: str
-    memory: int | None = None
-    used: int | None = None
-    busy: int | None = None
-    mig: bool = False
-    broken: bool = False
-    ecc: int = 0
-    retiring: bool = False
-    processes: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)

@@ -11,9 +11,7 @@ from attrs import evolve, field, frozen
 
 from gpurent.domain.access import Endpoint
 from gpurent.domain.machine_facts import MachineFacts
-from gpurent.domain.offer import Offer
-from gpurent.domain.order import Bill, OrderKind
-from gpurent.domain.terms import Terms
+from gpurent.domain.offer import Bill, Offer, OrderKind, Terms
 from gpurent.errors import LeaseError
 from gpurent.locale import _
 

@@ -160,9 +160,6 @@ class LedgerLine:
         # A part of nothing says that the meter stopped.
         return evolve(charge, money=more)
 
-    def with_part(self, entry: Transaction) -> LedgerLine:
-        return LedgerLine(parts=(*self.parts, entry), money=self.money + entry.money)
-
     def reversal(self, at: datetime, note: str) -> Transaction:
         """An entry that takes the whole line back."""
         last = self.last

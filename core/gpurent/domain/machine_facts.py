@@ -1,4 +1,4 @@
-"""What was found on a machine."""
+"""What was found on a machine, and on its GPUs."""
 
 from __future__ import annotations
 
@@ -10,19 +10,29 @@ from gpurent.domain.access import MachineProfile
 
 
 @frozen(kw_only=True)
+class Gpu:
+    """As its driver reports it. Memory in MiB, ``busy`` in percent; None: not reported. ``used`` is by whomever.
+
+    ``ecc``: memory errors that could not be corrected; ``retiring``: bad memory waits to be taken out of use.
+    """
+
+    name: str
+    memory: int | None = None
+    used: int | None = None
+    busy: int | None = None
+    mig: bool = False
+    broken: bool = False
+    ecc: int = 0
+    retiring: bool = False
+    processes: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
 class Interpreter:
     """A Python by the name that starts it."""
 
     name: str
     version: str
-
-
-@frozen(kw_only=True)
-class Card:
-    """One GPU as the driver names it; memory in MiB."""
-
-    name: str
-    memory: int
 
 
 @frozen(kw_only=True)
@@ -51,7 +61,7 @@ class MachineFacts:
     pythons: tuple[Interpreter, ...] = ()
     cuda: str = ""
     driver: str = ""
-    cards: tuple[Card, ...] = ()
+    cards: tuple[Gpu, ...] = ()
     home: Space | None = None
     data: Space | None = None
     packages: str = ""

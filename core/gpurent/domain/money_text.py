@@ -1,11 +1,12 @@
-"""Amounts of money as people type them, in commands and settings."""
+"""Amounts of money and prices as people write them, in commands and settings."""
 
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from decimal import Decimal
 
-from gpurent.domain.money import CNY, USD, Currency, Money
+from gpurent.domain.money import CNY, USD, Currency, Money, UnitPrice
 
 KNOWN = {"CNY": CNY, "USD": USD}
 _SIGNS = {"¥": "CNY", "￥": "CNY", "元": "CNY", "$": "USD"}
@@ -35,3 +36,30 @@ def fine(money: Money, exponent: int = 8) -> Money:
     if currency.code in KNOWN or currency.exponent >= exponent:
         return money
     return Currency(currency.code, exponent).money(money.decimal)
+
+
+_PRICE = re.compile(
+    r"([¥￥$])?\s*(\d{1,9}(?:\.\d{1,9})?)\s*([A-Za-z]{2,8}|元)?\s*(?:/|per\s+|每)\s*"
+    r"(h|hour|hr|小时|时|m|min|minute|分钟|分|d|day|天)",
+    re.ASCII | re.IGNORECASE,
+)
+_SPANS = {
+    **dict.fromkeys(("h", "hour", "hr", "小时", "时"), timedelta(hours=1)),
+    **dict.fromkeys(("m", "min", "minute", "分钟", "分"), timedelta(minutes=1)),
+    **dict.fromkeys(("d", "day", "天"), timedelta(days=1)),
+}
+# Enough for every token of the field; a price must not be rounded away.
+_FINE = 8
+
+
+def parse_price(text: str) -> UnitPrice:
+    """A price with its currency and its span; ``0`` is free. Anything else is a `ValueError`."""
+    text = text.strip()
+    if text == "0":
+        return UnitPrice(Decimal(0), CNY)
+    match = _PRICE.fullmatch(text)
+    if match is None or bool(match[1]) == bool(match[3]):
+        raise ValueError(f"no price: {text[:40]!r}")
+    code = _SIGNS.get(match[1] or match[3]) or match[3].upper()
+    currency = KNOWN.get(code) or Currency(code, _FINE)
+    return UnitPrice(Decimal(match[2]), currency, _SPANS[match[4].lower()])

@@ -1,9 +1,10 @@
-"""What a shop offers, at which price."""
+"""What a provider offers, what is ordered of it and paid, and the terms that a user declares in its place."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from enum import Enum
 from typing import Generic, TypeVar
 
 from attrs import field, frozen
@@ -90,19 +91,22 @@ class Offer:
 
 @frozen(kw_only=True)
 class Requirements:
-    """What the user looks for; empty fields do not matter. ``key`` picks one machine.
+    """What machine the user looks for; empty fields do not matter. ``machine``: just this one, by its `Offer.key`.
 
-    ``gpu_memory``, ``memory`` (GiB) and ``cpus``: at least so much, by the shop's own word.
+    ``gpu_memory``, ``memory`` (GiB) and ``cpus``: at least so much, as the provider states it. ``disk``: GiB to buy
+    beyond what is free. ``image``: the provider's own name of a system image.
     """
 
     gpu: str = ""
     gpus: int = 1
-    key: str = ""
+    machine: str = ""
     cpu_only: bool = False
     include_taken: bool = False
     gpu_memory: int = 0
     memory: int = 0
     cpus: int = 0
+    disk: int = 0
+    image: str = ""
 
 
 @frozen(kw_only=True)
@@ -127,3 +131,99 @@ class Unknown:
     """No listing could be had; nothing may be concluded from that."""
 
     reason: str
+
+
+class OrderKind(Enum):
+    """NEW machine; SWITCH a staged machine to the wanted one; EXTEND the time of a lease."""
+
+    NEW = "new"
+    SWITCH = "switch"
+    EXTEND = "extend"
+
+
+@frozen(kw_only=True)
+class Order:
+    """``key`` is made by us and journaled before any call. ``term`` None on a metered shop: until released.
+
+    ``onto`` is the shop's reference of the lease that a SWITCH or EXTEND builds on.
+    ``password_ref`` names the vault entry of the machine's first password: put there by core before
+    `LeaseProvider.reserve` where the user chooses it, by the plugin when the provider sends one.
+    """
+
+    key: str
+    kind: OrderKind
+    offer: Offer
+    term: timedelta | None = None
+    onto: str = ""
+    gpus: int = 1
+    disk: int = 0
+    password_ref: str = ""
+    image: str = ""
+
+
+class Purpose(Enum):
+    """What a payment is for; a DEPOSIT is held, everything else is spent."""
+
+    RENT = "rent"
+    DEPOSIT = "deposit"
+    RENEWAL = "renewal"
+    FEE = "fee"
+
+
+@frozen(kw_only=True)
+class Bill:
+    """The shop asks for ``amount`` to ``payee`` until ``due``.
+
+    ``key`` identifies the payment for ever: one key is paid once. Amount zero means "nothing now".
+    ``memo`` is what the shop recognises the payment by, where the amount alone is not enough.
+    """
+
+    key: str
+    payee: str
+    amount: Money
+    purpose: Purpose = Purpose.RENT
+    memo: str = ""
+    due: datetime | None = None
+
+
+@frozen(kw_only=True)
+class Payment:
+    """``proof`` is what the shop accepts as evidence, a transaction's hash; empty when nothing was due."""
+
+    key: str
+    proof: str
+    amount: Money
+    at: datetime
+    fee: Money | None = field(default=None)
+
+
+@frozen(kw_only=True)
+class Terms:
+    """Declared, not the shop's: the tariff, what the account held ``at`` the beginning, when the shop ends it.
+
+    ``balance`` is this machine's own: two machines on one account are declared with a share each.
+    """
+
+    tariff: Metered
+    at: datetime
+    balance: Money | None = None
+    until: datetime | None = None
+
+    @property
+    def price(self) -> UnitPrice:
+        return self.tariff.price
+
+    def cost(self, span: timedelta) -> Money:
+        """What ``span`` of use costs: begun ticks, rounded up once."""
+        tick = self.tariff.tick
+        ticks = -(-max(timedelta(), span) // tick)
+        return self.price.cost(ticks * tick)
+
+    def ends(self, started_at: datetime) -> datetime | None:
+        """When the machine ends by these terms: the declared end, or the balance used up; None: open."""
+        found = [self.until] if self.until is not None else []
+        many_hours = timedelta(hours=1000)
+        price = self.price.cost(many_hours).amount
+        if self.balance is not None and price > 0:
+            found.append(started_at + many_hours * max(0, self.balance.amount) / price)
+        return min(found, default=None)

@@ -102,5 +102,4 @@ class Receipt:
     declared: str = ""
 
     def totals(self) -> tuple[Total, ...]:
-        """Per currency, never summed across."""
         return totals(self.charges)

@@ -1,4 +1,4 @@
-"""How long a lease lasts: one figure for every way of paying. Pure; exact; never below zero."""
+"""How long a lease lasts, one figure for every way of paying (exact, never below zero), and the timer in a machine."""
 
 from __future__ import annotations
 
@@ -115,3 +115,18 @@ def by_balance(balance: Money, at: datetime, burn: UnitPrice, now: datetime, not
     return TimeLeft(
         kind=TimeKind.BALANCE, until=until, left=max(timedelta(), until - now), burn=burn, note=note
     )
+
+
+@frozen(kw_only=True)
+class Timer:
+    """Shuts a machine from within. ``until`` is when, in provider time; None while it is off.
+
+    ``closing``: the last minutes run, and no new job starts.
+    """
+
+    until: datetime | None = None
+    closing: bool = False
+
+    @property
+    def armed(self) -> bool:
+        return self.until is not None

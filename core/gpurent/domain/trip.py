@@ -1,4 +1,4 @@
-"""What the user wants, and the plan that comes of it."""
+"""What the user wants, in five parts, the plan that comes of it, and what the Store keeps of it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from enum import Enum
 
 from attrs import frozen
 
-from gpurent.domain.money import Money
-from gpurent.domain.offer import Offer, Quote, Requirements
-from gpurent.domain.order import Order
-from gpurent.domain.terms import Terms
+from gpurent.domain.money import Money, Rate
+from gpurent.domain.offer import Offer, Order, Quote, Requirements, Terms
 
 
 class OnError(Enum):
@@ -21,21 +19,73 @@ class OnError(Enum):
 
 
 @frozen(kw_only=True)
-class Packages:
-    """What the job's Python needs: ``requirements`` and ``conda`` are files below the folder, ``pip`` is a list."""
+class Upload:
+    """What is uploaded: the local ``folder``, or of it only ``include``. ``transfer``: the backend, empty for the best.
+
+    ``staged``: upload on a cheaper machine first, where there is one; None: unless only a machine is wanted.
+    """
+
+    folder: str = "."
+    include: tuple[str, ...] = ()
+    transfer: str = ""
+    staged: bool | None = None
+
+
+@frozen(kw_only=True)
+class Setup:
+    """What makes the machine ready for the job: ``conda``, then ``requirements`` and ``pip``, then shell ``commands``.
+
+    ``requirements`` and ``conda`` are files below the folder. ``needs``: the files that the setup needs, so that it
+    runs beside the rest of the upload; None: it waits for all of it.
+    """
 
     requirements: str = ""
     pip: tuple[str, ...] = ()
     conda: str = ""
+    commands: tuple[str, ...] = ()
+    needs: tuple[str, ...] | None = None
+
+    @property
+    def wanted(self) -> bool:
+        return bool(self.requirements or self.pip or self.conda or self.commands)
 
 
 @frozen(kw_only=True)
-class Rules:
-    """The trip's own rules for whoever watches it; None: as the settings have it.
-
-    At most one of ``deadline_at`` and ``deadline_in`` (from the lease's start) is set. ``idle_load`` is in percent.
+class JobSpec:
+    """``command``: the job's argument vector, empty when only a machine is wanted. ``name``: the session's, empty for
+    the trip's own. ``session``, ``launcher``: the plugins, empty for the best.
     """
 
+    command: tuple[str, ...] = ()
+    name: str = ""
+    session: str = ""
+    launcher: str = ""
+    setup: Setup = Setup()
+
+
+@frozen(kw_only=True)
+class Results:
+    """``paths`` below the job's folder are downloaded into ``dir`` (empty: the uploaded folder).
+
+    ``every``: also at this interval while the job runs, so that an end of the money loses at most that much.
+    """
+
+    paths: tuple[str, ...] = ()
+    dir: str = ""
+    every: timedelta | None = None
+
+
+@frozen(kw_only=True)
+class TripLimits:
+    """What ends the trip or its machine; None: as the settings have it.
+
+    ``term``: for how long to rent. ``budget``: the most that the trip may cost. At most one of ``deadline_at`` and
+    ``deadline_in`` (from the lease's start) is set. ``idle_load`` is in percent. ``keep``: the machine stays when the
+    job has ended.
+    """
+
+    term: timedelta | None = None
+    budget: Money | None = None
     deadline_at: datetime | None = None
     deadline_in: timedelta | None = None
     idle: timedelta | None = None
@@ -43,6 +93,8 @@ class Rules:
     after_job: timedelta | None = None
     timer: timedelta | None = None
     save_before: timedelta | None = None
+    keep: bool = False
+    on_error: OnError = OnError.RELEASE
 
     def deadline(self, started_at: datetime) -> datetime | None:
         if self.deadline_in is not None:
@@ -54,63 +106,83 @@ class Rules:
 class TripSpec:
     """A whole trip as the user asked for it.
 
-    ``command`` is the job's argument vector, empty when only a machine is wanted. ``folder`` is the local folder that
-    goes up, or of it only ``inputs``; ``results`` are names below it that come home into ``home`` (default: the same
-    folder). ``only_rent``: stop after connecting. ``providers``: the first of them that can serve becomes ``provider``.
-    ``packages``, then ``setup`` (shell lines in the job's folder) are run before the job: after the upload, or
-    beside it where ``needs`` says which files of the folder they need; those go up first. ``notify`` names the
-    events that are told, None for the user's settings. ``lease``: no machine is rented, this one is used.
-    ``declared``: the terms of a machine that the user rents by hand. ``doctor``: how strictly the machine is
-    examined, empty for the settings' policy. ``pull_every``: results come home so often while the job runs, so that
-    an end of the money loses at most that much.
+    ``providers``: the first of them that can serve becomes ``provider``. ``lease``: no machine is rented, this one is
+    used. ``terms``: the declared terms of a machine that the user rents by hand. ``rent_only``: stop after connecting.
+    ``doctor``: how strictly the machine is examined, empty for the settings' policy. ``notify`` names the events that
+    are reported, None for the user's settings.
     """
 
-    wish: Requirements = Requirements()
+    requirements: Requirements = Requirements()
+    upload: Upload = Upload()
+    job: JobSpec = JobSpec()
+    results: Results = Results()
+    limits: TripLimits = TripLimits()
     provider: str = ""
-    term: timedelta | None = None
-    budget: Money | None = None
-    command: tuple[str, ...] = ()
-    folder: str = "."
-    results: tuple[str, ...] = ()
-    home: str = ""
-    session: str = ""
-    transfer: str = ""
-    launcher: str = ""
-    name: str = ""
-    staged: bool | None = None
-    disk: int = 0
-    image: str = ""
-    only_rent: bool = False
-    keep: bool = False
-    on_error: OnError = OnError.RELEASE
-    lease: str = ""
-    declared: Terms | None = None
     providers: tuple[str, ...] = ()
-    inputs: tuple[str, ...] = ()
-    setup: tuple[str, ...] = ()
-    packages: Packages = Packages()
-    rules: Rules = Rules()
-    notify: tuple[str, ...] | None = None
+    lease: str = ""
+    terms: Terms | None = None
+    rent_only: bool = False
     doctor: str = ""
-    pull_every: timedelta | None = None
-    needs: tuple[str, ...] | None = None
+    notify: tuple[str, ...] | None = None
+
+
+@frozen(kw_only=True)
+class AgreedPrice:
+    """What the user agreed to pay for one order.
+
+    ``ceiling``: the most that one bill of rent may be without asking again, None: whatever it is; ``deposit``
+    likewise for deposits, None: none. ``rate`` is the one that was quoted with.
+    """
+
+    ceiling: Money | None = None
+    deposit: Money | None = None
+    rate: Rate | None = None
+
+    @classmethod
+    def of(cls, quote: Quote) -> AgreedPrice:
+        return cls(ceiling=quote.high, deposit=quote.deposit, rate=quote.rate)
 
 
 @frozen(kw_only=True)
 class Leg:
-    """One stay on one kind of machine: ``cargo`` goes up on it, or ``job`` runs on it, or both."""
+    """One stay on one kind of machine: files are uploaded to it, or the ``job`` runs on it, or both."""
 
     order: Order
-    cargo: bool
+    upload: bool
     job: bool
     quote: Quote
 
 
 @frozen(kw_only=True)
 class Plan:
-    """The legs in order and what they may cost in all; ``ceiling`` is the most that `fund` lets leave the wallet."""
+    """The legs in order and what they may cost in all."""
 
     offer: Offer
     legs: tuple[Leg, ...]
     quote: Quote
-    ceiling: Money | None = None
+
+
+@frozen(kw_only=True)
+class TripRecord:
+    """``kind`` is run, rent, renew, upgrade, restart, release or guard; ``outcome`` is empty while it is under way."""
+
+    id: str
+    kind: str
+    spec: TripSpec
+    lease: str
+    begun_at: datetime
+    ended_at: datetime | None
+    outcome: str
+
+    @property
+    def under_way(self) -> bool:
+        return not self.outcome
+
+
+@frozen(kw_only=True)
+class StepRecord:
+    """One durable step: ``done_at`` None means that it was begun and nobody knows how it ended."""
+
+    name: str
+    begun_at: datetime
+    done_at: datetime | None

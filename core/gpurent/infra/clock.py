@@ -16,8 +16,6 @@ GLANCE = 0.5
 
 
 class WallClock:
-    """Real time."""
-
     def now(self) -> datetime:
         return datetime.now(UTC)
 
@@ -27,11 +25,9 @@ class WallClock:
         await asyncio.sleep(max(0.0, span.total_seconds()))
 
     def from_wall(self, at: datetime) -> datetime:
-        """The time of this clock when the wall's was ``at``."""
         return at
 
     def to_wall(self, at: datetime) -> datetime:
-        """The wall's time when this clock shows ``at``."""
         return at
 
 

@@ -132,7 +132,7 @@ class HttpClient:
         json: Any = None,
         timeout: float = 30.0,
     ) -> HttpAnswer:
-        """See `gpurent.ports.http.Http`; ``timeout`` is in real seconds, for connecting and again for the answer."""
+        """See `Http` of the ports; ``timeout`` is in real seconds, for connecting and again for the answer."""
         import httpx2
 
         sent = _Sent(timeout)
@@ -212,18 +212,12 @@ class HttpClient:
                 hint=self._live,
                 retryable=True,
             )
+        took_effect = _("Whether it took effect is not known; gpurent looks before it tries again.")
         return UnavailableError(
             _("{place} did not answer to {method} {path}: {what}").format(
                 place=place, method=method, path=urlsplit(shown).path, what=what
             ),
-            hint=" ".join(
-                part
-                for part in (
-                    _("Whether it took effect is not known; gpurent looks before it tries again."),
-                    self._live,
-                )
-                if part
-            ),
+            hint=f"{took_effect} {self._live}".strip(),
             retryable=True,
             spent=Spent.UNKNOWN,
         )
@@ -256,7 +250,6 @@ async def _read(answer: httpx2.Response, shown: str, spent: Spent) -> str:
 
 
 def _set_cookies(lines: list[str]) -> dict[str, str]:
-    """Name and value of every ``Set-Cookie`` line."""
     found = {}
     for line in lines:
         name, mark, value = line.partition(";")[0].partition("=")

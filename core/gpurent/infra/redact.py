@@ -19,22 +19,26 @@ _KEYS = re.compile(r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.*?(?:-----END \1PRIVAT
 def _disguises(text: str) -> set[str]:
     """``text`` as URLs, JSON, HTML, Python and base64 write it; the last at each of its three alignments."""
     raw = text.encode("utf-8", "surrogatepass")
-    found = {text, quote(raw, safe=""), quote_plus(raw), quote(raw), json.dumps(text)[1:-1]}
-    found |= {
+    found = {
+        text,
+        quote(raw, safe=""),
+        quote_plus(raw),
+        quote(raw),
+        json.dumps(text)[1:-1],
         json.dumps(text, ensure_ascii=False)[1:-1],
         html.escape(text),
         repr(text)[1:-1],
         repr(raw)[2:-1],
+        base64.b64encode(raw).decode(),
+        base64.urlsafe_b64encode(raw).decode(),
     }
-    found |= {base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()}
     for lead in range(3):
         # Characters that also hold bits of a neighbour are left out.
         first, last = (lead * 8 + 5) // 6, (lead + len(raw)) * 8 // 6
-        inner = slice(first, last)
-        if last - first < 2 * SHORTEST:
-            continue  # so few would tear ordinary text
         padded = b"\0" * lead + raw
-        found |= {base64.b64encode(padded).decode()[inner], base64.urlsafe_b64encode(padded).decode()[inner]}
+        if last - first >= 2 * SHORTEST:  # fewer would tear ordinary text
+            codes = (base64.b64encode(padded), base64.urlsafe_b64encode(padded))
+            found |= {code.decode()[first:last] for code in codes}
     return {value for value in found if len(value) >= SHORTEST}
 
 

@@ -10,17 +10,19 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
+from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError
-from gpurent.infra.platform.posix.files import read_private, sweep, write_private
+from gpurent.infra.platform.posix.system import read_private, sweep, write_private
 from gpurent.locale import _
+from gpurent.ports.services import Vault
 
 VERSION = 1
 MEMORY_KIB, ROUNDS, LANES = 64 * 1024, 3, 1
@@ -53,7 +55,6 @@ class FileVault:
         self._key: bytes | None = None
 
     def scoped(self, prefix: str) -> ScopedVault:
-        """The part of the vault whose records begin with ``prefix/``."""
         return ScopedVault(self, prefix)
 
     # the file
@@ -193,8 +194,18 @@ class FileVault:
 
     # records
 
+    @property
+    def exists(self) -> bool:
+        return self._path.exists()
+
+    @property
+    def locked(self) -> bool:
+        """Whether a passphrase is needed before anything can be read."""
+        content = self._read()
+        return bool(content) and self._key is None and content["kdf"]["kind"] == "argon2id"
+
     def unlock(self) -> None:
-        """Ask for the passphrase now, if it will be needed; a vault that is not there needs none."""
+        """Use the passphrase now; a wrong one is an `AuthError`. A vault that is not there needs none."""
         content = self._read()
         if content:
             self._unlock(content)
@@ -233,7 +244,7 @@ class FileVault:
 
 @frozen
 class ScopedVault:
-    """Implements `gpurent.roles.plugin_context.Vault` for one plugin."""
+    """Implements `gpurent.ports.services.Vault` for one plugin."""
 
     vault: FileVault
     prefix: str
@@ -246,3 +257,39 @@ class ScopedVault:
 
     def drop(self, name: str) -> None:
         self.vault.drop(f"{self.prefix}/{name}")
+
+
+VARIABLE = "GPURENT_PASSPHRASE"
+
+
+class VaultAccess:
+    """Implements `gpurent.ports.services.SecretStore`. ``ask`` puts a question to the person."""
+
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        ask: Callable[[Question], Awaitable[str | None]],
+    ) -> None:
+        given = environment.get(VARIABLE)
+        self._passphrase = Secret(given) if given else None
+        self._ask = ask
+        self._chosen = False
+        self._vault = FileVault(folder, lambda _first: self._passphrase)
+
+    def scoped(self, scope: str) -> Vault:
+        return self._vault.scoped(scope)
+
+    async def unlock(self, *, create: bool = False) -> None:
+        """See the port. Vaults lie on this computer: deriving the key takes a good half second, once."""
+        if self._passphrase is None and self._vault.locked:
+            self._passphrase = await self._answer(_("Your passphrase"))
+            if self._passphrase is not None:  # else it stays locked: not every command reads a secret
+                self._vault.unlock()
+        elif self._passphrase is None and create and not self._vault.exists and not self._chosen:
+            self._chosen = True
+            self._passphrase = await self._answer(_("A passphrase for your keys (empty: none)"))
+
+    async def _answer(self, text: str) -> Secret | None:
+        given = await self._ask(Question(id="vault", kind=QuestionKind.CODE, text=text, secret=True))
+        return Secret(given) if given else None

@@ -55,3 +55,13 @@ def span_text(value: timedelta) -> str:
         if count:
             parts.append(f"{count} {name}")
     return " ".join(parts[:2]) or f"0 {_('s')}"
+
+
+def compact_span(value: timedelta) -> str:
+    """As it is typed: ``1d2h``, exact to the second."""
+    seconds = value // timedelta(seconds=1)
+    text = ""
+    for size, name in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
+        count, seconds = divmod(seconds, size)
+        text += f"{count}{name}" if count else ""
+    return text

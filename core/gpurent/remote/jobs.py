@@ -1,29 +1,25 @@
-"""Jobs on a machine: a keeper's strings run over a link; log, exit code and pid in files beside them."""
+"""Jobs on a machine: the script of one; the commands that write, watch and end it by its files, and what they print.
+
+A job's script, log, exit code and pid lie in `Job.room`, whatever session backend keeps it.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shlex
 from base64 import b64decode
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from time import monotonic
 
 from attrs import evolve
 
-from gpurent.domain.session import NAME, Job, JobState, JobStatus, SessionInfo
+from gpurent.domain.session import NAME, Job, JobState, JobStatus
 from gpurent.domain.terminal_text import strip_terminal
-from gpurent.errors import JobError, UnavailableError, UsageError
+from gpurent.errors import UnavailableError, UsageError
 from gpurent.locale import _
-from gpurent.ports.connection import SshConnection
 from gpurent.remote import timer_script
-from gpurent.remote.job_script import run_script
-from gpurent.roles.session import SessionBackend
+from gpurent.remote.shell import fill_in, parts_behind_marks
 
-START = 15.0
 TAIL = 5
-INSTALL = 600.0
 
 # Whether the process that wrote its pid is still that process, and no zombie.
 _ALIVE = r"""
@@ -35,7 +31,7 @@ alive() {
 pid=$(cat pid 2>/dev/null); born=$(cat born 2>/dev/null)
 """
 
-# One look at the job's files. No pid long after the start: it ended before it could write one.
+# The job's files. No pid long after the start: it ended before it could write one.
 _STATUS = rf"""
 cd "$HOME/@room@" 2>/dev/null || {{ echo absent; exit 0; }}
 [ -d started ] || {{ echo absent; exit 0; }}
@@ -63,164 +59,87 @@ kill -KILL -"$pid" 2>/dev/null || kill -KILL "$pid" 2>/dev/null
 [ -f exit ] || {{ echo "137 $(date +%s)" > exit.new && mv exit.new exit; }}
 """
 
-_LOG_FOLLOWS = "gpurent-log-follows"
+_LOG_MARK = "gpurent-log-follows"
+_STATES = {
+    "absent": JobState.ABSENT,
+    "starting": JobState.RUNNING,
+    "running": JobState.RUNNING,
+    "lost": JobState.LOST,
+}
 
 
-class Jobs:
-    """Bound to one link and one keeper of sessions. ``install_prefix`` is the machine's package command."""
-
-    def __init__(self, link: SshConnection, keeper: SessionBackend, install_prefix: str = "") -> None:
-        self._link = link
-        self._keeper = keeper
-        self._prefix = install_prefix
-
-    async def ready(self) -> None:
-        """The keeper's tool is there, installed now if it was missing (row R3)."""
-        if not (await self._link.run(self._keeper.probe())).status:
-            return
-        if not self._prefix:
-            raise JobError(
-                _("the session tool is missing on the machine, and nothing can be installed there")
-            )
-        ran = await self._link.run(self._keeper.install(self._prefix), timeout=INSTALL)
-        if ran.status or (await self._link.run(self._keeper.probe())).status:
-            said = _words(ran.err or ran.out).rpartition("\n")[2][:200]
-            raise JobError(
-                _("the session tool could not be installed: {said}").format(said=said or ran.status),
-                hint=_("Try another one: --session"),
-                detail=said,
-            )
-
-    async def start(self, job: Job) -> JobStatus:
-        """Start ``job`` under its name, once: called again, from anywhere, it only tells how the first start stands."""
-        status = await self.status(job.name)
-        if status.state is not JobState.ABSENT:
-            return status
-        await self.ready()
-        room = shlex.quote(job.room)
-        ran = await self._link.run(
-            f'{timer_script.gate()}umask 077; mkdir -p "$HOME"/{room} && cat > "$HOME"/{room}/run.sh.$$ '
-            f'&& mv "$HOME"/{room}/run.sh.$$ "$HOME"/{room}/run.sh',
-            input=run_script(job),
-        )
-        if ran.status == timer_script.CLOSING:
-            raise JobError(
-                _("the machine's timer is about to shut it; nothing new starts"),
-                hint=_("Give it more time: gpurent timer LEASE --extend 2h"),
-            )
-        if ran.status:
-            raise JobError(
-                _("the job's files could not be written: {said}").format(said=_words(ran.err)[:200]),
-                hint=_("Is the machine's disk full?"),
-                detail=_words(ran.err),
-            )
-        ran = await self._link.run(self._keeper.start(job.name, f"{job.room}/run.sh"))
-        return await self._started(job, _words(ran.err or ran.out))
-
-    async def _started(self, job: Job, said: str) -> JobStatus:
-        deadline = monotonic() + START
-        while monotonic() < deadline:
-            status = await self.status(job.name)
-            if status.state is not JobState.ABSENT:
-                return status
-            await asyncio.sleep(0.1)
-        raise JobError(
-            _("the session {name} did not begin").format(name=job.name),
-            detail=said[:500],
-            hint=_("The session tool said: {said}").format(said=said[:200] or "-"),
-        )
-
-    async def status(self, name: str) -> JobStatus:
-        """How the job stands by its own files."""
-        ran = await self._link.run(_STATUS.replace("@room@", self._room(name)))
-        words = [line.split() for line in ran.out.splitlines() if line.strip()]
-        begun = next((_time(line[1]) for line in words if line[0] == "begun" and len(line) > 1), None)
-        last = words[-1] if words else ["absent"]
-        if last[0] == "exit":
-            code = _number(last[1]) if len(last) > 1 else None
-            ended = _time(last[2]) if len(last) > 2 else None
-            return JobStatus(state=JobState.ENDED, exit_code=code, started_at=begun, ended_at=ended)
-        state = {
-            "absent": JobState.ABSENT,
-            "starting": JobState.RUNNING,
-            "running": JobState.RUNNING,
-            "lost": JobState.LOST,
-        }
-        if last[0] not in state:
-            raise UnavailableError(_("the machine gave no sensible answer about the job"), retryable=True)
-        return JobStatus(state=state[last[0]], started_at=begun)
-
-    async def settle(self, name: str, seconds: float) -> JobStatus:
-        """Look for ``seconds`` whether the job ends at once; if it failed, with the log's last words as the reason."""
-        deadline = monotonic() + seconds
-        while True:
-            status = await self.status(name)
-            if status.state is JobState.ENDED:
-                return await self._explained(name, status)
-            if monotonic() >= deadline:
-                return status
-            await asyncio.sleep(0.15)
-
-    async def _explained(self, name: str, status: JobStatus) -> JobStatus:
-        if not status.exit_code:
-            return status
-        ran = await self._link.run(f'tail -n {TAIL} "$HOME"/{self._room(name)}/log')
-        what = {126: _("it cannot be executed"), 127: _("there is no such command")}.get(status.exit_code, "")
-        said = " | ".join(strip_terminal(ran.out).split("\n")).strip(" |")
-        reason = "; ".join(part for part in (what, said) if part)
-        return evolve(status, reason=reason[:600])
-
-    async def log(self, name: str, offset: int = 0, limit: int = 1 << 20) -> bytes:
-        """Up to ``limit`` bytes of the job's output from byte ``offset``; empty at its present end."""
-        room = self._room(name)
-        # What the machine's own start files print comes before the mark.
-        ran = await self._link.run(
-            f'cd "$HOME"/{room} && [ -f log ] && echo {_LOG_FOLLOWS} && '
-            f"tail -c +{int(offset) + 1} log | head -c {int(limit)} | base64"
-        )
-        try:
-            return b64decode(ran.out.rpartition(f"{_LOG_FOLLOWS}\n")[2]) if _LOG_FOLLOWS in ran.out else b""
-        except ValueError:
-            raise UnavailableError(
-                _("the machine gave no sensible answer about the job"), retryable=True
-            ) from None
-
-    async def listing(self) -> Sequence[SessionInfo]:
-        """The keeper's own sessions."""
-        return self._keeper.parse((await self._link.run(self._keeper.listing())).out)
-
-    async def session(self, name: str) -> SessionInfo:
-        """The session called ``name``, or with that id."""
-        found = [info for info in await self.listing() if name in (info.name, info.id)]
-        if not found:
-            raise UsageError(
-                _("no session is called {name}").format(name=name), hint=_("See: gpurent sessions LEASE")
-            )
-        return found[0]
-
-    async def stop(self, name: str) -> None:
-        """End the job, then its session; silent when there is none."""
-        await self._link.run(_STOP.replace("@room@", self._room(name)))
-        for info in await self.listing():
-            if info.name == name:
-                await self._link.run(self._keeper.stop(info))
-
-    @property
-    def leave_hint(self) -> str:
-        """How a person leaves an attached session without ending it."""
-        return self._keeper.hint()
-
-    def attach_command(self, session: SessionInfo) -> str:
-        return self._keeper.attach(session)
-
-    def _room(self, name: str) -> str:
-        if not re.fullmatch(NAME, name):
-            raise UsageError(_("{name} is no name for a session").format(name=repr(name)[:60]))
-        return f".gpurent/jobs/{name}"
+def write_command(job: Job) -> str:
+    """Put the input, the job's script, into its place. Status `timer_script.CLOSING`: nothing may start now."""
+    room = shlex.quote(job.room)
+    return (
+        f'{timer_script.gate()}umask 077; mkdir -p "$HOME"/{room} && cat > "$HOME"/{room}/run.sh.$$ '
+        f'&& mv "$HOME"/{room}/run.sh.$$ "$HOME"/{room}/run.sh'
+    )
 
 
-def _words(text: str) -> str:
-    return strip_terminal(text).strip()
+def status_command(name: str) -> str:
+    """How the job stands by its own files; see `parse_status`."""
+    return fill_in(_STATUS, room=_room(name))
+
+
+def parse_status(output: str) -> JobStatus:
+    """Nothing that is known: `UnavailableError`."""
+    lines = [line.split() for line in output.splitlines() if line.strip()]
+    begun = next((_time(line[1]) for line in lines if line[0] == "begun" and len(line) > 1), None)
+    last = lines[-1] if lines else ["absent"]
+    if last[0] == "exit":
+        code = _number(last[1]) if len(last) > 1 else None
+        ended = _time(last[2]) if len(last) > 2 else None
+        return JobStatus(state=JobState.ENDED, exit_code=code, started_at=begun, ended_at=ended)
+    if last[0] not in _STATES:
+        raise _not_understood()
+    return JobStatus(state=_STATES[last[0]], started_at=begun)
+
+
+def tail_command(name: str) -> str:
+    """The last words of the job's output; see `explain_end`."""
+    return f'tail -n {TAIL} "$HOME"/{_room(name)}/log'
+
+
+def explain_end(status: JobStatus, tail: str) -> JobStatus:
+    """``status`` of a job that failed, with a reason."""
+    what = {126: _("it cannot be executed"), 127: _("there is no such command")}.get(
+        status.exit_code or 0, ""
+    )
+    words = " | ".join(strip_terminal(tail).split("\n")).strip(" |")
+    return evolve(status, reason="; ".join(part for part in (what, words) if part)[:600])
+
+
+def log_command(name: str, offset: int, limit: int) -> str:
+    """Up to ``limit`` bytes of the job's output from byte ``offset``; see `parse_log`."""
+    return (
+        f'cd "$HOME"/{_room(name)} && [ -f log ] && echo {_LOG_MARK} && '
+        f"tail -c +{offset + 1} log | head -c {limit} | base64"
+    )
+
+
+def parse_log(output: str) -> bytes:
+    """Empty when there is no log yet; cut off: `UnavailableError`."""
+    parts = parts_behind_marks(output, _LOG_MARK)
+    try:
+        return b64decode(parts[0]) if parts else b""
+    except ValueError:
+        raise _not_understood() from None
+
+
+def stop_command(name: str) -> str:
+    """End the job with all of its processes; silent when there is none."""
+    return fill_in(_STOP, room=_room(name))
+
+
+def _room(name: str) -> str:
+    if not re.fullmatch(NAME, name):
+        raise UsageError(_("{name} is no name for a session").format(name=repr(name)[:60]))
+    return f".gpurent/jobs/{name}"
+
+
+def _not_understood() -> UnavailableError:
+    return UnavailableError(_("the machine gave no sensible answer about the job"), retryable=True)
 
 
 def _number(text: str) -> int | None:
@@ -230,3 +149,61 @@ def _number(text: str) -> int | None:
 def _time(text: str) -> datetime | None:
     seconds = _number(text)
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+# Its first act is an atomic mkdir, so that a job never runs twice. The job is led by its own session (setsid where
+# there is one): neither the terminal's hang-up nor a Ctrl-C typed into it reaches the job, which has its signals
+# as usual (env: a shell cannot undo an ignored one for its children). The terminal only shows the log. The leader
+# outlives a TERM to its group: what the command made of it is the exit code.
+_SCRIPT = r"""#!/bin/sh
+cd "$HOME/@room@" || exit 1
+mkdir started 2>/dev/null || exit 0
+trap '' HUP INT QUIT
+date +%s > begun
+: > log
+cat > job.sh <<'@end@'
+room=$1
+trap : TERM
+awk '{print $22}' /proc/$$/stat > "$room/born" 2>/dev/null
+echo $$ > "$room/pid.new" && mv "$room/pid.new" "$room/pid"
+@env@
+export PYTHONUNBUFFERED=1
+(
+  cd "$HOME" && cd @folder@ || exit 126
+  eval @command@
+)
+code=$?
+echo "$code $(date +%s)" > "$room/exit.new" && mv "$room/exit.new" "$room/exit"
+@end@
+run=
+if command -v setsid >/dev/null 2>&1; then
+  run=setsid
+  env --default-signal=INT true 2>/dev/null && run="setsid env --default-signal=HUP,INT,QUIT"
+fi
+$run sh job.sh "$PWD" >> log 2>&1 < /dev/null &
+if tail --version >/dev/null 2>&1; then
+  tail -n +1 --pid=$! -f log 2>/dev/null
+  wait $!
+else
+  tail -n +1 -f log & shown=$!
+  wait %1 2>/dev/null
+  while [ ! -f exit ] && kill -0 "$(cat pid 2>/dev/null)" 2>/dev/null; do sleep 1; done
+  kill $shown
+fi
+"""
+
+
+def run_script(job: Job) -> str:
+    """The text of ``run.sh`` for ``job``; every value quoted, the command as the user's own shell line."""
+    env = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in sorted(job.env.items()))
+    parts = {
+        "room": job.room,
+        "env": env,
+        "folder": shlex.quote(job.folder),
+        "command": shlex.quote(job.command),
+    }
+    end = "GPURENT_END_OF_JOB"
+    while end in "".join(parts.values()):
+        end += "_"
+    parts["end"] = end
+    return fill_in(_SCRIPT, **parts)

@@ -1,24 +1,23 @@
-"""One look at a machine: a POSIX sh script, and a reader of what it prints that believes nothing else."""
+"""What is on a machine: the probe that asks it, and a parser that believes only what fits a strict form."""
 
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from gpurent.domain.machine_facts import Card, Interpreter, MachineFacts, Space
+from gpurent.domain.machine_facts import Gpu, Interpreter, MachineFacts, Space
+from gpurent.remote.gpu import CARD, CARD_QUERY
+from gpurent.remote.shell import marked_lines, probe_command
 
 TIMEOUT = 90.0
 READ = 64 * 1024
 MOST = 64
 _MARK = "gpurent-found:"
 
-# Each fact on a line of its own behind a mark, whatever a login script prints around it. $1 is the data folder.
+# Each fact on a line of its own behind the mark. $1 is the data folder.
 _SCRIPT = r"""
-LC_ALL=C; export LC_ALL
 say() { printf '@mark@%s %s\n' "$1" "$2"; }
-has() { command -v "$1" >/dev/null 2>&1; }
 soon() { if has timeout; then timeout 15 "$@"; else "$@"; fi; }
 room() { df -Pk "$2" 2>/dev/null | awk -v what="@mark@$1" 'END { if (NF >= 6) print what, $4, $2 }'; }
 say user "$(id -un 2>/dev/null)"
@@ -45,8 +44,7 @@ elif [ -r /usr/local/cuda/version.txt ]; then
   say cuda "$(sed -n 's/.*Version \([0-9.]*\).*/\1/p' /usr/local/cuda/version.txt)"
 fi
 if has nvidia-smi; then
-  soon nvidia-smi --query-gpu=driver_version,memory.total,name --format=csv,noheader,nounits 2>/dev/null |
-    while IFS= read -r line; do say card "$line"; done
+  soon @query@ | while IFS= read -r line; do say card "$line"; done
 fi
 room home "$HOME"
 if [ -d "$1" ]; then room data "$1"; fi
@@ -63,20 +61,19 @@ _FORMS = {
     "python": rf"((?:/[A-Za-z0-9_.-]+)+|python[23]?) ({_VERSION})",
     "packages": r"([a-z-]{2,16})",
     "cuda": rf"({_VERSION})",
-    "card": rf"({_VERSION}), *(\d{{1,9}}), *([A-Za-z0-9][A-Za-z0-9 ./()+-]{{0,59}})",
+    "card": CARD,
     "home": r"(\d{1,18}) (\d{1,18})",
     "data": r"(\d{1,18}) (\d{1,18})",
     "end": r"(ok)",
 }
 
 
-def command(data: str) -> str:
+def facts_command(data: str) -> str:
     """The shell command; ``data`` is where large files are said to lie, empty for nowhere."""
-    script = _SCRIPT.replace("@mark@", _MARK)
-    return f"sh -c {shlex.quote(script)} survey {shlex.quote(data or '/data')}"
+    return probe_command(_SCRIPT, data or "/data", name="survey", mark=_MARK, query=CARD_QUERY)
 
 
-def read(output: str, at: datetime, data: str = "") -> MachineFacts:
+def parse_facts(output: str, at: datetime, data: str = "") -> MachineFacts:
     """What of ``output`` fits; the first word on a subject counts. Never fails."""
     facts: dict[str, list[tuple[str, ...]]] = {}
     for name, parts in _facts(output[:READ]):
@@ -96,23 +93,21 @@ def read(output: str, at: datetime, data: str = "") -> MachineFacts:
         pythons=_pythons(facts.get("python", [])),
         cuda=word("cuda"),
         driver=cards[0][0] if cards else "",
-        cards=tuple(Card(name=name.strip(), memory=int(memory)) for _driver, memory, name in cards),
+        cards=tuple(Gpu(name=name.strip(), memory=int(memory)) for _driver, memory, name in cards),
         home=_space(facts.get("home"), "~"),
         data=_space(facts.get("data"), data or "/data"),
         packages=word("packages"),
     )
 
 
-def whole(output: str) -> bool:
+def facts_are_whole(output: str) -> bool:
     """Whether the script came to its end."""
-    return f"{_MARK}end ok" in output[:READ].splitlines()
+    return any(line == "end ok" for line in marked_lines(output[:READ], _MARK))
 
 
 def _facts(output: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for line in output.split("\n"):
-        if not line.startswith(_MARK):
-            continue
-        name, _, value = line.removeprefix(_MARK).rstrip("\r").partition(" ")
+    for line in marked_lines(output, _MARK):
+        name, _, value = line.partition(" ")
         form = _FORMS.get(name)
         match = re.fullmatch(form, value.strip(" "), re.ASCII) if form and len(value) <= 200 else None
         if match is not None:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from gpurent.domain.trip import TripSpec
+from gpurent.domain.trip import Setup
 from gpurent.locale import _
+from gpurent.remote.shell import fill_in
 
 NO_CONDA = 96
 
@@ -52,52 +53,48 @@ _ENTER = r"""eval "$("$conda" shell.posix hook)" && conda activate "$env" || exi
 
 @frozen
 class _Part:
-    tied: bool
+    """One thing to do. ``local``: it belongs to the folder, not to the machine. ``file``: what it reads, or empty."""
+
+    local: bool
     title: str
     file: str
     line: str
 
 
-def script(want: TripSpec, python: str) -> str:
+def setup_script(setup: Setup, python: str) -> str:
     """A shell text, to be run in the job's folder; empty when there is nothing to do. ``python``: the machine's."""
-    parts = list(_parts(want, python))
+    parts = list(_parts(setup, python))
     if not parts:
         return ""
     calls = [
-        shlex.join(["once", "folder" if part.tied else "machine", part.title, part.file, part.line])
+        shlex.join(["once", "folder" if part.local else "machine", part.title, part.file, part.line])
         for part in parts
     ]
     return _HEAD + "\n".join(calls) + "\n"
 
 
-def entering(want: TripSpec) -> str:
+def environment_lines(setup: Setup) -> str:
     """Shell lines that go before whatever runs in the trip's environment; empty when it has none."""
-    return _conda(want.packages.conda) + _ENTER if want.packages.conda else ""
+    return _conda(setup.conda) + _ENTER if setup.conda else ""
 
 
 def _conda(file: str) -> str:
-    missing = _("conda is not on this machine; use pip in [setup], or pick a machine that has it")
-    named = _CONDA.replace("@file@", shlex.quote(file)).replace("@code@", str(NO_CONDA))
-    return named.replace("@missing@", shlex.quote(missing))
+    missing = _("conda is not on this machine; use pip instead, or pick a machine that has it")
+    return fill_in(_CONDA, file=shlex.quote(file), code=NO_CONDA, missing=shlex.quote(missing))
 
 
-def _parts(want: TripSpec, python: str) -> Iterator[_Part]:
-    packages = want.packages
-    inside = entering(want)
-    if file := packages.conda:
-        make = _conda(file) + _MAKE.replace("@file@", shlex.quote(file))
+def _parts(setup: Setup, python: str) -> Iterator[_Part]:
+    inside = environment_lines(setup)
+    if file := setup.conda:
+        make = _conda(file) + fill_in(_MAKE, file=shlex.quote(file))
         yield _Part(False, f"conda env create -f {shlex.quote(file)}", file, make)
     pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    if file := packages.requirements:
+    if file := setup.requirements:
         line = shlex.join([*pip, "-r", file])
         yield _Part(False, shlex.join(["pip", "install", "-r", file]), file, inside + line)
-    if packages.pip:
-        tied = any(item.startswith((".", "file:")) or "/" in item for item in packages.pip)
-        yield _Part(
-            tied,
-            shlex.join(["pip", "install", *packages.pip]),
-            "",
-            inside + shlex.join([*pip, "--", *packages.pip]),
-        )
-    for command in want.setup:
+    if setup.pip:
+        local = any(item.startswith((".", "file:")) or "/" in item for item in setup.pip)
+        title = shlex.join(["pip", "install", *setup.pip])
+        yield _Part(local, title, "", inside + shlex.join([*pip, "--", *setup.pip]))
+    for command in setup.commands:
         yield _Part(True, command, "", inside + command)

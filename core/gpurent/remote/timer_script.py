@@ -1,6 +1,6 @@
 """The timer inside a machine: a small POSIX shell program, and the commands that arm, move, end and read it.
 
-Strings out, strings in; who runs them is not known here. Everything lies in ``~/.gpurent/timer``: ``deadline`` ("due
+Everything lies in ``~/.gpurent/timer``: ``deadline`` ("due
 grace after", replaced atomically), ``pid`` ("pid mark"), ``closing`` while the last minutes run, ``log``. Spans are
 hundredths of a second of the machine's uptime, so that neither its clock nor ours needs to be right; where there is no
 /proc/uptime, its clock counts. A process is the timer only when pid, start time and boot agree. The timer that ``pid``
@@ -13,6 +13,8 @@ import re
 import shlex
 
 from attrs import frozen
+
+from gpurent.remote.shell import fill_in
 
 UPTIME = "/proc/uptime"
 ROOM = ".gpurent/timer"
@@ -202,10 +204,10 @@ class Reading:
 
 
 def _filled(text: str, uptime: str, **parts: str | int) -> str:
-    """One pass over the marks, but for the snippets, which have marks of their own."""
+    """The snippets first: they have marks of their own."""
     text = text.replace("@known@", _KNOWN).replace("@report@", _REPORT)
     given = {"room": ROOM, "mark": _MARK, "uptime": shlex.quote(uptime), "closing": CLOSING, **parts}
-    return re.sub("@([a-z]+)@", lambda found: str(given[found[1]]), text)
+    return fill_in(text, **given)
 
 
 def program(setting: Setting, uptime: str = UPTIME) -> str:

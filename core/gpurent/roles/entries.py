@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from attrs import field, frozen, validators
 
@@ -12,17 +12,13 @@ if TYPE_CHECKING:
     import click
 
     from gpurent.domain.access import MachineProfile
-    from gpurent.roles.authenticator import Authenticator
-    from gpurent.roles.billing import BillingProvider
+    from gpurent.roles.account import Authenticator, BillingProvider
     from gpurent.roles.exporter import Exporter
-    from gpurent.roles.launcher import Launcher
     from gpurent.roles.lease import LeaseProvider
-    from gpurent.roles.mailbox import Mailbox
-    from gpurent.roles.notifier import Notifier
+    from gpurent.roles.machine import Launcher, SessionBackend, TransferBackend
+    from gpurent.roles.messages import Mailbox, Notifier
     from gpurent.roles.plugin_context import PluginContext
-    from gpurent.roles.session import SessionBackend
     from gpurent.roles.simulator import ProviderSimulator, SimulatorContext
-    from gpurent.roles.transfer import TransferBackend
 
 RoleT = TypeVar("RoleT")
 NAME = r"[a-z0-9][a-z0-9-]{0,30}"
@@ -150,3 +146,17 @@ class SimulatorEntry:
     name: str
     summary: str
     build: Callable[[SimulatorContext], ProviderSimulator]
+
+
+AnyEntry = Entry[Any] | CommandEntry | SimulatorEntry
+EntryT = TypeVar("EntryT", bound=AnyEntry)
+
+
+class PluginRegistry(Protocol):
+    """What the installed plugins registered, by the entry's class and name. Looking builds and imports nothing."""
+
+    def entries(self, kind: type[EntryT]) -> Mapping[str, EntryT]:
+        """All of one kind that no other distribution claims too."""
+
+    def entry(self, kind: type[EntryT], name: str) -> EntryT:
+        """One entry; a `PluginError` says who clashes, what is near, or what to install."""

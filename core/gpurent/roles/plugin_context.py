@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from logging import Logger
 from typing import Protocol
 
-from gpurent.domain.mail import Challenge
-from gpurent.ports.clock import Clock
-from gpurent.ports.http import Http
-from gpurent.ports.mail_reader import MailReader
-from gpurent.ports.plugin_state import PluginState
-from gpurent.ports.secrets import Vault
-from gpurent.roles.authenticator import Login
+from gpurent.domain.question import Challenge
+from gpurent.ports.services import Http, MailReader, PluginState, Vault
+from gpurent.ports.system import Clock
+from gpurent.roles.account import Login
 
 
 class PluginContext(Protocol):

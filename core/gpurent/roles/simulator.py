@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from attrs import frozen
 
 from gpurent.domain.money import Money
-from gpurent.ports.clock import Clock
+from gpurent.ports.system import Clock
 
 
 class Evidence(Enum):

@@ -10,11 +10,10 @@ from typing import Generic, TypeVar, cast
 from attrs import define, evolve, field
 
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.offer import Known
-from gpurent.domain.order import Bill, Order, OrderKind, Payment
+from gpurent.domain.offer import Bill, Known, Order, OrderKind, Payment
 from gpurent.domain.receipt import ChargeKind
 from gpurent.errors import UnavailableError
-from gpurent.roles.billing import BillingProvider
+from gpurent.roles.account import BillingProvider
 from gpurent.roles.lease import LeaseProvider, SupportsRenewal
 from gpurent.testing.fakes import HttpFaults
 from gpurent.testing.sandbox_harness import SandboxUser

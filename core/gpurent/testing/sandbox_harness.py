@@ -22,10 +22,9 @@ from attrs import define, field
 
 from gpurent.errors import UsageError
 from gpurent.infra.registry.registry import Registry
-from gpurent.ports.http import HttpResponse
-from gpurent.roles.authenticator import Authenticator, Login
-from gpurent.roles.billing import BillingProvider
-from gpurent.roles.entries import AuthEntry, Entry
+from gpurent.ports.services import HttpResponse
+from gpurent.roles.account import Authenticator, BillingProvider, Login
+from gpurent.roles.entries import AuthEntry, BillingEntry, Entry, LeaseEntry, SimulatorEntry
 from gpurent.roles.lease import LeaseProvider
 from gpurent.testing.fakes import (
     FakeMachines,
@@ -59,7 +58,7 @@ class SandboxUser(FakeUser):
     def context(
         self, entry: Entry[Any], auth: str = "", faults: HttpFaults | None = None
     ) -> FakePluginContext:
-        login: AuthEntry | None = self.registry.auth.get(auth)
+        login: AuthEntry | None = self.registry.entries(AuthEntry).get(auth)
         return FakePluginContext(entry, user=self, auth=login, faults=faults)
 
     @overload
@@ -70,7 +69,7 @@ class SandboxUser(FakeUser):
         self, name: str, kind: type[Any] = LeaseProvider, *, faults: HttpFaults | None = None
     ) -> Any:
         """The provider of that name, as the ``kind`` it must be."""
-        entry = self.registry.lease[name]
+        entry = self.registry.entry(LeaseEntry, name)
         return _as(kind, entry.build(self.context(entry, entry.auth, faults)))
 
     @overload
@@ -81,8 +80,8 @@ class SandboxUser(FakeUser):
         self, provider: str, kind: type[Any] = BillingProvider, *, faults: HttpFaults | None = None
     ) -> Any:
         """Where the bills of that provider are paid, as the ``kind`` it must be."""
-        entry = self.registry.lease[provider]
-        billing = self.registry.billing[entry.billing]
+        entry = self.registry.entry(LeaseEntry, provider)
+        billing = self.registry.entry(BillingEntry, entry.billing)
         return _as(kind, billing.build(self.context(billing, entry.auth, faults)))
 
     def authenticator(self, provider: str) -> Authenticator:
@@ -95,8 +94,7 @@ class SandboxUser(FakeUser):
         return await self.context(entry, entry.name).login(renew=renew)
 
     def _auth(self, provider: str) -> AuthEntry:
-        entry: AuthEntry = self.registry.auth[self.registry.lease[provider].auth]
-        return entry
+        return self.registry.entry(AuthEntry, self.registry.entry(LeaseEntry, provider).auth)
 
 
 @define(kw_only=True)
@@ -161,19 +159,24 @@ async def sandbox_harness(
     machines: int = 4,
     settings: Mapping[str, str] | None = None,
     clock: ManualClock | None = None,
+    keep_alive: int = 5,
 ) -> AsyncIterator[SandboxHarness]:
-    """The named simulators, gone at the end. ``settings`` are theirs, as ``simulator.key``."""
+    """The named simulators, gone at the end. ``settings`` are theirs, as ``simulator.key``.
+
+    ``keep_alive``: seconds that an idle connection to one of them stays open.
+    """
     registry = installed_plugins()
     clock = clock or ManualClock(eager=True)
     fakes = FakeMachines(clock=clock)
     office = FakePostOffice(clock)
     running = RunningSimulators(
-        entries={name: registry.simulator[name] for name in names},
+        entries={name: registry.entry(SimulatorEntry, name) for name in names},
         clock=clock,
         machines=fakes,
         send_mail=office.send,
         machine_count=machines,
         settings=settings or {},
+        keep_alive=keep_alive,
     )
     harness = SandboxHarness(
         registry=registry,

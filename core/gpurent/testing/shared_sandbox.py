@@ -35,7 +35,7 @@ from attrs import define, field, frozen
 from gpurent.errors import UsageError
 from gpurent.infra.http import HttpClient
 from gpurent.infra.redact import Redactor
-from gpurent.ports.http import HttpResponse
+from gpurent.ports.services import HttpResponse
 from gpurent.testing.sandbox.cloud import Cloud, Options
 from gpurent.testing.sandbox_harness import installed_plugins
 
@@ -70,9 +70,9 @@ class CommandLineUser:
     def run(self, *arguments: str, given: str = "") -> CommandLineResult:
         """The real command line, in this process and thread; ``given`` is typed in. No event loop may run here."""
         from click.testing import CliRunner
+        from importlib_metadata import entry_points
 
-        from gpurent.cli.main import main
-
+        main = entry_points(group="console_scripts")["gpurent"].load()
         cleared = {name: None for name in os.environ if name.startswith("GPURENT_")}
         threshold = gc.get_threshold()
         with CliRunner().isolation(given, env={**cleared, **self.environment}) as (out, err, _both):

@@ -10,8 +10,8 @@ from attrs import define, evolve, field
 
 from gpurent.domain.access import Endpoint
 from gpurent.domain.secret import Secret
-from gpurent.infra.platform.posix.files import private_folder
-from gpurent.infra.ssh.client import Ssh
+from gpurent.infra.platform.posix.system import private_folder
+from gpurent.infra.ssh.client import SshConnector
 from gpurent.infra.ssh.connection import AsyncsshConnection
 from gpurent.testing.sandbox.machines import DriverName, Machine, MachineDriver, MachineSpec, pick_driver
 
@@ -29,7 +29,7 @@ class SshFixture:
     """A driver of machines, and our side's SSH folder."""
 
     driver: MachineDriver
-    ssh: Ssh
+    ssh: SshConnector
     folder: Path
 
     async def boot(self, **changes: object) -> Machine:
@@ -57,7 +57,7 @@ async def ssh_fixture(driver: DriverName, root: Path) -> AsyncIterator[SshFixtur
     folder = private_folder(root / "ssh")
     made = await pick_driver(driver, root / "sandbox")
     try:
-        yield SshFixture(made, Ssh(folder), folder)
+        yield SshFixture(made, SshConnector(folder), folder)
     finally:
         await made.close()
 
@@ -67,7 +67,7 @@ class MachineFixture:
     """One machine and one lease's key. ``home`` is its home as this computer sees it, where it can."""
 
     machine: Machine
-    ssh: Ssh
+    ssh: SshConnector
     home: Path
     _connections: list[AsyncsshConnection] = field(factory=list)
 

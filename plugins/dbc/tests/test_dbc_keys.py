@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from gpurent.api import AuthError, Secret, UsageError
-from gpurent_plugin_dbc.auth import KeyLogin
-from gpurent_plugin_dbc.keys import address_of, check_address, new_private, public_of, sign, verify
+from gpurent_plugin_dbc.keys import KeyLogin, address_of, check_address, new_private, public_of, sign, verify
 from gpurent_plugin_dbc.ripemd import ripemd160
 
 # The platform's address of 2020, read in the public web client: the one real address that we know.

@@ -15,14 +15,13 @@ from gpurent.testing.fakes import FakeMachines, HttpFaults, ManualClock, MemoryS
 from gpurent.testing.lease_driver import LeaseDriver
 from gpurent.testing.sandbox_harness import SandboxHarness, SandboxUser, sandbox_harness
 from gpurent_plugin_dbcchain import wire
-from gpurent_plugin_dbcchain.calls import RENT, Pallet
-from gpurent_plugin_dbcchain.extrinsic import hash_of
+from gpurent_plugin_dbcchain.extrinsic import RENT, Pallet, hash_of
 from gpurent_plugin_dbcchain.keys import Pair, new_phrase, pair_of, seed_of
 from gpurent_plugin_dbcchain.plugin import NAME
 from gpurent_plugin_dbcchain.shop import Shop
 from gpurent_plugin_dbcchain.simulator.chain import SimulatedChain
+from gpurent_plugin_dbcchain.simulator.pallets import Tenancy
 from gpurent_plugin_dbcchain.simulator.service import DbcChainSimulator
-from gpurent_plugin_dbcchain.simulator.state import Tenancy
 from gpurent_plugin_dbcchain.wallet import Wallet
 
 HOUR = timedelta(hours=1)

@@ -13,13 +13,12 @@ from attrs import define
 from hypothesis import given, strategies as st
 
 from gpurent.api import AuthError, Secret
-from gpurent_plugin_dbcchain import base58, calls, extrinsic, price, storage
-from gpurent_plugin_dbcchain.calls import RENT, TERMINATING, Call
-from gpurent_plugin_dbcchain.events import RENT_ERRORS, failed, failure
+from gpurent_plugin_dbcchain import extrinsic, keys, price, scale
+from gpurent_plugin_dbcchain.extrinsic import RENT, RENT_ERRORS, TERMINATING, Call, failed, failure
 from gpurent_plugin_dbcchain.keys import pair_of, seed_of, verify
 from gpurent_plugin_dbcchain.node import new_nonce
 from gpurent_plugin_dbcchain.scale import Reader, compact
-from gpurent_plugin_dbcchain.simulator.pallet_rules import perbill, share_of
+from gpurent_plugin_dbcchain.simulator.pallets import perbill, share_of
 
 VECTORS = Path(__file__).with_name("vectors.json")
 DEV = Secret("bottom drive obey lake curtain smoke basket hold race lonely fit walk")
@@ -64,7 +63,7 @@ def test_the_development_phrase_gives_its_published_seed_key_and_address() -> No
     assert pair.public.hex() == "46ebddef8cd9bb167dc30878d7113b7e168e6f0646beffd77d69d39bad76b47a"
     assert pair.address == "5DfhGyQdFobKM8NsWvEeAKk5EQQgYe9AydgJ7rMB6E1EqRzV"
     assert pair_of(Secret("0x" + seed)) == pair
-    assert base58.public_of(pair.address) == pair.public
+    assert keys.public_of(pair.address) == pair.public
     assert pair.secret.hex() not in repr(pair)
 
 
@@ -79,25 +78,25 @@ def test_what_is_no_key_is_refused(words: str) -> None:
 
 @pytest.mark.parametrize(("wallet", "nonce", "sign", "inside"), SAMPLES)
 def test_the_client_nodes_published_samples_verify(wallet: str, nonce: str, sign: str, inside: bytes) -> None:
-    public = base58.public_of(wallet)
-    assert base58.check_decode(nonce) == inside
-    assert base58.check_encode(inside) == nonce
+    public = keys.public_of(wallet)
+    assert keys.check_decode(nonce) == inside
+    assert keys.check_encode(inside) == nonce
     assert verify(public, nonce.encode(), bytes.fromhex(sign))
     assert not verify(public, inside, bytes.fromhex(sign)), "the text is signed, not what it stands for"
     assert not verify(public, nonce.encode(), bytes.fromhex(sign[:-2] + "00"))
-    assert not verify(base58.public_of(SAMPLES[0][0]), SAMPLES[1][1].encode(), bytes.fromhex(sign))
+    assert not verify(keys.public_of(SAMPLES[0][0]), SAMPLES[1][1].encode(), bytes.fromhex(sign))
 
 
 def test_nonces_are_fresh_and_of_the_published_kind() -> None:
     made = {new_nonce() for _count in range(20)}
     assert len(made) == 20
-    assert {len(base58.check_decode(nonce)) for nonce in made} == {36}
+    assert {len(keys.check_decode(nonce)) for nonce in made} == {36}
 
 
 @given(st.binary(max_size=60))
 def test_base58_comes_back(data: bytes) -> None:
-    assert base58.decode(base58.encode(data)) == data
-    assert base58.check_decode(base58.check_encode(data)) == data
+    assert keys.base58_decode(keys.base58_encode(data)) == data
+    assert keys.check_decode(keys.check_encode(data)) == data
 
 
 @pytest.mark.parametrize(
@@ -106,7 +105,7 @@ def test_base58_comes_back(data: bytes) -> None:
 )
 def test_other_addresses_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
-        base58.public_of(text)
+        keys.public_of(text)
 
 
 # SCALE
@@ -148,13 +147,13 @@ def test_short_or_overlong_compact_integers_are_refused(raw: str) -> None:
 
 
 def test_storage_keys_as_published() -> None:
-    assert storage.EVENTS == "0x26aa394eea5630e07c48ae0c9558cef780d41e5e16056765bc8461851072c9d7"
+    assert scale.EVENTS == "0x26aa394eea5630e07c48ae0c9558cef780d41e5e16056765bc8461851072c9d7"
     alice = bytes.fromhex("d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d")
-    assert storage.account_key(alice) == (
+    assert scale.storage_key("System", "Account", alice) == (
         "0x26aa394eea5630e07c48ae0c9558cef7b99d880ec681799c0cf30e8886371da9"
         "de1e86a9a8c739864cf3cc5ec2bea59fd43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d"
     )
-    assert storage.key("Timestamp", "Now") == (
+    assert scale.storage_key("Timestamp", "Now") == (
         "0xf0c365c3cf59d671eb72da0e7a4113c49f1f0515f462cdcf84e0f1d6045dfcbb"
     )
 
@@ -162,11 +161,11 @@ def test_storage_keys_as_published() -> None:
 def test_an_account_is_read() -> None:
     raw = "0300000000000000010000000000000000c06e31d91001000000000000000000"
     raw += "0080c6a47e8d030000000000000000000000000000000000000000000000000000000000000000000000000000000080"
-    found = storage.account(bytes.fromhex(raw))
-    assert found == storage.Account(nonce=3, free=300 * 10**12, reserved=10**15)
-    assert storage.account(None) == storage.Account()
+    found = scale.account(bytes.fromhex(raw))
+    assert found == scale.Account(nonce=3, free=300 * 10**12, reserved=10**15)
+    assert scale.account(None) == scale.Account()
     with pytest.raises(ValueError, match=r".*"):
-        storage.account(bytes.fromhex(raw + "00"))
+        scale.account(bytes.fromhex(raw + "00"))
 
 
 # calls and extrinsics
@@ -174,11 +173,11 @@ def test_an_account_is_read() -> None:
 
 @pytest.mark.parametrize("call", CALLS)
 def test_calls_come_back(call: Call) -> None:
-    assert calls.decode(call.encode()) == call
+    assert extrinsic.decode_call(call.encode()) == call
     with pytest.raises(ValueError, match=r".*"):
-        calls.decode(call.encode() + b"\0")
+        extrinsic.decode_call(call.encode() + b"\0")
     with pytest.raises(ValueError, match=r".*"):
-        calls.decode(call.encode()[:-1])
+        extrinsic.decode_call(call.encode()[:-1])
 
 
 def test_calls_have_the_runtimes_own_numbers() -> None:
@@ -309,7 +308,7 @@ class Recorder:
 def test_payload_and_extrinsic_equal_another_librarys(vector: dict[str, Any]) -> None:
     """The file says which library, and with what."""
     call = bytes.fromhex(vector["call"][2:])
-    assert calls.decode(call).encode() == call
+    assert extrinsic.decode_call(call).encode() == call
     era = extrinsic.Era(birth=5_000_077, birth_hash=b"\x22" * 32)
     body = bytes.fromhex(vector["extrinsic"][2:])
     found = extrinsic.read(body)

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 
 from gpurent.testing.fakes import ProcessKilled
-from gpurent_plugin_dbcchain.calls import RENT, TERMINATING, Pallet
+from gpurent_plugin_dbcchain.extrinsic import RENT, TERMINATING, Pallet
 from gpurent_plugin_dbcchain.sender import TRIES
 from plugins.dbcchain.tests.chain_harness import ChainHarness, ChainUser, Driver, chain_harness, spent
 

@@ -7,14 +7,11 @@ from typing import Any
 import pytest
 
 from gpurent_plugin_dbcchain import extrinsic
-from gpurent_plugin_dbcchain.base58 import check_encode
-from gpurent_plugin_dbcchain.calls import RENT, TERMINATING, Call, Pallet
-from gpurent_plugin_dbcchain.events import failure
-from gpurent_plugin_dbcchain.extrinsic import Era
-from gpurent_plugin_dbcchain.keys import Pair
+from gpurent_plugin_dbcchain.extrinsic import RENT, TERMINATING, Call, Era, Pallet, failure
+from gpurent_plugin_dbcchain.keys import Pair, check_encode
 from gpurent_plugin_dbcchain.node import new_nonce
 from gpurent_plugin_dbcchain.simulator.chain import fee_of
-from gpurent_plugin_dbcchain.simulator.pallet_rules import CallFailed, PalletRules
+from gpurent_plugin_dbcchain.simulator.pallets import CallFailed, PalletRules
 from plugins.dbcchain.tests.chain_harness import ChainHarness, ChainUser, chain_harness, dbc
 
 DAY = 14_400

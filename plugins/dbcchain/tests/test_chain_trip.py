@@ -23,7 +23,7 @@ from gpurent.api import (
     UsageError,
 )
 from gpurent.testing.fakes import ProcessKilled
-from gpurent_plugin_dbcchain.calls import RENT, TERMINATING, Pallet
+from gpurent_plugin_dbcchain.extrinsic import RENT, TERMINATING, Pallet
 from gpurent_plugin_dbcchain.wallet import is_here
 from plugins.dbcchain.tests.chain_harness import (
     HOUR,

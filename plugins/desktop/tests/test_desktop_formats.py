@@ -17,10 +17,7 @@ from defusedxml import ElementTree  # type: ignore[import-untyped]
 
 from gpurent.api import Endpoint, Export, Exported, Secret
 from gpurent.testing.contracts.exporter import ExporterContract, ParsedProfile
-from gpurent_plugin_desktop.filezilla import FileZilla
-from gpurent_plugin_desktop.ftprush import FtpRush
-from gpurent_plugin_desktop.winscp import WinScp
-from gpurent_plugin_desktop.xshell import XShell
+from gpurent_plugin_desktop.exporters import FileZilla, FtpRush, WinScp, XShell
 
 DIGEST = "SHA256:Ab+/" + "x" * 39
 

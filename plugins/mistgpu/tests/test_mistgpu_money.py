@@ -39,7 +39,9 @@ async def play(steps: list[tuple[str, int]]) -> None:
                 free = await site.free_offers()
                 if free:
                     lease = await site.rent(f"k{number}", free[value % len(free)])
-                    assert lease.state is LeaseState.READY
+                    # What is left may not pay for a whole minute: then it is shut with its first one.
+                    dry = site.books.accounts[USER].balance == 0
+                    assert lease.state is (LeaseState.KEPT if dry else LeaseState.READY)
             check(site)
 
 

@@ -14,9 +14,8 @@ from hypothesis import given, settings, strategies as st
 
 from gpurent.api import Endpoint, Export, Exported, UsageError
 from gpurent.testing.contracts.exporter import ExporterContract, InstallingContract, ParsedProfile
-from gpurent_plugin_openssh.config import quoted
-from gpurent_plugin_openssh.exporter import OpenSsh
-from gpurent_plugin_openssh.vscode import VsCode
+from gpurent_plugin_openssh.exporters import OpenSsh, VsCode
+from gpurent_plugin_openssh.ssh_config import quoted
 
 
 def effective(config: Path, name: str) -> dict[str, list[str]]:

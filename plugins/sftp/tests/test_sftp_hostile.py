@@ -30,7 +30,7 @@ from gpurent.testing.sandbox.malicious_sftp import (
     entry,
     malicious_connection,
 )
-from gpurent_plugin_sftp import patience, pull as pulling, remote, walk
+from gpurent_plugin_sftp import pull as pulling, remote, walk
 from gpurent_plugin_sftp.backend import Sftp
 
 pytestmark = pytest.mark.timeout(60)
@@ -38,10 +38,10 @@ pytestmark = pytest.mark.timeout(60)
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "SILENCE", 0.8 * factor())
+    monkeypatch.setattr(remote, "MAX_SILENCE", 0.8 * factor())
     monkeypatch.setattr(remote, "FAREWELL", 0.1)
     monkeypatch.setattr(pulling, "DIGEST", 0.8 * factor())
-    monkeypatch.setattr(walk, "MIND", 2 << 20)
+    monkeypatch.setattr(walk, "MAX_MEMORY", 2 << 20)
 
 
 async def pull(

@@ -3,41 +3,68 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
+from attrs import frozen
 
 from gpurent.api import Pull, Push, SshConnection, TransferReport, TransferUnsupported
-from gpurent.infra.registry.registry import Registry
-from gpurent.roles.transfer import Progress, TransferBackend
+from gpurent.ports.terminal import Progress
+from gpurent.roles.machine import TransferBackend
 from gpurent.testing.contracts.transfer import TransferContract
 from gpurent.testing.contracts.trees import plant, tree
-from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.fakes import CountingProgress, FakePluginContext, ManualClock
+from gpurent.testing.sandbox_harness import installed_plugins
 from gpurent.testing.ssh_fixture import MachineFixture, machine_fixture
-from gpurent.workflow.steps.transfer_files import _by, transfer_backends
+from gpurent.workflow.connection.reconnecting import ReconnectingConnection
+from gpurent.workflow.connection.transfers import FileTransfers
+from gpurent.workflow.runtime.events import EventEmitter
+from gpurent.workflow.runtime.plugins import Plugins
 from gpurent_plugin_turbo.backend import Turbo
 
 
-def desk() -> Any:
-    registry = Registry.load()
-    host = SimpleNamespace(settings={})
-    return SimpleNamespace(
-        registry=registry,
-        tool=lambda kind, name, role: registry.get(kind, name).build(host),
-        tell=lambda *a: None,
-    )
+@frozen
+class GivenConnection:
+    """Nothing is dropped here: what is done goes over this one connection."""
+
+    ssh: SshConnection
+
+    async def do(self, action: Callable[[SshConnection], Awaitable[TransferReport]]) -> TransferReport:
+        return await action(self.ssh)
+
+
+@frozen
+class GivenDisplay:
+    """Everything is shown by one progress."""
+
+    progress: Progress
+
+    def show_output(self, data: bytes) -> None:
+        raise AssertionError("no job runs here")
+
+    def start_progress(self, title: str) -> Progress:
+        return self.progress
 
 
 class Auto(TransferBackend):
     """As core chooses."""
 
     async def push(self, link: SshConnection, cargo: Push, progress: Progress) -> TransferReport:
-        return await _by(desk(), transfer_backends(desk(), "auto"), lambda by: by.push(link, cargo, progress))
+        return await transfers(progress).upload(given(link), cargo, "auto")
 
     async def pull(self, link: SshConnection, cargo: Pull, progress: Progress) -> TransferReport:
-        return await _by(desk(), transfer_backends(desk(), "auto"), lambda by: by.pull(link, cargo, progress))
+        return await transfers(progress).download(given(link), cargo, "auto")
+
+
+def transfers(progress: Progress) -> FileTransfers:
+    plugins = Plugins(installed_plugins(), lambda entry, _auth: FakePluginContext(entry))
+    return FileTransfers(plugins, EventEmitter(ManualClock()), GivenDisplay(progress))
+
+
+def given(link: SshConnection) -> ReconnectingConnection:
+    return cast(ReconnectingConnection, GivenConnection(link))
 
 
 class TestPythonAndTarHidden(TransferContract):

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -37,41 +38,41 @@ class Target:
 
 
 @pytest.fixture
-def target():
+def target() -> Target:
     return Target()
 
 
 @pytest.fixture
-async def echo(target):
+async def echo(target: Target) -> AsyncIterator[FaultProxy]:
     server = await asyncio.start_server(target.echo, "127.0.0.1", 0)
     async with server, FaultProxy("127.0.0.1", server.sockets[0].getsockname()[1]) as proxy:
         yield proxy
 
 
 @pytest.fixture
-async def http(target):
+async def http(target: Target) -> AsyncIterator[FaultProxy]:
     server = await asyncio.start_server(target.http, "127.0.0.1", 0)
     async with server, FaultProxy("127.0.0.1", server.sockets[0].getsockname()[1]) as proxy:
         yield proxy
 
 
 class Client:
-    def __init__(self, proxy):
+    def __init__(self, proxy: FaultProxy) -> None:
         self.proxy = proxy
 
-    async def __aenter__(self):
+    async def __aenter__(self) -> "Client":
         self.reader, self.writer = await asyncio.open_connection(self.proxy.host, self.proxy.port)
         return self
 
-    async def __aexit__(self, *_):
+    async def __aexit__(self, *_: object) -> None:
         self.writer.transport.abort()
         await asyncio.sleep(0)
 
-    async def send(self, data):
+    async def send(self, data: bytes) -> None:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def receive_all(self):
+    async def receive_all(self) -> tuple[bytes, bool]:
         """What comes until the end, and whether the end was a reset."""
         got = b""
         try:
@@ -81,12 +82,12 @@ class Client:
             return got, True
         return got, False
 
-    async def ask(self, line=b"GET /"):
+    async def ask(self, line: bytes = b"GET /") -> bytes:
         await self.send(line + b" HTTP/1.1\r\nHost: x\r\n\r\n")
         return await self.reader.readexactly(len(REPLY))
 
 
-async def test_without_a_plan_it_is_a_wire(echo):
+async def test_without_a_plan_it_is_a_wire(echo: FaultProxy) -> None:
     data = bytes(range(256)) * 20_000
     async with Client(echo) as client:
         sending = asyncio.create_task(client.send(data))
@@ -97,14 +98,14 @@ async def test_without_a_plan_it_is_a_wire(echo):
 
 
 @pytest.mark.parametrize("at", [0, 1, 1000])
-async def test_cut_after_exactly_k_bytes_down(echo, at):
+async def test_cut_after_exactly_k_bytes_down(echo: FaultProxy, at: int) -> None:
     echo.plan = Plan(cut_down=at)
     async with Client(echo) as client:
         await client.send(b"x" * 5000)
         assert await client.receive_all() == (b"x" * at, True)
 
 
-async def test_cut_after_exactly_k_bytes_up(echo, target):
+async def test_cut_after_exactly_k_bytes_up(echo: FaultProxy, target: Target) -> None:
     echo.plan = Plan(cut_up=700)
     async with Client(echo) as client:
         await client.send(b"x" * 5000)
@@ -112,14 +113,14 @@ async def test_cut_after_exactly_k_bytes_up(echo, target):
     assert target.received == b"x" * 700
 
 
-async def test_a_polite_cut(echo):
+async def test_a_polite_cut(echo: FaultProxy) -> None:
     echo.plan = Plan(cut_down=10, at_cut="close")
     async with Client(echo) as client:
         await client.send(b"x" * 20)
         assert await client.receive_all() == (b"x" * 10, False)
 
 
-async def test_a_cut_that_stalls(echo):
+async def test_a_cut_that_stalls(echo: FaultProxy) -> None:
     echo.plan = Plan(cut_down=10, at_cut="stall")
     async with Client(echo) as client:
         await client.send(b"x" * 20)
@@ -129,7 +130,7 @@ async def test_a_cut_that_stalls(echo):
         assert echo.reset_all() == 1
 
 
-async def test_times_lets_the_next_try_pass(echo):
+async def test_times_lets_the_next_try_pass(echo: FaultProxy) -> None:
     echo.plan = Plan(cut_down=3, times=1)
     for passes in (False, True):
         async with Client(echo) as client:
@@ -138,7 +139,7 @@ async def test_times_lets_the_next_try_pass(echo):
             assert await client.receive_all() == ((b"x" * 9, False) if passes else (b"xxx", True))
 
 
-async def test_a_plan_counts_from_when_it_is_set(echo):
+async def test_a_plan_counts_from_when_it_is_set(echo: FaultProxy) -> None:
     async with Client(echo) as client:
         await client.send(b"x" * 100)
         await client.reader.readexactly(100)
@@ -147,7 +148,7 @@ async def test_a_plan_counts_from_when_it_is_set(echo):
         assert await client.receive_all() == (b"y" * 5, True)
 
 
-async def test_stall_and_flow_again(echo):
+async def test_stall_and_flow_again(echo: FaultProxy) -> None:
     async with Client(echo) as client:
         echo.plan = Plan(stall=True)
         await client.send(b"late")
@@ -157,7 +158,7 @@ async def test_stall_and_flow_again(echo):
         assert await asyncio.wait_for(client.reader.readexactly(4), 5) == b"late"
 
 
-async def test_round_trip_delays_without_narrowing(echo):
+async def test_round_trip_delays_without_narrowing(echo: FaultProxy) -> None:
     echo.plan = Plan(round_trip=0.2)
     data = b"x" * 4_000_000
     async with Client(echo) as client:
@@ -172,7 +173,7 @@ async def test_round_trip_delays_without_narrowing(echo):
     assert last < first + 2
 
 
-async def test_rate(echo):
+async def test_rate(echo: FaultProxy) -> None:
     echo.plan = Plan(rate=200_000)
     async with Client(echo) as client:
         start = time.monotonic()
@@ -181,7 +182,7 @@ async def test_rate(echo):
         assert 0.25 <= time.monotonic() - start < 2
 
 
-async def test_refuse_keeps_the_port_and_the_open_connections(echo):
+async def test_refuse_keeps_the_port_and_the_open_connections(echo: FaultProxy) -> None:
     async with Client(echo) as client:
         await client.send(b"a")
         await client.reader.readexactly(1)
@@ -196,7 +197,7 @@ async def test_refuse_keeps_the_port_and_the_open_connections(echo):
             assert await other.reader.readexactly(1) == b"c"
 
 
-async def test_reset_all_counts(echo):
+async def test_reset_all_counts(echo: FaultProxy) -> None:
     async with Client(echo) as one, Client(echo) as two:
         for client in (one, two):
             await client.send(b"a")
@@ -207,12 +208,12 @@ async def test_reset_all_counts(echo):
     assert echo.connections == 0
 
 
-async def test_a_dead_target_resets(unused_tcp_port):
+async def test_a_dead_target_resets(unused_tcp_port: int) -> None:
     async with FaultProxy("127.0.0.1", unused_tcp_port) as proxy, Client(proxy) as client:
         assert await client.receive_all() == (b"", True)
 
 
-async def test_lose_answer(http, target):
+async def test_lose_answer(http: FaultProxy, target: Target) -> None:
     async with Client(http) as client:
         assert await client.ask() == REPLY
         http.plan = Plan(http="lose_answer", when=lambda line: line.startswith(b"POST /orders"), times=1)
@@ -224,7 +225,7 @@ async def test_lose_answer(http, target):
         assert await client.ask(b"POST /orders") == REPLY
 
 
-async def test_answer_500_after_effect(http, target):
+async def test_answer_500_after_effect(http: FaultProxy, target: Target) -> None:
     http.plan = Plan(http="answer_500_after_effect", times=1)
     async with Client(http) as client:
         await client.send(b"POST /pay HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -234,7 +235,7 @@ async def test_answer_500_after_effect(http, target):
     assert target.requests == 1
 
 
-async def test_close_gives_the_port_back(echo):
+async def test_close_gives_the_port_back(echo: FaultProxy) -> None:
     port = echo.port
     await echo.close()
     await echo.close()

@@ -1,14 +1,17 @@
 """Files: SFTP, what a reboot keeps, what an erased disk forgets, a full disk."""
 
+from pathlib import Path
+
 import asyncssh
 import pytest
 
 from gpurent.testing.sandbox.machines import DiskInUse
+from tests.sandbox.machines.lab import Lab, MakeLab
 
 SIZE = 2_000_000
 
 
-async def test_sftp_and_shell_see_the_same_files(lab, tmp_path):
+async def test_sftp_and_shell_see_the_same_files(lab: Lab, tmp_path: Path) -> None:
     machine = await lab.boot()
     (tmp_path / "train.py").write_text("print('hi')\n")
     async with lab.login(machine) as connection, connection.start_sftp_client() as sftp:
@@ -23,7 +26,7 @@ async def test_sftp_and_shell_see_the_same_files(lab, tmp_path):
     assert (tmp_path / "out").read_text() == "made\n"
 
 
-async def test_a_reboot_keeps_files_and_ends_processes(lab):
+async def test_a_reboot_keeps_files_and_ends_processes(lab: Lab) -> None:
     machine = await lab.boot()
     await lab.output(machine, "echo kept > file; screen -dmS job sleep 600")
     await lab.driver.kill(machine.id)
@@ -32,7 +35,7 @@ async def test_a_reboot_keeps_files_and_ends_processes(lab):
     assert "job" not in (await lab.run(again, "screen -ls")).stdout
 
 
-async def test_another_driver_finds_the_same_disks(make_lab):
+async def test_another_driver_finds_the_same_disks(make_lab: MakeLab) -> None:
     first, second = await make_lab(), await make_lab()
     machine = await first.boot()
     await first.output(machine, "echo kept > file")
@@ -42,7 +45,7 @@ async def test_another_driver_finds_the_same_disks(make_lab):
     assert await second.output(await second.boot(), "cat file") == "kept\n"
 
 
-async def test_two_machines_cannot_share_a_disk(lab):
+async def test_two_machines_cannot_share_a_disk(lab: Lab) -> None:
     machine = await lab.boot()
     with pytest.raises(DiskInUse):
         await lab.boot()
@@ -51,7 +54,7 @@ async def test_two_machines_cannot_share_a_disk(lab):
     assert await lab.output(machine, "echo unharmed") == "unharmed\n"
 
 
-async def test_an_erased_disk_is_empty(lab):
+async def test_an_erased_disk_is_empty(lab: Lab) -> None:
     machine = await lab.boot()
     await lab.output(machine, "mkdir -p deep/er; echo x > deep/er/file; chmod 0 deep/er deep")
     await lab.driver.kill(machine.id)
@@ -62,7 +65,7 @@ async def test_an_erased_disk_is_empty(lab):
     assert await lab.output(again, "ls") == ""
 
 
-async def test_a_full_disk_refuses_over_sftp(lab, tmp_path):
+async def test_a_full_disk_refuses_over_sftp(lab: Lab, tmp_path: Path) -> None:
     machine = await lab.boot(disk_bytes=SIZE)
     (tmp_path / "fits").write_bytes(b"x" * 500_000)
     (tmp_path / "big").write_bytes(b"x" * 2 * SIZE)
@@ -75,7 +78,7 @@ async def test_a_full_disk_refuses_over_sftp(lab, tmp_path):
         assert (await sftp.stat("again")).size == 500_000
 
 
-async def test_a_full_disk_refuses_the_shell_and_keeps_its_files(lab):
+async def test_a_full_disk_refuses_the_shell_and_keeps_its_files(lab: Lab) -> None:
     if lab.driver.name == "embedded":
         pytest.skip("nothing limits the shell of an embedded machine")
     machine = await lab.boot(disk_bytes=SIZE)

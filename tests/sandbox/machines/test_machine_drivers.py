@@ -9,13 +9,15 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from gpurent.errors import UsageError
 from gpurent.testing.sandbox import machines
-from gpurent.testing.sandbox.machines import MachineSpec, pick_driver
+from gpurent.testing.sandbox.machines import DriverName, MachineSpec, pick_driver
+from tests.sandbox.machines.lab import Eventually, Lab, MakeLab
 
 MANY = 20
 SCRIPT = """
@@ -59,7 +61,7 @@ def living(pids: list[int]) -> list[int]:
     return found
 
 
-async def test_many_machines_leave_nothing_behind(lab):
+async def test_many_machines_leave_nothing_behind(lab: Lab) -> None:
     me = psutil.Process()
     one = await lab.boot(data="warm")
     await lab.output(one, "true")
@@ -77,7 +79,7 @@ async def test_many_machines_leave_nothing_behind(lab):
     assert [child for child in me.children() if child.status() == psutil.STATUS_ZOMBIE] == []
 
 
-async def test_close_ends_all_machines_and_leaves_only_disks(lab, tmp_path):
+async def test_close_ends_all_machines_and_leaves_only_disks(lab: Lab, tmp_path: Path) -> None:
     booted = [await lab.boot(data=f"disk {n}") for n in range(3)]
     pids = [pid for machine in booted for pid in lab.driver.processes(machine.id)]
     await lab.driver.close()
@@ -87,7 +89,9 @@ async def test_close_ends_all_machines_and_leaves_only_disks(lab, tmp_path):
         await lab.boot()
 
 
-async def test_machines_die_with_a_killed_driver(driver_name, tmp_path, eventually):
+async def test_machines_die_with_a_killed_driver(
+    driver_name: DriverName, tmp_path: Path, eventually: Eventually
+) -> None:
     command = [sys.executable, "-c", SCRIPT, driver_name, str(tmp_path / "sandbox"), "hang"]
     process = await asyncio.create_subprocess_exec(*command, env=paths(), stdout=subprocess.PIPE)
     assert process.stdout
@@ -117,7 +121,7 @@ def python_for_all() -> str | None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="all tests run as an ordinary user already")
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
-def test_an_ordinary_user_can_do_the_same(driver_name):
+def test_an_ordinary_user_can_do_the_same(driver_name: DriverName) -> None:
     python = python_for_all()
     if python is None:
         pytest.skip("no interpreter that another user may run has our packages")
@@ -150,7 +154,7 @@ def test_an_ordinary_user_can_do_the_same(driver_name):
     assert living([int(pid) for pid in pids]) == []
 
 
-async def test_auto_says_why_it_fell_back(monkeypatch, tmp_path):
+async def test_auto_says_why_it_fell_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     async def trouble() -> str:
         return "user namespaces are not allowed"
 
@@ -163,14 +167,16 @@ async def test_auto_says_why_it_fell_back(monkeypatch, tmp_path):
 
 
 @pytest.mark.bwrap
-async def test_auto_prefers_bwrap(bwrap_trouble, tmp_path):
+async def test_auto_prefers_bwrap(bwrap_trouble: str, tmp_path: Path) -> None:
     driver = await pick_driver("auto", tmp_path)
     assert (driver.name, driver.why) == (("embedded", bwrap_trouble) if bwrap_trouble else ("bwrap", ""))
     await driver.close()
 
 
 @pytest.mark.bwrap
-async def test_bwrap_hides_the_host(bwrap_trouble, make_lab, driver_name, tmp_path):
+async def test_bwrap_hides_the_host(
+    bwrap_trouble: str, make_lab: MakeLab, driver_name: DriverName, tmp_path: Path
+) -> None:
     if driver_name != "bwrap":
         pytest.skip("an embedded machine hides nothing")
     (tmp_path / "secret").write_text("of the host")
@@ -198,7 +204,7 @@ async def test_bwrap_hides_the_host(bwrap_trouble, make_lab, driver_name, tmp_pa
         {"missing": ("../screen",)},
     ],
 )
-def test_a_spec_that_no_machine_could_have(wrong):
-    fine = {"user": "mist", "password": "pw", "hostname": "h", "data": "d"}
+def test_a_spec_that_no_machine_could_have(wrong: dict[str, Any]) -> None:
+    fine: dict[str, Any] = {"user": "mist", "password": "pw", "hostname": "h", "data": "d"}
     with pytest.raises(ValueError, match=next(iter(wrong))):
         MachineSpec(**(fine | wrong))

@@ -6,28 +6,31 @@ import os
 import re
 
 import asyncssh
+import pytest
+
+from tests.sandbox.machines.lab import Lab
 
 
-async def test_status_and_separate_streams(lab):
+async def test_status_and_separate_streams(lab: Lab) -> None:
     machine = await lab.boot()
     done = await lab.run(machine, "echo out; echo err >&2; exit 3")
     assert (done.stdout, done.stderr, done.exit_status) == ("out\n", "err\n", 3)
 
 
-async def test_standard_input_and_its_end(lab):
+async def test_standard_input_and_its_end(lab: Lab) -> None:
     machine = await lab.boot()
     data = os.urandom(3_000_000)
     done = await lab.run(machine, "sha256sum", input=data, encoding=None)
     assert done.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest()
 
 
-async def test_much_output_arrives_whole(lab):
+async def test_much_output_arrives_whole(lab: Lab) -> None:
     machine = await lab.boot()
     done = await lab.run(machine, "head -c 5000000 /dev/zero; echo tail >&2", encoding=None)
     assert (len(done.stdout), done.stderr) == (5_000_000, b"tail\n")
 
 
-async def test_a_signal_ends_a_command(lab):
+async def test_a_signal_ends_a_command(lab: Lab) -> None:
     machine = await lab.boot()
     async with lab.login(machine) as connection:
         process = await connection.create_process("echo ready; exec sleep 60")
@@ -38,13 +41,13 @@ async def test_a_signal_ends_a_command(lab):
     assert done.exit_signal[0] == "TERM"
 
 
-async def test_a_detached_child_with_its_own_output_does_not_hold_the_session(lab):
+async def test_a_detached_child_with_its_own_output_does_not_hold_the_session(lab: Lab) -> None:
     machine = await lab.boot()
     done = await lab.run(machine, "setsid sleep 60 >/dev/null 2>&1 </dev/null & echo started")
     assert done.stdout == "started\n"
 
 
-async def test_terminal_size_and_its_change(lab):
+async def test_terminal_size_and_its_change(lab: Lab) -> None:
     machine = await lab.boot()
     async with lab.login(machine) as connection:
         process = await connection.create_process(
@@ -57,7 +60,7 @@ async def test_terminal_size_and_its_change(lab):
         assert (await asyncio.wait_for(process.stdout.readline(), 10)).strip() == "40 100"
 
 
-async def test_an_interactive_shell(lab):
+async def test_an_interactive_shell(lab: Lab) -> None:
     machine = await lab.boot()
     async with lab.login(machine) as connection:
         shell = await connection.create_process(term_type="xterm", term_size=(200, 24))
@@ -69,7 +72,7 @@ async def test_an_interactive_shell(lab):
     assert done.exit_status == 5
 
 
-async def test_the_environment_is_clean(lab, monkeypatch):
+async def test_the_environment_is_clean(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CALLERS_SECRET", "leaked")
     machine = await lab.boot()
     lines = (await lab.output(machine, "env")).splitlines()
@@ -83,7 +86,7 @@ async def test_the_environment_is_clean(lab, monkeypatch):
     assert set(env) <= allowed
 
 
-async def test_the_client_may_send_its_language_and_no_more(lab):
+async def test_the_client_may_send_its_language_and_no_more(lab: Lab) -> None:
     machine = await lab.boot()
     async with lab.login(machine) as connection:
         sent = {"LC_TIME": "zh_CN.UTF-8", "LD_PRELOAD": "evil.so"}
@@ -91,14 +94,14 @@ async def test_the_client_may_send_its_language_and_no_more(lab):
     assert done.stdout == "zh_CN.UTF-8\n"
 
 
-async def test_a_login_shell_has_the_same_path(lab):
+async def test_a_login_shell_has_the_same_path(lab: Lab) -> None:
     machine = await lab.boot(missing=("screen",))
     paths = await lab.output(machine, "echo $PATH; bash -lc 'echo $PATH'")
     first, second = paths.split()
     assert first == second
 
 
-async def test_a_forward_to_loopback(lab):
+async def test_a_forward_to_loopback(lab: Lab) -> None:
     machine = await lab.boot()
 
     async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -112,7 +115,7 @@ async def test_a_forward_to_loopback(lab):
         writer.close()
 
 
-async def test_a_forward_elsewhere_is_refused(lab):
+async def test_a_forward_elsewhere_is_refused(lab: Lab) -> None:
     machine = await lab.boot()
     async with lab.login(machine) as connection:
         try:
@@ -122,7 +125,7 @@ async def test_a_forward_elsewhere_is_refused(lab):
     raise AssertionError("it was allowed")
 
 
-async def test_many_sessions_on_one_connection(lab):
+async def test_many_sessions_on_one_connection(lab: Lab) -> None:
     machine = await lab.boot()
     async with lab.login(machine) as connection:
         done = await asyncio.gather(*(connection.run(f"echo {n}; exit {n}") for n in range(10)))

@@ -7,10 +7,11 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from gpurent.testing.sandbox.machines import MachineSpec
+from gpurent.testing.sandbox.machines import Machine, MachineSpec
+from tests.sandbox.machines.lab import Eventually, Lab
 
 
-async def run_to_the_end(lab, machine, command):
+async def run_to_the_end(lab: Lab, machine: Machine, command: str) -> None:
     """Run something that ends the machine, so that the line may break at any moment."""
     connection = await lab.connect(machine)
     with contextlib.suppress(asyncssh.Error, OSError):
@@ -20,7 +21,9 @@ async def run_to_the_end(lab, machine, command):
 
 
 @pytest.mark.parametrize("script", ["~/shutdown.sh", "/mistgpu/shutdown.sh"])
-async def test_a_stop_script_tells_the_provider_and_ends_the_machine(lab, eventually, script):
+async def test_a_stop_script_tells_the_provider_and_ends_the_machine(
+    lab: Lab, eventually: Eventually, script: str
+) -> None:
     if lab.driver.name == "embedded" and script.startswith("/mistgpu"):
         pytest.skip("an embedded machine has the host's root folder")
     told: list[str] = []
@@ -46,12 +49,12 @@ async def test_a_stop_script_tells_the_provider_and_ends_the_machine(lab, eventu
 @pytest.mark.parametrize(
     "script", ["/usr/sbin/shutdown", "/sbin/halt", "/mist/../sbin/halt", "shutdown.sh", "~mist/x"]
 )
-def test_a_stop_script_never_stands_in_for_a_program_of_the_host(script):
+def test_a_stop_script_never_stands_in_for_a_program_of_the_host(script: str) -> None:
     with pytest.raises(ValueError, match="stop_scripts"):
         MachineSpec(user="u", password="p", hostname="h", data="d", stop_scripts=(script,))
 
 
-async def test_the_words_that_end_a_computer_are_harmless_inside(lab):
+async def test_the_words_that_end_a_computer_are_harmless_inside(lab: Lab) -> None:
     machine = await lab.boot()
     found = await lab.output(
         machine, "command -v shutdown poweroff halt reboot; bash -lc 'command -v poweroff'"
@@ -62,7 +65,7 @@ async def test_the_words_that_end_a_computer_are_harmless_inside(lab):
     assert (done.exit_status, machine.alive) == (1, True)
 
 
-async def test_the_callback_may_kill_the_machine_itself(lab, eventually):
+async def test_the_callback_may_kill_the_machine_itself(lab: Lab, eventually: Eventually) -> None:
     async def on_stop(machine_id: str) -> None:
         await lab.driver.kill(machine_id)
 
@@ -71,13 +74,15 @@ async def test_the_callback_may_kill_the_machine_itself(lab, eventually):
     await eventually(lambda: not lab.driver.processes(machine.id))
 
 
-async def test_without_a_callback_the_machine_just_ends(lab, eventually):
+async def test_without_a_callback_the_machine_just_ends(lab: Lab, eventually: Eventually) -> None:
     machine = await lab.boot(stop_scripts=("~/shutdown.sh",))
     await run_to_the_end(lab, machine, "setsid ./shutdown.sh")
     await eventually(lambda: not machine.alive)
 
 
-async def test_a_callback_that_fails_does_not_keep_the_machine_up(lab, eventually, caplog):
+async def test_a_callback_that_fails_does_not_keep_the_machine_up(
+    lab: Lab, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
     async def on_stop(machine_id: str) -> None:
         raise ValueError("a bug in a portal")
 
@@ -87,7 +92,7 @@ async def test_a_callback_that_fails_does_not_keep_the_machine_up(lab, eventuall
     assert "a bug in a portal" in caplog.text
 
 
-async def test_a_machine_whose_own_processes_die_is_tidied_up(lab, eventually):
+async def test_a_machine_whose_own_processes_die_is_tidied_up(lab: Lab, eventually: Eventually) -> None:
     machine = await lab.boot()
     connection = await lab.connect(machine)
     parent = "$(pgrep -o sshd)" if lab.driver.name == "bwrap" else "$PPID"

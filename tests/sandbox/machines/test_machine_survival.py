@@ -6,6 +6,9 @@ import contextlib
 import asyncssh
 import pytest
 
+from gpurent.testing.sandbox.machines import Machine
+from tests.sandbox.machines.lab import Brand, Eventually, Lab
+
 COUNTER = "i=0; while sleep 0.05; do i=$((i+1)); echo $i >> ~/ticks; done"
 STARTS = {
     "screen": f"screen -dmS job bash -c '{COUNTER}'",
@@ -14,12 +17,12 @@ STARTS = {
 LISTS = {"screen": "screen -ls | grep -c job", "tmux": "tmux ls | grep -c job"}
 
 
-async def ticks(lab, machine) -> int:
+async def ticks(lab: Lab, machine: Machine) -> int:
     return int(await lab.output(machine, "while ! [ -s ~/ticks ]; do sleep 0.02; done; tail -n 1 ~/ticks"))
 
 
 @pytest.mark.parametrize("keeper", ["screen", "tmux"])
-async def test_a_detached_session_survives_a_cut(lab, keeper):
+async def test_a_detached_session_survives_a_cut(lab: Lab, keeper: str) -> None:
     machine = await lab.boot()
     connection = await lab.connect(machine)
     await connection.run(STARTS[keeper], check=True)
@@ -33,7 +36,7 @@ async def test_a_detached_session_survives_a_cut(lab, keeper):
     await lab.driver.kill(machine.id)
 
 
-async def test_a_cut_is_abrupt(lab):
+async def test_a_cut_is_abrupt(lab: Lab) -> None:
     machine = await lab.boot()
     connection = await lab.connect(machine)
     process = await connection.create_process("echo ready; sleep 60")
@@ -44,7 +47,9 @@ async def test_a_cut_is_abrupt(lab):
     assert await lab.driver.cut(machine.id) == 0
 
 
-async def test_a_foreground_job_hangs_up_with_its_line(lab, brand, eventually):
+async def test_a_foreground_job_hangs_up_with_its_line(
+    lab: Lab, brand: Brand, eventually: Eventually
+) -> None:
     machine = await lab.boot()
     connection = await lab.connect(machine)
     await connection.create_process(f"exec -a {brand.word} sleep 600", term_type="xterm")
@@ -54,7 +59,7 @@ async def test_a_foreground_job_hangs_up_with_its_line(lab, brand, eventually):
     await connection.wait_closed()
 
 
-async def test_nothing_survives_the_machine(lab, brand, eventually):
+async def test_nothing_survives_the_machine(lab: Lab, brand: Brand, eventually: Eventually) -> None:
     machine = await lab.boot()
     word = brand.word
     await lab.output(
@@ -73,7 +78,7 @@ async def test_nothing_survives_the_machine(lab, brand, eventually):
     assert not machine.alive
 
 
-async def test_the_client_sees_a_lost_line_and_no_farewell(lab):
+async def test_the_client_sees_a_lost_line_and_no_farewell(lab: Lab) -> None:
     machine = await lab.boot()
     connection = await lab.connect(machine)
     process = await connection.create_process("echo ready; sleep 60")
@@ -87,7 +92,7 @@ async def test_the_client_sees_a_lost_line_and_no_farewell(lab):
         await lab.connect(machine)
 
 
-async def test_kill_is_idempotent_and_may_be_called_twice_at_once(lab):
+async def test_kill_is_idempotent_and_may_be_called_twice_at_once(lab: Lab) -> None:
     machine = await lab.boot()
     await asyncio.gather(lab.driver.kill(machine.id), lab.driver.kill(machine.id))
     await lab.driver.kill(machine.id)
@@ -96,7 +101,7 @@ async def test_kill_is_idempotent_and_may_be_called_twice_at_once(lab):
     assert await lab.driver.cut("never seen") == 0
 
 
-async def test_a_frozen_machine_answers_nothing_and_then_goes_on(lab):
+async def test_a_frozen_machine_answers_nothing_and_then_goes_on(lab: Lab) -> None:
     machine = await lab.boot()
     async with lab.login(machine) as connection:
         await connection.run(STARTS["screen"], check=True)
@@ -108,19 +113,19 @@ async def test_a_frozen_machine_answers_nothing_and_then_goes_on(lab):
         await asyncio.sleep(0.2)
         assert not late.done()
         await lab.driver.freeze(machine.id, False)
-        seen = int((await asyncio.wait_for(late, 10)).stdout)
+        seen = int(str((await asyncio.wait_for(late, 10)).stdout))
         await asyncio.sleep(0.15)
         assert await ticks(lab, machine) > seen
 
 
-async def test_a_frozen_machine_can_be_killed(lab):
+async def test_a_frozen_machine_can_be_killed(lab: Lab) -> None:
     machine = await lab.boot()
     await lab.driver.freeze(machine.id, True)
     await asyncio.wait_for(lab.driver.kill(machine.id), 5)
     assert lab.driver.processes(machine.id) == []
 
 
-async def test_a_fault_plan_cuts_the_wire_of_one_machine(lab):
+async def test_a_fault_plan_cuts_the_wire_of_one_machine(lab: Lab) -> None:
     machine = await lab.boot()
     machine.line.plan = type(machine.line.plan)(cut_down=2000, times=1)
     with pytest.raises((asyncssh.ConnectionLost, OSError)):

@@ -1,27 +1,31 @@
-"""``login logout whoami balance``."""
+"""``login logout whoami balance``, ``receipts costs reconcile``: accounts, and what they were spent on."""
 
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from gpurent.cli.app import App, json_option
-from gpurent.cli.complete import provider_names
+from gpurent.cli.arguments import PROVIDER, lease_ids, provider_names, trip_ids
+from gpurent.cli.views.charts import costs_text, findings_text
+from gpurent.cli.views.render import receipt_text
 from gpurent.cli.views.table import table
-from gpurent.errors import UsageError
+from gpurent.domain.question import Question, QuestionKind
+from gpurent.errors import MoneyError, UsageError
 from gpurent.locale import _
+from gpurent.roles.entries import AuthEntry, LeaseEntry
 
 if TYPE_CHECKING:
-    from gpurent.roles.billing import Balance
-    from gpurent.workflow.trips.operations import Service
-
-_PROVIDER = click.argument("provider", shell_complete=provider_names)
+    from gpurent.composition.application import Application
+    from gpurent.roles.account import Balance
+    from gpurent.workflow.reports.reconcile import LedgerFinding
 
 
 def pairs(fields: tuple[str, ...]) -> dict[str, str]:
-    """``NAME=VALUE`` each."""
     found = {}
     for text in fields:
         name, mark, value = text.partition("=")
@@ -32,7 +36,7 @@ def pairs(fields: tuple[str, ...]) -> dict[str, str]:
 
 
 @click.command("login")
-@_PROVIDER
+@PROVIDER
 @click.option(
     "--field", "-f", multiple=True, metavar="NAME=VALUE", help=_("A login field that is no secret.")
 )
@@ -41,10 +45,10 @@ def pairs(fields: tuple[str, ...]) -> dict[str, str]:
 @click.pass_obj
 def login_command(app: App, provider: str, field: tuple[str, ...], from_stdin: str | None) -> None:
     """Log in to PROVIDER; what is missing is asked for. The first use of a wallet makes its private key."""
-    entry = app.registry.get("lease", provider)
+    entry = app.registry.entry(LeaseEntry, provider)
     if not entry.auth:
         raise UsageError(_("{provider} needs no login").format(provider=provider))
-    auth = app.registry.get("auth", entry.auth)
+    auth = app.registry.entry(AuthEntry, entry.auth)
     given = pairs(field)
     for declared in auth.fields:
         if declared.secret and declared.name in given:
@@ -54,7 +58,7 @@ def login_command(app: App, provider: str, field: tuple[str, ...], from_stdin: s
             )
     if from_stdin:
         given[from_stdin] = sys.stdin.readline().rstrip("\n")
-    login = app.run(lambda service: service.login(provider, given))
+    login = app.run(lambda application: application.account_commands.login(provider, given))
     app.show(
         {"provider": provider, "account": login.account},
         _("Logged in to {provider} as {account}.").format(provider=provider, account=login.account),
@@ -62,7 +66,7 @@ def login_command(app: App, provider: str, field: tuple[str, ...], from_stdin: s
 
 
 @click.command("logout")
-@_PROVIDER
+@PROVIDER
 @click.option(
     "--forget-key",
     is_flag=True,
@@ -71,11 +75,16 @@ def login_command(app: App, provider: str, field: tuple[str, ...], from_stdin: s
 @click.pass_obj
 def logout_command(app: App, provider: str, forget_key: bool) -> None:
     """Forget the login to PROVIDER. A wallet's private key is kept unless you say otherwise."""
-    if forget_key and not app.yes:
-        click.confirm(_("Without a copy of the key all its money is lost. Forget it?"), abort=True, err=True)
+    question = Question(
+        id=f"forget:{provider}",
+        kind=QuestionKind.DESTROY,
+        text=_("Without a copy of the key all its money is lost. Forget it?"),
+    )
 
-    async def leave(service: Service) -> None:
-        service.logout(provider, credentials=forget_key)
+    async def leave(application: Application) -> None:
+        if forget_key and not await application.questions.confirm(question):
+            raise UsageError(_("nothing was forgotten"), hint=_("Say yes, or -y before the command's name."))
+        application.account_commands.logout(provider, credentials=forget_key)
 
     app.run(leave)
     app.show({"provider": provider}, _("Logged out of {provider}.").format(provider=provider))
@@ -90,12 +99,11 @@ def logout_command(app: App, provider: str, forget_key: bool) -> None:
 def whoami_command(app: App, show_key: str | None) -> None:
     """Show the accounts that are logged in."""
 
-    async def look(service: Service) -> tuple[list[tuple[str, str]], dict[str, str]]:
-        keys = {}
-        if show_key:
-            found = service.credentials(show_key)
-            keys = {name: secret.reveal() for name, secret in found.items()}
-        return service.whoami(), keys
+    async def look(application: Application) -> tuple[list[tuple[str, str]], dict[str, str]]:
+        accounts = application.account_commands
+        found = accounts.credentials(show_key) if show_key else {}
+        keys = {name: secret.reveal() for name, secret in found.items()}
+        return accounts.whoami(), keys
 
     accounts, keys = app.run(look)
     if show_key:
@@ -117,12 +125,112 @@ def whoami_command(app: App, show_key: str | None) -> None:
 def balance_command(app: App, provider: str | None) -> None:
     """Show the balance at PROVIDER, or of every account that is logged in."""
 
-    async def look(service: Service) -> list[tuple[str, Balance]]:
-        names = [provider] if provider else [name for name, _account in service.whoami()]
-        return [(name, await service.balance(name)) for name in names]
+    async def look(application: Application) -> list[tuple[str, Balance]]:
+        known = application.account_commands.whoami()
+        names = [provider] if provider else [name for name, _account in known]
+        return [(name, await application.account_money.balance(name)) for name in names]
 
     found = app.run(look)
     data = [{"provider": name, "balance": balance} for name, balance in found]
     rows = [(name, str(balance.available), str(balance.held or "-")) for name, balance in found]
     head = (_("provider"), _("balance"), _("held"))
     app.show(data, table(head, rows, right=(1, 2)) if rows else _("You are not logged in anywhere."))
+
+
+_DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"])
+
+
+def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [*lease_ids(ctx, param, incomplete), *trip_ids(ctx, param, incomplete)]
+
+
+@click.command("receipts")
+@click.argument("name", metavar="[LEASE|TRIP]", required=False, shell_complete=_names)
+@json_option
+@click.pass_obj
+def receipts_command(app: App, name: str | None) -> None:
+    """Show what a lease or a trip cost, by the ledger and the shop's own books; without a name, everything."""
+    found = app.run(lambda application: application.receipts.all(name or ""))
+    data = [{"receipt": receipt, "totals": receipt.totals()} for receipt in found]
+    nameless = _("{provider}, for no lease")
+    blocks = [
+        f"{receipt.lease or nameless.format(provider=receipt.provider)}\n{receipt_text(receipt)}"
+        for receipt in found
+    ]
+    app.show(data, "\n\n".join(blocks) or _("Nothing was ever rented."))
+
+
+def _utc(given: datetime | None) -> datetime | None:
+    return given.replace(tzinfo=UTC) if given is not None else None
+
+
+@click.command("costs")
+@click.option("--by", type=click.Choice(("day", "provider", "gpu", "trip")), default="day", show_default=True)
+@click.option("--in", "code", metavar="CURRENCY", default="", help=_("Convert by each entry's own rate."))
+@click.option("--since", type=_DAY, help=_("From this day on (UTC)."))
+@click.option("--until", type=_DAY, help=_("Before this day (UTC)."))
+@click.option("--html", type=click.Path(path_type=Path), help=_("Write a page with charts to this file."))
+@click.option("--offline", is_flag=True, help=_("From the ledger alone; ask nobody."))
+@json_option
+@click.pass_obj
+def costs_command(
+    app: App,
+    by: str,
+    code: str,
+    since: datetime | None,
+    until: datetime | None,
+    html: Path | None,
+    offline: bool,
+) -> None:
+    """Show what was really spent; deposits and money on hold are not in it."""
+    report = app.run(
+        lambda application: application.cost_reports.report(
+            by, code.upper(), since=_utc(since), until=_utc(until), offline=offline
+        )
+    )
+    if html is not None:
+        from gpurent.cli.views.costs import page
+
+        try:
+            html.write_text(page(report.costs, report.history), "utf-8")
+        except OSError as error:
+            text = _("{file} cannot be written: {why}").format(file=html, why=error.strerror)
+            raise UsageError(text) from None
+    lines = [costs_text(report.costs), *([_("Written: {file}").format(file=html)] if html else [])]
+    lines += [
+        _("{name} may lack its last charges: {reason}").format(name=name, reason=reason)
+        for name, reason in report.behind.items()
+    ]
+    data = {
+        "costs": report.costs,
+        "leases": report.history.spans,
+        "idle": report.history.idle,
+        "behind": report.behind,
+    }
+    app.show(data, "\n".join(lines))
+
+
+@click.command("reconcile")
+@click.argument("provider", required=False, shell_complete=provider_names)
+@click.option("--enter", "entering", is_flag=True, help=_("Enter what is missing here, as new entries."))
+@json_option
+@click.pass_obj
+def reconcile_command(app: App, provider: str | None, entering: bool) -> None:
+    """Compare the ledger with the books of PROVIDER, or of all; leaves with 5 when something does not agree."""
+
+    async def look(application: Application) -> tuple[list[LedgerFinding], int]:
+        if provider:
+            application.plugins.provider_entry(provider)
+        names = [provider] if provider else application.bookkeeping.providers()
+        books = application.reconciliation
+        found = [finding for name in names for finding in await books.compare(name)]
+        if not (entering and books.enter(found)):
+            return found, 0
+        again = [finding for name in names for finding in await books.compare(name)]
+        return again, sum(len(finding.entries) for finding in found)
+
+    found, entered = app.run(look)
+    data = {"findings": found, "entered": entered, "agrees": all(finding.fine for finding in found)}
+    app.show(data, lambda: findings_text(found, entered))
+    if not data["agrees"]:
+        raise SystemExit(MoneyError.exit_code)

@@ -5,24 +5,28 @@ from __future__ import annotations
 import sys
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from gpurent.cli.app import App, json_option
-from gpurent.cli.complete import lease_ids, provider_names
-from gpurent.cli.views.declared_terms import PRICE, When, end_of, ends_options, terms_of
+from gpurent.cli.arguments import LEASE, provider_names
+from gpurent.cli.commands.listing import show_lease
+from gpurent.cli.params import PRICE, When, end_of, ends_options, terms_of
+from gpurent.domain.access import Endpoint
+from gpurent.domain.lease import Lease
+from gpurent.domain.money import UnitPrice
+from gpurent.domain.question import Question, QuestionKind
+from gpurent.domain.secret import Secret
 from gpurent.errors import UsageError
 from gpurent.locale import _
+from gpurent.roles.entries import LeaseEntry
+from gpurent.roles.lease import Access
 
 if TYPE_CHECKING:
-    from gpurent.cli.views.time_left import Times
-    from gpurent.domain.lease import Lease
-    from gpurent.domain.money import UnitPrice
-    from gpurent.domain.secret import Secret
-    from gpurent.workflow.manual.adopt import Handed
-    from gpurent.workflow.runtime.desk import Desk
-    from gpurent.workflow.trips.operations import Service
+    from gpurent.composition.application import Application
+    from gpurent.ports.connection import PrivateKey
+    from gpurent.workflow.runtime.questions import Questions
 
 
 @click.command("adopt")
@@ -63,68 +67,56 @@ def adopt_command(
     Its password is asked for (or read with --stdin password), and never stands in a command line. What it costs is
     reckoned by the price that you declare.
     """
-    from gpurent.cli.views.machine import machine_text
-    from gpurent.cli.views.render import lease_text
-    from gpurent.domain.access import Endpoint
-    from gpurent.workflow.manual.commands import ByHand
-
-    endpoint = Endpoint.parse(line)
-    app.registry.get("lease", provider)
-    given = sys.stdin.readline().rstrip("\r\n") if from_stdin else ""
-
-    async def go(service: Service) -> tuple[Lease, Times]:
-        from gpurent.cli.views.time_left import Times
-
-        desk = service.desk
-        terms = terms_of(desk, price, balance, until)
-        handed = _handed(desk, endpoint, key, given, provider=provider, terms=terms, fingerprint=fingerprint)
-        lease = await ByHand(desk).adopt(handed)
-        return lease, await Times.of(desk, [lease])
-
-    found, times = app.run(go)
-    app.show(times.data(found), lambda: f"{lease_text(found, times)}\n\n{machine_text(found, app.registry)}")
-
-
-def _handed(desk: Desk, endpoint: Any, key: Path | None, given: str, **rest: Any) -> Handed:
-    """With what lets us in: the key file, else the password."""
-    from gpurent.domain.secret import Secret
-    from gpurent.infra.ssh.key_file import load_key
-    from gpurent.roles.assisted import Access
     from gpurent.workflow.manual.adopt import Handed
 
-    def passphrase() -> Secret | None:
-        text = given or desk.ui.ask(_("The passphrase of {path}").format(path=key), secret=True)
-        return Secret(text) if text else None
+    endpoint = Endpoint.parse(line)
+    app.registry.entry(LeaseEntry, provider)
+    given = sys.stdin.readline().rstrip("\r\n") if from_stdin else ""
+
+    async def adopt(application: Application) -> Lease:
+        access, own = await _entrance(application.questions, endpoint, key, given)
+        terms = terms_of(application.clock.now(), price, balance, until)
+        handed = Handed(provider=provider, access=access, terms=terms, fingerprint=fingerprint, own=own)
+        return await application.manual_commands.adopt(handed)
+
+    show_lease(app, adopt, with_machine=True)
+
+
+async def _entrance(
+    questions: Questions, endpoint: Endpoint, key: Path | None, given: str
+) -> tuple[Access, PrivateKey | None]:
+    """What lets us in: the key in the file ``key``, else the password. ``given``: the secret, where it was piped in."""
+    from gpurent.composition.files import load_key
+
+    async def ask_passphrase() -> Secret | None:
+        text = _("The passphrase of {path}").format(path=key)
+        typed = given or await questions.ask(_secret_question(f"adopt:{key}", text))
+        return Secret(typed) if typed else None
 
     if key is not None:
-        return Handed(access=Access(endpoint=endpoint), own=load_key(key, passphrase), **rest)
-    password = given or desk.need(
-        _("The password of {endpoint}").format(endpoint=endpoint),
-        secret=True,
+        return Access(endpoint=endpoint), await load_key(key, ask_passphrase)
+    password = given or await questions.require(
+        _secret_question(f"adopt:{endpoint}", _("The password of {endpoint}").format(endpoint=endpoint)),
         hint=_("Pipe it in with --stdin password, or give a key file with --key."),
     )
-    return Handed(access=Access(endpoint=endpoint, password=Secret(password)), **rest)
+    return Access(endpoint=endpoint, password=Secret(password)), None
+
+
+def _secret_question(name: str, text: str) -> Question:
+    return Question(id=name, kind=QuestionKind.CODE, text=text, secret=True)
 
 
 @click.command("declare")
-@click.argument("lease", shell_complete=lease_ids)
+@LEASE
 @ends_options
 @json_option
 @click.pass_obj
 def declare_command(app: App, lease: str, balance: tuple[Decimal, str] | None, until: When | None) -> None:
     """Say how things stand now with a machine that was taken over by hand: after you paid in, or its end moved."""
-    from gpurent.cli.views.render import lease_text
-    from gpurent.workflow.manual.commands import ByHand
-
     if balance is None and until is None:
         raise UsageError(_("nothing was declared"), hint=_("--balance 40CNY, --until 18:00"))
 
-    async def go(service: Service) -> tuple[Lease, Times]:
-        from gpurent.cli.views.time_left import Times
+    async def declare(application: Application) -> Lease:
+        return application.manual_commands.declare(lease, balance, end_of(until, application.clock.now()))
 
-        end = end_of(until, service.desk.clock.now())
-        found = await ByHand(service.desk).declare(lease, balance, end)
-        return found, await Times.of(service.desk, [found])
-
-    found, times = app.run(go)
-    app.show(times.data(found), lambda: lease_text(found, times))
+    show_lease(app, declare)

@@ -8,21 +8,25 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gpurent.cli.app import App, json_option
-from gpurent.cli.complete import provider_names
+from gpurent.cli.arguments import PROVIDER
+from gpurent.cli.commands.account import pairs
 from gpurent.cli.params import MONEY
+from gpurent.cli.views.offers import rate_lines
+from gpurent.cli.views.qr import drawable, qr_text
+from gpurent.domain.question import Question, QuestionKind
 from gpurent.errors import MoneyError, UsageError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
-    from gpurent.roles.billing import Balance, Invoice, TopUp
-    from gpurent.workflow.payments.topups import TopUpInstructions, WithdrawalInstructions
-    from gpurent.workflow.trips.operations import Service
-
-_PROVIDER = click.argument("provider", shell_complete=provider_names)
+    from gpurent.composition.application import Application
+    from gpurent.domain.money import Money
+    from gpurent.roles.account import Balance, Invoice, TopUp
+    from gpurent.workflow.payments.topups import AccountMoney, TopUpInstructions, WithdrawalInstructions
+    from gpurent.workflow.runtime.questions import Questions
 
 
 @click.command("topup")
-@_PROVIDER
+@PROVIDER
 @click.argument("amount", type=MONEY, required=False)
 @click.option(
     "--wait/--no-wait", "wait", default=None, help=_("Wait until it is there (default, but with --json).")
@@ -35,22 +39,18 @@ def topup_command(app: App, provider: str, amount: tuple[Decimal, str] | None, w
     Without AMOUNT, as much as the account advises. gpurent itself never pays for this. Ctrl-C leaves; what you paid
     arrives all the same.
     """
-    from gpurent.workflow.payments.topups import topup_instructions
-
     value, code = amount or (None, "")
     waits = not app.as_json if wait is None else wait
-    found: list[tuple[TopUpInstructions, Balance | None]] = []
 
-    async def go(service: Service) -> None:
-        way = await topup_instructions(service.desk, provider, value, code)
-        found.append((way, None))
+    async def go(application: Application) -> tuple[TopUpInstructions, Balance | None]:
+        way = await application.account_money.topup_instructions(provider, value, code)
         if not app.as_json:
-            click.echo(_way_in_text(way))
-        if waits:
-            found.append((way, await _wait(app, service, provider, way)))
+            advice = [_("Advised: {amount}").format(amount=way.amount), way.advice.why] if way.advice else []
+            click.echo("\n".join([*advice, *_way_lines(way.way)]))
+        return way, await _wait(app, application.account_money, provider, way) if waits else None
 
     try:
-        app.run(go)
+        way, balance = app.run(go)
     except KeyboardInterrupt:
         click.echo(
             _("Left. gpurent paid nothing; what you paid arrives: gpurent balance {provider}").format(
@@ -59,42 +59,30 @@ def topup_command(app: App, provider: str, amount: tuple[Decimal, str] | None, w
             err=True,
         )
         raise SystemExit(130) from None
-    way, balance = found[-1]
     if app.as_json:
         app.show(_way_in_data(way, balance), "")
 
 
-async def _wait(app: App, service: Service, provider: str, way: TopUpInstructions) -> Balance:
-    from gpurent.workflow.payments.topups import wait_for_topup
+async def _wait(app: App, money: AccountMoney, provider: str, way: TopUpInstructions) -> Balance:
+    last: Money | None = None
 
-    last = None
-    async for balance, arrived in wait_for_topup(service.desk, provider, way):
+    def show_waiting(balance: Balance) -> None:
+        nonlocal last
         if balance.available != last and not app.as_json:
-            word = _("It is there. Balance: {balance}") if arrived else _("Waiting. Balance: {balance}")
-            click.echo(word.format(balance=balance.available), err=not arrived)
+            click.echo(_("Waiting. Balance: {balance}").format(balance=balance.available), err=True)
         last = balance.available
-        if arrived:
-            return balance
-    raise AssertionError("the last look is an arrival or an error")
 
-
-def _way_in_text(found: TopUpInstructions) -> str:
-    lines = []
-    if found.advice is not None:
-        lines += [_("Advised: {amount}").format(amount=found.amount), found.advice.why]
-    return "\n".join([*lines, *_way_lines(found.way)])
+    arrived = await money.wait_for_topup(provider, way, show_waiting)
+    if not app.as_json:
+        click.echo(_("It is there. Balance: {balance}").format(balance=arrived.available))
+    return arrived
 
 
 def _way_lines(way: TopUp) -> list[str]:
-    from gpurent.cli.views.qr import drawable, qr_text
-
-    lines = [f"{number}. {step}" for number, step in enumerate(way.steps, 1)]
-    lines += [way.url] if way.url else []
-    if way.qr and drawable():
-        lines += [qr_text(way.qr)]
-    if way.qr and way.qr != way.url:
-        lines += [way.qr]
-    return [*lines, *([way.advice] if way.advice else [])]
+    steps = [f"{number}. {step}" for number, step in enumerate(way.steps, 1)]
+    code = qr_text(way.qr) if way.qr and drawable() else ""
+    rest = (way.url, code, way.qr if way.qr != way.url else "", way.advice)
+    return [*steps, *(line for line in rest if line)]
 
 
 def _way_in_data(found: TopUpInstructions, balance: Balance | None) -> dict[str, Any]:
@@ -113,7 +101,7 @@ def _way_in_data(found: TopUpInstructions, balance: Balance | None) -> dict[str,
 
 
 @click.command("invoice")
-@_PROVIDER
+@PROVIDER
 @click.argument("amount", type=MONEY, required=False)
 @click.option(
     "--request", "-r", "wanted", is_flag=True, help=_("Ask for it now; what is missing is asked for.")
@@ -125,29 +113,23 @@ def invoice_command(
     app: App, provider: str, amount: tuple[Decimal, str] | None, wanted: bool, field: tuple[str, ...]
 ) -> None:
     """Show whether PROVIDER gives an invoice yet and how, or ask for it: over AMOUNT, or all that is open."""
-    from gpurent.cli.commands.account import pairs
-    from gpurent.workflow.payments import topups as cashier
-
     given = pairs(field)
 
-    async def go(service: Service) -> tuple[Invoice, str]:
-        found, fields = await cashier.invoice(service.desk, provider)
+    async def go(application: Application) -> tuple[Invoice, str]:
+        money, questions = application.account_money, application.questions
+        found, fields = await money.invoice(provider)
         if not wanted:
             return found, ""
-        cashier.own_currency(service.desk, provider, amount[1] if amount else "")
+        money.require_currency(provider, amount[1] if amount else "")
         if not found.ready:
             raise MoneyError(_invoice_state(found), hint=_("Nothing was asked for."))
-        money = found.open.currency.money(amount[0]) if amount else found.open
+        over = found.open.currency.money(amount[0]) if amount else found.open
         answers = {
-            name: given.get(name) or service.desk.need(label, hint=f"--field {name}=…")
+            name: given.get(name) or await _ask_field(questions, provider, name, label)
             for name, label in fields
         }
-        question = _("Ask for an invoice over {money}? {answers}").format(
-            money=money, answers=", ".join(f"{name}: {value}" for name, value in answers.items())
-        )
-        if not service.desk.ui.confirm(question):
-            raise UsageError(_("nothing was asked for"), hint=_("Say yes, or -y before the command's name."))
-        return found, await cashier.ask_invoice(service.desk, provider, money, answers)
+        await _require_yes(questions, f"invoice:{provider}:{found.spent}", over, answers)
+        return found, await money.request_invoice(provider, over, answers)
 
     found, number = app.run(go)
     lines = [_invoice_state(found)]
@@ -157,6 +139,21 @@ def invoice_command(
         lines += [f"{place}. {step}" for place, step in enumerate(found.steps, 1)]
         lines += [found.url, _("Or let gpurent ask: gpurent invoice {provider} -r").format(provider=provider)]
     app.show({"invoice": found, "requested": number or None}, "\n".join(lines))
+
+
+async def _ask_field(questions: Questions, provider: str, name: str, label: str) -> str:
+    # A CODE: what stood on one invoice is no answer for the next.
+    question = Question(id=f"invoice:{provider}:{name}", kind=QuestionKind.CODE, text=label)
+    return await questions.require(question, hint=f"--field {name}=…")
+
+
+async def _require_yes(questions: Questions, about: str, over: Money, answers: dict[str, str]) -> None:
+    """``about``: what a yes is for, together with the amount and the answers."""
+    text = _("Ask for an invoice over {money}? {answers}").format(
+        money=over, answers=", ".join(f"{name}: {value}" for name, value in answers.items())
+    )
+    if not await questions.confirm(Question(id=f"{about}:{text}", kind=QuestionKind.CHOICE, text=text)):
+        raise UsageError(_("nothing was asked for"), hint=_("Say yes, or -y before the command's name."))
 
 
 def _invoice_state(found: Invoice) -> str:
@@ -172,7 +169,7 @@ def _invoice_state(found: Invoice) -> str:
 
 
 @click.command("withdraw")
-@_PROVIDER
+@PROVIDER
 @click.argument("amount", type=MONEY, required=False)
 @click.option(
     "--in",
@@ -186,14 +183,12 @@ def _invoice_state(found: Invoice) -> str:
 @click.pass_obj
 def withdraw_command(app: App, provider: str, amount: tuple[Decimal, str] | None, code: str) -> None:
     """Show how AMOUNT (default: all) gets out of the account at PROVIDER, and what it is worth. Sends nothing."""
-    from gpurent.cli.views.offers import rate_lines
-    from gpurent.workflow.payments.topups import own_currency, withdrawal_instructions
-
     value, typed = amount or (None, "")
 
-    async def look(service: Service) -> WithdrawalInstructions:
-        own_currency(service.desk, provider, typed)
-        return await withdrawal_instructions(service.desk, provider, value, code.upper())
+    async def look(application: Application) -> WithdrawalInstructions:
+        money = application.account_money
+        money.require_currency(provider, typed)
+        return await money.withdrawal_instructions(provider, value, code.upper())
 
     found = app.run(look)
     rates = found.conversion.rates if found.conversion else ()

@@ -1,40 +1,42 @@
-"""``rent renew upgrade restart release``: what moves a lease."""
+"""``rent renew upgrade restart release timer doctor``: what moves a lease or its end, and what examines it."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import evolve
+from attrs import asdict, evolve
 
 from gpurent.cli.app import App, json_option
-from gpurent.cli.commands.listing import LEASE, times_of
-from gpurent.cli.params import SPAN
-from gpurent.cli.trip_options import PROVIDERS, one_provider
-from gpurent.cli.views.declared_terms import PRICE, When, ends_options, no_browser, terms_of
-from gpurent.domain.offer import Requirements
-from gpurent.domain.trip import TripSpec
-from gpurent.errors import UsageError
-from gpurent.locale import _
+from gpurent.cli.arguments import LEASE
+from gpurent.cli.commands.listing import show_lease
+from gpurent.cli.params import MOMENT, PRICE, SPAN, When, ends_options, no_browser, terms_of
+from gpurent.cli.trip_spec import check_spec, field_options, given_values
+from gpurent.cli.views.render import moment, receipt_text
+from gpurent.cli.views.table import table
+from gpurent.domain.health import Health
+from gpurent.domain.lease import Lease
+from gpurent.domain.money import UnitPrice
+from gpurent.domain.trip_values import make_spec
+from gpurent.errors import RemoteError, UsageError
+from gpurent.locale import N_, _
 
 if TYPE_CHECKING:
-    from gpurent.cli.views.time_left import Times
-    from gpurent.domain.lease import Lease
-    from gpurent.domain.money import UnitPrice
+    from gpurent.composition.application import Application
     from gpurent.domain.receipt import Receipt
-    from gpurent.workflow.trips.operations import Service
+    from gpurent.domain.time_left import Timer
+
+
+# Of a trip's fields those that mean something without a job.
+_MACHINE = ("gpu", "gpus", "gpu_memory", "cpus", "memory", "machine", "disk", "image")
+_LIMITS = ("for", "budget", "deadline", "idle", "idle_load", "timer")
 
 
 @click.command("rent")
-@PROVIDERS
-@click.option("--gpu", default="", help=_("A part of the GPU's name."))
-@click.option("--gpus", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--machine", default="", help=_("Just this machine."))
+@field_options(("provider", *_MACHINE, *_LIMITS, "notify"))
 @click.option("--cpu", is_flag=True, help=_("A CPU machine, where there is one."))
-@click.option("--for", "term", type=SPAN, help=_("How long: 1d, 2h30m, 1天."))
-@click.option("--disk", type=click.IntRange(0), default=0, help=_("Disk to buy, in GiB."))
 @click.option("--price", type=PRICE, help=_("What a machine that you rent by hand costs: 3.5CNY/h."))
 @ends_options
 @no_browser
@@ -42,34 +44,27 @@ if TYPE_CHECKING:
 @click.pass_obj
 def rent_command(
     app: App,
-    provider: tuple[str, ...],
-    gpu: str,
-    gpus: int,
-    machine: str,
+    /,
     cpu: bool,
-    term: timedelta | None,
-    disk: int,
     price: UnitPrice | None,
     balance: tuple[Decimal, str] | None,
     until: When | None,
+    **given: Any,
 ) -> None:
     """Rent a machine and keep it until you release it."""
-    from gpurent.cli.views.render import lease_text
-
-    wish = Requirements(gpu=gpu, gpus=0 if cpu else gpus, key=machine, cpu_only=cpu)
-    if not provider:
+    if not given["provider"]:
         raise UsageError(_("say where: --provider"), hint=_("See: gpurent providers"))
-    for name in provider:
-        app.registry.get("lease", name)
-    want = one_provider(TripSpec(providers=provider, wish=wish, term=term, disk=disk, only_rent=True))
+    spec = check_spec(app, make_spec(given_values(given)))
+    if cpu:
+        spec = evolve(spec, requirements=evolve(spec.requirements, gpus=0, cpu_only=True))
 
-    async def go(service: Service) -> tuple[Lease, Times]:
-        terms = terms_of(service.desk, price, balance, until) if price is not None else None
-        made = await service.rent(evolve(want, declared=terms))
-        return made, await times_of(service, [made])
+    async def rent(application: Application) -> Lease:
+        terms = None
+        if price is not None:
+            terms = terms_of(application.clock.now(), price, balance, until)
+        return await application.trips.rent(evolve(spec, terms=terms))
 
-    found, times = app.run(go)
-    app.show(times.data(found), lambda: lease_text(found, times))
+    show_lease(app, rent)
 
 
 @click.command("renew")
@@ -79,9 +74,7 @@ def rent_command(
 @click.pass_obj
 def renew_command(app: App, lease: str, term: timedelta) -> None:
     """Buy more time for a prepaid lease."""
-    from gpurent.cli.views.render import moment
-
-    found = app.run(lambda service: service.renew(lease, term))
+    found = app.run(lambda application: application.lease_changes.renew(lease, term))
     app.show(
         found, lambda: _("{lease} runs until {until}.").format(lease=found.id, until=moment(found.expires_at))
     )
@@ -89,15 +82,13 @@ def renew_command(app: App, lease: str, term: timedelta) -> None:
 
 @click.command("upgrade")
 @LEASE
-@click.option("--gpu", default="", help=_("A part of the GPU's name."))
-@click.option("--gpus", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--for", "term", type=SPAN, help=_("How long: 1d, 2h30m, 1天."))
+@field_options((*_MACHINE, "for"))
 @json_option
 @click.pass_obj
-def upgrade_command(app: App, lease: str, gpu: str, gpus: int, term: timedelta | None) -> None:
+def upgrade_command(app: App, /, lease: str, **given: Any) -> None:
     """Switch a staged (CPU) machine to its GPU; files stay, the deposit returns."""
-    want = TripSpec(wish=Requirements(gpu=gpu, gpus=gpus), term=term)
-    found = app.run(lambda service: service.upgrade(lease, want))
+    spec = make_spec(given_values(given))
+    found = app.run(lambda application: application.lease_changes.upgrade(lease, spec))
     app.show(found, lambda: f"{found.id}: {found.endpoint}")
 
 
@@ -107,7 +98,7 @@ def upgrade_command(app: App, lease: str, gpu: str, gpus: int, term: timedelta |
 @click.pass_obj
 def restart_command(app: App, lease: str) -> None:
     """Start a shut machine again with the files that were kept; a new lease."""
-    found = app.run(lambda service: service.restart(lease))
+    found = app.run(lambda application: application.lease_changes.restart(lease))
     app.show(found, lambda: f"{found.id}: {found.endpoint}")
 
 
@@ -119,14 +110,100 @@ def restart_command(app: App, lease: str) -> None:
 @click.pass_obj
 def release_command(app: App, lease: str, confirmed: bool) -> None:
     """Give a machine back and show its receipt."""
-    from gpurent.cli.views.render import receipt_text
 
-    async def go(service: Service) -> Receipt:
+    async def go(application: Application) -> Receipt:
         if confirmed:
-            from gpurent.workflow.manual.commands import ByHand
-
-            return await ByHand(service.desk).release_confirmed(service, lease)
-        return await service.release(lease)
+            await application.manual_commands.confirm_end(lease)
+        return await application.releases.release(lease)
 
     receipt = app.run(go)
     app.show({"receipt": receipt, "totals": receipt.totals()}, lambda: receipt_text(receipt))
+
+
+@click.command("timer")
+@LEASE
+@click.option("--for", "term", type=SPAN, help=_("Shut it so long from now: 2h30m."))
+@click.option("--until", type=MOMENT, help=_("Shut it then: 18:30, or 2026-11-24T18:30 (your own time)."))
+@click.option("--extend", type=SPAN, help=_("So much later than now set."))
+@click.option("--off", is_flag=True, help=_("No timer from here on."))
+@json_option
+@click.pass_obj
+def timer_command(
+    app: App, lease: str, term: timedelta | None, until: datetime | None, extend: timedelta | None, off: bool
+) -> None:
+    """Show or set when the machine shuts itself, whether this computer is there or not."""
+    from gpurent.workflow.timing.timers import timer_text
+
+    if sum((term is not None, until is not None, extend is not None, off)) > 1:
+        raise UsageError(_("one of --for, --until, --extend and --off at a time"))
+
+    async def go(application: Application) -> Timer:
+        timers = application.timer_commands
+        if off:
+            return await timers.off(lease)
+        if extend is not None:
+            return await timers.extend(lease, extend)
+        if term is not None or until is not None:
+            return await timers.arm(lease, until or application.clock.now() + (term or timedelta()))
+        return await timers.state(lease)
+
+    found = app.run(go)
+    app.show(found, lambda: timer_text(found))
+
+
+VERDICTS = {
+    "ok": N_("ok"),
+    "warning": N_("warning"),
+    "failure": N_("FAILURE"),
+    "unchecked": N_("not checked"),
+}
+CHECKS = {
+    "driver": N_("driver"),
+    "gpu": "GPU",
+    "ecc": N_("GPU memory errors"),
+    "busy": N_("others on the GPU"),
+    "cuda": "CUDA",
+    "cudnn": "cuDNN",
+    "framework": N_("framework"),
+    "python": "Python",
+    "disk": N_("disk"),
+    "disk-speed": N_("disk's speed"),
+    "clock": N_("clock"),
+    "network": N_("line"),
+    "doctor": N_("examination"),
+}
+_COLOURS = {"ok": "green", "warning": "yellow", "failure": "red", "unchecked": "cyan"}
+
+
+@click.command("doctor")
+@LEASE
+@click.option(
+    "--python", default="", help=_("The Python that your job will use: python3, /opt/conda/bin/python.")
+)
+@json_option
+@click.pass_obj
+def doctor_command(app: App, lease: str, python: str) -> None:
+    """Examine a machine. Exit code 7 when something failed.
+
+    A small convolution is made forward and backward on every GPU by PyTorch or TensorFlow, where one is installed.
+    Takes up to some minutes on a sick machine; what costs money, costs it meanwhile.
+    """
+    health = app.run(lambda application: application.doctor.examine_lease(lease, python))
+    data = {"verdict": health.verdict, **asdict(health, recurse=False)}
+    app.show(data, lambda: health_text(health))
+    if health.verdict.value == "failure":
+        raise SystemExit(RemoteError.exit_code)
+
+
+def health_text(health: Health) -> str:
+    rows = [
+        (_(VERDICTS[found.verdict.value]), _(CHECKS.get(found.check, found.check)), found.text)
+        for found in health.findings
+    ]
+    lines = table((_("verdict"), _("what"), _("finding")), rows).split("\n")
+    shown = lines[:2]
+    for line, finding in zip(lines[2:], health.findings, strict=True):
+        shown.append(click.style(line, fg=_COLOURS[finding.verdict.value]))
+        if finding.do:
+            shown.append(f"    {finding.do}")
+    return "\n".join(shown)

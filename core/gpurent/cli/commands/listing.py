@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from gpurent.cli.app import App, json_option
-from gpurent.cli.complete import lease_ids
+from gpurent.cli.arguments import LEASE
+from gpurent.cli.views.render import ListedTimes, lease_text, leases_text, machine_text
+from gpurent.domain.lease import Lease
 from gpurent.locale import _
 
 if TYPE_CHECKING:
-    from gpurent.cli.views.time_left import Times
-    from gpurent.domain.lease import Lease
-    from gpurent.workflow.runtime.state import Records
-    from gpurent.workflow.trips.operations import Service
-
-LEASE = click.argument("lease", shell_complete=lease_ids)
+    from gpurent.composition.application import Application
+    from gpurent.composition.state import StoredState
 
 
-async def times_of(service: Service, leases: list[Lease]) -> Times:
-    from gpurent.cli.views.time_left import Times
+async def read_times(application: Application, leases: Sequence[Lease]) -> ListedTimes:
+    """Asks the accounts."""
+    figures = await application.time_left.read(leases)
+    return ListedTimes.of(leases, figures, application.alarms, application.machine_timers)
 
-    return await Times.of(service.desk, leases)
+
+def show_lease(
+    app: App, act: Callable[[Application], Awaitable[Lease]], *, with_machine: bool = False
+) -> None:
+    """Show in full the lease that ``act`` gives, and what was found on its machine."""
+
+    async def go(application: Application) -> tuple[Lease, ListedTimes]:
+        lease = await act(application)
+        return lease, await read_times(application, [lease])
+
+    def text() -> str:
+        shown = lease_text(found, times)
+        return f"{shown}\n\n{machine_text(found, app.registry)}" if with_machine else shown
+
+    found, times = app.run(go)
+    app.show(times.data(found), text)
 
 
 @click.command("ls")
@@ -32,17 +48,15 @@ async def times_of(service: Service, leases: list[Lease]) -> Times:
 @click.pass_obj
 def ls_command(app: App, over: bool, refresh: bool) -> None:
     """List your leases as they were last seen; --refresh looks again."""
-    from gpurent.cli.views.render import leases_text
 
-    async def ask(service: Service) -> tuple[list[Lease], Times]:
-        leases = await service.leases(over=over)
-        return leases, await times_of(service, leases)
+    async def ask(application: Application) -> tuple[list[Lease], ListedTimes]:
+        leases = await application.leases.view_leases(over=over)
+        return leases, await read_times(application, leases)
 
-    def look(records: Records) -> tuple[list[Lease], Times]:
-        from gpurent.cli.views.time_left import Times
-
-        leases = records.leases(over=over)
-        return leases, Times.read(records, leases)
+    def look(state: StoredState) -> tuple[list[Lease], ListedTimes]:
+        leases = state.leases.list_leases(over=over)
+        figures = state.last_seen.figures(leases)
+        return leases, ListedTimes.of(leases, figures, state.alarms, state.machine_timers)
 
     found, times = app.run(ask) if refresh else app.read(look)
     hint = "" if refresh or not found else "\n" + _("As last seen; --refresh asks the providers.")
@@ -56,16 +70,10 @@ def ls_command(app: App, over: bool, refresh: bool) -> None:
 @click.pass_obj
 def show_command(app: App, lease: str, probe: bool) -> None:
     """Show one lease in full, and what was found on its machine."""
-    from gpurent.cli.views.machine import machine_text
-    from gpurent.cli.views.render import lease_text
 
-    async def look(service: Service) -> tuple[Lease, Times]:
+    async def look(application: Application) -> Lease:
         if probe:
-            from gpurent.workflow.connection.machine_facts import survey_lease
+            await application.machine_facts.read_lease(lease)
+        return await application.leases.view_lease(lease)
 
-            await survey_lease(service.desk, lease)
-        kept = await service.lease(lease)
-        return kept, await times_of(service, [kept])
-
-    found, times = app.run(look)
-    app.show(times.data(found), lambda: f"{lease_text(found, times)}\n\n{machine_text(found, app.registry)}")
+    show_lease(app, look, with_machine=True)

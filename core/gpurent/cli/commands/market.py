@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import evolve
 
 from gpurent.cli.app import App, json_option
-from gpurent.cli.complete import provider_names
-from gpurent.cli.params import SPAN
+from gpurent.cli.arguments import provider_names
+from gpurent.cli.trip_spec import field_options, given_values
 from gpurent.cli.views.table import table
-from gpurent.domain.offer import Requirements
+from gpurent.domain.trip_values import make_spec
 from gpurent.locale import N_, _
+from gpurent.roles.entries import LeaseEntry
 
+if TYPE_CHECKING:
+    from gpurent.composition.application import Application
+    from gpurent.workflow.reports.offers import MarketOffers
+
+_TERM = timedelta(hours=1)
 OVERVIEW = (
     ("machines", N_("machines")),
     ("difficulty", N_("difficulty")),
@@ -30,7 +38,7 @@ OVERVIEW = (
 @click.pass_obj
 def providers_command(app: App) -> None:
     """Compare the providers: what they have, how hard they are, what they cost, and how well each is known."""
-    entries = [entry for _name, entry in sorted(app.registry.lease.items())]
+    entries = [entry for _name, entry in sorted(app.registry.entries(LeaseEntry).items())]
     data = [
         {
             "name": entry.name,
@@ -57,43 +65,36 @@ def providers_command(app: App) -> None:
 
 @click.command("offers")
 @click.option("--provider", "-p", multiple=True, shell_complete=provider_names, help=_("Only this provider."))
-@click.option("--gpu", default="", help=_("Only GPUs whose name contains this."))
-@click.option(
-    "--gpus", type=click.IntRange(1), default=1, show_default=True, help=_("At least so many GPUs.")
-)
+@field_options(("gpu", "gpus", "gpu_memory", "cpus", "memory", "machine", "disk", "for"))
 @click.option("--cpu", is_flag=True, help=_("CPU-only machines instead."))
 @click.option("--all", "taken", is_flag=True, help=_("Taken machines too."))
-@click.option(
-    "--for", "term", type=SPAN, default="1h", show_default=True, help=_("For so long: 2h30m, 1d, 1天.")
-)
-@click.option("--disk", type=click.IntRange(0), default=0, help=_("With so much disk, in GiB."))
 @click.option(
     "--in", "code", metavar="CURRENCY", default="CNY", show_default=True, help=_("Compare in CNY, USD, …")
 )
 @json_option
 @click.pass_obj
 def offers_command(
-    app: App,
-    provider: tuple[str, ...],
-    gpu: str,
-    gpus: int,
-    cpu: bool,
-    taken: bool,
-    term: timedelta,
-    disk: int,
-    code: str,
+    app: App, /, provider: tuple[str, ...], cpu: bool, taken: bool, code: str, **given: Any
 ) -> None:
-    """List what can be rented now, by what the wanted time truly costs; all providers are asked side by side.
+    """List what can be rented now, by what the wanted time (an hour) truly costs; all providers are asked side by side.
 
     Minimum terms, disk and deposits are counted. Amounts in another currency need a dated rate: a wallet's own, or
     yours in config.toml. Without one, an offer is listed apart.
     """
     from gpurent.cli.views.offers import market_data, market_text
-    from gpurent.workflow.reports.market import market, sellers
 
-    wish = Requirements(gpu=gpu, gpus=0 if cpu else gpus, cpu_only=cpu, include_taken=taken)
-    found = app.run(lambda service: market(service.desk, wish, provider, term, code.upper(), disk))
-    data = market_data(found, provider or sellers(app.registry))
+    wanted = make_spec(given_values(given))
+    requirements = evolve(wanted.requirements, include_taken=taken)
+    if cpu:
+        requirements = evolve(requirements, gpus=0, cpu_only=True)
+
+    async def look(application: Application) -> tuple[MarketOffers, list[str]]:
+        market, term = application.market, wanted.limits.term or _TERM
+        names = list(provider) or market.provider_names()
+        return await market.compare_offers(requirements, names, term, code.upper()), names
+
+    found, names = app.run(look)
+    data = market_data(found, names)
     app.show(data, lambda: market_text(found, code.upper()))
     if data and all(item["offers"] is None for item in data):
         raise SystemExit(8)

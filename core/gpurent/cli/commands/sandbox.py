@@ -1,16 +1,25 @@
-"""``gpurent sandbox``: a rental world of one's own."""
+"""``gpurent sandbox``: a rental world of one's own; ``gpurent demo``: two whole trips, checked against its books."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import shlex
+import shutil
+import tempfile
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gpurent.errors import PluginError, UsageError
 from gpurent.locale import _
+
+if TYPE_CHECKING:
+    from gpurent.testing.sandbox.handle import Sandbox
+    from gpurent.testing.sandbox.story import StoryTrip
 
 
 def _root() -> Path:
@@ -77,8 +86,7 @@ def up(root: Path | None, speed: int, machines: int, driver: str, settings: tupl
             raise UsageError(_("{text} is not PORTAL.KEY=VALUE").format(text=text))
         pairs[key] = value
     options = {"speed": speed, "machines": machines, "driver": driver, "settings": pairs}
-    made = handle().up(root or _root(), options)
-    state = made.status()
+    state = handle().up(root or _root(), options).status()
     click.echo(_("The sandbox is up at {speed} times the real speed ({driver}).").format(**state))
     if state["driver_why"]:
         click.echo(state["driver_why"])
@@ -162,3 +170,111 @@ def down(root: Path | None) -> None:
     """End it, with everything that runs in it."""
     _found(root).down()
     click.echo(_("The sandbox is down."))
+
+
+SPEED = 120
+
+
+@click.command("demo")
+@click.option("--keep", is_flag=True, help=_("Keep the results and the journal."))
+@click.option("--driver", type=click.Choice(["embedded", "bwrap", "auto"]), default="auto", show_default=True)
+@click.option("--example", type=click.Path(path_type=Path, exists=True, file_okay=False), default=None)
+def demo_command(keep: bool, driver: str, example: Path | None) -> None:
+    """Raise a sandbox and make two whole trips with a real training job; ends with receipts and checks.
+
+    MISTGPU: log in, top up, rent, upload, run, a cut line, results, shut. 1024GPU: key, DBC, mail, a CPU container by
+    deposit, upload, switch to the GPU, run, renew, return with the mailed code. Nothing real is paid.
+    """
+    folder = example or _example()
+    root = Path(tempfile.mkdtemp(prefix="gpurent-demo-"))
+    begun = time.monotonic()
+    click.secho(_("Raising a sandbox: two shops, a mailbox, a ledger, machines …"), bold=True)
+    sandbox = handle().up(root / "sandbox", {"speed": SPEED, "machines": 4, "driver": driver, "settings": {}})
+    left = -1
+    trips: list[StoryTrip] = []
+    try:
+        trips = asyncio.run(_make_trips(sandbox, root, folder))
+        left = len(sandbox.status()["burning"]) + len(sandbox.status()["machines"])
+    finally:
+        sandbox.down()
+        if not keep:
+            shutil.rmtree(root, ignore_errors=True)
+    good = _conclude(trips, left, time.monotonic() - begun)
+    if keep:
+        click.echo(_("Everything is kept under {root}").format(root=root))
+    if not good:
+        raise SystemExit(1)
+
+
+def _example() -> Path:
+    found = Path(__file__).parents[4] / "examples" / "digits"
+    if not found.is_dir():
+        raise UsageError(
+            _("the example is not installed with the package"),
+            hint=_("Give its folder from the source tree: gpurent demo --example examples/digits"),
+        )
+    return found
+
+
+async def _make_trips(sandbox: Sandbox, root: Path, example: Path) -> list[StoryTrip]:
+    import httpx2
+
+    from gpurent.cli.builtin import load_registry
+    from gpurent.cli.terminal import UserTerminal
+    from gpurent.composition.application import Application
+    from gpurent.testing.sandbox.story import Stage, Story
+
+    stage = Stage(UserTerminal())
+    home = root / "state"
+    environment = {**os.environ, **sandbox.environment(home)}
+    application = Application(load_registry(), home, environment, stage)
+    async with httpx2.AsyncClient() as client:
+
+        async def pay(url: str, data: dict[str, Any]) -> None:
+            (await client.post(url, json=data)).raise_for_status()
+
+        story = Story(
+            sandbox=sandbox,
+            application=application,
+            stage=stage,
+            folder=root,
+            example=example,
+            pay=pay,
+            say=lambda text: click.secho(text, fg="cyan"),
+        )
+        try:
+            await application.start()
+            _title(_("First trip: MISTGPU, paid by the minute in CNY"))
+            first = await story.metered("mistgpu", "student", "student-pass")
+            _title(_("Second trip: 1024GPU, prepaid in DBC, upload on a CPU container"))
+            second = await story.staged("1024gpu", "dbc", "90000")
+        finally:
+            await application.aclose()
+    return [first, second]
+
+
+def _title(text: str) -> None:
+    click.echo()
+    click.secho(text, bold=True)
+
+
+def _conclude(trips: list[StoryTrip], left: int, seconds: float) -> bool:
+    from gpurent.cli.views.render import receipt_text
+
+    good = left == 0 and len(trips) == 2
+    for trip in trips:
+        _title(_("Receipt: {provider}, lease {lease}").format(provider=trip.provider, lease=trip.end.lease))
+        click.echo(receipt_text(trip.receipt))
+        click.secho(_("The portals' own ledgers:"), bold=True)
+        for line in trip.books:
+            click.echo(
+                f"  {line['portal']:9} {line['at'][:19]}  {line['kind']:16} {line['amount']:>18} {line['currency']}"
+            )
+        for check in trip.checks:
+            good = good and check.good
+            click.secho(f"  {'✓' if check.good else '✗'} {check.what}", fg="green" if check.good else "red")
+        click.echo(_("Accuracy reached: {accuracy}").format(accuracy=trip.accuracy))
+    click.echo()
+    click.secho(_("{left} machines left").format(left=left), bold=True, fg="green" if left == 0 else "red")
+    click.echo(_("The demo took {seconds:.0f} s.").format(seconds=seconds))
+    return good

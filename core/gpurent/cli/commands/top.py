@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import evolve
 
 from gpurent.cli.app import App, json_option
 from gpurent.errors import PluginError, UsageError
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from gpurent.workflow.reports.overview import Row
-    from gpurent.workflow.trips.operations import Service
+    from gpurent.cli.top.actions import LeaseWork
+    from gpurent.cli.top.app import TopApp
+    from gpurent.composition.application import Application
+    from gpurent.workflow.reports.overview import LeaseRow
 
 
 @click.command("top")
@@ -35,10 +38,10 @@ def top_command(app: App, once: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(_("this needs a terminal"), hint=_("To look once: gpurent top --once"))
-    _live(app, _table())
+    _live(app, _load_screen())
 
 
-def _table() -> Any:
+def _load_screen() -> type[TopApp]:
     """The screen's class; what it needs is an extra of the distribution."""
     try:
         from gpurent.cli.top.app import TopApp
@@ -50,61 +53,57 @@ def _table() -> Any:
     return TopApp
 
 
-def _live(app: App, view: Any) -> None:
-    import asyncio
+def _live(app: App, screen: type[TopApp]) -> None:
+    from gpurent.cli.terminal import UserTerminal
+    from gpurent.cli.top.screen_terminal import ScreenTerminal
 
-    from gpurent.cli.top.ui import ScreenUi
-    from gpurent.cli.ui import TerminalUi
-    from gpurent.workflow.reports.overview import Overview
-    from gpurent.workflow.runtime.desk import opened
-    from gpurent.workflow.trips.operations import Service
+    terminal = ScreenTerminal(UserTerminal(no_input=app.no_input))
 
-    terminal = TerminalUi(no_input=app.no_input)
-    ui = ScreenUi(terminal.ask)
-
-    async def live() -> None:
-        async with opened(app.registry, ui) as desk:
-            # The passphrase is asked for now, not behind the screen.
-            desk.vault.unlock()
-            overview = Overview(desk)
-            shown = view(Service(desk), overview, _attach)
-            ui.say, ui.taken = shown.say, True
-            try:
+    async def live(application: Application) -> None:
+        overview = application.overview()
+        shown = screen(overview, lease_work(application), _attach)
+        try:
+            with terminal.taken(shown.say):
                 await shown.run_async()
-            finally:
-                ui.say, ui.taken = terminal_say, False
-                await overview.close()
+        finally:
+            await overview.close()
 
-    def terminal_say(text: str) -> None:
-        click.echo(text, err=True)
+    # A log would be written over the screen.
+    evolve(app, verbose=0).run(live, terminal)
 
-    asyncio.run(live())
+
+def lease_work(application: Application) -> LeaseWork:
+    from gpurent.cli.top.actions import LeaseWork
+
+    return LeaseWork(
+        application.releases,
+        application.lease_changes,
+        application.file_commands,
+        application.trip_register,
+    )
 
 
 def _attach(lease: str) -> int:
     """`gpurent attach` with this terminal, as if it had been typed."""
-    code = subprocess.call([sys.executable, "-m", "gpurent.cli.main", "attach", lease])
+    code = subprocess.call([sys.executable, "-m", "gpurent", "attach", lease])
     if code:
         click.prompt(_("Enter: back to the table"), default="", show_default=False, prompt_suffix=" ")
     return code
 
 
-async def _look(service: Service) -> tuple[Sequence[Row], datetime]:
+async def _look(application: Application) -> tuple[Sequence[LeaseRow], datetime]:
     import asyncio
 
-    from gpurent.workflow.reports.overview import Overview
-
-    overview = Overview(service.desk)
+    overview = application.overview()
     try:
-        await asyncio.gather(
-            overview.refresh(), overview.refresh_machines([row.lease.id for row in overview.rows()])
-        )
-        return overview.rows(), service.desk.clock.now()
+        leases = [row.lease.id for row in overview.rows()]
+        await asyncio.gather(overview.refresh(), overview.refresh_machines(leases))
+        return overview.rows(), application.clock.now()
     finally:
         await overview.close()
 
 
-def _data(row: Row) -> dict[str, Any]:
+def _data(row: LeaseRow) -> dict[str, Any]:
     return {
         "lease": row.lease.id,
         "provider": row.lease.provider,
@@ -113,17 +112,17 @@ def _data(row: Row) -> dict[str, Any]:
         "low": row.low,
         "price": row.lease.offer.tariff.price,
         "spent": row.spent,
-        "load": row.glimpse.load,
-        "lines": row.glimpse.lines,
+        "load": row.sample.load,
+        "lines": row.sample.lines,
         "stale": row.problem,
         "since": row.since,
     }
 
 
-def _text(rows: Sequence[Row], now: datetime) -> str:
+def _text(rows: Sequence[LeaseRow], now: datetime) -> str:
     from gpurent.cli.views.render import STATES
     from gpurent.cli.views.table import table
-    from gpurent.workflow.timing.time_text import words
+    from gpurent.workflow.timing.time_left import words
 
     if not rows:
         return _("No machine costs you anything now.")
@@ -135,8 +134,8 @@ def _text(rows: Sequence[Row], now: datetime) -> str:
             words(row.left),
             str(row.lease.offer.tariff.price),
             " ".join(str(money) for money in row.spent) or "-",
-            "-" if row.glimpse.load is None else f"{row.glimpse.load}%",
-            row.problem or next(iter(row.glimpse.lines[-1:]), ""),
+            "-" if row.sample.load is None else f"{row.sample.load}%",
+            row.problem or next(iter(row.sample.lines[-1:]), ""),
         )
         for row in rows
     ]

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from attrs import evolve
 
 from gpurent.cli.app import App, json_option
-from gpurent.cli.complete import lease_ids, trip_ids
-from gpurent.cli.trip_options import trip_options, want_of
-from gpurent.cli.views.declared_terms import PRICE, When, ends_options, no_browser, terms_of
+from gpurent.cli.arguments import lease_ids, trip_ids
+from gpurent.cli.commands.listing import read_times
+from gpurent.cli.params import PRICE, When, ends_options, no_browser, terms_of
+from gpurent.cli.trip_spec import NO_PROJECT, PROJECT, spec_of, trip_options
+from gpurent.cli.views.offers import preview_data, preview_text
+from gpurent.cli.views.render import ListedTimes, moment, receipt_text
 from gpurent.cli.views.table import table
+from gpurent.domain.money import UnitPrice
+from gpurent.domain.trip import TripRecord, TripSpec
 from gpurent.locale import _
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from gpurent.cli.views.time_left import Times
-    from gpurent.domain.money import UnitPrice
-    from gpurent.domain.trip import TripSpec
-    from gpurent.infra.sqlite.journal import TripRow
-    from gpurent.workflow.trips.dry_run import Preview
-    from gpurent.workflow.trips.execute import TripEnd
-    from gpurent.workflow.trips.operations import Service
+    from gpurent.composition.application import Application
+    from gpurent.workflow.trips.machine_work import TripEnd
+    from gpurent.workflow.trips.previews import Preview
 
 _DASHES = {"ignore_unknown_options": True}
 
 
 @click.command("run", context_settings=_DASHES)
 @trip_options
+@PROJECT
+@NO_PROJECT
 @click.option("--lease", default="", shell_complete=lease_ids, help=_("Rent nothing: use this machine."))
 @click.option("--price", type=PRICE, help=_("What a machine that you rent by hand costs: 3.5CNY/h."))
 @ends_options
@@ -43,6 +46,8 @@ def run_command(
     /,
     detach: bool,
     lease: str,
+    project: Path | None,
+    no_project: bool,
     price: UnitPrice | None,
     balance: tuple[Decimal, str] | None,
     until: When | None,
@@ -54,64 +59,57 @@ def run_command(
 
     Ctrl-C leaves: the job runs on, and `gpurent resume` comes back to it.
     """
-    want = want_of(app, lease=lease, **given)
+    spec = spec_of(app, project, no_project, given, lease=lease)
 
-    async def go(service: Service) -> TripEnd:
-        wanted = want
+    async def go(application: Application) -> TripEnd:
+        wanted = spec
         if lease:
-            found = await service.lease(lease)
-            wanted = evolve(want, lease=found.id, provider=found.provider)
+            found = await application.leases.view_lease(lease)
+            wanted = evolve(spec, lease=found.id, provider=found.provider)
         elif price is not None:
-            wanted = evolve(want, declared=terms_of(service.desk, price, balance, until))
-        return await service.run(wanted, detach=detach)
+            wanted = evolve(spec, terms=terms_of(application.clock.now(), price, balance, until))
+        return await application.trips.run(wanted, detach=detach)
 
-    _finish(app, lambda: app.run(go))
+    _finish(app, go)
 
 
 @click.command("plan", context_settings=_DASHES)
 @trip_options
+@PROJECT
+@NO_PROJECT
 @json_option
 @click.pass_obj
-def plan_command(app: App, /, **given: Any) -> None:
+def plan_command(app: App, /, project: Path | None, no_project: bool, **given: Any) -> None:
     """Say what `gpurent run` with the same options would do and cost, leg by leg. Orders, pays and writes nothing."""
-    from gpurent.cli.views.plan import preview_data, preview_text
-    from gpurent.workflow.trips.dry_run import preview
-    from gpurent.workflow.trips.select_provider import resolved
+    spec = spec_of(app, project, no_project, given)
 
-    want = want_of(app, **given)
+    async def look(application: Application) -> tuple[TripSpec, Preview]:
+        resolved = await application.provider_selector.resolve(spec)
+        return resolved, await application.dry_run.preview(resolved)
 
-    async def look(service: Service) -> tuple[TripSpec, Preview]:
-        made = await resolved(service.desk, want)
-        return made, await preview(service.desk, made)
-
-    made, found = app.run(look)
-    app.show(preview_data(found), lambda: preview_text(found, made))
+    resolved, found = app.run(look)
+    app.show(preview_data(found), lambda: preview_text(found, resolved))
 
 
-def _finish(app: App, go: Callable[[], TripEnd]) -> None:
-    """Show how the trip ended, or how to come back to it; leaves with the job's own exit code."""
-    from gpurent.cli.views.render import receipt_text
-
+def _finish(app: App, go: Callable[[Application], Awaitable[TripEnd]]) -> None:
+    """Do ``go``. Show how the trip ended, or how to come back to it; leaves with the job's own exit code."""
     try:
-        end = go()
+        end = app.run(go)
     except KeyboardInterrupt:
         _left(app)
         raise SystemExit(130) from None
 
-    times = app.run(lambda service: _times(service, [end.lease])) if end.under_way else None
+    times = app.run(lambda application: _read_times(application, [end.lease])) if end.under_way else None
 
     def text() -> str:
         if times is not None:
             going = _(
                 "The job runs on. {lease} costs money until it ends. Come back with: gpurent resume {trip}"
             ).format(lease=end.lease, trip=end.trip)
-            return "\n".join([going, times.sentence(end.lease)])
-        parts = (
-            [receipt_text(end.receipt)]
-            if end.receipt
-            else [_("{lease} is yours until you release it.").format(lease=end.lease)]
-        )
-        return "\n".join(parts)
+            return f"{going}\n{times.sentence(end.lease)}"
+        if end.receipt:
+            return receipt_text(end.receipt)
+        return _("{lease} is yours until you release it.").format(lease=end.lease)
 
     data = {
         "trip": end.trip,
@@ -127,19 +125,16 @@ def _finish(app: App, go: Callable[[], TripEnd]) -> None:
         raise SystemExit(end.exit_code)
 
 
-async def _times(service: Service, leases: list[str]) -> Times:
-    from gpurent.cli.views.time_left import Times
-
-    found = [service.desk.journal.lease(lease) for lease in leases]
-    return await Times.of(service.desk, [lease for lease in found if lease is not None])
+async def _read_times(application: Application, names: list[str]) -> ListedTimes:
+    """Of the leases with these ids, as far as there are such leases."""
+    found = [application.store.lease(name) for name in names]
+    return await read_times(application, [lease for lease in found if lease is not None])
 
 
 def _left(app: App) -> None:
-    """What still costs money, and how to come back."""
-
-    async def look(service: Service) -> list[tuple[str, str, Times]]:
-        open_trips = [row for row in service.trips() if not row.outcome]
-        return [(row.id, row.lease, await _times(service, [row.lease])) for row in open_trips[-1:]]
+    async def look(application: Application) -> list[tuple[str, str, ListedTimes]]:
+        newest = application.store.open_trips()[-1:]
+        return [(trip.id, trip.lease, await _read_times(application, [trip.lease])) for trip in newest]
 
     for trip, lease, times in app.run(look):
         click.echo("\n" + _("Left. What runs, runs on."), err=True)
@@ -154,25 +149,25 @@ def _left(app: App) -> None:
 @click.pass_obj
 def trips_command(app: App) -> None:
     """List the trips, finished and under way."""
-    from gpurent.cli.views.render import moment
 
-    async def look(service: Service) -> tuple[list[TripRow], Times]:
-        rows = list(service.trips())
-        return rows, await _times(service, sorted({row.lease for row in rows if not row.outcome}))
+    async def look(application: Application) -> tuple[Sequence[TripRecord], ListedTimes]:
+        trips = application.trip_register.trips()
+        leases = sorted({trip.lease for trip in trips if trip.under_way})
+        return trips, await _read_times(application, leases)
 
-    rows, times = app.run(look)
+    trips, times = app.run(look)
     data: list[dict[str, Any]] = [
         {
-            "id": row.id,
-            "kind": row.kind,
-            "lease": row.lease,
-            "begun_at": row.begun_at,
-            "ended_at": row.ended_at,
-            "outcome": row.outcome,
-            "command": row.want.command,
-            "time_left": times.figure_data(row.lease) if row.lease in times.figures else None,
+            "id": trip.id,
+            "kind": trip.kind,
+            "lease": trip.lease,
+            "begun_at": trip.begun_at,
+            "ended_at": trip.ended_at,
+            "outcome": trip.outcome,
+            "command": trip.spec.job.command,
+            "time_left": times.figure_data(trip.lease) if trip.lease in times.figures else None,
         }
-        for row in rows
+        for trip in trips
     ]
     cells = [
         (
@@ -198,4 +193,4 @@ def trips_command(app: App) -> None:
 @click.pass_obj
 def resume_command(app: App, trip: str, detach: bool) -> None:
     """Go on with TRIP (default: the only one under way): what was done is not done again."""
-    _finish(app, lambda: app.run(lambda service: service.resume(trip, detach=detach)))
+    _finish(app, lambda application: application.trips.resume(trip, detach=detach))

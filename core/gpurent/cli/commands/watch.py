@@ -1,30 +1,25 @@
-"""``watch``: the guard in the foreground, once, or started by the system."""
+"""``watch``: the guard in the foreground, or once; ``watch install uninstall``: started by the system."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gpurent.cli.app import App, json_option
+from gpurent.composition import autostart
+from gpurent.composition.system import data_folder
 from gpurent.errors import UnavailableError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gpurent.infra.platform.posix.autostart import Start
-    from gpurent.workflow.guard.controller import Looked
-    from gpurent.workflow.trips.operations import Service
-
-KINDS = ("systemd", "timer", "launchd", "cron")
-_KIND = click.option(
-    "--as", "kind", type=click.Choice(KINDS), help=_("What starts it; default: what is here.")
-)
+    from gpurent.composition.application import Application
+    from gpurent.workflow.guard.controller import GuardLook
 
 
 @click.group("watch", invoke_without_command=True)
@@ -39,41 +34,31 @@ def watch_command(ctx: click.Context, once: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
+    from gpurent.cli.terminal import QuietTerminal
+    from gpurent.workflow.guard.scheduler import until_terminated
+
     app = ctx.find_object(App)
     assert app is not None  # noqa: S101 - every command has one
+    terminal = QuietTerminal(quiet=app.as_json)
     if once:
-        looked = _once(app)
-        app.show([_row(item) for item in looked], lambda: "\n".join(_line(item) for item in looked))
+        looks = app.run(_look_once, terminal)
+        app.show([_row(look) for look in looks], lambda: "\n".join(_line(look) for look in looks))
     else:
-        _for_ever(app)
+        app.run(lambda application: until_terminated(_look_forever(application)), terminal)
 
 
-def _once(app: App) -> Sequence[Looked]:
-    from gpurent.cli.quiet import QuietUi
-    from gpurent.workflow.guard.guard_lock import alone
-    from gpurent.workflow.guard.scheduler import Guard
-
-    async def look(service: Service) -> Sequence[Looked]:
-        async with alone(service.desk, wait=False) as mine:
-            return await Guard.of(service).once() if mine else ()
-
-    return app.run(look, QuietUi(quiet=app.as_json))
+async def _look_once(application: Application) -> Sequence[GuardLook]:
+    async with application.guard_lock.alone(wait=False) as mine:
+        return await application.guard.once() if mine else ()
 
 
-def _for_ever(app: App) -> None:
-    from gpurent.cli.quiet import QuietUi
-    from gpurent.workflow.guard.guard_lock import alone
-    from gpurent.workflow.guard.scheduler import Guard, until_told
-
-    async def go(service: Service) -> None:
-        async with alone(service.desk, wait=True):
-            await Guard.of(service).forever()
-
-    app.run(lambda service: until_told(go(service)), QuietUi(quiet=app.as_json))
+async def _look_forever(application: Application) -> None:
+    async with application.guard_lock.alone(wait=True):
+        await application.guard.forever()
 
 
-def _row(item: Looked) -> dict[str, Any]:
-    facts = item.facts
+def _row(look: GuardLook) -> dict[str, Any]:
+    facts = look.facts
     return {
         "lease": facts.lease.id,
         "state": facts.lease.state.value,
@@ -84,29 +69,24 @@ def _row(item: Looked) -> dict[str, Any]:
         "idle_since": facts.idle_since,
         "spent": facts.spent,
         "budget": facts.budget,
-        "actions": [type(action).__name__.lower() for action in item.actions],
-        "trouble": item.trouble,
+        "actions": [type(action).__name__.lower() for action in look.actions],
+        "trouble": look.trouble,
     }
 
 
-def _line(item: Looked) -> str:
-    from gpurent.workflow.timing.time_text import words
+def _line(look: GuardLook) -> str:
+    from gpurent.workflow.timing.time_left import words
 
-    done = ", ".join(type(action).__name__.lower() for action in item.actions) or "-"
-    return f"{item.facts.lease.id}  {words(item.facts.time)}  {done}"
+    done = ", ".join(type(action).__name__.lower() for action in look.actions) or "-"
+    return f"{look.facts.lease.id}  {words(look.facts.time)}  {done}"
 
 
-def _start() -> Start:
-    from platformdirs import user_data_path
-
-    from gpurent.infra.platform.posix.autostart import Start, kept
-
-    home = os.environ.get("GPURENT_HOME", "") or str(user_data_path("gpurent"))
-    return Start(
-        program=(sys.executable, "-m", "gpurent.cli.main", "--no-input", "watch"),
-        environment=kept({**os.environ, "GPURENT_HOME": home}),
-        log=Path(home) / "watch.log",
-    )
+_KIND = click.option(
+    "--as",
+    "kind",
+    type=click.Choice(("systemd", "timer", "launchd", "cron")),
+    help=_("What starts it; default: what is here."),
+)
 
 
 def _here(kind: str | None) -> str:
@@ -122,15 +102,18 @@ def _here(kind: str | None) -> str:
 @click.option("--print", "only_print", is_flag=True, help=_("Show what would be written, and write nothing."))
 def install_command(kind: str | None, only_print: bool) -> None:
     """Have the system start the guard for you."""
-    from gpurent.infra.platform.posix import autostart
-
-    chosen, start = _here(kind), _start()
+    chosen, home = _here(kind), data_folder()
+    start = autostart.Start(
+        program=(sys.executable, "-m", "gpurent", "--no-input", "watch"),
+        environment=autostart.kept({**os.environ, "GPURENT_HOME": str(home)}),
+        log=home / "watch.log",
+    )
     if chosen == "cron":
         line = autostart.cron(start)
         if only_print:
             click.echo(line, nl=False)
             return
-        _crontab(autostart.with_line(_table(), line))
+        _set_cron_line(line)
     else:
         make = {"systemd": autostart.systemd, "timer": autostart.systemd_timer, "launchd": autostart.launchd}
         folder = autostart.folder(chosen, Path.home(), os.environ)
@@ -146,7 +129,6 @@ def install_command(kind: str | None, only_print: bool) -> None:
 
 
 def _next(kind: str) -> str:
-    """What is left for the user to do."""
     unit = "gpurent-watch.timer" if kind == "timer" else "gpurent-watch.service"
     hints = {
         "launchd": "launchctl bootstrap gui/$(id -u) ~/Library/LaunchAgents/gpurent.watch.plist",
@@ -171,11 +153,9 @@ def _next(kind: str) -> str:
 @_KIND
 def uninstall_command(kind: str | None) -> None:
     """Undo install; a guard that runs now goes on until it is stopped."""
-    from gpurent.infra.platform.posix import autostart
-
     chosen = _here(kind)
     if chosen == "cron":
-        _crontab(autostart.with_line(_table(), ""))
+        _set_cron_line("")
         click.echo(_("removed from the crontab"))
         return
     folder = autostart.folder(chosen, Path.home(), os.environ)
@@ -190,13 +170,10 @@ def uninstall_command(kind: str | None) -> None:
         click.echo("systemctl --user daemon-reload && systemctl --user stop gpurent-watch.service")
 
 
-def _table() -> str:
-    ran = _cron("-l")
-    return ran.stdout if ran.returncode == 0 else ""
-
-
-def _crontab(table: str) -> None:
-    ran = _cron("-", table)
+def _set_cron_line(line: str) -> None:
+    """Our line in the user's crontab; taken out when it is empty."""
+    found = _cron("-l")
+    ran = _cron("-", autostart.with_line(found.stdout if found.returncode == 0 else "", line))
     if ran.returncode:
         raise UnavailableError(_("crontab refuses: {why}").format(why=ran.stderr.strip()[:200]))
 

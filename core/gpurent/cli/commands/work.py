@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,23 +11,21 @@ from typing import TYPE_CHECKING
 import click
 
 from gpurent.cli.app import App, json_option
-from gpurent.cli.complete import lease_ids
+from gpurent.cli.arguments import LEASE
 from gpurent.cli.params import MOMENT, RATE, SPAN
+from gpurent.cli.trip_spec import field_options
 from gpurent.cli.views.table import table
+from gpurent.domain.session import JobStatus
+from gpurent.domain.time_left import Timer
+from gpurent.domain.transfer import Pull, Push, TransferReport
 from gpurent.errors import UsageError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
-    from gpurent.domain.session import JobStatus
-    from gpurent.domain.timer import Timer
-    from gpurent.domain.transfer import Push, TransferReport
-    from gpurent.workflow.trips.operations import Service
+    from gpurent.composition.application import Application
 
-_LEASE = click.argument("lease", shell_complete=lease_ids)
-_SESSION = click.option("--session", default="", help=_("screen, tmux, …"))
-_TRANSFER = click.option(
-    "--transfer", default="", help=_("What carries the files; auto: the best that the machine can.")
-)
+_SESSION = field_options(("session",), default="")
+_TRANSFER = field_options(("transfer",), default="")
 _LIMIT = click.option(
     "--limit", type=RATE, default=0, help=_("At most so much a second over the line: 2MB/s.")
 )
@@ -56,7 +55,7 @@ def _report(app: App, report: TransferReport) -> None:
 
 
 @click.command("push")
-@_LEASE
+@LEASE
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--to", "target", default=".", help=_("The folder on the machine, below its home."))
 @_TRANSFER
@@ -84,13 +83,11 @@ def push_command(
     watched: bool,
 ) -> None:
     """Carry SOURCES to a machine; called again it goes on where it stopped."""
-    from gpurent.domain.transfer import Push
-
     if dry_run and not delete:
         raise UsageError(_("--dry-run goes with --delete"))
     if watched and (dry_run or app.as_json):
         raise UsageError(_("--watch goes with neither --dry-run nor --json"))
-    cargo = Push(
+    push = Push(
         sources=sources,
         target=target,
         ignore=not no_ignore,
@@ -100,9 +97,9 @@ def push_command(
         dry_run=dry_run,
     )
     if watched:
-        _keep_in_step(app, lease, cargo, transfer)
+        _push_changes(app, lease, push, transfer)
         return
-    report = app.run(lambda service: service.push(lease, cargo, transfer))
+    report = app.run(lambda application: application.file_commands.push(lease, push, transfer))
     if dry_run:
         names = [_("Would be deleted there: {name}").format(name=name) for name in report.deleted]
         app.show(report, "\n".join(names) or _("Nothing would be deleted there."))
@@ -110,21 +107,20 @@ def push_command(
     _report(app, report)
 
 
-def _keep_in_step(app: App, lease: str, cargo: Push, transfer: str) -> None:
+def _push_changes(app: App, lease: str, push: Push, transfer: str) -> None:
     """Ctrl-C is how it ends: no error."""
-    from gpurent.workflow.connection.watch_push import Mirror
-
-    async def go(service: Service) -> None:
-        await Mirror(service.desk, cargo, transfer).run(lease, lambda report: _report(app, report))
-
     try:
-        app.run(go)
+        app.run(
+            lambda application: application.file_commands.watch_push(
+                lease, push, lambda report: _report(app, report), transfer
+            )
+        )
     except KeyboardInterrupt:
         click.echo(_("No longer kept in step; what was sent stays there."), err=True)
 
 
 @click.command("pull")
-@_LEASE
+@LEASE
 @click.argument("sources", nargs=-1, required=True)
 @click.option(
     "--to",
@@ -142,37 +138,33 @@ def pull_command(
     app: App, lease: str, sources: tuple[str, ...], target: Path, transfer: str, limit: int, verify: str
 ) -> None:
     """Bring SOURCES (below the machine's home, or absolute) here."""
-    from gpurent.domain.transfer import Pull
-
-    cargo = Pull(sources=sources, target=target, limit=limit, verify=verify)
-    _report(app, app.run(lambda service: service.pull(lease, cargo, transfer)))
+    pull = Pull(sources=sources, target=target, limit=limit, verify=verify)
+    _report(app, app.run(lambda application: application.file_commands.pull(lease, pull, transfer)))
 
 
 @click.command("ssh")
-@_LEASE
+@LEASE
 @click.pass_obj
 def ssh_command(app: App, lease: str) -> None:
     """Open a shell on a machine."""
-    raise SystemExit(app.run(lambda service: service.shell(lease, None)))
+    raise SystemExit(app.run(lambda application: application.machine_commands.shell(lease, None)))
 
 
 @click.command("exec", context_settings=_REST)
-@_LEASE
+@LEASE
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
 def exec_command(app: App, lease: str, command: tuple[str, ...]) -> None:
     """Run one COMMAND on a machine; its exit code is gpurent's."""
-    import shlex
-
     line = command[0] if len(command) == 1 else shlex.join(command)
-    raise SystemExit(app.run(lambda service: service.shell(lease, line)))
+    raise SystemExit(app.run(lambda application: application.machine_commands.shell(lease, line)))
 
 
 @click.command("start", context_settings=_REST)
-@_LEASE
+@LEASE
 @click.option("--name", default="job", show_default=True, help=_("The session's name."))
 @click.option("--in", "folder", default=".", help=_("The folder on the machine, below its home."))
-@click.option("--launcher", default="", help=_("What turns the command into a process."))
+@field_options(("launcher",), default="")
 @click.option("--for", "term", type=SPAN, help=_("Let the machine shut itself so long from now."))
 @click.option("--until", type=MOMENT, help=_("Let the machine shut itself then: 18:30."))
 @_SESSION
@@ -194,33 +186,32 @@ def start_command(
     if term is not None and until is not None:
         raise UsageError(_("one of --for and --until at a time"))
 
-    async def go(service: Service) -> tuple[JobStatus, Timer | None]:
-        from gpurent.workflow.timing.timer_policy import Timers
-
-        status = await service.start(lease, name, command, folder, launcher, session)
+    async def go(application: Application) -> tuple[JobStatus, Timer | None]:
+        machine = application.machine_commands
+        status = await machine.start(lease, name, command, folder, launcher, session)
         if term is None and until is None:
             return status, None
-        end = until or service.desk.clock.now() + (term or timedelta())
-        return status, await Timers(service.desk).arm(lease, end)
+        end = until or application.clock.now() + (term or timedelta())
+        return status, await application.timer_commands.arm(lease, end)
 
     status, timer = app.run(go)
 
     def text() -> str:
-        from gpurent.workflow.timing.timer_policy import told
+        from gpurent.workflow.timing.timers import timer_text
 
-        return "\n".join([f"{name}: {_(status.state.value)}", *([told(timer)] if timer else [])])
+        return "\n".join([f"{name}: {_(status.state.value)}", *([timer_text(timer)] if timer else [])])
 
     app.show({"name": name, "status": status, "timer": timer}, text)
 
 
 @click.command("sessions")
-@_LEASE
+@LEASE
 @_SESSION
 @json_option
 @click.pass_obj
 def sessions_command(app: App, lease: str, session: str) -> None:
     """List the sessions on a machine."""
-    found = app.run(lambda service: service.sessions(lease, session))
+    found = app.run(lambda application: application.machine_commands.sessions(lease, session))
     rows = [
         (info.id, info.name, _("attached") if info.attached else _("detached"), info.since) for info in found
     ]
@@ -229,17 +220,17 @@ def sessions_command(app: App, lease: str, session: str) -> None:
 
 
 @click.command("attach")
-@_LEASE
+@LEASE
 @click.argument("name", default="")
 @_SESSION
 @click.pass_obj
 def attach_command(app: App, lease: str, name: str, session: str) -> None:
     """Get into the session NAME (default: the only one), taking it over from a line that was lost."""
-    raise SystemExit(app.run(lambda service: service.attach(lease, name, session)))
+    raise SystemExit(app.run(lambda application: application.machine_commands.attach(lease, name, session)))
 
 
 @click.command("logs")
-@_LEASE
+@LEASE
 @click.argument("name", default="")
 @click.option(
     "--follow", "-f", is_flag=True, help=_("Go on until the job ends; then leave with its exit code.")
@@ -251,7 +242,9 @@ def attach_command(app: App, lease: str, name: str, session: str) -> None:
 def logs_command(app: App, lease: str, name: str, follow: bool, only_status: bool, session: str) -> None:
     """Show what the job NAME (default: the trip's) has printed."""
     status = app.run(
-        lambda service: service.logs(lease, name, follow, session, silent=only_status or app.as_json)
+        lambda application: application.machine_commands.logs(
+            lease, name, follow, session, silent=only_status or app.as_json
+        )
     )
     if app.as_json:
         app.show({"status": status}, "")
@@ -261,11 +254,11 @@ def logs_command(app: App, lease: str, name: str, follow: bool, only_status: boo
 
 
 @click.command("stop")
-@_LEASE
+@LEASE
 @click.argument("name")
 @_SESSION
 @click.pass_obj
 def stop_command(app: App, lease: str, name: str, session: str) -> None:
     """End the job NAME and its session. The machine goes on, and goes on costing."""
-    status = app.run(lambda service: service.stop(lease, name, session))
+    status = app.run(lambda application: application.machine_commands.stop(lease, name, session))
     app.show({"name": name, "status": status}, f"{name}: {_(status.state.value)}")

@@ -3,155 +3,157 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from gpurent.cli.main import SPENT
+from attrs import define, field, frozen
+
 from gpurent.cli.top.columns import release_question
-from gpurent.cli.top.dialogs import Ask, Confirm
-from gpurent.cli.views.render import moment
+from gpurent.cli.views.render import moment, spent_text
 from gpurent.domain.lease import Lease
 from gpurent.domain.transfer import Pull
 from gpurent.errors import GpurentError
 from gpurent.locale import _
 from gpurent.locale.spans import parse_span, span_text
 from gpurent.roles.lease import SupportsRenewal
+from gpurent.workflow.connection.transfers import FileCommands, work_folder
+from gpurent.workflow.reports.overview import Overview
+from gpurent.workflow.runtime.durable_steps import TripRegister
+from gpurent.workflow.trips.operations import LeaseChanges, Releases
 
-if TYPE_CHECKING:
-    from gpurent.cli.top.app import TopApp
+
+@frozen
+class LeaseWork:
+    """Each call is one use case; what it gives is for the status line."""
+
+    releases: Releases
+    changes: LeaseChanges
+    files: FileCommands
+    trips: TripRegister
+
+    async def release(self, lease: Lease) -> str:
+        receipt = await self.releases.release(lease.id)
+        spent = ", ".join(str(total.spent) for total in receipt.totals()) or "0"
+        return _("{lease} is given back; it cost {spent}").format(lease=lease.id, spent=spent)
+
+    def can_renew(self, lease: Lease) -> bool:
+        return isinstance(self.changes.plugins.provider_of(lease), SupportsRenewal)
+
+    async def renew(self, lease: Lease, term: timedelta) -> str:
+        after = await self.changes.renew(lease.id, term)
+        return _("{lease} runs until {until}.").format(lease=lease.id, until=moment(after.expires_at))
+
+    async def pull(self, lease: Lease, sources: tuple[str, ...], target: Path) -> str:
+        report = await self.files.pull(lease.id, Pull(sources=sources, target=target))
+        return _("{count} files are in {folder}").format(count=report.files, folder=target)
+
+    def results_of(self, lease: Lease) -> tuple[list[str], Path]:
+        """Where the results of the lease's trip lie on the machine, and the folder that they belong in."""
+        for trip in self.trips.trips(lease.id):
+            if trip.spec.results.paths:
+                folder = work_folder(trip.id)
+                target = trip.spec.results.dir or trip.spec.upload.folder
+                return [f"{folder}/{item}" for item in trip.spec.results.paths], Path(target)
+        return [], Path.cwd()
 
 
-class Acts:
-    """Bound to the screen. ``attach`` gets into a lease's session with the terminal to itself; gives the exit code."""
+class ActionScreen(Protocol):
+    """The screen as actions need it."""
 
-    def __init__(self, app: TopApp, attach: Callable[[str], int]) -> None:
-        self._app = app
-        self._attach = attach
-        self.busy: set[str] = set()
+    def say(self, text: str) -> None:
+        """In the status line."""
 
-    def _lease(self, name: str) -> Lease | None:
-        row = self._app.overview.row(name)
+    def show_changes(self) -> None:
+        """Take up what the Store says now."""
+
+    def ask_everybody(self) -> None:
+        """Let all providers be asked anew, soon."""
+
+    def suspend(self) -> AbstractContextManager[None]:
+        """Give the terminal away."""
+
+    async def confirm(self, question: str) -> bool: ...
+    async def ask(self, label: str, proposed: str) -> str:
+        """A line of text; empty when it was left."""
+
+
+@define(eq=False)
+class LeaseActions:
+    """``attach`` gets into a lease's session with the terminal to itself; gives the exit code.
+
+    ``busy``: the leases that something is done to now.
+    """
+
+    _screen: ActionScreen
+    _overview: Overview
+    _work: LeaseWork
+    _attach: Callable[[str], int]
+    busy: set[str] = field(factory=set)
+
+    def find_lease(self, name: str) -> Lease | None:
+        """The lease, if something can be done to it now; else the user is told why not."""
+        row = self._overview.row(name)
         if row is None:
-            self._app.say(_("no lease is chosen"))
+            self._screen.say(_("no lease is chosen"))
             return None
         if name in self.busy:
-            self._app.say(_("{lease} is being worked on").format(lease=name))
+            self._screen.say(_("{lease} is being worked on").format(lease=name))
             return None
         return row.lease
 
-    def attach(self, name: str) -> None:
-        if self._lease(name) is None:
+    def attach(self, lease: Lease) -> None:
+        with self._screen.suspend():
+            code = self._attach(lease.id)
+        self._screen.ask_everybody()
+        self._screen.say(_("{lease}: left with {code}").format(lease=lease.id, code=code))
+
+    async def release(self, lease: Lease) -> None:
+        if not await self._screen.confirm(release_question(lease, self._overview.clock.now())):
+            self._screen.say(_("{lease} stays").format(lease=lease.id))
             return
-        with self._app.suspend():
-            code = self._attach(name)
-        self._app.ask_everybody()
-        self._app.say(_("{lease}: left with {code}").format(lease=name, code=code))
+        await self._do(lease, _("giving {lease} back"), self._work.release(lease))
 
-    def release(self, name: str) -> None:
-        lease = self._lease(name)
-        if lease is None:
-            return
-        service = self._app.service
-
-        async def go() -> str:
-            receipt = await service.release(name)
-            spent = ", ".join(str(total.spent) for total in receipt.totals()) or "0"
-            return _("{lease} is given back; it cost {spent}").format(lease=name, spent=spent)
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._do(name, _("giving {lease} back").format(lease=name), go)
-            else:
-                self._app.say(_("{lease} stays").format(lease=name))
-
-        self._app.push_screen(Confirm(release_question(lease, service.desk.clock.now())), answered)
-
-    def renew(self, name: str) -> None:
-        lease = self._lease(name)
-        if lease is None:
-            return
-        if not isinstance(self._app.service.desk.shop_of(lease), SupportsRenewal):
+    async def renew(self, lease: Lease) -> None:
+        if not self._work.can_renew(lease):
             text = _("{provider} has no renewal; top up: gpurent topup {provider} AMOUNT")
-            self._app.say(text.format(provider=lease.provider))
+            self._screen.say(text.format(provider=lease.provider))
             return
-
-        def asked(given: str | None) -> None:
-            if given:
-                self._price(lease, given)
-
-        self._app.push_screen(Ask(_("How much more time for {lease}?").format(lease=name), "1h"), asked)
-
-    def _price(self, lease: Lease, given: str) -> None:
+        given = await self._screen.ask(_("How much more time for {lease}?").format(lease=lease.id), "1h")
+        if not given:
+            return
         try:
             term = parse_span(given)
         except ValueError as error:
-            self._app.say(str(error))
+            self._screen.say(str(error))
             return
-
-        async def go() -> str:
-            after = await self._app.service.renew(lease.id, term)
-            return _("{lease} runs until {until}.").format(lease=lease.id, until=moment(after.expires_at))
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._do(lease.id, _("renewing {lease}").format(lease=lease.id), go)
-
         price = lease.offer.tariff.price
         question = _("Buy {span} more for {lease}, by its price ({price}) about {cost}?").format(
             span=span_text(term), lease=lease.id, price=price, cost=price.cost(term)
         )
-        self._app.push_screen(Confirm(question), answered)
+        if await self._screen.confirm(question):
+            await self._do(lease, _("renewing {lease}"), self._work.renew(lease, term))
 
-    def pull(self, name: str) -> None:
-        if self._lease(name) is None:
-            return
-        sources, target = self._results(name)
-
-        def asked(given: str | None) -> None:
-            names = tuple((given or "").split())
-            if not names:
-                return
-
-            async def go() -> str:
-                report = await self._app.service.pull(name, Pull(sources=names, target=target))
-                return _("{count} files are in {folder}").format(count=report.files, folder=target)
-
-            self._do(name, _("pulling from {lease}").format(lease=name), go)
-
+    async def pull(self, lease: Lease) -> None:
+        sources, target = self._work.results_of(lease)
         label = _("What to bring from {lease} to {folder}? (below its home, or absolute)")
-        self._app.push_screen(Ask(label.format(lease=name, folder=target), " ".join(sources)), asked)
+        given = await self._screen.ask(label.format(lease=lease.id, folder=target), " ".join(sources))
+        if names := tuple(given.split()):
+            await self._do(lease, _("pulling from {lease}"), self._work.pull(lease, names, target))
 
-    def _results(self, name: str) -> tuple[list[str], Path]:
-        """What the lease's trip wanted home, and where."""
-        from gpurent.workflow.steps.transfer_files import work_folder
-
-        for row in self._app.service.trips():
-            if row.lease == name and row.want.results:
-                folder = work_folder(row.id)
-                home = row.want.home or row.want.folder
-                return [f"{folder}/{item}" for item in row.want.results], Path(home)
-        return [], Path.cwd()
-
-    def _do(self, name: str, saying: str, action: Callable[[], Awaitable[str]]) -> None:
-        """Run ``action`` beside the screen; its end, good or bad, goes to the status line."""
-
-        async def go() -> None:
-            try:
-                said = await action()
-            except GpurentError as error:
-                said = " ".join(
-                    part
-                    for part in (f"{name}: {error.message}", _(SPENT[error.spent.value]), error.hint)
-                    if part
-                )
-            except Exception as error:  # noqa: BLE001 - a broken plugin must not take the screen down
-                said = f"{name}: {type(error).__name__}"
-            finally:
-                self.busy.discard(name)
-            self._app.overview.reload()
-            self._app.paint()
-            self._app.say(said)
-
-        self.busy.add(name)
-        self._app.say(f"{saying}…")
-        self._app.run_worker(go(), name=f"act-{name}")
+    async def _do(self, lease: Lease, saying: str, work: Awaitable[str]) -> None:
+        """The end of ``work``, good or bad, goes to the status line."""
+        self.busy.add(lease.id)
+        self._screen.say(f"{saying.format(lease=lease.id)}…")
+        try:
+            ended = await work
+        except GpurentError as error:
+            parts = (f"{lease.id}: {error.message}", spent_text(error), error.hint)
+            ended = " ".join(part for part in parts if part)
+        except Exception as error:  # noqa: BLE001 - a broken plugin must not take the screen down
+            ended = f"{lease.id}: {type(error).__name__}"
+        finally:
+            self.busy.discard(lease.id)
+        self._screen.show_changes()
+        self._screen.say(ended)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ClassVar
 
 from textual.app import App, ComposeResult
 from textual.widgets import DataTable, Footer, Static
 from textual.widgets.data_table import CellDoesNotExist
 
-from gpurent.cli.top.actions import Acts
+from gpurent.cli.top.actions import LeaseActions, LeaseWork
 from gpurent.cli.top.columns import COLUMNS, DETAIL, ORDERS, cells, detail, summary
+from gpurent.cli.top.dialogs import Ask, Confirm
+from gpurent.domain.lease import Lease
 from gpurent.errors import GpurentError
-from gpurent.locale import _
-from gpurent.workflow.reports.overview import Overview, Row
-from gpurent.workflow.trips.operations import Service
+from gpurent.locale import N_, _
+from gpurent.workflow.reports.overview import LeaseRow, Overview
 
 PAINT = 1.0
 FRESH = 5.0
@@ -32,22 +33,21 @@ class TopApp(App[None]):
     #detail {{ height: {DETAIL + 1}; border-top: solid $primary; overflow: hidden; text-wrap: nowrap; }}
     """
     KEYS: ClassVar = (
-        ("a", "attach"),
-        ("p", "pull"),
-        ("r", "renew"),
-        ("x", "release"),
-        ("u", "refresh"),
-        ("s", "sort"),
-        ("q", "quit"),
+        ("a", "attach", N_("attach")),
+        ("p", "pull", N_("pull")),
+        ("r", "renew", N_("renew")),
+        ("x", "release", N_("release")),
+        ("u", "refresh", N_("refresh")),
+        ("s", "sort", N_("sort")),
+        ("q", "quit", N_("quit")),
     )
 
     def __init__(
-        self, service: Service, overview: Overview, attach: Callable[[str], int], fresh: float = FRESH
+        self, overview: Overview, work: LeaseWork, attach: Callable[[str], int], fresh: float = FRESH
     ) -> None:
         super().__init__()
-        self.service = service
         self.overview = overview
-        self.acts = Acts(self, attach)
+        self.actions = LeaseActions(self, overview, work, attach)
         self.updates = 0
         self.order = 0
         self._fresh = fresh
@@ -57,17 +57,8 @@ class TopApp(App[None]):
         self._ranks: list[str] = []
         self._asking: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
-        labels = {
-            "attach": _("attach"),
-            "pull": _("pull"),
-            "renew": _("renew"),
-            "release": _("release"),
-            "refresh": _("refresh"),
-            "sort": _("sort"),
-            "quit": _("quit"),
-        }
-        for key, action in self.KEYS:
-            self.bind(key, action, description=labels[action])
+        for key, action, label in self.KEYS:
+            self.bind(key, action, description=_(label))
 
     @property
     def table(self) -> DataTable[Any]:
@@ -97,7 +88,7 @@ class TopApp(App[None]):
     def paint(self) -> None:
         """Bring the screen in line with the overview; writes only what changed."""
         rows = self.overview.rows()
-        now = self.service.desk.clock.now()
+        now = self.overview.clock.now()
         chosen = self.chosen
         ordered = sorted(rows, key=ORDERS[self.order][1])  # type: ignore[arg-type]
         for name in self._shown.keys() - {row.lease.id for row in rows}:
@@ -111,7 +102,7 @@ class TopApp(App[None]):
         self._write("#summary", summary(rows, now))
         self._paint_detail()
 
-    def _paint(self, row: Row, now: Any) -> None:
+    def _paint(self, row: LeaseRow, now: Any) -> None:
         name = row.lease.id
         made = cells(row, now)
         known = self._shown.get(name)
@@ -145,12 +136,25 @@ class TopApp(App[None]):
             widget.update(text)
 
     def say(self, text: str) -> None:
-        """The status line."""
         if self.is_running:
             self._write("#status", " ".join(text.split()))
 
     def on_data_table_row_highlighted(self) -> None:
         self._paint_detail()
+
+    def show_changes(self) -> None:
+        self.overview.reload()
+        self.paint()
+
+    # asking the user
+
+    async def confirm(self, question: str) -> bool:
+        """Only from a worker: it waits for the answer."""
+        return await self.push_screen_wait(Confirm(question))
+
+    async def ask(self, label: str, proposed: str) -> str:
+        """Likewise; empty when it was left."""
+        return await self.push_screen_wait(Ask(label, proposed))
 
     # looking
 
@@ -163,7 +167,6 @@ class TopApp(App[None]):
             return ""
 
     def on_screen(self) -> list[str]:
-        """The leases on the screen."""
         top = int(self.table.scroll_offset.y)
         height = max(1, self.table.size.height - 1)
         return [str(row.key.value) for row in self.table.ordered_rows[top : top + height]]
@@ -175,7 +178,7 @@ class TopApp(App[None]):
             seen = self.on_screen()
             everybody = self._rounds % ALL_EVERY == 0
             self._rounds += 1
-            self._ask(self.overview.refresh(None if everybody else seen, books=seen))
+            self._ask(self.overview.refresh(None if everybody else seen, statements=seen))
             self._ask(self.overview.refresh_machines(seen))
             self._wake.clear()
             try:
@@ -199,7 +202,6 @@ class TopApp(App[None]):
     # keys
 
     def ask_everybody(self) -> None:
-        """Now, rather than when their turn comes."""
         self._rounds = 0
         self._wake.set()
 
@@ -214,21 +216,28 @@ class TopApp(App[None]):
 
     async def action_quit(self) -> None:
         """Work that is under way is in the journal, but the user should know that it stops here."""
-        if self.acts.busy and not self._warned:
+        if self.actions.busy and not self._warned:
             self._warned = True
             text = _("{leases}: not done yet; press q again to leave, then: gpurent resume")
-            self.say(text.format(leases=", ".join(sorted(self.acts.busy))))
+            self.say(text.format(leases=", ".join(sorted(self.actions.busy))))
             return
         self.exit()
 
     def action_attach(self) -> None:
-        self.acts.attach(self.chosen)
+        lease = self.actions.find_lease(self.chosen)
+        if lease is not None:
+            self.actions.attach(lease)
 
     def action_pull(self) -> None:
-        self.acts.pull(self.chosen)
+        self._begin(self.actions.pull)
 
     def action_renew(self) -> None:
-        self.acts.renew(self.chosen)
+        self._begin(self.actions.renew)
 
     def action_release(self) -> None:
-        self.acts.release(self.chosen)
+        self._begin(self.actions.release)
+
+    def _begin(self, action: Callable[[Lease], Coroutine[Any, Any, None]]) -> None:
+        lease = self.actions.find_lease(self.chosen)
+        if lease is not None:
+            self.run_worker(action(lease), name="action")

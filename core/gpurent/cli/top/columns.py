@@ -10,14 +10,13 @@ from rich.text import Text
 
 from gpurent.cli.views.render import STATES, moment
 from gpurent.domain.lease import Lease
-from gpurent.domain.money import UnitPrice
 from gpurent.domain.offer import Prepaid
 from gpurent.domain.terminal_text import strip_terminal
 from gpurent.domain.time_left import burn_of
 from gpurent.locale import N_, _
 from gpurent.locale.spans import span_text
-from gpurent.workflow.reports.overview import Row
-from gpurent.workflow.timing.time_text import words
+from gpurent.workflow.reports.overview import LeaseRow
+from gpurent.workflow.timing.time_left import words
 
 MONEY = 12
 DETAIL = 8  # lines below the table
@@ -33,7 +32,7 @@ COLUMNS = (
 _COLOURS = {"ready": "green", "failed": "red", "gone": "red", "provisioning": "cyan"}
 _FOREVER = timedelta.max
 
-ORDERS: tuple[tuple[str, Callable[[Row], object]], ...] = (
+ORDERS: tuple[tuple[str, Callable[[LeaseRow], object]], ...] = (
     (N_("age"), lambda row: 0),
     (N_("time left"), lambda row: _FOREVER if row.left.left is None else row.left.left),
     (N_("spent"), lambda row: tuple(-money.decimal for money in row.spent)),
@@ -41,16 +40,16 @@ ORDERS: tuple[tuple[str, Callable[[Row], object]], ...] = (
 )
 
 
-def cells(row: Row, now: datetime) -> dict[str, Text]:
+def cells(row: LeaseRow, now: datetime) -> dict[str, Text]:
     """One text a column, cut to its width."""
     price = row.lease.offer.tariff.price
     spent = " ".join(_short(money.decimal, money.currency.code) for money in row.spent)
-    load = row.glimpse.load
+    load = row.sample.load
     made = {
         "lease": Text(row.lease.id),
         "state": _state(row, now),
         "left": Text(f"! {words(row.left)}", "bold yellow") if row.low else Text(words(row.left)),
-        "burn": Text("-" if row.lease.over else _price(price)),
+        "burn": Text("-" if row.lease.over else _short(price.value, str(price).partition(" ")[2])),
         "spent": Text(spent or "-"),
         "gpu": Text("-" if load is None else f"{load}%"),
     }
@@ -65,12 +64,7 @@ def _short(value: Decimal, unit: str) -> str:
     return next((text for text in texts if len(text) <= MONEY), texts[-1])
 
 
-def _price(price: UnitPrice) -> str:
-    unit = str(price).partition(" ")[2]
-    return _short(price.value, unit)
-
-
-def _state(row: Row, now: datetime) -> Text:
+def _state(row: LeaseRow, now: datetime) -> Text:
     """The state; of a row that is not fresh, for how long it is not."""
     if not row.problem:
         state = row.lease.state.value
@@ -82,7 +76,7 @@ def _state(row: Row, now: datetime) -> Text:
     return Text(_("stale {span}").format(span=f"{number} {rest.split()[0]}"), "dim italic")
 
 
-def summary(rows: Sequence[Row], now: datetime) -> str:
+def summary(rows: Sequence[LeaseRow], now: datetime) -> str:
     """The line on top: how many, what they burn together, what time it is."""
     prices = [row.lease.offer.tariff.price for row in rows if not row.lease.over]
     codes = dict.fromkeys(price.currency for price in prices)
@@ -94,8 +88,7 @@ def summary(rows: Sequence[Row], now: datetime) -> str:
     return "  ·  ".join([*parts, moment(now)])
 
 
-def detail(row: Row) -> Text:
-    """The chosen lease in full, and its session's last lines."""
+def detail(row: LeaseRow) -> Text:
     lease = row.lease
     hardware = lease.offer.hardware
     parts = (
@@ -121,7 +114,7 @@ def detail(row: Row) -> Text:
     elif lease.note or row.left.note:
         lines.append(Text(_safe(lease.note or row.left.note), "dim"))
     room = DETAIL - len(lines)
-    lines += [Text(_safe(line)) for line in row.glimpse.lines[-room:]]
+    lines += [Text(_safe(line)) for line in row.sample.lines[-room:]]
     return Text("\n").join(lines)
 
 
@@ -130,7 +123,6 @@ def _safe(text: str) -> str:
 
 
 def release_question(lease: Lease, now: datetime) -> str:
-    """What giving back brings and costs."""
     lines = [_("Give {lease} back now?").format(lease=lease.id)]
     tariff = lease.offer.tariff
     if isinstance(tariff, Prepaid) and lease.expires_at is not None:

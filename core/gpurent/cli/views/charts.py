@@ -13,7 +13,7 @@ from gpurent.locale import N_, _
 if TYPE_CHECKING:
     from gpurent.domain.money import Money, Rate
     from gpurent.workflow.reports.costs import Costs
-    from gpurent.workflow.reports.reconcile import Finding
+    from gpurent.workflow.reports.reconcile import LedgerFinding
 
 WIDTH = 30
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -84,7 +84,7 @@ def lacking_text(lacking: Sequence[Money]) -> str:
     return _("Not converted, since no rate for it was stored: {money}").format(money=together(lacking))
 
 
-def findings_text(found: Sequence[Finding], entered: int) -> str:
+def findings_text(found: Sequence[LedgerFinding], entered: int) -> str:
     """What differs, one line each; what agrees is only counted."""
     fine = [finding for finding in found if finding.fine]
     rows = [_finding_row(finding) for finding in found if finding not in fine]
@@ -101,7 +101,7 @@ def findings_text(found: Sequence[Finding], entered: int) -> str:
     return "\n".join(lines)
 
 
-def _finding_row(finding: Finding) -> tuple[str, ...]:
+def _finding_row(finding: LedgerFinding) -> tuple[str, ...]:
     what = _(WHAT[finding.what.value])
     return (
         finding.provider,

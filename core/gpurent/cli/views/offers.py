@@ -1,7 +1,8 @@
-"""Quotes, rates and plans for people and for scripts."""
+"""Offers, prices, rates and plans for people and for scripts."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,9 @@ from gpurent.locale.spans import span_text
 if TYPE_CHECKING:
     from gpurent.domain.money import Money, Rate
     from gpurent.domain.offer import Offer
-    from gpurent.workflow.reports.market import Market, Priced
+    from gpurent.domain.trip import Leg, TripSpec
+    from gpurent.workflow.reports.offers import MarketOffers, PricedOffer
+    from gpurent.workflow.trips.previews import Preview
 
 
 def interval(low: Money, high: Money) -> str:
@@ -29,38 +32,42 @@ def gpu_of(offer: Offer) -> str:
     return f"{hardware.gpus} x {hardware.gpu}" if hardware.gpus > 1 else hardware.gpu or "CPU"
 
 
-def rate_line(rate: Rate) -> str:
-    return _("1 {base} = {value} {quote}: {source}, {at}").format(
-        base=rate.base.code, value=rate.value, quote=rate.quote.code, source=rate.source, at=moment(rate.at)
-    )
-
-
 def rate_lines(rates: Iterable[Rate]) -> list[str]:
     """Each rate once, with its source and date."""
-    return list(dict.fromkeys(rate_line(rate) for rate in rates))
+    lines = (
+        _("1 {base} = {value} {quote}: {source}, {at}").format(
+            base=rate.base.code,
+            value=rate.value,
+            quote=rate.quote.code,
+            source=rate.source,
+            at=moment(rate.at),
+        )
+        for rate in rates
+    )
+    return list(dict.fromkeys(lines))
 
 
-def market_text(found: Market, code: str) -> str:
+def market_text(found: MarketOffers, code: str) -> str:
     lines = []
     if found.ranked:
         lines.append(_table(found.ranked, code))
         lines += rate_lines(rate for item in found.ranked for rate in _rates(item))
-    if found.apart:
-        lines += ["", _("Not comparable, so ranked apart:"), _table(found.apart, "")]
-        lines += rate_lines(rate for item in found.apart for rate in _rates(item))
-        lines += list(dict.fromkeys(item.why for item in found.apart))
-    if not found.ranked and not found.apart:
+    if found.unconverted:
+        lines += ["", _("Not comparable, so ranked apart:"), _table(found.unconverted, "")]
+        lines += rate_lines(rate for item in found.unconverted for rate in _rates(item))
+        lines += list(dict.fromkeys(item.why for item in found.unconverted))
+    if not found.ranked and not found.unconverted:
         lines.append(_("Nothing fits."))
     if found.too_short:
         lines.append(_("{count} machines cannot be had for so long.").format(count=found.too_short))
     lines += [
         _("{provider} is left out: {reason}").format(provider=name, reason=reason)
-        for name, reason in found.silent
+        for name, reason in found.unavailable
     ]
     return "\n".join(lines)
 
 
-def _table(items: Sequence[Priced], code: str) -> str:
+def _table(items: Sequence[PricedOffer], code: str) -> str:
     head = (
         _("provider"), _("machine"), "GPU", _("price"), _("for"), _("to pay"), _("comes back"), _("locked"),
         _("in {code}").format(code=code) if code else _("in the end"), _("free"),
@@ -68,7 +75,7 @@ def _table(items: Sequence[Priced], code: str) -> str:
     return table(head, [_row(item) for item in items], right=(3, 5, 6, 7, 8))
 
 
-def _row(item: Priced) -> tuple[str, ...]:
+def _row(item: PricedOffer) -> tuple[str, ...]:
     offer, quote, shown = item.offer, item.quote, item.converted or item.net
     return (
         offer.provider,
@@ -84,17 +91,16 @@ def _row(item: Priced) -> tuple[str, ...]:
     )
 
 
-def _rates(item: Priced) -> list[Rate]:
+def _rates(item: PricedOffer) -> list[Rate]:
     rates = [item.quote.rate] if item.quote.rate else []
     return [*rates, *(item.converted.conversion.rates if item.converted else ())]
 
 
-def market_data(found: Market, providers: Sequence[str]) -> list[dict[str, Any]]:
-    """A row for each provider; its offers carry what they cost, raw and converted, and their place among all."""
-    reasons = dict(found.silent)
-    names = list(providers) or sorted({*reasons, *(i.offer.provider for i in (*found.ranked, *found.apart))})
+def market_data(found: MarketOffers, providers: Sequence[str]) -> list[dict[str, Any]]:
+    """A row for each of ``providers``; its offers carry what they cost, raw and converted, and their rank among all."""
+    reasons = dict(found.unavailable)
     ranks = {id(item): number for number, item in enumerate(found.ranked, 1)}
-    every = [*found.ranked, *found.apart]
+    every = [*found.ranked, *found.unconverted]
     return [
         {
             "provider": name,
@@ -105,11 +111,11 @@ def market_data(found: Market, providers: Sequence[str]) -> list[dict[str, Any]]
             ],
             "error": reasons.get(name),
         }
-        for name in names
+        for name in providers
     ]
 
 
-def _offer(item: Priced) -> Mapping[str, Any]:
+def _offer(item: PricedOffer) -> Mapping[str, Any]:
     shown = item.converted
     converted = None
     if shown is not None:
@@ -122,9 +128,8 @@ def _offer(item: Priced) -> Mapping[str, Any]:
             "oldest_rate": way.oldest,
             "floats": way.floats or shown.low != shown.high,
         }
-    found: Mapping[str, Any] = plain(item.offer)
     return {
-        **found,
+        **plain(item.offer),
         "quote": {
             "term": item.term,
             "price": item.price,
@@ -137,4 +142,114 @@ def _offer(item: Priced) -> Mapping[str, Any]:
             "converted": converted,
             "why_not_converted": item.why,
         },
+    }
+
+
+def preview_text(found: Preview, spec: TripSpec) -> str:
+    quote = found.plan.quote
+    lines = []
+    if found.binds_mail:
+        lines.append(_("First your e-mail address is bound; what that costs stands in the shop's mail."))
+    lines += [_leg(number, leg, spec) for number, leg in enumerate(found.plan.legs, 1)]
+    lines.append(
+        _("Then the machine stays yours until you release it.")
+        if spec.limits.keep
+        else _("Then it is given back; unused time and deposits come home.")
+    )
+    cost = interval(quote.low, quote.high)
+    endless = any(leg.order.term is None for leg in found.plan.legs)
+    expected = _("Expected for the first hour: {cost}") if endless else _("Expected in all: {cost}")
+    lines += ["", expected.format(cost=cost)]
+    if quote.deposit is not None:
+        lines.append(_("Locked meanwhile: {deposit}").format(deposit=quote.deposit))
+    lines.append(_("No bill above its leg's upper figure is paid without asking."))
+    lines.append(
+        _("Needed at once: {needed}; the balance is {balance}").format(
+            needed=found.needed, balance=found.balance
+        )
+    )
+    lines += [
+        _("Left of the {name} of {limit}: {left}").format(
+            name=status.limit.name, limit=status.limit.money, left=status.left
+        )
+        for status in found.budgets
+    ]
+    if found.lasts is not None:
+        lines.append(
+            _("The machine can run for {span} before money ends.").format(span=span_text(found.lasts))
+        )
+    lines += rate_lines([quote.rate] if quote.rate else [])
+    lines += [_("It would be refused: {why}").format(why=why) for why in found.refused]
+    lines.append(_("Nothing was ordered, paid or written."))
+    return "\n".join(lines)
+
+
+def _leg(number: int, leg: Leg, spec: TripSpec) -> str:
+    order = leg.order
+    cost = interval(leg.quote.low, leg.quote.high)
+    if order.term is None:
+        cost = _("{cost} for each hour").format(cost=cost)
+    if leg.quote.deposit is not None:
+        cost = _("{cost}, and {deposit} locked").format(cost=cost, deposit=leg.quote.deposit)
+    time = span_text(order.term) if order.term is not None else _("until the job ends")
+    return _("{number}. {gpu} on machine {machine}, {time}: {work}. {cost}").format(
+        number=number,
+        gpu=gpu_of(order.offer),
+        machine=order.offer.key,
+        time=time,
+        work=", ".join(_work(leg, spec)),
+        cost=cost,
+    )
+
+
+def _work(leg: Leg, spec: TripSpec) -> list[str]:
+    upload, setup = spec.upload, spec.job.setup
+    parts = []
+    if leg.upload and upload.include:
+        names = ", ".join(upload.include)
+        parts.append(_("upload {names} of {folder}").format(names=names, folder=upload.folder))
+    elif leg.upload:
+        parts.append(_("upload {folder}").format(folder=upload.folder))
+    if not leg.job:
+        return parts
+    if setup.wanted:
+        meanwhile = leg.upload and setup.needs is not None
+        parts.append(_("meanwhile make the machine ready") if meanwhile else _("make the machine ready"))
+    parts.append(_("run {command}").format(command=shlex.join(spec.job.command)))
+    if spec.results.paths:
+        parts.append(_("bring home {results}").format(results=", ".join(spec.results.paths)))
+    return parts
+
+
+def preview_data(found: Preview) -> dict[str, Any]:
+    return {
+        "account": found.account,
+        "binds_mail": found.binds_mail,
+        "legs": [
+            {
+                "kind": leg.order.kind,
+                "machine": leg.order.offer.key,
+                "hardware": leg.order.offer.hardware,
+                "term": leg.order.term,
+                "upload": leg.upload,
+                "job": leg.job,
+                "low": leg.quote.low,
+                "high": leg.quote.high,
+                "deposit": leg.quote.deposit,
+                "rate": leg.quote.rate,
+            }
+            for leg in found.plan.legs
+        ],
+        "low": found.plan.quote.low,
+        "high": found.plan.quote.high,
+        "deposit": found.plan.quote.deposit,
+        "rate": found.plan.quote.rate,
+        "needed": found.needed,
+        "balance": found.balance,
+        "lasts": found.lasts,
+        "budgets": [
+            {"name": item.limit.name, "limit": item.limit.money, "used": item.used, "left": item.left}
+            for item in found.budgets
+        ],
+        "refused": found.refused,
     }

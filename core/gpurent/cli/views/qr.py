@@ -13,7 +13,6 @@ _INK, _PLAIN = "\x1b[38;5;16;48;5;231m", "\x1b[0m"
 
 
 def drawable() -> bool:
-    """Whether the terminal can show the blocks."""
     encoding = (getattr(sys.stdout, "encoding", "") or "").lower().replace("-", "").replace("_", "")
     return encoding == "utf8"
 

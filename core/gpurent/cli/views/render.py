@@ -1,22 +1,75 @@
-"""Model values for people."""
+"""Leases, their time, receipts, machines and errors for people."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
+from attrs import frozen
 from click import style
 
+from gpurent.cli.data import plain
 from gpurent.cli.views.table import table
 from gpurent.locale import N_, _
 from gpurent.locale.spans import span_text
-from gpurent.workflow.timing.time_text import words
+from gpurent.roles.entries import LeaseEntry, PluginRegistry
+from gpurent.workflow.timing.time_left import TimeAlarms, below, sentence, words
 
 if TYPE_CHECKING:
-    from gpurent.cli.views.time_left import Times
     from gpurent.domain.lease import Lease
+    from gpurent.domain.machine_facts import Space
     from gpurent.domain.receipt import Receipt
+    from gpurent.domain.time_left import TimeLeft
+    from gpurent.errors import GpurentError
+    from gpurent.workflow.timing.machine_timer import MachineTimers
+
+
+@frozen(kw_only=True)
+class ListedTimes:
+    """By the lease's id: its figure, the thresholds that it lies below, when the timer in its machine shuts it."""
+
+    figures: Mapping[str, TimeLeft]
+    passed: Mapping[str, tuple[timedelta, ...]]
+    timers: Mapping[str, datetime | None]
+    shortest: Mapping[str, timedelta | None]
+
+    @classmethod
+    def of(
+        cls,
+        leases: Sequence[Lease],
+        figures: Mapping[str, TimeLeft],
+        alarms: TimeAlarms,
+        timers: MachineTimers,
+    ) -> ListedTimes:
+        """``figures``: by the lease's id, asked for now or as they were last seen."""
+        limits = {lease.id: alarms.thresholds(lease.provider) for lease in leases}
+        return cls(
+            figures=figures,
+            passed={name: below(figures[name].left, found) for name, found in limits.items()},
+            timers={lease.id: timers.remembered(lease) for lease in leases},
+            shortest={name: min(found, default=None) for name, found in limits.items()},
+        )
+
+    def shade(self, lease: Lease) -> str | None:
+        """Red below the shortest threshold, yellow below another."""
+        passed = self.passed[lease.id]
+        if not passed:
+            return None
+        return "red" if self.shortest[lease.id] in passed else "yellow"
+
+    def data(self, lease: Lease) -> dict[str, Any]:
+        figure, timer = self.figure_data(lease.id), plain(self.timers[lease.id])
+        return {**plain(lease), "time_left": figure, "timer": timer}
+
+    def figure_data(self, lease_id: str) -> dict[str, Any]:
+        """The figure for ``--json``; spans in seconds, ``words`` in the user's language."""
+        figure = self.figures[lease_id]
+        return {**plain(figure), "words": words(figure), "low": bool(self.passed[lease_id])}
+
+    def sentence(self, lease_id: str) -> str:
+        return sentence(self.figures[lease_id])
+
 
 STATES = {
     "requested": N_("requested"),
@@ -49,7 +102,7 @@ def moment(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC" if at is not None else "-"
 
 
-def leases_text(leases: Sequence[Lease], times: Times) -> str:
+def leases_text(leases: Sequence[Lease], times: ListedTimes) -> str:
     """Lines below a warning threshold are coloured."""
     if not leases:
         return _("No machine costs you anything now.")
@@ -80,7 +133,7 @@ def _reminders(leases: Sequence[Lease]) -> list[str]:
     ]
 
 
-def lease_text(lease: Lease, times: Times) -> str:
+def lease_text(lease: Lease, times: ListedTimes) -> str:
     figure = times.figures[lease.id]
     rows = [
         (_("lease"), lease.id),
@@ -138,3 +191,65 @@ def receipt_text(receipt: Receipt) -> str:
             )
         )
     return "\n".join(lines)
+
+
+GIB = 1 << 30
+
+
+def machine_text(lease: Lease, registry: PluginRegistry) -> str:
+    """The table of what is there; a hint when nobody looked yet."""
+    found = lease.found
+    if found is None:
+        return _("What is on it is not known; look: gpurent show {lease} --probe").format(lease=lease.id)
+    sudo = {
+        "root": _("not needed: this is root"),
+        "free": _("yes, without a password"),
+        "password": _("only with a password"),
+    }.get(found.sudo, _("none"))
+    cards = [
+        f"{card.name}, {card.memory / 1024:.1f} GiB" if card.memory else card.name for card in found.cards
+    ]
+    rows = [
+        (_("user"), found.user or "-"),
+        ("sudo", sudo),
+        (_("system"), found.system or "-"),
+        ("Python", ", ".join(f"{python.name} {python.version}" for python in found.pythons) or "-"),
+        ("CUDA", found.cuda or "-"),
+        (_("driver"), found.driver or "-"),
+        *(("GPU", card) for card in cards or [_("none seen")]),
+        (_("processors"), str(found.cpus or "-")),
+        (_("memory"), f"{found.memory / 1024:.1f} GiB" if found.memory else "-"),
+        (_("disk"), _space(found.home)),
+        (_("data folder"), _space(found.data)),
+        (_("packages by"), found.packages or "-"),
+        (_("files kept"), _kept(lease, registry)),
+        (_("looked at"), f"{found.at:%Y-%m-%d %H:%M} UTC"),
+    ]
+    return table((_("on the machine"), _("value")), rows)
+
+
+def _space(space: Space | None) -> str:
+    if space is None:
+        return "-"
+    return _("{path}: {free:.1f} of {total:.1f} GiB free").format(
+        path=space.path, free=space.free / GIB, total=space.total / GIB
+    )
+
+
+def _kept(lease: Lease, registry: PluginRegistry) -> str:
+    entry = registry.entries(LeaseEntry).get(lease.provider)
+    kept = entry.profile.kept if entry is not None else None
+    if kept is None:
+        return _("nothing is known: bring your results home before the end")
+    return _("{span} after its end, by the provider's word").format(span=span_text(kept))
+
+
+_SPENT = {
+    "no": N_("Nothing was charged."),
+    "yes": N_("Money was spent; see: gpurent receipts"),
+    "unknown": N_("Whether money was spent is not known; look at the account: gpurent balance"),
+}
+
+
+def spent_text(error: GpurentError) -> str:
+    return _(_SPENT[error.spent.value])

@@ -1,25 +1,21 @@
-"""Finds and reads `gpurent.toml`. Whatever is wrong in it is a `UsageError` that names the line and what to write."""
+"""Finds, reads and writes `gpurent.toml`. What is wrong in it is a `UsageError` that names the line and a remedy."""
 
 from __future__ import annotations
 
 import os
-import re
-import tomllib
-from difflib import get_close_matches
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from gpurent.domain.project import FILE, Key, Project, keys, tables
+from gpurent.domain.field_values import EXPECTED, value_of
+from gpurent.domain.trip_fields import FIELD_OF, FIELDS, FILE, FieldKind, Group
 from gpurent.errors import UsageError
-from gpurent.infra.config.values import EXPECTED, value_of
+from gpurent.infra.config.toml_file import TomlFile
 from gpurent.locale import _
 
-LARGEST = 1 << 20
-_HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
-_NAME = re.compile(r"""\s*("[^"]*"|'[^']*'|[A-Za-z0-9_.\- ]+?)\s*=""")
 
-
-def find(start: Path, home: Path) -> Path | None:
+def find_project(start: Path, home: Path) -> Path | None:
     """The file in ``start`` or the nearest folder above it.
 
     The search ends at the filesystem's boundary, and below ``home``: a file in the home itself counts only there.
@@ -43,122 +39,111 @@ def _counts(path: Path, *, anybody: bool) -> bool:
         return False
 
 
-def read(path: Path) -> Project:
-    """The project that ``path`` describes."""
-    return _Reader(path, _text(path)).project()
+# What keys were called once; the tables that they stood in are gone.
+_RENAMED = {
+    "inputs": "include",
+    "outputs": "results",
+    "home": "results_dir",
+    "providers": "provider",
+    "term": "for",
+    "gpu.name": "gpu",
+    "gpu.count": "gpus",
+    "gpu.memory": "gpu_memory",
+    "gpu.cpus": "cpus",
+    "gpu.ram": "memory",
+    "gpu.machine": "machine",
+    "setup.conda": "conda",
+    "setup.pip": "pip",
+    "setup.commands": "setup",
+    "setup.needs": "setup_needs",
+    **{f"guard.{key}": key for key in ("idle", "idle_load", "timer", "after_job", "save_before")},
+    "notify.events": "notify",
+}
 
 
-def parse(text: str, path: Path) -> Project:
-    """As `read`, of a text that is said to lie at ``path``."""
-    return _Reader(path, text).project()
-
-
-def _text(path: Path) -> str:
+def read_project(path: Path, now: datetime) -> dict[str, Any]:
+    """The values of the trip's fields that ``path`` has, and the folder where it lies."""
     try:
-        if path.stat().st_size > LARGEST:
-            raise UsageError(_("{path} is too large for a project file").format(path=path))
-        return path.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise UsageError(_("{path} is not UTF-8 text").format(path=path)) from None
-    except OSError as error:
+        return project_values(TomlFile.read(path), now)
+    except FileNotFoundError as error:
         raise UsageError(
             _("{path} cannot be read: {why}").format(path=path, why=error.strerror),
             hint=_("Write one with: gpurent init"),
         ) from None
 
 
-class _Reader:
-    def __init__(self, path: Path, text: str) -> None:
-        self.path, self.text = path, text
-
-    def project(self) -> Project:
+def project_values(file: TomlFile, now: datetime) -> dict[str, Any]:
+    """As `read_project`, of a file that was read already."""
+    folder = file.path.resolve().parent
+    found: dict[str, Any] = {"folder": str(folder)}
+    for name, value in file.values.items():
+        field = FIELD_OF.get(name)
+        _refuse_old(file, name, value)
+        if field is None:
+            raise file.unknown("", name, tuple(FIELD_OF))
         try:
-            raw = tomllib.loads(self.text)
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(_("{path} is not valid TOML: {why}").format(path=self.path, why=error)) from None
-        except (ValueError, RecursionError):
-            # An impossible date, a number of ten thousand digits, a thousand brackets.
-            raise UsageError(_("{path} is not valid TOML").format(path=self.path)) from None
-        own, inner = keys(), tables()
-        given: dict[str, Any] = {"folder": str(self.path.resolve().parent)}
-        for name, value in raw.items():
-            if name in inner:
-                given[name] = self._table(name, inner[name][1], value)
-            else:
-                self._known("", name, (*own, *inner))
-                given[name] = self._value("", name, own[name], value)
-        return Project(**given)
-
-    def _table(self, table: str, kind: type[Any], raw: object) -> Any:
-        if not isinstance(raw, dict):
-            self._fail("", table, _("a table is expected"), f"[{table}]")
-        known = keys(kind)
-        given = {}
-        for name, value in raw.items():
-            self._known(table, name, tuple(known))
-            given[name] = self._value(table, name, known[name], value)
-        return kind(**given)
-
-    def _known(self, table: str, name: str, known: tuple[str, ...]) -> None:
-        if name in known:
-            return
-        where = _("[{table}] has no key {key}") if table else _("there is no key {key}")
-        raise UsageError(
-            f"{self._place(table, name)}: {where.format(table=table, key=repr(name)[:60])}",
-            hint=_nearest(table, name, known),
-        )
-
-    def _value(self, table: str, name: str, key: Key, value: object) -> Any:
-        try:
-            return value_of(key, value)
+            found[name] = value_of(field, value, now)
         except ValueError as error:
-            self._fail(table, name, str(error) or _(EXPECTED[key.kind]), f"{name} = {key.example}")
+            expected = str(error) or _(EXPECTED[field.kind])
+            raise file.wrong("", name, expected, f"{name} = {field.example}") from None
+        if field.kind is FieldKind.PATH and not field.below:
+            # Paths outside the uploaded folder are relative to the file.
+            found[name] = str(folder / str(found[name]))
+    return found
 
-    def _fail(self, table: str, name: str, expected: str, example: str) -> NoReturn:
-        full = f"{table}.{name}" if table else name
+
+def _refuse_old(file: TomlFile, name: str, value: object) -> None:
+    """A key under the name that it once had is told its new one."""
+    old = [f"{name}.{key}" for key in value] if isinstance(value, dict) else [name]
+    renamed = [f"{key} → {_RENAMED[key]}" for key in old if key in _RENAMED]
+    if renamed:
         raise UsageError(
-            f"{self._place(table, name)}: {full}: {expected}",
-            hint=_("Write it so: {example}").format(example=example),
+            _("{where}: every key stands at the top, under the option's own name").format(
+                where=file.place("", name)
+            ),
+            hint=_("What it is called now: {names}").format(names=", ".join(renamed)),
         )
 
-    def _place(self, table: str, name: str) -> str:
-        line = line_of(self.text, table, name)
-        return f"{self.path}, " + _("line {number}").format(number=line) if line else str(self.path)
+
+IGNORE = """\
+# What never goes up to a rented machine, beside what .gitignore names. The same rules as there.
+.venv/
+venv/
+.ipynb_checkpoints/
+.DS_Store
+"""
 
 
-def line_of(text: str, table: str, name: str) -> int:
-    """The line on which a key is written, from one; 0 where it cannot be told (quoted or dotted in an odd way)."""
-    wanted = f"{table}.{name}" if table else name
-    at, fallback = "", 0
-    for number, line in enumerate(text.split("\n"), 1):
-        if header := _HEADER.match(line):
-            at = _bare(header[1])
-            if at == wanted or (not table and at.partition(".")[0] == name):
-                return number
-            continue
-        if match := _NAME.match(line):
-            found = f"{at}.{_bare(match[1])}" if at else _bare(match[1])
-            if found == wanted:
-                return number
-            if table and found == table:
-                fallback = number  # an inline table
-    return fallback
+def render_project(given: Mapping[str, Any]) -> str:
+    """The text of a file with the values of ``given``, as TOML has them, by field name.
+
+    What was said, with a word on each key; the rest as examples that are commented out.
+    """
+    import tomlkit  # only who writes a file needs it
+
+    document = tomlkit.document()
+    document.add(tomlkit.comment(_("What `gpurent run` does in this folder; the command line wins over it.")))
+    document.add(tomlkit.comment(_("What is commented out is an example. Paths are relative to this file.")))
+    for group in Group:
+        document.add(tomlkit.nl())
+        document.add(tomlkit.comment(_(group.value)))
+        for field in (field for field in FIELDS if field.group is group):
+            value, about = given.get(field.name), _(field.about)
+            if value in (None, "", [], ()):
+                document.add(tomlkit.comment(f"{field.name} = {field.example}  # {about}"))
+            else:
+                document.add(field.name, tomlkit.item(value).comment(about))
+    return tomlkit.dumps(document)
 
 
-def _bare(name: str) -> str:
-    return ".".join(part.strip().strip("\"'") for part in name.split("."))
-
-
-def _nearest(table: str, name: str, known: tuple[str, ...]) -> str:
-    if home := _homes(name) - {table}:
-        return _("It belongs into [{table}].").format(table=min(home))
-    if table and name in keys():
-        return _("It belongs above the first table.")
-    near = get_close_matches(name, known, 1, 0.5)
-    if near:
-        return _("Did you mean {name}?").format(name=near[0])
-    return _("There are: {every}").format(every=", ".join(known))
-
-
-def _homes(name: str) -> set[str]:
-    return {table for table, (_about, kind) in tables().items() if name in keys(kind)}
+def write_new(path: Path, text: str, *, force: bool = False) -> None:
+    """Never over a file that is there, unless ``force``."""
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(
+            _("{path} is there already").format(path=path), hint=_("Write over it with: --force")
+        ) from None
+    except OSError as error:
+        raise UsageError(_("{path} cannot be written: {why}").format(path=path, why=error.strerror)) from None

@@ -10,7 +10,7 @@ from gpurent.roles.entries import LauncherEntry
 from gpurent.roles.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from gpurent.roles.launcher import Launcher
+    from gpurent.roles.machine import Launcher
     from gpurent.roles.plugin_context import PluginContext
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from gpurent.domain.access import MachineProfile
-from gpurent.roles.launcher import Launcher
+from gpurent.roles.machine import Launcher
 
 
 class Plain(Launcher):

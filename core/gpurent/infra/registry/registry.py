@@ -5,21 +5,24 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
+from functools import cached_property
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pluggy
+from attrs import define, field, frozen
 
 from gpurent.errors import PluginError
-from gpurent.infra.registry.installed import Plugin, Problem, installed, owners_of
 from gpurent.roles import hookspecs
 from gpurent.roles.entries import (
     NAME,
+    AnyEntry,
     AuthEntry,
     BillingEntry,
     CommandEntry,
+    EntryT,
     ExporterEntry,
     LauncherEntry,
     LeaseEntry,
@@ -33,21 +36,53 @@ from gpurent.roles.entries import (
 if TYPE_CHECKING:
     from importlib_metadata import EntryPoint
 
+
+GROUP = "gpurent"
+
+
+@frozen(kw_only=True)
+class Problem:
+    """What is wrong with a plugin, in words. ``plugin`` is the entry point, ``distribution`` what to reinstall."""
+
+    plugin: str
+    distribution: str
+    what: str
+
+
+@define(kw_only=True)
+class Plugin:
+    """One loaded entry point (None: core's own module) and what it registered, as ``(kind, name)``."""
+
+    name: str
+    point: EntryPoint | None
+    entries: list[tuple[str, str]] = field(factory=list)
+
+    @property
+    def distribution(self) -> str:
+        return self._origin[0]
+
+    @property
+    def version(self) -> str:
+        return self._origin[1]
+
+    @cached_property
+    def _origin(self) -> tuple[str, str]:
+        """Distribution and version. Read when they are told: a start of the command line tells neither."""
+        if self.point is None:
+            return GROUP, ""
+        try:
+            found = self.point.dist
+            return (str(found.name), str(found.version)) if found else (self.name, "")
+        except Exception:  # noqa: BLE001 - metadata on disk may be damaged in any way
+            return self.name, ""
+
+
+def owners_of(owners: Iterable[Plugin]) -> str:
+    return " and ".join(plugin.distribution for plugin in owners)
+
+
 PREFIX = "gpurent_register_"
-AnyEntry = (
-    AuthEntry
-    | BillingEntry
-    | CommandEntry
-    | ExporterEntry
-    | LauncherEntry
-    | LeaseEntry
-    | MailboxEntry
-    | NotifierEntry
-    | SimulatorEntry
-    | SessionEntry
-    | TransferEntry
-)
-KINDS: Mapping[str, type[Any]] = {
+KINDS: Mapping[str, type[AnyEntry]] = {
     "auth": AuthEntry,
     "billing": BillingEntry,
     "lease": LeaseEntry,
@@ -60,6 +95,7 @@ KINDS: Mapping[str, type[Any]] = {
     "command": CommandEntry,
     "simulator": SimulatorEntry,
 }
+_WORDS: Mapping[type[object], str] = {kind: word for word, kind in KINDS.items()}
 
 
 def _reason(error: BaseException) -> str:
@@ -69,16 +105,6 @@ def _reason(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - even an error's own text may fail
         text = ""
     return f"{kind}: {text}" if text else kind
-
-
-def _what(error: BaseException) -> str:
-    """Our own refusals speak for themselves; a plugin's error keeps its class."""
-    return error.message if isinstance(error, PluginError) else _reason(error)
-
-
-def _package(name: str) -> str:
-    """The distribution that by convention brings ``name``: digits in front go last, as no module starts with one."""
-    return "gpurent-plugin-" + re.sub(r"^(\d+)-?(.+)$", r"\2\1", name)
 
 
 class Registry:
@@ -99,38 +125,39 @@ class Registry:
         registry = cls()
         for module in builtin:
             registry._admit(Plugin(name=module.__name__, point=None), lambda module=module: module)  # type: ignore[misc]
-        for point in installed() if points is None else points:
+        if points is None:
+            from importlib_metadata import entry_points
+
+            points = entry_points(group=GROUP)
+        for point in points:
             registry._admit(Plugin(name=point.name, point=point), point.load)
         return registry
 
     def _admit(self, plugin: Plugin, load: Callable[[], object]) -> None:
-        def broken(what: str) -> None:
-            self._report(plugin, what)
-
         doing = "cannot be imported"
         try:
             # What a plugin prints must not stand in the one document that `--json` promises.
             with redirect_stdout(sys.stderr):
                 module = load()
                 doing = "cannot be looked at"
-                self._look(plugin, module, broken)
+                self._look(plugin, module)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may fail in any way, sys.exit() too
-            broken(f"{doing}: {_reason(error)}")
+            self._report(plugin, f"{doing}: {_reason(error)}")
 
     def _report(self, plugin: Plugin, what: str) -> None:
         self.problems.append(Problem(plugin=plugin.name, distribution=plugin.distribution, what=what))
 
-    def _look(self, plugin: Plugin, module: object, broken: Callable[[str], None]) -> None:
+    def _look(self, plugin: Plugin, module: object) -> None:
         hooks = [name for name in dir(module) if name.startswith(PREFIX)]
         unknown = [hook for hook in hooks if not hasattr(hookspecs, hook)]
         unmarked = [hook for hook in hooks if not hasattr(getattr(module, hook), "gpurent_impl")]
         if unknown:
-            broken(f"implements hooks that gpurent does not have: {', '.join(unknown)}")
+            self._report(plugin, f"implements hooks that gpurent does not have: {', '.join(unknown)}")
         if unmarked:
-            broken(f"forgot @hookimpl on: {', '.join(unmarked)}")
-        if not unknown and not self._fits(module, plugin, broken):
+            self._report(plugin, f"forgot @hookimpl on: {', '.join(unmarked)}")
+        if not unknown and not self._fits(module, plugin):
             return
         for kind in KINDS:
             hook = PREFIX + kind
@@ -141,10 +168,12 @@ class Registry:
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - likewise
-                broken(f"{hook} failed: {_what(error)}")
+                # Our own refusals speak for themselves; a plugin's error keeps its class.
+                what = error.message if isinstance(error, PluginError) else _reason(error)
+                self._report(plugin, f"{hook} failed: {what}")
         self.plugins.append(plugin)
 
-    def _fits(self, module: object, plugin: Plugin, broken: Callable[[str], None]) -> bool:
+    def _fits(self, module: object, plugin: Plugin) -> bool:
         """Let pluggy judge the arguments of every hook."""
         name = f"{plugin.name} {id(plugin)}"  # entry points of two distributions may be called alike
         try:
@@ -153,7 +182,7 @@ class Registry:
         except Exception as error:  # noqa: BLE001 - pluggy's own errors share no base
             if self._manager.get_name(module) == name:
                 self._manager.unregister(module)
-            broken(f"does not fit the hooks: {_reason(error)}")
+            self._report(plugin, f"does not fit the hooks: {_reason(error)}")
             return False
         return True
 
@@ -171,7 +200,7 @@ class Registry:
             if not isinstance(entry, KINDS[kind]):
                 raise PluginError(f"it gave a {type(entry).__name__} where {KINDS[kind].__name__} belongs")
         for entry in given:
-            self._claim(plugin, kind, cast("AnyEntry", entry))
+            self._claim(plugin, kind, entry)
 
     def _claim(self, plugin: Plugin, kind: str, entry: AnyEntry) -> None:
         key = (kind, entry.name)
@@ -188,67 +217,36 @@ class Registry:
         self._owners[key] = plugin
         self._entries[kind][entry.name] = entry
 
-    def _all(self, kind: str) -> Mapping[str, Any]:
-        return self._entries[kind]
+    def entries(self, kind: type[EntryT]) -> Mapping[str, EntryT]:
+        return cast("Mapping[str, EntryT]", self._entries[_WORDS[kind]])
 
-    @property
-    def auth(self) -> Mapping[str, AuthEntry]:
-        return self._all("auth")
-
-    @property
-    def billing(self) -> Mapping[str, BillingEntry]:
-        return self._all("billing")
-
-    @property
-    def lease(self) -> Mapping[str, LeaseEntry]:
-        return self._all("lease")
-
-    @property
-    def transfer(self) -> Mapping[str, TransferEntry]:
-        return self._all("transfer")
-
-    @property
-    def session(self) -> Mapping[str, SessionEntry]:
-        return self._all("session")
-
-    @property
-    def mailbox(self) -> Mapping[str, MailboxEntry]:
-        return self._all("mailbox")
-
-    @property
-    def notifier(self) -> Mapping[str, NotifierEntry]:
-        return self._all("notifier")
-
-    @property
-    def launcher(self) -> Mapping[str, LauncherEntry]:
-        return self._all("launcher")
-
-    @property
-    def exporter(self) -> Mapping[str, ExporterEntry]:
-        return self._all("exporter")
-
-    @property
-    def command(self) -> Mapping[str, CommandEntry]:
-        return self._all("command")
-
-    @property
-    def simulator(self) -> Mapping[str, SimulatorEntry]:
-        return self._all("simulator")
-
-    def get(self, kind: str, name: str) -> Any:
-        """The entry ``name`` of ``kind``; a `PluginError` says who clashes, what is near, or what to install."""
-        found = self._entries[kind].get(name)
+    def entry(self, kind: type[EntryT], name: str) -> EntryT:
+        word = _WORDS[kind]
+        found = self.entries(kind).get(name)
         if found is not None:
             return found
-        if (kind, name) in self._clashes:
-            owners = owners_of(self._clashes[kind, name])
-            raise PluginError(f"{kind} {name!r} is claimed by {owners}", hint="Uninstall one of them.")
-        known = ", ".join(sorted(self._entries[kind])) or "none"
-        raise PluginError(f"no {kind} is called {name!r} (installed: {known})", hint=self._advice(kind, name))
+        if (word, name) in self._clashes:
+            owners = owners_of(self._clashes[word, name])
+            raise PluginError(f"{word} {name!r} is claimed by {owners}", hint="Uninstall one of them.")
+        known = ", ".join(sorted(self._entries[word])) or "none"
+        raise PluginError(f"no {word} is called {name!r} (installed: {known})", hint=self._advice(word, name))
+
+    def all_entries(self) -> Iterator[AnyEntry]:
+        for entries in self._entries.values():
+            yield from entries.values()
+
+    def names(self, word: str) -> list[str]:
+        """The names of one kind of entry, by its hook's word: lease, transfer, …"""
+        return sorted(self._entries[word])
+
+    def check(self, word: str, name: str) -> None:
+        """As `entry`, for a kind by its hook's word."""
+        self.entry(KINDS[word], name)
 
     def _advice(self, kind: str, name: str) -> str:
         """What to do about a missing name: mend what is broken, mind the nearest name, or install."""
-        package = _package(name)
+        # By convention digits in front go last, as no module starts with one.
+        package = "gpurent-plugin-" + re.sub(r"^(\d+)-?(.+)$", r"\2\1", name)
         broken = [
             problem for problem in self.problems if problem.distribution == package or problem.plugin == name
         ]

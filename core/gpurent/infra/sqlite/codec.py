@@ -66,5 +66,4 @@ def dumps(value: object) -> str:
 
 
 def loads(text: str, kind: type[T]) -> T:
-    """The value of ``kind`` that `dumps` wrote."""
     return converter().structure(json.loads(text), kind)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from gpurent.errors import UsageError
-from gpurent.infra.platform.posix.files import sync_folder
-from gpurent.infra.sqlite.schema import SCHEMA, STEPS
+from gpurent.infra.platform.posix.system import sync_folder
+from gpurent.infra.sqlite.schema import FUNCTIONS, SCHEMA, STEPS
 from gpurent.locale import _
 
 
@@ -69,6 +69,8 @@ class Database:
             return
         if found:
             self._back_up(found)
+        for function in FUNCTIONS:
+            self._db.create_function(function.__name__, 1, function, deterministic=True)
         with self.write():
             for number in range(self._check(), SCHEMA):
                 for statement in statements(STEPS[number]):
@@ -135,3 +137,19 @@ def statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(text):
             yield text.strip()
             text = ""
+
+
+MOST = 50
+_QUERIES = {
+    "leases": "SELECT id FROM leases ORDER BY changed_at DESC LIMIT ?",
+    "trips": "SELECT id FROM trips ORDER BY begun_at DESC LIMIT ?",
+}
+
+
+def recent_ids(path: Path, table: str) -> list[str]:
+    """Of "leases" those that changed last, of "trips" those that were begun last, newest first."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            return [str(row[0]) for row in database.execute(_QUERIES[table], (MOST,))]
+    except sqlite3.Error:
+        return []

@@ -24,15 +24,14 @@ _WHERE = {
 _INSERT = f"INSERT INTO entries ({_FIELDS}, entered_at) VALUES ({', '.join('?' * 14)})"  # noqa: S608
 
 
-class Ledger:
-    """In the journal's file; ``now`` is the provider's clock."""
+class SqliteLedger:
+    """Implements `gpurent.ports.store.LedgerStore`, in the Store's file. ``now`` is the provider's clock."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._database = database
         self._now = now
 
     def enter(self, transactions: Iterable[Transaction]) -> int:
-        """Add what is not there yet, in one commit; the number that was added."""
         entered_at = _stamp(self._now())
         entries: list[tuple[object, ...]] = []
         postings: list[tuple[object, ...]] = []
@@ -61,13 +60,11 @@ class Ledger:
                 yield entry
 
     def has(self, provider: str, ref: str) -> bool:
-        """Whether anything was entered under the shop's ``ref``."""
         return bool(
             self._database.rows("SELECT 1 FROM entries WHERE provider = ? AND ref = ?", provider, ref)
         )
 
     def providers(self) -> Sequence[str]:
-        """Those that any entry is about."""
         return [name for (name,) in self._database.rows("SELECT DISTINCT provider FROM entries ORDER BY 1")]
 
     def entries(
@@ -79,7 +76,6 @@ class Ledger:
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Sequence[Transaction]:
-        """In the order of entry; ``since`` is in, ``until`` is not."""
         wanted = {
             "provider": provider,
             "lease": lease,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 _JOURNAL = """
 CREATE TABLE trips (
     id TEXT PRIMARY KEY, kind TEXT NOT NULL, want TEXT NOT NULL, lease TEXT NOT NULL DEFAULT '',
@@ -56,5 +60,68 @@ WHEN EXISTS (SELECT 1 FROM entries WHERE id = NEW.entry)
 BEGIN SELECT RAISE(ABORT, 'this entry is closed'); END;
 """
 
-STEPS = (_JOURNAL, _LEDGER)
+_QUESTIONS = """
+CREATE TABLE questions (
+    id TEXT PRIMARY KEY, value TEXT NOT NULL, asked_at TEXT NOT NULL, answer TEXT, answered_at TEXT
+) STRICT;
+ALTER TABLE trips RENAME COLUMN want TO spec;
+UPDATE trips SET spec = convert_spec(spec);
+UPDATE steps SET value = convert_plan(value) WHERE name = 'plan' AND value IS NOT NULL;
+"""
+
+STEPS = (_JOURNAL, _LEDGER, _QUESTIONS)
 SCHEMA = len(STEPS)
+
+
+# Trips that were written before the specification of a trip had five parts. Works on the stored JSON alone.
+_UPLOAD = {"folder": "folder", "inputs": "include", "transfer": "transfer", "staged": "staged"}
+_JOB = {"command": "command", "name": "name", "session": "session", "launcher": "launcher"}
+_SETUP = {"setup": "commands", "needs": "needs"}
+_RESULTS = {"results": "paths", "home": "dir", "pull_every": "every"}
+_LIMITS = {"term": "term", "budget": "budget", "keep": "keep", "on_error": "on_error"}
+_TOP = {
+    "provider": "provider",
+    "providers": "providers",
+    "lease": "lease",
+    "declared": "terms",
+    "only_rent": "rent_only",
+    "doctor": "doctor",
+    "notify": "notify",
+}
+
+
+def convert_spec(text: str) -> str:
+    """The flat form as the one in parts; keys that the old writer did not know yet get today's defaults."""
+    old = json.loads(text)
+    wish = dict(old.get("wish", {}))
+    machine = {"machine": wish.pop("key")} if "key" in wish else {}
+    new: dict[str, Any] = {
+        "requirements": {**wish, **machine, **_picked(old, {"disk": "disk", "image": "image"})},
+        "upload": _picked(old, _UPLOAD),
+        "job": {**_picked(old, _JOB), "setup": {**_picked(old, _SETUP), **old.get("packages", {})}},
+        "results": _picked(old, _RESULTS),
+        "limits": {**_picked(old, _LIMITS), **old.get("rules", {})},
+        **_picked(old, _TOP),
+    }
+    return _dump(new)
+
+
+def convert_plan(text: str) -> str:
+    """A recorded plan: what its legs upload."""
+    plan = json.loads(text)
+    for leg in plan.get("legs", ()):
+        if "cargo" in leg:
+            leg["upload"] = leg.pop("cargo")
+    return _dump(plan)
+
+
+def _picked(old: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {new: old[name] for name, new in names.items() if name in old}
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+# What the steps call.
+FUNCTIONS = (convert_spec, convert_plan)

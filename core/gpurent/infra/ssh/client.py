@@ -1,272 +1,128 @@
-"""SSH to leased machines: a pinned host key and a key pair for each lease, nothing of the user's own set-up."""
+"""SSH to leased machines: a pinned host key and a key pair for each lease, nothing of the user's own set-up.
+
+Only a private key file of the user's may let us in the first time. The SSH library is loaded when it is needed.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import shlex
 import shutil
-from enum import Enum
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import asyncssh
+from attrs import frozen
 
 from gpurent.domain.access import Endpoint
 from gpurent.domain.secret import Secret
-from gpurent.errors import AuthError, HostKeyChanged, UnavailableError
-from gpurent.infra.platform.posix.files import private_folder, read_private, write_private
-from gpurent.infra.ssh.connection import AsyncsshConnection
-from gpurent.infra.ssh.target import installed, place
+from gpurent.errors import UsageError
+from gpurent.infra.platform.posix.system import private_folder, write_private
+from gpurent.infra.ssh.lease_files import LeaseFiles, SshTarget
 from gpurent.locale import _
+from gpurent.ports.connection import PrivateKey, Reachability
 
-# The cipher costs more than all else of a channel's work; processors have these two built in.
-_QUICK_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
-# Runs under any sh; adds the line read from stdin once, by rename: a full disk or a lost line leaves the old file.
-_INSTALL = r"""
-umask 077
-mkdir -p "$HOME/.ssh" && chmod 700 "$HOME/.ssh" && cd "$HOME/.ssh" || exit 1
-IFS= read -r line
-touch authorized_keys || exit 1
-grep -qxF -- "$line" authorized_keys && exit 0
-fresh=authorized_keys.gpurent.$$
-{
-  cat authorized_keys &&
-  { [ -z "$(tail -c 1 authorized_keys)" ] || echo; } &&
-  printf '%s\n' "$line"
-} > "$fresh" && chmod 600 "$fresh" && mv "$fresh" authorized_keys || { rm -f "$fresh"; exit 1; }
-"""
-REACH = 8.0
+if TYPE_CHECKING:
+    import asyncssh
+
+    from gpurent.infra.ssh.connection import AsyncsshConnection
+    from gpurent.infra.ssh.opening import LeaseOpener
 
 
-class Reachability(Enum):
-    """What a knock at a machine's door tells. OTHER: somebody else's machine has the address now."""
+@frozen
+class SshConnector:
+    """Implements `gpurent.ports.connection.Connector`. The SSH library is loaded by the first call that needs it.
 
-    ANSWERS = "answers"
-    OTHER = "other"
-    REFUSED = "refused"
-    SILENT = "silent"
-    UNKNOWN = "unknown"
+    ``folder`` has a folder for each lease (`LeaseFiles`). Times in seconds.
+    """
 
+    folder: Path
+    connect_timeout: float = 20.0
+    keepalive: float = 15.0
 
-class Ssh:
-    """``folder`` keeps one sub-folder per lease: ``key``, ``key.pub``, ``known_hosts``, ``state.json``."""
+    async def open(
+        self, lease_id: str, endpoint: Endpoint, password: Secret | None, own_key: PrivateKey | None = None
+    ) -> AsyncsshConnection:
+        return await self._opener(lease_id, endpoint).open(password, own_key)
 
-    def __init__(self, folder: Path, *, connect_timeout: float = 20.0, keepalive: float = 15.0) -> None:
-        self._folder = folder
-        self._connect_timeout = connect_timeout
-        self._keepalive = keepalive
+    async def probe(self, lease_id: str, endpoint: Endpoint) -> Reachability:
+        from gpurent.infra.ssh.opening import probe_host_key
 
-    def _room(self, lease_id: str) -> Path:
-        return private_folder(self._folder / lease_id)
+        return await probe_host_key(endpoint, self._opener(lease_id, endpoint).pinned_key())
 
-    def files(self, lease_id: str) -> tuple[Path, Path]:
-        """The lease's private key and its known hosts."""
-        room = self._room(lease_id)
-        self._key(room)
-        return room / "key", room / "known_hosts"
+    async def pin(self, lease_id: str, endpoint: Endpoint) -> str:
+        return await self._opener(lease_id, endpoint).pin()
 
     def pinned(self, lease_id: str, endpoint: Endpoint) -> tuple[str, str] | None:
-        """The pinned host key as text ("ssh-ed25519 AAAA…") and its fingerprint; None before the first contact."""
-        key = self._pinned(self._room(lease_id), endpoint)
+        key = self._opener(lease_id, endpoint).pinned_key()
         if key is None:
             return None
         kind, text = key.export_public_key("openssh").decode().split()[:2]
         return f"{kind} {text}", key.get_fingerprint()
 
-    def alias(self, lease_id: str, name: str, host_key: str) -> Path:
-        """A known-hosts file that pins ``host_key`` under ``name``, whatever the address: for a HostKeyAlias."""
-        path = self._room(lease_id) / "known_hosts.alias"
+    def target(self, lease_id: str, endpoint: Endpoint) -> SshTarget | None:
+        files = LeaseFiles(self.folder / lease_id)
+        if files.pinned_key(endpoint) is None or not files.is_installed(endpoint):
+            return None
+        return SshTarget(endpoint, files.key, files.known_hosts)
+
+    def files(self, lease_id: str) -> tuple[Path, Path]:
+        from gpurent.infra.ssh.opening import load_lease_key
+
+        files = self._make_files(lease_id)
+        load_lease_key(files)
+        return files.key, files.known_hosts
+
+    def write_alias(self, lease_id: str, name: str, host_key: str) -> Path:
+        path = self._make_files(lease_id).folder / "known_hosts.alias"
         write_private(path, f"{name} {host_key}\n".encode())
         return path
 
     def forget(self, lease_id: str) -> None:
-        """The provider said that the machine was replaced: the next pin starts fresh. The key pair stays."""
-        room = self._room(lease_id)
-        (room / "known_hosts").unlink(missing_ok=True)
-        (room / "state.json").unlink(missing_ok=True)
+        LeaseFiles(self.folder / lease_id).forget_machine()
 
     def drop(self, lease_id: str) -> None:
-        """The lease is over for good: its key is of no more use."""
-        shutil.rmtree(self._folder / lease_id, ignore_errors=True)
+        shutil.rmtree(self.folder / lease_id, ignore_errors=True)
 
-    def _key(self, room: Path) -> asyncssh.SSHKey:
-        path = room / "key"
-        try:
-            return asyncssh.import_private_key(read_private(path))
-        except FileNotFoundError:
-            key = asyncssh.generate_private_key("ssh-ed25519", comment="gpurent")
-            write_private(path, key.export_private_key())
-            write_private(room / "key.pub", key.export_public_key())
-            return key
+    def _make_files(self, lease_id: str) -> LeaseFiles:
+        return LeaseFiles(private_folder(self.folder / lease_id))
 
-    # pinning
+    def _opener(self, lease_id: str, endpoint: Endpoint) -> LeaseOpener:
+        from gpurent.infra.ssh.opening import LeaseOpener
 
-    async def pin(self, lease_id: str, endpoint: Endpoint) -> str:
-        """Pin the host key of ``endpoint`` for this lease, before anything secret is sent; its fingerprint.
+        return LeaseOpener(self._make_files(lease_id), endpoint, self.connect_timeout, self.keepalive)
 
-        Pinned already: the pinned one, without a look at the machine; `open` is what compares.
-        """
-        room = self._room(lease_id)
-        known = self._pinned(room, endpoint)
-        if known is not None:
-            return known.get_fingerprint()
-        key = await self._fetch(endpoint)
-        line = f"{place(endpoint)} {key.export_public_key('openssh').decode().strip()}\n"
-        write_private(room / "known_hosts", line.encode())
-        return key.get_fingerprint()
 
-    async def _fetch(self, endpoint: Endpoint) -> asyncssh.SSHKey:
-        try:
-            async with asyncio.timeout(self._connect_timeout):
-                key = await asyncssh.get_server_host_key(endpoint.address, endpoint.port, config=None)
-        except (OSError, TimeoutError, asyncssh.Error) as error:
-            raise self._unreachable(endpoint, error) from None
-        if key is None:
-            raise UnavailableError(
-                _("{endpoint} shows no host key").format(endpoint=endpoint), retryable=True
-            )
-        return key
+LARGEST = 64 * 1024
 
-    def _pinned(self, room: Path, endpoint: Endpoint) -> asyncssh.SSHKey | None:
-        try:
-            text = read_private(room / "known_hosts").decode()
-        except FileNotFoundError:
-            return None
-        where, _, key = text.strip().partition(" ")
-        if where != place(endpoint):
-            # A new address that came from the provider is a new machine.
-            return None
-        return asyncssh.import_public_key(key)
 
-    async def _compare(self, room: Path, endpoint: Endpoint) -> HostKeyChanged:
-        pinned = self._pinned(room, endpoint)
-        shown = await self._fetch(endpoint)
-        return HostKeyChanged(
-            _("{endpoint} shows the host key {shown}, but {pinned} was pinned for this lease").format(
-                endpoint=endpoint,
-                shown=shown.get_fingerprint(),
-                pinned=pinned.get_fingerprint() if pinned else _("none"),
-            ),
-            hint=_("Somebody may be in between, or the machine was replaced. No password was sent."),
+async def load_key(path: Path, ask_passphrase: Callable[[], Awaitable[Secret | None]]) -> asyncssh.SSHKey:
+    """A `gpurent.ports.connection.KeyLoader`."""
+    import asyncssh
+
+    data = _read(path)
+    try:
+        return asyncssh.import_private_key(data)
+    except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError, ValueError):
+        # A key without its passphrase is an import error in some formats.
+        pass
+    given = await ask_passphrase()
+    try:
+        return asyncssh.import_private_key(data, given.reveal() if given else None)
+    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError):
+        raise UsageError(
+            _("{path} holds no private key that opens").format(path=path),
+            hint=_("A wrong passphrase? It must be the private half: -----BEGIN … PRIVATE KEY-----"),
+        ) from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST)
+    except OSError as error:
+        raise UsageError(_("{path} cannot be read: {why}").format(path=path, why=error.strerror)) from None
+    if data.startswith(b"PuTTY-User-Key-File"):
+        raise UsageError(
+            _("{path} is a PuTTY key").format(path=path),
+            hint=_("Convert it first: puttygen {path} -O private-openssh -o key").format(path=path),
         )
-
-    # opening
-
-    async def open(
-        self,
-        lease_id: str,
-        endpoint: Endpoint,
-        password: Secret | None,
-        own: asyncssh.SSHKey | None = None,
-    ) -> AsyncsshConnection:
-        """An open link: by the lease's key when it was installed before, else by ``password``, which installs it.
-
-        ``own`` is a key of the user's that lets us in the first time, in the password's place.
-
-        Errors: `UnavailableError` when it does not answer, `AuthError` when it refuses us, `HostKeyChanged`.
-        """
-        room = self._room(lease_id)
-        await self.pin(lease_id, endpoint)
-        key = self._key(room)
-        if installed(room, endpoint):
-            try:
-                return self._link(await self._connect(room, endpoint, key=key), endpoint, room)
-            except AuthError:
-                if password is None and own is None:
-                    raise
-        if password is None and own is None:
-            raise AuthError(
-                _("{endpoint}: no password is known for this machine").format(endpoint=endpoint),
-                hint=_("Was the lease made on another computer?"),
-            )
-        entered = await self._connect(room, endpoint, key=own, password=None if own else password)
-        first = self._link(entered, endpoint, room)
-        try:
-            await self._install(first, key)
-        finally:
-            await first.aclose()
-        connection = await self._connect(room, endpoint, key=key)
-        write_private(room / "state.json", json.dumps({"installed": str(endpoint)}).encode())
-        return self._link(connection, endpoint, room)
-
-    async def reach(self, lease_id: str, endpoint: Endpoint) -> Reachability:
-        """Whether the pinned machine is still there; sends nothing that needs a login."""
-        try:
-            async with asyncio.timeout(REACH):
-                key = await asyncssh.get_server_host_key(endpoint.address, endpoint.port, config=None)
-        except ConnectionRefusedError:
-            return Reachability.REFUSED
-        except (TimeoutError, asyncssh.Error, ConnectionError):
-            return Reachability.SILENT
-        except OSError:
-            # No name, no route: it may be our own network that is down.
-            return Reachability.UNKNOWN
-        pinned = self._pinned(self._room(lease_id), endpoint)
-        if key is None or pinned is None:
-            return Reachability.SILENT
-        same = key.get_fingerprint() == pinned.get_fingerprint()
-        return Reachability.ANSWERS if same else Reachability.OTHER
-
-    def _link(
-        self, connection: asyncssh.SSHClientConnection, endpoint: Endpoint, room: Path
-    ) -> AsyncsshConnection:
-        return AsyncsshConnection(connection, endpoint, room / "key", room / "known_hosts")
-
-    async def _install(self, link: AsyncsshConnection, key: asyncssh.SSHKey) -> None:
-        line = key.export_public_key("openssh").decode().strip() + "\n"
-        ran = await link.run(f"sh -c {shlex.quote(_INSTALL)}", input=line)
-        if ran.status:
-            raise AuthError(
-                _("the lease's key could not be installed on the machine"),
-                detail=ran.err[:300],
-                hint=_("Is its disk full, or its home read-only?"),
-            )
-
-    async def _connect(
-        self,
-        room: Path,
-        endpoint: Endpoint,
-        *,
-        key: asyncssh.SSHKey | None = None,
-        password: Secret | None = None,
-    ) -> asyncssh.SSHClientConnection:
-        try:
-            async with asyncio.timeout(self._connect_timeout * 2):
-                return await asyncssh.connect(
-                    endpoint.address,
-                    endpoint.port,
-                    username=endpoint.user,
-                    password=password.reveal() if password else None,
-                    client_keys=[key] if key else None,
-                    preferred_auth="publickey" if key else "password,keyboard-interactive",
-                    known_hosts=asyncssh.import_known_hosts(read_private(room / "known_hosts").decode()),
-                    config=None,
-                    agent_path=None,
-                    agent_forwarding=False,
-                    gss_host=None,
-                    x509_trusted_certs=None,
-                    compression_algs=["none"],
-                    encryption_algs=_QUICK_CIPHERS,
-                    keepalive_interval=self._keepalive,
-                    keepalive_count_max=4,
-                    login_timeout=self._connect_timeout,
-                    connect_timeout=self._connect_timeout,
-                )
-        except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed):
-            # The latter: it has no key of the pinned kind any more.
-            raise await self._compare(room, endpoint) from None
-        except asyncssh.PermissionDenied:
-            raise AuthError(
-                _("{endpoint} refused the {what}").format(
-                    endpoint=endpoint, what=_("key") if key else _("password")
-                ),
-                hint=_("The machine still runs and costs money; give it back, or mend its password."),
-            ) from None
-        except (OSError, TimeoutError, asyncssh.Error) as error:
-            raise self._unreachable(endpoint, error) from None
-
-    def _unreachable(self, endpoint: Endpoint, error: Exception) -> UnavailableError:
-        what = str(error) or type(error).__name__
-        return UnavailableError(
-            _("{endpoint} does not answer: {what}").format(endpoint=endpoint, what=what[:200]), retryable=True
-        )
+    return data

@@ -1,10 +1,16 @@
-"""An open line to one machine."""
+"""An open connection to one machine, and the user's terminal tied to it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import shutil
 import signal
+import sys
+import termios
+import tty
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncssh
@@ -13,51 +19,49 @@ from attrs import frozen
 from gpurent.domain.access import Endpoint
 from gpurent.errors import RemoteError, UnavailableError
 from gpurent.locale import _
+from gpurent.ports.connection import CommandResult
 
 LARGEST = 8 << 20
 
 
-@frozen
-class FinishedCommand:
-    """Implements `gpurent.roles.plugin_context.FinishedCommand`."""
-
-    status: int
-    out: str
-    err: str
-
-
+@frozen(eq=False)
 class AsyncsshConnection:
-    """Implements `gpurent.roles.plugin_context.Link`."""
+    """Implements `gpurent.ports.connection.OpenConnection`."""
 
-    def __init__(
-        self, connection: asyncssh.SSHClientConnection, endpoint: Endpoint, key_file: Path, known_hosts: Path
-    ) -> None:
-        self._connection = connection
-        self.endpoint = endpoint
-        self.key_file = key_file
-        self.known_hosts = known_hosts
-
-    @property
-    def connection(self) -> asyncssh.SSHClientConnection:
-        return self._connection
+    transport: asyncssh.SSHClientConnection
+    endpoint: Endpoint
+    key_file: Path
+    known_hosts: Path
 
     @property
     def alive(self) -> bool:
-        return not self._connection.is_closed()
+        return not self.transport.is_closed()
 
     async def aclose(self) -> None:
-        self._connection.close()
+        self.transport.close()
         try:
             async with asyncio.timeout(2):
-                await self._connection.wait_closed()
+                await self.transport.wait_closed()
         except (TimeoutError, OSError, asyncssh.Error):
-            self._connection.abort()
+            self.transport.abort()
 
-    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> FinishedCommand:  # noqa: A002 - the role's
-        """Run ``command`` by the user's shell in the home; see the role."""
+    async def wait_closed(self) -> None:
+        await self.transport.wait_closed()
+
+    async def run_interactive(self, command: str | None) -> int:
+        try:
+            process = await start_in_terminal(self.transport, command)
+        except (OSError, asyncssh.Error) as error:
+            raise self._lost(error) from None
+        status = await attach_terminal(process)
+        if status is None:
+            raise self._lost()
+        return status
+
+    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - the port's
         try:
             async with asyncio.timeout(timeout):
-                process = await self._connection.create_process(command, encoding=None)
+                process = await self.transport.create_process(command, encoding=None)
                 try:
                     out, err = await _talk(process, input.encode())
                 except BaseException:
@@ -71,24 +75,25 @@ class AsyncsshConnection:
                 retryable=not self.alive,
             ) from None
         except (OSError, asyncssh.Error) as error:
-            raise UnavailableError(
-                _("the line to {endpoint} is lost: {error}").format(endpoint=self.endpoint, error=error),
-                retryable=True,
-            ) from None
-        return FinishedCommand(
+            raise self._lost(error) from None
+        return CommandResult(
             self._status(process), out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
         )
 
     def _status(self, process: asyncssh.SSHClientProcess[bytes]) -> int:
-        """As a shell tells it: 128 and more for an end by a signal."""
+        """As a shell reports it: 128 and more for an end by a signal."""
         ended_by = process.exit_signal
         if ended_by is not None:
             return 128 + getattr(signal, f"SIG{ended_by[0]}", 0)
         if process.exit_status is None:
-            raise UnavailableError(
-                _("the line to {endpoint} is lost").format(endpoint=self.endpoint), retryable=True
-            )
+            raise self._lost()
         return process.exit_status
+
+    def _lost(self, error: Exception | None = None) -> UnavailableError:
+        text = _("the line to {endpoint} is lost").format(endpoint=self.endpoint)
+        if error is not None:
+            text = _("the line to {endpoint} is lost: {error}").format(endpoint=self.endpoint, error=error)
+        return UnavailableError(text, retryable=True)
 
 
 async def _talk(process: asyncssh.SSHClientProcess[bytes], given: bytes) -> tuple[bytes, bytes]:
@@ -121,3 +126,101 @@ async def _read(stream: asyncssh.SSHReader[bytes]) -> bytes:
         if len(found) > LARGEST:
             raise RemoteError(_("the machine's answer is larger than {most} MiB").format(most=LARGEST >> 20))
     return bytes(found)
+
+
+@contextlib.contextmanager
+def raw(handle: int) -> Iterator[None]:
+    """The terminal in raw mode, restored whatever happens."""
+    if not os.isatty(handle):
+        yield
+        return
+    before = termios.tcgetattr(handle)
+    try:
+        tty.setraw(handle)
+        yield
+    finally:
+        termios.tcsetattr(handle, termios.TCSADRAIN, before)
+
+
+async def start_in_terminal(
+    transport: asyncssh.SSHClientConnection, command: str | None
+) -> asyncssh.SSHClientProcess[bytes]:
+    """``command`` (None: the login shell), with a terminal if we have one, else with plain pipes."""
+    has_terminal = os.isatty(sys.stdin.fileno())
+    size = shutil.get_terminal_size()
+    return await transport.create_process(
+        command,
+        term_type=os.environ.get("TERM", "xterm") if has_terminal else None,
+        term_size=(size.columns, size.lines) if has_terminal else (0, 0, 0, 0),
+        encoding=None,
+    )
+
+
+async def attach_terminal(process: asyncssh.SSHClientProcess[bytes]) -> int | None:
+    """Tie our terminal to ``process`` until it ends; its exit status, None when the connection was dropped."""
+    stdin, stdout, stderr = (stream.fileno() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    loop, has_terminal = asyncio.get_running_loop(), os.isatty(stdin)
+    if has_terminal:
+        loop.add_signal_handler(
+            signal.SIGWINCH, lambda: process.change_terminal_size(*shutil.get_terminal_size())
+        )
+    with raw(stdin):
+        feeding = asyncio.create_task(_feed(process, stdin))
+        try:
+            await asyncio.gather(_drain(process.stdout, stdout), _drain(process.stderr, stderr))
+            await process.wait_closed()
+        finally:
+            feeding.cancel()
+            if has_terminal:
+                loop.remove_signal_handler(signal.SIGWINCH)
+    return process.exit_status
+
+
+async def _feed(process: asyncssh.SSHClientProcess[bytes], handle: int) -> None:
+    loop = asyncio.get_running_loop()
+    try:
+        while True:
+            data = await _next(loop, handle)
+            if not data:
+                process.stdin.write_eof()
+                return
+            process.stdin.write(data)
+            await process.stdin.drain()
+    except PermissionError:
+        # A plain file as stdin cannot be waited for, and need not be.
+        process.stdin.write(await asyncio.to_thread(_all, handle))
+        process.stdin.write_eof()
+    except (BrokenPipeError, asyncssh.Error):
+        return
+
+
+async def _next(loop: asyncio.AbstractEventLoop, handle: int) -> bytes:
+    """What is typed next. Read in the loop's own callback: later nothing may be left, and reading would block."""
+    arrived: asyncio.Future[bytes] = loop.create_future()
+
+    def take() -> None:
+        loop.remove_reader(handle)
+        try:
+            arrived.set_result(os.read(handle, 65536))
+        except OSError as error:
+            arrived.set_exception(error)
+
+    loop.add_reader(handle, take)
+    try:
+        return await arrived
+    finally:
+        loop.remove_reader(handle)
+
+
+def _all(handle: int) -> bytes:
+    found = bytearray()
+    while chunk := os.read(handle, 1 << 20):
+        found += chunk
+    return bytes(found)
+
+
+async def _drain(stream: asyncssh.SSHReader[bytes], handle: int) -> None:
+    while chunk := await stream.read(65536):
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(handle, view) :]

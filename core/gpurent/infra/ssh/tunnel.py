@@ -1,59 +1,44 @@
-"""Local ports that lead to ports of a machine; they stay open when the line is cut."""
+"""Local ports that lead to ports of a machine; they stay open when the connection is dropped."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import asyncssh
-from attrs import frozen
+from attrs import define, field
 
 from gpurent.errors import GpurentError, UsageError
-from gpurent.infra.ssh.connection import AsyncsshConnection
 from gpurent.locale import _
+from gpurent.ports.connection import OpenConnection, PortPair
 
 CHUNK = 1 << 16
 
 
-@frozen
-class Ports:
-    """``here`` 0: any free one. ``there`` is on the machine's loopback."""
+@define(eq=False)
+class SshTunnel:
+    """Implements `gpurent.ports.connection.Tunnel`: one listener here, one port there."""
 
-    here: int
-    there: int
-
-
-class Tunnel:
-    """One listener here, one port there. ``line`` gives an open link and takes it up again as often as needed.
-
-    ``told`` hears why a single connection could not be passed on.
-    """
-
-    def __init__(
-        self,
-        ports: Ports,
-        address: str,
-        line: Callable[[], Awaitable[AsyncsshConnection]],
-        told: Callable[[str], None],
-    ) -> None:
-        self._ports = ports
-        self._address = address
-        self._line = line
-        self._told = told
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.Task[None]] = set()
-        self.port = ports.here
+    _ports: PortPair
+    _address: str
+    _connect: Callable[[], Awaitable[OpenConnection]]
+    _report: Callable[[str], None]
+    port: int = field(init=False, default=0)
+    _server: asyncio.Server | None = field(init=False, default=None)
+    _open: set[asyncio.Task[None]] = field(init=False, factory=set)
 
     async def start(self) -> None:
-        """Listen. A port that is taken is a `UsageError`."""
         try:
-            self._server = await asyncio.start_server(self._arrived, self._address, self._ports.here)
+            self._server = await asyncio.start_server(self._arrived, self._address, self._ports.local)
         except OSError as error:
             raise UsageError(
-                _("port {port} cannot be used here: {why}").format(port=self._ports.here, why=error.strerror),
+                _("port {port} cannot be used here: {why}").format(
+                    port=self._ports.local, why=error.strerror
+                ),
                 hint=_("Take another one: {other}:{there}").format(
-                    other=min(self._ports.here + 1, 65535), there=self._ports.there
+                    other=min(self._ports.local + 1, 65535), there=self._ports.remote
                 ),
             ) from None
         self.port = self._server.sockets[0].getsockname()[1]
@@ -72,22 +57,22 @@ class Tunnel:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            link = await self._line()
-            far_reader, far_writer = await link.connection.open_connection(
-                "127.0.0.1", self._ports.there, encoding=None
+            transport = cast(asyncssh.SSHClientConnection, (await self._connect()).transport)
+            far_reader, far_writer = await transport.open_connection(
+                "127.0.0.1", self._ports.remote, encoding=None
             )
             try:
                 await _both_ways(reader, writer, far_reader, far_writer)
             finally:
                 far_writer.close()
         except asyncssh.ChannelOpenError as error:
-            self._told(
+            self._report(
                 _("port {port} on the machine refused: {why}").format(
-                    port=self._ports.there, why=error.reason
+                    port=self._ports.remote, why=error.reason
                 )
             )
         except (OSError, asyncssh.Error, GpurentError):
-            # The line tells its own story; this one connection is lost with it.
+            # Whoever holds the SSH connection reports its drop; this one client is lost with it.
             return
         finally:
             writer.close()
@@ -101,7 +86,7 @@ async def _both_ways(
     far_reader: asyncssh.SSHReader[bytes],
     far_writer: asyncssh.SSHWriter[bytes],
 ) -> None:
-    """Until both sides have said all; when one breaks, so does the other."""
+    """Until both sides have sent all; when one breaks, so does the other."""
     ways = [
         asyncio.ensure_future(_pump(reader, far_writer)),
         asyncio.ensure_future(_pump(far_reader, writer)),

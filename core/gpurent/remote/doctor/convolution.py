@@ -1,6 +1,6 @@
 """Runs on the rented machine: one convolution forward and backward on every GPU, and on the processor.
 
-``python convolution.py torch|tensorflow``. Each stage is told on a line of its own as JSON behind a mark before the
+``python convolution.py torch|tensorflow``. Each stage is printed on a line of its own as JSON behind a mark before the
 next begins, so that a crash leaves how far it came. Needs the framework and nothing else; Python 3.6 and later.
 """
 
@@ -148,6 +148,6 @@ def convolve_in_a_session(tf: Any, device: str) -> float:
 if __name__ == "__main__":
     try:
         {"torch": with_torch, "tensorflow": with_tensorflow}[sys.argv[1]]()
-    except Exception as error:  # noqa: BLE001 - told, not raised
+    except Exception as error:  # noqa: BLE001 - reported, not raised
         say("failed", error=words(error))
     say("end")

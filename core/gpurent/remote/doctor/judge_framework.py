@@ -11,9 +11,10 @@ from attrs import frozen
 
 from gpurent.domain.health import Finding, Verdict
 from gpurent.locale import _
-from gpurent.remote.doctor.nvidia import Smi
-from gpurent.remote.doctor.script import CONVOLUTION, Section
+from gpurent.remote.doctor.script import CONVOLUTION
 from gpurent.remote.doctor.troubles import Trouble, cudnn_version, recognise
+from gpurent.remote.gpu import GpuReport
+from gpurent.remote.shell import Section, marked_lines
 
 _MARK = "gpurent-convolution:"
 _SIGILL, _SIGSEGV = 128 + 4, 128 + 11
@@ -23,7 +24,7 @@ MOST = 200
 
 @frozen(kw_only=True)
 class Trial:
-    """How far the convolution came. ``stages``: what was told, in order; ``said``: all words that came with it."""
+    """How far the convolution came. ``stages``: what it reported, in order; ``said``: everything that it printed."""
 
     python: str = ""
     stages: tuple[Mapping[str, Any], ...] = ()
@@ -52,12 +53,12 @@ class Trial:
     @property
     def name(self) -> str:
         """ "torch 2.1.0, CUDA 12.1, cuDNN 8.9.2"."""
-        told = self.stage("import")
-        if not told:
+        imported = self.stage("import")
+        if not imported:
             return ""
-        framework = _word(told.get("framework"), r"[a-z]{2,20}")
-        parts = [f"{framework} {_word(told.get('version'), r'[0-9A-Za-z.+-]{1,40}')}"]
-        cuda = _word(told.get("cuda"), r"\d[\d.]{0,15}")
+        framework = _word(imported.get("framework"), r"[a-z]{2,20}")
+        parts = [f"{framework} {_word(imported.get('version'), r'[0-9A-Za-z.+-]{1,40}')}"]
+        cuda = _word(imported.get("cuda"), r"\d[\d.]{0,15}")
         parts += [f"CUDA {cuda}"] if cuda else []
         parts += [f"cuDNN {self.cudnn}"] if self.cudnn else []
         return ", ".join(parts)
@@ -79,15 +80,13 @@ def trial(sections: Mapping[str, Section]) -> Trial:
 
 def _stages(out: str) -> tuple[Mapping[str, Any], ...]:
     found = []
-    for line in out.split("\n"):
-        if not line.startswith(_MARK) or len(line) > 4000:
-            continue
+    for line in marked_lines(out, _MARK):
         try:
-            told = json.loads(line.removeprefix(_MARK))
+            stage = json.loads(line[:4000])
         except (ValueError, RecursionError):
             continue
-        if isinstance(told, dict) and isinstance(told.get("stage"), str):
-            found.append(told)
+        if isinstance(stage, dict) and isinstance(stage.get("stage"), str):
+            found.append(stage)
     return tuple(found[:MOST])
 
 
@@ -106,43 +105,53 @@ def installed_cudnn(sections: Mapping[str, Section]) -> str:
 
 
 def findings(
-    sections: Mapping[str, Section], smi: Smi, toolkit: str, tried: Trial, python: str, gpus: int
+    sections: Mapping[str, Section], report: GpuReport, toolkit: str, tried: Trial, python: str, gpus: int
 ) -> Iterator[Finding]:
     """``python`` is the job's own, ``gpus`` how many are paid for."""
-    yield _cuda(smi, toolkit)
+    yield _cuda(report, toolkit)
     if not tried.python:
         yield _no_framework(sections)
         return
     if tried.python != python and python:
-        text = _("{python} has no framework; {other} has: {framework}").format(
-            python=python, other=tried.python, framework=tried.name or "-"
+        yield Finding(
+            check="framework",
+            verdict=Verdict.WARNING,
+            text=_("{python} has no framework; {other} has: {framework}").format(
+                python=python, other=tried.python, framework=tried.name or "-"
+            ),
+            do=_("Start the job by that Python, or install the framework for the other."),
+            cause="other-python",
         )
-        do = _("Start the job by that Python, or install the framework for the other.")
-        yield Finding(check="framework", verdict=Verdict.WARNING, text=text, do=do, cause="other-python")
     elif tried.name:
         yield Finding(check="framework", verdict=Verdict.OK, text=f"{tried.name} ({tried.python})")
-    result = _convolution(tried, bool(gpus or smi.gpus))
+    result = _convolution(tried, bool(gpus or report.gpus))
     yield result
     if result.check != "cudnn":
-        text = _("not checked: no convolution could be made on the GPU, see the others")
-        yield Finding(check="cudnn", verdict=Verdict.UNCHECKED, text=text)
+        yield Finding(
+            check="cudnn",
+            verdict=Verdict.UNCHECKED,
+            text=_("not checked: no convolution could be made on the GPU, see the others"),
+        )
 
 
-def _cuda(smi: Smi, toolkit: str) -> Finding:
-    if not toolkit and not smi.cuda:
+def _cuda(report: GpuReport, toolkit: str) -> Finding:
+    if not toolkit and not report.cuda:
         return Finding(
             check="cuda",
             verdict=Verdict.UNCHECKED,
             text=_("not checked: neither driver nor toolkit tell of CUDA"),
         )
     if not toolkit:
-        text = _("no toolkit is installed; frameworks from pip and conda bring their own")
-        return Finding(check="cuda", verdict=Verdict.OK, text=text)
-    if smi.cuda and int(toolkit.partition(".")[0]) > int(smi.cuda.partition(".")[0]):
+        return Finding(
+            check="cuda",
+            verdict=Verdict.OK,
+            text=_("no toolkit is installed; frameworks from pip and conda bring their own"),
+        )
+    if report.cuda and int(toolkit.partition(".")[0]) > int(report.cuda.partition(".")[0]):
         return Finding(
             check="cuda", verdict=Verdict.WARNING, cause="driver-old",
             text=_("the toolkit is CUDA {toolkit}, and the driver serves up to {cuda}").format(
-                toolkit=toolkit, cuda=smi.cuda
+                toolkit=toolkit, cuda=report.cuda
             ),
             do=_("Programs built by this toolkit will not start. Use an older CUDA, or a machine with a newer driver."),
         )  # fmt: skip
@@ -156,8 +165,12 @@ def _no_framework(sections: Mapping[str, Section]) -> Finding:
     text = _(
         "not checked: neither PyTorch nor TensorFlow is there to make a convolution ({pythons})."
     ).format(pythons=", ".join(asked) or _("no Python 3"))
-    do = _("Once one is installed, ask again: {command}").format(command=_AGAIN)
-    return Finding(check="cudnn", verdict=Verdict.UNCHECKED, text=text + there, do=do)
+    return Finding(
+        check="cudnn",
+        verdict=Verdict.UNCHECKED,
+        text=text + there,
+        do=_("Once one is installed, ask again: {command}").format(command=_AGAIN),
+    )
 
 
 def _convolution(tried: Trial, expected: bool) -> Finding:
@@ -173,20 +186,26 @@ def _convolution(tried: Trial, expected: bool) -> Finding:
         return _named(trouble, Verdict.FAILURE) if trouble else _unknown(failed.get("error"), Verdict.WARNING)
     if not tried.gpus:
         return _no_gpu(tried, expected)
-    text = _("a convolution forward and backward went well on {n} GPU(s): {framework}").format(
-        n=tried.gpus, framework=tried.name
+    return Finding(
+        check="cudnn",
+        verdict=Verdict.OK,
+        text=_("a convolution forward and backward went well on {n} GPU(s): {framework}").format(
+            n=tried.gpus, framework=tried.name
+        ),
     )
-    return Finding(check="cudnn", verdict=Verdict.OK, text=text)
 
 
 def _no_gpu(tried: Trial, expected: bool) -> Finding:
     """The framework works and sees no GPU."""
     trouble = recognise(f"{tried.stage('gpus').get('error', '')}\n{tried.said}")
     if not expected:
-        text = _("not checked: no GPU is here. On the processor a convolution went well: {framework}").format(
-            framework=tried.name
+        return Finding(
+            check="cudnn",
+            verdict=Verdict.UNCHECKED,
+            text=_(
+                "not checked: no GPU is here. On the processor a convolution went well: {framework}"
+            ).format(framework=tried.name),
         )
-        return Finding(check="cudnn", verdict=Verdict.UNCHECKED, text=text)
     if trouble is None:
         return _unknown(tried.stage("gpus").get("error") or _("the framework sees no GPU"), Verdict.FAILURE)
     # The machine is well when only its software is for processors: a job may bring its own.
@@ -203,12 +222,20 @@ def _failed(tried: Trial, errors: Sequence[str]) -> Finding:
 
 def _hung(tried: Trial) -> Finding:
     if tried.stage("cpu"):
-        text = _("the convolution on the GPU did not end in {seconds} s").format(seconds=CONVOLUTION)
-        do = _("The GPU or its driver hangs: give the machine back, take another one.")
-        return Finding(check="cudnn", verdict=Verdict.FAILURE, text=text, do=do, cause="gpu-hangs")
-    text = _("not checked: the framework did not load in {seconds} s").format(seconds=CONVOLUTION)
-    do = _("The disk may be slow. Ask again: {command}").format(command=_AGAIN)
-    return Finding(check="cudnn", verdict=Verdict.UNCHECKED, text=text, do=do, cause="slow-load")
+        return Finding(
+            check="cudnn",
+            verdict=Verdict.FAILURE,
+            text=_("the convolution on the GPU did not end in {seconds} s").format(seconds=CONVOLUTION),
+            do=_("The GPU or its driver hangs: give the machine back, take another one."),
+            cause="gpu-hangs",
+        )
+    return Finding(
+        check="cudnn",
+        verdict=Verdict.UNCHECKED,
+        text=_("not checked: the framework did not load in {seconds} s").format(seconds=CONVOLUTION),
+        do=_("The disk may be slow. Ask again: {command}").format(command=_AGAIN),
+        cause="slow-load",
+    )
 
 
 def _crashed(tried: Trial) -> Finding:
@@ -224,14 +251,17 @@ def _crashed(tried: Trial) -> Finding:
         )  # fmt: skip
     reached = tried.stages[-1]["stage"] if tried.stages else "-"
     what = _("crashed") if status >= 128 else _("ended")
-    text = _("the convolution {what} (status {status}) after: {stage}").format(
-        what=what, status=status, stage=_word(reached, r"[a-z]{1,12}") or "-"
+    return Finding(
+        check="cudnn",
+        verdict=Verdict.FAILURE,
+        text=_("the convolution {what} (status {status}) after: {stage}").format(
+            what=what, status=status, stage=_word(reached, r"[a-z]{1,12}") or "-"
+        ),
+        do=_(
+            "Parts that do not fit together often end so. Try another build of the framework, or another machine."
+        ),
+        cause="crash" if status != _SIGSEGV else "segfault",
     )
-    do = _(
-        "Parts that do not fit together often end so. Try another build of the framework, or another machine."
-    )
-    cause = "crash" if status != _SIGSEGV else "segfault"
-    return Finding(check="cudnn", verdict=Verdict.FAILURE, text=text, do=do, cause=cause)
 
 
 def _named(trouble: Trouble, verdict: Verdict) -> Finding:
@@ -242,7 +272,9 @@ def _named(trouble: Trouble, verdict: Verdict) -> Finding:
 
 def _unknown(error: object, verdict: Verdict) -> Finding:
     said = " ".join(str(error or "-").split())[:200]
-    text = _("the framework fails: {said}").format(said=said if said.isprintable() else "-")
     return Finding(
-        check="cudnn", verdict=verdict, text=text, do=_("Search for these words together with its name.")
+        check="cudnn",
+        verdict=verdict,
+        text=_("the framework fails: {said}").format(said=said if said.isprintable() else "-"),
+        do=_("Search for these words together with its name."),
     )

@@ -5,44 +5,36 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from attrs import evolve
-
-from gpurent.domain.health import Finding, Gpu, Verdict
+from gpurent.domain.health import Finding, Verdict
+from gpurent.domain.machine_facts import Gpu
 from gpurent.locale import _
-from gpurent.remote.doctor.nvidia import Smi, read_csv, read_table, read_xml
-from gpurent.remote.doctor.script import FIELDS, Section
 from gpurent.remote.doctor.troubles import recognise
+from gpurent.remote.gpu import GpuReport, parse_report
+from gpurent.remote.shell import Section
 
 _TOOL = ("smi-xml", "smi", "smi-csv")
 BUSY = 20
 HELD = 1024
 
 
-def driver_of(sections: Mapping[str, Section]) -> Smi:
-    """The best of what the driver's tool said; empty when it said nothing that can be read."""
-    out = {name: sections[name].out if name in sections else "" for name in _TOOL}
-    table = read_table(out["smi"])
-    forms = [read_xml(out["smi-xml"]), read_csv(out["smi-csv"], FIELDS), table]
-    best = next((form for form in forms if form and form.gpus), next(filter(None, forms), Smi()))
-    return evolve(
-        best,
-        driver=best.driver or (table.driver if table else ""),
-        cuda=best.cuda or (table.cuda if table else ""),
-    )
+def report_of(sections: Mapping[str, Section]) -> GpuReport:
+    """The best of what the driver's tool reported; empty when nothing of it can be read."""
+    xml, table, csv = (sections[name].out if name in sections else "" for name in _TOOL)
+    return parse_report(xml, csv, table)
 
 
 def findings(
-    sections: Mapping[str, Section], smi: Smi, gpus: int, gpu: str, gpu_memory: int, tried: int
+    sections: Mapping[str, Section], report: GpuReport, gpus: int, gpu: str, gpu_memory: int, tried: int
 ) -> Iterator[Finding]:
     """``gpus``, ``gpu`` and ``gpu_memory`` are what is paid for; on ``tried`` GPUs the convolution ran."""
-    yield _driver(sections, smi, gpus, tried)
-    yield from _cards(smi, gpus, gpu, gpu_memory, tried)
-    if smi.gpus:
-        yield _ecc(smi.gpus)
-        yield _busy(smi.gpus)
+    yield _driver(sections, report, gpus, tried)
+    yield from _cards(report, gpus, gpu, gpu_memory, tried)
+    if report.gpus:
+        yield _ecc(report.gpus)
+        yield _busy(report.gpus)
 
 
-def _driver(sections: Mapping[str, Section], smi: Smi, gpus: int, tried: int) -> Finding:
+def _driver(sections: Mapping[str, Section], report: GpuReport, gpus: int, tried: int) -> Finding:
     asked = [sections[name] for name in _TOOL if name in sections]
     if any(section.hangs for section in asked):
         return Finding(
@@ -51,12 +43,17 @@ def _driver(sections: Mapping[str, Section], smi: Smi, gpus: int, tried: int) ->
             do=_("A restart of the machine may help, where its provider has one. Else give it back."),
         )  # fmt: skip
     trouble = recognise("\n".join(f"{section.out}\n{section.err}" for section in asked if section.status))
-    if trouble is not None and not smi.gpus:
-        verdict = Verdict.FAILURE if gpus else Verdict.WARNING
-        return Finding(check="driver", verdict=verdict, text=trouble.text, do=trouble.do, cause=trouble.cause)
-    if smi.driver:
-        cuda = _(", for CUDA up to {cuda}").format(cuda=smi.cuda) if smi.cuda else ""
-        return Finding(check="driver", verdict=Verdict.OK, text=f"{smi.driver}{cuda}")
+    if trouble is not None and not report.gpus:
+        return Finding(
+            check="driver",
+            verdict=Verdict.FAILURE if gpus else Verdict.WARNING,
+            text=trouble.text,
+            do=trouble.do,
+            cause=trouble.cause,
+        )
+    if report.driver:
+        cuda = _(", for CUDA up to {cuda}").format(cuda=report.cuda) if report.cuda else ""
+        return Finding(check="driver", verdict=Verdict.OK, text=f"{report.driver}{cuda}")
     if not asked:
         return _no_tool(sections, tried)
     said = " ".join((asked[-1].err or asked[-1].out).split())[:120]
@@ -73,8 +70,11 @@ def _driver(sections: Mapping[str, Section], smi: Smi, gpus: int, tried: int) ->
 def _no_tool(sections: Mapping[str, Section], tried: int) -> Finding:
     nodes, bus = (_count(sections, name) for name in ("nodes", "bus"))
     if tried or nodes:
-        text = _("not checked: the driver's tool nvidia-smi is missing, though a GPU is there")
-        return Finding(check="driver", verdict=Verdict.UNCHECKED, text=text)
+        return Finding(
+            check="driver",
+            verdict=Verdict.UNCHECKED,
+            text=_("not checked: the driver's tool nvidia-smi is missing, though a GPU is there"),
+        )
     if bus:
         return Finding(
             check="driver", verdict=Verdict.WARNING, cause="driver-missing",
@@ -93,13 +93,18 @@ def _count(sections: Mapping[str, Section], name: str) -> int:
     return int(said) if re.fullmatch(r"\d{1,3}", said, re.ASCII) else 0
 
 
-def _cards(smi: Smi, gpus: int, gpu: str, gpu_memory: int, tried: int) -> Iterator[Finding]:
-    seen = max(len(smi.gpus), tried)
+def _cards(report: GpuReport, gpus: int, gpu: str, gpu_memory: int, tried: int) -> Iterator[Finding]:
+    seen = max(len(report.gpus), tried)
     back = _("You pay for more than you have: give it back, or ask the provider.")
     if not seen:
         if gpus:
-            text = _("GPUs that are rented: {n}; that can be seen: {seen}").format(n=gpus, seen=0)
-            yield Finding(check="gpu", verdict=Verdict.FAILURE, text=text, do=back, cause="gpu-missing")
+            yield Finding(
+                check="gpu",
+                verdict=Verdict.FAILURE,
+                text=_("GPUs that are rented: {n}; that can be seen: {seen}").format(n=gpus, seen=0),
+                do=back,
+                cause="gpu-missing",
+            )
         else:
             yield Finding(
                 check="gpu",
@@ -108,9 +113,14 @@ def _cards(smi: Smi, gpus: int, gpu: str, gpu_memory: int, tried: int) -> Iterat
             )
         return
     if seen < gpus:
-        text = _("GPUs that are rented: {n}; that can be seen: {seen}").format(n=gpus, seen=seen)
-        yield Finding(check="gpu", verdict=Verdict.FAILURE, text=text, do=back, cause="gpu-missing")
-    broken = [card.name for card in smi.gpus if card.broken]
+        yield Finding(
+            check="gpu",
+            verdict=Verdict.FAILURE,
+            text=_("GPUs that are rented: {n}; that can be seen: {seen}").format(n=gpus, seen=seen),
+            do=back,
+            cause="gpu-missing",
+        )
+    broken = [card.name for card in report.gpus if card.broken]
     if broken:
         yield Finding(
             check="gpu", verdict=Verdict.FAILURE, cause="gpu-lost",
@@ -118,7 +128,7 @@ def _cards(smi: Smi, gpus: int, gpu: str, gpu_memory: int, tried: int) -> Iterat
             do=_("Nothing on the machine can be done about it without its host: give it back, take another one."),
         )  # fmt: skip
     if seen >= gpus and not broken:
-        yield _as_ordered(smi.gpus, seen, gpu, gpu_memory)
+        yield _as_ordered(report.gpus, seen, gpu, gpu_memory)
 
 
 def _as_ordered(cards: Sequence[Gpu], seen: int, gpu: str, gpu_memory: int) -> Finding:
@@ -149,7 +159,7 @@ def _told(card: Gpu) -> str:
 
 
 def same_gpu(ordered: str, seen: str) -> bool:
-    """Whether a shop's name ("2080Ti", "RTX 3090 24G") and the driver's ("GeForce RTX 2080 Ti") can be one model."""
+    """Whether an offer's name ("2080Ti", "RTX 3090 24G") and the driver's ("GeForce RTX 2080 Ti") can be one model."""
     mine, theirs = _models(ordered), _models(seen)
     return not mine or bool(mine & theirs)
 

@@ -1,19 +1,22 @@
 """The far side of the examination: a POSIX sh script, with the Python program for the convolution on its stdin.
 
 Every tool runs by itself under a time limit, and nothing is ever waited for: a process that hangs in a broken driver
-cannot be killed, and that is a finding too. Each answer stands in a frame; ``read`` believes nothing outside of them.
+cannot be killed, and that is a finding too. Each answer stands in a frame; nothing outside of the frames is believed.
+What only both ends together can find out is below: how far the clocks are apart, and how fast the connection is.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
 
-from gpurent.remote import machine_facts as survey
+from gpurent.remote.gpu import CSV_QUERY, TABLE_QUERY, XML_QUERY
+from gpurent.remote.machine_facts import facts_command
+from gpurent.remote.shell import Section, parse_sections, probe_command
 
 TOOL = 20
 CONVOLUTION = 150
@@ -22,13 +25,11 @@ LARGEST = 512 * 1024
 LAST_WORDS = 6000
 _MARK = "gpurent-doctor:"
 
-# $1: seconds for a tool, $2: for the convolution, $3: MiB to write, $4: the survey's command, rest: Pythons, the job's
-# own first.
+# $1: seconds for a tool, $2: for the convolution, $3: MiB to write, $4: the command of the probe for facts, rest:
+# Pythons, the job's own first.
 _SCRIPT = r"""
-LC_ALL=C; export LC_ALL
 tool=$1 long=$2 write=$3 survey=$4; shift 4
 PATH=$PATH:/usr/local/nvidia/bin:/usr/local/cuda/bin:/usr/sbin:/sbin; export PATH
-has() { command -v "$1" >/dev/null 2>&1; }
 say() { printf '\n@mark@begin %s\n%s\n@mark@end %s 0\n' "$1" "$2" "$1"; }
 umask 077
 disk=yes
@@ -57,9 +58,9 @@ limited() {
 }
 cat >"$room/convolution.py"
 if has nvidia-smi; then
-  limited smi-xml "$tool" nvidia-smi -q -x
-  limited smi "$tool" nvidia-smi
-  limited smi-csv "$tool" nvidia-smi --format=csv --query-gpu=@fields@
+  limited smi-xml "$tool" @xml@
+  limited smi "$tool" @table@
+  limited smi-csv "$tool" @csv@
 fi
 limited survey "$((3 * tool))" sh -c "$survey"
 say module "$(head -n 1 /proc/driver/nvidia/version 2>/dev/null)"
@@ -91,71 +92,72 @@ done
 say end "${chosen:-none}"
 """
 
-FIELDS = (
-    "name",
-    "driver_version",
-    "memory.total",
-    "memory.used",
-    "utilization.gpu",
-    "ecc.errors.uncorrected.volatile.total",
-)
-_NAME = r"[a-z][a-z-]{0,20}(?: [A-Za-z0-9_./~-]{1,200})?"
-_BEGIN = re.compile(rf"{_MARK}begin ({_NAME})", re.ASCII)
-_END = re.compile(rf"{_MARK}end ({_NAME}) (\d{{1,3}}|hangs)", re.ASCII)
 
-
-@frozen
-class Section:
-    """What one tool said. ``status`` is its exit status, None: it did not end in its time."""
-
-    status: int | None
-    out: str
-    err: str = ""
-
-    @property
-    def hangs(self) -> bool:
-        return self.status is None
-
-
-def command(
+def doctor_command(
     pythons: Sequence[str], *, data: str = "", write: int = 64, tool: int = TOOL, long: int = CONVOLUTION
 ) -> str:
-    """The shell command. Its input is `program`. ``write``: MiB to try the disk with, 0: leave it alone."""
-    script = (
-        _SCRIPT.replace("@mark@", _MARK)
-        .replace("@fields@", ",".join(FIELDS))
-        .replace("@largest@", str(LARGEST // 2))
-        .replace("@words@", str(LAST_WORDS))
+    """The shell command. Its input is `convolution_program`. ``write``: MiB to try the disk with, 0: leave it alone."""
+    return probe_command(
+        _SCRIPT,
+        *(str(tool), str(long), str(write), facts_command(data), *pythons),
+        name="doctor",
+        mark=_MARK,
+        largest=LARGEST // 2,
+        words=LAST_WORDS,
+        xml=XML_QUERY,
+        table=TABLE_QUERY,
+        csv=CSV_QUERY,
     )
-    arguments = (str(tool), str(long), str(write), survey.command(data), *pythons)
-    return f"sh -c {shlex.quote(script)} doctor {shlex.join(arguments)}"
 
 
-def program() -> str:
+def convolution_program() -> str:
     """The Python program that makes the convolution; runs on 3.6 and later, knows only its framework."""
     return Path(__file__).with_name("convolution.py").read_text("utf-8")
 
 
-def read(output: str) -> Mapping[str, Section]:
-    """The frames of ``output``; the first of a name counts, one without its end is left out. Never fails."""
-    found: dict[str, Section] = {}
-    name, streams, lines = "", [], list[str]()
-    for line in output.split("\n"):
-        if begin := _BEGIN.fullmatch(line):
-            name, lines = begin[1], []
-            streams = [lines]
-        elif name and line == f"{_MARK}err {name}" and len(streams) == 1:
-            lines = []
-            streams.append(lines)
-        elif name and (end := _END.fullmatch(line)) and end[1] == name:
-            out, err = (*("\n".join(stream).strip() for stream in streams), "")[:2]
-            found.setdefault(name, Section(None if end[2] == "hangs" else int(end[2]), out, err))
-            name = ""
-        else:
-            lines.append(line)
-    return found
+def parse_answer(output: str) -> Mapping[str, Section]:
+    """The answers in ``output`` by their names, "end" the last of them. Never fails."""
+    return parse_sections(output, _MARK)
 
 
-def whole(sections: Mapping[str, Section]) -> bool:
-    """Whether the script came to its end."""
-    return "end" in sections
+CLOCK_COMMAND = "date +%s"
+UPLOAD_COMMAND = "wc -c"
+
+
+@frozen(kw_only=True)
+class Measured:
+    """``ahead``: seconds that the machine's clock is ahead, known to within ``margin``; rates in bytes a second.
+
+    None: it could not be measured.
+    """
+
+    ahead: float | None = None
+    margin: float = 0.0
+    up: float | None = None
+    down: float | None = None
+
+
+def parse_clock(output: str, before: float, after: float) -> tuple[float | None, float]:
+    """`Measured.ahead` and its margin, by what `CLOCK_COMMAND` printed between two times here (seconds since 1970)."""
+    found = re.search(r"^(\d{9,11})$", output.strip(), re.MULTILINE | re.ASCII)
+    if found is None:
+        return None, 0.0
+    # The machine gives whole seconds: half of one is the best guess of the rest.
+    return int(found[1]) + 0.5 - (before + after) / 2, 0.5 + (after - before) / 2
+
+
+def upload_load(size: int) -> str:
+    """The input of `UPLOAD_COMMAND`: random, so that a connection that compresses is not taken for a fast one."""
+    return secrets.token_hex(size // 2)
+
+
+def upload_arrived(output: str, size: int) -> bool:
+    return str(size) in output.split()
+
+
+def download_command(size: int) -> str:
+    return f"head -c {size * 3 // 4} /dev/urandom | base64 | tr -d '\\n'"
+
+
+def download_arrived(output: str, size: int) -> bool:
+    return len(output) >= size * 9 // 10

@@ -8,32 +8,20 @@ from __future__ import annotations
 
 import re
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gpurent.locale import N_, _
 
 
-@frozen(kw_only=True)
-class Trouble:
-    """One recognised cause; ``check`` is the subject that it belongs to."""
-
-    cause: str
-    check: str
-    text: str
-    do: str
-
-
 @frozen
-class _Known:
+class Trouble:
+    """One known cause; ``check`` is the subject that it belongs to, ``pattern`` what it is recognised by."""
+
     cause: str
     check: str
-    pattern: re.Pattern[str]
+    pattern: str
     text: str
     do: str
-
-
-def _known(cause: str, check: str, pattern: str, text: str, do: str) -> _Known:
-    return _Known(cause, check, re.compile(pattern, re.ASCII), text, do)
 
 
 _ANOTHER = N_("Nothing on the machine can be done about it without its host: give it back, take another one.")
@@ -50,109 +38,104 @@ _BUILD = N_(
 )
 
 _KNOWN = (
-    _known(
+    Trouble(
         "cudnn-mismatch", "cudnn",
         r"Loaded runtime CuDNN library: ?(?P<found>\d[\d.]*).{0,60}?"
         r"but source was compiled with:? ?(?P<built>\d[\d.]*\d|\d)",
         N_("cuDNN {found} is loaded, but the framework was built with {built}"), _MATCH,
     ),
-    _known(
+    Trouble(
         "cudnn-mismatch", "cudnn",
         r"(?i:cuDNN version incompatibility): PyTorch was compiled\s+against \((?P<built>[\d, ]+)\)\s+"
         r"but found runtime version \((?P<found>[\d, ]+)\)",
         N_("cuDNN {found} is loaded, but the framework was built with {built}"), _MATCH,
     ),
-    _known("cudnn-mismatch", "cudnn", r"CUDNN_STATUS_(?:SUBLIBRARY_)?VERSION_MISMATCH",
-           N_("parts of different cuDNN versions are loaded together"), _MATCH),
-    _known(
+    Trouble("cudnn-mismatch", "cudnn", r"CUDNN_STATUS_(?:SUBLIBRARY_)?VERSION_MISMATCH",
+            N_("parts of different cuDNN versions are loaded together"), _MATCH),
+    Trouble(
         "driver-old", "driver",
         r"NVIDIA driver on your system is too old \(found version (?P<found>\d+)\)",
         N_("the driver is too old for the framework's CUDA (it serves CUDA {found})"), _FRAMEWORK,
     ),
-    _known("driver-old", "driver",
-           r"CUDA driver version is insufficient for CUDA runtime version|cudaErrorInsufficientDriver"
-           r"|CUDA_ERROR_UNSUPPORTED_PTX_VERSION|forward compatibility was attempted on non supported HW",
-           N_("the driver is too old for the framework's CUDA"), _FRAMEWORK),
-    _known(
+    Trouble("driver-old", "driver",
+            r"CUDA driver version is insufficient for CUDA runtime version|cudaErrorInsufficientDriver"
+            r"|CUDA_ERROR_UNSUPPORTED_PTX_VERSION|forward compatibility was attempted on non supported HW",
+            N_("the driver is too old for the framework's CUDA"), _FRAMEWORK),
+    Trouble(
         "driver-halves", "driver",
         r"Driver/library version mismatch|unsupported display driver / cuda driver combination"
         r"|CUDA_ERROR_SYSTEM_DRIVER_MISMATCH|kernel version \S+ does not match DSO version",
         N_("the driver was changed under way: its parts in kernel and system differ"),
         N_("It must start anew: gpurent release, then gpurent restart where files are kept. Else take another one."),
     ),
-    _known("driver-gone", "driver",
-           r"couldn't communicate with the NVIDIA driver|Make sure that the latest NVIDIA driver",
-           N_("the NVIDIA driver is not loaded"), _ANOTHER),
-    _known("gpu-lost", "gpu", r"GPU is lost|fallen off the bus|Unable to determine the device handle for GPU",
-           N_("a GPU has fallen off the bus"), _ANOTHER),
-    _known("gpu-memory-broken", "gpu", r"[Uu]ncorrectable ECC error|CUDA_ERROR_ECC_UNCORRECTABLE",
-           N_("a GPU's memory has errors that cannot be mended"), _ANOTHER),
-    _known("no-devices", "gpu", r"No devices were found|no CUDA-capable device is detected|CUDA_ERROR_NO_DEVICE",
-           N_("the driver finds no GPU"), _ANOTHER),
-    _known(
+    Trouble("driver-gone", "driver",
+            r"couldn't communicate with the NVIDIA driver|Make sure that the latest NVIDIA driver",
+            N_("the NVIDIA driver is not loaded"), _ANOTHER),
+    Trouble("gpu-lost", "gpu", r"GPU is lost|fallen off the bus|Unable to determine the device handle for GPU",
+            N_("a GPU has fallen off the bus"), _ANOTHER),
+    Trouble("gpu-memory-broken", "gpu", r"[Uu]ncorrectable ECC error|CUDA_ERROR_ECC_UNCORRECTABLE",
+            N_("a GPU's memory has errors that cannot be mended"), _ANOTHER),
+    Trouble("no-devices", "gpu", r"No devices were found|no CUDA-capable device is detected|CUDA_ERROR_NO_DEVICE",
+            N_("the driver finds no GPU"), _ANOTHER),
+    Trouble(
         "no-kernel-image", "framework",
         r"CUDA capability (?P<found>sm_\d+) (?:which )?is not compatible with the current PyTorch",
         N_("this build of the framework has no code for the GPU ({found})"),
         _BUILD,
     ),
-    _known("no-kernel-image", "framework",
-           r"no kernel image is available for execution on the device|CUDA_ERROR_NO_BINARY_FOR_GPU"
-           r"|device kernel image is invalid|cudaErrorNoKernelImageForDevice",
-           N_("this build of the framework has no code for the GPU"),
-           _BUILD),
-    _known("no-cuda-build", "framework", r"Torch not compiled with CUDA enabled|TensorFlow is built without CUDA",
-           N_("the framework that is installed can use the processor alone"),
-           N_("Install its build for CUDA; a plain pip install in an image without one often brings the other.")),
-    _known("gpu-memory-full", "gpu", r"CUDA out of memory|CUDA_ERROR_OUT_OF_MEMORY|CUBLAS_STATUS_ALLOC_FAILED"
-           r"|CUDNN_STATUS_ALLOC_FAILED|torch\.OutOfMemoryError",
-           N_("there is no memory left on the GPU, even for a small convolution: somebody else uses it"),
-           N_("Look who: gpurent exec LEASE nvidia-smi. If it is none of yours, give the machine back.")),
-    _known("cudnn-missing", "cudnn",
-           r"(?P<found>libcudnn[\w.-]*)(?:'; dlerror|: cannot open shared object|: undefined symbol)",
-           N_("a part of cuDNN is missing or of another version: {found}"), _MATCH),
-    _known("cudnn-missing", "cudnn", r"Unable to load any of \{(?P<found>libcudnn[\w.-]*)",
-           N_("a part of cuDNN is missing or of another version: {found}"), _MATCH),
-    _known("cudnn-missing", "cudnn", r"Could not load library (?P<found>libcudnn[\w.-]*)",
-           N_("a part of cuDNN is missing or of another version: {found}"), _MATCH),
-    _known(
+    Trouble("no-kernel-image", "framework",
+            r"no kernel image is available for execution on the device|CUDA_ERROR_NO_BINARY_FOR_GPU"
+            r"|device kernel image is invalid|cudaErrorNoKernelImageForDevice",
+            N_("this build of the framework has no code for the GPU"),
+            _BUILD),
+    Trouble("no-cuda-build", "framework", r"Torch not compiled with CUDA enabled|TensorFlow is built without CUDA",
+            N_("the framework that is installed can use the processor alone"),
+            N_("Install its build for CUDA; a plain pip install in an image without one often brings the other.")),
+    Trouble("gpu-memory-full", "gpu", r"CUDA out of memory|CUDA_ERROR_OUT_OF_MEMORY|CUBLAS_STATUS_ALLOC_FAILED"
+            r"|CUDNN_STATUS_ALLOC_FAILED|torch\.OutOfMemoryError",
+            N_("there is no memory left on the GPU, even for a small convolution: somebody else uses it"),
+            N_("Look who: gpurent exec LEASE nvidia-smi. If it is none of yours, give the machine back.")),
+    Trouble("cudnn-missing", "cudnn",
+            r"(?P<found>libcudnn[\w.-]*)(?:'; dlerror|: cannot open shared object|: undefined symbol)",
+            N_("a part of cuDNN is missing or of another version: {found}"), _MATCH),
+    Trouble("cudnn-missing", "cudnn", r"Unable to load any of \{(?P<found>libcudnn[\w.-]*)",
+            N_("a part of cuDNN is missing or of another version: {found}"), _MATCH),
+    Trouble("cudnn-missing", "cudnn", r"Could not load library (?P<found>libcudnn[\w.-]*)",
+            N_("a part of cuDNN is missing or of another version: {found}"), _MATCH),
+    Trouble(
         "cuda-missing", "cuda",
         r"(?P<found>lib(?:cuda|cudart|cublas|cublasLt|cufft|curand|cusolver|cusparse|nvrtc|nccl)\.so[\w.]*)"
         r"(?:'; dlerror|: cannot open shared object)",
         N_("a library of CUDA is missing: {found}"),
         N_("Install the CUDA that the framework was built with, or a framework that brings its own (pip, conda)."),
     ),
-    _known("cudnn-start", "cudnn",
-           r"CUDNN_STATUS_(?:NOT_INITIALIZED|INTERNAL_ERROR)|Could not create cudnn handle|cuDNN failed to initialize"
-           r"|DNN library (?:is not found|initialization failed)|Failed to get convolution algorithm",
-           N_("cuDNN does not start"),
-           N_("Most often another process holds the GPU's memory, or driver, CUDA and cuDNN do not fit: see the other "
-              "findings. TensorFlow: TF_FORCE_GPU_ALLOW_GROWTH=true often helps.")),
-    _known("cudnn-error", "cudnn", r"(?P<found>CUDNN_STATUS_[A-Z_]+)",
-           N_("cuDNN fails: {found}"), _MATCH),
-    _known("gpu-fault", "gpu", r"illegal memory access was encountered|unspecified launch failure|hardware stack error"
-           r"|CUDA_ERROR_LAUNCH_FAILED|CUDA error: misaligned address",
-           N_("the GPU broke off a small convolution"), _ANOTHER),
-    _known("cublas-start", "cuda", r"CUBLAS_STATUS_NOT_INITIALIZED|Failed to create cublas handle",
-           N_("cuBLAS does not start"),
-           N_("Most often the GPU's memory is taken, or driver and CUDA do not fit: see the other findings.")),
-    _known("cuda-start", "cuda", r"CUDA unknown error|CUDA error: unknown error|CUDA_ERROR_UNKNOWN"
-           r"|system not yet initialized|CUDA initialization error|CUDA_ERROR_NOT_INITIALIZED",
-           N_("CUDA does not start on this machine"), _ANOTHER),
+    Trouble("cudnn-start", "cudnn",
+            r"CUDNN_STATUS_(?:NOT_INITIALIZED|INTERNAL_ERROR)|Could not create cudnn handle|cuDNN failed to initialize"
+            r"|DNN library (?:is not found|initialization failed)|Failed to get convolution algorithm",
+            N_("cuDNN does not start"),
+            N_("Most often another process holds the GPU's memory, or driver, CUDA and cuDNN do not fit: see the other "
+               "findings. TensorFlow: TF_FORCE_GPU_ALLOW_GROWTH=true often helps.")),
+    Trouble("cudnn-error", "cudnn", r"(?P<found>CUDNN_STATUS_[A-Z_]+)",
+            N_("cuDNN fails: {found}"), _MATCH),
+    Trouble("gpu-fault", "gpu", r"illegal memory access was encountered|unspecified launch failure|hardware stack error"
+            r"|CUDA_ERROR_LAUNCH_FAILED|CUDA error: misaligned address",
+            N_("the GPU broke off a small convolution"), _ANOTHER),
+    Trouble("cublas-start", "cuda", r"CUBLAS_STATUS_NOT_INITIALIZED|Failed to create cublas handle",
+            N_("cuBLAS does not start"),
+            N_("Most often the GPU's memory is taken, or driver and CUDA do not fit: see the other findings.")),
+    Trouble("cuda-start", "cuda", r"CUDA unknown error|CUDA error: unknown error|CUDA_ERROR_UNKNOWN"
+            r"|system not yet initialized|CUDA initialization error|CUDA_ERROR_NOT_INITIALIZED",
+            N_("CUDA does not start on this machine"), _ANOTHER),
 )  # fmt: skip
 
 
 def recognise(text: str) -> Trouble | None:
-    """The trouble that ``text`` speaks of; None when none is known."""
+    """The trouble that ``text`` speaks of, in the user's language; None when none is known."""
     for known in _KNOWN:
-        if match := known.pattern.search(text):
+        if match := re.search(known.pattern, text, re.ASCII):
             number = _cuda if known.check == "driver" else _cudnn
             parts = {name: number(value) for name, value in match.groupdict("").items()}
-            return Trouble(
-                cause=known.cause,
-                check=known.check,
-                text=_(known.text).format(**parts),
-                do=_(known.do),
-            )
+            return evolve(known, text=_(known.text).format(**parts), do=_(known.do))
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import cycle
@@ -109,6 +110,21 @@ class ChangingFilesContract(TransferPlace):
         cargo = Pull(sources=("out",), target=tmp_path / "home")
         await self.backend().pull(await place.connect(), cargo, Once(change))
         assert tree(tmp_path / "home" / "out") == tree(out)
+
+    async def test_a_change_in_the_same_second_comes_home(
+        self, place: MachineFixture, tmp_path: Path
+    ) -> None:
+        second = int(time.time()) + 3600  # not over yet when it is fetched
+        log = place.home / "out" / "log"
+        log.parent.mkdir()
+        link = await place.connect()
+        for text, part in (("58\n", 0.2), ("71\n", 0.9)):
+            log.write_text(text)
+            os.utime(log, (second + part, second + part))
+            await self.backend().pull(
+                link, Pull(sources=("out",), target=tmp_path / "home"), CountingProgress()
+            )
+            assert (tmp_path / "home" / "out" / "log").read_text() == text
 
     async def test_a_file_there_that_vanishes_is_told(self, place: MachineFixture, tmp_path: Path) -> None:
         out = plant(place.home / "out", files=4)

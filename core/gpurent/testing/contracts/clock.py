@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from gpurent.ports.clock import Clock
+from gpurent.ports.system import Clock
 
 MOMENT = timedelta(milliseconds=20)
 

@@ -11,7 +11,7 @@ from attrs import define
 
 from gpurent.domain.transfer import Pull, Push
 from gpurent.errors import TransferError, UnavailableError
-from gpurent.roles.transfer import TransferBackend
+from gpurent.roles.machine import TransferBackend
 from gpurent.testing.contracts.trees import ROOM, tree
 from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.sandbox.faults import Plan

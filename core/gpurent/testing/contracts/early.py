@@ -1,4 +1,4 @@
-"""The promises of `gpurent.roles.transfer.SupportsPredial`, beyond those of every backend."""
+"""The promises of `gpurent.roles.machine.SupportsPredial`, beyond those of every backend."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from gpurent.domain.transfer import Push
-from gpurent.infra.ssh.target import SshTarget
-from gpurent.roles.transfer import SupportsPredial
+from gpurent.infra.ssh.lease_files import SshTarget
+from gpurent.roles.machine import SupportsPredial
 from gpurent.testing.contracts.place import TransferPlace
 from gpurent.testing.contracts.trees import plant, tree
 from gpurent.testing.fakes import CountingProgress

@@ -10,7 +10,7 @@ from typing import Protocol
 import pytest
 from attrs import frozen
 
-from gpurent.domain.mail import Mail
+from gpurent.domain.question import Mail
 
 SHOP = "notice@provider.example"
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

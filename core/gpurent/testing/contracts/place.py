@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from gpurent.domain.transfer import Pull, Push, TransferReport
-from gpurent.roles.transfer import TransferBackend
+from gpurent.roles.machine import TransferBackend
 from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.sandbox.machines import DriverName, why_not_bwrap
 from gpurent.testing.ssh_fixture import MachineFixture, machine_fixture

@@ -21,11 +21,11 @@ import pytest
 from gpurent.domain.session import Job, JobState, JobStatus, SessionInfo
 from gpurent.errors import JobError
 from gpurent.infra.ssh.connection import AsyncsshConnection
-from gpurent.remote.jobs import Jobs
-from gpurent.roles.session import SessionBackend
+from gpurent.roles.machine import SessionBackend
 from gpurent.testing.patience import eventually, factor, within
 from gpurent.testing.sandbox.machines import Machine, why_not_bwrap
 from gpurent.testing.ssh_fixture import SshFixture, ssh_fixture
+from gpurent.workflow.connection.jobs import JobRunner
 
 LONG = "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done"
 
@@ -53,17 +53,17 @@ class SessionContract:
         async with machines.connected(machine) as link:
             yield link
 
-    def jobs(self, link: AsyncsshConnection, prefix: str = "") -> Jobs:
-        return Jobs(link, self.keeper(), prefix)
+    def jobs(self, link: AsyncsshConnection, prefix: str = "") -> JobRunner:
+        return JobRunner(link, self.keeper(), prefix)
 
-    async def ended(self, jobs: Jobs, name: str) -> JobStatus:
+    async def ended(self, jobs: JobRunner, name: str) -> JobStatus:
         async def over() -> bool:
             return (await jobs.status(name)).state is JobState.ENDED
 
         await eventually(over)
         return await jobs.status(name)
 
-    async def listed(self, jobs: Jobs, name: str) -> SessionInfo:
+    async def listed(self, jobs: JobRunner, name: str) -> SessionInfo:
         async def there() -> bool:
             return any(info.name == name for info in await jobs.listing())
 
@@ -139,7 +139,7 @@ echo third"""
         await jobs.start(Job(name="long", command=LONG))
         for _time in range(2):
             info = await self.listed(jobs, "long")
-            screen = await self.attached(link, jobs.attach_command(info))
+            screen = await self.attached(link, jobs.backend.attach(info))
             await self.shows(screen, "tick")
             assert (await jobs.session("long")).attached
             screen.stdin.write(self.leave)
@@ -151,9 +151,9 @@ echo third"""
         jobs = self.jobs(link)
         await jobs.start(Job(name="long", command=LONG))
         info = await self.listed(jobs, "long")
-        first = await self.attached(link, jobs.attach_command(info))
+        first = await self.attached(link, jobs.backend.attach(info))
         await self.shows(first, "tick")
-        second = await self.attached(link, jobs.attach_command(await jobs.session("long")))
+        second = await self.attached(link, jobs.backend.attach(await jobs.session("long")))
         await self.shows(second, "tick")
         await within(15, first.wait_closed())
         second.close()
@@ -161,7 +161,7 @@ echo third"""
 
     async def attached(self, link: AsyncsshConnection, command: str) -> asyncssh.SSHClientProcess[bytes]:
         """``command`` under a real terminal on the machine."""
-        return await link.connection.create_process(
+        return await link.transport.create_process(
             command, term_type="xterm", term_size=(80, 24), encoding=None
         )
 

@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 
 from gpurent.domain.secret import Secret
-from gpurent.ports.plugin_state import PluginState
-from gpurent.ports.secrets import Vault
+from gpurent.ports.services import PluginState, Vault
 
 TEXTS = ["plain", "", "一行\nand another", "\0 and \udcff", "x" * 100_000]
 NAMES = ["key", "bill/trip-1", "../key", "", "密钥"]

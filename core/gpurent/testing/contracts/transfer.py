@@ -1,4 +1,4 @@
-"""The promises of `gpurent.roles.transfer.TransferBackend`."""
+"""The promises of `gpurent.roles.machine.TransferBackend`."""
 
 from __future__ import annotations
 

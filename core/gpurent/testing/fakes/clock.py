@@ -16,7 +16,7 @@ def _wall() -> datetime:
 
 
 class ManualClock:
-    """Implements `gpurent.ports.clock.Clock`. No real time passes in it.
+    """Implements `gpurent.ports.system.Clock`. No real time passes in it.
 
     Plain: a sleeper waits until a test calls `advance`. ``eager``: every sleep moves the clock to its own end and
     returns at once, for tests in which one task at a time waits. ``wall`` gives the computer's own time; whatever
@@ -48,6 +48,11 @@ class ManualClock:
         """How many wait now."""
         return len(self._sleepers)
 
+    @property
+    def next_end(self) -> datetime | None:
+        """When the shortest sleep ends; None: nobody sleeps."""
+        return min((end for end, _future in self._sleepers), default=None)
+
     async def sleep(self, span: timedelta) -> None:
         if self._eager:
             self.advance(span)
@@ -78,8 +83,8 @@ class ManualClock:
 
     def advance_to_next(self) -> None:
         """Move ahead to the end of the shortest sleep; nobody sleeps: nothing happens."""
-        if self._sleepers:
-            self.advance_to(min(end for end, _future in self._sleepers))
+        if (end := self.next_end) is not None:
+            self.advance_to(end)
 
     async def wait_for_sleepers(self, count: int = 1) -> None:
         """Return as soon as ``count`` tasks sleep here. Polls nothing and takes as long as it takes."""

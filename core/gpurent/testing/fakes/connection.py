@@ -9,28 +9,46 @@ import signal
 import subprocess
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from attrs import frozen
 
 from gpurent.domain.access import Endpoint
 from gpurent.errors import RemoteError, UnavailableError, UsageError
-from gpurent.infra.ssh.connection import LARGEST, FinishedCommand
+from gpurent.infra.ssh.connection import LARGEST
+from gpurent.ports.connection import CommandResult
+from gpurent.testing.fakes.clock import ManualClock
+from gpurent.testing.fakes.machine_folders import MachineFolders
+from gpurent.testing.fakes.virtual_time import real_time
 from gpurent.testing.sandbox.machines.descriptors import Descriptor
 
-if TYPE_CHECKING:
-    import asyncssh
 
-    from gpurent.testing.fakes.machine import FakeMachine
+class HostMachine(Protocol):
+    """What a line needs of the machine at its other end, a `gpurent.testing.fakes.machine.FakeMachine`."""
+
+    noise: str
+    delay: timedelta
+    silent: bool
+    disk_full: bool
+    clock: ManualClock
+    commands: list[str]
+    connections: set[FakeConnection]
+
+    @property
+    def endpoint(self) -> Endpoint: ...
+
+    @property
+    def folders(self) -> MachineFolders: ...
+
 
 _NO_SPACE = "ulimit -f 0; trap '' XFSZ; "
 """In front of a command: every write to a file fails from here on, as it does on a full disk."""
 
 
 class FakeConnection:
-    """Implements `gpurent.ports.connection.SshConnection`; held to `contracts.connection.ConnectionContract`."""
+    """Implements `gpurent.ports.connection.OpenConnection`; held to `contracts.connection.ConnectionContract`."""
 
-    def __init__(self, machine: FakeMachine) -> None:
+    def __init__(self, machine: HostMachine) -> None:
         self._machine = machine
         self._lost = asyncio.Event()
 
@@ -39,7 +57,7 @@ class FakeConnection:
         return self._machine.endpoint
 
     @property
-    def connection(self) -> asyncssh.SSHClientConnection:
+    def transport(self) -> object:
         """There is none: what speaks SSH itself needs a machine of the sandbox."""
         raise UsageError("a fake machine speaks no SSH", hint="Take gpurent.testing.ssh_fixture.")
 
@@ -65,21 +83,32 @@ class FakeConnection:
     async def aclose(self) -> None:
         self.lose()
 
-    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> FinishedCommand:  # noqa: A002 - the role's
+    async def wait_closed(self) -> None:
+        await self._lost.wait()
+
+    async def run_interactive(self, command: str | None) -> int:
+        """There is no terminal here."""
+        raise UsageError("a fake machine has no terminal", hint="Take gpurent.testing.ssh_fixture.")
+
+    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - the role's
         """Run ``command`` by ``sh`` in the home; see the role. ``timeout`` is in real seconds, but for ``delay``."""
         self._refuse_if_lost()
         self._machine.commands.append(command)
         await self._wait_as_told(timeout)
         if self._machine.disk_full:
             command = _NO_SPACE + command
+        with real_time():
+            return await self._run_now(command, input, timeout)
+
+    async def _run_now(self, command: str, given: str, timeout: float) -> CommandResult:
         started = _Started.start(command, self._machine)
-        talk = asyncio.ensure_future(started.talk(input.encode()))
+        talk = asyncio.ensure_future(started.talk(given.encode()))
         cut = asyncio.ensure_future(self._lost.wait())
         try:
             await asyncio.wait({talk, cut}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if talk.done():
                 status, out, err = talk.result()
-                return FinishedCommand(status, self._machine.noise + _text(out), _text(err))
+                return CommandResult(status, self._machine.noise + _text(out), _text(err))
         except BaseException:
             started.terminate()
             raise
@@ -124,18 +153,19 @@ class _Started:
     err: Descriptor
 
     @classmethod
-    def start(cls, command: str, machine: FakeMachine) -> _Started:
-        environment = dict(machine.environment)
+    def start(cls, command: str, machine: HostMachine) -> _Started:
+        folders = machine.folders
+        environment = dict(folders.environment)
         process = subprocess.Popen(
             [environment["SHELL"], "-c", command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            cwd=machine.home,
+            cwd=folders.disk.home,
             env=environment,
             start_new_session=True,
         )
-        machine.folders.children.append(process)
+        folders.children.append(process)
         ends = []
         for pipe in (process.stdin, process.stdout, process.stderr):
             assert pipe is not None

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from logging import Logger
+from pathlib import Path
 from typing import Any, Self
 
-from gpurent.domain.mail import Challenge
+from gpurent.domain.question import Challenge
 from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError
-from gpurent.infra.config.settings import settings_for
 from gpurent.infra.redact import pieces
-from gpurent.ports.http import Http
-from gpurent.roles.authenticator import Authenticator, Login, SupportsEnrolment
+from gpurent.ports.services import Http
+from gpurent.roles.account import Authenticator, Login, SupportsEnrolment
 from gpurent.roles.entries import AuthEntry, Entry
 from gpurent.testing.fakes.clock import ManualClock
 from gpurent.testing.fakes.http import FaultyHttp, HttpFaults
 from gpurent.testing.fakes.mail import FakeMailbox
+from gpurent.testing.fakes.questions import MemoryQuestions, ScriptedPrompter
 from gpurent.testing.fakes.storage import MemoryState, MemoryVault
 from gpurent.testing.fakes.user import FakeUser
-from gpurent.workflow.runtime.challenges import Asker
+from gpurent.workflow.runtime.questions import ChallengeAnswerer, Questions
+from gpurent.workflow.runtime.settings import Settings
+from gpurent.workflow.runtime.waiting import Poller
 
 
 class FakePluginContext:
@@ -52,7 +55,8 @@ class FakePluginContext:
         self.faults = faults or HttpFaults()
         self.auth = auth if auth is not None else entry if isinstance(entry, AuthEntry) else None
         given = {**self.user.config.get(entry.name, {}), **(settings or {})}
-        self.settings: Mapping[str, str] = settings_for(entry.name, entry.settings, {entry.name: given}, {})
+        settings_file = Settings(Path(), {}, {entry.name: given})
+        self.settings: Mapping[str, str] = settings_file.declared(entry.name, entry.settings)
         for declared in entry.settings:
             if declared.secret:
                 for piece in pieces(self.settings.get(declared.name, "")):
@@ -113,11 +117,8 @@ class FakePluginContext:
 
     async def ask(self, challenge: Challenge) -> str:
         self.user.asked.append(challenge)
-        return await Asker(post=self.mail, clock=self.clock, person=self._person()).ask(challenge)
-
-    def _person(self) -> Callable[[str], str | None] | None:
-        answers = self.user.answers
-        return (lambda _question: answers.pop(0) if answers else None) if answers else None
+        questions = Questions(MemoryQuestions(), ScriptedPrompter(self.user.answers), self.clock)
+        return await ChallengeAnswerer(self.mail, Poller(self.clock), questions).answer(challenge)
 
     async def __aenter__(self) -> Self:
         return self

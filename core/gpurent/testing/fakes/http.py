@@ -9,7 +9,7 @@ from attrs import define, field
 
 from gpurent.domain.secret import Secret
 from gpurent.errors import UnavailableError
-from gpurent.ports.http import Http, HttpResponse
+from gpurent.ports.services import Http, HttpResponse
 
 
 @define(kw_only=True)

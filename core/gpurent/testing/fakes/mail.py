@@ -7,15 +7,15 @@ from datetime import datetime
 
 from attrs import define, field
 
-from gpurent.domain.mail import Mail
-from gpurent.ports.clock import Clock
+from gpurent.domain.question import Mail
+from gpurent.ports.system import Clock
 
 ADDRESS = "student@sandbox.example"
 
 
 @define
 class FakeMailbox:
-    """Implements `gpurent.ports.mail_reader.MailReader` over a list; held to `contracts.mailbox.MailboxContract`.
+    """Implements `gpurent.ports.services.MailReader` over a list; held to `contracts.mailbox.MailboxContract`.
 
     ``available`` False: no mailbox is set up. ``alter`` may change a mail on its way; None loses it.
     """

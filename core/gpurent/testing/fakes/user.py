@@ -7,11 +7,11 @@ from typing import Self
 
 from attrs import define, field
 
-from gpurent.domain.mail import Challenge
+from gpurent.domain.question import Challenge
 from gpurent.domain.secret import Secret
 from gpurent.infra.http import HttpClient
 from gpurent.infra.redact import Redactor
-from gpurent.roles.authenticator import Login
+from gpurent.roles.account import Login
 from gpurent.testing.fakes.clock import ManualClock
 from gpurent.testing.fakes.mail import FakeMailbox
 from gpurent.testing.fakes.storage import MemoryState, MemoryVault

@@ -12,15 +12,16 @@ from typing import Any, Literal
 
 from attrs import define, frozen
 
-from gpurent.infra.config.settings import variable
-from gpurent.infra.platform.posix.files import private_folder
+from gpurent.infra.platform.posix.system import private_folder
 from gpurent.infra.registry.registry import Registry
+from gpurent.roles.entries import SimulatorEntry
 from gpurent.roles.simulator import ProviderSimulator, SimulatorLedgerEntry, SupportsManualRental
 from gpurent.testing.sandbox.machines.drivers import pick_driver
 from gpurent.testing.sandbox.machines.model import DriverName, Machine, MachineDriver, MachineSpec
 from gpurent.testing.sandbox.mail import ADDRESS, MailServer
 from gpurent.testing.sandbox.simulators import RunningSimulators
 from gpurent.testing.sandbox.timing import SandboxClock
+from gpurent.workflow.runtime.settings import variable_name
 
 TICK = 0.2
 
@@ -91,7 +92,7 @@ class Cloud:
         await self.mail.start()
         self.driver = await pick_driver(self.options.driver, private_folder(self.root / "machines"))
         self.simulators = RunningSimulators(
-            entries=self.registry.simulator,
+            entries=self.registry.entries(SimulatorEntry),
             clock=self.clock,
             machines=_Park(self.driver),
             send_mail=self._send,
@@ -153,14 +154,14 @@ class Cloud:
             "GPURENT_HOME": str(home),
             "GPURENT_CLOCK": f"file:{self.clock.path}",
             "GPURENT_MAIL_ADDRESS": address,
-            variable("imap", "host"): self.mail.host,
-            variable("imap", "port"): str(self.mail.port),
-            variable("imap", "user"): address,
-            variable("imap", "password"): self.mail.password_of(address),
-            variable("imap", "tls"): "no",
+            variable_name("imap", "host"): self.mail.host,
+            variable_name("imap", "port"): str(self.mail.port),
+            variable_name("imap", "user"): address,
+            variable_name("imap", "password"): self.mail.password_of(address),
+            variable_name("imap", "tls"): "no",
         }
         for section, settings in self.simulators.client_settings().items():
-            found |= {variable(section, key): value for key, value in settings.items()}
+            found |= {variable_name(section, key): value for key, value in settings.items()}
         return found
 
     def status(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from gpurent.infra.platform.posix.files import write_private
+from gpurent.infra.platform.posix.system import write_private
 from gpurent.infra.registry.registry import Registry
 from gpurent.testing.sandbox.cloud import Cloud, Options
 from gpurent.testing.sandbox.control import control_app

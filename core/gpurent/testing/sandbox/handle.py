@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 from attrs import frozen
 
 from gpurent.errors import UnavailableError, UsageError
-from gpurent.infra.platform.posix.files import private_folder
+from gpurent.infra.platform.posix.system import private_folder
 from gpurent.testing.patience import Deadline, factor
 from gpurent.testing.sandbox.daemon import STATE
 

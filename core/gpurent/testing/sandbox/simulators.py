@@ -9,7 +9,7 @@ from typing import TypeVar
 from attrs import define, field
 
 from gpurent.errors import UsageError
-from gpurent.ports.clock import Clock
+from gpurent.ports.system import Clock
 from gpurent.roles.entries import SimulatorEntry
 from gpurent.roles.simulator import (
     Machines,
@@ -26,7 +26,10 @@ S = TypeVar("S")
 
 @define(kw_only=True)
 class RunningSimulators:
-    """Built at once, served between `start` and `close`. ``settings`` go to each as ``simulator.key``."""
+    """Built at once, served between `start` and `close`. ``settings`` go to each as ``simulator.key``.
+
+    ``keep_alive``: seconds that an idle connection stays open.
+    """
 
     entries: Mapping[str, SimulatorEntry]
     clock: Clock
@@ -34,6 +37,7 @@ class RunningSimulators:
     send_mail: SendMail
     machine_count: int = 4
     settings: Mapping[str, str] = field(factory=dict)
+    keep_alive: int = 5
     urls: dict[str, str] = field(factory=dict)
     simulators: dict[str, ProviderSimulator] = field(factory=dict)
     _servers: list[WebServer] = field(factory=list)
@@ -59,7 +63,7 @@ class RunningSimulators:
 
     async def start(self) -> None:
         for name, simulator in self.simulators.items():
-            server = WebServer(simulator.app())
+            server = WebServer(simulator.app(), keep_alive=self.keep_alive)
             self.urls[name] = server.url
             self._servers.append(server)
         await asyncio.gather(*(server.start() for server in self._servers))

@@ -1,6 +1,6 @@
 """Two whole trips with a real job, one for each way of renting.
 
-Told to a terminal and checked against the portals' books.
+Shown on a terminal and checked against the simulators' own ledgers.
 """
 
 from __future__ import annotations
@@ -13,52 +13,49 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
+from gpurent.composition.application import Application
 from gpurent.domain.events import Event, EventKind
-from gpurent.domain.money import Money
-from gpurent.domain.offer import Requirements
+from gpurent.domain.offer import Payment, Requirements
+from gpurent.domain.question import Question
 from gpurent.domain.receipt import Receipt
-from gpurent.domain.trip import TripSpec
+from gpurent.domain.trip import JobSpec, Results, TripLimits, TripSpec, Upload
 from gpurent.errors import GpurentError
-from gpurent.roles.transfer import Progress
+from gpurent.ports.terminal import Progress, Terminal
 from gpurent.testing.sandbox.handle import Sandbox
-from gpurent.workflow.runtime.desk import Desk
-from gpurent.workflow.runtime.ui import Ui
-from gpurent.workflow.trips.execute import TripEnd
-from gpurent.workflow.trips.operations import Service
+from gpurent.workflow.runtime.waiting import in_background
+from gpurent.workflow.trips.machine_work import TripEnd
 
+# Long enough to be cut off while it runs, on a quick computer too.
+JOB = ("train.py", "--epochs", "16")
 Pay = Callable[[str, dict[str, Any]], Awaitable[None]]
 
 
 @define
 class Stage:
-    """The user's own display, with ears: ``watchers`` hear every event first, ``on_output`` the next output, once."""
+    """The user's own terminal, but nobody is asked; ``watchers`` hear every event first."""
 
-    inner: Ui
+    inner: Terminal
     watchers: list[Callable[[Event], None]] = field(factory=list)
-    on_output: Callable[[], None] | None = None
     interactive: bool = False
 
-    def notify(self, event: Event) -> None:
+    def show_event(self, event: Event) -> None:
         for watcher in list(self.watchers):
             watcher(event)
-        self.inner.notify(event)
+        self.inner.show_event(event)
 
-    def confirm(self, question: str) -> bool:
+    async def confirm(self, question: Question) -> bool:
         return False
 
-    def ask(self, label: str, secret: bool = False) -> str | None:
+    async def ask(self, question: Question) -> str | None:
         return None
 
-    def output(self, data: bytes) -> None:
-        heard, self.on_output = self.on_output, None
-        if heard is not None:
-            heard()
-        self.inner.output(data)
+    def show_output(self, data: bytes) -> None:
+        self.inner.show_output(data)
 
-    def progress(self, title: str) -> Progress:
-        return self.inner.progress(title)
+    def start_progress(self, title: str) -> Progress:
+        return self.inner.start_progress(title)
 
 
 @frozen(kw_only=True)
@@ -70,8 +67,8 @@ class Check:
 
 
 @frozen(kw_only=True)
-class Told:
-    """One trip as it went: the receipt, the portals' own lines, and what was checked."""
+class StoryTrip:
+    """One trip as it went: the receipt, the simulators' own lines, and what was checked."""
 
     provider: str
     end: TripEnd
@@ -83,108 +80,97 @@ class Told:
 
 @define(kw_only=True)
 class Story:
-    """Tells the trips. ``pay`` posts to the sandbox's own pages, as the user's purchase would."""
+    """Makes the trips. ``pay`` posts to the sandbox's own pages, as the user's purchase would.
+
+    ``folder``: where the results go; ``example``: the job's folder.
+    """
 
     sandbox: Sandbox
-    desk: Desk
+    application: Application
     stage: Stage
+    folder: Path
     example: Path
     pay: Pay
     say: Callable[[str], None]
 
-    @property
-    def service(self) -> Service:
-        return Service(self.desk)
-
-    async def metered(self, provider: str, username: str, password: str) -> Told:
-        """Log in, top up, rent, upload, run; the line is cut on purpose; results, shut, receipt."""
-        service = self.service
-        await service.login(provider, {"username": username, "password": password})
-        way = await service.topup(provider, Decimal(20))
-        await self.pay(f"{way.url.rstrip('/')}/settle", {})
-        before = await service.balance(provider)
+    async def metered(self, provider: str, username: str, password: str) -> StoryTrip:
+        """Log in, top up, rent, upload, run; the connection is cut on purpose; results, release, receipt."""
+        money = self.application.account_money
+        given = {"username": username, "password": password}
+        await self.application.account_commands.login(provider, given)
+        instructions = await money.topup_instructions(provider, Decimal(20))
+        await self.pay(f"{instructions.way.url.rstrip('/')}/settle", {})
+        before = await money.balance(provider)
         self.say(f"{provider}: {before.available}")
         heard: list[EventKind] = []
         self.stage.watchers.append(lambda event: heard.append(event.kind))
-        end = await self._run(provider, TripSpec(provider=provider, wish=Requirements()), self._cut_line)
-        after = await service.balance(provider)
-        receipt = _receipt(end)
+        end = await self._run(TripSpec(provider=provider), self._cut_connections)
+        after = await money.balance(provider)
         books = self._books((provider,))
-        spent = receipt.totals()[0].spent
-        lines = [line for line in books if line["minor"] < 0]
+        spent = _receipt(end).totals()[0].spent
+        charged = -sum(line["minor"] for line in books if line["minor"] < 0)
         checks = (
             *self._common(end),
             Check(what="the line was cut, and taken up again", good=EventKind.LINE_LOST in heard),
             Check(what="receipt = balance before - after", good=spent == before.available - after.available),
-            Check(
-                what="receipt = portal's ledger", good=spent.amount == -sum(line["minor"] for line in lines)
-            ),
+            Check(what="receipt = portal's ledger", good=spent.amount == charged),
         )
-        return self._told(provider, end, books, checks)
+        return self._trip(provider, end, books, checks)
 
-    async def staged(self, provider: str, ledger: str, amount: str) -> Told:
+    async def staged(self, provider: str, ledger: str, amount: str) -> StoryTrip:
         """Key, tokens, mail, a machine by deposit, upload, switch, run, renew once, return with the mailed code."""
-        service = self.service
-        login = await service.login(provider, {})
+        money = self.application.account_money
+        login = await self.application.account_commands.login(provider, {})
         await self.pay(
             f"{self.sandbox.status()['urls'][ledger]}/sandbox/faucet",
             {"address": login.account, "amount": amount},
         )
-        before = await service.balance(provider)
+        before = await money.balance(provider)
         self.say(f"{provider}: {login.account}  {before.available}")
-        fees: list[Money] = []
-        want = TripSpec(provider=provider, wish=Requirements(gpu="2080Ti"), term=timedelta(days=1))
-        end = await self._run(provider, want, self._renew)
-        after = await service.balance(provider)
-        receipt = _receipt(end)
+        spec = TripSpec(
+            provider=provider,
+            requirements=Requirements(gpu="2080Ti"),
+            limits=TripLimits(term=timedelta(days=1)),
+        )
+        end = await self._run(spec, self._renew)
+        after = await money.balance(provider)
         books = self._books((provider, ledger))
-        fees = self._fees(end)
+        receipt = _receipt(end)
         totals = receipt.totals()[0]
-        fee = sum((item.amount for item in fees), 0)
+        gone = totals.spent.amount + self._binding_fee(end)
+        left = sum(
+            line["minor"] for line in books if line["portal"] == ledger and line["account"] == login.account
+        )
+        renewed = any(charge.kind.value == "renewal" for charge in receipt.charges)
         checks = (
             *self._common(end),
-            Check(
-                what="renewed once", good=any(charge.kind.value == "renewal" for charge in receipt.charges)
-            ),
+            Check(what="renewed once", good=renewed),
             Check(what="the deposit is back", good=totals.held.amount == 0),
             Check(what="paid - refunded = spent", good=totals.paid - totals.refunded == totals.spent),
             Check(
                 what="receipt + binding fee = balance before - after",
-                good=totals.spent.amount + fee == (before.available - after.available).amount,
+                good=gone == (before.available - after.available).amount,
             ),
             Check(
                 what="receipt + binding fee = the chain's own ledger",
-                good=totals.spent.amount + fee
-                == before.available.amount
-                - sum(
-                    line["minor"]
-                    for line in books
-                    if line["portal"] == ledger and line["account"] == login.account
-                ),
+                good=gone == before.available.amount - left,
             ),
         )
-        return self._told(provider, end, books, checks)
+        return self._trip(provider, end, books, checks)
 
-    def _fees(self, end: TripEnd) -> list[Money]:
-        from gpurent.domain.order import Payment
+    def _binding_fee(self, end: TripEnd) -> int:
+        paid = self.application.store.recall_step(end.trip, "bind.pay", Payment)
+        return paid.amount.amount if paid is not None else 0
 
-        paid = self.desk.journal.recall(end.trip, "bind.pay", Payment)
-        return [paid.amount] if paid else []
-
-    async def _run(
-        self, provider: str, want: TripSpec, meanwhile: Callable[[str], Coroutine[Any, Any, None]]
-    ) -> TripEnd:
+    async def _run(self, spec: TripSpec, meanwhile: Callable[[str], Coroutine[Any, Any, None]]) -> TripEnd:
         """The trip, with ``meanwhile(lease)`` once its job runs."""
-        from attrs import evolve
-
-        home = self.desk.home.parent / f"results-{provider}"
-        home.mkdir(exist_ok=True)
-        want = evolve(
-            want,
-            command=("train.py", "--epochs", "6"),
-            folder=str(self.example),
-            results=("out",),
-            home=str(home),
+        target = self._results_folder(spec.provider)
+        target.mkdir(exist_ok=True)
+        spec = evolve(
+            spec,
+            upload=Upload(folder=str(self.example)),
+            job=JobSpec(command=JOB),
+            results=Results(paths=("out",), dir=str(target)),
         )
         started: asyncio.Queue[str] = asyncio.Queue()
 
@@ -192,29 +178,24 @@ class Story:
             if event.kind is EventKind.JOB_STARTED:
                 started.put_nowait(event.lease)
 
-        self.stage.watchers.append(hear)
-
-        async def aside() -> None:
+        async def disturb() -> None:
             await meanwhile(await started.get())
 
-        task = asyncio.create_task(aside())
+        self.stage.watchers.append(hear)
         try:
-            end = await self.service.run(want)
-            await task
+            async with in_background(disturb()) as disturbing:
+                end = await self.application.trips.run(spec)
+                await disturbing
         finally:
-            task.cancel()
             self.stage.watchers.remove(hear)
         return end
 
-    async def _cut_line(self, lease: str) -> None:
-        def cut() -> None:
-            self.say(f"-- {self.sandbox.cut()} line(s) cut on purpose --")
-
-        # At the job's first words: then somebody listens on that line, however fast or slow this computer is.
-        self.stage.on_output = cut
+    async def _cut_connections(self, lease: str) -> None:
+        cut = await asyncio.to_thread(self.sandbox.cut)
+        self.say(f"-- {cut} line(s) cut on purpose --")
 
     async def _renew(self, lease: str) -> None:
-        await self.service.renew(lease, timedelta(days=1))
+        await self.application.lease_changes.renew(lease, timedelta(days=1))
         self.say(f"-- {lease}: one more day --")
 
     def _books(self, portals: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -228,15 +209,18 @@ class Story:
         )
 
     def _accuracy(self, end: TripEnd) -> Decimal:
-        provider = self.desk.lease(end.lease).provider
-        path = self.desk.home.parent / f"results-{provider}" / "out" / "metrics.json"
+        provider = self.application.leases.find_lease(end.lease).provider
+        path = self._results_folder(provider) / "out" / "metrics.json"
         metrics = json.loads(path.read_text("utf-8"), parse_float=Decimal)
         return Decimal(metrics["accuracy"])
 
-    def _told(
+    def _results_folder(self, provider: str) -> Path:
+        return self.folder / f"results-{provider}"
+
+    def _trip(
         self, provider: str, end: TripEnd, books: list[dict[str, Any]], checks: tuple[Check, ...]
-    ) -> Told:
-        return Told(
+    ) -> StoryTrip:
+        return StoryTrip(
             provider=provider,
             end=end,
             receipt=_receipt(end),

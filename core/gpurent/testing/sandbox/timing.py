@@ -8,7 +8,7 @@ from pathlib import Path
 from attrs import evolve
 
 from gpurent.infra.clock import Course, ScaledClock
-from gpurent.infra.platform.posix.files import write_private
+from gpurent.infra.platform.posix.system import write_private
 
 
 class SandboxClock(ScaledClock):

@@ -49,13 +49,22 @@ class _Server(uvicorn.Server):
 
 
 class WebServer:
-    """Serves ``app`` until closed; ``url`` is known before any request."""
+    """Serves ``app`` until closed; ``url`` is known before any request.
 
-    def __init__(self, app: Any, port: int = 0) -> None:
+    ``keep_alive``: seconds that an idle connection stays open.
+    """
+
+    def __init__(self, app: Any, port: int = 0, keep_alive: int = 5) -> None:
         self._socket = _listening(port)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
-            app, log_level="error", lifespan="off", access_log=False, ws="none", date_header=False
+            app,
+            log_level="error",
+            lifespan="off",
+            access_log=False,
+            ws="none",
+            date_header=False,
+            timeout_keep_alive=keep_alive,
         )
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None

@@ -1,30 +1,29 @@
-"""Leases for the user's other programs: written down, put into their places by consent, taken out at the end."""
+"""Leases for the user's other programs: written down, put into their places by consent, removed at the end."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from attrs import evolve, frozen
 
-from gpurent.domain.events import EventKind
-from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.secret import Secret
+from gpurent.domain.events import Event, EventKind
+from gpurent.domain.lease import OVER, Lease, LeaseState
+from gpurent.domain.question import Question, QuestionKind
 from gpurent.errors import GpurentError, LeaseError, Spent, UsageError
 from gpurent.locale import _
+from gpurent.ports.connection import Connector
+from gpurent.ports.services import SecretStore
+from gpurent.roles.entries import ExporterEntry
 from gpurent.roles.exporter import FOLDER, Export, Exported, Exporter, SupportsInstall, SupportsOpen
-from gpurent.workflow.connection.reconnecting import ReconnectingConnection
-from gpurent.workflow.runtime.desk import Desk
+from gpurent.workflow.connection.reconnecting import Connections
+from gpurent.workflow.runtime.events import EventEmitter
+from gpurent.workflow.runtime.leases import LeaseTracker
+from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.runtime.questions import Questions
+from gpurent.workflow.runtime.settings import Settings
 
-
-@frozen(kw_only=True)
-class Written:
-    """``done`` says what was put into, or taken out of, the user's own files, one line each."""
-
-    leases: tuple[str, ...]
-    export: Export
-    done: tuple[str, ...] = ()
+_OVER = {state.value for state in OVER}
 
 
 def alias_of(lease_id: str) -> str:
@@ -32,148 +31,185 @@ def alias_of(lease_id: str) -> str:
     return f"gpurent-{re.sub(r'[^a-z0-9._-]', '-', lease_id.lower())}"[:60]
 
 
-def home_of(desk: Desk) -> Path:
-    """The user's home, where other programs keep what is theirs."""
-    given = desk.environment.get("HOME", "")
-    return Path(given) if given else Path.home()
+@frozen
+class LeaseProfiles:
+    """Each machine is visited first: its host key is pinned, our key installed, its home known."""
 
+    connections: Connections
+    connector: Connector
+    secrets: SecretStore
 
-class Exports:
-    """Bound to one desk."""
+    async def describe(self, lease_id: str, *, passwords: bool = False) -> Exported:
+        """One running machine; with its password where that is wanted and known."""
+        async with self.connections.visit_lease(lease_id) as connection:
+            ran = await connection.do(lambda ssh: ssh.run("pwd"))
+            lease = connection.lease
+        # What the machine's own start files print comes before it.
+        home = ran.out.strip().rpartition("\n")[2]
+        return self._exported(lease, home if re.fullmatch(FOLDER, home) else "", passwords)
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-
-    def chosen(self, given: Sequence[str]) -> list[Lease]:
-        """The named leases, or, with no name, all that run."""
-        found = [self._desk.lease(name) for name in given]
-        if not given:
-            found = [lease for lease in self._desk.journal.leases() if lease.state is LeaseState.READY]
-        if not found:
-            raise LeaseError(_("no lease is running"), hint=_("See: gpurent ls --all"))
-        return found
-
-    async def write(
-        self, name: str, given: Sequence[str], *, passwords: bool = False, install: bool = False
-    ) -> Written:
-        """The leases as the program ``name`` reads them; ``install``: also put into its own place."""
-        exporter: Exporter = self._desk.tool("exporter", name, Exporter)
-        if install:
-            self._installing(name, exporter)
-        ready = await self._ready(self.chosen(given), lenient=not given, passwords=passwords)
-        export = exporter.export(ready)
-        done: Sequence[str] = ()
-        if install:
-            done = self._installing(name, exporter).install(
-                [evolve(lease, password=None) for lease in ready], home_of(self._desk)
-            )
-        return Written(leases=tuple(lease.name for lease in ready), export=export, done=tuple(done))
-
-    async def _ready(self, leases: Sequence[Lease], *, lenient: bool, passwords: bool) -> list[Exported]:
-        """Each machine is visited: its host key is pinned, our key installed, its home known."""
-        found, failed = [], None
+    async def describe_reachable(self, leases: Sequence[Lease], *, passwords: bool = False) -> list[Exported]:
+        """Those that can be reached; the others are reported. None of them: the last one's error."""
+        found: list[Exported] = []
+        failed = None
         for lease in leases:
             try:
-                found.append(await self.visit(lease.id, passwords=passwords))
+                found.append(await self.describe(lease.id, passwords=passwords))
             except GpurentError as error:
-                if not lenient:
-                    raise
                 failed = error
-                self._desk.tell(EventKind.WARNING, f"{lease.id}: {error.message}", lease=lease.id)
+                self.connections.events.emit(
+                    EventKind.WARNING, f"{lease.id}: {error.message}", lease=lease.id
+                )
         if failed is not None and not found:
             raise failed
         return found
 
-    async def visit(self, lease_id: str, *, passwords: bool = False) -> Exported:
-        """One running machine as other programs need it."""
-        line = ReconnectingConnection(self._desk, lease_id)
-        try:
-            await line.look()
-            home = await line.do(lambda link: link.run("pwd"))
-        finally:
-            await line.close()
-        # What the machine's own start files print comes before it.
-        said = home.out.strip().rpartition("\n")[2]
-        folder = said if re.fullmatch(FOLDER, said) else ""
-        return self._exported(self._desk.lease(lease_id), folder, passwords)
-
     def _exported(self, lease: Lease, folder: str, passwords: bool) -> Exported:
-        ssh, name = self._desk.ssh, alias_of(lease.id)
-        pinned = ssh.pinned(lease.id, lease.endpoint) if lease.endpoint else None
+        pinned = self.connector.pinned(lease.id, lease.endpoint) if lease.endpoint else None
         if lease.endpoint is None or pinned is None:
             raise LeaseError(
                 _("{lease} is not running ({state})").format(lease=lease.id, state=lease.state.value),
                 spent=Spent.NO,
             )
-        key_file, _hosts = ssh.files(lease.id)
+        host_key, fingerprint = pinned
+        key_file, _hosts = self.connector.files(lease.id)
+        password = None
+        if passwords and lease.password_ref:
+            password = self.secrets.scoped(lease.provider).get(lease.password_ref)
         return Exported(
-            name=name,
+            name=alias_of(lease.id),
             endpoint=lease.endpoint,
             key_file=key_file,
-            known_hosts=ssh.alias(lease.id, name, pinned[0]),
-            host_key=pinned[0],
-            fingerprint=pinned[1],
+            known_hosts=self.connector.write_alias(lease.id, alias_of(lease.id), host_key),
+            host_key=host_key,
+            fingerprint=fingerprint,
             folder=folder,
-            password=self._password(lease) if passwords else None,
+            password=password,
         )
 
-    def _password(self, lease: Lease) -> Secret | None:
-        if not lease.password_ref:
-            return None
-        return self._desk.vault.scoped(lease.provider).get(lease.password_ref)
 
-    def take_out(self, name: str, given: Sequence[str]) -> Sequence[str]:
+@frozen(kw_only=True)
+class Written:
+    """``done`` says what was put into the user's own files, one line each."""
+
+    leases: tuple[str, ...]
+    export: Export
+    done: tuple[str, ...] = ()
+
+
+@frozen
+class Exports:
+    plugins: Plugins
+    leases: LeaseTracker
+    profiles: LeaseProfiles
+    settings: Settings
+    questions: Questions
+
+    async def write(
+        self, name: str, given: Sequence[str], *, passwords: bool = False, install: bool = False
+    ) -> Written:
+        """The named leases, or all that run, as the program ``name`` reads them.
+
+        ``install``: they are also put into its own place.
+        """
+        exporter = self._exporter(name)
+        place = _place_of(name, exporter) if install else None
+        ready = await self._describe(given, passwords)
+        export = exporter.export(ready)
+        done: Sequence[str] = ()
+        if place is not None:
+            done = place.install([evolve(lease, password=None) for lease in ready], self.settings.user_home)
+        return Written(leases=tuple(lease.name for lease in ready), export=export, done=tuple(done))
+
+    def remove(self, name: str, given: Sequence[str]) -> Sequence[str]:
         """Take the leases (none named: all) out of the place of the program ``name``; what was done."""
-        placed = self._installing(name, self._desk.tool("exporter", name, Exporter))
-        home = home_of(self._desk)
-        names = [alias_of(self._desk.lease(lease).id) for lease in given] or list(placed.installed(home))
-        return placed.uninstall(names, home)
+        place, home = _place_of(name, self._exporter(name)), self.settings.user_home
+        names = [alias_of(self.leases.find_lease(lease).id) for lease in given]
+        return place.uninstall(names or list(place.installed(home)), home)
 
-    async def opening(self, name: str, lease: str) -> tuple[Exported, SupportsOpen]:
-        """The program ``name`` ready to be started on ``lease``; its entry is installed if it has a place for one."""
-        made = self._desk.tool("exporter", name, Exporter)
-        if not isinstance(made, SupportsOpen):
+    async def prepare_open(self, name: str, given: str) -> tuple[Exported, SupportsOpen]:
+        """The program ``name``, ready to be started on a lease; its entry is installed if it has a place for one."""
+        exporter = self._exporter(name)
+        if not isinstance(exporter, SupportsOpen):
             raise UsageError(_("{name} cannot be started from here").format(name=name))
-        exported = await self.visit(self._desk.lease(lease).id)
-        if isinstance(made, SupportsInstall):
-            home = home_of(self._desk)
-            question = _("May {name} be told of {lease} in its own settings below {home}?").format(
-                name=name, lease=exported.name, home=home
-            )
-            if exported.name not in made.installed(home) and not self._desk.ui.confirm(question):
-                raise UsageError(
-                    _("{name} does not know {lease} yet").format(name=name, lease=exported.name),
-                    hint=_(
-                        "Agree with: gpurent --yes open …, or: gpurent export {name} {lease} --install"
-                    ).format(name=name, lease=lease),
-                )
-            made.install([exported], home)
-        return exported, made
+        exported = await self.profiles.describe(self.leases.find_lease(given).id)
+        if isinstance(exporter, SupportsInstall):
+            await self._require_consent(name, given, exporter, exported)
+            exporter.install([exported], self.settings.user_home)
+        return exported, exporter
 
-    def page(self, lease: str) -> str:
+    def page(self, given: str) -> str:
         """The provider's page, empty if it has none."""
-        return self._desk.settings(self._desk.provider(self._desk.lease(lease).provider)).get("url", "")
+        entry = self.plugins.provider_entry(self.leases.find_lease(given).provider)
+        return self.settings.declared(entry.name, entry.settings).get("url", "")
 
-    def _installing(self, name: str, exporter: object) -> SupportsInstall:
-        if not isinstance(exporter, SupportsInstall):
+    async def _describe(self, given: Sequence[str], passwords: bool) -> list[Exported]:
+        if not given:
+            running = [lease for lease in self.leases.list_leases() if lease.state is LeaseState.READY]
+            if not running:
+                raise LeaseError(_("no lease is running"), hint=_("See: gpurent ls --all"))
+            return await self.profiles.describe_reachable(running, passwords=passwords)
+        leases = [self.leases.find_lease(name) for name in given]
+        return [await self.profiles.describe(lease.id, passwords=passwords) for lease in leases]
+
+    async def _require_consent(
+        self, name: str, given: str, place: SupportsInstall, exported: Exported
+    ) -> None:
+        """Before anything is written to a place that does not know the lease yet."""
+        home = self.settings.user_home
+        if exported.name in place.installed(home):
+            return
+        question = Question(
+            id=f"export:{name}:{exported.name}",
+            kind=QuestionKind.CHOICE,
+            text=_("May {name} be told of {lease} in its own settings below {home}?").format(
+                name=name, lease=exported.name, home=home
+            ),
+        )
+        if not await self.questions.confirm(question):
             raise UsageError(
-                _("{name} has no place of its own to install to").format(name=name),
-                hint=_("Without --install it is written to a file or printed."),
+                _("{name} does not know {lease} yet").format(name=name, lease=exported.name),
+                hint=_(
+                    "Agree with: gpurent --yes open …, or: gpurent export {name} {lease} --install"
+                ).format(name=name, lease=given),
             )
-        return exporter
+
+    def _exporter(self, name: str) -> Exporter:
+        return self.plugins.build(self.plugins.registry.entry(ExporterEntry, name))
 
 
-def take_out(desk: Desk, lease_id: str) -> None:
-    """The lease is over: it leaves every program's place. Trouble there must not touch the lease."""
-    alias, home = alias_of(lease_id), home_of(desk)
-    for name in desk.registry.exporter:
-        try:
-            made = desk.tool("exporter", name, Exporter)
-            if isinstance(made, SupportsInstall) and alias in made.installed(home):
-                made.uninstall([alias], home)
-        except (GpurentError, OSError) as error:
-            desk.tell(
-                EventKind.WARNING,
-                _("{name} may still know of {lease}: {why}").format(name=name, lease=lease_id, why=error),
-                lease=lease_id,
-            )
+@frozen
+class ExportCleanup:
+    """Takes a lease that is over out of every program's place."""
+
+    plugins: Plugins
+    settings: Settings
+    events: EventEmitter
+
+    def on_event(self, event: Event) -> None:
+        """An `EventSubscriber`. Trouble is reported; it must not touch the lease."""
+        if event.kind is not EventKind.LEASE_CHANGED or event.data.get("state") not in _OVER:
+            return
+        alias, home = alias_of(event.lease), self.settings.user_home
+        for name, entry in self.plugins.registry.entries(ExporterEntry).items():
+            try:
+                exporter = self.plugins.build(entry)
+                if isinstance(exporter, SupportsInstall) and alias in exporter.installed(home):
+                    exporter.uninstall([alias], home)
+            except Exception as error:  # noqa: BLE001 - whatever a plugin does, the lease is over
+                self.events.emit(
+                    EventKind.WARNING,
+                    _("{name} may still know of {lease}: {why}").format(
+                        name=name, lease=event.lease, why=error
+                    ),
+                    lease=event.lease,
+                )
+
+
+def _place_of(name: str, exporter: object) -> SupportsInstall:
+    if not isinstance(exporter, SupportsInstall):
+        raise UsageError(
+            _("{name} has no place of its own to install to").format(name=name),
+            hint=_("Without --install it is written to a file or printed."),
+        )
+    return exporter

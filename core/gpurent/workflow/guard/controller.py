@@ -1,29 +1,28 @@
-"""One lease: look, decide, act. What fails is told once and tried again; it never reaches the other leases."""
+"""One lease: look, decide, act. What fails is reported once and tried again; it never reaches the other leases.
+
+What costs money or ends something is a trip: a guard that was killed goes on where it was.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING
 
-from attrs import define, evolve, frozen
+from attrs import frozen
 
-from gpurent.domain.events import EventKind
-from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.time_left import TimeLeft
-from gpurent.errors import GpurentError, UsageError
-from gpurent.locale import _
-from gpurent.workflow.guard.action_log import unfinished
-from gpurent.workflow.guard.actions import GuardActions
+from gpurent.domain.lease import Lease
+from gpurent.domain.trip import TripRecord
+from gpurent.errors import Busy, UsageError
+from gpurent.ports.store import LeaseStore
+from gpurent.ports.system import Clock
+from gpurent.workflow.connection.reconnecting import Connections
 from gpurent.workflow.guard.decide import (
     Action,
     AskTopUp,
     End,
+    EndTimer,
     Finish,
     KeepAwake,
-    Reason,
     Renew,
     Save,
     Warn,
@@ -31,36 +30,160 @@ from gpurent.workflow.guard.decide import (
     holding,
     next_look,
 )
+from gpurent.workflow.guard.ends import Ends, Saves, finish_by
 from gpurent.workflow.guard.facts import Facts
-from gpurent.workflow.guard.month import Month, month_of
-from gpurent.workflow.guard.observe import (
-    SCOPE,
-    Memory,
-    Trip,
-    facts,
-    idle_since,
-    machine,
-    recall,
-    remember,
-    trip_of,
-)
-from gpurent.workflow.guard.policy import Policy
-from gpurent.workflow.guard.renewals import Short
-from gpurent.workflow.guard.topups import TopUps
-from gpurent.workflow.timing import alarms as alarm
+from gpurent.workflow.guard.observe_lease import LeaseObserver, StoreObserver
+from gpurent.workflow.guard.observe_provider import ObservedProvider
+from gpurent.workflow.guard.purchases import Renewals, RenewalUnfunded, TopUps
+from gpurent.workflow.guard.records import ActionLog, action_kind
+from gpurent.workflow.guard.warnings import BACKOFF, GuardWarnings, backoff, trouble_of
+from gpurent.workflow.timing.guard_policy import GuardPolicy
+from gpurent.workflow.timing.timers import TripTimers
+from gpurent.workflow.trips.operations import Trips
 
-if TYPE_CHECKING:
-    from gpurent.workflow.trips.operations import Service
-
-BACKOFF = timedelta(minutes=1)
-SLOWEST = timedelta(minutes=16)
+SOON = timedelta(minutes=5)
 # A trip that is begun and not yet held is only just being started.
 FRESH = timedelta(minutes=1)
 
 
+async def resume_trip(trips: Trips, trip: str) -> None:
+    """Walk a trip of the user's to its end; silent when a living process works on it, or has just ended it."""
+    try:
+        await trips.resume(trip)
+    except (Busy, UsageError):
+        return
+
+
+@frozen
+class RecordedActions:
+    """The actions that are trips. Every one can be repeated: what was done is recalled."""
+
+    log: ActionLog
+    renewals: Renewals
+    saves: Saves
+    ends: Ends
+
+    async def carry_on(self, record: TripRecord) -> None:
+        """Do what the trip was begun for, if it is not done; held by another process: `Busy`."""
+        if not record.under_way:
+            return
+        kind, trip = action_kind(record.id), self.log.context_of(record.id)
+        with self.log.lock_trip(record.id):
+            if kind == "renew":
+                await self.renewals.carry_on(trip, record)
+            elif kind == "save":
+                await self.saves.carry_on(trip, record)
+            else:
+                await self.ends.carry_on(trip, record)
+
+    async def renew(self, lease: Lease, action: Renew) -> None:
+        await self.carry_on(await self.renewals.begin(lease, action))
+
+    async def save(self, lease: Lease, action: Save) -> None:
+        record = self.saves.begin(lease)
+        if record is not None:
+            await finish_by(self.log.clock, action.by, self.carry_on(record))
+
+    async def end(self, lease: Lease, action: End) -> None:
+        await self.carry_on(self.ends.begin(lease, action))
+
+
+@frozen
+class GuardTimers:
+    """The timers inside the machines. Every call opens a connection of its own, and ends within `SOON`."""
+
+    connections: Connections
+    timers: TripTimers
+    observed: StoreObserver
+    clock: Clock
+
+    async def keep_awake(self, lease: Lease) -> None:
+        """Idempotent: a deadline that is later already stays."""
+        trip = self.observed.trip_of(lease.id)
+        if trip is not None:
+            async with self.connections.to(lease.id, trip.id) as connection:
+                work = self.timers.keep_awake(connection, trip.spec)
+                await finish_by(self.clock, self.clock.now() + SOON, work)
+
+    async def end_timer(self, lease: Lease) -> None:
+        async with self.connections.to(lease.id) as connection:
+            await finish_by(self.clock, self.clock.now() + SOON, self.timers.end_timer(connection))
+
+
+@frozen
+class GuardActions:
+    recorded: RecordedActions
+    topups: TopUps
+    timers: GuardTimers
+    trips: Trips
+    warnings: GuardWarnings
+
+    async def perform(self, facts: Facts, policy: GuardPolicy, action: Action) -> None:
+        """Raises what the action fails with."""
+        lease = facts.lease
+        match action:
+            case Warn():
+                self.warnings.warn_of_limit(facts, action)
+            case Renew():
+                await self._renew(lease, policy, action)
+            case AskTopUp(amount=amount):
+                await self.topups.ask(lease.provider, amount)
+            case Save():
+                await self.recorded.save(lease, action)
+            case End():
+                await self.recorded.end(lease, action)
+            case KeepAwake():
+                await self.timers.keep_awake(lease)
+            case EndTimer():
+                await self.timers.end_timer(lease)
+            case Finish(trip=trip):
+                await resume_trip(self.trips, trip)
+
+    async def _renew(self, lease: Lease, policy: GuardPolicy, action: Renew) -> None:
+        try:
+            await self.recorded.renew(lease, action)
+        except RenewalUnfunded as error:
+            if policy.top_up is None:
+                raise
+            missing = error.needed.ceiling - error.needed.balance
+            await self.topups.ask(lease.provider, policy.top_up, missing)
+
+
+@frozen
+class Leftovers:
+    """Carries on what was left half done: by an earlier guard, or by a command of the user's that was killed."""
+
+    log: ActionLog
+    actions: RecordedActions
+    trips: Trips
+    leases: LeaseStore
+
+    async def take_over(self, lease: Lease) -> list[str]:
+        """The guard's own actions on ``lease``, then renewals and releases of the user's; what failed, in words."""
+        troubles = [
+            await trouble_of(self.actions.carry_on(record))
+            for record in self.log.of_lease(lease.id)
+            if record.under_way and not self.actions.ends.drop_if_outdated(record)
+        ]
+        for record in self.log.store.trips(lease.id):
+            old = self.log.clock.now() - record.begun_at > FRESH
+            if record.kind in ("renew", "release") and record.under_way and old:
+                troubles.append(await trouble_of(resume_trip(self.trips, record.id)))
+        return troubles
+
+    async def finish_ended(self) -> Mapping[str, str]:
+        """Actions whose lease is over, and that were not written to their end; what failed, by the lease's id."""
+        troubles: dict[str, str] = {}
+        for record in self.log.under_way():
+            lease = self.leases.lease(record.lease) if record.lease else None
+            if lease is not None and lease.over:
+                troubles[lease.id] = await trouble_of(self.actions.carry_on(record))
+        return troubles
+
+
 @frozen(kw_only=True)
-class Looked:
-    """What one look came to: for the report of ``--once`` and for planning the next one."""
+class GuardLook:
+    """What one look came to: for the report of ``--once`` and for planning the ``next`` one."""
 
     facts: Facts
     actions: Sequence[Action]
@@ -68,171 +191,34 @@ class Looked:
     trouble: str = ""
 
 
-@frozen(kw_only=True)
-class Account:
-    """What all leases of one shop share: whether its balance is short, and what the month's budgets leave."""
-
-    topping: bool
-    month: Month | None
-
-
-@define
+@frozen
 class GuardController:
-    """Bound to a `Service`; holds what is remembered of each lease."""
+    observer: LeaseObserver
+    actions: GuardActions
+    leftovers: Leftovers
+    warnings: GuardWarnings
 
-    service: Service
-    deeds: GuardActions
-    topups: TopUps
-    gate: asyncio.Semaphore
-    memories: dict[str, Memory]
-
-    @classmethod
-    def of(cls, service: Service, machines: int) -> GuardController:
-        return cls(service, GuardActions(service), TopUps(service.desk), asyncio.Semaphore(machines), {})
-
-    async def account(self, provider: str) -> Account:
-        topping = await self.topups.watch(provider)
-        return Account(topping=topping, month=await month_of(self.service.desk, provider))
-
-    def _memory(self, lease: str) -> Memory:
-        if lease not in self.memories:
-            self.memories[lease] = recall(self.service.desk, lease)
-        return self.memories[lease]
-
-    async def mind(self, lease: Lease, time: TimeLeft, policy: Policy, account: Account) -> Looked:
-        """Never raises but when it is cancelled."""
-        memory = self._memory(lease.id)
-        troubles = await self._take_over(lease)
-        desk = self.service.desk
-        lease = desk.journal.lease(lease.id) or lease
-        trip = trip_of(desk, lease)
-        troubles.append(await self._machine(lease, policy, trip, memory))
-        known = facts(desk, lease, time, policy, trip, memory)
-        known = evolve(known, topping=account.topping, month=account.month)
-        troubles.append(await self._tried(partial(self._alarm, known)))
-        actions = decide(known, policy)
-        for action in actions:
-            troubles.append(await self._tried(partial(self._act, known, policy, action)))
-        held = holding(known, policy)
+    async def look_after(self, lease: Lease, provider: ObservedProvider) -> GuardLook:
+        """Raises only what the policy or the Store fails with."""
+        memories = self.warnings.memories
+        memory = memories.of(lease.id)
+        troubles = await self.leftovers.take_over(lease)
+        facts, policy, trouble = await self.observer.observe(lease, provider, memory)
+        troubles += [trouble, await trouble_of(self.warnings.warn_of_time(facts))]
+        actions = decide(facts, policy)
+        troubles += [await trouble_of(self.actions.perform(facts, policy, action)) for action in actions]
+        held = holding(facts, policy)
         memory.said = {key: at for key, at in memory.said.items() if key in held}
-        remember(desk, lease.id, memory)
-        trouble = "; ".join(dict.fromkeys(text for text in troubles if text))
-        self._told(lease, memory, trouble)
-        wait = next_look(known, policy)
+        memories.save(lease.id)
+        trouble = "; ".join(dict.fromkeys(filter(None, troubles)))
+        failures = self.warnings.report_trouble(lease.id, trouble)
+        wait = next_look(facts, policy)
         if trouble:
-            wait = min(max(wait, BACKOFF), BACKOFF * 2 ** min(memory.failures, 4), SLOWEST)
-        return Looked(facts=known, actions=actions, next=wait, trouble=trouble)
+            wait = min(max(wait, BACKOFF), backoff(failures, 4))
+        return GuardLook(facts=facts, actions=actions, next=wait, trouble=trouble)
 
     async def tidy(self) -> None:
-        """Deeds whose lease is over, and that a guard which was killed did not write to their end."""
-        journal = self.service.desk.journal
-        for row in journal.trips_under_way():
-            lease = journal.lease(row.lease) if row.kind == SCOPE and row.lease else None
-            if lease is not None and lease.over:
-                trouble = await self._tried(partial(self.deeds.carry_on, row))
-                self._told(lease, self._memory(lease.id), trouble)
-
-    async def _tried(self, action: Callable[[], Awaitable[None]]) -> str:
-        """Why ``action`` failed, empty if it did not."""
-        try:
-            await action()
-        except GpurentError as error:
-            return f"{error.message} {error.hint}".strip()
-        except Exception as error:  # noqa: BLE001 - one broken lease must not end the watch over the others
-            return f"{type(error).__name__}: {error}"
-        return ""
-
-    def _told(self, lease: Lease, memory: Memory, trouble: str) -> None:
-        """Told when it is new, and when it is over."""
-        desk = self.service.desk
-        if trouble and trouble != memory.told:
-            desk.tell(EventKind.WARNING, f"{lease.id}: {trouble}", lease=lease.id)
-        elif memory.told and not trouble:
-            desk.tell(
-                EventKind.WARNING, _("{lease}: all is well again").format(lease=lease.id), lease=lease.id
-            )
-        memory.failures = memory.failures + 1 if trouble else 0
-        memory.told = trouble
-
-    async def _take_over(self, lease: Lease) -> list[str]:
-        """What an earlier guard, or a renewal or return of the user's, left half done."""
-        troubles = []
-        for row in unfinished(self.service.desk, lease.id):
-            if self.deeds.interrupted(row):
-                continue
-            troubles.append(await self._tried(partial(self.deeds.carry_on, row)))
-        desk = self.service.desk
-        for row in desk.journal.trips(lease.id):
-            old = desk.clock.now() - row.begun_at > FRESH
-            if row.kind in ("renew", "release") and not row.outcome and old:
-                troubles.append(await self._tried(partial(self._resume, row.id)))
-        return troubles
-
-    async def _resume(self, trip: str) -> None:
-        try:
-            await self.service.resume(trip)
-        except UsageError:
-            # A living process works on it, or has just ended it.
-            return
-
-    async def _machine(self, lease: Lease, policy: Policy, trip: Trip | None, memory: Memory) -> str:
-        """Look at the machine when it is time to, and somebody wants to know."""
-        desk = self.service.desk
-        wanted = policy.idle is not None or (trip is not None and trip.launched)
-        if lease.state is not LeaseState.READY or not wanted:
-            return ""
-        every = policy.look if policy.idle is None else min(policy.look, policy.idle / 3)
-        seen = memory.machine
-        if seen is not None and timedelta() <= desk.clock.now() - seen.at < every:
-            return ""
-
-        async def look() -> None:
-            async with self.gate:
-                found = await machine(desk, lease, trip, seen)
-            memory.machine = found
-            memory.idle_since = idle_since(found, memory.idle_since, policy.idle_load)
-
-        return await self._tried(look)
-
-    async def _alarm(self, known: Facts) -> None:
-        alarm.mind(self.service.desk, known.lease, known.time, trip=known.trip)
-
-    async def _act(self, known: Facts, policy: Policy, action: Action) -> None:
-        lease = known.lease
-        match action:
-            case Warn():
-                self._warn(known, action)
-            case Renew():
-                await self._renew(lease, policy, action)
-            case AskTopUp(amount=amount):
-                await self.topups.ask(lease.provider, amount)
-            case Save():
-                await self.deeds.save(lease, action)
-            case End():
-                await self.deeds.end(lease, action)
-            case KeepAwake():
-                await self.deeds.keep_awake(lease)
-            case Finish():
-                await self._resume(action.trip)
-
-    async def _renew(self, lease: Lease, policy: Policy, action: Renew) -> None:
-        try:
-            await self.deeds.renew(lease, action)
-        except Short as short:
-            if policy.top_up is None:
-                raise
-            least = short.needed.ceiling - short.needed.balance
-            await self.topups.ask(lease.provider, policy.top_up, least)
-
-    def _warn(self, known: Facts, action: Warn) -> None:
-        text = {
-            Reason.IDLE: _("{lease} is idle; it is given back at {at:%Y-%m-%d %H:%M} UTC"),
-            Reason.BUDGET: _(
-                "the budget for {lease} is nearly used up; it is given back by {at:%Y-%m-%d %H:%M} UTC"
-            ),
-            Reason.DEADLINE: _("{lease} nears its deadline; it is given back by {at:%Y-%m-%d %H:%M} UTC"),
-        }[action.reason].format(lease=known.lease.id, at=action.at)
-        self._memory(known.lease.id).said[action.reason.value] = known.now
-        self.service.desk.tell(
-            EventKind.WARNING, text, trip=known.trip, lease=known.lease.id, reason=action.reason.value
-        )
+        """What is left of leases that are over."""
+        for lease, trouble in (await self.leftovers.finish_ended()).items():
+            self.warnings.report_trouble(lease, trouble)
+        self.warnings.warn_of_kept_files(self.leftovers.leases.leases(), self.observer.clock.now())

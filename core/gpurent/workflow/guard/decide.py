@@ -12,19 +12,17 @@ from gpurent.domain.lease import LeaseState
 from gpurent.domain.money import Money, UnitPrice
 from gpurent.domain.time_left import TimeKind, runway
 from gpurent.workflow.guard.facts import Facts
-from gpurent.workflow.guard.policy import Amount, Policy
+from gpurent.workflow.timing.guard_policy import Amount, GuardPolicy
 
 FLOOR = timedelta(minutes=1)
 CEILING = timedelta(minutes=10)
-# A living run minds its own job; what it lets pass for so long, the guard ends.
+# A living run looks after its own job; what it lets pass for so long, the guard ends.
 LENIENT = timedelta(minutes=3)
 
 
 class Reason(Enum):
-    """Why something is done: the END of the lease's time, the BALANCE runs dry, a limit, or nobody uses it."""
+    """Why a lease is ended: it is at a limit, or nobody uses it."""
 
-    END = "end"
-    BALANCE = "balance"
     BUDGET = "budget"
     DEADLINE = "deadline"
     IDLE = "idle"
@@ -32,7 +30,7 @@ class Reason(Enum):
 
 @frozen(kw_only=True)
 class Warn:
-    """Tell once that ``reason`` will take effect ``at``."""
+    """Warn once that ``reason`` will take effect ``at``."""
 
     reason: Reason
     at: datetime
@@ -49,22 +47,21 @@ class Renew:
 
 @frozen(kw_only=True)
 class AskTopUp:
-    """Make the payment page of ``amount``, and tell the user."""
+    """Make the payment page of ``amount``, and show it to the user."""
 
     amount: Amount
 
 
 @frozen(kw_only=True)
 class Save:
-    """Bring the results home; the job goes on. Of no use after ``by``."""
+    """Download the results; the job goes on. Of no use after ``by``."""
 
-    reason: Reason
     by: datetime
 
 
 @frozen(kw_only=True)
 class End:
-    """Stop the job, save the results, give the machine back: saved or not by ``by``, if there is such a time."""
+    """Stop the job, save the results, release the machine: saved or not by ``by``, if there is such a time."""
 
     reason: Reason
     by: datetime | None
@@ -82,7 +79,12 @@ class KeepAwake:
     """Move the timer inside the machine on, as a living run would."""
 
 
-Action = Warn | Renew | AskTopUp | Save | End | Finish | KeepAwake
+@frozen(kw_only=True)
+class EndTimer:
+    """End the timer inside the machine: the policy does not want it any more."""
+
+
+Action = Warn | Renew | AskTopUp | Save | End | Finish | KeepAwake | EndTimer
 
 
 @frozen(kw_only=True)
@@ -95,7 +97,7 @@ class Limit:
     by: datetime | None
 
 
-def decide(facts: Facts, policy: Policy) -> tuple[Action, ...]:
+def decide(facts: Facts, policy: GuardPolicy) -> tuple[Action, ...]:
     """What to do now, in this order."""
     if facts.lease.state is not LeaseState.READY:
         return ()
@@ -109,19 +111,21 @@ def decide(facts: Facts, policy: Policy) -> tuple[Action, ...]:
             found.append(Warn(reason=limit.reason, at=limit.by or limit.end_at))
         if _ripe(facts, policy, limit):
             return (*found, End(reason=limit.reason, by=limit.by))
-    if sleepy(facts, policy):
+    if policy.timer_off and facts.timer_by_policy:
+        found.append(EndTimer())
+    if is_timer_near(facts, policy):
         found.append(KeepAwake())
     return (*found, *_before_the_end(facts, policy))
 
 
-def sleepy(facts: Facts, policy: Policy) -> bool:
+def is_timer_near(facts: Facts, policy: GuardPolicy) -> bool:
     """Whether a timer that is there for the case that nobody watches would fire although the job runs."""
     if policy.timer is None or facts.timer_until is None or facts.minded or not facts.launched:
         return False
     return facts.timer_until - facts.now < policy.timer * 3 / 4
 
 
-def _ripe(facts: Facts, policy: Policy, limit: Limit) -> bool:
+def _ripe(facts: Facts, policy: GuardPolicy, limit: Limit) -> bool:
     """A hard limit knows no delay; a soft one waits until its warning has stood long enough."""
     if facts.now < limit.end_at:
         return False
@@ -131,7 +135,7 @@ def _ripe(facts: Facts, policy: Policy, limit: Limit) -> bool:
     return said is not None and facts.now - said >= policy.warn_before
 
 
-def limits(facts: Facts, policy: Policy) -> Iterator[Limit]:
+def limits(facts: Facts, policy: GuardPolicy) -> Iterator[Limit]:
     """Deadline and budget are hard; idleness is soft and no matter while somebody works on the trip."""
     deadline = policy.deadline_of(facts.lease.started_at)
     if deadline is not None:
@@ -144,7 +148,7 @@ def limits(facts: Facts, policy: Policy) -> Iterator[Limit]:
         yield Limit(reason=Reason.IDLE, warn_at=at, end_at=at + policy.warn_before, by=None)
 
 
-def _hard(facts: Facts, policy: Policy, reason: Reason, at: datetime) -> Limit:
+def _hard(facts: Facts, policy: GuardPolicy, reason: Reason, at: datetime) -> Limit:
     if facts.minded:
         return Limit(reason=reason, warn_at=at + LENIENT, end_at=at + LENIENT, by=at + LENIENT)
     end_at = at - facts.needed
@@ -170,7 +174,7 @@ def _used_up(now: datetime, left: Money, burn: UnitPrice) -> datetime | None:
     return None if lasting is None else now + lasting
 
 
-def may_renew(facts: Facts, policy: Policy) -> bool:
+def may_renew(facts: Facts, policy: GuardPolicy) -> bool:
     """By the policy; not past its own deadline, and not while the trip's job is over."""
     up_to, deadline = policy.renew_up_to, policy.deadline_of(facts.lease.started_at)
     until = facts.time.until
@@ -185,13 +189,13 @@ def may_renew(facts: Facts, policy: Policy) -> bool:
     )
 
 
-def renew_at(facts: Facts, policy: Policy) -> timedelta:
+def renew_at(facts: Facts, policy: GuardPolicy) -> timedelta:
     """How long before the end a renewal is bought."""
     return max(policy.renew_before, facts.needed)
 
 
-def save_marks(facts: Facts, policy: Policy) -> tuple[timedelta, ...]:
-    """How long before the end the results are brought home: early enough, and once more as late as is safe."""
+def save_marks(facts: Facts, policy: GuardPolicy) -> tuple[timedelta, ...]:
+    """How long before the end the results are downloaded: early enough, and once more as late as is safe."""
     if not facts.results:
         return ()
     last = facts.needed * 3 // 2
@@ -206,40 +210,35 @@ def end_of(facts: Facts) -> datetime | None:
     return facts.time.until if facts.time.kind in (TimeKind.PREPAID, TimeKind.BALANCE) else None
 
 
-def _before_the_end(facts: Facts, policy: Policy) -> Iterator[Action]:
+def _before_the_end(facts: Facts, policy: GuardPolicy) -> Iterator[Action]:
     until = end_of(facts)
     if until is None or until <= facts.now:
         return
     left = until - facts.now
-    reason = Reason.BALANCE if facts.time.kind is TimeKind.BALANCE else Reason.END
+    short = left <= policy.top_up_before and _on_account(facts) and not facts.topping
     if may_renew(facts, policy):
         if left <= renew_at(facts, policy) and policy.renew is not None:
             yield Renew(term=policy.renew, until=until, budget=policy.budget)
-    elif policy.top_up is not None and _asks(facts, policy, left):
+    elif policy.top_up is not None and short:
         yield AskTopUp(amount=policy.top_up)
-    if any(left <= mark and not _saved(facts, until - mark) for mark in save_marks(facts, policy)):
-        yield Save(reason=reason, by=until)
-
-
-def _asks(facts: Facts, policy: Policy, left: timedelta) -> bool:
-    return _on_account(facts) and left <= policy.top_up_before and not facts.topping
+    saved_at = facts.saved_at
+    if any(
+        left <= mark and (saved_at is None or saved_at < until - mark) for mark in save_marks(facts, policy)
+    ):
+        yield Save(by=until)
 
 
 def _on_account(facts: Facts) -> bool:
     """Whether a balance ends it that can be looked at: one that was only declared says nothing of a top-up."""
-    return facts.time.kind is TimeKind.BALANCE and facts.lease.declared is None
+    return facts.time.kind is TimeKind.BALANCE and facts.listed
 
 
-def _saved(facts: Facts, since: datetime) -> bool:
-    return facts.saved_at is not None and facts.saved_at >= since
-
-
-def holding(facts: Facts, policy: Policy) -> frozenset[str]:
+def holding(facts: Facts, policy: GuardPolicy) -> frozenset[str]:
     """The warnings that still hold; those that do not may be given again one day."""
     return frozenset(limit.reason.value for limit in limits(facts, policy) if facts.now >= limit.warn_at)
 
 
-def marks(facts: Facts, policy: Policy) -> Iterator[datetime]:
+def marks(facts: Facts, policy: GuardPolicy) -> Iterator[datetime]:
     """Every moment at which the decision may change."""
     for limit in limits(facts, policy):
         yield limit.warn_at
@@ -260,7 +259,7 @@ def marks(facts: Facts, policy: Policy) -> Iterator[datetime]:
         yield until - mark
 
 
-def next_look(facts: Facts, policy: Policy) -> timedelta:
+def next_look(facts: Facts, policy: GuardPolicy) -> timedelta:
     """How long until the next look: half the way to the next mark, a minute at least, ten at most."""
     ahead = [mark - facts.now for mark in marks(facts, policy) if mark > facts.now]
     soonest = min(ahead, default=CEILING)

@@ -11,7 +11,6 @@ from gpurent.domain.lease import Lease
 from gpurent.domain.money import Money, UnitPrice
 from gpurent.domain.session import JobState, JobStatus
 from gpurent.domain.time_left import TimeLeft
-from gpurent.workflow.guard.month import Month
 
 REACH = timedelta(seconds=30)
 RATE = 1 << 20
@@ -19,11 +18,11 @@ MARGIN = timedelta(minutes=1)
 
 
 @frozen(kw_only=True)
-class Machine:
+class ObservedMachine:
     """One look over SSH that took ``took``. Loads in percent, None when not known.
 
-    ``cpu`` is the mean since the look before. ``output_at`` is when a session last wrote; ``size`` what the results
-    weigh in bytes. By the machine's own measure: ``ticks`` (busy, all) of its processors, ``wrote`` as ``output_at``.
+    ``cpu`` is the mean since the look before. ``output_at`` is when a session last wrote; ``size`` the results' bytes.
+    By the machine's own measure: ``ticks`` (busy, all) of its processors, ``wrote`` as ``output_at``.
     """
 
     at: datetime
@@ -39,34 +38,46 @@ class Machine:
 
 
 @frozen(kw_only=True)
+class MonthLeft:
+    """What a month's budget leaves: ``left`` may be below zero; ``burn`` is what all meters under it cost together."""
+
+    left: Money
+    burn: UnitPrice
+
+
+@frozen(kw_only=True)
 class Facts:
-    """``time``: how long it lasts. ``price``: what this lease alone burns, on a meter.
+    """``time``: how long it lasts. ``price``: what this lease alone burns, on a meter. ``listed``: its provider's own
+    lists and books know it.
 
     ``spent`` and ``budget`` are in one currency; ``month`` is what it shares. ``trip`` is the open trip that
-    made the lease, ``minded`` whether a living process works on it, ``results`` whether it has any to bring home.
+    made the lease, ``minded`` whether a living process works on it, ``results`` whether it has any to download.
     ``said``: warnings that stand, and since when. ``renewed``: how often the guard renewed. ``topping``: the user has
-    been asked to top up. ``timer_until``: when the timer inside the machine fires. ``rate``: bytes a second as measured
-    on this machine. ``alarms``: how long before the end the user is warned.
+    been asked to top up. ``timer_until``: when the timer inside the machine fires, ``timer_by_policy`` whether only a
+    policy armed it. ``rate``: bytes a second as measured on this machine. ``alarms``: how long before the end the user
+    is warned.
     """
 
     lease: Lease
     now: datetime
     time: TimeLeft
+    listed: bool = True
     extends: bool = False
     price: UnitPrice | None = None
     spent: Money | None = None
     budget: Money | None = None
-    month: Month | None = None
+    month: MonthLeft | None = None
     trip: str = ""
     minded: bool = False
     launched: bool = False
     results: bool = False
-    machine: Machine | None = None
+    machine: ObservedMachine | None = None
     idle_since: datetime | None = None
     rate: int = 0
     renewed: int = 0
     topping: bool = False
     timer_until: datetime | None = None
+    timer_by_policy: bool = False
     alarms: tuple[timedelta, ...] = ()
     said: Mapping[str, datetime] = field(factory=dict)
     saved_at: datetime | None = None
@@ -79,10 +90,10 @@ class Facts:
 
     @property
     def needed(self) -> timedelta:
-        """How long it takes to bring the results home, by what was measured, with a margin."""
+        """How long it takes to download the results, by what was measured, with a margin."""
         if not self.results:
             return MARGIN
         took = self.machine.took if self.machine else REACH
         size = (self.machine.size if self.machine else None) or 0
-        # Ten times a look: connect, stop the job, see what is there, bring it, verify it, give back.
+        # Ten times a look: connect, stop the job, see what is there, download it, verify it, release.
         return MARGIN + 10 * took + timedelta(seconds=2 * size // (self.rate or RATE))

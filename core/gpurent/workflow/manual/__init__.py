@@ -1,1 +1,1 @@
-"""Leases without an API: adopted by their SSH line, accounted for by declared terms, ended by the user's hand."""
+"""Leases without an API: adopted by their SSH line, accounted for by declared terms, ended by the user."""

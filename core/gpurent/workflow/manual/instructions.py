@@ -1,53 +1,68 @@
-"""Sending the user to a page: opened where it may be, told in words everywhere."""
+"""Sending the user to a page: opened where it may be, described in words everywhere."""
 
 from __future__ import annotations
 
 import asyncio
 
+from attrs import frozen
+
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
-from gpurent.infra.platform.posix.browser import open_page
 from gpurent.locale import _
-from gpurent.roles.assisted import AssistedRental, Instructions, ManualTask
-from gpurent.workflow.runtime.desk import Desk
+from gpurent.ports.system import Platform
+from gpurent.roles.lease import AssistedRental, Instructions, ManualTask
+from gpurent.workflow.runtime.events import EventEmitter
+from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.runtime.settings import Settings
 
 
-def assisted(desk: Desk, provider: str) -> AssistedRental | None:
-    """The provider's own help with what is done by hand; None: it has none."""
-    shop = desk.shop(provider)
-    return shop if isinstance(shop, AssistedRental) else None
+@frozen
+class InstructionsSender:
+    """Knows what a provider leaves to the user, and shows how it is done."""
 
+    plugins: Plugins
+    settings: Settings
+    events: EventEmitter
+    platform: Platform
 
-def handed(desk: Desk, provider: str) -> bool:
-    """Whether machines of ``provider`` are rented by hand now."""
-    helper = assisted(desk, provider)
-    return helper is not None and helper.by_hand
+    def assisted(self, provider: str) -> AssistedRental | None:
+        """The provider's own help with what is done by hand; None: it has none."""
+        found = self.plugins.provider(provider)
+        return found if isinstance(found, AssistedRental) else None
 
+    def is_manual(self, provider: str) -> bool:
+        """Whether machines of ``provider`` are rented by hand now."""
+        helper = self.assisted(provider)
+        return helper is not None and helper.by_hand
 
-def guide_of(desk: Desk, provider: str, errand: ManualTask, lease: Lease | None = None) -> Instructions:
-    """Where to go; a provider that says nothing gets core's own words."""
-    helper = assisted(desk, provider)
-    found = helper.guide(errand, lease) if helper is not None else Instructions()
-    if found.url or found.steps:
-        return found
-    words = {
-        ManualTask.RENT: _("Rent a machine where you usually do, and copy the line with ssh that it shows."),
-        ManualTask.RELEASE: _("End the machine where you rented it."),
-        ManualTask.TOP_UP: _("Pay in where you usually do."),
-    }
-    return Instructions(steps=(words[errand],))
+    def instructions_for(self, provider: str, task: ManualTask, lease: Lease | None = None) -> Instructions:
+        """Where to go; a provider that says nothing gets core's own words."""
+        helper = self.assisted(provider)
+        found = helper.guide(task, lease) if helper is not None else Instructions()
+        if found.url or found.steps:
+            return found
+        words = {
+            ManualTask.RENT: _(
+                "Rent a machine where you usually do, and copy the line with ssh that it shows."
+            ),
+            ManualTask.RELEASE: _("End the machine where you rented it."),
+            ManualTask.TOP_UP: _("Pay in where you usually do."),
+        }
+        return Instructions(steps=(words[task],))
 
+    async def send(
+        self, provider: str, instructions: Instructions, *, trip: str = "", lease: str = ""
+    ) -> None:
+        lines = [f"{number}. {step}" for number, step in enumerate(instructions.steps, 1)]
+        if instructions.url:
+            opened = await self._open_page(provider, instructions.url)
+            text = _("This page was opened in your browser: {url}") if opened else _("Open this page: {url}")
+            lines.insert(0, text.format(url=instructions.url))
+        for line in lines:
+            self.events.emit(EventKind.BY_HAND, line, trip=trip, lease=lease, provider=provider)
 
-async def send(desk: Desk, provider: str, guide: Instructions, *, trip: str = "", lease: str = "") -> None:
-    """Show the page and what to do there."""
-    entry = desk.provider(provider)
-    opened = False
-    if guide.url and desk.setting("core", "browser", "yes") != "no":
-        opened = await asyncio.to_thread(open_page, guide.url, entry.hosts)
-    lines = []
-    if guide.url:
-        text = _("This page was opened in your browser: {url}") if opened else _("Open this page: {url}")
-        lines.append(text.format(url=guide.url))
-    lines += [f"{number}. {step}" for number, step in enumerate(guide.steps, 1)]
-    for line in lines:
-        desk.tell(EventKind.BY_HAND, line, trip=trip, lease=lease, provider=provider)
+    async def _open_page(self, provider: str, url: str) -> bool:
+        if self.settings.value("core", "browser", "yes") == "no":
+            return False
+        hosts = self.plugins.provider_entry(provider).hosts
+        return await asyncio.to_thread(self.platform.open_page, url, hosts)

@@ -1,102 +1,223 @@
-"""The user's own books: what the wallet paid and what the shops' books say, entered once, whenever money moved."""
+"""The user's own ledger: what the account paid and what its statements list, entered once, whenever money moved."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TypedDict, Unpack
 
 from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
 from gpurent.domain.ledger import LedgerLine, Transaction, lines, missing, transaction
-from gpurent.domain.money import Rate
-from gpurent.domain.offer import Known, Unknown
-from gpurent.domain.order import Bill, Payment
+from gpurent.domain.offer import Bill, Known, Payment, Unknown
 from gpurent.domain.receipt import Charge, ChargeKind, Total, totals
-from gpurent.domain.trip import Plan
-from gpurent.errors import GpurentError
-from gpurent.infra.sqlite.codec import loads
-from gpurent.infra.sqlite.journal import TripRow
-from gpurent.infra.sqlite.ledger import Ledger
+from gpurent.domain.trip import Plan, TripRecord
+from gpurent.errors import GpurentError, LeaseError
 from gpurent.locale import _
-from gpurent.roles.billing import SupportsStatement
+from gpurent.ports.store import Store, TripStore
+from gpurent.roles.account import SupportsStatement
 from gpurent.roles.lease import Binding
-
-if TYPE_CHECKING:
-    from gpurent.workflow.runtime.desk import Desk
+from gpurent.workflow.runtime.events import EventEmitter
+from gpurent.workflow.runtime.plugins import Plugins
 
 
 @frozen(kw_only=True)
-class Paid:
-    """A payment that the journal has: its bill, the trip and lease it was for (a binding's fee is for no lease)."""
+class RecordedPayment:
+    """A payment, its bill, and the trip and lease that it was for (the fee of a binding is for no lease)."""
 
     payment: Payment
     bill: Bill
-    trip: TripRow
+    trip: TripRecord
     lease: str
     provider: str
 
 
+def recorded_payments(store: Store, trips: list[TripRecord]) -> Iterator[RecordedPayment]:
+    for trip in trips:
+        lease = store.lease(trip.lease) if trip.lease else None
+        provider = trip.spec.provider or (lease.provider if lease is not None else "")
+        for name, payment in store.recorded_steps(trip.id, ".pay", Payment):
+            step = name.removesuffix(".pay")
+            bill = _bill_of(store, trip.id, step)
+            if bill is not None:
+                yield RecordedPayment(
+                    payment=payment,
+                    bill=bill,
+                    trip=trip,
+                    lease=trip.lease if step.startswith("leg") else "",
+                    provider=provider,
+                )
+
+
+def _bill_of(store: TripStore, trip: str, step: str) -> Bill | None:
+    bill = store.recall_step(trip, f"{step}.bill", Bill)
+    if bill is not None:
+        return bill
+    binding = store.recall_step(trip, f"{step}.request", Binding)
+    return binding.bill if binding is not None else None
+
+
+class LedgerFilter(TypedDict, total=False):
+    """Which entries are meant; what is left out does not matter. ``since`` is in, ``until`` is not."""
+
+    provider: str
+    trip: str
+    lease: str
+    since: datetime | None
+    until: datetime | None
+
+
+@frozen
 class Bookkeeping:
-    """Bound to one desk. Entering is idempotent: nothing is entered twice, nothing is ever changed."""
+    """Entering is idempotent: nothing is entered twice, nothing is ever changed."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    store: Store
+    plugins: Plugins
+    events: EventEmitter
 
-    @cached_property
-    def ledger(self) -> Ledger:
-        return Ledger(self._desk.journal.database, self._desk.clock.now)
+    # bringing the ledger up to date: never fails, gives the reason why not, empty when done; a later call makes it good
 
-    # entering
-
-    async def sync(self, lease: str, *, quiet: bool = False) -> str:
-        """Bring what was paid for ``lease``, and its shop's charges, into the ledger.
-
-        Never fails: gives the reason why the shop's books could not be entered, empty when they were; a later sync
-        makes it good. It is told as a warning unless ``quiet``.
-        """
-        desk = self._desk
-        found = desk.journal.lease(lease) or desk.lease(lease)
-        paid = self.paid(lease=found.id)
-        self._enter(self._held(paid))
-        charges = await self.listed(found)
+    async def sync_lease(self, lease_id: str, *, quiet: bool = False) -> str:
+        """Enter what was paid for the lease, and its charges. The reason is emitted as a warning unless ``quiet``."""
+        lease = self.store.lease(lease_id)
+        if lease is None:
+            raise LeaseError(_("no lease is called {given}").format(given=lease_id))
+        paid = self.paid(lease=lease.id)
+        self._enter(self._payment_entries(paid))
+        charges = await self.lease_charges(lease)
         if isinstance(charges, Unknown):
             reason = charges.reason
         else:
-            reason = self._enter(self.missing(found, charges.items, paid))
+            reason = self._enter(self.missing_entries(lease, charges.items, paid))
         if reason and not quiet:
             text = _("the books of {lease} could not be brought up to date: {reason}")
-            desk.tell(EventKind.WARNING, text.format(lease=lease, reason=reason), lease=lease)
+            self.events.emit(EventKind.WARNING, text.format(lease=lease.id, reason=reason), lease=lease.id)
         return reason
 
     async def sync_account(self, provider: str) -> str:
-        """Bring in what the account itself lists: top-ups, and fees that were paid for no lease.
-
-        The reason why not, empty when done.
-        """
-        found = await self.statement(provider)
+        """Enter what the account itself lists: top-ups, and fees that were paid for no lease."""
+        found = await self.account_statement(provider)
         if isinstance(found, Unknown):
             return found.reason
-        return self._enter(self.missing_account(provider, found.items))
+        return self._enter(self.missing_account_entries(provider, found.items))
 
-    async def listed(self, lease: Lease) -> Known[Charge] | Unknown:
-        """The lease's charges by the account's own books; `Unknown` whatever is wrong with those."""
-        return await _contained(lambda: self._desk.wallet_of(lease).charges(lease))
+    async def sync_trip(self, trip: TripRecord) -> str:
+        """Enter what the trip paid, the charges of its lease, and what its account lists."""
+        self.record_payments(trip.id)
+        lease = self.store.lease(trip.lease) if trip.lease else None
+        if lease is None:
+            return await self.sync_account(trip.spec.provider)
+        reasons = [await self.sync_lease(lease.id, quiet=True)]
+        if self.plugins.is_listed(lease):
+            reasons.append(await self.sync_account(lease.provider))
+        return next(filter(None, reasons), "")
 
-    async def statement(self, provider: str) -> Known[Charge] | Unknown:
-        """The account's own list, likewise; nothing where it keeps none."""
+    async def sync_all(self) -> dict[str, str]:
+        """Enter everything that may have changed; the reason by lease or provider why not."""
+        for trip in self.store.trips():
+            self.record_payments(trip.id)
+        reasons = {
+            lease.id: await self.sync_lease(lease.id, quiet=True)
+            for lease in self.store.leases()
+            if not self._is_final(lease)
+        }
+        reasons |= {name: await self.sync_account(name) for name in self.providers()}
+        return {name: reason for name, reason in reasons.items() if reason}
+
+    def record_payments(self, trip_id: str) -> None:
+        """Enter what the trip paid so far. Asks nobody."""
+        self._enter(self._payment_entries(self.paid(trip=trip_id)))
+
+    def _is_final(self, lease: Lease) -> bool:
+        """Over, with nothing on a meter, on hold or locked: its provider has nothing new to report."""
+        if not lease.over:
+            return False
+        found = [line for line in self.lines(lease=lease.id) if line.money.amount]
+        held = any(total.held.amount for total in self.spending(lease=lease.id))
+        return bool(found) and not held and not any(line.last.growing for line in found)
+
+    def _enter(self, entries: Iterable[Transaction]) -> str:
+        try:
+            self.store.ledger.enter(entries)
+        except Exception as error:  # noqa: BLE001 - the money has moved: a full disk must not stop the trip
+            return f"{type(error).__name__}: {error}"
+        return ""
+
+    def _payment_entries(self, paid: Sequence[RecordedPayment]) -> Iterable[Transaction]:
+        """A payment is on hold until a statement lists it; where none would, it is spent at once.
+
+        To be consumed inside the ledger's own transaction: nobody else enters a payment between look and entry.
+        """
+        for item in paid:
+            payment = item.payment
+            if not payment.amount.amount or self.store.ledger.has(item.provider, payment.proof):
+                continue
+            listed = item.lease or self.keeps_statement(item.provider)
+            plan = self.store.recall_step(item.trip.id, "plan", Plan)
+            charge = Charge(
+                at=payment.at,
+                kind=ChargeKind.HOLD if listed else ChargeKind.FEE,
+                money=payment.amount,
+                ref=payment.proof,
+                note=item.bill.purpose.value,
+                rate=plan.quote.rate if plan is not None else None,
+            )
+            yield self._payment_entry(charge, item)
+            if payment.fee is not None and payment.fee.amount:
+                fee = evolve(charge, kind=ChargeKind.FEE, money=payment.fee, ref=f"{payment.proof}/fee")
+                yield self._payment_entry(fee, item)
+
+    def _payment_entry(self, charge: Charge, item: RecordedPayment) -> Transaction:
+        lease = self.store.lease(item.lease) if item.lease else None
+        gpu = _gpu_of(lease) if lease is not None else ""
+        return transaction(charge, item.provider, lease=item.lease, trip=item.trip.id, gpu=gpu)
+
+    # what the accounts' own statements say
+
+    async def lease_charges(self, lease: Lease) -> Known[Charge] | Unknown:
+        """The lease's charges by the account's own statement; `Unknown` whatever is wrong with that."""
+        return await _contain(lambda: self.plugins.billing_of(lease).charges(lease))
+
+    async def account_statement(self, provider: str) -> Known[Charge] | Unknown:
+        """The account's whole statement, likewise; nothing where it keeps none."""
 
         async def ask() -> Known[Charge] | Unknown:
-            wallet = self._desk.wallet(provider)
-            return await wallet.statement() if isinstance(wallet, SupportsStatement) else Known(())
+            billing = self.plugins.billing(provider)
+            return await billing.statement() if isinstance(billing, SupportsStatement) else Known(())
 
-        return await _contained(ask)
+        return await _contain(ask)
 
-    def missing_account(self, provider: str, charges: Sequence[Charge]) -> list[Transaction]:
+    def keeps_statement(self, provider: str) -> bool:
+        """Whether the account lists all its movements; one that cannot be built now may."""
+        try:
+            return isinstance(self.plugins.billing(provider), SupportsStatement)
+        except GpurentError:
+            return True
+
+    def missing_entries(
+        self, lease: Lease, charges: Sequence[Charge], paid: Sequence[RecordedPayment]
+    ) -> list[Transaction]:
+        """What the ledger lacks of ``charges``: new ones, what a meter added, holds that are over."""
+        known = {line.key: line for line in self.lines(lease=lease.id)}
+        trips = {item.payment.proof: item.trip.id for item in paid}
+        # What no trip paid belongs to the trip that rented the lease.
+        renting = next((record.id for record in self.store.trips(lease.id)), "")
+        return [
+            entry
+            for charge in charges
+            for entry in missing(
+                charge,
+                lease.provider,
+                known,
+                lease=lease.id,
+                trip=trips.get(charge.ref, renting),
+                gpu=_gpu_of(lease),
+            )
+        ]
+
+    def missing_account_entries(self, provider: str, charges: Sequence[Charge]) -> list[Transaction]:
         """Of an account's statement: the top-ups and the fees that the ledger lacks."""
         known = {line.key: line for line in self.lines(provider=provider)}
         fees = {
@@ -112,144 +233,35 @@ class Bookkeeping:
                 made += missing(evolve(charge, kind=kind), provider, known, trip=trip)
         return made
 
-    def note_payments(self, trip: str) -> None:
-        """Enter what ``trip`` paid so far. Asks nobody."""
-        self._enter(self._held(self.paid(trip=trip)))
+    # what the ledger says
 
-    def _enter(self, entries: Iterable[Transaction]) -> str:
-        try:
-            self.ledger.enter(entries)
-        except sqlite3.Error as error:
-            return f"{type(error).__name__}: {error}"
-        return ""
-
-    def missing(self, lease: Lease, charges: Sequence[Charge], paid: Sequence[Paid]) -> list[Transaction]:
-        """What the ledger lacks of ``charges``: new ones, what a meter added, holds that are over."""
-        known = {line.key: line for line in self.lines(lease=lease.id)}
-        trips = {item.payment.proof: item.trip.id for item in paid}
-        default = self._trip_of(lease.id)
-        return [
-            entry
-            for charge in charges
-            for entry in missing(
-                charge,
-                lease.provider,
-                known,
-                lease=lease.id,
-                trip=trips.get(charge.ref, default),
-                gpu=_gpu(lease),
-            )
-        ]
-
-    def _held(self, paid: Sequence[Paid]) -> Iterable[Transaction]:
-        """A payment is on hold until the books there list it; where none would, it is spent at once."""
-        for item in paid:
-            payment = item.payment
-            if not payment.amount.amount or self.ledger.has(item.provider, payment.proof):
-                continue
-            listed = item.lease or self.keeps_statement(item.provider)
-            charge = Charge(
-                at=payment.at,
-                kind=ChargeKind.HOLD if listed else ChargeKind.FEE,
-                money=payment.amount,
-                ref=payment.proof,
-                note=item.bill.purpose.value,
-                rate=self._rate(item.trip.id),
-            )
-            yield self._paid_entry(charge, item)
-            if payment.fee is not None and payment.fee.amount:
-                yield self._paid_entry(
-                    evolve(charge, kind=ChargeKind.FEE, money=payment.fee, ref=f"{payment.proof}/fee"), item
-                )
-
-    def keeps_statement(self, provider: str) -> bool:
-        """Whether the account lists all its movements; a wallet that cannot be built now may."""
-        try:
-            return isinstance(self._desk.wallet(provider), SupportsStatement)
-        except GpurentError:
-            return True
-
-    def _paid_entry(self, charge: Charge, item: Paid) -> Transaction:
-        lease = self._desk.journal.lease(item.lease) if item.lease else None
-        gpu = _gpu(lease) if lease is not None else ""
-        return transaction(charge, item.provider, lease=item.lease, trip=item.trip.id, gpu=gpu)
-
-    def _rate(self, trip: str) -> Rate | None:
-        """The rate that the trip's own quote was made with."""
-        planned = self._desk.journal.recall(trip, "plan", Plan)
-        return planned.quote.rate if planned is not None else None
-
-    # looking
-
-    def paid(self, *, trip: str = "", lease: str = "") -> Sequence[Paid]:
-        """The payments in the journal, of one trip or of all trips of one lease."""
-        found = []
-        for row in self._desk.journal.trips(lease):
-            if trip and row.id != trip:
-                continue
-            for name, value in self._desk.journal.recorded(row.id, ".pay"):
-                step = name.removesuffix(".pay")
-                bill = self._bill(row.id, step)
-                if bill is None:
-                    continue
-                own = row.lease if step.startswith("leg") else ""
-                known = self._desk.journal.lease(row.lease) if row.lease else None
-                provider = row.want.provider or (known.provider if known else "")
-                found.append(
-                    Paid(payment=loads(value, Payment), bill=bill, trip=row, lease=own, provider=provider)
-                )
-        return found
-
-    def _bill(self, trip: str, step: str) -> Bill | None:
-        bill = self._desk.journal.recall(trip, f"{step}.bill", Bill)
-        if bill is not None:
-            return bill
-        binding = self._desk.journal.recall(trip, f"{step}.request", Binding)
-        return binding.bill if binding is not None else None
-
-    def _trip_of(self, lease: str) -> str:
-        """The trip that rented ``lease``."""
-        return next((row.id for row in self._desk.journal.trips(lease)), "")
+    def paid(self, *, trip: str = "", lease: str = "") -> Sequence[RecordedPayment]:
+        """The payments of one trip, of all trips of one lease, or all."""
+        trips = [record for record in self.store.trips(lease) if trip in ("", record.id)]
+        return list(recorded_payments(self.store, trips))
 
     def providers(self) -> Sequence[str]:
-        """Every provider that something was rented at, or paid to; not where all was only declared by hand."""
-        leases = self._desk.journal.leases()
-        rented = {lease.provider for lease in leases if lease.declared is None}
-        declared = {lease.provider for lease in leases} - rented
-        return sorted(rented | set(self.ledger.providers()) - declared)
+        """Every provider that something was rented at, or paid to; not where nothing is in its own lists."""
+        leases = self.store.leases()
+        listed = {lease.provider for lease in leases if self.plugins.is_listed(lease)}
+        unlisted = {lease.provider for lease in leases} - listed
+        return sorted(listed | set(self.store.ledger.providers()) - unlisted)
 
-    def lines(
-        self,
-        *,
-        provider: str = "",
-        trip: str = "",
-        lease: str = "",
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> Sequence[LedgerLine]:
+    def lines(self, **which: Unpack[LedgerFilter]) -> Sequence[LedgerLine]:
         """Each movement with all its parts, in the order of entry."""
-        found = self.ledger.entries(provider=provider, trip=trip, lease=lease, since=since, until=until)
-        return lines(found)
+        return lines(self.store.ledger.entries(**which))
 
-    def charges(self, **which: str | datetime | None) -> Sequence[Charge]:
+    def charges(self, **which: Unpack[LedgerFilter]) -> Sequence[Charge]:
         """As on a receipt, in the order of time."""
-        found = [line.charge for line in self.lines(**which) if line.money.amount]  # type: ignore[arg-type]
+        found = [line.charge for line in self.lines(**which) if line.money.amount]
         return sorted(found, key=lambda charge: charge.at)
 
-    def spending(
-        self,
-        *,
-        provider: str = "",
-        trip: str = "",
-        lease: str = "",
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> tuple[Total, ...]:
-        """Paid, refunded, spent and held in each currency, by the ledger as it is now; ``until`` is not in it."""
-        return totals(self.charges(provider=provider, trip=trip, lease=lease, since=since, until=until))
+    def spending(self, **which: Unpack[LedgerFilter]) -> tuple[Total, ...]:
+        """Paid, refunded, spent and held in each currency, by the ledger as it is now."""
+        return totals(self.charges(**which))
 
 
-async def _contained(ask: Callable[[], Awaitable[Known[Charge] | Unknown]]) -> Known[Charge] | Unknown:
+async def _contain(ask: Callable[[], Awaitable[Known[Charge] | Unknown]]) -> Known[Charge] | Unknown:
     try:
         return await ask()
     except GpurentError as error:
@@ -258,5 +270,5 @@ async def _contained(ask: Callable[[], Awaitable[Known[Charge] | Unknown]]) -> K
         return Unknown(f"{type(error).__name__}: {error}")
 
 
-def _gpu(lease: Lease) -> str:
+def _gpu_of(lease: Lease) -> str:
     return lease.offer.hardware.gpu or "CPU"

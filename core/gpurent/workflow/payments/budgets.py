@@ -1,28 +1,37 @@
-"""Hard limits: what a trip may cost, and what a provider, or all of them, may cost in a month."""
+"""Hard limits: what a trip may cost, what a provider, or all of them, may cost in a month, and a job on a meter."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 
-from attrs import frozen
+from attrs import define, field, frozen
 
+from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
 from gpurent.domain.ledger import LedgerLine
 from gpurent.domain.money import Currency, Money
 from gpurent.domain.money_text import fine, money_of, parse_money
-from gpurent.domain.order import Bill
+from gpurent.domain.offer import Bill, Metered
 from gpurent.domain.receipt import Total, totals
-from gpurent.errors import OverBudget, UsageError
+from gpurent.errors import GpurentError, OverBudget, Spent, UsageError
 from gpurent.locale import _
-from gpurent.workflow.payments.rates import Rates
-from gpurent.workflow.runtime.desk import Desk
+from gpurent.ports.store import Store
+from gpurent.ports.system import Clock
+from gpurent.workflow.payments.bookkeeping import Bookkeeping
+from gpurent.workflow.payments.rates import ExchangeRates, RateLookup
+from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.runtime.settings import Settings
 
-_SCOPE = "agreed"
+_AUTHORIZED = "agreed"
+CHECK_EVERY = timedelta(seconds=60)
+# The cost of so much time at least is kept back, to download the results.
+DOWNLOAD = timedelta(minutes=5)
 
 
 @frozen(kw_only=True)
-class Limit:
+class BudgetLimit:
     """At most ``money`` for what trips and leases cost, or a provider (empty: all of them) since ``since``."""
 
     name: str
@@ -37,7 +46,7 @@ class Limit:
 class BudgetStatus:
     """How a limit stands: ``used`` in its own currency, rounded up; deposits that are held count as used."""
 
-    limit: Limit
+    limit: BudgetLimit
     used: Money
 
     @property
@@ -45,140 +54,155 @@ class BudgetStatus:
         return self.limit.money - self.used
 
 
-async def check(
-    desk: Desk, provider: str, amount: Money, *, trip: str = "", key: str = "", sync: bool = True
-) -> None:
-    """`OverBudget` (nothing spent) if ``amount`` more would break the budget of the trip, or of the month.
+@frozen
+class Budgets:
+    store: Store
+    settings: Settings
+    clock: Clock
+    bookkeeping: Bookkeeping
+    rates: ExchangeRates
 
-    ``key`` names the bill that ``amount`` is for, which is not counted twice. ``sync`` false: by the books as they
-    are, without asking the shops. A limit that cannot be converted for want of a rate is a `MoneyError`: nothing is
-    let through unseen.
-    """
-    for standing in await standings(desk, provider, trip=trip, key=key, sync=sync):
-        await within(desk, standing, amount)
+    # checking
 
+    async def check(
+        self, provider: str, amount: Money, *, trip: str = "", key: str = "", sync: bool = True
+    ) -> None:
+        """`OverBudget` (nothing spent) if ``amount`` more would break the budget of the trip, or of the month.
 
-async def within(desk: Desk, standing: BudgetStatus, amount: Money) -> None:
-    """`OverBudget` if ``amount`` more would break this one limit."""
-    limit = standing.limit
-    conversion = await Rates(desk).conversion(amount.currency, limit.money.currency)
-    if standing.used + conversion.convert(amount) > limit.money:
-        raise OverBudget(
-            _("{amount} more would break the {name} of {limit}: {used} are spent, held or ordered").format(
-                amount=amount, name=limit.name, limit=limit.money, used=standing.used
-            ),
-            hint=_("Nothing was spent for it. A deposit counts as long as it is held."),
-        )
+        ``key`` names the bill that ``amount`` is for, which is not counted twice. ``sync`` false: by the ledger as it
+        is, without asking the providers. A limit that cannot be converted for want of a rate is a `MoneyError`:
+        nothing is let through unseen.
+        """
+        for status in await self.statuses(provider, trip=trip, key=key, sync=sync):
+            await self.check_within(status, amount)
 
+    async def check_within(self, status: BudgetStatus, amount: Money) -> None:
+        """`OverBudget` if ``amount`` more would break this one limit."""
+        limit = status.limit
+        conversion = await self.rates.conversion(amount.currency, limit.money.currency)
+        if status.used + conversion.convert(amount) > limit.money:
+            raise OverBudget(
+                _(
+                    "{amount} more would break the {name} of {limit}: {used} are spent, held or ordered"
+                ).format(amount=amount, name=limit.name, limit=limit.money, used=status.used),
+                hint=_("Nothing was spent for it. A deposit counts as long as it is held."),
+            )
 
-async def mind(desk: Desk, lease: Lease, used: Money, *, trip: str = "") -> None:
-    """`OverBudget` if a metered lease, having used ``used`` by the clock, breaks a budget. Asks no shop.
+    async def check_meter(self, lease: Lease, used: Money, *, trip: str = "") -> None:
+        """`OverBudget` if a metered lease, having used ``used`` by the clock, breaks a budget. Asks no provider.
 
-    What of it stands in the books already is not counted twice.
-    """
-    booked = [total for total in desk.books.spending(lease=lease.id) if total.currency == used.currency]
-    unbooked = used - sum((total.spent for total in booked), used.currency.zero)
-    await check(desk, lease.provider, max(unbooked, used.currency.zero), trip=trip, sync=False)
+        What of it stands in the ledger already is not counted twice.
+        """
+        booked = [x for x in self.bookkeeping.spending(lease=lease.id) if x.currency == used.currency]
+        unbooked = used - sum((total.spent for total in booked), used.currency.zero)
+        await self.check(lease.provider, max(unbooked, used.currency.zero), trip=trip, sync=False)
 
+    # bills that may be paid
 
-# limits
+    def authorize(self, bill: Bill) -> None:
+        """Note that ``bill`` may be paid: from here on it counts."""
+        self.store.put_note(_AUTHORIZED, bill.key, str(bill.amount))
 
+    def is_authorized(self, bill: Bill) -> bool:
+        return self.store.note(_AUTHORIZED, bill.key) == str(bill.amount)
 
-def trip_name() -> str:
-    """What messages call a trip's own budget."""
-    return _("budget")
+    # limits
 
+    @staticmethod
+    def own_status(money: Money) -> BudgetStatus:
+        """The budget of a trip that has not begun."""
+        limit = fine(money)
+        return BudgetStatus(limit=BudgetLimit(name=_("budget"), money=limit), used=limit.currency.zero)
 
-def own(money: Money) -> BudgetStatus:
-    """The budget of a trip that has not begun."""
-    return BudgetStatus(
-        limit=Limit(name=trip_name(), money=fine(money), leases=()), used=fine(money).currency.zero
-    )
+    def limits(self, provider: str, trip: str = "") -> Sequence[BudgetLimit]:
+        """The trip's own, those of other trips with the same lease, everybody's month, the provider's month."""
+        leases = self.store.leases()
+        month = self.clock.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        found = self._trip_limits(trip, leases)
+        for section, name, whose in (
+            ("budget", _("monthly budget"), ""),
+            (f"budget.{provider}", _("monthly budget for {provider}").format(provider=provider), provider),
+        ):
+            money = self._month_setting(section)
+            if money is not None:
+                mine = tuple(lease for lease in leases if whose in ("", lease.provider))
+                found.append(BudgetLimit(name=name, money=money, leases=mine, provider=whose, since=month))
+        return found
 
+    def _trip_limits(self, trip: str, leases: Sequence[Lease]) -> list[BudgetLimit]:
+        records = self.store.trips()
+        shared = next((record.lease for record in records if record.id == trip), "")
+        return [
+            BudgetLimit(
+                name=_("budget"),
+                money=fine(budget),
+                leases=tuple(lease for lease in leases if lease.id == record.lease),
+                trip=record.id,
+            )
+            for record in records
+            if (budget := record.spec.limits.budget) is not None
+            and (record.id == trip or (shared and record.lease == shared))
+        ]
 
-def limits(desk: Desk, provider: str, trip: str = "") -> Sequence[Limit]:
-    """The trip's own, those of other trips with the same lease, the provider's month, everybody's month."""
-    leases = desk.journal.leases()
-    rows = desk.journal.trips()
-    lease = next((row.lease for row in rows if row.id == trip), "")
-    found = [
-        Limit(
-            name=trip_name(),
-            money=fine(row.want.budget),
-            leases=tuple(item for item in leases if item.id == row.lease),
-            trip=row.id,
-        )
-        for row in rows
-        if row.want.budget is not None and (row.id == trip or (lease and row.lease == lease))
-    ]
-    month = desk.clock.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    for section, name, whose in (
-        ("budget", _("monthly budget"), ""),
-        (f"budget.{provider}", _("monthly budget for {provider}").format(provider=provider), provider),
-    ):
-        money = _setting(desk, section)
-        if money is not None:
-            mine = tuple(item for item in leases if whose in ("", item.provider))
-            found.append(Limit(name=name, money=money, leases=mine, provider=whose, since=month))
-    return found
-
-
-def _setting(desk: Desk, section: str) -> Money | None:
-    text = desk.setting(section, "month")
-    if not text:
-        return None
-    try:
-        value, code = parse_money(text)
-    except ValueError:
-        value, code = None, ""
-    if value is None or not code:
+    def _month_setting(self, section: str) -> Money | None:
+        text = self.settings.value(section, "month")
+        if not text:
+            return None
+        with suppress(ValueError):
+            value, code = parse_money(text)
+            if code:
+                return fine(money_of((value, code)))
         raise UsageError(
             _("[{section}] month = {text} is no amount of money with its currency").format(
                 section=section, text=repr(text)
             ),
             hint=f'[{section}]\nmonth = "500CNY"',
         )
-    return fine(money_of((value, code)))
 
+    # how they stand
 
-# how they stand
+    async def statuses(
+        self, provider: str, *, trip: str = "", key: str = "", sync: bool = True
+    ) -> Sequence[BudgetStatus]:
+        """Every limit that holds for ``provider`` and the trip, and how it stands."""
+        lookup = self.rates.begin_lookup()
+        found = []
+        for limit in self.limits(provider, trip):
+            if sync:
+                await self._sync(limit.leases)
+            ordered = (amount for lease in limit.leases for amount in self._ordered(lease, key))
+            used = await _sum_in(limit.money.currency, (*self._booked(limit), *ordered), lookup)
+            found.append(BudgetStatus(limit=limit, used=used))
+        return found
 
+    async def _sync(self, leases: Iterable[Lease]) -> None:
+        """Bring the ledger up to date for what still moves.
 
-async def standings(
-    desk: Desk, provider: str, *, trip: str = "", key: str = "", sync: bool = True
-) -> Sequence[BudgetStatus]:
-    """Every limit that holds for ``provider`` and the trip, and how it stands."""
-    found = []
-    for limit in limits(desk, provider, trip):
-        if sync:
-            await _sync(desk, limit.leases)
-        parts = [*_booked(desk, limit), *(part for x in limit.leases for part in _open(desk, x, key))]
-        used = await _sum(desk, parts, limit.money.currency)
-        found.append(BudgetStatus(limit=limit, used=used))
-    return found
+        Where a provider does not say, what was paid counts in full.
+        """
+        for lease in leases:
+            held = any(total.held.amount for total in self.bookkeeping.spending(lease=lease.id))
+            if not lease.over or held:
+                await self.bookkeeping.sync_lease(lease.id, quiet=True)
 
+    def _booked(self, limit: BudgetLimit) -> list[Money]:
+        """Spent in the limit's time, and held now, whenever that was paid in."""
+        if limit.since is None:
+            found = [*self.bookkeeping.lines(trip=limit.trip)]
+            found += [line for lease in limit.leases for line in self.bookkeeping.lines(lease=lease.id)]
+            return [_used(total, total) for total in _totals_once(found)]
+        ever = self.bookkeeping.spending(provider=limit.provider)
+        month = self.bookkeeping.spending(provider=limit.provider, since=limit.since)
+        spent = {total.currency: total for total in month}
+        # What moved this month moved at some time: every currency of the month is among those of ever.
+        return [_used(spent.get(total.currency), total) for total in ever]
 
-async def _sync(desk: Desk, leases: Iterable[Lease]) -> None:
-    """Bring the books up to date for what still moves; where a shop says nothing, they count what was paid in full."""
-    for lease in leases:
-        held = any(total.held.amount for total in desk.books.spending(lease=lease.id))
-        if not lease.over or held:
-            await desk.books.sync(lease.id, quiet=True)
-
-
-def _booked(desk: Desk, limit: Limit) -> list[Money]:
-    """Spent in the limit's time, and held now, whenever that was paid in."""
-    if limit.since is None:
-        names = {lease.id for lease in limit.leases}
-        found = [*desk.books.lines(trip=limit.trip)]
-        found += [line for name in names for line in desk.books.lines(lease=name)]
-        return [_used(total, total) for total in _totals(found)]
-    held = {total.currency: total for total in desk.books.spending(provider=limit.provider)}
-    month = {
-        total.currency: total for total in desk.books.spending(provider=limit.provider, since=limit.since)
-    }
-    # What moved this month moved at some time: every currency of the month is in `held`.
-    return [_used(month.get(currency), total) for currency, total in held.items()]
+    def _ordered(self, lease: Lease, key: str) -> list[Money]:
+        """Bills that may be paid, by another process for one, and are not in the ledger yet."""
+        paid = {item.payment.key for item in self.bookkeeping.paid(lease=lease.id)}
+        return [
+            bill.amount for bill in lease.bills if bill.key not in {*paid, key} and self.is_authorized(bill)
+        ]
 
 
 def _used(spent: Total | None, held: Total) -> Money:
@@ -187,29 +211,60 @@ def _used(spent: Total | None, held: Total) -> Money:
     return max(spent.spent if spent else zero, zero) + max(held.held, zero)
 
 
-def _totals(lines: Iterable[LedgerLine]) -> Sequence[Total]:
+def _totals_once(lines: Iterable[LedgerLine]) -> Sequence[Total]:
+    """A line that was found by its trip and by its lease counts once."""
     once = {(line.last.provider, line.last.ref, line.last.kind): line for line in lines}
     return totals(line.charge for line in once.values() if line.money.amount)
 
 
-def agree(desk: Desk, bill: Bill) -> None:
-    """Note that ``bill`` may be paid: from here on it counts."""
-    desk.journal.put_note(_SCOPE, bill.key, str(bill.amount))
-
-
-def agreed(desk: Desk, bill: Bill) -> bool:
-    return desk.journal.note(_SCOPE, bill.key) == str(bill.amount)
-
-
-def _open(desk: Desk, lease: Lease, key: str) -> list[Money]:
-    """Bills that may be paid, by another process for one, and are in no book yet."""
-    paid = {item.payment.key for item in desk.books.paid(lease=lease.id)}
-    return [bill.amount for bill in lease.bills if bill.key not in {*paid, key} and agreed(desk, bill)]
-
-
-async def _sum(desk: Desk, parts: Iterable[Money], currency: Currency) -> Money:
-    rates = Rates(desk)
+async def _sum_in(currency: Currency, amounts: Iterable[Money], lookup: RateLookup) -> Money:
     found = currency.zero
-    for money in parts:
-        found += (await rates.conversion(money.currency, currency)).convert(money)
+    for money in amounts:
+        found += (await lookup.conversion(money.currency, currency)).convert(money)
     return found
+
+
+@define(eq=False)
+class JobBudget:
+    """To be checked now and then while a job runs. ``limit``: the trip's budget as it was converted when it began."""
+
+    budgets: Budgets
+    trip: TripContext
+    limit: Money | None
+    _checked_at: datetime = field(init=False)
+
+    @_checked_at.default
+    def _now(self) -> datetime:
+        return self.budgets.clock.now()
+
+    async def check(self, lease: Lease) -> None:
+        """`OverBudget` when a metered lease has used up a budget, its trip's or the month's."""
+        price = lease.offer.tariff.price
+        if not isinstance(lease.offer.tariff, Metered) or lease.started_at is None:
+            return
+        stay = self._now() - lease.started_at
+        most = price.cost(stay + self._ahead(stay))
+        try:
+            await self.budgets.check_meter(lease, most, trip=self.trip.trip)
+        except OverBudget as error:
+            raise _stopped(error.message) from None
+        except GpurentError as error:
+            # No rate now: the one of the beginning has to do.
+            self.trip.emit(EventKind.WARNING, error.message, lease=lease.id)
+            limit = self.limit
+            if limit is not None and limit.currency == most.currency and most > limit:
+                raise _stopped(_("the budget of {budget} is used up").format(budget=limit)) from None
+
+    def _ahead(self, stay: timedelta) -> timedelta:
+        """Until the check after the next, and for the results: as long as the upload took, within reason."""
+        now = self._now()
+        gap, self._checked_at = now - self._checked_at, now
+        # The leg that the job's own step belongs to.
+        steps, leg = self.trip.steps(), self.trip.current.partition(".")[0]
+        begun, pushed = steps.get(f"{leg}.connect"), steps.get(f"{leg}.push")
+        upload = pushed.done_at - begun.begun_at if begun and pushed and pushed.done_at else DOWNLOAD
+        return max(CHECK_EVERY, 2 * gap) + max(DOWNLOAD, min(upload, stay / 4))
+
+
+def _stopped(why: str) -> OverBudget:
+    return OverBudget(why, hint=_("The job was stopped; results that are there come home."), spent=Spent.YES)

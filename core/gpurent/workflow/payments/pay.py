@@ -1,37 +1,132 @@
-"""Where money leaves: the only caller of `BillingProvider.pay`."""
+"""Where money leaves: whether a bill may be paid, and the only caller of `BillingProvider.pay`."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
+from attrs import frozen
+
 from gpurent.domain.events import EventKind
 from gpurent.domain.money import Money, Rate
-from gpurent.domain.order import Bill, Payment
+from gpurent.domain.offer import Bill, Known, Payment, Purpose
+from gpurent.domain.question import Question, QuestionKind
+from gpurent.domain.receipt import ChargeKind
+from gpurent.domain.trip import AgreedPrice
 from gpurent.errors import MoneyError, Spent
 from gpurent.locale import _
-from gpurent.workflow.payments import budgets as budget
-from gpurent.workflow.payments.payment_lookup import paid_before
+from gpurent.ports.store import LeaseStore
+from gpurent.ports.system import Clock
+from gpurent.workflow.payments.bookkeeping import Bookkeeping
+from gpurent.workflow.payments.budgets import Budgets
 from gpurent.workflow.payments.quotes import RATE_TOLERANCE
-from gpurent.workflow.payments.rates import Rates
+from gpurent.workflow.payments.rates import ExchangeRates
 from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.runtime.questions import Questions
+from gpurent.workflow.runtime.waiting import WorkLocks
 
 # A bill or a rate that is so many times off is taken for a mistake: no yes that was given before covers it.
 MAX_PRICE_RATIO = 2
+_KINDS = {
+    Purpose.RENT: ChargeKind.USE,
+    Purpose.DEPOSIT: ChargeKind.DEPOSIT,
+    Purpose.RENEWAL: ChargeKind.RENEWAL,
+    Purpose.FEE: ChargeKind.FEE,
+}
 
 
-async def pay(
-    trail: TripContext, step: str, provider: str, bill: Bill, ceiling: Money | None, rate: Rate | None = None
-) -> Payment:
-    """Pay ``bill`` once, whatever happens in between; above ``ceiling`` only after the user's yes.
+@frozen
+class PaymentAuthorizer:
+    """Lets a bill pass, or raises a `MoneyError` with nothing paid."""
 
-    ``rate`` is the one that was quoted with. The key was journaled with the bill and the wallet is idempotent on it;
-    that it may be paid is journaled before the wallet sees it, the payment before the shop does.
-    """
+    budgets: Budgets
+    rates: ExchangeRates
+    questions: Questions
+    locks: WorkLocks
 
-    async def leave() -> Payment:
-        desk = trail.desk
-        late = bill.due is not None and desk.clock.now() >= bill.due
-        if late and not await paid_before(trail, step, provider, bill):
+    async def authorize(self, trip: TripContext, provider: str, bill: Bill, agreed: AgreedPrice) -> None:
+        """Passed once, a bill is not asked about again. Above ``agreed.ceiling`` only by the user's yes."""
+        if self.budgets.is_authorized(bill):
+            return
+        ceiling = agreed.ceiling
+        if ceiling is not None and bill.amount.amount > ceiling.amount * MAX_PRICE_RATIO:
+            raise MoneyError(
+                _above(bill, ceiling), hint=_("Nothing was paid for it. Start again for a fresh quote.")
+            )
+        if agreed.rate is not None:
+            await self._check_rate(trip, provider, bill, agreed.rate)
+        if ceiling is not None and bill.amount > ceiling:
+            await self._confirm(trip, bill, ceiling)
+        # One at a time, so that two trips do not both pass where there is room for one.
+        async with self.locks.lock_lease("budget"):
+            await self.budgets.check(provider, bill.amount, trip=trip.trip, key=bill.key)
+            self.budgets.authorize(bill)
+
+    async def _check_rate(self, trip: TripContext, provider: str, bill: Bill, quoted: Rate) -> None:
+        """The rate as it is now must be sane, fresh and near the one of the quote."""
+        now = await self.rates.begin_lookup().rate_of(provider, quoted.quote)
+        pair = f"{quoted.base.code}/{quoted.quote.code}"
+        moved = now.value / quoted.value
+        if not Decimal(1) / MAX_PRICE_RATIO <= moved <= MAX_PRICE_RATIO:
+            raise MoneyError(
+                _("the rate {pair} was {before} in the quote and is {now} now; the bill is {amount}").format(
+                    pair=pair, before=quoted.value, now=now.value, amount=bill.amount
+                ),
+                hint=_("Nothing was paid for it. Start again for a fresh quote."),
+            )
+        if abs(moved - 1) > RATE_TOLERANCE:
+            trip.emit(
+                EventKind.WARNING,
+                _("the rate {pair} moved from {before} to {now} since the quote").format(
+                    pair=pair, before=quoted.value, now=now.value
+                ),
+            )
+
+    async def _confirm(self, trip: TripContext, bill: Bill, ceiling: Money) -> None:
+        text = _("The bill is {amount}, above the {ceiling} that you agreed to. Pay it?")
+        question = Question(
+            id=f"pay:{bill.key}:{bill.amount}",
+            kind=QuestionKind.SPEND,
+            text=text.format(amount=bill.amount, ceiling=ceiling),
+            trip=trip.trip,
+        )
+        if not await self.questions.confirm(question):
+            hint = _("Nothing was paid for it. Raise --budget, or wait for a better price.")
+            raise MoneyError(_above(bill, ceiling), hint=hint)
+
+
+def _above(bill: Bill, ceiling: Money) -> str:
+    return _("the bill of {amount} is above the agreed {ceiling}").format(amount=bill.amount, ceiling=ceiling)
+
+
+@frozen
+class Payments:
+    store: LeaseStore
+    plugins: Plugins
+    authorizer: PaymentAuthorizer
+    bookkeeping: Bookkeeping
+    clock: Clock
+
+    async def pay(
+        self, trip: TripContext, step: str, provider: str, bill: Bill, agreed: AgreedPrice
+    ) -> Payment:
+        """Pay ``bill`` once, whatever happens in between; above ``agreed.ceiling`` only after the user's yes.
+
+        The key was recorded with the bill and the account is idempotent on it; that it may be paid is recorded
+        before the account sees it, the payment before the provider does.
+        """
+        payment = await trip.step(
+            step, Payment, lambda: self._pay(trip, step, provider, bill, agreed), quiet=True
+        )
+        self.bookkeeping.record_payments(trip.trip)
+        return payment
+
+    async def _pay(
+        self, trip: TripContext, step: str, provider: str, bill: Bill, agreed: AgreedPrice
+    ) -> Payment:
+        overdue = bill.due is not None and self.clock.now() >= bill.due
+        if overdue and not await self._was_paid(trip, step, provider, bill):
+            # What was paid is only taken up again, never paid anew.
             raise MoneyError(
                 _("the time to pay this bill is over since {due:%H:%M:%S} UTC").format(due=bill.due),
                 hint=_("Nothing was paid. Start again for a fresh order."),
@@ -40,9 +135,9 @@ async def pay(
         if bill.amount.amount < 0:
             raise MoneyError(_("the shop sent a bill of {amount}").format(amount=bill.amount))
         if bill.amount.amount:
-            await _agree(trail, provider, bill, ceiling, rate)
-            trail.tell(EventKind.PAYING, _("paying {amount}").format(amount=bill.amount), key=bill.key)
-        payment = await desk.wallet(provider).pay(bill)
+            await self.authorizer.authorize(trip, provider, bill, agreed)
+            trip.emit(EventKind.PAYING, _("paying {amount}").format(amount=bill.amount), key=bill.key)
+        payment = await self.plugins.billing(provider).pay(bill)
         if payment.amount > bill.amount or payment.key != bill.key:
             raise MoneyError(
                 _("asked to pay {asked}, the wallet says that it paid {paid}").format(
@@ -51,64 +146,23 @@ async def pay(
                 spent=Spent.YES,
             )
         if payment.amount.amount:
-            trail.tell(EventKind.PAID, _("paid {amount}").format(amount=payment.amount), proof=payment.proof)
+            trip.emit(EventKind.PAID, _("paid {amount}").format(amount=payment.amount), proof=payment.proof)
         return payment
 
-    payment = await trail.once(step, Payment, leave, quiet=True)
-    trail.desk.books.note_payments(trail.trip)
-    return payment
+    async def _was_paid(self, trip: TripContext, step: str, provider: str, bill: Bill) -> bool:
+        """Whether a process that died paid exactly this bill, since ``step`` was first begun and before it was due.
 
-
-async def _agree(
-    trail: TripContext, provider: str, bill: Bill, ceiling: Money | None, rate: Rate | None
-) -> None:
-    """Let the bill pass, or `MoneyError` with nothing paid. Passed once, it is not asked about again."""
-    desk = trail.desk
-    if budget.agreed(desk, bill):
-        return
-    if ceiling is not None and bill.amount.amount > ceiling.amount * MAX_PRICE_RATIO:
-        raise MoneyError(
-            _above(bill, ceiling), hint=_("Nothing was paid for it. Start again for a fresh quote.")
+        False also when the account's statement does not say: then nothing is paid late.
+        """
+        record = trip.store.trip(trip.trip)
+        lease = self.store.lease(record.lease) if record is not None else None
+        begun = trip.steps().get(step)
+        if lease is None or begun is None or bill.due is None or begun.begun_at >= bill.due:
+            return False
+        charges = await self.plugins.billing(provider).charges(lease)
+        return isinstance(charges, Known) and any(
+            charge.money == bill.amount
+            and charge.kind is _KINDS[bill.purpose]
+            and charge.at >= begun.begun_at
+            for charge in charges.items
         )
-    if rate is not None:
-        await _mind_rate(trail, provider, bill, rate)
-    if ceiling is not None and bill.amount > ceiling:
-        _ask(trail, bill, ceiling)
-    # One at a time, so that two trips do not both pass where there is room for one.
-    async with desk.turn("budget"):
-        await budget.check(desk, provider, bill.amount, trip=trail.trip, key=bill.key)
-        budget.agree(desk, bill)
-
-
-async def _mind_rate(trail: TripContext, provider: str, bill: Bill, quoted: Rate) -> None:
-    """The rate as it is now must be sane, fresh and near the one of the quote."""
-    now = await Rates(trail.desk).of(provider, quoted.quote)
-    pair = f"{quoted.base.code}/{quoted.quote.code}"
-    moved = now.value / quoted.value
-    if not Decimal(1) / MAX_PRICE_RATIO <= moved <= MAX_PRICE_RATIO:
-        raise MoneyError(
-            _("the rate {pair} was {before} in the quote and is {now} now; the bill is {amount}").format(
-                pair=pair, before=quoted.value, now=now.value, amount=bill.amount
-            ),
-            hint=_("Nothing was paid for it. Start again for a fresh quote."),
-        )
-    if abs(moved - 1) > RATE_TOLERANCE:
-        trail.tell(
-            EventKind.WARNING,
-            _("the rate {pair} moved from {before} to {now} since the quote").format(
-                pair=pair, before=quoted.value, now=now.value
-            ),
-        )
-
-
-def _above(bill: Bill, ceiling: Money) -> str:
-    return _("the bill of {amount} is above the agreed {ceiling}").format(amount=bill.amount, ceiling=ceiling)
-
-
-def _ask(trail: TripContext, bill: Bill, ceiling: Money) -> None:
-    question = _("The bill is {amount}, above the {ceiling} that you agreed to. Pay it?").format(
-        amount=bill.amount, ceiling=ceiling
-    )
-    if not trail.desk.ui.confirm(question):
-        hint = _("Nothing was paid for it. Raise --budget, or wait for a better price.")
-        raise MoneyError(_above(bill, ceiling), hint=hint)

@@ -1,31 +1,83 @@
-"""What time on a machine costs, in the currency that is really paid."""
+"""What time on a machine costs, in the currency that is really paid, and whether the account covers it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 
-from attrs import evolve
+from attrs import evolve, frozen
 
-from gpurent.domain.money import HOUR, Money
+from gpurent.domain.money import HOUR, Money, Rate
 from gpurent.domain.offer import Metered, Offer, Prepaid, Quote
-from gpurent.domain.trip import TripSpec
-from gpurent.errors import UsageError
+from gpurent.errors import MoneyError, UsageError
 from gpurent.locale import _
-from gpurent.workflow.payments.rates import Rates
-from gpurent.workflow.runtime.desk import Desk
+from gpurent.workflow.payments.rates import ExchangeRates, RateLookup
+from gpurent.workflow.runtime.plugins import Plugins
 
 DAY = timedelta(days=1)
 # How far a floating rate may move between the quote and the payment before the user is asked again.
 RATE_TOLERANCE = Decimal("0.05")
 
 
-def term_of(offer: Offer, want: TripSpec) -> timedelta | None:
-    """The time to order: as asked, a day when prepaid and not said, None on a meter."""
-    if isinstance(offer.tariff, Metered):
-        return want.term
+@frozen(kw_only=True)
+class Funding:
+    """``ceiling``: the most that one bill of rent may be without asking again; ``deposit`` likewise for deposits.
+
+    ``rate`` is the one that was quoted with; ``budget`` the trip's, in the account's currency.
+    """
+
+    ceiling: Money
+    deposit: Money | None
+    budget: Money | None
+    balance: Money
+    rate: Rate | None = None
+
+
+@frozen
+class Quotes:
+    """In the currency of the account that pays."""
+
+    plugins: Plugins
+    rates: ExchangeRates
+
+    async def quote(
+        self,
+        offer: Offer,
+        term: timedelta | None,
+        gpus: int = 1,
+        disk: int = 0,
+        lookup: RateLookup | None = None,
+    ) -> Quote:
+        """What ``term`` on ``offer`` costs; ``lookup``: rates that are being asked for already."""
+        if offer.deposit is not None:
+            zero = offer.deposit.money.currency.zero
+            return Quote(low=zero, high=zero, deposit=offer.deposit.money)
+        cost = own_cost(offer, term, gpus, disk)
+        if self.plugins.billing_entry(offer.provider).currency == cost.currency.code:
+            return _with_fee(Quote(low=cost, high=cost), offer)
+        lookup = lookup or self.rates.begin_lookup()
+        rate = await lookup.rate_of(offer.provider, cost.currency)
+        low = rate.convert(cost, up=False)
+        return _with_fee(Quote(low=low, high=with_tolerance(low), rate=rate), offer)
+
+    async def look_up_funds(self, provider: str, quote: Quote, budget: Money | None = None) -> Funding:
+        """What is there and what may leave; refuses nothing. ``budget``: the trip's, in any currency."""
+        balance = (await self.plugins.billing(provider).balance()).available
+        if budget is not None:
+            conversion = await self.rates.conversion(budget.currency, quote.high.currency)
+            budget = conversion.convert(budget, up=False)
+        return Funding(
+            ceiling=quote.high, deposit=quote.deposit, budget=budget, balance=balance, rate=quote.rate
+        )
+
+
+def term_of(offer: Offer, term: timedelta | None) -> timedelta | None:
+    """The time to order: ``term``, a day when prepaid and not said, None on a meter."""
     tariff = offer.tariff
-    term = want.term or max(DAY, tariff.minimum)
+    if isinstance(tariff, Metered):
+        return term
+    term = term or max(DAY, tariff.minimum)
     if term < tariff.minimum:
         raise UsageError(
             _("{provider} rents for at least {minimum}").format(
@@ -55,38 +107,45 @@ def own_cost(offer: Offer, term: timedelta | None, gpus: int = 1, disk: int = 0)
     return evolve(tariff.price, value=value).cost(time)
 
 
-async def quote(
-    desk: Desk, offer: Offer, term: timedelta | None, gpus: int = 1, disk: int = 0, rates: Rates | None = None
-) -> Quote:
-    """What ``term`` on ``offer`` costs in the wallet's own currency; ``rates`` of a look that is under way."""
-    if offer.deposit is not None:
-        zero = offer.deposit.money.currency.zero
-        return Quote(low=zero, high=zero, deposit=offer.deposit.money)
-    cost = own_cost(offer, term, gpus, disk)
-    entry = desk.registry.get("billing", desk.provider(offer.provider).billing)
-    if entry.currency == cost.currency.code:
-        return _with_fee(Quote(low=cost, high=cost), offer)
-    rate = await (rates or Rates(desk)).of(offer.provider, cost.currency)
-    low = rate.convert(cost, up=False)
-    return _with_fee(Quote(low=low, high=swung(low), rate=rate), offer)
-
-
-def _with_fee(found: Quote, offer: Offer) -> Quote:
-    fee = offer.tariff.fee if isinstance(offer.tariff, Prepaid) else None
-    return found if fee is None else evolve(found, low=found.low + fee, high=found.high + fee)
-
-
-def swung(money: Money) -> Money:
+def with_tolerance(money: Money) -> Money:
     """``money`` after the largest move of a rate that is not asked about."""
     return Money(int(money.amount * (1 + RATE_TOLERANCE)) + 1, money.currency)
 
 
-def total(quotes: list[Quote]) -> Quote:
-    """The sum over the legs; all are in the wallet's one currency."""
-    low, high, deposit = quotes[0].low, quotes[0].high, quotes[0].deposit
-    rate = quotes[0].rate
-    for item in quotes[1:]:
-        low, high, rate = low + item.low, high + item.high, rate or item.rate
-        if item.deposit is not None:
-            deposit = item.deposit if deposit is None else deposit + item.deposit
-    return Quote(low=low, high=high, deposit=deposit, rate=rate)
+def total(quotes: Sequence[Quote]) -> Quote:
+    """The sum over the legs; all are in the one currency of the account."""
+    first, *rest = quotes
+    for quote in rest:
+        deposits = [deposit for deposit in (first.deposit, quote.deposit) if deposit is not None]
+        first = Quote(
+            low=first.low + quote.low,
+            high=first.high + quote.high,
+            deposit=sum(deposits[1:], deposits[0]) if deposits else None,
+            rate=first.rate or quote.rate,
+        )
+    return first
+
+
+def needed(quote: Quote) -> Money:
+    """The most that has to be there at once: everything that is spent, and what is held on top."""
+    return quote.high if quote.deposit is None else quote.high + quote.deposit
+
+
+def _with_fee(quote: Quote, offer: Offer) -> Quote:
+    fee = offer.tariff.fee if isinstance(offer.tariff, Prepaid) else None
+    return quote if fee is None else evolve(quote, low=quote.low + fee, high=quote.high + fee)
+
+
+def require_funds(provider: str, quote: Quote, funding: Funding) -> None:
+    """`MoneyError` when the balance does not cover ``quote``."""
+    balance, most = funding.balance, needed(quote)
+    if most > balance or balance.amount <= 0:
+        missing = most - balance
+        raise MoneyError(
+            _("the balance of {balance} does not cover {needed}").format(balance=balance, needed=most),
+            hint=_("Nothing was spent. Top up first: gpurent topup {provider} {short}").format(
+                # As the command line takes it: no separators, the code behind.
+                provider=provider,
+                short=f"{missing.decimal:f}{missing.currency.code}",
+            ),
+        )

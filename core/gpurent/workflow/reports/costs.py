@@ -13,7 +13,10 @@ from gpurent.domain.ledger import Transaction
 from gpurent.domain.money import Currency, Money, Rate
 from gpurent.domain.receipt import ChargeKind
 from gpurent.errors import MoneyError
-from gpurent.workflow.runtime.desk import Desk
+from gpurent.ports.store import Store
+from gpurent.ports.system import Clock
+from gpurent.workflow.payments.bookkeeping import Bookkeeping
+from gpurent.workflow.reports.receipts import idle_of_lease
 
 _SPENT = (ChargeKind.USE, ChargeKind.RENEWAL, ChargeKind.FEE)
 _KEYS: Mapping[str, Callable[[Transaction], str]] = MappingProxyType(
@@ -24,11 +27,11 @@ _KEYS: Mapping[str, Callable[[Transaction], str]] = MappingProxyType(
         "trip": lambda entry: entry.trip or "-",
     }
 )
-WAYS = tuple(_KEYS)
+GROUPINGS = tuple(_KEYS)
 
 
 @frozen(kw_only=True)
-class Spent:
+class Expense:
     """One movement that was spent (``money`` above zero) or came back (below), and the ``rate`` it was converted by.
 
     ``lacking``: a conversion was asked for and the entry has no rate that could do it.
@@ -43,9 +46,7 @@ class Spent:
 
 
 @frozen(kw_only=True)
-class Row:
-    """``money`` of one ``key`` in one currency."""
-
+class CostRow:
     key: str
     money: Money
 
@@ -55,16 +56,16 @@ class Costs:
     """``rows`` by key; ``totals`` one a currency; ``rates`` that were used; ``lacking`` is what none could convert."""
 
     by: str
-    movements: tuple[Spent, ...]
-    rows: tuple[Row, ...]
+    movements: tuple[Expense, ...]
+    rows: tuple[CostRow, ...]
     totals: tuple[Money, ...]
     rates: tuple[Rate, ...] = ()
     lacking: tuple[Money, ...] = ()
 
 
 @frozen(kw_only=True)
-class Stretch:
-    """A lease's time and what it cost in one currency: ``hours`` at an even ``rate`` an hour, for the charts."""
+class LeaseSpan:
+    """A lease's time and what it cost in one currency, for the charts."""
 
     lease: str
     since: datetime
@@ -73,17 +74,17 @@ class Stretch:
 
 
 @frozen(kw_only=True)
-class Story:
-    """What the page shows besides the rows: leases in time, and paid but idle time by lease."""
+class UsageHistory:
+    """What the charts show besides the rows: leases in time, and paid but idle time by lease."""
 
-    stretches: tuple[Stretch, ...] = ()
+    spans: tuple[LeaseSpan, ...] = ()
     idle: Mapping[str, tuple[tuple[str, timedelta], ...]] = field(factory=dict)
 
 
-def costs(entries: Iterable[Transaction], by: str, code: str = "") -> Costs:
+def group_costs(entries: Iterable[Transaction], by: str, code: str = "") -> Costs:
     """Group what was spent; with ``code`` each movement is converted by its own rate, rounded up once."""
     movements = [
-        _spent(entry, _KEYS[by](entry), code)
+        _expense(entry, _KEYS[by](entry), code)
         for entry in entries
         if entry.money.amount and (entry.kind in _SPENT or entry.kind is ChargeKind.REFUND)
     ]
@@ -92,20 +93,16 @@ def costs(entries: Iterable[Transaction], by: str, code: str = "") -> Costs:
     for item in movements:
         found = (item.key, item.money.currency)
         sums[found] = sums.get(found, item.money.currency.zero) + item.money
+    rows = [CostRow(key=key, money=money) for (key, _currency), money in sums.items()]
     rates = {(item.rate.value, item.rate.at): item.rate for item in movements if item.rate}
     return Costs(
         by=by,
         movements=tuple(movements),
-        rows=tuple(Row(key=key, money=money) for (key, _currency), money in sorted(sums.items(), key=_order)),
+        rows=tuple(sorted(rows, key=lambda row: (row.key, row.money.currency.code))),
         totals=_sum(item.money for item in movements),
         rates=tuple(sorted(rates.values(), key=lambda rate: rate.at)),
         lacking=_sum(item.money for item in movements if item.lacking),
     )
-
-
-def _order(item: tuple[tuple[str, Currency], Money]) -> tuple[str, str]:
-    (key, currency), _money = item
-    return key, currency.code
 
 
 def _sum(every: Iterable[Money]) -> tuple[Money, ...]:
@@ -115,9 +112,9 @@ def _sum(every: Iterable[Money]) -> tuple[Money, ...]:
     return tuple(sums[currency] for currency in sorted(sums, key=lambda currency: currency.code))
 
 
-def _spent(entry: Transaction, key: str, code: str) -> Spent:
+def _expense(entry: Transaction, key: str, code: str) -> Expense:
     money = -entry.money if entry.kind is ChargeKind.REFUND else entry.money
-    plain = Spent(at=entry.at, key=key, money=money, lease=entry.lease)
+    plain = Expense(at=entry.at, key=key, money=money, lease=entry.lease)
     if not code or money.currency.code == code:
         return plain
     rate = entry.rate
@@ -132,8 +129,7 @@ def _spent(entry: Transaction, key: str, code: str) -> Spent:
     return evolve(plain, money=size if money.amount > 0 else -size, rate=rate)
 
 
-def stretches(found: Costs, leases: Sequence[Lease], now: datetime) -> tuple[Stretch, ...]:
-    """Each lease that ran, with what it cost, in the currency of ``found``."""
+def lease_spans(found: Costs, leases: Sequence[Lease], now: datetime) -> tuple[LeaseSpan, ...]:
     made = []
     for lease in leases:
         if lease.started_at is None:
@@ -141,46 +137,44 @@ def stretches(found: Costs, leases: Sequence[Lease], now: datetime) -> tuple[Str
         until = lease.ended_at or (lease.expires_at if lease.over else None) or now
         spent = _sum(item.money for item in found.movements if item.lease == lease.id)
         made += [
-            Stretch(lease=lease.id, since=lease.started_at, until=until, money=money)
+            LeaseSpan(lease=lease.id, since=lease.started_at, until=until, money=money)
             for money in spent
             if money.amount > 0 and until > lease.started_at
         ]
     return tuple(made)
 
 
-def story(
-    found: Costs,
-    leases: Sequence[Lease],
-    now: datetime,
-    idle: Mapping[str, tuple[tuple[str, timedelta], ...]],
-) -> Story:
-    """For the charts; ``idle`` by lease."""
-    return Story(
-        stretches=stretches(found, leases, now), idle={name: spans for name, spans in idle.items() if spans}
-    )
+@frozen(kw_only=True)
+class CostReport:
+    """``behind``: by lease or provider, why its last charges may be missing."""
+
+    costs: Costs
+    history: UsageHistory
+    behind: Mapping[str, str]
 
 
-async def up_to_date(desk: Desk) -> dict[str, str]:
-    """Bring the ledger up to date with every lease that may have changed; the reason by lease or account why not."""
-    problems: dict[str, str] = {}
-    for row in desk.journal.trips():
-        desk.books.note_payments(row.id)
-    for lease in desk.journal.leases():
-        if not _settled(desk, lease):
-            reason = await desk.books.sync(lease.id, quiet=True)
-            if reason:
-                problems[lease.id] = reason
-    for name in desk.books.providers():
-        reason = await desk.books.sync_account(name)
-        if reason:
-            problems[name] = reason
-    return problems
+@frozen
+class CostReports:
+    store: Store
+    bookkeeping: Bookkeeping
+    clock: Clock
 
-
-def _settled(desk: Desk, lease: Lease) -> bool:
-    """Over, with nothing on a meter, on hold or locked: its shop has nothing new to tell."""
-    if not lease.over:
-        return False
-    found = [line for line in desk.books.lines(lease=lease.id) if line.money.amount]
-    held = any(total.held.amount for total in desk.books.spending(lease=lease.id))
-    return bool(found) and not held and not any(line.last.growing for line in found)
+    async def report(
+        self,
+        by: str,
+        code: str = "",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        offline: bool = False,
+    ) -> CostReport:
+        """Grouped ``by`` day, provider, gpu or trip; ``offline``: from the ledger as it is, nobody is asked."""
+        behind = {} if offline else await self.bookkeeping.sync_all()
+        costs = group_costs(self.store.ledger.entries(since=since, until=until), by, code)
+        leases = self.store.leases()
+        idle = {lease.id: idle_of_lease(self.store, lease.id) for lease in leases}
+        history = UsageHistory(
+            spans=lease_spans(costs, leases, self.clock.now()),
+            idle={name: spans for name, spans in idle.items() if spans},
+        )
+        return CostReport(costs=costs, history=history, behind=behind)

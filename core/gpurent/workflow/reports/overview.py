@@ -3,184 +3,245 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.money import Money
 from gpurent.domain.time_left import TimeKind, TimeLeft
-from gpurent.errors import GpurentError
+from gpurent.errors import GpurentError, UnavailableError
 from gpurent.locale import _
-from gpurent.workflow.reports.machine_sample import MachineSample, MachineSampler
-from gpurent.workflow.timing.alarms import below, thresholds
-from gpurent.workflow.timing.time_left import time_left
-
-if TYPE_CHECKING:
-    from gpurent.workflow.runtime.desk import Desk
+from gpurent.ports.connection import Connector, OpenConnection
+from gpurent.ports.services import SecretStore
+from gpurent.ports.system import Clock
+from gpurent.remote.samples import parse_sample, sample_command
+from gpurent.workflow.payments.bookkeeping import Bookkeeping
+from gpurent.workflow.runtime.leases import LeaseTracker
 
 PATIENCE = 15.0
 AT_ONCE = 8
+# Each kind has slots of its own: a provider that hangs must not keep machines from being asked.
+_KINDS = ("provider", "machine", "statement")
 
 
 @frozen(kw_only=True)
-class Row:
+class MachineSample:
+    """``load`` in percent, the mean of all GPUs, None without one. ``lines``: the last of the newest job's log.
+
+    ``at``: when the machine last answered (provider time). ``stale``: why the last try failed, empty when it did not.
+    """
+
+    load: int | None = None
+    lines: tuple[str, ...] = ()
+    at: datetime | None = None
+    stale: str = ""
+
+
+@define(eq=False)
+class MachineSampler:
+    """Keeps one connection open to each machine that is sampled."""
+
+    connector: Connector
+    secrets: SecretStore
+    clock: Clock
+    _connections: dict[str, OpenConnection] = field(factory=dict, init=False)
+
+    async def take_sample(self, lease: Lease) -> MachineSample:
+        """One look; a machine that does not answer is an `UnavailableError`."""
+        connection = await self._connect(lease)
+        result = await connection.run(sample_command())
+        load, lines = parse_sample(result.out)
+        return MachineSample(load=load, lines=lines, at=self.clock.now())
+
+    async def _connect(self, lease: Lease) -> OpenConnection:
+        known = self._connections.get(lease.id)
+        if known is not None and known.alive and known.endpoint == lease.endpoint:
+            return known
+        await self.drop(lease.id)
+        if lease.endpoint is None:
+            raise UnavailableError(f"{lease.id}: no machine")
+        password = self.secrets.scoped(lease.provider).get(lease.password_ref)
+        connection = await self.connector.open(lease.id, lease.endpoint, password)
+        self._connections[lease.id] = connection
+        return connection
+
+    async def drop(self, lease_id: str) -> None:
+        connection = self._connections.pop(lease_id, None)
+        if connection is not None:
+            await connection.aclose()
+
+    async def keep_only(self, lease_ids: Collection[str]) -> None:
+        for name in [name for name in self._connections if name not in lease_ids]:
+            await self.drop(name)
+
+
+@frozen(kw_only=True)
+class LeaseRow:
     """One lease as it was last seen.
 
     ``low``: the time left lies below one of the user's thresholds. ``spent`` is by the ledger, one amount a currency.
-    ``asked_at``: when its shop last answered (provider time), None not yet. ``stale``: why the last look failed, empty
-    when it did not. ``glimpse`` is the machine's own part.
+    ``asked_at``: when its provider last answered (provider time), None not yet. ``stale``: why the last look failed,
+    empty when it did not. ``sample`` is the machine's own part.
     """
 
     lease: Lease
-    left: TimeLeft
+    left: TimeLeft = TimeLeft(kind=TimeKind.UNKNOWN)
     low: bool = False
     spent: tuple[Money, ...] = ()
     asked_at: datetime | None = None
     stale: str = ""
-    glimpse: MachineSample = MachineSample()
+    sample: MachineSample = MachineSample()
 
     @property
     def problem(self) -> str:
         """What is not fresh in this row and why; empty when all is."""
-        return self.stale or self.glimpse.stale
+        return self.stale or self.sample.stale
 
     @property
     def since(self) -> datetime | None:
         """When what is not fresh was last seen."""
-        return self.asked_at if self.stale else self.glimpse.at
+        return self.asked_at if self.stale else self.sample.at
 
 
+@frozen
+class LeaseTimes:
+    """``read`` gives the time left by lease, each account asked once; ``thresholds`` those of a provider's warnings."""
+
+    read: Callable[[Sequence[Lease]], Awaitable[Mapping[str, TimeLeft]]]
+    thresholds: Callable[[str], Collection[timedelta]]
+
+    def is_low(self, provider: str, left: timedelta | None) -> bool:
+        return left is not None and any(left < limit for limit in self.thresholds(provider))
+
+
+@define(eq=False)
 class Overview:
-    """Bound to one desk. `rows` asks nobody; each ``refresh`` asks side by side, everybody under a time limit."""
+    """`rows` asks nobody; each ``refresh`` asks side by side, everybody for at most ``patience`` real seconds.
 
-    def __init__(self, desk: Desk, *, patience: float = PATIENCE, over: bool = False) -> None:
-        self._desk = desk
-        self._patience = patience
-        self._over = over
-        self._rows: dict[str, Row] = {}
-        self._busy: set[tuple[str, str]] = set()
-        # Each kind has slots of its own: a shop that hangs must not keep machines from being asked.
-        self._slots = {what: asyncio.Semaphore(AT_ONCE) for what in ("shop", "machine", "books")}
-        self._glimpses = MachineSampler(desk)
+    ``over``: leases that are over are shown too.
+    """
+
+    leases: LeaseTracker
+    bookkeeping: Bookkeeping
+    sampler: MachineSampler
+    times: LeaseTimes
+    clock: Clock
+    patience: float = field(default=PATIENCE, kw_only=True)
+    over: bool = field(default=False, kw_only=True)
+    _rows: dict[str, LeaseRow] = field(factory=dict, init=False)
+    _busy: set[tuple[str, str]] = field(factory=set, init=False)
+    _slots: dict[str, asyncio.Semaphore] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._slots = {kind: asyncio.Semaphore(AT_ONCE) for kind in _KINDS}
         self.reload()
 
     async def close(self) -> None:
-        await self._glimpses.close()
+        await self.sampler.keep_only(())
 
-    def rows(self) -> Sequence[Row]:
-        """Every lease that is not over, oldest first, as it was last seen."""
+    def rows(self) -> Sequence[LeaseRow]:
         return tuple(self._rows.values())
 
-    def row(self, lease: str) -> Row | None:
-        return self._rows.get(lease)
+    def row(self, lease_id: str) -> LeaseRow | None:
+        return self._rows.get(lease_id)
 
     def reload(self) -> None:
-        """Take up what the journal says: new leases, those that ended, what other processes found out."""
-        leases = [lease for lease in self._desk.journal.leases() if self._over or not lease.over]
-        unknown = TimeLeft(kind=TimeKind.UNKNOWN)
+        """Take up what the Store says: new leases, those that ended, what other processes found out."""
+        leases = self.leases.list_leases(over=self.over)
+        known = self._rows
         self._rows = {
-            lease.id: evolve(known, lease=lease)
-            if (known := self._rows.get(lease.id))
-            else Row(lease=lease, left=unknown)
+            lease.id: evolve(known[lease.id], lease=lease) if lease.id in known else LeaseRow(lease=lease)
             for lease in leases
         }
 
     async def refresh(
-        self, leases: Collection[str] | None = None, books: Collection[str] | None = None
+        self, leases: Collection[str] | None = None, statements: Collection[str] | None = None
     ) -> None:
-        """Ask the shops about ``leases``, the accounts for time, the shops' books about ``books`` (None: all).
+        """Ask the providers about ``leases``, the accounts for the time left, and for the charges of ``statements``.
 
-        Machines are not asked.
+        None: all of them. Machines are not asked.
         """
         await asyncio.gather(
-            self.refresh_shops(self._known(leases)),
-            self.refresh_money(),
-            self.refresh_books(self._known(books)),
+            self._run_all("provider", self._known(leases), self._ask_provider),
+            self.refresh_time(),
+            self._run_all("statement", self._known(statements), self._ask_account),
         )
 
-    async def refresh_shops(self, leases: Iterable[str]) -> None:
-        """One look at each lease by its shop."""
-        await asyncio.gather(*(self._alone("shop", name, self._look) for name in leases))
-
     async def refresh_machines(self, leases: Collection[str]) -> None:
-        """Load and last lines of the machines that run, over lines that stay open; all other lines are closed."""
-        await self._glimpses.keep_only(leases)
-        running = [name for name in leases if self._runs(name)]
-        await asyncio.gather(*(self._alone("machine", name, self._glimpse) for name in running))
+        """Load and last lines of the machines that run, over connections that stay open; all others are closed."""
+        await self.sampler.keep_only(leases)
+        running = [
+            row.lease.id
+            for row in self.rows()
+            if row.lease.id in leases
+            and row.lease.state is LeaseState.READY
+            and row.lease.endpoint is not None
+        ]
+        await self._run_all("machine", running, self._ask_machine)
 
-    async def refresh_money(self) -> None:
+    async def refresh_time(self) -> None:
         """Time left of every lease, each account asked once; what they cost, as far as the ledger knows."""
-        rows = list(self._rows.values())
-        figures = await time_left(self._desk, [row.lease for row in rows])
+        rows = self.rows()
+        figures = await self.times.read([row.lease for row in rows])
         for row in rows:
             name, figure = row.lease.id, figures[row.lease.id]
-            low = bool(below(figure.left, thresholds(self._desk, row.lease.provider)))
-            self._put(name, left=figure, low=low)
+            self._put(name, left=figure, low=self.times.is_low(row.lease.provider, figure.left))
             if not row.spent:
                 self._put(name, spent=self._spent(name))
-
-    async def refresh_books(self, leases: Iterable[str]) -> None:
-        """What ``leases`` cost, by their shops' books as they are now."""
-        await asyncio.gather(*(self._alone("books", name, self._books) for name in leases))
 
     def _known(self, leases: Collection[str] | None) -> list[str]:
         return [name for name in self._rows if leases is None or name in leases]
 
-    def _runs(self, name: str) -> bool:
-        row = self._rows.get(name)
-        return row is not None and row.lease.state is LeaseState.READY and row.lease.endpoint is not None
+    async def _run_all(
+        self, kind: str, names: Iterable[str], action: Callable[[str], Awaitable[None]]
+    ) -> None:
+        await asyncio.gather(*(self._run_once(kind, name, action) for name in names))
 
-    async def _alone(self, what: str, name: str, action: Callable[[str], Awaitable[None]]) -> None:
+    async def _run_once(self, kind: str, name: str, action: Callable[[str], Awaitable[None]]) -> None:
         """``action`` unless the same is still under way for this lease; never raises for anybody's fault."""
-        if (what, name) in self._busy or name not in self._rows:
+        if (kind, name) in self._busy or name not in self._rows:
             return
-        self._busy.add((what, name))
+        self._busy.add((kind, name))
         try:
-            async with self._slots[what]:
+            async with self._slots[kind]:
                 await action(name)
         finally:
-            self._busy.discard((what, name))
+            self._busy.discard((kind, name))
 
-    async def _look(self, name: str) -> None:
-        stale = await self._limited(self._desk.look(name))
-        lease = self._desk.journal.lease(name)
-        if lease is not None:
-            self._put(name, lease=lease)
-        if stale:
-            self._put(name, stale=stale)
-        else:
-            self._put(name, stale="", asked_at=self._desk.clock.now())
+    async def _ask_provider(self, name: str) -> None:
+        stale = await self._try(self.leases.refresh_lease(name))
+        self._put(name, lease=self.leases.find_lease(name), stale=stale)
+        if not stale:
+            self._put(name, asked_at=self.clock.now())
 
-    async def _glimpse(self, name: str) -> None:
+    async def _ask_machine(self, name: str) -> None:
         row = self._rows[name]
-        before = row.glimpse
-        found: list[MachineSample] = []
 
-        async def look() -> None:
-            found.append(await self._glimpses.look(row.lease))
+        async def take_sample() -> None:
+            self._put(name, sample=await self.sampler.take_sample(row.lease))
 
-        stale = await self._limited(look())
+        stale = await self._try(take_sample())
         if stale:
-            await self._glimpses.drop(name)
-        self._put(name, glimpse=evolve(before, stale=stale) if stale else found[0])
+            await self.sampler.drop(name)
+            self._put(name, sample=evolve(row.sample, stale=stale))
 
-    async def _books(self, name: str) -> None:
-        await self._limited(self._desk.books.sync(name, quiet=True))
+    async def _ask_account(self, name: str) -> None:
+        await self._try(self.bookkeeping.sync_lease(name, quiet=True))
         self._put(name, spent=self._spent(name))
 
     def _spent(self, name: str) -> tuple[Money, ...]:
-        return tuple(total.spent for total in self._desk.books.spending(lease=name))
+        return tuple(total.spent for total in self.bookkeeping.spending(lease=name))
 
-    async def _limited(self, asking: Awaitable[object]) -> str:
+    async def _try(self, asking: Awaitable[object]) -> str:
         """Why it failed, empty when it did not."""
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self.patience):
                 await asking
         except TimeoutError:
-            return _("no answer within {seconds:g} s").format(seconds=self._patience)
+            return _("no answer within {seconds:g} s").format(seconds=self.patience)
         except GpurentError as error:
             return error.message
         except Exception as error:  # noqa: BLE001 - one broken plugin must not hide all other leases

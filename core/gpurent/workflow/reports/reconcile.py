@@ -1,25 +1,27 @@
-"""The ledger beside the providers' own books: every difference named, nothing changed but by new entries."""
+"""The ledger beside the providers' own statements: every difference named, nothing changed but by new entries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import Enum
 
 from attrs import frozen
 
 from gpurent.domain.lease import Lease
-from gpurent.domain.ledger import Account, LedgerLine, Transaction, balances, transaction
+from gpurent.domain.ledger import Account, Key, LedgerLine, Transaction, balances, transaction
 from gpurent.domain.money import Money
 from gpurent.domain.offer import Unknown
 from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.errors import GpurentError
-from gpurent.workflow.runtime.desk import Desk
+from gpurent.ports.store import Store
+from gpurent.workflow.payments.bookkeeping import Bookkeeping
+from gpurent.workflow.runtime.plugins import Plugins
 
 
 class Difference(Enum):
     """EQUAL and GROWN (a meter ran on since the last look) are in order; of the others somebody must know.
 
-    UNKNOWN: the books there could not be read. TWICE: listed there more often than once. BALANCE: the lines agree,
+    UNKNOWN: the statement could not be read. TWICE: listed there more often than once. BALANCE: the lines agree,
     the sum does not.
     """
 
@@ -33,12 +35,9 @@ class Difference(Enum):
     UNKNOWN = "unknown"
 
 
-_FINE = (Difference.EQUAL, Difference.GROWN)
-
-
 @frozen(kw_only=True)
-class Finding:
-    """One line of both books: what is ``here``, what is ``there``. ``entries`` would bring the ledger up to it."""
+class LedgerFinding:
+    """A movement: what is ``here``, what is ``there``. ``entries`` would bring the ledger up to it."""
 
     provider: str
     what: Difference
@@ -52,91 +51,147 @@ class Finding:
 
     @property
     def fine(self) -> bool:
-        return self.what in _FINE
+        return self.what in (Difference.EQUAL, Difference.GROWN)
 
 
-async def reconcile(desk: Desk, provider: str) -> list[Finding]:
-    """Each lease's charges and the account's statement against the ledger. Enters nothing."""
-    found: list[Finding] = []
-    seen: set[str] = set()
-    # What was only declared is not in the shop's books under any name that we know.
-    leases = [
-        lease for lease in desk.journal.leases() if lease.provider == provider and lease.declared is None
-    ]
-    for lease in leases:
-        charges = await desk.books.listed(lease)
-        if isinstance(charges, Unknown):
-            found.append(_unknown(provider, charges.reason, lease.id))
-            seen |= {line.last.ref for line in desk.books.lines(lease=lease.id)}
-            continue
-        seen |= {charge.ref for charge in charges.items}
-        found += _compare(desk, lease, charges.items)
-    found += await _account(desk, provider, seen)
-    if all(finding.what is Difference.EQUAL for finding in found) and all(lease.over for lease in leases):
-        found += await _balance(desk, provider)
-    return found
+@frozen
+class Reconciliation:
+    store: Store
+    plugins: Plugins
+    bookkeeping: Bookkeeping
 
+    async def compare(self, provider: str) -> list[LedgerFinding]:
+        """Each lease's charges and the account's statement against the ledger. Enters nothing."""
+        found: list[LedgerFinding] = []
+        seen: set[str] = set()
+        leases = [
+            lease
+            for lease in self.store.leases()
+            if lease.provider == provider and self.plugins.is_listed(lease)
+        ]
+        for lease in leases:
+            charges = await self.bookkeeping.lease_charges(lease)
+            if isinstance(charges, Unknown):
+                found.append(_unknown(provider, charges.reason, lease.id))
+                seen |= {line.last.ref for line in self.bookkeeping.lines(lease=lease.id)}
+            else:
+                found += self._compare_lease(lease, charges.items)
+                seen |= {charge.ref for charge in charges.items}
+        if self.bookkeeping.keeps_statement(provider):
+            found += await self._compare_account(provider, seen)
+            if all(x.what is Difference.EQUAL for x in found) and all(lease.over for lease in leases):
+                found.append(await self._compare_balance(provider))
+        return found
 
-def _unknown(provider: str, reason: str, lease: str = "") -> Finding:
-    return Finding(provider=provider, what=Difference.UNKNOWN, lease=lease, reason=reason)
+    def enter(self, findings: Iterable[LedgerFinding]) -> int:
+        """Enter what the ledger lacks; the number of new entries. Nothing that was entered is changed."""
+        return self.store.ledger.enter([entry for finding in findings for entry in finding.entries])
 
+    def _compare_lease(self, lease: Lease, charges: Sequence[Charge]) -> Iterable[LedgerFinding]:
+        here = {line.key: line for line in self.bookkeeping.lines(lease=lease.id)}
+        paid = self.bookkeeping.paid(lease=lease.id)
+        listed: set[Key] = set()
+        for charge in charges:
+            key = (charge.ref, charge.kind)
+            if key in listed:
+                yield _finding(lease.provider, Difference.TWICE, charge, None, lease=lease.id)
+                continue
+            listed.add(key)
+            missing = tuple(self.bookkeeping.missing_entries(lease, [charge], paid))
+            yield _judge(lease, charge, here.get(key), missing)
+        for key, line in here.items():
+            if key not in listed and line.money.amount:
+                yield _gone(lease.provider, line)
 
-def _compare(desk: Desk, lease: Lease, charges: Sequence[Charge]) -> Iterable[Finding]:
-    here = {line.key: line for line in desk.books.lines(lease=lease.id)}
-    paid = desk.books.paid(lease=lease.id)
-    listed: set[tuple[str, ChargeKind]] = set()
-    for charge in charges:
-        key = (charge.ref, charge.kind)
-        if key in listed:
-            yield _finding(lease, Difference.TWICE, charge, None)
-            continue
-        listed.add(key)
-        missing = tuple(desk.books.missing(lease, [charge], paid))
-        yield _judge(lease, charge, here.get(key), missing)
-    for key, line in here.items():
-        if key not in listed and line.money.amount:
-            yield _gone(lease.provider, line)
+    async def _compare_account(self, provider: str, seen: Collection[str]) -> list[LedgerFinding]:
+        """What the account lists besides what was ``seen``, and what the ledger has that it does not list."""
+        statement = await self.bookkeeping.account_statement(provider)
+        if isinstance(statement, Unknown):
+            return [_unknown(provider, statement.reason)]
+        lines = self.bookkeeping.lines(provider=provider)
+        here = {line.last.ref: line for line in lines if line.money.amount}
+        found, listed = [], set[str]()
+        for charge in statement.items:
+            if charge.ref in listed:
+                found.append(_finding(provider, Difference.TWICE, charge, None))
+            elif charge.ref not in seen:
+                missing = tuple(self.bookkeeping.missing_account_entries(provider, [charge]))
+                found.append(_judge_account(provider, charge, here.get(charge.ref), missing))
+            listed.add(charge.ref)
+        gone = (line for ref, line in here.items() if not line.last.lease and ref not in listed)
+        return [*found, *(_gone(provider, line) for line in gone)]
+
+    async def _compare_balance(self, provider: str) -> LedgerFinding:
+        """With every line equal, the sums must be equal too, where the account lists everything."""
+        try:
+            there = (await self.plugins.billing(provider).balance()).available
+        except GpurentError as error:
+            return _unknown(provider, error.message)
+        sums = balances(self.store.ledger.entries(provider=provider))
+        here = sums.get((Account(f"wallet:{provider}"), there.currency), there.currency.zero)
+        what = Difference.EQUAL if here == there else Difference.BALANCE
+        return LedgerFinding(provider=provider, what=what, here=here, there=there)
 
 
 def _judge(
     lease: Lease, charge: Charge, line: LedgerLine | None, missing: tuple[Transaction, ...]
-) -> Finding:
+) -> LedgerFinding:
+    """``missing`` are the entries that would bring the ledger up to ``charge``."""
     if line is None or not line.money.amount:
-        return _finding(lease, Difference.MISSING_HERE, charge, line, missing)
-    if line.money == charge.money:
-        return _finding(lease, Difference.EQUAL, charge, line)
-    if missing:
-        return _finding(lease, Difference.GROWN, charge, line, missing)
+        what, entries = Difference.MISSING_HERE, missing
+    elif line.money == charge.money:
+        what, entries = Difference.EQUAL, ()
+    elif missing:
+        what, entries = Difference.GROWN, missing
+    else:
+        what, entries = Difference.AMOUNT, _corrected(line, charge, lease.provider)
+    return _finding(lease.provider, what, charge, line, entries, lease=lease.id)
+
+
+def _judge_account(
+    provider: str, charge: Charge, line: LedgerLine | None, missing: tuple[Transaction, ...]
+) -> LedgerFinding:
+    if line is None or missing:
+        what, entries = Difference.MISSING_HERE, missing or (transaction(charge, provider),)
+    elif line.money == charge.money:
+        what, entries = Difference.EQUAL, ()
+    else:
+        what, entries = Difference.AMOUNT, _corrected(line, charge, provider)
+    return _finding(provider, what, charge, line, entries)
+
+
+def _corrected(line: LedgerLine, charge: Charge, provider: str) -> tuple[Transaction, ...]:
+    """The line taken back, and ``charge`` in its place."""
     last = line.last
-    back = line.reversal(charge.at, "reconciled")
-    fresh = transaction(
-        charge, lease.provider, lease=lease.id, trip=last.trip, gpu=last.gpu, part=back.part + 1
-    )
-    return _finding(lease, Difference.AMOUNT, charge, line, (back, fresh))
+    reversal = line.reversal(charge.at, "reconciled")
+    part = reversal.part + 1
+    fresh = transaction(charge, provider, lease=last.lease, trip=last.trip, gpu=last.gpu, part=part)
+    return reversal, fresh
 
 
 def _finding(
-    lease: Lease,
+    provider: str,
     what: Difference,
     charge: Charge,
     line: LedgerLine | None,
     entries: tuple[Transaction, ...] = (),
-) -> Finding:
-    return Finding(
-        provider=lease.provider,
+    lease: str = "",
+) -> LedgerFinding:
+    return LedgerFinding(
+        provider=provider,
         what=what,
         ref=charge.ref,
         kind=charge.kind,
-        lease=lease.id,
+        lease=lease,
         here=line.money if line is not None and line.money.amount else None,
         there=charge.money,
         entries=entries,
     )
 
 
-def _gone(provider: str, line: LedgerLine) -> Finding:
+def _gone(provider: str, line: LedgerLine) -> LedgerFinding:
     last = line.last
-    return Finding(
+    return LedgerFinding(
         provider=provider,
         what=Difference.MISSING_THERE,
         ref=last.ref,
@@ -146,73 +201,5 @@ def _gone(provider: str, line: LedgerLine) -> Finding:
     )
 
 
-async def _account(desk: Desk, provider: str, seen: set[str]) -> list[Finding]:
-    """What the account lists besides the leases, and what the ledger has that it does not list."""
-    if not desk.books.keeps_statement(provider):
-        return []
-    statement = await desk.books.statement(provider)
-    if isinstance(statement, Unknown):
-        return [_unknown(provider, statement.reason)]
-    here = {line.last.ref: line for line in desk.books.lines(provider=provider) if line.money.amount}
-    found, listed = [], set[str]()
-    for charge in statement.items:
-        if charge.ref in listed:
-            found.append(_of_account(provider, Difference.TWICE, charge, None))
-        elif charge.ref not in seen:
-            found.append(_judge_account(desk, provider, charge, here.get(charge.ref)))
-        listed.add(charge.ref)
-    found += [
-        _gone(provider, line) for ref, line in here.items() if not line.last.lease and ref not in listed
-    ]
-    return found
-
-
-def _judge_account(desk: Desk, provider: str, charge: Charge, line: LedgerLine | None) -> Finding:
-    missing = tuple(desk.books.missing_account(provider, [charge]))
-    if line is None or missing:
-        entries = missing or (transaction(charge, provider),)
-        return _of_account(provider, Difference.MISSING_HERE, charge, line, entries)
-    what = Difference.EQUAL if line.money == charge.money else Difference.AMOUNT
-    entries = ()
-    if what is Difference.AMOUNT:
-        back = line.reversal(charge.at, "reconciled")
-        fresh = transaction(charge, provider, lease=line.last.lease, trip=line.last.trip, part=back.part + 1)
-        entries = (back, fresh)
-    return _of_account(provider, what, charge, line, entries)
-
-
-def _of_account(
-    provider: str,
-    what: Difference,
-    charge: Charge,
-    line: LedgerLine | None,
-    entries: tuple[Transaction, ...] = (),
-) -> Finding:
-    return Finding(
-        provider=provider,
-        what=what,
-        ref=charge.ref,
-        kind=charge.kind,
-        here=line.money if line is not None else None,
-        there=charge.money,
-        entries=entries,
-    )
-
-
-async def _balance(desk: Desk, provider: str) -> list[Finding]:
-    """With every line equal, the sums must be equal too, where the account lists everything."""
-    if not desk.books.keeps_statement(provider):
-        return []
-    try:
-        there = (await desk.wallet(provider).balance()).available
-    except GpurentError as error:
-        return [_unknown(provider, error.message)]
-    sums = balances(desk.books.ledger.entries(provider=provider))
-    here = sums.get((Account(f"wallet:{provider}"), there.currency), there.currency.zero)
-    what = Difference.EQUAL if here == there else Difference.BALANCE
-    return [Finding(provider=provider, what=what, here=here, there=there)]
-
-
-def enter(desk: Desk, findings: Iterable[Finding]) -> int:
-    """Enter what the ledger lacks; the number of new entries. Nothing that was entered is changed."""
-    return desk.books.ledger.enter([entry for finding in findings for entry in finding.entries])
+def _unknown(provider: str, reason: str, lease: str = "") -> LedgerFinding:
+    return LedgerFinding(provider=provider, what=Difference.UNKNOWN, lease=lease, reason=reason)

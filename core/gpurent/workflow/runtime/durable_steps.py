@@ -1,54 +1,131 @@
-"""A trip's journal as the steps use it: what was done is recalled, what was not is done once."""
+"""The trips as the Store has them, and their durable steps: what was done is recalled, what was not is done once."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
+
+from attrs import define, frozen
 
 from gpurent.domain.events import EventKind
-
-if TYPE_CHECKING:
-    from gpurent.workflow.runtime.desk import Desk
+from gpurent.domain.trip import StepRecord, TripRecord, TripSpec
+from gpurent.errors import Busy, GpurentError, InputRequired, UnavailableError, UsageError
+from gpurent.locale import _
+from gpurent.ports.store import TripStore
+from gpurent.ports.system import Clock
+from gpurent.workflow.runtime.events import EventEmitter
+from gpurent.workflow.runtime.waiting import WorkLocks
 
 T = TypeVar("T")
+# Nothing is known to be wrong: a trip that fails with one of these stays open, to be resumed.
+RESUMABLE = (UnavailableError, InputRequired, Busy)
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
+@frozen(kw_only=True)
+class Moment:
+    """When something was done (provider time): all that some steps record, and all that is read of others."""
+
+    at: datetime
+
+
+@define
 class TripContext:
-    """The journal of one trip. Every step goes through `once`; a killed trip is resumed by walking again."""
+    """One trip. Every step goes through `step`; a killed trip is resumed by walking again.
 
-    def __init__(self, desk: Desk, trip: str) -> None:
-        self.desk = desk
-        self.trip = trip
-        self.step = ""
+    ``current``: the step that was begun last. Two tasks of one trip take a context each, so that neither speaks in
+    the other's name.
+    """
 
-    async def once(
-        self, step: str, kind: type[T], make: Callable[[], Awaitable[T]], *, quiet: bool = False
+    store: TripStore
+    events: EventEmitter
+    trip: str
+    current: str = ""
+
+    async def step(
+        self, name: str, kind: type[T], make: Callable[[], Awaitable[T]], *, quiet: bool = False
     ) -> T:
-        """What ``step`` gave, recalled if it was recorded; else begun, made and recorded.
+        """What the step ``name`` gave, recalled if it was recorded; else begun, made and recorded.
 
         ``make`` may run again after a kill between its effect and the record, so it must be idempotent.
         """
-        journal = self.desk.journal
-        known = journal.recall(self.trip, step, kind)
+        known = self.store.recall_step(self.trip, name, kind)
         if known is not None:
             return known
-        journal.begin(self.trip, step)
-        self.step = step
+        self.store.begin_step(self.trip, name)
+        self.current = name
         if not quiet:
-            self.tell(EventKind.STEP_BEGUN)
+            self.emit(EventKind.STEP_BEGUN)
         value = await make()
-        journal.record(self.trip, step, value)
+        self.store.record_step(self.trip, name, value)
         if not quiet:
-            self.tell(EventKind.STEP_DONE)
+            self.emit(EventKind.STEP_DONE)
         return value
 
-    def done_at(self, step: str) -> datetime | None:
-        """When ``step`` was recorded, in provider time."""
-        for row in self.desk.journal.steps(self.trip):
-            if row.name == step:
-                return row.done_at
-        return None
+    async def keep(self, name: str, value: T) -> T:
+        """A value that was made before, recorded once: the first one that was kept."""
 
-    def tell(self, kind: EventKind, text: str = "", lease: str = "", **data: str | int) -> None:
-        self.desk.tell(kind, text, trip=self.trip, lease=lease, step=self.step, **data)
+        async def given() -> T:
+            return value
+
+        return await self.step(name, type(value), given, quiet=True)
+
+    def recall(self, name: str, kind: type[T]) -> T | None:
+        return self.store.recall_step(self.trip, name, kind)
+
+    def steps(self) -> dict[str, StepRecord]:
+        return {record.name: record for record in self.store.steps(self.trip)}
+
+    def done_at(self, name: str) -> datetime | None:
+        """When the step was recorded, in provider time."""
+        record = self.steps().get(name)
+        return record.done_at if record is not None else None
+
+    def emit(self, kind: EventKind, text: str = "", lease: str = "", **data: str | int) -> None:
+        self.events.emit(kind, text, trip=self.trip, lease=lease, step=self.current, **data)
+
+
+@frozen
+class TripRegister:
+    store: TripStore
+    events: EventEmitter
+    locks: WorkLocks
+    clock: Clock
+
+    def trips(self, lease: str = "") -> Sequence[TripRecord]:
+        return self.store.trips(lease)
+
+    def find_trip(self, given: str) -> TripRecord:
+        """The trip with this id or its only match; empty: the only one under way."""
+        records = self.trips()
+        found = [record for record in records if record.id == given]
+        if not found and given:
+            found = [record for record in records if record.id.endswith(given)]
+        elif not found:
+            found = [record for record in records if record.under_way and record.kind != "guard"]
+        if len(found) != 1:
+            many = ", ".join(record.id for record in found) or _("none")
+            raise UsageError(_("which trip? ({many})").format(many=many), hint=_("See: gpurent trips"))
+        return found[0]
+
+    def begin_trip(self, kind: str, spec: TripSpec, lease: str = "") -> TripContext:
+        day = self.clock.now().strftime("%m%d")
+        trip_id = f"t{day}-{''.join(secrets.choice(_LETTERS) for _i in range(5))}"
+        self.store.begin_trip(trip_id, kind, spec, lease)
+        return self.context_of(trip_id)
+
+    def context_of(self, trip_id: str) -> TripContext:
+        return TripContext(self.store, self.events, trip_id)
+
+    def lock_trip(self, trip_id: str) -> AbstractContextManager[None]:
+        return self.locks.lock_trip(trip_id)
+
+    def end_trip(self, trip_id: str, outcome: str = "done") -> None:
+        """It cannot be resumed any more."""
+        self.store.end_trip(trip_id, outcome)
+
+    def fail_trip(self, trip_id: str, error: GpurentError) -> None:
+        self.store.end_trip(trip_id, f"failed: {error.code}")

@@ -1,137 +1,185 @@
-"""Logins: asked once, kept in the vault, renewed when the provider forgot them."""
+"""Logins: asked once, kept in the vault, renewed when the provider no longer accepts them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
 
 from gpurent.domain.events import EventKind
+from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.secret import Secret
-from gpurent.errors import AuthError
-from gpurent.infra.config.settings import settings_for
+from gpurent.errors import AuthError, UsageError
 from gpurent.locale import _
-from gpurent.roles.authenticator import Authenticator, Login, SupportsEnrolment
-from gpurent.roles.entries import AuthEntry
+from gpurent.ports.services import SecretRegistry, SecretStore
+from gpurent.roles.account import Login, SupportsEnrolment
+from gpurent.roles.entries import Field, LeaseEntry
+from gpurent.workflow.runtime.events import EventEmitter
+from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.runtime.questions import Questions
+from gpurent.workflow.runtime.settings import Settings
 
-if TYPE_CHECKING:
-    from gpurent.workflow.runtime.desk import Desk
+_LOGINS = "logins"
+_CREDENTIALS = "credentials"
 
 
-class Accounts:
-    """The user's accounts by auth entry. Credentials never leave the vault but to the plugin."""
+@define(eq=False)
+class Logins:
+    """The user's logins by auth entry. Credentials leave the vault for their plugin alone."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._open: dict[str, Login] = {}
-
-    def _entry(self, auth: str) -> AuthEntry:
-        entry: AuthEntry = self._desk.registry.get("auth", auth)
-        return entry
-
-    def _role(self, auth: str) -> Authenticator:
-        made: Authenticator = self._desk._build("auth", self._entry(auth), Authenticator, auth)
-        return made
+    plugins: Plugins
+    secrets: SecretStore
+    hidden: SecretRegistry
+    settings: Settings
+    questions: Questions
+    events: EventEmitter
+    _open: dict[str, Login] = field(factory=dict, init=False)
 
     def stored(self, auth: str) -> Login | None:
-        """The login kept in the vault, valid or not."""
-        kept = self._desk.vault.scoped("logins").get(auth)
-        if kept is None:
-            return None
-        raw = json.loads(kept.reveal())
-        expires = datetime.fromisoformat(raw["expires_at"]) if raw["expires_at"] else None
-        return Login(account=raw["account"], token=self._register(Secret(raw["token"])), expires_at=expires)
+        """The login that is open, else the one kept in the vault, valid or not."""
+        if auth not in self._open:
+            record = self._load(_LOGINS, auth)
+            if record is None:
+                return None
+            expires = datetime.fromisoformat(record["expires_at"]) if record["expires_at"] else None
+            token = self._hide(record["token"])
+            self._open[auth] = Login(account=record["account"], token=token, expires_at=expires)
+        return self._open[auth]
 
-    def _given(self, auth: str) -> dict[str, Secret] | None:
-        kept = self._desk.vault.scoped("credentials").get(auth)
-        if kept is None:
-            return None
-        return {name: self._register(Secret(value)) for name, value in json.loads(kept.reveal()).items()}
-
-    def _register(self, secret: Secret) -> Secret:
-        self._desk.redactor.register(secret)
-        return secret
+    def credentials(self, auth: str) -> dict[str, Secret] | None:
+        """What was given at login, None when nothing is kept."""
+        record = self._load(_CREDENTIALS, auth)
+        return None if record is None else {name: self._hide(value) for name, value in record.items()}
 
     async def login(self, auth: str, *, renew: bool = False) -> Login:
         """The open login of ``auth``; with ``renew`` a new one from the kept credentials. None kept: `AuthError`."""
         if renew:
-            given = self._given(auth)
-            if given is None:
+            kept = self.credentials(auth)
+            if kept is None:
                 raise AuthError(
                     _("the login to {auth} is no longer accepted").format(auth=auth),
                     hint=_("Log in again: gpurent login"),
                 )
-            return await self._enter(auth, given)
-        found = self._open.get(auth) or self.stored(auth)
+            return await self._enter(auth, kept)
+        found = self.stored(auth)
         if found is None:
             raise AuthError(
                 _("you are not logged in to {auth}").format(auth=auth), hint=_("Log in first: gpurent login")
             )
-        self._open[auth] = found
         return found
 
-    async def ensure(self, auth: str, given: Mapping[str, str] | None = None) -> Login:
-        """A login that works: the stored one, else from the kept credentials, else a new one (settings, the person)."""
-        if given:
-            return await self.log_in(auth, {name: Secret(value) for name, value in given.items()})
-        found = self._open.get(auth) or self.stored(auth)
-        if found is not None and await self._role(auth).valid(found):
-            self._open[auth] = found
+    async def ensure(self, auth: str) -> Login:
+        """A login that works: the stored one, else from the kept credentials, else a new one."""
+        found = self.stored(auth)
+        if found is not None and await self.plugins.authenticator(auth).valid(found):
             return found
-        kept = self._given(auth)
+        kept = self.credentials(auth)
         return await (self._enter(auth, kept) if kept else self.log_in(auth, {}))
 
     async def log_in(self, auth: str, given: Mapping[str, Secret]) -> Login:
-        """Log in with what is given, declared in settings, or asked for; the first use of a wallet makes its key."""
-        entry, role = self._entry(auth), self._role(auth)
-        fields = dict(given)
-        settings = settings_for(auth, entry.fields, self._desk.config, self._desk.environment)
-        for field in entry.fields:
-            if field.name not in fields and settings.get(field.name):
-                fields[field.name] = Secret(settings[field.name])
-        if isinstance(role, SupportsEnrolment) and not fields:
-            fields = dict(self._given(auth) or await role.enrol())
-            self._keep_given(auth, fields)
-            self._desk.tell(
-                EventKind.WARNING,
-                _("A new private key was made for {auth}; keep a copy: gpurent whoami --show-key").format(
-                    auth=auth
-                ),
-            )
-        for field in entry.fields:
-            if field.name not in fields and not field.optional:
-                label = f"{auth}: {field.label}"
-                fields[field.name] = Secret(self._desk.need(label, secret=field.secret))
+        """Log in with what is given, set in the settings, or asked for; the first use of a wallet makes its key."""
+        entry, authenticator = self.plugins.auth_entry(auth), self.plugins.authenticator(auth)
+        configured = self.settings.declared(auth, entry.fields)
+        fields = {name: Secret(value) for name, value in configured.items()} | dict(given)
+        if isinstance(authenticator, SupportsEnrolment) and not fields:
+            fields = await self._enrol(auth, authenticator)
+        for declared in entry.fields:
+            if declared.name not in fields and not declared.optional:
+                fields[declared.name] = await self._ask_field(auth, declared)
         return await self._enter(auth, fields)
 
+    def forget(self, auth: str, *, credentials: bool) -> None:
+        """Drop the login; with ``credentials`` also what it was made from (with a wallet's key goes its money)."""
+        self._open.pop(auth, None)
+        self.secrets.scoped(_LOGINS).drop(auth)
+        if credentials:
+            self.secrets.scoped(_CREDENTIALS).drop(auth)
+
+    async def _enrol(self, auth: str, authenticator: SupportsEnrolment) -> dict[str, Secret]:
+        """The kept key, or a new one, kept before it is used."""
+        fields = dict(self.credentials(auth) or await authenticator.enrol())
+        await self._save_credentials(auth, fields)
+        text = _("A new private key was made for {auth}; keep a copy: gpurent whoami --show-key")
+        self.events.emit(EventKind.WARNING, text.format(auth=auth))
+        return fields
+
+    async def _ask_field(self, auth: str, declared: Field) -> Secret:
+        # A CODE whatever it is: an answer that was kept could never be corrected.
+        question = Question(
+            id=f"login:{auth}:{declared.name}",
+            kind=QuestionKind.CODE,
+            text=f"{auth}: {declared.label}",
+            secret=declared.secret,
+        )
+        return Secret(await self.questions.require(question))
+
     async def _enter(self, auth: str, fields: Mapping[str, Secret]) -> Login:
-        for field in self._entry(auth).fields:
-            if field.secret and field.name in fields:
-                self._register(fields[field.name])
-        login = await self._role(auth).login(fields)
-        self._register(login.token)
-        self._keep_given(auth, fields)
+        for declared in self.plugins.auth_entry(auth).fields:
+            if declared.secret and declared.name in fields:
+                self.hidden.register(fields[declared.name])
+        login = await self.plugins.authenticator(auth).login(fields)
+        self.hidden.register(login.token)
+        await self._save_credentials(auth, fields)
         record = {
             "account": login.account,
             "token": login.token.reveal(),
             "expires_at": login.expires_at.isoformat() if login.expires_at else "",
         }
-        self._desk.vault.scoped("logins").put(auth, Secret(json.dumps(record)))
+        await self._save(_LOGINS, auth, record)
         self._open[auth] = login
         return login
 
-    def _keep_given(self, auth: str, fields: Mapping[str, Secret]) -> None:
-        text = json.dumps({name: value.reveal() for name, value in fields.items()})
-        self._desk.vault.scoped("credentials").put(auth, Secret(text))
+    async def _save_credentials(self, auth: str, fields: Mapping[str, Secret]) -> None:
+        await self._save(_CREDENTIALS, auth, {name: value.reveal() for name, value in fields.items()})
 
-    def credentials(self, auth: str) -> Mapping[str, Secret]:
-        """What was given at login, for the user's own backup."""
-        return self._given(auth) or {}
+    async def _save(self, scope: str, auth: str, record: Mapping[str, str]) -> None:
+        await self.secrets.unlock(create=True)
+        self.secrets.scoped(scope).put(auth, Secret(json.dumps(record)))
 
-    def forget(self, auth: str, *, credentials: bool) -> None:
-        """Drop the login; with ``credentials`` also what it was made from (with a wallet's key goes its money)."""
-        self._open.pop(auth, None)
-        self._desk.vault.scoped("logins").drop(auth)
-        if credentials:
-            self._desk.vault.scoped("credentials").drop(auth)
+    def _load(self, scope: str, auth: str) -> dict[str, str] | None:
+        kept = self.secrets.scoped(scope).get(auth)
+        record: dict[str, str] | None = json.loads(kept.reveal()) if kept is not None else None
+        return record
+
+    def _hide(self, value: str) -> Secret:
+        secret = Secret(value)
+        self.hidden.register(secret)
+        return secret
+
+
+@frozen
+class AccountCommands:
+    plugins: Plugins
+    logins: Logins
+
+    async def login(self, provider: str, given: Mapping[str, str]) -> Login:
+        """Log in; the mail binding that a provider may need is part of the first trip."""
+        fields = {name: Secret(value) for name, value in given.items()}
+        return await self.logins.log_in(self._auth_of(provider), fields)
+
+    def logout(self, provider: str, *, credentials: bool = False) -> None:
+        """Forget the login. A wallet's key is only forgotten when asked, since its money would be lost."""
+        auth = self._auth_of(provider)
+        enrolled = isinstance(self.plugins.authenticator(auth), SupportsEnrolment)
+        self.logins.forget(auth, credentials=credentials or not enrolled)
+
+    def whoami(self) -> list[tuple[str, str]]:
+        """``(provider, account)`` of every kept login."""
+        found = []
+        for name, entry in sorted(self.plugins.registry.entries(LeaseEntry).items()):
+            login = self.logins.stored(entry.auth)
+            if login is not None:
+                found.append((name, login.account))
+        return found
+
+    def credentials(self, provider: str) -> Mapping[str, Secret]:
+        """What was given at login, for the user's own backup; empty when nothing is kept."""
+        return self.logins.credentials(self.plugins.provider_entry(provider).auth) or {}
+
+    def _auth_of(self, provider: str) -> str:
+        auth = self.plugins.provider_entry(provider).auth
+        if not auth:
+            raise UsageError(_("{provider} needs no login").format(provider=provider))
+        return auth

@@ -1,27 +1,26 @@
-"""What a notice says, and which events are worth one."""
+"""Which events are worth a notice, and what it says, by the settings and the Store alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from attrs import evolve, frozen
 
-from gpurent.domain.events import Event, EventKind
+from gpurent.domain.events import Event, EventKind, Level, Notice
 from gpurent.domain.lease import Lease
-from gpurent.domain.notice import Level, Notice
+from gpurent.domain.money import Money
 from gpurent.domain.offer import Metered
 from gpurent.domain.terminal_text import strip_terminal
 from gpurent.errors import UsageError
 from gpurent.locale import N_, _, speaking
 from gpurent.locale.spans import span_text
+from gpurent.ports.services import SecretRegistry
+from gpurent.ports.store import LeaseStore
+from gpurent.ports.system import Clock
+from gpurent.workflow.runtime.settings import Settings
 
-if TYPE_CHECKING:
-    from gpurent.workflow.runtime.desk import Desk
-
-LONGEST = 2000
 NEVER = frozenset({EventKind.PROGRESS, EventKind.JOB_OUTPUT})
 _LEVELS = {
     EventKind.STEP_BEGUN: Level.DETAIL,
@@ -40,6 +39,7 @@ _LEVELS = {
     EventKind.TOP_UP: Level.WARNING,
 }
 _LOST = frozenset({"failed", "expired", "gone"})
+LONGEST = 2000
 TITLES: Mapping[EventKind, str] = MappingProxyType(
     {
         EventKind.PAYING: N_("Paying"),
@@ -73,8 +73,11 @@ def level_of(event: Event) -> Level:
 
 
 @frozen(kw_only=True)
-class Policy:
-    """``[notify]``: which events, in which language, and how many seconds a notifier has for one."""
+class NotifyPolicy:
+    """``[notify]``: which events, in which language, and how many seconds a notifier has for one.
+
+    ``kinds`` None: every event of at least ``level``.
+    """
 
     kinds: frozenset[EventKind] | None = None
     level: Level = Level.NOTICE
@@ -89,20 +92,19 @@ class Policy:
         return level_of(event).rank >= self.level.rank
 
     @classmethod
-    def read(cls, setting: Callable[[str, str, str], str]) -> Policy:
+    def read(cls, settings: Settings) -> NotifyPolicy:
         """By the settings ``events``, ``level``, ``language``, ``limit``; what they cannot mean is a `UsageError`."""
-        names = setting("notify", "events", "").replace(",", " ").split()
-        level = setting("notify", "level", Level.NOTICE.value)
-        limit = setting("notify", "limit", "10")
+        names = settings.value("notify", "events").replace(",", " ").split()
         try:
             kinds = frozenset(EventKind(name) for name in names)
-            least, seconds = Level(level), float(limit)
+            level = Level(settings.value("notify", "level", Level.NOTICE.value))
+            limit = float(settings.value("notify", "limit", "10"))
         except ValueError as error:
             raise _refused(str(error)) from None
-        if kinds & NEVER or not 0 < seconds <= 300:
+        if kinds & NEVER or not 0 < limit <= 300:
             raise _refused(_("progress and output are never sent; the limit lies between 0 and 300 seconds"))
         return cls(
-            kinds=kinds or None, level=least, language=setting("notify", "language", ""), limit=seconds
+            kinds=kinds or None, level=level, language=settings.value("notify", "language"), limit=limit
         )
 
 
@@ -115,54 +117,64 @@ def _refused(why: str) -> UsageError:
     )
 
 
-def compose(desk: Desk, event: Event, language: str = "") -> Notice:
-    """The message about ``event``, from the journal alone; asks nobody.
+@frozen
+class NoticeWriter:
+    """Writes notices; asks nobody. ``spending`` gives what a lease cost by the ledger, one amount a currency."""
 
-    The event's own text stays in the language in which it was told.
-    """
+    store: LeaseStore
+    clock: Clock
+    hidden: SecretRegistry
+    spending: Callable[[str], Sequence[Money]]
 
-    def clean(text: str) -> str:
-        return desk.redactor.scrub(strip_terminal(text))
-
-    lease = desk.journal.lease(event.lease) if event.lease else None
-    with speaking(language):
-        title = _(TITLES.get(event.kind, event.kind.value))
-        lines = [event.text, *(_about(desk, lease, event) if lease else ()), _advice(event, lease)]
-    data = {key: clean(value) if isinstance(value, str) else value for key, value in event.data.items()}
-    body = "\n".join(clean(line) for line in lines if line)[:LONGEST]
-    place = f" ({event.lease})" if event.lease else ""
-    return Notice(
-        id=uuid4().hex,
-        level=level_of(event),
-        title=clean(f"gpurent: {title}{place}").replace("\n", " "),
-        body=body,
-        event=evolve(event, text=clean(event.text), data=data),
-    )
-
-
-def _about(desk: Desk, lease: Lease, event: Event) -> list[str]:
-    hardware = lease.offer.hardware
-    price = lease.offer.tariff.price
-    lines = [
-        _("{lease} at {provider}: {gpu}, {price}").format(
-            lease=lease.id, provider=lease.provider, gpu=hardware.gpu or "CPU", price=price
+    def write_notice(self, event: Event, language: str = "") -> Notice:
+        """The message about ``event``. The event's own text stays in the language in which it was emitted."""
+        lease = self.store.lease(event.lease) if event.lease else None
+        with speaking(language):
+            title = _(TITLES.get(event.kind, event.kind.value))
+            lines = [event.text, *(self._describe(lease, event) if lease else ()), _advice(event, lease)]
+        data = {
+            key: self.clean(value) if isinstance(value, str) else value for key, value in event.data.items()
+        }
+        place = f" ({event.lease})" if event.lease else ""
+        return Notice(
+            id=uuid4().hex,
+            level=level_of(event),
+            title=self.clean(f"gpurent: {title}{place}").replace("\n", " "),
+            body="\n".join(self.clean(line) for line in lines if line)[:LONGEST],
+            event=evolve(event, text=self.clean(event.text), data=data),
         )
-    ]
-    spent = ", ".join(str(total.spent) for total in desk.books.spending(lease=lease.id) if total.spent.amount)
-    if spent:
-        lines.append(_("Spent by the books so far: {spent}").format(spent=spent))
-    if lease.over:
-        return [*lines, _("It costs nothing any more.")]
-    left = lease.expires_at - desk.clock.now() if lease.expires_at else None
-    if left is not None:
-        lines.append(_("Time left: {span}").format(span=span_text(left)))
-    elif "minutes" not in event.data and isinstance(lease.offer.tariff, Metered):
-        lines.append(_("It runs while the balance lasts."))
-    return lines
+
+    def write_test_notice(self, language: str = "") -> Notice:
+        event = Event(kind=EventKind.TEST, at=self.clock.now(), text=_("This is a test."))
+        return self.write_notice(event, language)
+
+    def clean(self, text: str) -> str:
+        """``text`` without secrets and control characters."""
+        return self.hidden.scrub(strip_terminal(text))
+
+    def _describe(self, lease: Lease, event: Event) -> list[str]:
+        lines = [
+            _("{lease} at {provider}: {gpu}, {price}").format(
+                lease=lease.id,
+                provider=lease.provider,
+                gpu=lease.offer.hardware.gpu or "CPU",
+                price=lease.offer.tariff.price,
+            )
+        ]
+        spent = ", ".join(str(money) for money in self.spending(lease.id) if money.amount)
+        if spent:
+            lines.append(_("Spent by the books so far: {spent}").format(spent=spent))
+        if lease.over:
+            lines.append(_("It costs nothing any more."))
+        elif lease.expires_at is not None:
+            left = span_text(lease.expires_at - self.clock.now())
+            lines.append(_("Time left: {span}").format(span=left))
+        elif "minutes" not in event.data and isinstance(lease.offer.tariff, Metered):
+            lines.append(_("It runs while the balance lasts."))
+        return lines
 
 
 def _advice(event: Event, lease: Lease | None) -> str:
-    """What to do now, as a command to type."""
     if lease is None:
         return ""
     metered = isinstance(lease.offer.tariff, Metered)

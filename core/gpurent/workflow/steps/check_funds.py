@@ -1,73 +1,52 @@
-"""Step: is there enough, and how much may leave at most."""
+"""Step: check whether there is enough money, and how much may be paid at most."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import frozen
 
-from gpurent.domain.money import Money, Rate
-from gpurent.domain.offer import Quote
 from gpurent.domain.trip import Plan, TripSpec
-from gpurent.errors import MoneyError
-from gpurent.locale import _
-from gpurent.workflow.payments import budgets as budget
-from gpurent.workflow.payments.rates import Rates
-from gpurent.workflow.runtime.desk import Desk
+from gpurent.errors import GpurentError
+from gpurent.workflow.payments.budgets import Budgets, BudgetStatus
+from gpurent.workflow.payments.quotes import Funding, Quotes, needed, require_funds
 from gpurent.workflow.runtime.durable_steps import TripContext
 
 
-@frozen(kw_only=True)
-class Funding:
-    """``ceiling``: the most that one bill of rent may be without asking again; ``deposit`` likewise for deposits.
+@frozen
+class CheckFundsStep:
+    budgets: Budgets
+    quotes: Quotes
 
-    ``rate`` is the one that was quoted with; ``budget`` the trip's, in the wallet's currency.
-    """
+    async def check_funds(self, trip: TripContext, spec: TripSpec, plan: Plan) -> Funding:
+        """`MoneyError` when a budget or the balance is too small; nothing was spent then."""
 
-    ceiling: Money
-    deposit: Money | None
-    budget: Money | None
-    balance: Money
-    rate: Rate | None = None
+        async def check() -> Funding:
+            await self.budgets.check(spec.provider, needed(plan.quote), trip=trip.trip)
+            funding = await self.quotes.look_up_funds(spec.provider, plan.quote, spec.limits.budget)
+            require_funds(spec.provider, plan.quote, funding)
+            return funding
 
+        return await trip.step("fund", Funding, check)
 
-def needed(quote: Quote) -> Money:
-    """The most that has to be there at once: everything that is spent, and what is held on top."""
-    return quote.high if quote.deposit is None else quote.high + quote.deposit
+    async def review(
+        self, spec: TripSpec, plan: Plan
+    ) -> tuple[Sequence[BudgetStatus], Funding, tuple[str, ...]]:
+        """As `check_funds` for a trip that has not begun: how each budget and the balance stand.
 
-
-async def look_up_funds(desk: Desk, want: TripSpec, quote: Quote) -> Funding:
-    """What is there and what may leave; refuses nothing."""
-    balance = (await desk.wallet(want.provider).balance()).available
-    limit = want.budget
-    if limit is not None:
-        conversion = await Rates(desk).conversion(limit.currency, quote.high.currency)
-        limit = conversion.convert(limit, up=False)
-    return Funding(ceiling=quote.high, deposit=quote.deposit, budget=limit, balance=balance, rate=quote.rate)
-
-
-def require_funds(want: TripSpec, quote: Quote, funding: Funding) -> None:
-    """`MoneyError` when the balance does not cover ``quote``."""
-    balance, most = funding.balance, needed(quote)
-    if most > balance or balance.amount <= 0:
-        raise MoneyError(
-            _("the balance of {balance} does not cover {needed}").format(balance=balance, needed=most),
-            hint=_("Nothing was spent. Top up first: gpurent topup {provider} {short}").format(
-                provider=want.provider, short=_bare(most - balance)
-            ),
-        )
-
-
-async def fund(trail: TripContext, want: TripSpec, plan: Plan) -> Funding:
-    """Refuse before any money moves when a budget or the balance is too small."""
-
-    async def check() -> Funding:
-        await budget.check(trail.desk, want.provider, needed(plan.quote), trip=trail.trip)
-        funding = await look_up_funds(trail.desk, want, plan.quote)
-        require_funds(want, plan.quote, funding)
-        return funding
-
-    return await trail.once("fund", Funding, check)
-
-
-def _bare(money: Money) -> str:
-    """As the command line takes it: no separators, the code behind."""
-    return f"{money.decimal:f}{money.currency.code}"
+        The third are the reasons why it would not begin, one text each.
+        """
+        own = [] if spec.limits.budget is None else [self.budgets.own_status(spec.limits.budget)]
+        statuses = [*own, *await self.budgets.statuses(spec.provider)]
+        refused = []
+        for status in statuses:
+            try:
+                await self.budgets.check_within(status, needed(plan.quote))
+            except GpurentError as error:
+                refused.append(error.message)
+        funding = await self.quotes.look_up_funds(spec.provider, plan.quote, spec.limits.budget)
+        try:
+            require_funds(spec.provider, plan.quote, funding)
+        except GpurentError as error:
+            refused.append(error.message)
+        return statuses, funding, tuple(refused)

@@ -1,23 +1,28 @@
-"""Step: the first time on the machine; its host key is pinned from here on."""
+"""Step: connect to the machine for the first time; its host key is pinned from here on."""
 
 from __future__ import annotations
 
-from gpurent.workflow.connection.reconnecting import ReconnectingConnection
+from attrs import frozen
+
+from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.runtime.durable_steps import TripContext
 
 
-async def connect(trail: TripContext, leg: str, lease_id: str) -> ReconnectingConnection:
-    """A line that answers."""
-    line = ReconnectingConnection(trail.desk, lease_id, trail.trip)
+@frozen
+class ConnectStep:
+    connections: Connections
 
-    async def greet() -> str:
-        link = await line.link()
-        ran = await link.run("uname -sn && pwd")
-        return ran.out.strip()[:200]
+    async def connect(self, trip: TripContext, leg: str, lease_id: str) -> ReconnectingConnection:
+        """A connection that answers; the caller closes it."""
+        connection = self.connections.to(lease_id, trip.trip)
 
-    try:
-        await trail.once(f"{leg}.connect", str, greet)
-    except BaseException:
-        await line.close()
-        raise
-    return line
+        async def greet() -> str:
+            ssh = await connection.ssh()
+            return (await ssh.run("uname -sn && pwd")).out.strip()[:200]
+
+        try:
+            await trip.step(f"{leg}.connect", str, greet)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection

@@ -1,181 +1,235 @@
-"""Step: from an order to a machine that is ours. Every order goes this way: new, switch, more time."""
+"""Step: turn an order into a machine that is ours. Every order goes this way: new, switch, more time."""
 
 from __future__ import annotations
 
-import secrets
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from secrets import choice
+from typing import TypeVar
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.money import Money, Rate
-from gpurent.domain.order import Bill, Order, OrderKind, Payment, Purpose
+from gpurent.domain.offer import Bill, Order, OrderKind, Payment, Purpose
 from gpurent.domain.secret import Secret
+from gpurent.domain.trip import AgreedPrice
 from gpurent.errors import LeaseError, MoneyError, Spent, UnavailableError
 from gpurent.locale import _
-from gpurent.workflow.payments.pay import pay
+from gpurent.ports.connection import Connector
+from gpurent.ports.services import SecretStore
+from gpurent.workflow.payments.bookkeeping import Bookkeeping
+from gpurent.workflow.payments.pay import Payments
 from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.runtime.leases import LeaseTracker
+from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.runtime.waiting import Poller, WorkLocks
 
+T = TypeVar("T")
 POLL = timedelta(seconds=6)
 PATIENCE = timedelta(minutes=60)
 _DEAD = (LeaseState.FAILED, LeaseState.CANCELLED, LeaseState.EXPIRED, LeaseState.GONE, LeaseState.RELEASED)
 
 
-async def provision(
-    trail: TripContext,
-    leg: str,
-    order: Order,
-    lease_id: str,
-    ceiling: Money | None,
-    deposit: Money | None,
-    rate: Rate | None = None,
-) -> Lease:
-    """Reserve, pay, confirm, wait; each journaled under ``leg``. The lease's own row holds where it stands.
+@frozen
+class ProvisionStep:
+    """Reserve, pay, confirm, wait; each recorded as a step of its own."""
 
-    ``ceiling``, ``deposit`` and ``rate`` are those of the quote that the user agreed to.
+    leases: LeaseTracker
+    locks: WorkLocks
+    orders: ProviderOrders
+    payments: Payments
+    bookkeeping: Bookkeeping
+
+    async def provision(
+        self, trip: TripContext, leg: str, order: Order, lease_id: str, agreed: AgreedPrice
+    ) -> Lease:
+        """The lease as ``order`` makes it, for no more than was agreed to."""
+        if trip.recall(f"{leg}.confirm", str) is None:
+            async with self.locks.lock_lease(lease_id):
+                await self._order(trip, leg, order, lease_id, agreed)
+        if order.kind is not OrderKind.EXTEND:
+            await trip.step(f"{leg}.ready", str, lambda: self.orders.wait_until_ready(trip, lease_id))
+        return self.leases.find_lease(lease_id)
+
+    async def _order(
+        self, trip: TripContext, leg: str, order: Order, lease_id: str, agreed: AgreedPrice
+    ) -> None:
+        orders, provider = self.orders, order.offer.provider
+        await trip.step(f"{leg}.reserve", str, lambda: orders.reserve(order, lease_id))
+        bill = await trip.step(f"{leg}.bill", Bill, lambda: orders.wait_for_bill(trip, lease_id), quiet=True)
+        payment = await self.payments.pay(trip, f"{leg}.pay", provider, bill, _agreed_for(bill, agreed))
+        await trip.step(f"{leg}.confirm", str, lambda: orders.confirm(trip, lease_id, order, payment))
+        if payment.amount.amount:
+            await self.bookkeeping.sync_lease(lease_id)
+
+
+def _agreed_for(bill: Bill, agreed: AgreedPrice) -> AgreedPrice:
+    """The ceiling of a deposit is the agreed deposit; one that nobody spoke of was agreed to by nobody."""
+    if bill.purpose is not Purpose.DEPOSIT:
+        return agreed
+    return evolve(agreed, ceiling=agreed.deposit or bill.amount.currency.zero)
+
+
+@frozen
+class ProviderOrders:
+    """Every call can be repeated: the saved lease says how far its order is.
+
+    One that waits too long is an `UnavailableError`; the trip can be resumed.
     """
-    desk = trail.desk
-    if desk.journal.recall(trail.trip, f"{leg}.confirm", str) is None:
-        async with desk.turn(lease_id):
-            await _order(trail, leg, order, lease_id, ceiling, deposit, rate)
-    if order.kind is not OrderKind.EXTEND:
-        await trail.once(f"{leg}.ready", str, lambda: _ready(trail, lease_id))
-    return desk.lease(lease_id)
 
+    leases: LeaseTracker
+    plugins: Plugins
+    secrets: SecretStore
+    connector: Connector
+    poller: Poller
 
-async def _order(
-    trail: TripContext,
-    leg: str,
-    order: Order,
-    lease_id: str,
-    ceiling: Money | None,
-    deposit: Money | None,
-    rate: Rate | None,
-) -> None:
-    async def reserve() -> str:
-        return (await _reserve(trail, order, lease_id)).id
+    async def reserve(self, order: Order, lease_id: str) -> str:
+        """Ask the provider for the machine, or for a change to it; the lease's id."""
+        if order.kind is OrderKind.NEW:
+            return (await self._reserve_new(order, lease_id)).id
+        return (await self._reserve_onto(order, lease_id)).id
 
-    await trail.once(f"{leg}.reserve", str, reserve)
-    bill = await trail.once(f"{leg}.bill", Bill, lambda: _bill(trail, lease_id), quiet=True)
-    # A deposit that nobody spoke of was agreed to by nobody.
-    limit = (deposit or bill.amount.currency.zero) if bill.purpose is Purpose.DEPOSIT else ceiling
-    payment = await pay(trail, f"{leg}.pay", order.offer.provider, bill, limit, rate)
-    await trail.once(f"{leg}.confirm", str, lambda: _confirm(trail, lease_id, order, payment))
-    if payment.amount.amount:
-        await trail.desk.books.sync(lease_id)
-
-
-async def _reserve(trail: TripContext, order: Order, lease_id: str) -> Lease:
-    desk = trail.desk
-    shop = desk.shop(order.offer.provider)
-    if order.kind is OrderKind.NEW:
-        vault = desk.vault.scoped(desk.provider(order.offer.provider).name)
+    async def _reserve_new(self, order: Order, lease_id: str) -> Lease:
+        provider = order.offer.provider
+        vault = self.secrets.scoped(provider)
         if order.password_ref and vault.get(order.password_ref) is None:
-            vault.put(order.password_ref, _password())
-        answer = await shop.reserve(order)
-        return desk.keep(
-            evolve(
-                answer,
-                id=lease_id,
-                label=order.key,
-                provider=order.offer.provider,
-                password_ref=order.password_ref,
-            )
+            await self.secrets.unlock(create=True)
+            vault.put(order.password_ref, _new_password())
+        answer = await self.plugins.provider(provider).reserve(order)
+        lease = evolve(
+            answer, id=lease_id, label=order.key, provider=provider, password_ref=order.password_ref
         )
-    lease = desk.lease(lease_id)
-    if lease.over:
-        # Given back while this order waited for its turn.
-        raise LeaseError(
-            _("{lease} is not running ({state})").format(lease=lease_id, state=lease.state.value),
-            hint=_("Nothing was paid for it."),
-        )
-    answer = await shop.reserve(evolve(order, onto=lease.ref))
-    if answer.pending is None:
-        raise LeaseError(
-            _("the shop took the order and asks for nothing"), spent=Spent.UNKNOWN, burning=(lease_id,)
-        )
-    return desk.keep(evolve(lease, pending=answer.pending))
+        return self.leases.save_lease(lease)
 
-
-def _password() -> Secret:
-    """For shops where the user chooses: letters and digits of each sort, no look-alikes."""
-    return Secret("Aa7" + "".join(secrets.choice("abcdefghjkmnpqrstuvwxyz23456789") for _i in range(17)))
-
-
-async def _bill(trail: TripContext, lease_id: str) -> Bill:
-    """Wait until the order can be paid; the bill is on the lease before anything is paid."""
-    desk = trail.desk
-    waited = timedelta()
-    while True:
-        lease = desk.lease(lease_id)
-        if lease.pending is not None and lease.pending.bill is not None:
-            bill = lease.pending.bill
-            if bill.amount.amount and bill not in lease.bills:
-                desk.keep(evolve(lease, bills=(*lease.bills, bill)))
-            return bill
-        if lease.state in _DEAD or lease.pending is None:
+    async def _reserve_onto(self, order: Order, lease_id: str) -> Lease:
+        lease = self.leases.find_lease(lease_id)
+        if lease.over:
+            # Released while this order waited for its turn.
             raise LeaseError(
-                _("the order was dropped by the shop: {note}").format(note=lease.note or lease.state.value),
+                _("{lease} is not running ({state})").format(lease=lease_id, state=lease.state.value),
                 hint=_("Nothing was paid for it."),
             )
-        waited = await _wait(trail, lease, waited, _("the machine is being prepared"))
-        await desk.look(lease_id)
-
-
-async def _confirm(trail: TripContext, lease_id: str, order: Order, payment: Payment) -> str:
-    """Show the payment until the shop has seen it."""
-    desk = trail.desk
-    waited = timedelta()
-    while True:
-        lease = desk.lease(lease_id)
-        if lease.pending is None and lease.label:
-            break
-        lease = desk.keep(await desk.shop_of(lease).confirm(lease, payment))
-        if lease.state in _DEAD:
-            raise MoneyError(
-                _("the shop did not take the payment: {note}").format(note=lease.note or lease.state.value),
-                hint=_("Give it back to reclaim the money: gpurent release {lease}").format(lease=lease.id),
-                spent=Spent.YES if payment.amount.amount else Spent.NO,
-                burning=(lease.id,),
-            )
-        if lease.pending is None:
-            break
-        waited = await _wait(trail, lease, waited, _("the payment is being verified"))
-    if order.kind is OrderKind.SWITCH:
-        # Another machine from here on: its key is not the old one's.
-        desk.ssh.forget(lease_id)
-        lease = desk.keep(evolve(desk.lease(lease_id), offer=order.offer))
-    return lease.state.value
-
-
-async def _ready(trail: TripContext, lease_id: str) -> str:
-    desk = trail.desk
-    waited = timedelta()
-    lease = desk.lease(lease_id)
-    while lease.state is not LeaseState.READY or lease.endpoint is None:
-        if lease.over:
+        provider = self.plugins.provider(order.offer.provider)
+        answer = await provider.reserve(evolve(order, onto=lease.ref))
+        if answer.pending is None:
             raise LeaseError(
-                _("the machine did not come up: {note}").format(note=lease.note or lease.state.value),
-                spent=Spent.YES if lease.bills else Spent.NO,
-                burning=(lease.id,),
+                _("the shop took the order and asks for nothing"), spent=Spent.UNKNOWN, burning=(lease_id,)
             )
-        waited = await _wait(trail, lease, waited, lease.note or _("the machine is starting"))
-        lease = await desk.look(lease_id)
-    return str(lease.endpoint)
+        return self.leases.save_lease(evolve(lease, pending=answer.pending))
 
+    async def wait_for_bill(self, trip: TripContext, lease_id: str) -> Bill:
+        """The order's bill once it can be paid; it is saved with the lease before anything is paid."""
+        bill = await self._watch(trip, lease_id, _bill_of, lambda _lease: _("the machine is being prepared"))
+        lease = self.leases.find_lease(lease_id)
+        if bill.amount.amount and bill not in lease.bills:
+            self.leases.save_lease(evolve(lease, bills=(*lease.bills, bill)))
+        return bill
 
-async def _wait(trail: TripContext, lease: Lease, waited: timedelta, why: str) -> timedelta:
-    if waited >= PATIENCE:
-        raise UnavailableError(
-            _("{lease}: {why} for more than {minutes} minutes").format(
-                lease=lease.id, why=why, minutes=PATIENCE // timedelta(minutes=1)
-            ),
-            hint=_("Go on waiting with: gpurent resume {trip}").format(trip=trail.trip),
-            retryable=True,
-            burning=(lease.id,),
-            spent=Spent.YES if lease.bills else Spent.NO,
+    async def confirm(self, trip: TripContext, lease_id: str, order: Order, payment: Payment) -> str:
+        """Show the payment until the provider has seen it; the lease's state."""
+
+        async def show() -> Lease | None:
+            lease = self.leases.find_lease(lease_id)
+            if lease.pending is None and lease.label:
+                return lease
+            lease = self.leases.save_lease(await self.plugins.provider_of(lease).confirm(lease, payment))
+            _require_alive(lease, payment)
+            return lease if lease.pending is None else None
+
+        lease = await self._wait(trip, lease_id, show, lambda _lease: _("the payment is being verified"))
+        if order.kind is OrderKind.SWITCH:
+            # Another machine from here on, with another host key.
+            self.connector.forget(lease_id)
+            lease = self.leases.save_lease(evolve(self.leases.find_lease(lease_id), offer=order.offer))
+        return lease.state.value
+
+    async def wait_until_ready(self, trip: TripContext, lease_id: str) -> str:
+        return await self._watch(
+            trip, lease_id, _endpoint_of, lambda lease: lease.note or _("the machine is starting")
         )
-    trail.tell(EventKind.WAITING, why, lease=lease.id)
-    await trail.desk.pace(POLL)
-    return waited + POLL
+
+    async def _watch(
+        self,
+        trip: TripContext,
+        lease_id: str,
+        find: Callable[[Lease], T | None],
+        why: Callable[[Lease], str],
+    ) -> T:
+        """What ``find`` gives for the lease as it was saved, or for one of the provider's later answers."""
+        refresh = False
+
+        async def look() -> T | None:
+            nonlocal refresh
+            lease = await self.leases.refresh_lease(lease_id) if refresh else self.leases.find_lease(lease_id)
+            refresh = True
+            return find(lease)
+
+        return await self._wait(trip, lease_id, look, why)
+
+    async def _wait(
+        self,
+        trip: TripContext,
+        lease_id: str,
+        look: Callable[[], Awaitable[T | None]],
+        why: Callable[[Lease], str],
+    ) -> T:
+        """What ``look`` gives in time; ``why`` says what is waited for."""
+
+        def emit_waiting() -> None:
+            trip.emit(EventKind.WAITING, why(self.leases.find_lease(lease_id)), lease=lease_id)
+
+        found = await self.poller.poll(look, every=POLL, patience=PATIENCE, waiting=emit_waiting)
+        if found is None:
+            lease = self.leases.find_lease(lease_id)
+            raise UnavailableError(
+                _("{lease}: {why} for more than {minutes} minutes").format(
+                    lease=lease_id, why=why(lease), minutes=PATIENCE // timedelta(minutes=1)
+                ),
+                hint=_("Go on waiting with: gpurent resume {trip}").format(trip=trip.trip),
+                retryable=True,
+                burning=(lease_id,),
+                spent=Spent.YES if lease.bills else Spent.NO,
+            )
+        return found
+
+
+def _new_password() -> Secret:
+    """For providers where the user chooses: letters and digits of each sort, none that look alike."""
+    return Secret("Aa7" + "".join(choice("abcdefghjkmnpqrstuvwxyz23456789") for _i in range(17)))
+
+
+def _bill_of(lease: Lease) -> Bill | None:
+    """The bill of the lease's order, None while it cannot be paid yet."""
+    if lease.pending is not None and lease.pending.bill is not None:
+        return lease.pending.bill
+    if lease.state in _DEAD or lease.pending is None:
+        raise LeaseError(
+            _("the order was dropped by the shop: {note}").format(note=lease.note or lease.state.value),
+            hint=_("Nothing was paid for it."),
+        )
+    return None
+
+
+def _require_alive(lease: Lease, payment: Payment) -> None:
+    """`MoneyError` when the lease ended instead of taking the payment."""
+    if lease.state in _DEAD:
+        raise MoneyError(
+            _("the shop did not take the payment: {note}").format(note=lease.note or lease.state.value),
+            hint=_("Give it back to reclaim the money: gpurent release {lease}").format(lease=lease.id),
+            spent=Spent.YES if payment.amount.amount else Spent.NO,
+            burning=(lease.id,),
+        )
+
+
+def _endpoint_of(lease: Lease) -> str | None:
+    """Where the machine is reached, None while it is not up."""
+    if lease.state is LeaseState.READY and lease.endpoint is not None:
+        return str(lease.endpoint)
+    if lease.over:
+        raise LeaseError(
+            _("the machine did not come up: {note}").format(note=lease.note or lease.state.value),
+            spent=Spent.YES if lease.bills else Spent.NO,
+            burning=(lease.id,),
+        )
+    return None

@@ -1,75 +1,282 @@
-"""How long leases last: asks each account once, and lets nobody who does not answer hide the rest."""
+"""How long leases last: by what was seen last, or by asking each account; in words, and as warnings.
+
+`LastSeenTime` reads the Store: nobody is asked, nothing heavy is loaded.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+import json
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
+from attrs import frozen
+
+from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
+from gpurent.domain.money import Currency, Money
 from gpurent.domain.offer import Known
-from gpurent.domain.time_left import TimeLeft, burn_of, by_balance, drains
-from gpurent.errors import GpurentError
+from gpurent.domain.time_left import TimeKind, TimeLeft, burn_of, by_balance, by_itself, drains
+from gpurent.errors import GpurentError, UsageError
 from gpurent.locale import _
-from gpurent.workflow.runtime.desk import Desk
-from gpurent.workflow.timing.last_seen import draining, remember, sort_by_account, unknown
+from gpurent.locale.spans import parse_spans, span_text
+from gpurent.ports.store import NoteStore, Store
+from gpurent.ports.system import Clock
+from gpurent.roles.entries import LeaseEntry
+from gpurent.workflow.runtime.events import EventEmitter
+from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from gpurent.roles.account import BillingProvider
 
 PATIENCE = 30.0
 RATE_LIMIT = timedelta(hours=6)
+_SEEN = "balance-seen"
+DEFAULT = "60m, 15m, 5m"
+_WARN = "warn"
+_SECOND = timedelta(seconds=1)
 
 
-async def time_left(desk: Desk, leases: Sequence[Lease]) -> Mapping[str, TimeLeft]:
-    """One figure for each lease's id. Leases on one balance share it, also with those that were not named.
+def words(figure: TimeLeft) -> str:
+    """The figure for people, in their language, short enough for tables."""
+    if figure.left is not None:
+        text = span_text(figure.left)
+        return _("files: {span}").format(span=text) if figure.kind is TimeKind.KEPT else text
+    return {
+        TimeKind.OVER: "-",
+        TimeKind.UNKNOWN: _("unknown"),
+        TimeKind.DEPOSIT: _("while the deposit lies"),
+        TimeKind.OPEN: _("open"),
+    }.get(figure.kind, "-")
 
-    An account that does not answer makes its leases UNKNOWN.
-    """
-    found, accounts = sort_by_account(desk, leases)
-    figures = await asyncio.gather(*(_shared(desk, name, accounts[name]) for name in accounts))
-    for figure, sharing in zip(figures, accounts.values(), strict=True):
-        found.update({lease.id: figure for lease in sharing})
+
+def sentence(figure: TimeLeft) -> str:
+    """The figure with its end and its note, in one line."""
+    text = _("time left: {words}").format(words=words(figure))
+    if figure.until is not None:
+        text += _(", until {until:%Y-%m-%d %H:%M} UTC").format(until=figure.until)
+    return f"{text} ({figure.note})" if figure.note else text
+
+
+def figure_data(figure: TimeLeft) -> dict[str, str | int]:
+    """The figure as an event's data: spans in whole seconds, what is not known left out."""
+    found: dict[str, str | int] = {"decided_by": figure.kind.value}
+    if figure.left is not None:
+        found.update(seconds=figure.left // timedelta(seconds=1), minutes=figure.left // timedelta(minutes=1))
+    if figure.until is not None:
+        found["until"] = figure.until.isoformat()
+    if figure.burn is not None:
+        found["burn"] = str(figure.burn)
     return found
 
 
-async def _shared(desk: Desk, billing: str, named: Sequence[Lease]) -> TimeLeft:
-    """The figure of one account's balance."""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            return await _by_account(desk, billing, named)
-    except GpurentError as error:
-        return unknown(error.message)
-    except TimeoutError:
-        return unknown(_("no answer within {seconds:g} s").format(seconds=PATIENCE))
-    except Exception as error:  # noqa: BLE001 - one broken wallet must not hide what the others say
-        return unknown(f"{type(error).__name__}: {error}")
+def unknown(reason: str) -> TimeLeft:
+    return TimeLeft(kind=TimeKind.UNKNOWN, note=reason)
 
 
-async def _by_account(desk: Desk, billing: str, named: Sequence[Lease]) -> TimeLeft:
-    ours = draining(desk, billing, named)
-    others, note = await _others(desk, ours)
-    burn = burn_of([lease.offer.tariff.price for lease in (*ours, *others)])
-    wallet = desk.wallet(named[0].provider)
-    balance = await wallet.balance()
-    money = balance.available
-    if money.currency != burn.currency:
-        rate = (await wallet.rate(burn.currency)).check(desk.clock.now(), RATE_LIMIT)
-        money = rate.convert(money, up=False)
-        note = note or _("by the rate of {source}").format(source=rate.source)
-    remember(desk, billing, money, balance.at)
-    return by_balance(money, balance.at, burn, desk.clock.now(), note)
+@frozen
+class LastSeenTime:
+    """How long leases last by the balances that were noted; and which leases drain which account."""
 
+    store: Store
+    plugins: Plugins
+    clock: Clock
 
-async def _others(desk: Desk, ours: Sequence[Lease]) -> tuple[list[Lease], str]:
-    """What was rented past us and drains the same balance. A shop that does not say leaves a note."""
-    found: list[Lease] = []
-    for provider in sorted({lease.provider for lease in ours}):
-        mine = {lease.ref for lease in ours if lease.provider == provider}
-        if "" in mine:
-            # One of ours is being created: it may be in the list under a name that we do not know yet.
-            continue
+    def figures(self, leases: Sequence[Lease]) -> Mapping[str, TimeLeft]:
+        """One figure for each lease's id: its own, or by its account's balance as it was last seen."""
+        found, accounts = self.sort_by_account(leases)
+        for billing, sharing in accounts.items():
+            found.update(dict.fromkeys((lease.id for lease in sharing), self._by_note(billing, sharing)))
+        return found
+
+    def sort_by_account(self, leases: Sequence[Lease]) -> tuple[dict[str, TimeLeft], dict[str, list[Lease]]]:
+        """The figures that need no account, by the lease's id, and the other leases by the account they drain."""
+        now = self.clock.now()
+        found: dict[str, TimeLeft] = {}
+        accounts: dict[str, list[Lease]] = {}
+        for lease in leases:
+            own = by_itself(lease, now)
+            billing = self._billing_name(lease)
+            if own is not None:
+                found[lease.id] = own
+            elif billing is None:
+                found[lease.id] = unknown(_("no plugin for {provider}").format(provider=lease.provider))
+            else:
+                accounts.setdefault(billing, []).append(lease)
+        return found, accounts
+
+    def draining(self, billing: str, named: Sequence[Lease]) -> list[Lease]:
+        """All leases of ours on one account, the named ones as they were given."""
+        ours = {
+            lease.id: lease
+            for lease in self.store.leases()
+            if self._billing_name(lease) == billing and drains(lease) and self.plugins.is_listed(lease)
+        }
+        return list({**ours, **{lease.id: lease for lease in named}}.values())
+
+    def note_balance(self, billing: str, money: Money, at: datetime) -> None:
+        """Note the balance of an account, in the currency that its leases burn."""
+        code, exponent = money.currency.code, money.currency.exponent
+        seen = {"amount": money.amount, "code": code, "exponent": exponent, "at": at.isoformat()}
+        self.store.put_note(_SEEN, billing, json.dumps(seen))
+
+    def _billing_name(self, lease: Lease) -> str | None:
+        """The billing entry of the lease's provider; None where its plugin is not installed."""
+        entry = self.plugins.registry.entries(LeaseEntry).get(lease.provider)
+        return entry.billing if entry is not None else None
+
+    def _by_note(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
+        noted = self.store.note(_SEEN, billing)
+        if noted is None:
+            return unknown(_("nobody was asked"))
+        seen = json.loads(noted)
         try:
-            listed = await desk.shop(provider).leases()
+            burn = burn_of([lease.offer.tariff.price for lease in self.draining(billing, named)])
         except GpurentError as error:
-            return found, error.message
-        if isinstance(listed, Known):
-            found += [lease for lease in listed.items if lease.ref not in mine and drains(lease)]
-    return found, _("{count} not rented by gpurent").format(count=len(found)) if found else ""
+            return unknown(error.message)
+        money = Money(seen["amount"], Currency(seen["code"], seen["exponent"]))
+        if money.currency != burn.currency:
+            return unknown(_("nobody was asked"))
+        at = datetime.fromisoformat(seen["at"])
+        note = _("by the balance of {at:%m-%d %H:%M} UTC").format(at=at)
+        return by_balance(money, at, burn, self.clock.now(), note)
+
+
+@frozen
+class TimeLeftReader(LastSeenTime):
+    """Asks the accounts, and notes what they answer for whoever only reads what was seen last."""
+
+    async def read(self, leases: Sequence[Lease]) -> Mapping[str, TimeLeft]:
+        """One figure for each lease's id. Leases on one balance share it, also with those that were not named.
+
+        An account that does not answer makes its leases UNKNOWN.
+        """
+        import asyncio  # a listing that asks nobody loads this module too
+
+        found, accounts = self.sort_by_account(leases)
+        figures = await asyncio.gather(*(self._of_account(*account) for account in accounts.items()))
+        for figure, sharing in zip(figures, accounts.values(), strict=True):
+            found.update(dict.fromkeys((lease.id for lease in sharing), figure))
+        return found
+
+    async def _of_account(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
+        import asyncio
+
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._by_balance(billing, named)
+        except GpurentError as error:
+            return unknown(error.message)
+        except TimeoutError:
+            return unknown(_("no answer within {seconds:g} s").format(seconds=PATIENCE))
+        except Exception as error:  # noqa: BLE001 - one broken account must not hide what the others say
+            return unknown(f"{type(error).__name__}: {error}")
+
+    async def _by_balance(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
+        ours = self.draining(billing, named)
+        others, note = await self._unknown_to_us(ours)
+        burn = burn_of([lease.offer.tariff.price for lease in (*ours, *others)])
+        account = self.plugins.billing(named[0].provider)
+        balance = await account.balance()
+        money, source = await self._converted(account, balance.available, burn.currency)
+        self.note_balance(billing, money, balance.at)
+        return by_balance(money, balance.at, burn, self.clock.now(), note or source)
+
+    async def _converted(
+        self, account: BillingProvider, money: Money, currency: Currency
+    ) -> tuple[Money, str]:
+        """``money`` in ``currency``, and by whose rate."""
+        if money.currency == currency:
+            return money, ""
+        rate = (await account.rate(currency)).check(self.clock.now(), RATE_LIMIT)
+        return rate.convert(money, up=False), _("by the rate of {source}").format(source=rate.source)
+
+    async def _unknown_to_us(self, ours: Sequence[Lease]) -> tuple[list[Lease], str]:
+        """What was rented past us and drains the same balance. A provider that does not say leaves a note."""
+        found: list[Lease] = []
+        for provider in sorted({lease.provider for lease in ours}):
+            mine = {lease.ref for lease in ours if lease.provider == provider}
+            if "" in mine:
+                # One of ours is being created: it may be in the list under a name that we do not know yet.
+                continue
+            try:
+                listed = await self.plugins.provider(provider).leases()
+            except GpurentError as error:
+                return found, error.message
+            if isinstance(listed, Known):
+                found += [lease for lease in listed.items if lease.ref not in mine and drains(lease)]
+        return found, _("{count} not rented by gpurent").format(count=len(found)) if found else ""
+
+
+def below(left: timedelta | None, limits: Collection[timedelta]) -> tuple[timedelta, ...]:
+    return tuple(limit for limit in limits if left is not None and left < limit)
+
+
+@frozen
+class TimeAlarms:
+    """Warnings that time runs out: each threshold once for each lease, also when several processes watch it."""
+
+    store: NoteStore
+    settings: Settings
+    events: EventEmitter
+
+    def thresholds(self, provider: str) -> tuple[timedelta, ...]:
+        """``at`` of ``[warn.<provider>]``, else of ``[warn]``; longest first. ``none`` switches warnings off."""
+        text = self.settings.value(f"{_WARN}.{provider}", "at") or self.settings.value(_WARN, "at", DEFAULT)
+        if text.strip().lower() in ("", "none", "off", "no"):
+            return ()
+        try:
+            return parse_spans(text)
+        except ValueError:
+            raise UsageError(
+                _("[warn] at = {text} is no list of times").format(text=repr(text)),
+                hint=_('Write it so: at = "60m, 15m, 5m"'),
+            ) from None
+
+    def check(self, lease: Lease, figure: TimeLeft, *, trip: str = "") -> timedelta | None:
+        """Emit `EventKind.TIME_LOW` for a threshold that was newly passed; gives it, None when there is nothing new.
+
+        Several passed at once are one warning, of the shortest. A threshold is warned of again after the time rose
+        above it. What was warned of is in the Store; whoever writes it there first emits, so that two watchers never
+        both do.
+        """
+        if figure.left is None:
+            return None
+        fresh = self._mark_passed(lease.id, below(figure.left, self.thresholds(lease.provider)))
+        if not fresh:
+            return None
+        limit = min(fresh)
+        self.events.emit(
+            EventKind.TIME_LOW,
+            _alarm_text(figure),
+            trip=trip,
+            lease=lease.id,
+            step="",
+            provider=lease.provider,
+            threshold=limit,
+            **figure_data(figure),
+        )
+        return limit * _SECOND
+
+    def _mark_passed(self, lease_id: str, limits: Collection[timedelta]) -> set[int]:
+        """Note the passed thresholds; those that were not noted before, in seconds."""
+        passed = {limit // _SECOND for limit in limits}
+        text = " ".join(str(seconds) for seconds in sorted(passed))
+        while True:
+            noted = self.store.note(_WARN, lease_id)
+            before = {int(seconds) for seconds in (noted or "").split()}
+            if passed == before:
+                return set()
+            if self.store.swap_note(_WARN, lease_id, noted, text):
+                return passed - before
+
+
+def _alarm_text(figure: TimeLeft) -> str:
+    if figure.kind is TimeKind.KEPT:
+        text = _("its files are deleted in {span}; start it again to bring them home")
+    elif figure.kind is TimeKind.BALANCE:
+        text = _("the balance lasts {span}; top up, else the server is shut")
+    else:
+        text = _("{span} left; renew, else the server is shut")
+    return text.format(span=span_text(figure.left or timedelta()))

@@ -1,1 +1,5 @@
 """Messages over Apprise for gpurent."""
+
+from gpurent.api import translator
+
+_ = translator(__name__)

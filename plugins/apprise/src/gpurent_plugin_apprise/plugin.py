@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gpurent.api import Field, NotifierEntry, hookimpl
-from gpurent_plugin_apprise.messages import _
+from gpurent_plugin_apprise import _
 
 if TYPE_CHECKING:
     from gpurent.api import Notifier, PluginContext

@@ -8,7 +8,7 @@ import apprise
 from apprise.utils.parse import parse_urls
 
 from gpurent.api import Level, Notice, Notifier, UnavailableError, UsageError
-from gpurent_plugin_apprise.messages import _
+from gpurent_plugin_apprise import _
 
 TYPES = {Level.WARNING: apprise.NotifyType.WARNING}
 ASSET = apprise.AppriseAsset(

@@ -1,16 +1,17 @@
-"""Keys and addresses in the manner of NEO 2, on which DBC lived in 2020: secp256r1, Base58Check, version 0x17."""
+"""Keys, addresses and the login, as of NEO 2 on which DBC lived in 2020: secp256r1, Base58Check, version 0x17."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from gpurent.api import AuthError, Secret, UsageError
+from gpurent.api import Authenticator, AuthError, Login, Secret, SupportsEnrolment, UsageError
 from gpurent_plugin_dbc.messages import _
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -103,3 +104,17 @@ def _decode(text: str) -> bytes:
             return b""
         number = number * 58 + digit
     return number.to_bytes((number.bit_length() + 7) // 8)
+
+
+class KeyLogin(Authenticator, SupportsEnrolment):
+    """Nothing is asked of anybody: the address follows from the key."""
+
+    async def login(self, given: Mapping[str, Secret]) -> Login:
+        private = Secret(given["private_key"].reveal().strip().lower())
+        return Login(account=address_of(public_of(private)), token=private)
+
+    async def valid(self, login: Login) -> bool:
+        return address_of(public_of(login.token)) == login.account
+
+    async def enrol(self) -> Mapping[str, Secret]:
+        return {"private_key": new_private()}

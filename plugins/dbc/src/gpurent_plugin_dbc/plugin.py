@@ -20,7 +20,7 @@ SETTINGS = (
 
 
 def _auth(host: PluginContext) -> Authenticator:
-    from gpurent_plugin_dbc.auth import KeyLogin
+    from gpurent_plugin_dbc.keys import KeyLogin
 
     return KeyLogin()
 
@@ -39,10 +39,13 @@ def _simulator(site: SimulatorContext) -> ProviderSimulator:
 
 @hookimpl
 def gpurent_register_auth() -> Sequence[AuthEntry]:
-    fields = (Field(name="private_key", label=_("private key (64 hexadecimal digits)"), secret=True),)
     return [
         AuthEntry(
-            name=NAME, summary=_("a DBC wallet's private key"), build=_auth, settings=SETTINGS, fields=fields
+            name=NAME,
+            summary=_("a DBC wallet's private key"),
+            build=_auth,
+            settings=SETTINGS,
+            fields=(Field(name="private_key", label=_("private key (64 hexadecimal digits)"), secret=True),),
         )
     ]
 

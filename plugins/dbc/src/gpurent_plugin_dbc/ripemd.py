@@ -5,6 +5,8 @@ It only shortens a hash to an address here: nothing rests on its strength alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 _MASK = 0xFFFFFFFF
 _START = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0)
 _STEP = (7, 4, 13, 1, 10, 6, 15, 3, 12, 0, 9, 5, 2, 14, 11, 8)
@@ -28,20 +30,16 @@ _TURNS = (
     (14, 11, 12, 14, 8, 6, 5, 5, 15, 12, 15, 14, 9, 9, 8, 6),
     (15, 12, 13, 13, 9, 5, 8, 6, 14, 11, 12, 11, 8, 6, 5, 5),
 )
+# What mixes three words, round by round.
+_MIXED: tuple[Callable[[int, int, int], int], ...] = (
+    lambda x, y, z: x ^ y ^ z,
+    lambda x, y, z: (x & y) | (~x & z),
+    lambda x, y, z: (x | ~y) ^ z,
+    lambda x, y, z: (x & z) | (y & ~z),
+    lambda x, y, z: x ^ (y | ~z),
+)
 _ADDED_LEFT = (0, 0x5A827999, 0x6ED9EBA1, 0x8F1BBCDC, 0xA953FD4E)
 _ADDED_RIGHT = (0x50A28BE6, 0x5C4DD124, 0x6D703EF3, 0x7A6D76E9, 0)
-
-
-def _mix(kind: int, x: int, y: int, z: int) -> int:
-    if kind == 0:
-        return x ^ y ^ z
-    if kind == 1:
-        return (x & y) | (~x & z)
-    if kind == 2:
-        return (x | ~y) ^ z
-    if kind == 3:
-        return (x & z) | (y & ~z)
-    return x ^ (y | ~z)
 
 
 def _turned(value: int, by: int) -> int:
@@ -58,9 +56,9 @@ def _line(
 ) -> tuple[int, ...]:
     a, b, c, d, e = state
     for number in range(5):
-        kind = number if left else 4 - number
+        mix = _MIXED[number if left else 4 - number]
         for word in orders[number]:
-            mixed = _turned(a + _mix(kind, b, c, d) + words[word] + added[number], _TURNS[number][word]) + e
+            mixed = _turned(a + mix(b, c, d) + words[word] + added[number], _TURNS[number][word]) + e
             a, b, c, d, e = e, mixed & _MASK, b, _turned(c, 10), d
     return a, b, c, d, e
 

@@ -69,9 +69,6 @@ class Wallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
 
     async def _get(self, path: str, **params: str) -> tuple[Any, str]:
         answer = await self._ask("GET", path, params=params or None)
-        return self._good(answer), answer.url
-
-    def _good(self, answer: HttpResponse) -> Any:
         if answer.status >= 500:
             raise UnavailableError(
                 _("the ledger is in trouble (status {status})").format(status=answer.status), retryable=True
@@ -83,7 +80,7 @@ class Wallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
                 body=answer.text,
                 spent=Spent.NO,
             )
-        return answer.json()
+        return answer.json(), answer.url
 
     async def balance(self) -> Balance:
         login = await self._host.login()

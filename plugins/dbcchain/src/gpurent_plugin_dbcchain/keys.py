@@ -1,34 +1,92 @@
-"""sr25519 keys: from twelve words or a seed. The library that signs is an extra, loaded on the first use."""
+"""sr25519 keys, their addresses (Base58, SS58), and the login with one.
+
+A key comes from twelve words or a seed. The library that signs is an extra, loaded on the first use.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from attrs import field, frozen
 
-from gpurent.api import AuthError, PluginError, Secret
-from gpurent_plugin_dbcchain.base58 import address
+from gpurent.api import Authenticator, AuthError, Login, PluginError, Secret, SupportsEnrolment
 
+_ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+PREFIX = 42
 _EXTRA = "pip install 'gpurent-plugin-dbcchain[sign]'"
 _ROUNDS = 2048
 
 
-def _sr25519() -> Any:
+def base58_encode(data: bytes) -> str:
+    number, text = int.from_bytes(data), ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = _ALPHABET[digit] + text
+    return "1" * (len(data) - len(data.lstrip(b"\0"))) + text
+
+
+def base58_decode(text: str) -> bytes:
+    """The bytes of ``text``; another letter, or far too long: `ValueError`."""
+    if len(text) > 200:
+        raise ValueError("too long")
+    number = 0
+    for letter in text:
+        number = number * 58 + _ALPHABET.index(letter)
+    body = number.to_bytes((number.bit_length() + 7) // 8)
+    return b"\0" * (len(text) - len(text.lstrip("1"))) + body
+
+
+def check_encode(payload: bytes) -> str:
+    return base58_encode(payload + _double(payload))
+
+
+def check_decode(text: str) -> bytes:
+    """The payload of a Base58Check; a wrong sum: `ValueError`."""
+    raw = base58_decode(text)
+    if len(raw) < 4 or _double(raw[:-4]) != raw[-4:]:
+        raise ValueError("the check sum is wrong")
+    return raw[:-4]
+
+
+def _double(data: bytes) -> bytes:
+    return hashlib.sha256(hashlib.sha256(data).digest()).digest()[:4]
+
+
+def address(public: bytes) -> str:
+    """The SS58 address of a public key with the chain's prefix."""
+    body = bytes([PREFIX]) + public
+    return base58_encode(body + _ss58_sum(body))
+
+
+def public_of(text: str) -> bytes:
+    """The public key in an address of this chain; anything else: `ValueError`."""
+    raw = base58_decode(text)
+    if len(raw) != 35 or raw[0] != PREFIX or _ss58_sum(raw[:-2]) != raw[-2:]:
+        raise ValueError(f"not an address of this chain: {text[:60]!r}")
+    return raw[1:-2]
+
+
+def _ss58_sum(body: bytes) -> bytes:
+    return hashlib.blake2b(b"SS58PRE" + body).digest()[:2]
+
+
+def _load(module: str, use: str) -> Any:
     try:
-        import sr25519  # type: ignore[import-untyped]
+        return import_module(module)
     except ImportError:
-        raise PluginError("signing needs py-sr25519-bindings, which is not installed", hint=_EXTRA) from None
-    return sr25519
+        raise PluginError(f"{use}, which is not installed", hint=_EXTRA) from None
+
+
+def _sr25519() -> Any:
+    return _load("sr25519", "signing needs py-sr25519-bindings")
 
 
 def _words() -> Any:
-    try:
-        from mnemonic import Mnemonic
-    except ImportError:
-        raise PluginError("the words of a key need mnemonic, which is not installed", hint=_EXTRA) from None
-    return Mnemonic("english")
+    return _load("mnemonic", "the words of a key need mnemonic").Mnemonic("english")
 
 
 @frozen
@@ -44,8 +102,7 @@ class Pair:
 
     def sign(self, message: bytes) -> bytes:
         """64 bytes, in the ``substrate`` context; another one each time."""
-        found: bytes = _sr25519().sign((self.public, self.secret), message)
-        return found
+        return bytes(_sr25519().sign((self.public, self.secret), message))
 
 
 def verify(public: bytes, message: bytes, signature: bytes) -> bool:
@@ -85,3 +142,17 @@ def seed_of(secret: Secret) -> bytes:
 def pair_of(secret: Secret) -> Pair:
     public, expanded = _sr25519().pair_from_seed(seed_of(secret))
     return Pair(bytes(public), bytes(expanded))
+
+
+class KeyLogin(Authenticator, SupportsEnrolment):
+    """Nobody is asked: the address follows from the key."""
+
+    async def login(self, given: Mapping[str, Secret]) -> Login:
+        seed = Secret("0x" + seed_of(given["secret"]).hex())
+        return Login(account=pair_of(seed).address, token=seed)
+
+    async def valid(self, login: Login) -> bool:
+        return pair_of(login.token).address == login.account
+
+    async def enrol(self) -> Mapping[str, Secret]:
+        return {"secret": new_phrase()}

@@ -20,28 +20,13 @@ from gpurent.api import (
     UnexpectedResponse,
     UsageError,
 )
-from gpurent_plugin_dbcchain.base58 import check_encode
-from gpurent_plugin_dbcchain.keys import pair_of
+from gpurent_plugin_dbcchain.deals import Deal
+from gpurent_plugin_dbcchain.keys import check_encode, pair_of
 from gpurent_plugin_dbcchain.price import BLOCK
 
-RUNNING = "running"
 TRIES = 3
 _ROOT = "/api/v1"
 _LIVE_ANYWAY = ("none", "closed", "running", "creating", "starting", "restarting", "pmsuspend")
-
-
-@frozen(kw_only=True)
-class Ask:
-    """What a machine is made with; ``label`` is how it is found again. Sizes in GiB."""
-
-    host: str
-    order: int
-    label: str
-    image: str
-    gpus: int
-    cpus: int
-    memory: int
-    disk: int
 
 
 @frozen(kw_only=True)
@@ -56,7 +41,7 @@ class Task:
 
     @property
     def running(self) -> bool:
-        return self.status == RUNNING and self.endpoint is not None
+        return self.status == "running" and self.endpoint is not None
 
 
 def new_nonce() -> str:
@@ -109,28 +94,28 @@ class ClientNode:
             raise LeaseError(f"the client node: {str(raw.get('message'))[:200]}")
         return raw.get("message")
 
-    async def create(self, ask: Ask) -> str:
-        """Have the machine made; the one that has the label, if there is one already."""
-        for task in await self.tasks(ask.host, ask.order):
-            if task.label == ask.label and task.status in _LIVE_ANYWAY:
+    async def create(self, deal: Deal, order: int, label: str) -> str:
+        """Have the machine made; the one that has ``label``, if there is one already."""
+        for task in await self.tasks(deal.machine, order):
+            if task.label == label and task.status in _LIVE_ANYWAY:
                 return task.id
-        port = 10_000 + ask.order % 50_000
+        port = 10_000 + order % 50_000
         found = await self._ask(
             "/tasks/start",
-            ask.host,
-            ask.order,
-            image_name=await self._image(ask),
-            desc=ask.label,
+            deal.machine,
+            order,
+            image_name=deal.image or await self._image(deal.machine, order),
+            desc=label,
             operation_system="linux",
             bios_mode="legacy",
             ssh_port=str(port),
             rdp_port="",
             vnc_port=str(port + 1),
             custom_port=[],
-            gpu_count=str(ask.gpus),
-            cpu_cores=str(ask.cpus),
-            mem_size=str(ask.memory),
-            disk_size=str(ask.disk),
+            gpu_count=str(deal.gpus),
+            cpu_cores=str(deal.cpus),
+            mem_size=str(deal.memory),
+            disk_size=str(deal.disk),
             data_file_name="",
             multicast=[],
             network_name="",
@@ -139,11 +124,9 @@ class ClientNode:
         )
         return _task(found).id
 
-    async def _image(self, ask: Ask) -> str:
-        """The wished image, else one of the host's own."""
-        if ask.image:
-            return ask.image
-        found = await self._ask("/mining_nodes", ask.host, ask.order)
+    async def _image(self, host: str, order: int) -> str:
+        """One of the host's own images."""
+        found = await self._ask("/mining_nodes", host, order)
         if not isinstance(found, Mapping) or not isinstance(found.get("images"), list):
             raise _changed(found)
         names = [str(image["image_name"]) for image in found["images"] if "image_name" in image]
@@ -167,18 +150,15 @@ class ClientNode:
         """
         for left in reversed(range(TRIES)):
             try:
-                await self._delete(host, order, label)
+                for task in await self.tasks(host, order):
+                    if task.label == label:
+                        await self._ask(f"/tasks/delete/{task.id}", host, order)
                 return
             except GpurentError as error:
                 if not left or not isinstance(error, UnavailableError):
                     self._host.log.warning("the machine was not deleted: %s", error.message)
                     return
             await self._host.clock.sleep(BLOCK)
-
-    async def _delete(self, host: str, order: int, label: str) -> None:
-        for task in await self.tasks(host, order):
-            if task.label == label:
-                await self._ask(f"/tasks/delete/{task.id}", host, order)
 
 
 def _changed(raw: Any) -> UnexpectedResponse:

@@ -30,7 +30,7 @@ SETTINGS = (
 
 
 def _auth(host: PluginContext) -> Authenticator:
-    from gpurent_plugin_dbcchain.auth import KeyLogin
+    from gpurent_plugin_dbcchain.keys import KeyLogin
 
     return KeyLogin()
 
@@ -55,14 +55,15 @@ def _simulator(site: SimulatorContext) -> ProviderSimulator:
 
 @hookimpl
 def gpurent_register_auth() -> Sequence[AuthEntry]:
-    fields = (Field(name="secret", label="twelve words, or a seed of 64 hexadecimal digits", secret=True),)
     return [
         AuthEntry(
             name=NAME,
             summary="an sr25519 key of the DeepBrain Chain",
             build=_auth,
             settings=SETTINGS,
-            fields=fields,
+            fields=(
+                Field(name="secret", label="twelve words, or a seed of 64 hexadecimal digits", secret=True),
+            ),
         )
     ]
 

@@ -1,8 +1,32 @@
-"""SCALE, as much of it as the calls and storage items here need: little-endian integers, compact ones, bytes."""
+"""SCALE, as much of it as is needed here: integers and bytes, and the storage items that no call of the node gives.
+
+Sources: the pallets' storage declarations, and Substrate's own scheme for hashed storage keys: two xxHash64 of the
+pallet's and of the item's name, then for a map the key's Blake2-128 and the key itself.
+"""
 
 from __future__ import annotations
 
-_WIDE = 1 << 30
+import hashlib
+
+from attrs import frozen
+
+# Two xxHash64 of each name, with the seeds 0 and 1: the hashed names in storage keys.
+HASHED_NAMES = {
+    "System": "26aa394eea5630e07c48ae0c9558cef7",
+    "Timestamp": "f0c365c3cf59d671eb72da0e7a4113c4",
+    "DBCPriceOCW": "75881b72c41c5d7629208f0845dcbb61",
+    "GenericFunc": "c969cab63ed30c7d2788ca5bd4b49788",
+    "OnlineProfile": "2885a3060ddfd3ee4dcf7dfee867c9ac",
+    "TerminatingRental": "ed8566e3f0805118c00827694d4f9ce9",
+    "Account": "b99d880ec681799c0cf30e8886371da9",
+    "Events": "80d41e5e16056765bc8461851072c9d7",
+    "Now": "9f1f0515f462cdcf84e0f1d6045dfcbb",
+    "AvgPrice": "2874c4df23e22c1bc0645934c2f9ee1d",
+    "FixedTxFee": "ce0cfd73d795ab3dc64eeba0dbe980bc",
+    "StandardGPUPointPrice": "1f255e835bfcea105e3ebc4977bd7e60",
+    "MachineExtraPrice": "1988119d564bbcba47f4c89c4ffbbd77",
+    "MachineRentedGPU": "95abf099c1dc04ba84c967bdae926d23",
+}
 
 
 def uint(value: int, size: int) -> bytes:
@@ -17,7 +41,7 @@ def compact(value: int) -> bytes:
         return uint(value << 2, 1)
     if value < 1 << 14:
         return uint(value << 2 | 1, 2)
-    if value < _WIDE:
+    if value < 1 << 30:
         return uint(value << 2 | 2, 4)
     size = (value.bit_length() + 7) // 8
     return uint(size - 4 << 2 | 3, 1) + uint(value, size)
@@ -62,3 +86,59 @@ class Reader:
     def end(self) -> None:
         if self.rest:
             raise ValueError(f"{len(self.rest)} bytes too many")
+
+
+def storage_key(pallet: str, item: str, entry: bytes | None = None) -> str:
+    """The storage key of a value, or of ``entry`` in a map, as the node takes it."""
+    found = bytes.fromhex(HASHED_NAMES[pallet] + HASHED_NAMES[item])
+    if entry is not None:
+        found += hashlib.blake2b(entry, digest_size=16).digest() + entry
+    return "0x" + found.hex()
+
+
+def machine_key(pallet: str, item: str, machine: str) -> str:
+    return storage_key(pallet, item, text(machine.encode()))
+
+
+EVENTS = storage_key("System", "Events")
+AVERAGE = storage_key("DBCPriceOCW", "AvgPrice")
+FIXED_FEE = storage_key("GenericFunc", "FixedTxFee")
+
+
+@frozen(kw_only=True)
+class Account:
+    """``free`` can be spent (but for locks), ``reserved`` is set aside; in the smallest unit."""
+
+    nonce: int = 0
+    free: int = 0
+    reserved: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.free + self.reserved
+
+
+def account(raw: bytes | None) -> Account:
+    """``AccountInfo``: nonce and three counters of 32 bits, then free, reserved and two more amounts of 128 bits.
+
+    An account that nobody ever paid to is not there at all.
+    """
+    if raw is None:
+        return Account()
+    nonce, _consumers, _providers, _sufficients, free, reserved, _frozen, _flags = numbers(
+        raw, 4, 4, 4, 4, 16, 16, 16, 16
+    )
+    return Account(nonce=nonce, free=free, reserved=reserved)
+
+
+def number(raw: bytes | None, size: int) -> int | None:
+    """One unsigned integer of ``size`` bytes; None where nothing is stored."""
+    return None if raw is None else numbers(raw, size)[0]
+
+
+def numbers(raw: bytes, *sizes: int) -> list[int]:
+    """Unsigned integers of so many bytes each, and nothing after them."""
+    read = Reader(raw)
+    found = [read.uint(size) for size in sizes]
+    read.end()
+    return found

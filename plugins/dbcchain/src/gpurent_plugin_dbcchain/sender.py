@@ -12,14 +12,11 @@ from typing import Any
 from attrs import asdict, frozen
 
 from gpurent.api import GpurentError, MoneyError, PluginContext, Spent, UnavailableError
-from gpurent_plugin_dbcchain.calls import Call
-from gpurent_plugin_dbcchain.chain import Chain
-from gpurent_plugin_dbcchain.events import failure
-from gpurent_plugin_dbcchain.extrinsic import PERIOD, Era, build, hash_of
+from gpurent_plugin_dbcchain.chain import Chain, RpcError
+from gpurent_plugin_dbcchain.extrinsic import PERIOD, Call, Era, build, failure, hash_of
 from gpurent_plugin_dbcchain.keys import pair_of
 from gpurent_plugin_dbcchain.price import BLOCK
-from gpurent_plugin_dbcchain.rpc import RpcError
-from gpurent_plugin_dbcchain.storage import EVENTS
+from gpurent_plugin_dbcchain.scale import EVENTS
 
 TRIES = 4
 _INVALID, _CROWDED = 1010, 1014
@@ -62,7 +59,9 @@ class Sender:
             record = await self._sign(key, call, record["tries"] if record else 0)
             await self._first(key, record)
         elif key not in self._told:
-            await self._again(key, record)
+            # The same bytes once more, in case they never arrived. Twice they cannot count.
+            await self._submit(record)
+            self._told.add(key)
         return await self._look(key, record)
 
     async def settled(self, key: str) -> Landed | None:
@@ -114,48 +113,40 @@ class Sender:
     async def _first(self, key: str, record: dict[str, Any]) -> None:
         """Only the node that refuses has seen it: a plain refusal ends it."""
         self._told.add(key)
-        try:
-            await self._chain.rpc.submit(bytes.fromhex(record["body"]))
-        except RpcError as error:
-            if error.code not in (_INVALID, _CROWDED):
-                return
-            self._note(key, record, lapsed=True)
-            if error.code == _INVALID and "outdated" not in error.data:
-                raise MoneyError(f"the chain refuses the order: {error}", hint="Nothing was spent.") from None
-        except GpurentError as error:
-            error.spent = Spent.UNKNOWN
-            raise
+        refusal = await self._submit(record)
+        if refusal is None or refusal.code not in (_INVALID, _CROWDED):
+            return
+        self._note(key, record, lapsed=True)
+        if refusal.code == _INVALID and "outdated" not in refusal.data:
+            raise MoneyError(f"the chain refuses the order: {refusal}", hint="Nothing was spent.")
 
-    async def _again(self, key: str, record: dict[str, Any]) -> None:
-        """The same bytes once more, in case they never arrived. Twice they cannot count."""
+    async def _submit(self, record: dict[str, Any]) -> RpcError | None:
+        """The node's refusal, if any. After any other trouble the bytes may have arrived."""
         try:
-            await self._chain.rpc.submit(bytes.fromhex(record["body"]))
-        except RpcError:
-            pass
+            await self._chain.submit(bytes.fromhex(record["body"]))
+        except RpcError as refusal:
+            return refusal
         except GpurentError as error:
             error.spent = Spent.UNKNOWN
             raise
-        self._told.add(key)
+        return None
 
     async def _look(self, key: str, record: dict[str, Any]) -> Landed | None:
+        body = bytes.fromhex(record["body"])
         try:
-            return await self._find(key, record)
+            final, _hash = await self._chain.final()
+            seen = record.get("seen", record["birth"])
+            for number in range(seen + 1, min(final, record["death"]) + 1):
+                block = await self._chain.hash(number)
+                listed = await self._chain.extrinsics(block)
+                if body in listed:
+                    landed = await self._landed(body, number, block, listed.index(body))
+                    self._note(key, record, landed=asdict(landed))
+                    return landed
+                record["seen"] = number
         except GpurentError as error:
             error.spent = Spent.UNKNOWN
             raise
-
-    async def _find(self, key: str, record: dict[str, Any]) -> Landed | None:
-        body = bytes.fromhex(record["body"])
-        final, _hash = await self._chain.final()
-        seen = record.get("seen", record["birth"])
-        for number in range(seen + 1, min(final, record["death"]) + 1):
-            block = await self._chain.hash(number)
-            listed = await self._chain.extrinsics(block)
-            if body in listed:
-                landed = await self._landed(body, number, block, listed.index(body))
-                self._note(key, record, landed=asdict(landed))
-                return landed
-            record["seen"] = number
         self._note(key, record, lapsed=final >= record["death"])
         return None
 

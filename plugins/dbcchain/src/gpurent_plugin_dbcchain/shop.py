@@ -26,10 +26,10 @@ from gpurent.api import (
     Unknown,
 )
 from gpurent_plugin_dbcchain import wire
-from gpurent_plugin_dbcchain.calls import PALLETS, Pallet
+from gpurent_plugin_dbcchain.chain import NAME, offer_of
 from gpurent_plugin_dbcchain.deals import Deal, parse_ref, ref_of
+from gpurent_plugin_dbcchain.extrinsic import PALLETS, Pallet
 from gpurent_plugin_dbcchain.node import ClientNode, Task
-from gpurent_plugin_dbcchain.offers import NAME, offer_of
 from gpurent_plugin_dbcchain.price import HALF_HOUR, LONGEST, SHORTEST_RELET, blocks_of
 from gpurent_plugin_dbcchain.trade import Cost, Trade
 
@@ -54,7 +54,7 @@ class Shop(LeaseProvider, SupportsRenewal):
         prices = await chain.prices()
         found: dict[str, Offer] = {}
         for pallet in PALLETS.values():
-            for stock in await chain.machines(pallet, wish.key):
+            for stock in await chain.machines(pallet, wish.machine):
                 found.setdefault(stock.machine.id, offer_of(pallet, stock, prices.fee))
         return Known(tuple(found.values()))
 
@@ -107,7 +107,7 @@ class Shop(LeaseProvider, SupportsRenewal):
         if order is None or not order.running:
             raise LeaseError("the chain has no such running order", hint="Nothing was spent.")
         blocks = max(blocks_of(term), SHORTEST_RELET)
-        if order.end + blocks > await self._trade.chain.newest() + LONGEST:
+        if order.end + blocks > await self._trade.chain.height() + LONGEST:
             # The chain would silently sell less, or in one registry more.
             raise LeaseError(
                 "an order may end at most 60 days from now", hint="Nothing was spent. Ask for less."
@@ -218,8 +218,8 @@ class Shop(LeaseProvider, SupportsRenewal):
             lease = await self._undone(lease, lease.pending)
             if lease.over:
                 return lease
-        if lease.pending is not None and not await self._settled(lease.pending):
-            return evolve(lease, note="an order for more time is on its way; it is given back after that")
+        if lease.pending is not None:
+            await self._settle(lease.pending)
         lease = evolve(lease, pending=None)
         pallet, number = parse_ref(lease.ref)
         order = await self._trade.chain.order(pallet, number)
@@ -250,16 +250,15 @@ class Shop(LeaseProvider, SupportsRenewal):
             await self._node.drop(deal.machine, placed.order, pending.key)
         return evolve(lease.to(LeaseState.CANCELLED, why), pending=None)
 
-    async def _settled(self, pending: Pending) -> bool:
-        """Whether nothing is under way for more time any longer; what was paid is in the books then."""
+    async def _settle(self, pending: Pending) -> None:
+        """Wait until nothing is under way for more time any longer; what was paid is in the books then."""
         deal = self._trade.deals.deal(pending.key)
         if deal is None or await self._trade.sender.settled(f"{pending.key}/relet") is None:
-            return True
+            return
         try:
             await self._trade.relet(pending.key, deal)
         except LeaseError as error:
             self._host.log.warning("%s", error.message)
-        return True
 
     async def leases(self) -> Known[Lease] | Unknown:
         chain, me, found = self._trade.chain, await self._trade.me(), []

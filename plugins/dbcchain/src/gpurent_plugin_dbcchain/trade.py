@@ -5,12 +5,10 @@ from __future__ import annotations
 from attrs import frozen
 
 from gpurent.api import ChargeKind, LeaseError, PluginContext, SoldOut
-from gpurent_plugin_dbcchain.base58 import public_of
-from gpurent_plugin_dbcchain.books import Bookkeeping
-from gpurent_plugin_dbcchain.calls import Call, Pallet
 from gpurent_plugin_dbcchain.chain import Chain
-from gpurent_plugin_dbcchain.deals import Deal, Deals, Placed, ref_of
-from gpurent_plugin_dbcchain.extrinsic import sketch
+from gpurent_plugin_dbcchain.deals import Bookkeeping, Deal, Deals, Placed, ref_of
+from gpurent_plugin_dbcchain.extrinsic import Call, Pallet, sketch
+from gpurent_plugin_dbcchain.keys import public_of
 from gpurent_plugin_dbcchain.price import rent, used
 from gpurent_plugin_dbcchain.sender import Landed, Sender
 
@@ -68,21 +66,18 @@ class Trade:
 
     async def rent(self, key: str, deal: Deal) -> tuple[Placed | None, str]:
         """The order, or None and why the chain refused it."""
-        known = self.deals.placed(key)
-        if known is not None:
-            return known, ""
         landed = await self.sender.send(f"{key}/rent", deal.call())
         return await self._placed(key, deal, landed), landed.error
 
     async def settled(self, key: str, deal: Deal) -> Placed | None:
         """What came of a rent that may be on its way; sends nothing."""
-        known = self.deals.placed(key)
-        if known is not None:
-            return known
         landed = await self.sender.settled(f"{key}/rent")
         return None if landed is None else await self._placed(key, deal, landed)
 
     async def _placed(self, key: str, deal: Deal, landed: Landed) -> Placed | None:
+        known = self.deals.placed(key)
+        if known is not None:
+            return known
         chain, me = self.chain, await self.me()
         before = await chain.order_ids(deal.pallet, me, landed.parent)
         for number in await chain.order_ids(deal.pallet, me, landed.block):

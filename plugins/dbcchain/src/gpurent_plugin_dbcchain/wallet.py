@@ -29,8 +29,8 @@ from gpurent.api import (
     is_loopback,
 )
 from gpurent_plugin_dbcchain import wire
-from gpurent_plugin_dbcchain.deals import Deal, Placed, parse_ref
-from gpurent_plugin_dbcchain.node import Ask, ClientNode
+from gpurent_plugin_dbcchain.deals import Deal, Placed
+from gpurent_plugin_dbcchain.node import ClientNode
 from gpurent_plugin_dbcchain.price import BLOCK, WINDOW
 from gpurent_plugin_dbcchain.sender import Landed
 from gpurent_plugin_dbcchain.trade import Trade
@@ -152,21 +152,11 @@ class Wallet(BillingProvider):
         if spent + wire.money(placed.stake) > bill.amount:
             why = f"the chain set {wire.money(placed.stake)} aside, more than was billed"
             await self._leave(bill.key, deal, placed, why)
-        ask = Ask(
-            host=deal.machine,
-            order=placed.order,
-            label=bill.key,
-            image=deal.image,
-            gpus=deal.gpus,
-            cpus=deal.cpus,
-            memory=deal.memory,
-            disk=deal.disk,
-        )
         trouble = "the machine did not come up in time"
-        while await self._trade.chain.newest() <= placed.start + WINDOW - MARGIN:
+        while await self._trade.chain.height() <= placed.start + WINDOW - MARGIN:
             try:
-                task = await self._node.create(ask)
-                if (await self._node.task(ask.host, ask.order, task)).running:
+                task = await self._node.create(deal, placed.order, bill.key)
+                if (await self._node.task(deal.machine, placed.order, task)).running:
                     return
             except (UnavailableError, UnexpectedResponse) as error:
                 trouble = error.message
@@ -198,14 +188,7 @@ class Wallet(BillingProvider):
         keys = [bill.key for bill in lease.bills]
         if lease.pending is not None:
             keys.append(lease.pending.key)
-        return Known(tuple(self._trade.books.charges([*keys, lease.ref] if _is_ref(lease.ref) else keys)))
-
-
-def _is_ref(ref: str) -> bool:
-    try:
-        return bool(parse_ref(ref))
-    except (KeyError, ValueError):
-        return False
+        return Known(tuple(self._trade.books.charges([*keys, lease.ref])))
 
 
 def is_here(url: str) -> bool:

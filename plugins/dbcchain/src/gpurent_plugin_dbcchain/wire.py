@@ -21,7 +21,6 @@ class Machine:
 
     id: str
     status: str
-    stash: str
     gpu: str
     gpus: int
     gpu_memory: int
@@ -43,10 +42,6 @@ class Rented:
     stake: int
     status: str
     gpus: int
-
-    @property
-    def waiting(self) -> bool:
-        return self.status == "waitingVerifying"
 
     @property
     def running(self) -> bool:
@@ -111,7 +106,6 @@ def machine(name: str, raw: Any) -> Machine:
     return Machine(
         id=name,
         status=status if isinstance(status, str) else "/".join(map(str, status)),
-        stash=str(found["machineStash"]),
         gpu=str(built["gpu_type"]),
         gpus=number(built["gpu_num"]),
         gpu_memory=number(built["gpu_mem"]),

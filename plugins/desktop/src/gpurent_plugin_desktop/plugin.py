@@ -6,32 +6,32 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gpurent.api import ExporterEntry, hookimpl
-from gpurent_plugin_desktop.messages import _
+from gpurent_plugin_desktop import _
 
 if TYPE_CHECKING:
     from gpurent.api import Exporter, PluginContext
 
 
 def _xshell(host: PluginContext) -> Exporter:
-    from gpurent_plugin_desktop.xshell import XShell
+    from gpurent_plugin_desktop.exporters import XShell
 
     return XShell()
 
 
 def _ftprush(host: PluginContext) -> Exporter:
-    from gpurent_plugin_desktop.ftprush import FtpRush
+    from gpurent_plugin_desktop.exporters import FtpRush
 
     return FtpRush()
 
 
 def _filezilla(host: PluginContext) -> Exporter:
-    from gpurent_plugin_desktop.filezilla import FileZilla
+    from gpurent_plugin_desktop.exporters import FileZilla
 
     return FileZilla()
 
 
 def _winscp(host: PluginContext) -> Exporter:
-    from gpurent_plugin_desktop.winscp import WinScp
+    from gpurent_plugin_desktop.exporters import WinScp
 
     return WinScp()
 

@@ -7,18 +7,17 @@ from datetime import datetime
 from attrs import evolve
 
 from gpurent.api import Lease, LeaseError, LeaseState, OrderKind, Pending, PluginContext, Spent
-from gpurent_plugin_gpu1024.calls import Calls
-from gpurent_plugin_gpu1024.codes import CANCEL, RECLAIM, STOP, Codes
-from gpurent_plugin_gpu1024.messages import _
-from gpurent_plugin_gpu1024.renewals import Renewals
+from gpurent_plugin_gpu1024 import _
+from gpurent_plugin_gpu1024.calls import CANCEL, RECLAIM, STOP, Calls
+from gpurent_plugin_gpu1024.orders import Renewals
 from gpurent_plugin_gpu1024.wire import WORKING, Standing
 
 
 class Leaving:
     """Looks how an order stands, then takes the one way out that fits. Called again, it goes on."""
 
-    def __init__(self, host: PluginContext, calls: Calls, codes: Codes, renewals: Renewals) -> None:
-        self._host, self._calls, self._codes, self._renewals = host, calls, codes, renewals
+    def __init__(self, host: PluginContext, calls: Calls, renewals: Renewals) -> None:
+        self._host, self._calls, self._renewals = host, calls, renewals
 
     async def leave(self, lease: Lease) -> Lease:
         """Over; or not yet, then with ``pending`` or RELEASING: core looks and calls again."""
@@ -30,37 +29,36 @@ class Leaving:
             return lease.to(LeaseState.CANCELLED, lease.note or _("cancelled before it was paid"))
         standing = await self._calls.order(lease.ref)
         if standing is None:
-            return self._unlisted(lease)
+            # What the shop does not list is only gone when its time was over anyway.
+            if lease.expires_at is not None and lease.expires_at <= self._host.clock.now():
+                return evolve(
+                    lease.to(LeaseState.GONE, _("the shop does not list it any more")), endpoint=None
+                )
+            raise LeaseError(
+                _("1024GPU does not list the order {ref}, so it cannot be given back").format(ref=lease.ref),
+                hint=_("Look at the shop's own page; it may still run on prepaid time."),
+                spent=Spent.YES,
+                burning=(lease.id,),
+                retryable=True,
+            )
         if not standing.over:
-            await self._codes.do(STOP, lease.ref, lease.id, lambda: self._settled(lease.ref))
+            await self._calls.do(STOP, lease.ref, lease.id, lambda: self._settled(lease.ref))
             standing = await self._calls.order(lease.ref)
         if standing is None or not standing.over:
             return lease.to(LeaseState.RELEASING, _("the shop is stopping it"))
         return ended(lease, standing, self._host.clock.now())
 
-    def _unlisted(self, lease: Lease) -> Lease:
-        """What the shop does not list is only gone when its time was over anyway."""
-        if lease.expires_at is not None and lease.expires_at <= self._host.clock.now():
-            return evolve(lease.to(LeaseState.GONE, _("the shop does not list it any more")), endpoint=None)
-        raise LeaseError(
-            _("1024GPU does not list the order {ref}, so it cannot be given back").format(ref=lease.ref),
-            hint=_("Look at the shop's own page; it may still run on prepaid time."),
-            spent=Spent.YES,
-            burning=(lease.id,),
-            retryable=True,
-        )
-
     async def _settle_pending(self, lease: Lease, pending: Pending) -> Lease:
         """The order that was not finished; ``pending`` stays while its payment is being verified."""
         if pending.kind is OrderKind.EXTEND:
-            return await self._renewals.settle(lease, pending, self._codes)
+            return await self._renewals.settle(lease, pending)
         standing = await self._calls.order(pending.ref) if pending.ref else None
         if standing is None:
             return evolve(lease, pending=None)
         if pending.bill is not None and not (standing.rented or standing.pay_error):
             # A payment may have left without the shop being told: it is asked to look, as by "I already paid".
             path = "/rent/pay" if pending.kind is OrderKind.NEW else "/rent/pay_update"
-            found = await self._calls.act(path, {"order_id": standing.id}, Spent.UNKNOWN)
+            found = await self._calls.call(path, Spent.UNKNOWN, order_id=standing.id)
             if found.status == WORKING:
                 return evolve(lease, note=_("a payment is being verified; it is given back after that"))
             standing = await self._calls.order(pending.ref) or standing
@@ -74,10 +72,10 @@ class Leaving:
             return evolve(lease, pending=None, ref=standing.id, endpoint=None, expires_at=standing.expires_at)
         if standing.pay_error:
             if not standing.returned:
-                await self._codes.do(RECLAIM, standing.id, lease.id, lambda: self._settled(standing.id))
+                await self._calls.do(RECLAIM, standing.id, lease.id, lambda: self._settled(standing.id))
             return evolve(lease, pending=None, note=_("paid too late; the payment was sent back"))
         if not standing.cancelled and not standing.over:
-            await self._codes.do(CANCEL, standing.id, lease.id, lambda: self._settled(standing.id))
+            await self._calls.do(CANCEL, standing.id, lease.id, lambda: self._settled(standing.id))
         return evolve(lease, pending=None)
 
     async def _settled(self, order_id: str) -> bool:

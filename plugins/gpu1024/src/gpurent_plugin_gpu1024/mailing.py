@@ -9,42 +9,164 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 
-from attrs import frozen
+from attrs import evolve
 
-from gpurent.api import Challenge, Endpoint, Mail, PluginContext, Secret, UsageError
-from gpurent_plugin_gpu1024.messages import _
+from gpurent.api import (
+    Access,
+    AssistedRental,
+    Bill,
+    Binding,
+    Challenge,
+    Endpoint,
+    Instructions,
+    Lease,
+    Mail,
+    ManualTask,
+    MoneyError,
+    Payment,
+    PluginContext,
+    Purpose,
+    Secret,
+    SupportsMailBinding,
+    UsageError,
+)
+from gpurent_plugin_gpu1024 import _, wire
+from gpurent_plugin_gpu1024.calls import SLACK, Calls
 
+USER = "root"
 # The source's own template: "ssh -p 20049 root@116.85.24.172，密码：xxxxx"
 _ACCESS = re.compile(
     r"(?P<line>ssh [\x21-\x7e ]{5,120}?)\s*[，,]\s*密码\s*[：:]\s*(?P<password>[\x21-\x7e]{6,64})"
 )
-
-
-@frozen(kw_only=True)
-class Access:
-    """Where and with which first password."""
-
-    endpoint: Endpoint
-    password: Secret
-    at: datetime
-
-
 # Assumed: the subject ends with the order. Decoding may have eaten the blank before it.
 _ORDER = re.compile(r".*登录方式\s*([0-9A-Za-z]{6,40})", re.ASCII)
+_FEE = r"(?:验证码[：:]\s*)?(0\.\d{1,8})"
 
 
-def order_in(mail: Mail) -> str:
-    """The order that a mail's subject names; empty if none."""
-    match = _ORDER.fullmatch(mail.subject.strip())
-    return match[1] if match is not None else ""
+class MailDesk(SupportsMailBinding, AssistedRental):
+    """Mixed into the shop. What a person reads or does, in the words of the public web client.
+
+    Binding an e-mail address: a mailed decimal below 1, paid as that many DBC, watched on the ledger.
+    """
+
+    _host: PluginContext
+    _calls: Calls
+
+    @property
+    def by_hand(self) -> bool:
+        return self._host.settings.get("mode", "auto") == "hands"
+
+    def guide(self, errand: ManualTask, lease: Lease | None = None) -> Instructions:
+        url = f"{self._host.settings['site'].rstrip('/')}/home"
+        if errand is ManualTask.RENT:
+            return Instructions(
+                url=url,
+                steps=(
+                    _("Open your wallet, bind your e-mail address, and pick a machine"),
+                    _("Rent it and pay the DBC it asks for; the SSH line comes by mail"),
+                ),
+                sender=self._host.settings["mail_sender"],
+                subject="登录方式",
+            )
+        if errand is ManualTask.RELEASE:
+            return Instructions(
+                url=url,
+                steps=(
+                    _("Find the order {ref} among your GPUs (我的GPU) and press return (退租)").format(
+                        ref=lease.ref if lease is not None else ""
+                    ),
+                    _("Type the code that comes by mail (验证码); what was not used comes back"),
+                ),
+                sender=self._host.settings["mail_sender"],
+                code=r"(?:验证码[：:]\s*)?(\d{4,8})",
+            )
+        return Instructions(url=url, steps=(_("Buy DBC (如何购买DBC); your wallet's address is filled in"),))
+
+    def access(self, mail: Mail) -> Access | None:
+        order = _ORDER.fullmatch(mail.subject.strip())
+        return _read(mail.text.splitlines(), order[1] if order is not None else "")
+
+    async def bound(self) -> str:
+        found = await self._calls.call(
+            "/binding_email_rent/query_email", wallet_address=await self._calls.wallet()
+        )
+        return found.content if found.status == wire.DONE and isinstance(found.content, str) else ""
+
+    async def request_binding(self, email: str, key: str) -> Binding:
+        since = self._host.clock.now() - SLACK
+        wallet = await self._calls.wallet()
+        await self._calls.must("/binding_email_rent/request_code", email=email, wallet_address=wallet)
+        code = await self._host.ask(
+            Challenge(
+                key=key,
+                question=_("1024GPU: the code that was mailed to {email}").format(email=email),
+                pattern=_FEE,
+                sender=self._host.settings["mail_sender"],
+                subject="绑定邮箱",
+                since=since,
+            )
+        )
+        fee = wire.DBC.money(code)
+        if not wire.DBC.zero < fee < wire.DBC.money(1):
+            raise MoneyError(
+                _("1024GPU mailed the code {code}, which is no amount").format(code=code),
+                hint=_("Nothing was paid."),
+            )
+        bill = Bill(
+            key=key,
+            payee=self._host.settings["platform"],
+            amount=fee,
+            purpose=Purpose.FEE,
+            memo=code,
+        )
+        return Binding(email=email, since=since, bill=bill)
+
+    async def bind(self, binding: Binding, payment: Payment | None) -> Binding:
+        wallet = await self._calls.wallet()
+        if binding.bill is not None and payment is not None:
+            await self._calls.call(
+                "/binding_email_rent/request_binding", wallet_address=wallet, code=binding.bill.memo
+            )
+        found = await self._calls.call("/binding_email_rent/binding_is_ok", wallet_address=wallet)
+        return evolve(binding, done=found.status == wire.DONE)
+
+    async def _find_access(self, order_id: str, since: datetime) -> tuple[Access | None, bool]:
+        """The newest access for ``order_id``, and whether there was a mail that could not be read."""
+        if not self._host.mail.available:
+            return await self._ask_access(order_id, since), False
+        mails = await self._host.mail.search(
+            since=since - SLACK, sender=self._host.settings["mail_sender"], subject=order_id
+        )
+        garbled = False
+        for mail in reversed(mails):
+            if "登录方式" not in mail.subject:
+                continue
+            found = _read(mail.text.splitlines(), order_id)
+            if found is not None:
+                return found, garbled
+            garbled = True
+        return None, garbled
+
+    async def _ask_access(self, order_id: str, since: datetime) -> Access | None:
+        """Without a mailbox: the person copies the line. Nobody there is a `InputRequired`."""
+        line = await self._host.ask(
+            Challenge(
+                key=f"{order_id}-access",
+                question=_(
+                    "1024GPU: the line with ssh and the password from the mail on order {order_id}"
+                ).format(order_id=order_id),
+                pattern=r"(ssh .{5,200})",
+                sender=self._host.settings["mail_sender"],
+                subject=order_id,
+                since=since,
+                secret=True,
+            )
+        )
+        return _read([line], order_id)
 
 
-def access_in(mail: Mail, user: str) -> Access | None:
-    """The access in ``mail``: exactly one line of the known form, for the known user; else nothing."""
-    return _read(mail.text.splitlines(), user, mail.at)
-
-
-def _read(lines: Sequence[str], user: str, at: datetime) -> Access | None:
+def _read(lines: Sequence[str], order_id: str) -> Access | None:
+    """The access in a mail: exactly one line of the known form, for the known user; else nothing."""
     found = []
     for line in lines:
         match = _ACCESS.fullmatch(line.strip())
@@ -54,41 +176,7 @@ def _read(lines: Sequence[str], user: str, at: datetime) -> Access | None:
             endpoint = Endpoint.parse(match["line"])
         except UsageError:
             return None
-        found.append(Access(endpoint=endpoint, password=Secret(match["password"]), at=at))
-    if len(found) != 1 or found[0].endpoint.user != user:
+        found.append(Access(endpoint=endpoint, password=Secret(match["password"]), ref=order_id))
+    if len(found) != 1 or found[0].endpoint.user != USER:
         return None
     return found[0]
-
-
-async def find_access(
-    host: PluginContext, order_id: str, since: datetime, user: str
-) -> tuple[Access | None, bool]:
-    """The newest access for ``order_id``, and whether there was a mail that could not be read."""
-    mails = await host.mail.search(since=since, sender=host.settings["mail_sender"], subject=order_id)
-    garbled = False
-    for mail in reversed(mails):
-        if "登录方式" not in mail.subject:
-            continue
-        found = access_in(mail, user)
-        if found is not None:
-            return found, garbled
-        garbled = True
-    return None, garbled
-
-
-async def ask_access(host: PluginContext, order_id: str, since: datetime, user: str) -> Access | None:
-    """Without a mailbox: the person copies the line. Nobody there is a `InputRequired`."""
-    line = await host.ask(
-        Challenge(
-            key=f"{order_id}-access",
-            question=_(
-                "1024GPU: the line with ssh and the password from the mail on order {order_id}"
-            ).format(order_id=order_id),
-            pattern=r"(ssh .{5,200})",
-            sender=host.settings["mail_sender"],
-            subject=order_id,
-            since=since,
-            secret=True,
-        )
-    )
-    return _read([line], user, host.clock.now())

@@ -1,17 +1,29 @@
-"""Orders for containers: new CPU, new GPU, and the switch from one to the other. Everything up to the bill is free."""
+"""Orders for containers: new CPU, new GPU, the switch from one to the other, and more time on a running one.
+
+Everything up to the bill is free.
+"""
 
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from attrs import frozen
+from attrs import asdict, evolve, frozen
 
-from gpurent.api import Bill, LeaseError, Order, OrderKind, PluginContext, Purpose, SoldOut
-from gpurent_plugin_gpu1024 import wire
-from gpurent_plugin_gpu1024.calls import Calls
-from gpurent_plugin_gpu1024.messages import _
-from gpurent_plugin_gpu1024.wire import FAILED, KIB_IN_GIB, WORKING, Standing
+from gpurent.api import (
+    Bill,
+    Lease,
+    LeaseError,
+    Order,
+    OrderKind,
+    Pending,
+    PluginContext,
+    Purpose,
+    SoldOut,
+    Spent,
+)
+from gpurent_plugin_gpu1024 import _, wire
+from gpurent_plugin_gpu1024.calls import RECLAIM_RENEWAL, Calls
 
 WINDOW = timedelta(minutes=10)
 DAY = timedelta(days=1)
@@ -32,7 +44,7 @@ class Orders:
     def __init__(self, host: PluginContext, calls: Calls) -> None:
         self._host, self._calls = host, calls
 
-    async def place(self, order: Order) -> Standing:
+    async def place(self, order: Order) -> wire.Standing:
         """The shop's order for ours; the same one when called again.
 
         Its number is noted before it is created, so that after a lost answer the same draft is created once more,
@@ -42,7 +54,7 @@ class Orders:
         standing = await self._resumed(_Draft(**json.loads(text))) if text else None
         if standing is None:
             draft = await self._draft(order)
-            self._host.notes.put(f"order/{order.key}", json.dumps({"ref": draft.ref, "params": draft.params}))
+            self._host.notes.put(f"order/{order.key}", json.dumps(asdict(draft)))
             await self._create(draft)
             standing = await self._calls.order(draft.ref)
         if standing is None:
@@ -56,7 +68,7 @@ class Orders:
             await self._calls.call("/rent/can_rent_this_machine", order_id_new=standing.id)
         return standing
 
-    async def _resumed(self, draft: _Draft) -> Standing | None:
+    async def _resumed(self, draft: _Draft) -> wire.Standing | None:
         """The noted order; None when it cannot be used any longer and was not paid."""
         standing = await self._calls.order(draft.ref)
         if standing is None:
@@ -107,7 +119,7 @@ class Orders:
             sizes = {"gpu_count": "0", "diskspace": str(disk), "memory": str(memory)}
         else:
             gpus = max(order.gpus, 1)
-            bought = max(0, order.disk * KIB_IN_GIB - giving * gpus)
+            bought = max(0, order.disk * wire.KIB_IN_GIB - giving * gpus)
             sizes = {"gpu_count": str(gpus), "diskspace": str(bought)}
             await self._calls.must(
                 "/rent/get_pay_dbc_count", order_id=order_id, rent_time_length=minutes, **sizes
@@ -123,7 +135,7 @@ class Orders:
         for (name, shown), least in zip(kinds, wished, strict=True):
             listed = await self._calls.must(f"/rent/get_{name}_deposit_list", machine_id=order.offer.key)
             sizes = sorted(int(wire.number(row.get("capacity"), listed)) for row in listed.rows())
-            enough = [size for size in sizes if size >= least * KIB_IN_GIB]
+            enough = [size for size in sizes if size >= least * wire.KIB_IN_GIB]
             if not enough:
                 raise SoldOut(
                     _("this machine has no {name} of {least} GiB left").format(name=shown, least=least),
@@ -132,13 +144,13 @@ class Orders:
             found.append(enough[0])
         return found[0], found[1]
 
-    async def bill(self, order_key: str, kind: OrderKind, standing: Standing) -> Bill | None:
+    async def bill(self, order_key: str, kind: OrderKind, standing: wire.Standing) -> Bill | None:
         """The bill, once the container was made; None while the shop works. Taken meanwhile: `SoldOut`."""
         if kind is OrderKind.NEW:
             found = await self._calls.call("/rent/can_rent_this_machine", order_id=standing.id)
-            if found.status == WORKING:
+            if found.status == wire.WORKING:
                 return None
-            if found.status == FAILED or not found.content:
+            if found.status == wire.FAILED or not found.content:
                 raise SoldOut(
                     f"1024GPU: {found.msg or _('the machine was taken')}", hint=_("Nothing was spent.")
                 )
@@ -156,3 +168,110 @@ class Orders:
 def minutes_of(term: timedelta) -> int:
     """Whole minutes, rounded up."""
     return -(-term // timedelta(minutes=1))
+
+
+@frozen(kw_only=True)
+class _Noted:
+    """The renewal that we asked for: noted before it is created, ``at`` an ISO time."""
+
+    ref: str
+    minutes: int
+    at: str
+
+
+class Renewals:
+    """The calls under ``/rent_continue``."""
+
+    def __init__(self, host: PluginContext, calls: Calls) -> None:
+        self._host, self._calls = host, calls
+
+    async def place(self, order: Order) -> tuple[str, Bill]:
+        """The shop's renewal and its bill; the same one when called again."""
+        text = self._host.notes.get(f"renewal/{order.key}")
+        noted = _Noted(**json.loads(text)) if text else None
+        found = await self._resumed(order.onto, noted) if noted else None
+        if noted is None or found is None:
+            noted = await self._draft(order)
+            await self._create(order.onto, noted)
+            found = await self._listed(order.onto, noted.ref)
+        if found is None:
+            raise LeaseError(
+                _("1024GPU took the renewal, but does not list it"),
+                hint=_("Nothing was spent."),
+                retryable=True,
+            )
+        payee = (await self._calls.must("/rent/get_dbchain_address", order_id=order.onto)).text()
+        bill = Bill(
+            key=order.key,
+            payee=payee,
+            amount=found.bill,
+            purpose=Purpose.RENEWAL,
+            memo=noted.ref,
+            due=datetime.fromisoformat(noted.at) + WINDOW,
+        )
+        return noted.ref, bill
+
+    async def _resumed(self, order_id: str, noted: _Noted) -> wire.Renewal | None:
+        """The noted renewal, created once more if it never was; None when it cannot be used any longer."""
+        found = await self._listed(order_id, noted.ref)
+        if found is None:
+            try:
+                await self._create(order_id, noted)
+            except LeaseError:
+                return None
+            found = await self._listed(order_id, noted.ref)
+        return None if found is None or found.cancelled else found
+
+    async def _draft(self, order: Order) -> _Noted:
+        found = await self._calls.must("/rent_continue/continue_pay_place_order", order_id=order.onto)
+        draft = found.record()
+        ref = draft.get("continue_pay_order_id")
+        if not isinstance(ref, str):
+            raise found.changed(_("a renewal without its number"))
+        minutes = minutes_of(order.term or timedelta(hours=1))
+        longest = int(wire.number(draft.get("time_max", 0), found))
+        if longest and minutes > longest:
+            raise LeaseError(
+                _("1024GPU renews for at most {longest} minutes").format(longest=longest),
+                hint=_("Nothing was spent. Ask for less."),
+            )
+        await self._calls.must("/rent_continue/continue_pay_get_dbc_price", continue_pay_order_id=ref)
+        await self._calls.must(
+            "/rent_continue/continue_pay_get_pay_dbc_count",
+            continue_pay_order_id=ref,
+            rent_time_length=str(minutes),
+        )
+        noted = _Noted(ref=ref, minutes=minutes, at=self._host.clock.now().isoformat())
+        self._host.notes.put(f"renewal/{order.key}", json.dumps(asdict(noted)))
+        return noted
+
+    async def _create(self, order_id: str, noted: _Noted) -> None:
+        await self._calls.must(
+            "/rent_continue/continue_pay_create_order",
+            order_id=order_id,
+            continue_pay_order_id=noted.ref,
+            rent_time_length=str(noted.minutes),
+        )
+
+    async def _listed(self, order_id: str, ref: str) -> wire.Renewal | None:
+        found = await self._calls.must("/rent_continue/get_continue_pay_order_list", order_id=order_id)
+        return next((renewal for renewal in wire.renewals(found) if renewal.id == ref), None)
+
+    async def settle(self, lease: Lease, pending: Pending) -> Lease:
+        """A renewal that was begun before giving back: verified if it was paid, reclaimed if paid too late."""
+        found = await self._calls.call(
+            "/rent_continue/continue_pay_voc_pay", Spent.UNKNOWN, continue_pay_order_id=pending.ref
+        )
+        if found.status == wire.WORKING:
+            return evolve(lease, note=_("a payment is being verified; it is given back after that"))
+        if found.status == wire.FAILED:
+            listed = await self._listed(lease.ref, pending.ref)
+            if listed is not None and listed.pay_error and not listed.returned:
+                await self._calls.do(
+                    RECLAIM_RENEWAL, pending.ref, lease.id, lambda: self._returned(lease.ref, pending.ref)
+                )
+        return evolve(lease, pending=None)
+
+    async def _returned(self, order_id: str, ref: str) -> bool:
+        listed = await self._listed(order_id, ref)
+        return listed is None or listed.returned

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gpurent.api import Field, LeaseEntry, MachineProfile, SimulatorEntry, hookimpl
-from gpurent_plugin_gpu1024.messages import _
+from gpurent_plugin_gpu1024 import _
 
 if TYPE_CHECKING:
     from gpurent.api import LeaseProvider, PluginContext, ProviderSimulator, SimulatorContext

@@ -7,17 +7,11 @@ from datetime import datetime, timedelta
 from attrs import evolve
 
 from gpurent.api import (
-    Access,
-    AssistedRental,
-    Binding,
-    Instructions,
     Known,
     Lease,
     LeaseError,
     LeaseProvider,
     LeaseState,
-    Mail,
-    ManualTask,
     Offer,
     Order,
     OrderKind,
@@ -26,25 +20,16 @@ from gpurent.api import (
     PluginContext,
     Requirements,
     SoldOut,
-    Spent,
-    SupportsMailBinding,
     SupportsRenewal,
     SupportsStaging,
     Unknown,
 )
-from gpurent_plugin_gpu1024 import wire
-from gpurent_plugin_gpu1024.binding import MailDesk
-from gpurent_plugin_gpu1024.calls import Calls, too_late
-from gpurent_plugin_gpu1024.codes import SLACK, Codes
-from gpurent_plugin_gpu1024.guides import guide
+from gpurent_plugin_gpu1024 import _, wire
+from gpurent_plugin_gpu1024.calls import Calls
 from gpurent_plugin_gpu1024.leaving import Leaving, ended
-from gpurent_plugin_gpu1024.mailing import access_in, ask_access, find_access, order_in
-from gpurent_plugin_gpu1024.messages import _
-from gpurent_plugin_gpu1024.orders import DAY, Orders
-from gpurent_plugin_gpu1024.renewals import Renewals
-from gpurent_plugin_gpu1024.wire import DONE, FAILED, Standing
+from gpurent_plugin_gpu1024.mailing import MailDesk
+from gpurent_plugin_gpu1024.orders import DAY, Orders, Renewals
 
-USER = "root"
 REPEAT = timedelta(minutes=3)
 _ALL = {
     "country": "all",
@@ -74,7 +59,7 @@ _ALL = {
 }
 
 
-class Shop(LeaseProvider, SupportsStaging, SupportsRenewal, SupportsMailBinding, AssistedRental):
+class Shop(MailDesk, LeaseProvider, SupportsStaging, SupportsRenewal):
     """``Lease.ref`` is the shop's order; it changes on the switch from CPU to GPU."""
 
     def __init__(self, host: PluginContext) -> None:
@@ -82,33 +67,7 @@ class Shop(LeaseProvider, SupportsStaging, SupportsRenewal, SupportsMailBinding,
         self._calls = Calls(host)
         self._orders = Orders(host, self._calls)
         self._renewals = Renewals(host, self._calls)
-        self._leaving = Leaving(host, self._calls, Codes(host, self._calls), self._renewals)
-        self._mail = MailDesk(host, self._calls)
-
-    @property
-    def by_hand(self) -> bool:
-        return self._host.settings.get("mode", "auto") == "hands"
-
-    def guide(self, errand: ManualTask, lease: Lease | None = None) -> Instructions:
-        settings = self._host.settings
-        return guide(settings["site"], settings["mail_sender"], errand, lease)
-
-    def access(self, mail: Mail) -> Access | None:
-        found = access_in(mail, USER)
-        if found is None:
-            return None
-        return Access(endpoint=found.endpoint, password=found.password, ref=order_in(mail))
-
-    # mail
-
-    async def bound(self) -> str:
-        return await self._mail.bound()
-
-    async def request_binding(self, email: str, key: str) -> Binding:
-        return await self._mail.request(email, key)
-
-    async def bind(self, binding: Binding, payment: Payment | None) -> Binding:
-        return await self._mail.bind(binding, payment)
+        self._leaving = Leaving(host, self._calls, self._renewals)
 
     # offers
 
@@ -174,23 +133,25 @@ class Shop(LeaseProvider, SupportsStaging, SupportsRenewal, SupportsMailBinding,
             return lease
         paid = evolve(lease, pending=evolve(pending, paid=True))
         if pending.kind is OrderKind.EXTEND:
-            return await self._extended(paid) if await self._renewals.paid(pending.ref, payment) else paid
+            path = "/rent_continue/continue_pay_voc_pay"
+            if not await self._calls.paid(path, payment, continue_pay_order_id=pending.ref):
+                return paid
+            standing = await self._calls.order(lease.ref)
+            until = standing.expires_at if standing else lease.expires_at
+            return evolve(paid, pending=None, expires_at=until)
         path = "/rent/pay" if pending.kind is OrderKind.NEW else "/rent/pay_update"
-        params = {"order_id": pending.ref, "dbc_hash": payment.proof}
-        found = await self._calls.act(path, params, Spent.YES)
-        if found.status == FAILED:
-            raise too_late(found.msg, payment)
-        if found.status != DONE:
+        if not await self._calls.paid(path, payment, order_id=pending.ref):
             return paid
         if pending.kind is OrderKind.SWITCH:
             ready = await self._calls.call("/rent/update_container_is_ok", order_id=pending.ref)
-            if ready.status != DONE:
+            if ready.status != wire.DONE:
                 return paid
         return self._taken_up(paid, pending, await self._calls.order(pending.ref))
 
-    def _taken_up(self, lease: Lease, pending: Pending, standing: Standing | None) -> Lease:
+    def _taken_up(self, lease: Lease, pending: Pending, standing: wire.Standing | None) -> Lease:
         """The paid order is the lease now; its access comes by mail."""
-        shop = {**lease.shop, "gpus": str(standing.gpus) if standing else lease.shop.get("gpus", "0")}
+        gpus = str(standing.gpus) if standing else lease.shop.get("gpus", "0")
+        since = standing.created_at.isoformat() if standing and standing.created_at else ""
         return evolve(
             lease.to(LeaseState.PROVISIONING, _("the SSH access comes by mail")),
             pending=None,
@@ -198,12 +159,8 @@ class Shop(LeaseProvider, SupportsStaging, SupportsRenewal, SupportsMailBinding,
             endpoint=None,
             started_at=lease.started_at or (standing.rented_at if standing else None),
             expires_at=standing.expires_at if standing else None,
-            shop={**shop, "since": _iso(standing.created_at if standing else None)},
+            shop={**lease.shop, "gpus": gpus, "since": since},
         )
-
-    async def _extended(self, lease: Lease) -> Lease:
-        standing = await self._calls.order(lease.ref)
-        return evolve(lease, pending=None, expires_at=standing.expires_at if standing else lease.expires_at)
 
     # following
 
@@ -215,19 +172,18 @@ class Shop(LeaseProvider, SupportsStaging, SupportsRenewal, SupportsMailBinding,
             return lease
         standing = await self._calls.order(lease.ref)
         if standing is None:
-            return self._unlisted(lease)
+            # An order that is missing from a list is only gone when its time was over anyway.
+            if lease.expires_at is not None and lease.expires_at <= self._host.clock.now():
+                return evolve(
+                    lease.to(LeaseState.GONE, _("the shop does not list it any more")), endpoint=None
+                )
+            return evolve(lease, note=_("the shop does not list it now"))
         lease = evolve(lease, expires_at=standing.expires_at)
         if standing.over:
             return ended(lease, standing, self._host.clock.now())
         if lease.state is LeaseState.PROVISIONING:
             return await self._opened(lease, standing)
         return lease
-
-    def _unlisted(self, lease: Lease) -> Lease:
-        """An order that is missing from a list is only gone when its time was over anyway."""
-        if lease.expires_at is not None and lease.expires_at <= self._host.clock.now():
-            return evolve(lease.to(LeaseState.GONE, _("the shop does not list it any more")), endpoint=None)
-        return evolve(lease, note=_("the shop does not list it now"))
 
     async def _until_payable(self, lease: Lease, pending: Pending) -> Lease:
         if pending.bill is not None or pending.paid:
@@ -243,19 +199,12 @@ class Shop(LeaseProvider, SupportsStaging, SupportsRenewal, SupportsMailBinding,
             return lease
         return evolve(lease.to(LeaseState.PAYABLE), pending=evolve(pending, bill=bill))
 
-    async def _opened(self, lease: Lease, standing: Standing) -> Lease:
+    async def _opened(self, lease: Lease, standing: wire.Standing) -> Lease:
         """Look once whether the mail with the access is there."""
-        since = (
-            datetime.fromisoformat(lease.shop["since"])
-            if lease.shop.get("since")
-            else self._host.clock.now() - DAY
-        )
-        garbled = False
-        if self._host.mail.available:
-            access, garbled = await find_access(self._host, standing.id, since - SLACK, USER)
-        else:
-            access = await ask_access(self._host, standing.id, since, USER)
-        if access is None:
+        noted = lease.shop.get("since")
+        since = datetime.fromisoformat(noted) if noted else self._host.clock.now() - DAY
+        access, garbled = await self._find_access(standing.id, since)
+        if access is None or access.password is None:
             return await self._ask_again(lease, garbled)
         lease = evolve(lease, password_ref=lease.password_ref or f"password-{standing.id}")
         self._host.vault.put(lease.password_ref, access.password)
@@ -263,31 +212,27 @@ class Shop(LeaseProvider, SupportsStaging, SupportsRenewal, SupportsMailBinding,
 
     async def _ask_again(self, lease: Lease, garbled: bool) -> Lease:
         """Have the mail sent again now and then: it may have been lost, or garbled."""
-        now = self._host.clock.now()
-        asked = datetime.fromisoformat(lease.shop["asked"]) if lease.shop.get("asked") else None
+        now, asked = self._host.clock.now(), lease.shop.get("asked")
         note = (
             _("the mail with the SSH access cannot be read; it is asked for again") if garbled else lease.note
         )
-        if asked is None:
-            return evolve(lease, shop={**lease.shop, "asked": _iso(now)}, note=note)
-        if now - asked < REPEAT:
+        if asked and now - datetime.fromisoformat(asked) < REPEAT:
             return evolve(lease, note=note)
-        await self._host.http.request(
-            "GET",
-            "/rent/send_email_repeat",
-            params={
-                "order_id": lease.ref,
-                "user_name_platform": self._host.settings["brand"],
-                "language": self._host.settings["language"],
-            },
-        )
-        return evolve(lease, shop={**lease.shop, "asked": _iso(now)}, note=note)
+        if asked:
+            await self._host.http.request(
+                "GET",
+                "/rent/send_email_repeat",
+                params={
+                    "order_id": lease.ref,
+                    "user_name_platform": self._host.settings["brand"],
+                    "language": self._host.settings["language"],
+                },
+            )
+        return evolve(lease, shop={**lease.shop, "asked": now.isoformat()}, note=note)
 
     # leaving
 
     async def release(self, lease: Lease) -> Lease:
-        if lease.over and lease.pending is None:
-            return lease
         return await self._leaving.leave(lease)
 
     async def leases(self) -> Known[Lease] | Unknown:
@@ -309,7 +254,3 @@ class Shop(LeaseProvider, SupportsStaging, SupportsRenewal, SupportsMailBinding,
             if standing.rented and not standing.over and standing.machine in known
         ]
         return Known(tuple(found))
-
-
-def _iso(at: datetime | None) -> str:
-    return at.isoformat() if at is not None else ""

@@ -28,7 +28,7 @@ from gpurent.api import (
     UnitPrice,
     UsageError,
 )
-from gpurent_plugin_gpu1024.messages import _
+from gpurent_plugin_gpu1024 import _
 
 DBC = Currency("DBC", 8)
 # Prices of machines and disks are finer than a cent.
@@ -46,8 +46,6 @@ USUAL_DEPOSIT = DBC.money(60_001)
 
 @frozen(kw_only=True)
 class Reply:
-    """The envelope of every answer."""
-
     status: int
     msg: str
     content: Any
@@ -63,9 +61,6 @@ class Reply:
         if not isinstance(self.content, str) or not self.content:
             raise self.changed(_("no text"))
         return self.content
-
-    def amount(self) -> Money:
-        return money(self.content, self)
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
         if not isinstance(self.content, list) or not all(isinstance(row, dict) for row in self.content):
@@ -188,17 +183,25 @@ def cpu_offer(offer: Offer) -> Offer:
 
 
 @frozen(kw_only=True)
-class Standing:
-    """One order as the lists show it; see the derived states of the web client.
+class Renewal:
+    """One renewal as its list shows it; ``bill`` is what is sent."""
+
+    id: str
+    bill: Money
+    cancelled: bool
+    pay_error: bool
+    returned: bool
+
+
+@frozen(kw_only=True)
+class Standing(Renewal):
+    """One order as the lists show it, with what a renewal has, too; see the derived states of the web client.
 
     ``used`` and ``rest`` minutes of its time; ``kept``: how long the files of a stopped container still lie there.
     """
 
-    id: str
-    before: str
     machine: str
     gpus: int
-    bill: Money
     used: int
     rest: int
     kept: timedelta | None
@@ -209,9 +212,6 @@ class Standing:
     rented: bool
     over: bool
     ended_well: bool
-    cancelled: bool
-    pay_error: bool
-    returned: bool
 
     @property
     def expires_at(self) -> datetime | None:
@@ -239,7 +239,6 @@ def _standing(row: Mapping[str, Any], source: Reply) -> Standing:
     kept = count(row.get("remaining_time_length"), source)
     return Standing(
         id=row["order_id"],
-        before=str(row.get("order_id_pre") or ""),
         machine=row["machine_id"],
         gpus=count(row.get("gpu_count"), source),
         bill=_bill(row, source),
@@ -265,17 +264,6 @@ def _bill(row: Mapping[str, Any], source: Reply) -> Money:
     if code >= DBC.money(1):
         raise source.changed(_("a code that is an amount of its own"))
     return money(row.get("dbc_total_count", 0), source) + code
-
-
-@frozen(kw_only=True)
-class Renewal:
-    """One renewal as its list shows it."""
-
-    id: str
-    bill: Money
-    cancelled: bool
-    pay_error: bool
-    returned: bool
 
 
 def renewals(source: Reply) -> Sequence[Renewal]:

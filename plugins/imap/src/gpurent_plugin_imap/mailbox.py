@@ -15,7 +15,7 @@ from imap_tools import AND, BaseMailBox, MailBox, MailBoxUnencrypted
 from imap_tools.errors import ImapToolsError, MailboxFolderSelectError, MailboxLoginError
 
 from gpurent.api import AuthError, Mail, Mailbox, UnavailableError, UsageError, is_loopback
-from gpurent_plugin_imap.messages import _
+from gpurent_plugin_imap import _
 from gpurent_plugin_imap.text import mail_of
 
 LARGEST = 1 << 20

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gpurent.api import Field, MailboxEntry, hookimpl
-from gpurent_plugin_imap.messages import _
+from gpurent_plugin_imap import _
 
 if TYPE_CHECKING:
     from gpurent.api import Mailbox, PluginContext

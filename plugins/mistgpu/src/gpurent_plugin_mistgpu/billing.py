@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from gpurent.api import (
@@ -12,6 +13,7 @@ from gpurent.api import (
     Charge,
     ChargeKind,
     Currency,
+    Invoice,
     Known,
     Lease,
     Money,
@@ -20,18 +22,21 @@ from gpurent.api import (
     PluginContext,
     Rate,
     Spent,
+    SupportsInvoices,
     SupportsStatement,
     TopUp,
     UnexpectedResponse,
     Unknown,
 )
-from gpurent_plugin_mistgpu import wire
-from gpurent_plugin_mistgpu.invoices import Invoices
-from gpurent_plugin_mistgpu.messages import _
+from gpurent_plugin_mistgpu import _, wire
 from gpurent_plugin_mistgpu.pages import Pages
 
+# From the wiki; the pages for invoices were never seen.
+INVOICE_FROM = CNY.money(200)
+INVOICE_PATH = "/user/invoice/"
 
-class Account(Invoices, BillingProvider, SupportsStatement):
+
+class Account(BillingProvider, SupportsStatement, SupportsInvoices):
     """Nothing is ever paid from here: the shop itself takes what a running server costs."""
 
     def __init__(self, host: PluginContext) -> None:
@@ -39,8 +44,7 @@ class Account(Invoices, BillingProvider, SupportsStatement):
         self._pages = Pages(host)
 
     async def balance(self) -> Balance:
-        answer = await self._pages.get("/user/")
-        left, _spent = wire.balance(answer.text, answer.url)
+        left, _spent = await self._pages.read("/user/", wire.balance)
         return Balance(available=left, at=self._host.clock.now())
 
     async def rate(self, quote: Currency) -> Rate:
@@ -78,10 +82,9 @@ class Account(Invoices, BillingProvider, SupportsStatement):
     async def charges(self, lease: Lease) -> Known[Charge] | Unknown:
         if not lease.ref or lease.started_at is None:
             return Known(())
-        answer = await self._pages.get("/user/bills/")
         runs = [
             run
-            for run in wire.runs(answer.text, answer.url)
+            for run in await self._pages.read("/user/bills/", wire.runs)
             if run.server == lease.ref and run.started_at == lease.started_at
         ]
         if not runs:
@@ -91,10 +94,7 @@ class Account(Invoices, BillingProvider, SupportsStatement):
     async def statement(self) -> Known[Charge] | Unknown:
         answer = await self._pages.get("/user/bills/")
         used = [self._use(run) for run in wire.runs(answer.text, answer.url) if run.cost.amount]
-        came = [
-            Charge(at=paid.at, kind=ChargeKind.TOP_UP, money=paid.money, ref=f"recharge/{paid.id}")
-            for paid in wire.recharges(answer.text, answer.url)
-        ]
+        came = wire.recharges(answer.text, answer.url)
         return Known(tuple(sorted([*used, *came], key=lambda charge: charge.at)))
 
     def _use(self, run: wire.Run) -> Charge:
@@ -107,3 +107,58 @@ class Account(Invoices, BillingProvider, SupportsStatement):
             note=_("{minutes} min").format(minutes=run.minutes),
             growing=run.ended_at is None,
         )
+
+    # The server list says what was spent in all, the invoice page what was invoiced.
+
+    @property
+    def invoice_fields(self) -> Sequence[tuple[str, str]]:
+        return (
+            ("title", _("Invoice title (发票抬头)")),
+            ("tax_id", _("Taxpayer number (税号)")),
+            ("email", _("E-mail address that the invoice goes to")),
+        )
+
+    async def invoice(self) -> Invoice:
+        _balance, spent = await self._pages.read("/user/", wire.balance)
+        assumed = self._host.settings.get("assumed") == "yes"
+        listed = await self._pages.read(INVOICE_PATH, wire.invoices) if assumed else ()
+        left = spent - sum((money for _number, money in listed), CNY.zero)
+        return Invoice(
+            ready=spent >= INVOICE_FROM and left.amount > 0,
+            spent=spent,
+            needed=INVOICE_FROM,
+            open=left,
+            url=self._host.settings["url"].rstrip("/") + INVOICE_PATH,
+            steps=(
+                _("Open the invoice page; {money} can be invoiced.").format(money=left),
+                _("Fill in the title, the taxpayer number and your e-mail address, and submit."),
+                _("The invoice comes by e-mail."),
+            ),
+        )
+
+    async def request_invoice(self, money: Money, answers: Mapping[str, str]) -> str:
+        self._pages.require_assumed(INVOICE_PATH)
+        found = await self.invoice()
+        if not found.ready or money.amount <= 0 or money > found.open:
+            raise MoneyError(
+                _("MISTGPU has {open} to invoice, not {money}").format(open=found.open, money=money),
+                hint=_("Nothing was asked for."),
+            )
+        before = await self._pages.read(INVOICE_PATH, wire.invoices)
+        form = {name: answers[name] for name, _label in self.invoice_fields}
+        answer = await self._pages.post(INVOICE_PATH, {**form, "amount": f"{money.decimal:f}"}, Spent.NO)
+        why = wire.complaint(answer.text)
+        if why:
+            raise MoneyError(
+                _("MISTGPU refuses the invoice: {why}").format(why=why), hint=_("Nothing was asked for.")
+            )
+        after = await self._pages.read(INVOICE_PATH, wire.invoices)
+        new = [number for number, _money in after if number not in dict(before)]
+        if len(new) != 1:
+            raise UnexpectedResponse(
+                _("MISTGPU took the form, but shows no new invoice"),
+                url=answer.url,
+                body=answer.text,
+                spent=Spent.NO,
+            )
+        return new[0]

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from gpurent.api import AuthEntry, BillingEntry, Field, LeaseEntry, MachineProfile, SimulatorEntry, hookimpl
-from gpurent_plugin_mistgpu.messages import _
+from gpurent_plugin_mistgpu import _
 
 if TYPE_CHECKING:
     from gpurent.api import (
@@ -28,7 +28,7 @@ SETTINGS = (
 
 
 def _auth(host: PluginContext) -> Authenticator:
-    from gpurent_plugin_mistgpu.auth import FormLogin
+    from gpurent_plugin_mistgpu.pages import FormLogin
 
     return FormLogin(host)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import evolve
 
 from gpurent.api import (
@@ -31,12 +33,8 @@ from gpurent.api import (
     Unknown,
     UsageError,
 )
-from gpurent_plugin_mistgpu import wire
-from gpurent_plugin_mistgpu.guides import guide
-from gpurent_plugin_mistgpu.messages import _
+from gpurent_plugin_mistgpu import _, wire
 from gpurent_plugin_mistgpu.pages import Pages
-
-_OVER = (LeaseState.KEPT, LeaseState.GONE, LeaseState.CANCELLED, LeaseState.RELEASED, LeaseState.FAILED)
 
 
 class Shop(LeaseProvider, SupportsRestart, AssistedRental):
@@ -55,15 +53,40 @@ class Shop(LeaseProvider, SupportsRestart, AssistedRental):
         return mode == "hands" or (mode == "auto" and self._host.settings.get("assumed") != "yes")
 
     def guide(self, errand: ManualTask, lease: Lease | None = None) -> Instructions:
-        return guide(self._host.settings["url"], errand)
+        # Addresses and buttons are the operator's own, from its help pages.
+        base = self._host.settings["url"].rstrip("/")
+        if errand is ManualTask.RENT:
+            return Instructions(
+                url=f"{base}/create_simple/",
+                steps=(
+                    _(
+                        "Sign in, pick a GPU and its software (软件框架), and choose a password (8 characters or more)"
+                    ),
+                    _("Press create (创建服务器); it is billed by the minute from here on"),
+                    _(
+                        "Copy the SSH command (SSH命令) of your server list: ssh mist@gpu28.mistgpu.com -p 10000"
+                    ),
+                ),
+            )
+        if errand is ManualTask.RELEASE:
+            return Instructions(
+                url=f"{base}/user/",
+                steps=(
+                    _("Find the server in your server list (服务器管理)"),
+                    _(
+                        "Press shut down (关机) and wait until the list no longer says that it runs (正在运行)"
+                    ),
+                ),
+            )
+        return Instructions(
+            url=f"{base}/user/", steps=(_("Press top up (充值) and pay with Alipay (支付宝)"),)
+        )
 
     async def offers(self, wish: Requirements) -> Known[Offer] | Unknown:
-        answer = await self._pages.get("/create/")
-        return Known(tuple(wire.offers(answer.text, answer.url)))
+        return Known(tuple(await self._pages.read("/create/", wire.offers)))
 
-    async def _servers(self) -> list[wire.Server]:
-        answer = await self._pages.get("/user/")
-        return list(wire.servers(answer.text, answer.url))
+    async def _servers(self) -> Sequence[wire.Server]:
+        return await self._pages.read("/user/", wire.servers)
 
     async def reserve(self, order: Order) -> Lease:
         if order.kind is not OrderKind.NEW:
@@ -75,7 +98,12 @@ class Shop(LeaseProvider, SupportsRestart, AssistedRental):
         if again:
             facts["restart"] = again
         else:
-            await self._must_be_free(order.offer.key)
+            machine, listed = order.offer.key, await self._pages.read("/create/", wire.offers)
+            if not any(offer.key == machine and offer.free for offer in listed):
+                raise SoldOut(
+                    _("machine {machine} is taken").format(machine=machine),
+                    hint=_("Nothing was spent. Pick another: gpurent offers"),
+                )
         bill = Bill(key=order.key, payee="", amount=CNY.zero)
         return Lease(
             id="",
@@ -86,14 +114,6 @@ class Shop(LeaseProvider, SupportsRestart, AssistedRental):
             password_ref=order.password_ref,
             shop=facts,
         )
-
-    async def _must_be_free(self, machine: str) -> None:
-        answer = await self._pages.get("/create/")
-        if not any(offer.key == machine and offer.free for offer in wire.offers(answer.text, answer.url)):
-            raise SoldOut(
-                _("machine {machine} is taken").format(machine=machine),
-                hint=_("Nothing was spent. Pick another: gpurent offers"),
-            )
 
     async def _mine(self, lease: Lease) -> wire.Server | None:
         """The server that this lease's create made, if it did."""
@@ -169,7 +189,7 @@ class Shop(LeaseProvider, SupportsRestart, AssistedRental):
         )
 
     async def release(self, lease: Lease) -> Lease:
-        if lease.state in _OVER:
+        if lease.over:
             return lease
         if not lease.ref:
             server = await self._mine(lease) if lease.pending is not None else None
@@ -177,11 +197,11 @@ class Shop(LeaseProvider, SupportsRestart, AssistedRental):
                 return evolve(lease.to(LeaseState.CANCELLED, _("never created")), pending=None)
             lease = evolve(lease.to(LeaseState.PROVISIONING), pending=None, ref=server.id)
         lease = await self.refresh(lease)
-        if lease.state in _OVER:
+        if lease.over:
             return lease
         answer = await self._pages.post("/user/shutdown/", {"server_id": lease.ref})
         why = wire.complaint(answer.text)
-        if why and SHUT_ALREADY not in why:
+        if why and "已经关机" not in why:
             raise LeaseError(
                 _("MISTGPU does not shut the server: {why}").format(why=why),
                 hint=_("It still costs money. Shut it on the site's server list."),
@@ -191,12 +211,10 @@ class Shop(LeaseProvider, SupportsRestart, AssistedRental):
         return await self.refresh(lease)
 
     def restart(self, lease: Lease, key: str) -> Order:
-        offer = evolve(lease.offer, shop={"restart": lease.ref})
-        return Order(key=key, kind=OrderKind.NEW, offer=offer)
+        return Order(key=key, kind=OrderKind.NEW, offer=evolve(lease.offer, shop={"restart": lease.ref}))
 
     async def leases(self) -> Known[Lease] | Unknown:
-        page = await self._pages.get("/create/")
-        known = {offer.key: offer for offer in wire.offers(page.text, page.url)}
+        known = {offer.key: offer for offer in await self._pages.read("/create/", wire.offers)}
         return Known(
             tuple(
                 _told(Lease(id="", provider="mistgpu", offer=known[server.machine], ref=server.id), server)
@@ -204,9 +222,6 @@ class Shop(LeaseProvider, SupportsRestart, AssistedRental):
                 if server.machine in known
             )
         )
-
-
-SHUT_ALREADY = "已经关机"
 
 
 def _told(lease: Lease, server: wire.Server) -> Lease:

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from attrs import frozen
+from lxml import etree
 
 from gpurent.api import (
     CNY,
+    Charge,
+    ChargeKind,
     Endpoint,
     Hardware,
     Metered,
@@ -26,11 +28,8 @@ from gpurent.api import (
     UnitPrice,
     UsageError,
 )
+from gpurent_plugin_mistgpu import _
 from gpurent_plugin_mistgpu.markup import find_elements, find_first, parse_page, read_text
-from gpurent_plugin_mistgpu.messages import _
-
-if TYPE_CHECKING:
-    from lxml import etree
 
 RUNNING, SHORT, SHUT = "正在运行", "短租中", "已关机"
 _PRICE = re.compile(r"(\d{1,4}(?:\.\d{1,4})?)\s*元/(?:小?时)")
@@ -64,15 +63,6 @@ class Run:
     cost: Money
 
 
-@frozen(kw_only=True)
-class Paid:
-    """One payment into the account."""
-
-    id: str
-    at: datetime
-    money: Money
-
-
 def _changed(what: str, url: str, page: str) -> UnexpectedResponse:
     return UnexpectedResponse(
         _("MISTGPU's page {url} has changed: {what}").format(url=url, what=what), url=url, body=page
@@ -94,9 +84,15 @@ def _small(nodes: Iterable[etree._Element], url: str, page: str) -> Iterator[etr
         yield node
 
 
-def _rows(table: etree._Element, url: str, page: str) -> Iterator[tuple[etree._Element, list[str]]]:
-    """The rows that have cells, and the text of these."""
-    for row in _small(table.iterdescendants("tr"), url, page):
+def _rows(page: str, url: str, name: str, broken: str = "") -> Iterator[tuple[etree._Element, list[str]]]:
+    """The rows of the table ``name`` that have cells, and the text of these.
+
+    ``broken`` says what is wrong when the table is not whole; without it, a missing table has no rows.
+    """
+    table = find_first(_read(page, url).iter("table"), id=name)
+    if broken and (table is None or "</table>" not in page):
+        raise _changed(broken, url, page)
+    for row in _small(table.iterdescendants("tr") if table is not None else (), url, page):
         if cells := [read_text(cell) for cell in row.iterdescendants("td")]:
             yield row, cells
 
@@ -142,10 +138,10 @@ def complaint(page: str) -> str:
 
 def servers(page: str, url: str) -> Sequence[Server]:
     """The rows of ``/user/``; the page must be whole, since a row that is missing means that a server is gone."""
-    table = find_first(_read(page, url).iter("table"), id="servers")
-    if table is None or "</table>" not in page or "</html>" not in page:
-        raise _changed(_("the server list is not whole"), url, page)
-    return [_server(row, cells, url, page) for row, cells in _rows(table, url, page)]
+    broken = _("the server list is not whole")
+    if "</html>" not in page:
+        raise _changed(broken, url, page)
+    return [_server(row, cells, url, page) for row, cells in _rows(page, url, "servers", broken)]
 
 
 def _server(row: etree._Element, cells: Sequence[str], url: str, page: str) -> Server:
@@ -199,11 +195,8 @@ def balance(page: str, url: str) -> tuple[Money, Money]:
 
 def invoices(page: str, url: str) -> Sequence[tuple[str, Money]]:
     """Number and amount of each invoice that was asked for, from ``/user/invoice/``."""
-    table = find_first(_read(page, url).iter("table"), id="invoices")
-    if table is None or "</table>" not in page:
-        raise _changed(_("the list of invoices is not whole"), url, page)
     found = []
-    for _row, cells in _rows(table, url, page):
+    for _row, cells in _rows(page, url, "invoices", _("the list of invoices is not whole")):
         money = _money(cells[-1])
         if len(cells) < 3 or not cells[0] or money is None:
             raise _changed(_("an invoice without its columns"), url, page)
@@ -213,11 +206,8 @@ def invoices(page: str, url: str) -> Sequence[tuple[str, Money]]:
 
 def runs(page: str, url: str) -> Sequence[Run]:
     """The lines of ``/user/bills/``."""
-    table = find_first(_read(page, url).iter("table"), id="bills")
-    if table is None or "</table>" not in page:
-        raise _changed(_("the bill is not whole"), url, page)
     found = []
-    for row, cells in _rows(table, url, page):
+    for row, cells in _rows(page, url, "bills", _("the bill is not whole")):
         started, cost = _time(row, "data-started"), _money(cells[-1])
         if len(cells) < 5 or started is None or cost is None or not cells[3].isdigit():
             raise _changed(_("a bill line without its columns"), url, page)
@@ -233,13 +223,12 @@ def runs(page: str, url: str) -> Sequence[Run]:
     return found
 
 
-def recharges(page: str, url: str) -> Sequence[Paid]:
+def recharges(page: str, url: str) -> Sequence[Charge]:
     """What was paid in, from ``/user/bills/``; a page without that table lists none."""
-    table = find_first(_read(page, url).iter("table"), id="recharges")
     found = []
-    for row, cells in _rows(table, url, page) if table is not None else ():
+    for row, cells in _rows(page, url, "recharges"):
         at, money = _time(row, "data-paid"), _money(cells[-1])
         if len(cells) < 3 or at is None or money is None:
             raise _changed(_("a payment line without its columns"), url, page)
-        found.append(Paid(id=cells[0], at=at, money=money))
+        found.append(Charge(at=at, kind=ChargeKind.TOP_UP, money=money, ref=f"recharge/{cells[0]}"))
     return found

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gpurent.api import ExporterEntry, hookimpl
-from gpurent_plugin_openssh.messages import _
+from gpurent_plugin_openssh import _
 
 if TYPE_CHECKING:
     from gpurent.api import Exporter, PluginContext
 
 
 def _openssh(host: PluginContext) -> Exporter:
-    from gpurent_plugin_openssh.exporter import OpenSsh
+    from gpurent_plugin_openssh.exporters import OpenSsh
 
     return OpenSsh()
 
 
 def _vscode(host: PluginContext) -> Exporter:
-    from gpurent_plugin_openssh.vscode import VsCode
+    from gpurent_plugin_openssh.exporters import VsCode
 
     return VsCode()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from time import monotonic
 
 from gpurent.api import (
@@ -16,7 +15,8 @@ from gpurent.api import (
     TransferUnsupported,
 )
 from gpurent_plugin_sftp.pull import pull
-from gpurent_plugin_sftp.push import push
+from gpurent_plugin_sftp.push import Pusher
+from gpurent_plugin_sftp.remote import far_side
 from gpurent_plugin_sftp.scan import scan
 
 
@@ -24,28 +24,33 @@ class Sftp(TransferBackend):
     """asyncssh carries single files; the walks, the names and the limits are ours."""
 
     async def push(self, link: SshConnection, cargo: Push, progress: Progress) -> TransferReport:
-        _unlimited(cargo)
+        _refuse_limit(cargo)
         if cargo.delete or cargo.dry_run:
             raise TransferUnsupported(
                 "sftp takes nothing away on the machine",
                 hint="Leave --delete out, or take another --transfer.",
             )
-        seconds = _watch()
+        begun = monotonic()
         found = await asyncio.to_thread(scan, cargo)
-        return await push(link, cargo, found, progress, seconds)
+        async with far_side(link) as sftp:
+            pusher = Pusher(link, sftp, cargo, found, progress)
+            await pusher.run()
+        return TransferReport(
+            files=found.files,
+            total=found.size,
+            sent=pusher.sent,
+            resumed=pusher.resumed,
+            seconds=monotonic() - begun,
+            skipped=tuple(found.skipped),
+        )
 
     async def pull(self, link: SshConnection, cargo: Pull, progress: Progress) -> TransferReport:
-        _unlimited(cargo)
-        return await pull(link, cargo, progress, _watch())
+        _refuse_limit(cargo)
+        return await pull(link, cargo, progress)
 
 
-def _unlimited(cargo: Push | Pull) -> None:
+def _refuse_limit(cargo: Push | Pull) -> None:
     if cargo.limit:
         raise TransferUnsupported(
             "sftp cannot be limited to a rate", hint="Leave --limit out, or take another --transfer."
         )
-
-
-def _watch() -> Callable[[], float]:
-    begun = monotonic()
-    return lambda: monotonic() - begun

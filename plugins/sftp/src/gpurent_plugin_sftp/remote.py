@@ -1,4 +1,4 @@
-"""The far side over SFTP and, for hashes, over its shell."""
+"""The far side over SFTP and, for hashes, over its shell; and how long it may say nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import shlex
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
-from typing import TypeVar
+from time import monotonic
+from typing import TypeVar, cast
 
 import asyncssh
 
@@ -16,15 +17,46 @@ from gpurent.api import SshConnection, TransferError, UnavailableError, shown
 
 T = TypeVar("T")
 BLOCK = 1 << 20
-BATCH = 100
 FAREWELL = 5.0  # seconds for the far side to close its end
+MAX_SILENCE = 300.0  # seconds without a sign of it
+
+
+class FileChanged(Exception):
+    """A file is not what it was when it was listed."""
+
+
+class IdleTimeout:
+    """Ends what waits for a far side that has said nothing for too long."""
+
+    def __init__(self) -> None:
+        self._until = monotonic() + MAX_SILENCE
+
+    def reset(self, seconds: float = 0.0) -> None:
+        """Something was heard; before the next sign of life it may work for ``seconds``."""
+        self._until = monotonic() + seconds + MAX_SILENCE
+
+    async def guard(self, work: Coroutine[None, None, T]) -> T:
+        """What comes of ``work``; an `UnavailableError` where nothing is heard any more."""
+        task = asyncio.ensure_future(work)
+        try:
+            while (left := self._until - monotonic()) > 0:
+                await asyncio.wait({task}, timeout=left)
+                if task.done():
+                    return task.result()
+        finally:
+            while not task.done():  # whatever it awaits to tidy up behind itself may hang as well
+                task.cancel()
+                await asyncio.wait({task}, timeout=1)
+            if not task.cancelled():
+                task.exception()  # that it was cut short is no news
+        raise UnavailableError("the machine's file transfer says nothing any more", retryable=True)
 
 
 @asynccontextmanager
 async def far_side(link: SshConnection) -> AsyncIterator[asyncssh.SFTPClient]:
     """An SFTP client whose errors are ours: a lost line is an `UnavailableError`, everything else a `TransferError`."""
     try:
-        sftp = await link.connection.start_sftp_client()
+        sftp = await cast(asyncssh.SSHClientConnection, link.transport).start_sftp_client()
         try:
             yield sftp
         finally:
@@ -41,8 +73,6 @@ async def far_side(link: SshConnection) -> AsyncIterator[asyncssh.SFTPClient]:
         raise UnavailableError(f"the line to {link.endpoint} is lost: {error}", retryable=True) from None
     except asyncssh.ChannelOpenError as error:
         raise UnavailableError(f"{link.endpoint} opens no file transfer: {error}", retryable=True) from None
-    except BrokenPipeError as error:
-        raise UnavailableError(f"the line to {link.endpoint} is lost: {error}", retryable=True) from None
     except asyncssh.SFTPError as error:
         raise refused(str(link.endpoint), error) from None
 
@@ -56,15 +86,19 @@ def refused(what: str, error: asyncssh.SFTPError) -> TransferError | Unavailable
         isinstance(error, asyncssh.SFTPNoSpaceOnFilesystem | asyncssh.SFTPQuotaExceeded)
         or "space" in text.lower()
     ):
-        return TransferError(
-            f"the machine's disk is full: {what}",
-            hint="Free some space on the machine, then send again; it goes on.",
-        )
+        return disk_full(what)
     if isinstance(error, asyncssh.SFTPPermissionDenied | asyncssh.SFTPWriteProtect):
         return TransferError(f"the machine does not let us write or read there: {what}", detail=text)
     if isinstance(error, asyncssh.SFTPNoSuchFile | asyncssh.SFTPNoSuchPath):
         return TransferError(f"it is not there: {what}", detail=text)
     return TransferError(f"{what}: {text}", detail=text)
+
+
+def disk_full(what: str) -> TransferError:
+    return TransferError(
+        f"the machine's disk is full: {what}",
+        hint="Free some space on the machine, then send again; it goes on.",
+    )
 
 
 async def all_of(things: Iterable[Coroutine[None, None, T]]) -> list[T]:
@@ -77,9 +111,16 @@ async def all_of(things: Iterable[Coroutine[None, None, T]]) -> list[T]:
     return [task.result() for task in tasks]
 
 
-def raw(data: str | bytes) -> bytes:
-    """What a file opened without an encoding gives: bytes, though its type says more."""
-    return data if isinstance(data, bytes) else data.encode()
+def list_first(failures: Sequence[str]) -> str:
+    """The first five of them, and how many there are besides."""
+    more = f" and {len(failures) - 5} more" if len(failures) > 5 else ""
+    return "; ".join(failures[:5]) + more
+
+
+async def clock_of(link: SshConnection) -> int | None:
+    """The machine's time in seconds since the epoch; None where it does not say."""
+    said = (await link.run("date +%s")).out.split()
+    return int(said[-1]) if said and said[-1].isdecimal() else None
 
 
 class Hashes:
@@ -91,32 +132,29 @@ class Hashes:
         self._tool: bool | None = None
 
     async def of(self, paths: Sequence[str], timeout: float = 3600.0) -> list[str]:
-        """One hex digest a path, empty where it cannot be read. ``timeout``: seconds for each batch of them."""
+        """One hex digest a path, empty where it cannot be read. ``paths``: as many as one command may name.
+
+        ``timeout``: seconds for all of them.
+        """
         if self._tool is None:
             self._tool = not (await self._link.run("command -v sha256sum >/dev/null")).status
-        found: list[str] = []
-        for start in range(0, len(paths), BATCH):
-            batch = paths[start : start + BATCH]
-            found += await (self._by_tool(batch, timeout) if self._tool else self._by_reading(batch))
-        return found
+        digests = await self._run_tool(paths, timeout) if self._tool and paths else []
+        return digests or [await self._read(path) for path in paths]
 
-    async def _by_tool(self, paths: Sequence[str], timeout: float) -> list[str]:
+    async def _run_tool(self, paths: Sequence[str], timeout: float) -> list[str]:
+        """Nothing where it does not print a digest for each."""
         quoted = " ".join(shlex.quote(path if path.startswith("/") else f"./{path}") for path in paths)
         ran = await self._link.run(f"sha256sum {quoted}", timeout=timeout)
         digests = [line.removeprefix("\\")[:64] for line in ran.out.splitlines()]
-        if len(digests) == len(paths) and all(len(digest) == 64 for digest in digests):
-            return digests
-        return await self._by_reading(paths)
-
-    async def _by_reading(self, paths: Sequence[str]) -> list[str]:
-        return [await self._read(path) for path in paths]
+        complete = len(digests) == len(paths) and all(len(digest) == 64 for digest in digests)
+        return digests if complete else []
 
     async def _read(self, path: str) -> str:
         digest = sha256()
         try:
             async with self._sftp.open(path, "rb", encoding=None) as file:
                 while data := await file.read(BLOCK):
-                    digest.update(raw(data))
+                    digest.update(cast(bytes, data))
         except asyncssh.SFTPError as error:
             if isinstance(error, asyncssh.SFTPConnectionLost | asyncssh.SFTPNoConnection):
                 raise

@@ -8,18 +8,19 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from attrs import define, field, frozen
+from attrs import frozen
 from pathspec import GitIgnoreSpec
 
-from gpurent.api import Limits, Push, Skipped, TransferError, UsageError, shown
+from gpurent.api import Push, Skipped, TransferError, UsageError, shown
 
 # Never carried: version control, our own room, what Python makes anew.
-ALWAYS = (".git/", ".gpurent/", ".gpurent-part/", "__pycache__/")
+ALWAYS = GitIgnoreSpec.from_lines((".git/", ".gpurent/", ".gpurent-part/", "__pycache__/"))
 IGNORE_FILES = (".gitignore", ".gpurentignore")
+Rules = tuple[tuple[str, GitIgnoreSpec], ...]
 
 
 @frozen(kw_only=True)
-class Item:
+class SourceItem:
     """One thing to carry. ``name`` is the remote name below the target, with slashes; ``link`` where a link points."""
 
     name: str
@@ -38,85 +39,94 @@ class Item:
         return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:40]
 
 
-@define
-class Scan:
-    """Everything found, folders before what is in them."""
-
-    items: list[Item] = field(factory=list)
-    skipped: list[Skipped] = field(factory=list)
-    size: int = 0
-    files: int = 0
-
-
-def scan(cargo: Push) -> Scan:
-    """Walk the sources; links are never followed. Too much, or a source that is not there.
-
-    An error before anything moves.
-    """
-    found = Scan()
+def scan(cargo: Push) -> SourceScan:
+    """Walk the sources. Too much, or a source that is not there, is an error before anything moves."""
+    found = SourceScan(cargo)
     for source in cargo.sources:
         if not os.path.lexists(source):
             raise UsageError(f"{source} does not exist")
         if source.is_dir() and not source.is_symlink():
             top = "" if cargo.content and len(cargo.sources) == 1 else source.resolve().name
-            _Walk(found, cargo, source).folder(source, top, [], 0)
+            found.add_folder(source, source, top, (), 0)
         else:
-            _take(found, cargo.limits, source, source.name, source.lstat(), source.parent)
+            found.add_entry(source.parent, source, source.name, source.lstat())
     return found
 
 
-class _Walk:
-    def __init__(self, found: Scan, cargo: Push, root: Path) -> None:
-        self.found, self.cargo, self.root = found, cargo, root
-        self.always = GitIgnoreSpec.from_lines(ALWAYS)
+class SourceScan:
+    """Everything found, folders before what is in them; links are never followed."""
 
-    def folder(self, path: Path, name: str, rules: list[tuple[str, GitIgnoreSpec]], depth: int) -> None:
-        if depth > self.cargo.limits.depth:
-            raise TransferError(f"{path} lies deeper than {self.cargo.limits.depth} folders")
-        here = path.relative_to(self.root).as_posix()
-        if self.cargo.ignore:
-            rules = [*rules, *self._rules(path, "" if here == "." else f"{here}/")]
+    def __init__(self, cargo: Push) -> None:
+        self._cargo = cargo
+        self.items: list[SourceItem] = []
+        self.skipped: list[Skipped] = []
+        self.size = self.files = 0
+
+    def add_folder(self, root: Path, path: Path, name: str, rules: Rules, depth: int) -> None:
+        """``path`` below the source ``root``, under ``name``; ``rules``: those of the folders above."""
+        if depth > self._cargo.limits.depth:
+            raise TransferError(f"{path} lies deeper than {self._cargo.limits.depth} folders")
+        if self._cargo.ignore:
+            here = path.relative_to(root).as_posix()
+            rules = (*rules, *_read_rules(path, "" if here == "." else f"{here}/"))
         if name:
-            found = path.lstat()
-            self.found.items.append(
-                Item(
-                    name=name,
-                    path=path,
-                    kind="folder",
-                    mode=stat.S_IMODE(found.st_mode),
-                    mtime=int(found.st_mtime),
-                )
-            )
+            status = path.lstat()
+            mode, mtime = stat.S_IMODE(status.st_mode), int(status.st_mtime)
+            self.items.append(SourceItem(name=name, path=path, kind="folder", mode=mode, mtime=mtime))
         try:
             entries = sorted(os.scandir(path), key=lambda entry: entry.name)
         except OSError as error:
             raise TransferError(f"{path} cannot be read: {error.strerror}") from None
         for entry in entries:
-            if not _sayable(entry.name):
-                self.found.skipped.append(Skipped(name=shown(entry.name), why="its name is not UTF-8"))
+            if not _is_utf8(entry.name):
+                self.skipped.append(Skipped(name=shown(entry.name), why="its name is not UTF-8"))
                 continue
-            inside = Path(entry.path).relative_to(self.root).as_posix()
+            below = Path(entry.path)
             is_folder = entry.is_dir(follow_symlinks=False)
-            if self._ignored(inside + ("/" if is_folder else ""), rules):
+            if self._is_ignored(below.relative_to(root).as_posix() + ("/" if is_folder else ""), rules):
                 continue
             child = f"{name}/{entry.name}" if name else entry.name
             if is_folder:
-                self.folder(Path(entry.path), child, rules, depth + 1)
+                self.add_folder(root, below, child, rules, depth + 1)
             else:
-                status = entry.stat(follow_symlinks=False)
-                _take(self.found, self.cargo.limits, Path(entry.path), child, status, self.root)
+                self.add_entry(root, below, child, entry.stat(follow_symlinks=False))
 
-    def _rules(self, path: Path, prefix: str) -> Iterator[tuple[str, GitIgnoreSpec]]:
-        for name in IGNORE_FILES:
-            try:
-                lines = (path / name).read_text("utf-8", "replace").splitlines()
-            except OSError:
-                continue
-            yield prefix, GitIgnoreSpec.from_lines(lines)
+    def add_entry(self, root: Path, path: Path, name: str, status: os.stat_result) -> None:
+        """A file or a link; what is neither is skipped, and so is a link out of ``root``."""
+        if stat.S_ISLNK(status.st_mode):
+            target = str(path.readlink())
+            inside = os.path.normpath(path.parent / target)
+            if target.startswith("/") or not Path(inside).is_relative_to(os.path.normpath(root)):
+                self.skipped.append(Skipped(name=name, why=f"is a link out of the folder, to {target}"))
+            else:
+                self.items.append(SourceItem(name=name, path=path, kind="link", link=target))
+            return
+        if not stat.S_ISREG(status.st_mode):
+            self.skipped.append(Skipped(name=name, why="is neither a file, a folder nor a link"))
+            return
+        self.files += 1
+        self.size += status.st_size
+        limits = self._cargo.limits
+        if self.files > limits.files or self.size > limits.total:
+            raise TransferError(
+                f"more than {limits.files} files or {limits.total} bytes",
+                hint="Leave out what is not needed with a .gpurentignore file.",
+            )
+        self.items.append(
+            SourceItem(
+                name=name,
+                path=path,
+                kind="file",
+                size=status.st_size,
+                mode=stat.S_IMODE(status.st_mode),
+                mtime=int(status.st_mtime),
+                mtime_ns=status.st_mtime_ns,
+            )
+        )
 
-    def _ignored(self, inside: str, rules: list[tuple[str, GitIgnoreSpec]]) -> bool:
+    def _is_ignored(self, inside: str, rules: Rules) -> bool:
         """The last rule that speaks of a name decides, the deepest file last, as git has it."""
-        if self.cargo.ignore and self.always.match_file(inside):
+        if self._cargo.ignore and ALWAYS.match_file(inside):
             return True
         for prefix, spec in reversed(rules):
             if inside.startswith(prefix):
@@ -126,42 +136,19 @@ class _Walk:
         return False
 
 
-def _sayable(name: str) -> bool:
-    """Whether SFTP, as asyncssh speaks it, can name it."""
+def _read_rules(path: Path, prefix: str) -> Iterator[tuple[str, GitIgnoreSpec]]:
+    for name in IGNORE_FILES:
+        try:
+            lines = (path / name).read_text("utf-8", "replace").splitlines()
+        except OSError:
+            continue
+        yield prefix, GitIgnoreSpec.from_lines(lines)
+
+
+def _is_utf8(name: str) -> bool:
+    """SFTP, as asyncssh speaks it, can name nothing else."""
     try:
         name.encode()
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _take(found: Scan, limits: Limits, path: Path, name: str, status: os.stat_result, root: Path) -> None:
-    if stat.S_ISLNK(status.st_mode):
-        target = str(path.readlink())
-        inside = os.path.normpath(path.parent / target)
-        if target.startswith("/") or not Path(inside).is_relative_to(os.path.normpath(root)):
-            found.skipped.append(Skipped(name=name, why=f"is a link out of the folder, to {target}"))
-            return
-        found.items.append(Item(name=name, path=path, kind="link", link=target))
-        return
-    if not stat.S_ISREG(status.st_mode):
-        found.skipped.append(Skipped(name=name, why="is neither a file, a folder nor a link"))
-        return
-    found.files += 1
-    found.size += status.st_size
-    if found.files > limits.files or found.size > limits.total:
-        raise TransferError(
-            f"more than {limits.files} files or {limits.total} bytes",
-            hint="Leave out what is not needed with a .gpurentignore file.",
-        )
-    found.items.append(
-        Item(
-            name=name,
-            path=path,
-            kind="file",
-            size=status.st_size,
-            mode=stat.S_IMODE(status.st_mode),
-            mtime=int(status.st_mtime),
-            mtime_ns=status.st_mtime_ns,
-        )
-    )

@@ -7,46 +7,25 @@ import stat
 from hashlib import sha256
 
 import asyncssh
-from attrs import define, evolve, field, frozen
+from attrs import evolve, frozen
 
-from gpurent.api import Pull, Skipped, TransferError, link_objection, objection, shown
-from gpurent_plugin_sftp.patience import Patience
-from gpurent_plugin_sftp.remote import all_of
+from gpurent.api import Pull, SafeDir, Skipped, TransferError, link_objection, objection, shown
+from gpurent_plugin_sftp.remote import IdleTimeout, all_of
 
-MIND = 128 << 20  # bytes of what is listed that are kept in mind
-EACH = 400  # of them, what one name takes beside its letters
-TOLD = 10_000  # names that were skipped are told; more are not
-FLIGHT = 64
-LAST = 1 << 33  # seconds; a time of change beyond is none
+MAX_MEMORY = 128 << 20  # bytes of what is listed that are kept in memory
+NAME_MEMORY = 400  # of them, what one name takes beside its letters
+MAX_SKIPPED = 10_000  # names that were skipped are reported; more are not
+MAX_REQUESTS = 64  # at once
+MAX_TIME = 1 << 33  # seconds; a time of change beyond is none
+# Nanoseconds in the time of a file that had changed in the very second in which it was fetched. SFTP tells whole
+# seconds only, so a later change in that second would not be seen: such a file is fetched again.
+UNSETTLED = 1000
 GONE = (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath)
 Name = tuple[str, ...]
 
 
-@frozen(kw_only=True)
-class Far:
-    """A remote file: ``path`` there, ``name`` below the local target as judged components."""
-
-    path: str
-    name: Name
-    size: int
-    mode: int
-    mtime: int
-
-    @property
-    def part(self) -> str:
-        return sha256(
-            f"{self.path}\0{self.size}\0{self.mtime}".encode("utf-8", "surrogateescape")
-        ).hexdigest()[:40]
-
-    def still(self, now: asyncssh.SFTPAttrs) -> bool:
-        """Whether it is the file that was listed."""
-        told = Told.of(now)
-        listed = (asyncssh.FILEXFER_TYPE_REGULAR, self.size, self.mtime)
-        return (told.kind, told.size, told.mtime) == listed
-
-
 @frozen
-class Told:
+class RemoteState:
     """What is said of one name, without what nobody asks for."""
 
     kind: int
@@ -55,156 +34,177 @@ class Told:
     mtime: int
 
     @classmethod
-    def of(cls, attrs: asyncssh.SFTPAttrs) -> Told:
+    def of(cls, attrs: asyncssh.SFTPAttrs) -> RemoteState:
         is_file = attrs.type == asyncssh.FILEXFER_TYPE_REGULAR
         mtime = attrs.mtime or 0
         return cls(
             attrs.type,
             attrs.size or 0 if is_file else 0,
             stat.S_IMODE(attrs.permissions or 0o644) & 0o777,
-            mtime if mtime < LAST else 0,
+            mtime if mtime < MAX_TIME else 0,
         )
 
 
-@define
-class Found:
-    """What the far side says that there is."""
+@frozen(kw_only=True)
+class RemoteFile:
+    """``path`` there, ``name`` below the local target as judged components."""
 
-    files: list[Far] = field(factory=list)
-    folders: list[Name] = field(factory=list)
-    links: list[tuple[str, Name]] = field(factory=list)
-    skipped: list[Skipped] = field(factory=list)
-    missing: list[str] = field(factory=list)
-    seen: int = 0
-    files_seen: int = 0
-    size: int = 0
+    path: str
+    name: Name
+    size: int
+    mode: int
+    mtime: int
 
-    def skip(self, name: str, why: str) -> None:
-        if len(self.skipped) < TOLD:
-            self.skipped.append(Skipped(name=shown(name), why=why))
+    @property
+    def text(self) -> str:
+        return "/".join(self.name)
+
+    @property
+    def partial(self) -> bytes:
+        text = f"{self.path}\0{self.size}\0{self.mtime}"
+        return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:40].encode()
+
+    def has_state(self, now: asyncssh.SFTPAttrs) -> bool:
+        """Whether it is the file that was listed."""
+        state = RemoteState.of(now)
+        listed = (asyncssh.FILEXFER_TYPE_REGULAR, self.size, self.mtime)
+        return (state.kind, state.size, state.mtime) == listed
+
+    def is_in(self, target: SafeDir) -> bool:
+        """Whether it lies here already, as far as size and time tell."""
+        here = target.stat_file(self.name)
+        if here is None or not stat.S_ISREG(here.st_mode):
+            return False
+        if here.st_mtime_ns % 10**9 == UNSETTLED:
+            return False
+        return (here.st_size, int(here.st_mtime)) == (self.size, self.mtime)
 
 
-class Walk:
+class RemoteWalk:
     """Our own walk, with our own limits: nothing of the far side's say-so decides how long it lasts."""
 
-    def __init__(self, sftp: asyncssh.SFTPClient, cargo: Pull, patience: Patience) -> None:
-        self._sftp, self._limits, self._patience = sftp, cargo.limits, patience
+    def __init__(self, sftp: asyncssh.SFTPClient, cargo: Pull, idle_timeout: IdleTimeout) -> None:
+        self._sftp, self._limits, self._idle_timeout = sftp, cargo.limits, idle_timeout
         self._tops = [posixpath.basename(posixpath.normpath(source)) for source in cargo.sources]
-        self._kept = 0
-        self.found = Found()
+        self._memory = self._seen = self._files_seen = self.size = 0
+        self.files: list[RemoteFile] = []
+        self.folders: list[Name] = []
+        self._links: list[tuple[str, Name]] = []
+        self.skipped: list[Skipped] = []
+        self.missing: list[str] = []
 
-    async def source(self, path: str) -> None:
+    def skip(self, name: str, why: str) -> None:
+        if len(self.skipped) < MAX_SKIPPED:
+            self.skipped.append(Skipped(name=shown(name), why=why))
+
+    async def add_source(self, path: str) -> None:
         name = posixpath.basename(posixpath.normpath(path))
         why = objection(name, self._limits.name)
         if why:
             raise TransferError(f"{shown(path)} cannot be brought home: its name {why}")
         try:
-            told = Told.of(await self._sftp.lstat(path))
+            state = RemoteState.of(await self._sftp.lstat(path))
         except GONE:
-            self.found.missing.append(path)
+            self.missing.append(path)
             return
-        self._count(told)
-        await self._one(path, (name,), told)
+        self._count(state)
+        await self._add_entry(path, (name,), state)
 
-    async def links(self) -> list[tuple[Name, str]]:
+    async def read_links(self) -> list[tuple[Name, str]]:
         """Where the links that may be made here point."""
         good: list[tuple[Name, str]] = []
-        for start in range(0, len(self.found.links), FLIGHT):
-            some = self.found.links[start : start + FLIGHT]
-            for (_, name), target in zip(
-                some, await all_of(self._target(path) for path, _ in some), strict=True
-            ):
+        for start in range(0, len(self._links), MAX_REQUESTS):
+            links = self._links[start : start + MAX_REQUESTS]
+            targets = await all_of(self._read_link(path) for path, _ in links)
+            for (_, name), target in zip(links, targets, strict=True):
                 why = link_objection(name[:-1], target, self._tops, self._limits.name)
                 if why:
-                    self.found.skip("/".join(name), f"is a link, and {why}")
+                    self.skip("/".join(name), f"is a link, and {why}")
                 else:
-                    self._keep(len(target))
+                    self._reserve_memory(len(target))
                     good.append((name, target))
         return good
 
-    async def _target(self, path: str) -> str:
+    async def _read_link(self, path: str) -> str:
         """Where a link points; what is no UTF-8 in it is no name here either."""
         try:
             target = await self._sftp.readlink(path.encode())
         except (*GONE, asyncssh.SFTPFailure, IndexError):
             return ""
         finally:
-            self._patience.heard()
+            self._idle_timeout.reset()
         return target.decode("utf-8", "surrogateescape")
 
-    async def again(self, far: Far) -> Far | None:
+    async def look_again(self, file: RemoteFile) -> RemoteFile | None:
         """The same file as it is by now; None: it is none any more, or too large."""
-        told = Told.of(await self._sftp.lstat(far.path))
-        self.found.size += told.size - far.size
-        if told.kind != asyncssh.FILEXFER_TYPE_REGULAR or self.found.size > self._limits.total:
+        state = RemoteState.of(await self._sftp.lstat(file.path))
+        self.size += state.size - file.size
+        if state.kind != asyncssh.FILEXFER_TYPE_REGULAR or self.size > self._limits.total:
             return None
-        return evolve(far, size=told.size, mode=told.mode, mtime=told.mtime)
+        return evolve(file, size=state.size, mode=state.mode, mtime=state.mtime)
 
-    async def _one(self, path: str, name: Name, told: Told) -> None:
-        if told.kind == asyncssh.FILEXFER_TYPE_DIRECTORY:
-            await self._folder(path, name)
-        elif told.kind == asyncssh.FILEXFER_TYPE_REGULAR:
-            far = Far(path=path, name=name, size=told.size, mode=told.mode, mtime=told.mtime)
-            self.found.files.append(far)
-            self._keep(len(path))
-        elif told.kind == asyncssh.FILEXFER_TYPE_SYMLINK:
-            self.found.links.append((path, name))
-            self._keep(len(path))
+    async def _add_entry(self, path: str, name: Name, state: RemoteState) -> None:
+        if state.kind == asyncssh.FILEXFER_TYPE_DIRECTORY:
+            await self._add_folder(path, name)
+        elif state.kind == asyncssh.FILEXFER_TYPE_REGULAR:
+            file = RemoteFile(path=path, name=name, size=state.size, mode=state.mode, mtime=state.mtime)
+            self.files.append(file)
+            self._reserve_memory(len(path))
+        elif state.kind == asyncssh.FILEXFER_TYPE_SYMLINK:
+            self._links.append((path, name))
+            self._reserve_memory(len(path))
         else:
-            self.found.skip("/".join(name), "is a special file")
+            self.skip("/".join(name), "is a special file")
 
-    def _count(self, told: Told) -> None:
+    def _count(self, state: RemoteState) -> None:
         """Files have their limit, and what else has a name may be as many again."""
-        self.found.seen += 1
-        self.found.files_seen += told.kind == asyncssh.FILEXFER_TYPE_REGULAR
-        self.found.size += told.size
-        if (
-            self.found.files_seen > self._limits.files
-            or self.found.seen > 2 * self._limits.files
-            or self.found.size > self._limits.total
-        ):
+        limits = self._limits
+        self._seen += 1
+        self._files_seen += state.kind == asyncssh.FILEXFER_TYPE_REGULAR
+        self.size += state.size
+        if self._files_seen > limits.files or self._seen > 2 * limits.files or self.size > limits.total:
             raise TransferError(
-                f"the machine lists more than {self._limits.files} files or {self._limits.total} bytes",
+                f"the machine lists more than {limits.files} files or {limits.total} bytes",
                 hint="Nothing was written. Ask for less: name single folders or files.",
             )
 
-    def _keep(self, letters: int) -> None:
-        self._kept += EACH + letters
-        if self._kept > MIND:
+    def _reserve_memory(self, letters: int) -> None:
+        self._memory += NAME_MEMORY + letters
+        if self._memory > MAX_MEMORY:
             raise TransferError(
                 "the machine lists more names than SFTP can keep in mind",
                 hint="Ask for less: name single folders or files. Or take another --transfer.",
             )
 
-    async def _folder(self, path: str, name: Name) -> None:
+    async def _add_folder(self, path: str, name: Name) -> None:
         if len(name) > self._limits.depth:
             raise TransferError(
                 f"{shown(path)} lies deeper than {self._limits.depth} folders", hint="Nothing was written."
             )
         try:
-            inside = await self._list(path, name)
+            inside = await self._list_folder(path, name)
         except (asyncssh.SFTPPermissionDenied, *GONE):
-            self.found.skip("/".join(name), "cannot be read there")
+            self.skip("/".join(name), "cannot be read there")
             return
-        self.found.folders.append(name)
-        for child, told in sorted(inside.items()):
-            await self._one(posixpath.join(path, child), (*name, child), told)
+        self.folders.append(name)
+        for child, state in sorted(inside.items()):
+            await self._add_entry(posixpath.join(path, child), (*name, child), state)
 
-    async def _list(self, path: str, name: Name) -> dict[str, Told]:
-        inside: dict[str, Told] = {}
+    async def _list_folder(self, path: str, name: Name) -> dict[str, RemoteState]:
+        inside: dict[str, RemoteState] = {}
         async for entry in self._sftp.scandir(path.encode()):
-            self._patience.heard()
+            self._idle_timeout.reset()
             text = entry.filename if isinstance(entry.filename, bytes) else entry.filename.encode()
-            self._keep(len(text))  # dots too: also of them there may be no end
+            self._reserve_memory(len(text))  # dots too: also of them there may be no end
             if text in (b".", b".."):
                 continue
-            told = Told.of(entry.attrs)
-            self._count(told)
+            state = RemoteState.of(entry.attrs)
+            self._count(state)
             child = text.decode("utf-8", "surrogateescape")
             why = objection(child, self._limits.name) or ("came twice" if child in inside else "")
             if why:
-                self.found.skip("/".join((*name, child)), why)
-                self.found.size -= told.size
+                self.skip("/".join((*name, child)), why)
+                self.size -= state.size
             else:
-                inside[child] = told
+                inside[child] = state
         return inside

@@ -1,1 +1,5 @@
 """Any host of the user's as a lease."""
+
+from gpurent.api import translator
+
+_ = translator(__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpurent.api import Instructions, Lease, ManualProvider, ManualTask
-from gpurent_plugin_ssh.messages import _
+from gpurent_plugin_ssh import _
 
 
 class AnyHost(ManualProvider):

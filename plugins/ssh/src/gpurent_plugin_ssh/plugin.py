@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gpurent.api import LeaseEntry, MachineProfile, hookimpl
-from gpurent_plugin_ssh.messages import _
+from gpurent_plugin_ssh import _
 
 if TYPE_CHECKING:
     from gpurent.api import LeaseProvider, PluginContext
-
-NAME = "ssh"
 
 
 def _lease(host: PluginContext) -> LeaseProvider:
@@ -24,7 +22,7 @@ def _lease(host: PluginContext) -> LeaseProvider:
 def gpurent_register_lease() -> Sequence[LeaseEntry]:
     return [
         LeaseEntry(
-            name=NAME,
+            name="ssh",
             summary=_("any machine that you reach by SSH: gpurent adopt"),
             build=_lease,
             profile=MachineProfile(user="root"),

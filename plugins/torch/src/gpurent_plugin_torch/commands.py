@@ -12,8 +12,7 @@ from typing import Any, Protocol
 import click
 
 from gpurent.api import RemoteError, UsageError
-from gpurent_plugin_torch import gpurent_torch
-from gpurent_plugin_torch.messages import _
+from gpurent_plugin_torch import _, gpurent_torch
 
 HELPER = Path(gpurent_torch.__file__)
 # The first Python of the machine that has PyTorch runs this plugin's one file, sent as an argument.

@@ -7,7 +7,7 @@ import shlex
 from pathlib import PurePosixPath
 
 from gpurent.api import Launcher, MachineProfile, UsageError
-from gpurent_plugin_torch.messages import _
+from gpurent_plugin_torch import _
 
 # $1: Python, rest: what it runs. A script with nn.DataParallel and without any sign of processes is one process for all
 # GPUs, and is left so: under torchrun every process would take all of them. GPURENT_NPROC stands for the number found.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gpurent.api import CommandEntry, LauncherEntry, hookimpl
-from gpurent_plugin_torch.messages import _
+from gpurent_plugin_torch import _
 
 if TYPE_CHECKING:
     import click

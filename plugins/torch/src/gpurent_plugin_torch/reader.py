@@ -100,16 +100,12 @@ class _Reader(pickle.Unpickler):
         return items
 
 
-def _tensor(storage: Any, _offset: Any, shape: Any, *_rest: Any) -> Tensor:
-    return _made(storage, shape)
-
-
-def _tensor_v3(_storage: Any, _offset: Any, shape: Any, *rest: Any) -> Tensor:
+def _tensor_v3(_storage: Any, offset: Any, shape: Any, *rest: Any) -> Tensor:
     # stride, grad, hooks, then the kind: the storage is bytes alone.
-    return _made(rest[3], shape)
+    return _tensor(rest[3], offset, shape)
 
 
-def _made(kind: Any, shape: Any) -> Tensor:
+def _tensor(kind: Any, _offset: Any, shape: Any, *_rest: Any) -> Tensor:
     plain = (
         isinstance(shape, tuple)
         and len(shape) <= 32

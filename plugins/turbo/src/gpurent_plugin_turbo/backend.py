@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import posixpath
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TypeVar
+
+from attrs import evolve
 
 from gpurent.api import (
     Progress,
@@ -19,29 +20,28 @@ from gpurent.api import (
 )
 from gpurent_plugin_turbo.near.connection import bootstrap
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
-from gpurent_plugin_turbo.near.connection.predial import drop_predialed, predial_push, take_predialed
-from gpurent_plugin_turbo.near.connection.ssh_process import SshProcess, has_ssh
-from gpurent_plugin_turbo.near.push.push_factory import FULL_VERIFY, create_pusher, read_max_streams
+from gpurent_plugin_turbo.near.connection.ssh_process import (
+    SshProcess,
+    drop_predialed,
+    has_ssh,
+    predial,
+    take_predialed,
+)
+from gpurent_plugin_turbo.near.push.pusher import StreamPusher
+from gpurent_plugin_turbo.near.push.scan import SourceScan, mark_first_push
 
-if TYPE_CHECKING:
-    from gpurent_plugin_turbo.posix.transfers import PosixTransfers
-
-T_co = TypeVar("T_co", covariant=True)
-
-
-class BlockingTransfer(Protocol[T_co]):
-    """`run` blocks in a thread; `stop` ends it from any other."""
-
-    def run(self) -> T_co: ...
-
-    def stop(self) -> None: ...
+T = TypeVar("T")
 
 
 class Turbo(SupportsPredial):
-    """Threads do the work; the event loop only waits."""
+    """Threads do the work; the event loop only waits.
+
+    A machine without Python has received nothing when that is known: its shell and its tar do it then, slower.
+    """
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self._settings = settings
+        self._max_streams = int(settings.get("lines") or 8)
 
     def _make_opener(self, link: SshConnection, command: str) -> Callable[[bool], CommandConnection]:
         """The first connection is a channel of the open one; the others are processes of the system's ssh."""
@@ -59,44 +59,50 @@ class Turbo(SupportsPredial):
 
         return open_connection
 
+    def _open_shells(self, link: SshConnection) -> Callable[[bool], CommandConnection]:
+        from gpurent_plugin_turbo.posix.scripts import START_COMMAND
+
+        return self._make_opener(link, START_COMMAND)
+
     def dial(self, link: SshConnection, cargo: Push) -> Callable[[], None] | None:
         if cargo.dry_run or not has_ssh():
             return None
-        full_verify = cargo.verify == FULL_VERIFY
-        predial_push(link, cargo.target, self._settings, full_verify)
-        return partial(drop_predialed, link, bootstrap.push_command(cargo.target, full_verify))
-
-    def _posix_transfers(self, link: SshConnection) -> PosixTransfers:
-        from gpurent_plugin_turbo.posix.scripts import START_COMMAND
-        from gpurent_plugin_turbo.posix.transfers import PosixTransfers
-
-        open_connection = self._make_opener(link, START_COMMAND)
-        return PosixTransfers(lambda: open_connection(True))
+        command = bootstrap.push_command(cargo)
+        predial(link, self._settings, command)
+        return partial(drop_predialed, link, command)
 
     async def push(self, link: SshConnection, cargo: Push, progress: Progress) -> TransferReport:
         if cargo.delete:
             from gpurent_plugin_turbo.near.prune import pruned_folders
-            from gpurent_plugin_turbo.near.push.scan import SourceScan
 
             SourceScan(cargo).check_sources()
             pruned_folders(cargo)  # refuses before anything moves
         if cargo.dry_run:
             deleted = await self._prune(link, cargo)
             return TransferReport(files=0, total=0, sent=0, resumed=0, seconds=0.0, deleted=deleted)
-        command = bootstrap.push_command(cargo.target, cargo.verify == FULL_VERIFY)
-        pusher = create_pusher(link, cargo, progress, self._settings, self._make_opener(link, command))
-        done = await _run_or_use_posix(
-            pusher, lambda: self._posix_transfers(link).create_pusher(cargo, progress)
+        pusher = StreamPusher(
+            cargo,
+            progress,
+            self._make_opener(link, bootstrap.push_command(cargo)),
+            first_push=mark_first_push(link, cargo.target),
+            max_streams=self._max_streams,
         )
-        return TransferReport(
-            files=done.files,
-            total=done.total,
-            sent=done.sent,
-            resumed=done.resumed,
-            seconds=done.seconds,
-            skipped=done.skipped,
-            deleted=await self._prune(link, cargo) if cargo.delete else (),
-        )
+        try:
+            await _run_in_thread(pusher.run, pusher.stop)
+            report = TransferReport(
+                files=pusher.scan.files,
+                total=pusher.scan.size,
+                sent=pusher.sent,
+                resumed=pusher.resumed,
+                seconds=pusher.seconds,
+                skipped=tuple(pusher.scan.skipped),
+            )
+        except TransferUnsupported:
+            from gpurent_plugin_turbo.posix.push import PosixPusher
+
+            posix_pusher = PosixPusher(cargo, progress, self._open_shells(link))
+            report = await _run_in_thread(posix_pusher.run, posix_pusher.stop)
+        return evolve(report, deleted=await self._prune(link, cargo)) if cargo.delete else report
 
     async def _prune(self, link: SshConnection, cargo: Push) -> tuple[str, ...]:
         """Delete there what does not exist here any more; a dry run only names it."""
@@ -104,41 +110,35 @@ class Turbo(SupportsPredial):
 
         command = bootstrap.prune_command(cargo.target, [name for name, _ in pruned_folders(cargo)])
         pruner = Pruner(cargo, self._make_opener(link, command))
-        return await _run_or_use_posix(pruner, lambda: self._posix_transfers(link).create_pruner(cargo))
+        try:
+            return await _run_in_thread(pruner.run, pruner.stop)
+        except TransferUnsupported:
+            from gpurent_plugin_turbo.posix.prune import PosixPruner
+
+            posix_pruner = PosixPruner(cargo, self._open_shells(link))
+            return await _run_in_thread(posix_pruner.run, posix_pruner.stop)
 
     async def pull(self, link: SshConnection, cargo: Pull, progress: Progress) -> TransferReport:
         from gpurent_plugin_turbo.near.pull.puller import StreamPuller
 
-        sources = [posixpath.normpath(source).encode() for source in cargo.sources]
-        puller = StreamPuller(
-            cargo,
-            progress,
-            self._make_opener(link, bootstrap.pull_command(sources)),
-            full_verify=cargo.verify == FULL_VERIFY,
-            max_streams=read_max_streams(self._settings),
-            limit=cargo.limit,
-        )
-        return await _run_or_use_posix(
-            puller, lambda: self._posix_transfers(link).create_puller(cargo, progress)
-        )
+        opener = self._make_opener(link, bootstrap.pull_command(cargo))
+        puller = StreamPuller(cargo, progress, opener, max_streams=self._max_streams)
+        try:
+            return await _run_in_thread(puller.run, puller.stop)
+        except TransferUnsupported:
+            from gpurent_plugin_turbo.posix.pull import PosixPuller
+
+            posix_puller = PosixPuller(cargo, progress, self._open_shells(link))
+            return await _run_in_thread(posix_puller.run, posix_puller.stop)
 
 
-async def _run_or_use_posix(
-    transfer: BlockingTransfer[T_co], create_posix: Callable[[], BlockingTransfer[T_co]]
-) -> T_co:
-    """A machine without Python has received nothing: its shell and its tar do it, slower."""
-    try:
-        return await _run_in_thread(transfer)
-    except TransferUnsupported:
-        return await _run_in_thread(create_posix())
-
-
-async def _run_in_thread(transfer: BlockingTransfer[T_co]) -> T_co:
-    task = asyncio.ensure_future(asyncio.to_thread(transfer.run))
+async def _run_in_thread(run: Callable[[], T], stop: Callable[[], None]) -> T:
+    """What ``run`` returns; ``stop`` ends it, should this be cancelled."""
+    task = asyncio.ensure_future(asyncio.to_thread(run))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        transfer.stop()
+        stop()
         await asyncio.wait({task})
         if not task.cancelled():
             task.exception()  # that it was cut short is no news

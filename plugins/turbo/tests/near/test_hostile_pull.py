@@ -16,15 +16,26 @@ import pytest
 from gpurent.api import GpurentError, Limits, Pull, TransferError, TransferReport, UnavailableError
 from gpurent.testing.contracts.hostile import NAMES as COMMON, TARGETS, jail, must_hold
 from gpurent.testing.fakes import CountingProgress
-from gpurent_plugin_turbo.near.connection import idle_timeout
+from gpurent_plugin_turbo.near.connection import stream_pool
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.pull import name_policy
 from gpurent_plugin_turbo.near.pull.pull_scheduler import END_OF_LISTING
 from gpurent_plugin_turbo.near.pull.puller import StreamPuller
 from gpurent_plugin_turbo.shared import wire
 from gpurent_plugin_turbo.shared.codec import BLAKE, RAW, ZLIB, compute_digest
-from gpurent_plugin_turbo.shared.pull_frames import CHANGED, MISSING, OTHER, PIECE, UNCHANGED, UNREADABLE
-from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, LINK, UNIT_HEAD, FrameStream
+from gpurent_plugin_turbo.shared.wire import (
+    CHANGED,
+    FILE,
+    FOLDER,
+    LINK,
+    MISSING,
+    OTHER,
+    PIECE,
+    UNCHANGED,
+    UNIT_HEAD,
+    UNREADABLE,
+    FrameStream,
+)
 
 Row = tuple[int, int, int, int, bytes, bytes]
 EVIL = b"evil"
@@ -243,7 +254,7 @@ def test_holes_that_may_not_be(tmp_path: Path, data: list[tuple[int, int]]) -> N
 
 @pytest.mark.parametrize("kind", "mG")
 def test_an_answer_that_never_comes(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(idle_timeout, "MAX_SILENCE", 0.5)
+    monkeypatch.setattr(stream_pool, "MAX_SILENCE", 0.5)
     found, _ = pull(
         tmp_path,
         LyingHelper(

@@ -16,7 +16,7 @@ from gpurent_plugin_turbo.backend import Turbo
 from gpurent_plugin_turbo.near.push.push_units import LargeUpload
 from gpurent_plugin_turbo.near.push.scan import SourceScan
 from gpurent_plugin_turbo.shared.files import block_size
-from gpurent_plugin_turbo.shared.push_frames import SEGMENT
+from gpurent_plugin_turbo.shared.wire import SEGMENT
 
 GB = 10**9
 LOG = logging.getLogger(__name__)

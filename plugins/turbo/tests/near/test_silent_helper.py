@@ -9,14 +9,11 @@ import pytest
 
 from gpurent.api import Push, UnavailableError
 from gpurent.testing.fakes import CountingProgress
-from gpurent_plugin_turbo.near.connection import idle_timeout
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.stream_pool import Stream
 from gpurent_plugin_turbo.near.prune import Pruner
 from gpurent_plugin_turbo.near.push.pusher import StreamPusher
-from gpurent_plugin_turbo.near.push.scan import SourceScan
-from gpurent_plugin_turbo.shared.push_frames import ACK
-from gpurent_plugin_turbo.shared.wire import FrameStream, ProtocolViolation
+from gpurent_plugin_turbo.shared.wire import ACK, FrameStream, ProtocolViolation
 
 
 class SilentConnection(CommandConnection):
@@ -43,13 +40,13 @@ class SilentConnection(CommandConnection):
 def test_a_helper_that_never_answers_is_a_lost_connection(
     delete: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(idle_timeout, "HANDSHAKE_TIMEOUT", 0.2)
+    monkeypatch.setattr(CommandConnection, "handshake_timeout", 0.2)
     (tmp_path / "file").write_text("x")
     cargo = Push(sources=(tmp_path,), target="work", content=True, delete=delete)
     work = (
         Pruner(cargo, SilentConnection)
         if delete
-        else StreamPusher(SourceScan(cargo), CountingProgress(), SilentConnection)
+        else StreamPusher(cargo, CountingProgress(), SilentConnection)
     )
     with pytest.raises(UnavailableError) as caught:
         work.run()
@@ -58,9 +55,7 @@ def test_a_helper_that_never_answers_is_a_lost_connection(
 
 def test_what_is_acknowledged_after_a_stream_was_lost_is_ignored(tmp_path: Path) -> None:
     """One thread may find the connection cut while another still reads what came before."""
-    pusher = StreamPusher(
-        SourceScan(Push(sources=(tmp_path,), target="work")), CountingProgress(), SilentConnection
-    )
+    pusher = StreamPusher(Push(sources=(tmp_path,), target="work"), CountingProgress(), SilentConnection)
     stream = Stream(SilentConnection(True), True)
     with pytest.raises(ProtocolViolation):
         pusher._handle_ack(stream, ACK.pack(3, 0), b"")

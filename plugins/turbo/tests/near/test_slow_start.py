@@ -31,13 +31,13 @@ async def test_what_warms_a_connection_is_ignored_over_there(
     async with machine_fixture(tmp_path / "site", driver) as place:
         link = await place.connect()
         sent: list[int] = []
-        send = link.connection.send_packet
+        send = link.transport.send_packet
 
         def watched(kind: int, *args: bytes, **more: Any) -> None:
             sent.append(len(args[0]) if kind == MSG_IGNORE else 0)
             send(kind, *args, **more)
 
-        monkeypatch.setattr(link.connection, "send_packet", watched)
+        monkeypatch.setattr(link.transport, "send_packet", watched)
         await Turbo({}).push(link, Push(sources=(source,), target="work", content=True), CountingProgress())
         assert max(sent) == 14_004
         there = {path.name: path.read_bytes() for path in (place.home / "work").iterdir()}
@@ -47,7 +47,7 @@ async def test_what_warms_a_connection_is_ignored_over_there(
 async def test_a_near_connection_needs_nothing(tmp_path: Path) -> None:
     async with machine_fixture(tmp_path) as place:
         link = await place.connect()
-        held = SOCKET_TUNER.tune_connection(link.connection.get_extra_info("socket").fileno())
+        held = SOCKET_TUNER.tune_connection(link.transport.get_extra_info("socket").fileno())
         try:
             assert held.slow_start_window() == 0
         finally:
@@ -58,4 +58,4 @@ async def test_a_near_connection_needs_nothing(tmp_path: Path) -> None:
 async def test_the_trip_s_connection_uses_the_quick_cipher(tmp_path: Path) -> None:
     async with machine_fixture(tmp_path) as place:
         link = await place.connect()
-        assert link.connection.get_extra_info("send_cipher") == "aes128-gcm@openssh.com"
+        assert link.transport.get_extra_info("send_cipher") == "aes128-gcm@openssh.com"

@@ -15,7 +15,7 @@ from gpurent.api import GpurentError, Limits, Pull, UnavailableError
 from gpurent.testing.contracts.hostile import jail, must_hold
 from gpurent.testing.fakes import CountingProgress
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
-from gpurent_plugin_turbo.posix.transfers import PosixTransfers
+from gpurent_plugin_turbo.posix.pull import PosixPuller
 from gpurent_plugin_turbo.shared.wire import FrameStream
 
 EVIL = b"evil"
@@ -115,7 +115,7 @@ def attempt_pull(
 
     cargo = Pull(sources=("out",), target=jail(tmp_path), limits=limits)
     try:
-        return PosixTransfers(lambda: LyingShell(answer)).create_puller(cargo, CountingProgress()).run()
+        return PosixPuller(cargo, CountingProgress(), lambda first: LyingShell(answer)).run()
     except GpurentError as error:
         return error
 

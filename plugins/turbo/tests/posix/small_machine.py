@@ -11,8 +11,9 @@ from gpurent.api import GpurentError, Pull, Push, TransferUnsupported, Unavailab
 from gpurent.testing.contracts.trees import ODD, plant
 from gpurent.testing.fakes import CountingProgress
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.posix.pull import PosixPuller
+from gpurent_plugin_turbo.posix.push import PosixPusher
 from gpurent_plugin_turbo.posix.scripts import START_COMMAND
-from gpurent_plugin_turbo.posix.transfers import PosixTransfers
 from gpurent_plugin_turbo.shared.wire import FrameStream
 
 TOOLS = (
@@ -61,16 +62,17 @@ class SmallMachine:
             assert found is not None
             (self.tools / name).symlink_to(found)
         (self.tools / "sh").symlink_to(shutil.which(shell) or "")
-        self.transfers = PosixTransfers(lambda: LocalShell(self.home, self.tools))
+
+    def open_shell(self, first: bool) -> LocalShell:
+        return LocalShell(self.home, self.tools)
 
     def push(self, source: Path, target: str = "work", **more: object) -> object:
         cargo = Push(sources=(source,), target=target, **{"content": True, **more})  # type: ignore[arg-type]
-        return self.transfers.create_pusher(cargo, CountingProgress()).run()
+        return PosixPusher(cargo, CountingProgress(), self.open_shell).run()
 
     def pull(self, to: Path, *sources: str) -> object:
-        return self.transfers.create_puller(
-            Pull(sources=sources or ("work",), target=to), CountingProgress()
-        ).run()
+        cargo = Pull(sources=sources or ("work",), target=to)
+        return PosixPuller(cargo, CountingProgress(), self.open_shell).run()
 
 
 def plant_odd_tree(folder: Path) -> Path:

@@ -11,8 +11,10 @@ import pytest
 
 from gpurent.api import GpurentError, Pull, Push, UnavailableError
 from gpurent.testing.fakes import CountingProgress
-from gpurent_plugin_turbo.near.connection import idle_timeout
-from gpurent_plugin_turbo.posix.transfers import PosixTransfers
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.posix.prune import PosixPruner
+from gpurent_plugin_turbo.posix.pull import PosixPuller
+from gpurent_plugin_turbo.posix.push import PosixPusher
 from plugins.turbo.tests.posix.lying_shell import DONE, HAS, LyingShell
 
 ANSWERS = {
@@ -40,9 +42,15 @@ def test_an_answer_that_may_not_be(tmp_path: Path, what: str, says: bytes) -> No
     def answer(script: bytes) -> Iterator[bytes]:
         yield HAS if b"has tar" in script else says
 
-    far = PosixTransfers(lambda: LyingShell(answer))
+    def open_shell(first: bool) -> LyingShell:
+        return LyingShell(answer)
+
     cargo = Push(sources=(source,), target="work", content=True)
-    work = far.create_pusher(cargo, CountingProgress()) if what == "push" else far.create_pruner(cargo)
+    work = (
+        PosixPusher(cargo, CountingProgress(), open_shell)
+        if what == "push"
+        else PosixPruner(cargo, open_shell)
+    )
     found: list[GpurentError] = []
     try:
         work.run()
@@ -56,7 +64,7 @@ def test_a_shell_that_never_says_a_word_is_a_lost_connection(
 ) -> None:
     from threading import Event
 
-    monkeypatch.setattr(idle_timeout, "HANDSHAKE_TIMEOUT", 0.2)
+    monkeypatch.setattr(CommandConnection, "handshake_timeout", 0.2)
     ended = Event()
 
     class SilentShell(LyingShell):
@@ -69,5 +77,5 @@ def test_a_shell_that_never_says_a_word_is_a_lost_connection(
 
     cargo = Pull(sources=("out",), target=tmp_path / "home")
     with pytest.raises(UnavailableError):
-        PosixTransfers(lambda: SilentShell(silent)).create_puller(cargo, CountingProgress()).run()
+        PosixPuller(cargo, CountingProgress(), lambda first: SilentShell(silent)).run()
     assert ended.is_set()

@@ -11,6 +11,7 @@ from gpurent.api import Pull, TransferError
 from gpurent.testing.contracts.changing_files import Once
 from gpurent.testing.contracts.trees import plant, tree
 from gpurent.testing.fakes import CountingProgress
+from gpurent_plugin_turbo.posix.pull import PosixPuller
 from plugins.turbo.tests.posix.small_machine import SHELLS, SmallMachine, plant_odd_tree
 
 
@@ -45,7 +46,7 @@ def test_a_file_that_changes_once_comes_as_it_is_then(tmp_path: Path, shell: str
         (out / "part3" / "file003.txt").write_bytes(os.urandom(1_200_000))
         (out / "part4" / "file004.txt").unlink()
 
-    puller = machine.transfers.create_puller(Pull(sources=("work",), target=home), Once(change))
+    puller = PosixPuller(Pull(sources=("work",), target=home), Once(change), machine.open_shell)
     with pytest.raises(TransferError, match="changed or vanished") as caught:
         puller.run()
     assert caught.value.message.startswith("work/part4/file004.txt ")
@@ -61,7 +62,7 @@ def test_a_file_that_grew_into_a_giant_is_fetched_on_its_own(tmp_path: Path) -> 
         with (out / "part1" / "file001.txt").open("wb") as file:
             file.truncate(20_000_000)
 
-    machine.transfers.create_puller(Pull(sources=("work",), target=tmp_path / "to"), Once(change)).run()
+    PosixPuller(Pull(sources=("work",), target=tmp_path / "to"), Once(change), machine.open_shell).run()
     assert tree(tmp_path / "to" / "work") == tree(out)
 
 
@@ -80,5 +81,5 @@ def test_a_file_that_changes_between_two_looks_is_not_believed(tmp_path: Path) -
                 (out / "large.bin").write_bytes(bytes((out / "large.bin").stat().st_size))
                 os.utime(out / "large.bin", ns=(stamp, stamp))
 
-    machine.transfers.create_puller(Pull(sources=("work",), target=tmp_path / "to"), SilentChange()).run()
+    PosixPuller(Pull(sources=("work",), target=tmp_path / "to"), SilentChange(), machine.open_shell).run()
     assert tree(tmp_path / "to" / "work") == tree(out)

@@ -12,6 +12,9 @@ import pytest
 from gpurent.api import Pull, Push, TransferError, TransferUnsupported, UnavailableError
 from gpurent.testing.contracts.trees import ODD, plant, tree
 from gpurent.testing.fakes import CountingProgress
+from gpurent_plugin_turbo.posix.prune import PosixPruner
+from gpurent_plugin_turbo.posix.pull import PosixPuller
+from gpurent_plugin_turbo.posix.push import PosixPusher
 from gpurent_plugin_turbo.shared.files import partial_name
 from plugins.turbo.tests.posix.small_machine import SHELLS, SmallMachine, plant_odd_tree
 
@@ -38,11 +41,11 @@ def test_what_is_not_here_is_taken_away(tmp_path: Path, shell: str) -> None:
         (there / "part1" / "older" / name / "-x\n").write_text("x")
     (there / "out").symlink_to(tmp_path)
     cargo = Push(sources=(source,), target="work", content=True, delete=True, dry_run=True)
-    told = machine.transfers.create_pruner(cargo).run()
+    told = PosixPruner(cargo, machine.open_shell).run()
     assert len(told) == 2 * len(ODD) + 2
     assert (there / "part1" / "older" / "-rf").exists()
     cargo = Push(sources=(source,), target="work", content=True, delete=True)
-    assert machine.transfers.create_pruner(cargo).run() == told
+    assert PosixPruner(cargo, machine.open_shell).run() == told
     assert tree(there) == tree(source)
     assert source.exists()
 
@@ -52,8 +55,8 @@ def test_a_folder_that_became_a_link_meanwhile_is_left_alone(tmp_path: Path, she
     machine.push(source)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "kept").write_text("kept")
-    pruner = machine.transfers.create_pruner(
-        Push(sources=(source,), target="work", content=True, delete=True)
+    pruner = PosixPruner(
+        Push(sources=(source,), target="work", content=True, delete=True), machine.open_shell
     )
     (machine.home / "work" / "trap").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(TransferError, match="leads out"):
@@ -70,8 +73,8 @@ def test_what_is_missing_is_done_without(tmp_path: Path, missing: str) -> None:
         with pytest.raises(TransferUnsupported):
             machine.pull(tmp_path / "to")
         with pytest.raises(TransferError, match="find and stat"):
-            machine.transfers.create_pruner(
-                Push(sources=(source,), target="work", content=True, delete=True)
+            PosixPruner(
+                Push(sources=(source,), target="work", content=True, delete=True), machine.open_shell
             ).run()
     else:
         report = machine.pull(tmp_path / "to")
@@ -108,8 +111,8 @@ def test_a_large_file_goes_on_from_what_is_there(tmp_path: Path, shell: str) -> 
     machine, source = SmallMachine(tmp_path, shell), tmp_path / "source"
     source.mkdir()
     (source / "f").write_bytes(os.urandom(12_000_000))
-    pusher = machine.transfers.create_pusher(
-        Push(sources=(source,), target="work", content=True), CountingProgress()
+    pusher = PosixPusher(
+        Push(sources=(source,), target="work", content=True), CountingProgress(), machine.open_shell
     )
     real = pusher._shell.run_script
 
@@ -131,7 +134,7 @@ def test_a_large_file_goes_on_from_what_is_there(tmp_path: Path, shell: str) -> 
     home = tmp_path / "to"
     machine.pull(home)
     (home / "work" / "f").unlink()
-    puller = machine.transfers.create_puller(Pull(sources=("work",), target=home), CountingProgress())
+    puller = PosixPuller(Pull(sources=("work",), target=home), CountingProgress(), machine.open_shell)
     stamp = (machine.home / "work" / "f").stat().st_mtime_ns
     (home / ".gpurent-part").mkdir()
     (home / ".gpurent-part" / os.fsdecode(partial_name(b"work/f", 12_000_000, stamp))).write_bytes(
@@ -167,8 +170,8 @@ def test_a_file_that_vanishes_is_told(tmp_path: Path) -> None:
             (source / "small").unlink()
 
     with pytest.raises(TransferError, match=r"small: vanished.*gone\.bin: vanished"):
-        machine.transfers.create_pusher(
-            Push(sources=(source,), target="work", content=True), DeletingTally()
+        PosixPusher(
+            Push(sources=(source,), target="work", content=True), DeletingTally(), machine.open_shell
         ).run()
     assert tree(machine.home / "work") == tree(source)
 

@@ -1,1 +1,5 @@
 """A web hook for gpurent."""
+
+from gpurent.api import translator
+
+_ = translator(__name__)

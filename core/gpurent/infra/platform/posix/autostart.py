@@ -5,7 +5,6 @@ Texts only, and their places. No secret is ever written into them.
 
 from __future__ import annotations
 
-import plistlib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -70,6 +69,8 @@ def _unit_word(word: str) -> str:
 
 def launchd(start: Start) -> Mapping[str, str]:
     """An agent that runs as long as the user is logged in."""
+    import plistlib  # brings an XML parser
+
     agent = {
         "Label": LABEL,
         "ProgramArguments": list(start.program),
@@ -99,7 +100,6 @@ def with_line(table: str, line: str) -> str:
 
 
 def folder(kind: str, home: Path, environment: Mapping[str, str]) -> Path:
-    """Where files of this ``kind`` belong."""
     if kind == "launchd":
         return home / "Library" / "LaunchAgents"
     config = environment.get("XDG_CONFIG_HOME", "")

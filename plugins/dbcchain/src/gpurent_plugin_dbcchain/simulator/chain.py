@@ -7,14 +7,24 @@ from copy import deepcopy
 from datetime import datetime, timedelta
 from functools import partial
 
-from attrs import define, frozen
+from attrs import frozen
 
 from gpurent.api import Money, SimulatorContext, SimulatorLedgerEntry
-from gpurent_plugin_dbcchain import calls, events, extrinsic, wire
-from gpurent_plugin_dbcchain.base58 import address
+from gpurent_plugin_dbcchain import extrinsic, wire
+from gpurent_plugin_dbcchain.keys import address
 from gpurent_plugin_dbcchain.scale import compact, uint
-from gpurent_plugin_dbcchain.simulator.pallet_rules import CallFailed, PalletRules, due
-from gpurent_plugin_dbcchain.simulator.state import FINAL_AFTER, FIRST, SPEC, TX, ChainState, History, hosts
+from gpurent_plugin_dbcchain.simulator.pallets import (
+    FINAL_AFTER,
+    FIRST,
+    SPEC,
+    TX,
+    CallFailed,
+    ChainState,
+    History,
+    PalletRules,
+    due,
+    hosts,
+)
 
 BLOCK = timedelta(seconds=6)
 _INFO = compact(10_000) + compact(0) + b"\0\0\0"
@@ -40,31 +50,18 @@ class PooledExtrinsic:
     seen: int
 
 
-@define
 class SimulatedChain:
-    """Callers hold ``lock`` and call `catch_up` first."""
+    """Callers hold ``lock`` and call `catch_up` first. Settings: average, taken, offline."""
 
-    site: SimulatorContext
-    history: History
-    genesis: datetime
-    lock: asyncio.Lock
-    pool: list[PooledExtrinsic]
-    entries: list[SimulatorLedgerEntry]
-    sealed: int = FIRST
-
-    @classmethod
-    def on(cls, site: SimulatorContext) -> SimulatedChain:
+    def __init__(self, site: SimulatorContext) -> None:
         given = site.settings
         state = ChainState(average=int(given.get("average", "2000")))
         state.hosts = hosts(site.machine_count, int(given.get("taken", "0")), int(given.get("offline", "0")))
-        return cls(
-            site=site,
-            history=History(state, FIRST),
-            genesis=site.clock.now(),
-            lock=asyncio.Lock(),
-            pool=[],
-            entries=[],
-        )
+        self.site, self.genesis, self.lock = site, site.clock.now(), asyncio.Lock()
+        self.history = History(state, FIRST)
+        self.pool: list[PooledExtrinsic] = []
+        self.entries: list[SimulatorLedgerEntry] = []
+        self.sealed = FIRST
 
     @property
     def state(self) -> ChainState:
@@ -152,7 +149,8 @@ class SimulatedChain:
         included = self.extrinsics(block)
         marks = b"\0" + uint(0, 4) + _DONE + _INFO
         for item in sorted(self.pool, key=lambda item: item.signed.nonce):
-            if item.birth <= block < item.death and item.signed.nonce != self._nonce(item):
+            account = self.state.account(item.signed.public)
+            if item.birth <= block < item.death and item.signed.nonce != account.nonce:
                 continue
             self.pool.remove(item)
             if item.birth <= block < item.death:
@@ -164,9 +162,6 @@ class SimulatedChain:
         self.history.seal(block)
         self.sealed = block
 
-    def _nonce(self, item: PooledExtrinsic) -> int:
-        return self.state.account(item.signed.public).nonce
-
     def _include(self, block: int, item: PooledExtrinsic, index: int) -> bytes:
         """Run it; a call that fails changes nothing, but its network fee is gone. Gives its mark among the events."""
         who, fee = item.signed.public, fee_of(item.body)
@@ -176,12 +171,13 @@ class SimulatedChain:
         self.book(block, who, "network", -fee, extrinsic.hash_of(item.body))
         before, lines = deepcopy(self.state), len(self.entries)
         try:
-            call = calls.decode(item.signed.call)
+            call = extrinsic.decode_call(item.signed.call)
             PalletRules(self.state, block, partial(self.book, block)).run(who, call)
         except (CallFailed, ValueError) as why:
             self.history.now = before
             del self.entries[lines:]
-            return _failed(index, item.signed.call, str(why)) + _INFO
+            name = str(why) if str(why) in extrinsic.RENT_ERRORS else "Unknown"
+            return extrinsic.failed(index, item.signed.call[0], extrinsic.RENT_ERRORS.index(name)) + _INFO
         return b"\0" + uint(index, 4) + _DONE + _INFO
 
     def extrinsics(self, block: int) -> list[bytes]:
@@ -189,11 +185,6 @@ class SimulatedChain:
         millis = round(self.when(block).timestamp() * 1000)
         body = b"\x04\x02\x00" + compact(millis)
         return self.history.extrinsics.get(block) or [compact(len(body)) + body]
-
-
-def _failed(index: int, call: bytes, why: str) -> bytes:
-    number = events.RENT_ERRORS.index(why) if why in events.RENT_ERRORS else 14
-    return events.failed(index, call[0], number)
 
 
 def fee_of(body: bytes) -> int:

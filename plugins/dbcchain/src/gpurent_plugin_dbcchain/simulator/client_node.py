@@ -11,10 +11,9 @@ from typing import Any
 from attrs import define
 
 from gpurent.api import SandboxMachine
-from gpurent_plugin_dbcchain.base58 import check_decode, public_of
-from gpurent_plugin_dbcchain.keys import verify
+from gpurent_plugin_dbcchain.keys import check_decode, public_of, verify
 from gpurent_plugin_dbcchain.simulator.chain import SimulatedChain
-from gpurent_plugin_dbcchain.simulator.state import Tenancy
+from gpurent_plugin_dbcchain.simulator.pallets import Tenancy
 
 KEPT = timedelta(days=10)
 USER = "dbc"
@@ -34,7 +33,6 @@ class Vm:
     id: str
     registry: str
     order: int
-    wallet: bytes
     label: str
     gpus: int
     created_at: datetime
@@ -74,7 +72,10 @@ class ClientNodeServer:
         vm = mine[parts[-1]]
         if len(parts) == 2:
             return _detail(vm)
-        await self._act(parts[1], vm)
+        if parts[1] != "delete":
+            raise ClientNodeRefusal("not now")
+        await self._stop(vm)
+        await self._forget(vm)
         return "ok"
 
     # who asks
@@ -120,7 +121,6 @@ class ClientNodeServer:
             id=secrets.token_hex(8),
             registry=order.pallet.rpc,
             order=order.id,
-            wallet=order.renter,
             label=str(wish["desc"]),
             gpus=int(wish["gpu_count"]),
             created_at=self._chain.site.clock.now(),
@@ -129,17 +129,9 @@ class ClientNodeServer:
         self.vms[vm.id] = vm
         return _brief(vm)
 
-    async def _act(self, what: str, vm: Vm) -> None:
-        if what == "delete":
-            del self.vms[vm.id]
-            await self._stop(vm)
-            await self._chain.site.machines.erase(vm.disk)
-        elif what in ("shutdown", "poweroff"):
-            await self._stop(vm)
-        elif what == "start" and vm.status == "closed":
-            await self._start(vm)
-        else:
-            raise ClientNodeRefusal("not now")
+    async def _forget(self, vm: Vm) -> None:
+        del self.vms[vm.id]
+        await self._chain.site.machines.erase(vm.disk)
 
     # time
 
@@ -152,16 +144,12 @@ class ClientNodeServer:
                 await self._stop(vm)
                 vm.kept_until = now + KEPT
             if vm.kept_until is not None and vm.kept_until <= now:
-                del self.vms[vm.id]
-                await self._chain.site.machines.erase(vm.disk)
+                await self._forget(vm)
             elif vm.status == "creating" and not self._stuck and vm.created_at + self._boot <= now:
-                await self._start(vm)
-
-    async def _start(self, vm: Vm) -> None:
-        vm.live = await self._chain.site.machines.boot(
-            user=USER, password=vm.password, hostname=f"dbc-{vm.id[:8]}", data=vm.disk
-        )
-        vm.status = "running"
+                vm.live = await self._chain.site.machines.boot(
+                    user=USER, password=vm.password, hostname=f"dbc-{vm.id[:8]}", data=vm.disk
+                )
+                vm.status = "running"
 
     async def _stop(self, vm: Vm) -> None:
         live, vm.live, vm.status = vm.live, None, "closed"

@@ -5,37 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gpurent.api import Evidence
-from gpurent_plugin_dbcchain import storage
-from gpurent_plugin_dbcchain.base58 import address, public_of
-from gpurent_plugin_dbcchain.calls import PALLETS
+from gpurent_plugin_dbcchain import scale
 from gpurent_plugin_dbcchain.chain import NOW
+from gpurent_plugin_dbcchain.extrinsic import PALLETS
+from gpurent_plugin_dbcchain.keys import address, public_of
 from gpurent_plugin_dbcchain.scale import uint
 from gpurent_plugin_dbcchain.simulator.chain import InvalidExtrinsic, SimulatedChain, fee_of
-from gpurent_plugin_dbcchain.simulator.state import SPEC, STANDARD, TX, ChainState, ListedHost, Tenancy
+from gpurent_plugin_dbcchain.simulator.pallets import SPEC, STANDARD, TX, ChainState
 
-_SUBSTRATE = Evidence.DOCUMENTED
-METHODS: dict[str, Evidence] = {
-    "chain_getHeader": _SUBSTRATE,
-    "chain_getFinalizedHead": _SUBSTRATE,
-    "chain_getBlockHash": _SUBSTRATE,
-    "chain_getBlock": _SUBSTRATE,
-    "state_getRuntimeVersion": _SUBSTRATE,
-    "state_queryStorageAt": _SUBSTRATE,
-    "system_accountNextIndex": _SUBSTRATE,
-    "payment_queryInfo": _SUBSTRATE,
-    "author_submitExtrinsic": _SUBSTRATE,
-    **{
-        f"{pallet.listing}_{name}": Evidence.SOURCE
-        for pallet in PALLETS.values()
-        for name in ("getMachineList", "getMachineInfo")
-    },
-    **{
-        f"{pallet.rpc}_{name}": Evidence.SOURCE
-        for pallet in PALLETS.values()
-        for name in ("getRentOrder", "getRentList", "isMachineRenter", "getMachineRentId")
-    },
-}
+SUBSTRATE_METHODS = (
+    "chain_getHeader",
+    "chain_getFinalizedHead",
+    "chain_getBlockHash",
+    "chain_getBlock",
+    "state_getRuntimeVersion",
+    "state_queryStorageAt",
+    "system_accountNextIndex",
+    "payment_queryInfo",
+    "author_submitExtrinsic",
+)
+PALLET_METHODS = (
+    *(f"{p.listing}_{name}" for p in PALLETS.values() for name in ("getMachineList", "getMachineInfo")),
+    *(f"{p.rpc}_{name}" for p in PALLETS.values() for name in ("getRentOrder", "getRentList")),
+)
 _ABSENT = InvalidExtrinsic(-32603, "Something wrong", "NotFound")
 
 
@@ -46,15 +38,12 @@ class NodeRpc:
         self._chain = chain
 
     def call(self, method: str, params: list[Any]) -> Any:
-        if method not in METHODS:
+        if method not in SUBSTRATE_METHODS + PALLET_METHODS:
             raise InvalidExtrinsic(-32601, "Method not found", "")
         prefix, _, name = method.partition("_")
-        if prefix in PALLETS and name in _ORDERS:
-            return _ORDERS[name](self, prefix, *params)
-        if name in _MACHINES:
-            return _MACHINES[name](self, prefix, *params)
-        plain: Callable[..., Any] = getattr(self, f"_{name}")
-        return plain(*params)
+        pallet = [prefix] if method in PALLET_METHODS else []
+        answer: Callable[..., Any] = getattr(self, f"_{name}")
+        return answer(*pallet, *params)
 
     def _block(self, at: str | None) -> int:
         return self._chain.newest if at is None else self._chain.history.number(at)
@@ -87,11 +76,10 @@ class NodeRpc:
         return self._chain.next_nonce(public_of(account))
 
     def _queryInfo(self, body: str, at: str | None = None) -> Any:  # noqa: N802
-        fee = fee_of(bytes.fromhex(body[2:]))
         return {
             "weight": {"ref_time": 125_010_000, "proof_size": 0},
             "class": "normal",
-            "partialFee": str(fee),
+            "partialFee": str(fee_of(bytes.fromhex(body[2:]))),
         }
 
     def _submitExtrinsic(self, body: str) -> str:  # noqa: N802
@@ -107,18 +95,18 @@ class NodeRpc:
     def _values(self, at: str | None) -> dict[str, bytes]:
         block, state = self._block(at), self._state(at)
         found = {
-            storage.AVERAGE: uint(state.average, 8),
-            storage.FIXED_FEE: uint(state.fee, 16),
+            scale.AVERAGE: uint(state.average, 8),
+            scale.FIXED_FEE: uint(state.fee, 16),
             NOW: uint(round(self._chain.when(block).timestamp() * 1000), 8),
         }
         if block in self._chain.history.events:
-            found[storage.EVENTS] = self._chain.history.events[block]
+            found[scale.EVENTS] = self._chain.history.events[block]
         for public, account in state.accounts.items():
             counters = uint(account.nonce, 4) + uint(0, 4) + uint(1, 4) + uint(0, 4)
             amounts = uint(account.free, 16) + uint(account.reserved, 16) + uint(0, 16) + uint(1 << 127, 16)
-            found[storage.account_key(public)] = counters + amounts
+            found[scale.storage_key("System", "Account", public)] = counters + amounts
         for pallet in PALLETS.values():
-            found[storage.key(pallet.machines, "StandardGPUPointPrice")] = b"".join(
+            found[scale.storage_key(pallet.machines, "StandardGPUPointPrice")] = b"".join(
                 uint(value, 8) for value in STANDARD
             )
         for host in state.hosts.values():
@@ -126,111 +114,73 @@ class NodeRpc:
                 ("MachineExtraPrice", uint(host.extra, 8)),
                 ("MachineRentedGPU", uint(state.rented(host), 4)),
             ):
-                found[storage.machine_key(host.pallet.machines, item, host.id)] = value
+                found[scale.machine_key(host.pallet.machines, item, host.id)] = value
         return found
 
     # machines and orders
 
-    def _machine_list(self, listing: str, at: str | None = None) -> Any:
+    def _getMachineList(self, listing: str, at: str | None = None) -> Any:  # noqa: N802
         mine = [host for host in self._state(at).hosts.values() if host.pallet.listing == listing]
-
-        def names(status: str) -> list[str]:
-            return [host.id for host in mine if host.status == status]
-
         return {
             "bondingMachine": [],
-            "onlineMachine": names("online"),
-            "rentedMachine": names("rented"),
+            "onlineMachine": [host.id for host in mine if host.status == "online"],
+            "rentedMachine": [host.id for host in mine if host.status == "rented"],
             "offlineMachine": [host.id for host in mine if isinstance(host.status, dict)],
         }
 
-    def _machine_info(self, listing: str, machine: str, at: str | None = None) -> Any:
+    def _getMachineInfo(self, listing: str, machine: str, at: str | None = None) -> Any:  # noqa: N802
         host = self._state(at).hosts.get(machine)
         if host is None or host.pallet.listing != listing:
             raise _ABSENT
-        return _shown_host(host)
+        stash = address(bytes.fromhex(host.id))
+        return {
+            "controller": stash,
+            "machineStash": stash,
+            "renters": [],
+            "machineStatus": host.status,
+            "totalRentedTimes": 3,
+            "machineInfoDetail": {
+                "committee_upload_info": {
+                    "machine_id": host.id,
+                    "gpu_type": host.gpu,
+                    "gpu_num": host.gpus,
+                    "cuda_core": 10_496,
+                    "gpu_mem": host.memory,
+                    "calc_point": host.points,
+                    "sys_disk": 480,
+                    "data_disk": 3905,
+                    "cpu_type": "Intel(R) Xeon(R) Silver 4214R",
+                    "cpu_core_num": 12 * host.gpus,
+                    "cpu_rate": 2400,
+                    "mem_num": 64 * host.gpus,
+                    "rand_str": "abcdefg1",
+                    "is_support": True,
+                },
+                "staker_customize_info": {
+                    "upload_net": 100,
+                    "download_net": 100,
+                    "telecom_operators": ["china"],
+                },
+            },
+        }
 
-    def _order(self, registry: str, number: int, at: str | None = None) -> Any:
+    def _getRentOrder(self, registry: str, number: int, at: str | None = None) -> Any:  # noqa: N802
         order = self._state(at).orders.get((registry, number))
         if order is None:
             raise _ABSENT
-        return _shown_order(order)
+        return {
+            "machineId": order.machine,
+            "renter": address(order.renter),
+            "rentStart": order.start,
+            "confirmRent": order.confirmed,
+            "rentEnd": order.end,
+            "stakeAmount": str(order.stake),
+            "rentStatus": order.status,
+            "gpuNum": order.gpus,
+            "gpuIndex": list(range(order.gpus)),
+        }
 
-    def _order_list(self, registry: str, account: str, at: str | None = None) -> list[int]:
+    def _getRentList(self, registry: str, account: str, at: str | None = None) -> list[int]:  # noqa: N802
         renter = public_of(account)
         orders = self._state(at).orders.values()
         return sorted(order.id for order in orders if (order.pallet.rpc, order.renter) == (registry, renter))
-
-    def _is_renter(self, registry: str, machine: str, account: str, at: str | None = None) -> bool:
-        state = self._state(at)
-        return any(
-            state.orders[registry, number].machine == machine
-            for number in self._order_list(registry, account, at)
-        )
-
-    def _of_machine(self, registry: str, machine: str, at: str | None = None) -> Any:
-        orders = [
-            order
-            for order in self._state(at).orders.values()
-            if (order.pallet.rpc, order.machine) == (registry, machine)
-        ]
-        return {
-            "rentOrder": sorted(order.id for order in orders),
-            "usedGpu": list(range(sum(order.gpus for order in orders))),
-        }
-
-
-_MACHINES: dict[str, Callable[..., Any]] = {
-    "getMachineList": NodeRpc._machine_list,
-    "getMachineInfo": NodeRpc._machine_info,
-}
-_ORDERS: dict[str, Callable[..., Any]] = {
-    "getRentOrder": NodeRpc._order,
-    "getRentList": NodeRpc._order_list,
-    "isMachineRenter": NodeRpc._is_renter,
-    "getMachineRentId": NodeRpc._of_machine,
-}
-
-
-def _shown_host(host: ListedHost) -> dict[str, Any]:
-    stash = address(bytes.fromhex(host.id))
-    return {
-        "controller": stash,
-        "machineStash": stash,
-        "renters": [],
-        "machineStatus": host.status,
-        "totalRentedTimes": 3,
-        "machineInfoDetail": {
-            "committee_upload_info": {
-                "machine_id": host.id,
-                "gpu_type": host.gpu,
-                "gpu_num": host.gpus,
-                "cuda_core": 10_496,
-                "gpu_mem": host.memory,
-                "calc_point": host.points,
-                "sys_disk": 480,
-                "data_disk": 3905,
-                "cpu_type": "Intel(R) Xeon(R) Silver 4214R",
-                "cpu_core_num": 12 * host.gpus,
-                "cpu_rate": 2400,
-                "mem_num": 64 * host.gpus,
-                "rand_str": "abcdefg1",
-                "is_support": True,
-            },
-            "staker_customize_info": {"upload_net": 100, "download_net": 100, "telecom_operators": ["china"]},
-        },
-    }
-
-
-def _shown_order(order: Tenancy) -> dict[str, Any]:
-    return {
-        "machineId": order.machine,
-        "renter": address(order.renter),
-        "rentStart": order.start,
-        "confirmRent": order.confirmed,
-        "rentEnd": order.end,
-        "stakeAmount": str(order.stake),
-        "rentStatus": order.status,
-        "gpuNum": order.gpus,
-        "gpuIndex": list(range(order.gpus)),
-    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -12,11 +12,11 @@ from starlette.routing import Route as WebRoute
 
 from gpurent.api import Evidence, ProviderSimulator, Route, SimulatorContext, SimulatorLedgerEntry, UsageError
 from gpurent_plugin_dbcchain import wire
-from gpurent_plugin_dbcchain.base58 import public_of
-from gpurent_plugin_dbcchain.calls import RENT
+from gpurent_plugin_dbcchain.extrinsic import RENT
+from gpurent_plugin_dbcchain.keys import public_of
 from gpurent_plugin_dbcchain.simulator.chain import InvalidExtrinsic, SimulatedChain
 from gpurent_plugin_dbcchain.simulator.client_node import ClientNodeRefusal, ClientNodeServer
-from gpurent_plugin_dbcchain.simulator.node_rpc import METHODS, NodeRpc
+from gpurent_plugin_dbcchain.simulator.node_rpc import PALLET_METHODS, SUBSTRATE_METHODS, NodeRpc
 
 API = "/api/v1"
 _CLIENT = (
@@ -24,10 +24,12 @@ _CLIENT = (
     "/tasks",
     "/tasks/start",
     "/tasks/{id}",
-    "/tasks/start/{id}",
-    "/tasks/shutdown/{id}",
-    "/tasks/poweroff/{id}",
     "/tasks/delete/{id}",
+)
+# JSON-RPC has one address for all its methods: the evidence of each stands in the route's note.
+_METHODS = (
+    f"{Evidence.DOCUMENTED.value}: {', '.join(SUBSTRATE_METHODS)}; "
+    f"{Evidence.SOURCE.value}: {', '.join(PALLET_METHODS)}"
 )
 _BAD = (AttributeError, KeyError, TypeError, ValueError, UsageError)
 
@@ -36,13 +38,13 @@ class DbcChainSimulator(ProviderSimulator):
     """Settings: average, taken, offline, boot, stuck."""
 
     def __init__(self, site: SimulatorContext) -> None:
-        self.chain = SimulatedChain.on(site)
+        self.chain = SimulatedChain(site)
         self.client = ClientNodeServer(self.chain)
         self._node = NodeRpc(self.chain)
 
     def routes(self) -> Sequence[Route]:
         return (
-            Route(method="POST", path="/", evidence=Evidence.SOURCE, note=_methods()),
+            Route(method="POST", path="/", evidence=Evidence.SOURCE, note=_METHODS),
             *(
                 Route(
                     method="POST",
@@ -84,63 +86,49 @@ class DbcChainSimulator(ProviderSimulator):
     def app(self) -> Starlette:
         return Starlette(
             routes=[
-                WebRoute("/", self._rpc, methods=["POST"]),
-                *(WebRoute(f"{API}{path}", self._client, methods=["POST"]) for path in _CLIENT),
-                WebRoute("/sandbox/faucet", self._faucet, methods=["POST"]),
-                WebRoute("/sandbox/price", self._price, methods=["POST"]),
+                WebRoute("/", self._locked(self._rpc), methods=["POST"]),
+                *(WebRoute(f"{API}{path}", self._locked(self._client), methods=["POST"]) for path in _CLIENT),
+                WebRoute("/sandbox/faucet", self._locked(self._faucet), methods=["POST"]),
+                WebRoute("/sandbox/price", self._locked(self._price), methods=["POST"]),
             ]
         )
 
-    async def _rpc(self, request: Request) -> Response:
-        given = await request.json()
-        async with self.chain.lock:
-            await self._catch_up()
-            try:
-                answer = {"result": self._node.call(given["method"], given["params"])}
-            except InvalidExtrinsic as why:
-                answer = {"error": {"code": why.code, "message": why.message, "data": why.data}}
-            except _BAD:
-                answer = {"error": {"code": -32602, "message": "Invalid params"}}
-        return JSONResponse({"jsonrpc": "2.0", "id": given["id"], **answer})
+    def _locked(self, handler: Callable[[str, dict[str, Any]], Awaitable[Any]]) -> Any:
+        """One request at a time: ``handler`` gives the answer to a path and what was sent there."""
 
-    async def _client(self, request: Request) -> Response:
-        given = await request.json()
-        async with self.chain.lock:
-            await self._catch_up()
-            try:
-                answer = {
-                    "errcode": 0,
-                    "message": await self.client.answer(request.url.path.removeprefix(API), given),
-                }
-            except ClientNodeRefusal as why:
-                answer = {"errcode": -1, "message": str(why)}
-            except _BAD:
-                answer = {"errcode": -2, "message": "bad request"}
-        return JSONResponse(answer)
+        async def locked(request: Request) -> Response:
+            given = await request.json()
+            async with self.chain.lock:
+                await self._catch_up()
+                return JSONResponse(await handler(request.url.path, given))
 
-    async def _faucet(self, request: Request) -> Response:
-        given: dict[str, Any] = await request.json()
+        return locked
+
+    async def _rpc(self, path: str, given: dict[str, Any]) -> Any:
+        try:
+            answer = {"result": self._node.call(given["method"], given["params"])}
+        except InvalidExtrinsic as why:
+            answer = {"error": {"code": why.code, "message": why.message, "data": why.data}}
+        except _BAD:
+            answer = {"error": {"code": -32602, "message": "Invalid params"}}
+        return {"jsonrpc": "2.0", "id": given["id"], **answer}
+
+    async def _client(self, path: str, given: dict[str, Any]) -> Any:
+        try:
+            return {"errcode": 0, "message": await self.client.answer(path.removeprefix(API), given)}
+        except ClientNodeRefusal as why:
+            return {"errcode": -1, "message": str(why)}
+        except _BAD:
+            return {"errcode": -2, "message": "bad request"}
+
+    async def _faucet(self, path: str, given: dict[str, Any]) -> Any:
         public, units = public_of(given["address"]), wire.DBC.money(str(given["amount"])).amount
-        async with self.chain.lock:
-            await self._catch_up()
-            self.chain.state.account(public).free += units
-            self.chain.book(self.chain.newest, public, "bought", units, "faucet")
-            self.chain.history.seal(self.chain.newest)
-        return JSONResponse({"address": given["address"]})
+        self.chain.state.account(public).free += units
+        self.chain.book(self.chain.newest, public, "bought", units, "faucet")
+        self.chain.history.seal(self.chain.newest)
+        return {"address": given["address"]}
 
-    async def _price(self, request: Request) -> Response:
-        given: dict[str, Any] = await request.json()
-        async with self.chain.lock:
-            await self._catch_up()
-            self.chain.state.average = int(given["average"])
-            self.chain.history.seal(self.chain.newest)
-        return JSONResponse({"average": self.chain.state.average})
-
-
-def _methods() -> str:
-    """JSON-RPC has one address for all its methods: the evidence of each stands in its note."""
-    parts = []
-    for evidence in dict.fromkeys(METHODS.values()):
-        names = ", ".join(name for name, why in METHODS.items() if why is evidence)
-        parts.append(f"{evidence.value}: {names}")
-    return "; ".join(parts)
+    async def _price(self, path: str, given: dict[str, Any]) -> Any:
+        self.chain.state.average = int(given["average"])
+        self.chain.history.seal(self.chain.newest)
+        return {"average": self.chain.state.average}

@@ -15,7 +15,6 @@ from decimal import Decimal
 from typing import Any
 
 import httpx2
-from attrs import frozen
 
 from gpurent.api import Money, SimulatorContext, SimulatorLedgerEntry
 from gpurent_plugin_gpu1024 import wire
@@ -43,15 +42,6 @@ class ServiceRefusal(Exception):
     """The service says no, in its own words."""
 
 
-@frozen
-class PaymentStatus:
-    """``how``: yes, wait (not confirmed yet), no (no such payment)."""
-
-    how: str
-    digest: str = ""
-    at: datetime | None = None
-
-
 class Gpu1024Books:
     """All state. Callers hold `lock` and call `catch_up` first."""
 
@@ -62,24 +52,26 @@ class Gpu1024Books:
         self.machines = {}
         for index in range(site.machine_count):
             model, price, ram = MODELS[index % len(MODELS)]
-            machine = GpuHost(f"{index + 1:040x}", model, Decimal(price), ram)
-            machine.taken = int(index >= site.machine_count - taken)
+            lent = int(index >= site.machine_count - taken)
+            machine = GpuHost(f"{index + 1:040x}", model, Decimal(price), ram, taken=lent)
             self.machines[machine.id] = machine
         self.orders: dict[str, ContainerOrder] = {}
         self.renewals: dict[str, OrderRenewal] = {}
         self.emails: dict[str, str] = {}
         self.binding: dict[str, tuple[str, int, bool]] = {}
         self.ledger: list[SimulatorLedgerEntry] = []
-        self._counted: set[str] = set()
+        # A transfer pays for one thing only.
+        self.counted: set[str] = set()
 
     @property
     def now(self) -> datetime:
         return self.site.clock.now()
 
     def entry(self, wallet: str, kind: str, units: int, ref: str) -> None:
-        amount = Money(units, wire.DBC)
         self.ledger.append(
-            SimulatorLedgerEntry(at=self.now, account=wallet, kind=kind, amount=amount, ref=ref)
+            SimulatorLedgerEntry(
+                at=self.now, account=wallet, kind=kind, amount=Money(units, wire.DBC), ref=ref
+            )
         )
 
     def free(self, machine: GpuHost) -> int:
@@ -87,6 +79,18 @@ class Gpu1024Books:
             order.gpus for order in self.orders.values() if order.machine is machine and order.holds_gpu
         )
         return machine.gpus - machine.taken - mine
+
+    def order(self, order_id: str) -> ContainerOrder:
+        order = self.orders.get(order_id)
+        if order is None:
+            raise ServiceRefusal("订单不存在")
+        return order
+
+    def renewal(self, renewal_id: str) -> OrderRenewal:
+        renewal = self.renewals.get(renewal_id)
+        if renewal is None:
+            raise ServiceRefusal("续费订单不存在")
+        return renewal
 
     # the ledger
 
@@ -105,26 +109,26 @@ class Gpu1024Books:
     async def price(self) -> Decimal:
         return Decimal((await self.ask_ledger("GET", "/price"))["price"])
 
-    async def seen(self, digest: str, wallet: str, payee: str, units: int) -> PaymentStatus:
-        """How a payment stands. Without a digest ("I already paid") the payee's own transfers are looked through."""
+    async def seen(self, digest: str, wallet: str, payee: str, units: int) -> tuple[str, datetime] | None:
+        """Digest and time of a payment; None: not confirmed yet. No such payment is a `ServiceRefusal`.
+
+        Without a digest ("I already paid") the payee's own transfers are looked through.
+        """
         if digest:
             if not re.fullmatch(r"[0-9a-f]{64}", digest):
                 raise ServiceRefusal("交易哈希错误")
             rows = [await self.ask_ledger("GET", f"/tx/{digest}")]
             if "error" in rows[0]:
-                return PaymentStatus("wait")
+                return None
         else:
             rows = (await self.ask_ledger("GET", "/transfers", address=payee))["transfers"]
         for row in rows:
             same = (row["from"], row["to"], row["amount"]) == (wallet, payee, str(units))
-            if same and row["hash"] not in self._counted:
-                how = "yes" if row["confirmations"] >= CONFIRMATIONS else "wait"
-                return PaymentStatus(how, row["hash"], datetime.fromisoformat(row["at"]))
-        return PaymentStatus("no")
-
-    def count(self, digest: str) -> None:
-        """A transfer pays for one thing only."""
-        self._counted.add(digest)
+            if same and row["hash"] not in self.counted:
+                if row["confirmations"] < CONFIRMATIONS:
+                    return None
+                return row["hash"], datetime.fromisoformat(row["at"])
+        raise ServiceRefusal("没有收到这笔支付")
 
     async def send_back(self, order: ContainerOrder, units: int, memo: str, key: str) -> None:
         if units <= 0:
@@ -161,9 +165,10 @@ class Gpu1024Books:
             )
 
     async def mail_code(self, thing: ContainerOrder | OrderRenewal, what: str) -> None:
-        wallet = thing.wallet if isinstance(thing, ContainerOrder) else thing.order.wallet
         thing.mail_code[what] = f"{secrets.randbelow(10**6):06}"
-        await self.mail(wallet, f"验证码 {thing.id}", f"操作：{what}\n验证码：{thing.mail_code[what]}\n")
+        await self.mail(
+            thing.order.wallet, f"验证码 {thing.id}", f"操作：{what}\n验证码：{thing.mail_code[what]}\n"
+        )
 
     def take_code(self, thing: ContainerOrder | OrderRenewal, what: str, given: str) -> None:
         """A code counts once, for its order and its purpose."""
@@ -174,7 +179,7 @@ class Gpu1024Books:
 
     # containers
 
-    async def boot(self, order: ContainerOrder) -> None:
+    async def open(self, order: ContainerOrder) -> None:
         order.password = secrets.token_urlsafe(9)
         order.live = await self.site.machines.boot(
             user="root",
@@ -185,16 +190,15 @@ class Gpu1024Books:
             missing=tuple(self.site.settings.get("missing", "").split()),
             disk_bytes=int(self.site.settings.get("disk_bytes", "0")) or None,
         )
+        await self.mail_access(order)
 
     async def close(self, order: ContainerOrder) -> None:
         live, order.live = order.live, None
         if live is not None:
             await self.site.machines.kill(live.id)
 
-    async def rented(self, order: ContainerOrder, digest: str) -> None:
+    async def rented(self, order: ContainerOrder) -> None:
         """The payment was seen: the container is the user's now."""
-        self.count(digest)
-        order.paid = digest
         order.rented_at = self.now
         order.codes = order.code
         self.entry(order.wallet, "deposit" if order.mode == "deposit" else "rent", -order.due, order.id)
@@ -204,14 +208,10 @@ class Gpu1024Books:
         else:
             await self.open(order)
 
-    async def open(self, order: ContainerOrder) -> None:
-        await self.boot(order)
-        await self.mail_access(order)
-
     async def end(self, order: ContainerOrder, *, well: bool, keep_data: bool = False) -> None:
         """Close a container; what was not used goes back, a deposit whole."""
         # Asked first: with the ledger away nothing changes, and the next tick comes back to it.
-        keep = not well and await self.balance(order.wallet) >= KEEPING
+        held = 0 if well else int((await self.ask_ledger("GET", "/balance", address=order.wallet))["balance"])
         order.over, order.ended_well = True, well
         order.stopped_at = min(self.now, order.expires_at or self.now)
         await self.close(order)
@@ -220,14 +220,11 @@ class Gpu1024Books:
             order.owed = (back, "deposit-back")
         elif well:
             order.owed = (back, "refund")
-        if keep:
+        if held >= KEEPING:
             order.kept_until = order.stopped_at + KEPT
         elif not keep_data:
             await self.site.machines.erase(order.data)
         await self.settle(order)
-
-    async def balance(self, wallet: str) -> int:
-        return int((await self.ask_ledger("GET", "/balance", address=wallet))["balance"])
 
     # time
 
@@ -235,7 +232,10 @@ class Gpu1024Books:
         """Whatever the clock has brought since: containers made, windows closed, rents run out, disks forgotten."""
         for order in list(self.orders.values()):
             if order.over:
-                await self._after(order)
+                await self.settle(order)
+                if order.kept_until is not None and order.kept_until <= self.now:
+                    order.kept_until = None
+                    await self.site.machines.erase(order.data)
             elif order.created_at is not None and not order.cancelled:
                 await self._live(order, order.created_at)
         for renewal in self.renewals.values():
@@ -247,12 +247,6 @@ class Gpu1024Books:
                 and self.now >= at + WINDOW + MINUTE
             ):
                 renewal.cancelled = True
-
-    async def _after(self, order: ContainerOrder) -> None:
-        await self.settle(order)
-        if order.kept_until is not None and order.kept_until <= self.now:
-            order.kept_until = None
-            await self.site.machines.erase(order.data)
 
     async def _live(self, order: ContainerOrder, created: datetime) -> None:
         now = self.now

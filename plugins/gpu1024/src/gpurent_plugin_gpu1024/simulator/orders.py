@@ -1,22 +1,24 @@
-"""The fake service's routes for orders and their payment."""
+"""The fake service's routes from the draft of an order, or of more time on it, to its lists."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from gpurent_plugin_gpu1024.simulator.books import WINDOW, Gpu1024Books, ServiceRefusal
+from gpurent_plugin_gpu1024.simulator.books import Gpu1024Books, ServiceRefusal
 from gpurent_plugin_gpu1024.simulator.records import (
     KIB_IN_GIB,
     UNIT,
     ContainerOrder,
     GpuHost,
+    OrderRenewal,
     deposit,
     number,
     rent,
     shown_machine,
     shown_order,
+    shown_renewal,
 )
 
 Params = Mapping[str, str]
@@ -37,21 +39,17 @@ class OrderRoutes:
             raise ServiceRefusal("机器不存在")
         return machine
 
-    def order(self, given: Params) -> ContainerOrder:
-        order = self._books.orders.get(given.get("order_id") or given["order_id_new"])
-        if order is None:
-            raise ServiceRefusal("订单不存在")
-        return order
+    def _order(self, given: Params) -> ContainerOrder:
+        return self._books.order(given.get("order_id") or given["order_id_new"])
 
-    def _lent(self, machine: GpuHost) -> int:
-        return machine.gpus - machine.taken - self._books.free(machine)
+    def _shown(self, machine: GpuHost) -> Any:
+        return shown_machine(machine, self._books.free(machine))
 
     async def machines(self, given: Params) -> Any:
-        return [shown_machine(machine, self._lent(machine)) for machine in self._books.machines.values()]
+        return [self._shown(machine) for machine in self._books.machines.values()]
 
     async def machine(self, given: Params) -> Any:
-        machine = self._machine(given)
-        return shown_machine(machine, self._lent(machine))
+        return self._shown(self._machine(given))
 
     # drafts
 
@@ -71,7 +69,6 @@ class OrderRoutes:
             code=(secrets.randbelow(8999) + 1000) * UNIT // 10**4,
             price=await books.price(),
             before=before,
-            drafted_at=books.now,
         )
         order.data = books.orders[before].data if before else f"dbc-{order.id}"
         books.orders[order.id] = order
@@ -111,10 +108,10 @@ class OrderRoutes:
     # prices
 
     async def dbc_price(self, given: Params) -> Any:
-        return float(self.order(given).price)
+        return float(self._order(given).price)
 
     async def pay_dbc_count(self, given: Params) -> Any:
-        order = self.order(given)
+        order = self._order(given)
         return number(
             rent(
                 order.machine,
@@ -134,13 +131,13 @@ class OrderRoutes:
         return [{"capacity": size * KIB_IN_GIB} for size in MEMORIES]
 
     async def deposit_count(self, given: Params) -> Any:
-        self.order(given)
+        self._order(given)
         return number(deposit(int(given["diskspace"]), int(given["memory"])))
 
     # creating and paying
 
     async def create_order(self, given: Params) -> Any:
-        order, books = self.order(given), self._books
+        order, books = self._order(given), self._books
         if order.created:
             return True
         gpus, minutes = int(given["gpu_count"]), int(given["rent_time_length"])
@@ -162,7 +159,7 @@ class OrderRoutes:
         return True
 
     async def can_rent(self, given: Params) -> Any:
-        order = self.order(given)
+        order = self._order(given)
         if order.cancelled:
             raise ServiceRefusal("订单已取消")
         if order.created and order.asked_at is None:
@@ -170,60 +167,88 @@ class OrderRoutes:
         return WORKING if order.container_at is None else True
 
     async def address(self, given: Params) -> Any:
-        order = self.order(given)
+        order = self._order(given)
         if not order.created or order.cancelled:
             raise ServiceRefusal("订单不能支付")
         return order.address
 
-    async def pay(self, given: Params) -> Any:
-        """Look for the payment on the ledger; on the switch too."""
-        order, books = self.order(given), self._books
-        if order.rented:
-            return True
-        if not order.created_at or order.returned:
-            raise ServiceRefusal("订单不能支付")
-        if order.pay_error:
-            raise ServiceRefusal("支付超时")
-        seen = await books.seen(given.get("dbc_hash", ""), order.wallet, order.address, order.due)
-        if seen.how == "wait":
-            return WORKING
-        if seen.how == "no" or seen.at is None:
-            raise ServiceRefusal("没有收到这笔支付")
-        closed = order.before != "" and books.orders[order.before].over
-        if order.cancelled or closed or seen.at > order.created_at + WINDOW:
-            books.count(seen.digest)
-            order.pay_error = True
-            books.entry(order.wallet, "late", -order.due, order.id)
-            raise ServiceRefusal("支付超时")
-        await books.rented(order, seen.digest)
-        return True
-
     async def switched(self, given: Params) -> Any:
-        order = self.order(given)
+        order = self._order(given)
         return True if order.live is not None else WORKING
 
     # lists
 
-    def _mine(self, given: Params) -> list[ContainerOrder]:
-        wallet = given["wallet_address_user"]
-        return [order for order in self._books.orders.values() if order.wallet == wallet and order.created]
-
-    def _rows(self, orders: Iterable[ContainerOrder]) -> Any:
+    def _rows(self, given: Params, listed: Callable[[ContainerOrder], bool]) -> Any:
         """As the web client reads them: the order, and its machine beside it."""
-        books = self._books
+        books, wallet = self._books, given["wallet_address_user"]
         return [
-            {
-                "orderData": shown_order(order, books.now),
-                "mcData": shown_machine(order.machine, self._lent(order.machine)),
-            }
-            for order in orders
+            {"orderData": shown_order(order, books.now), "mcData": self._shown(order.machine)}
+            for order in books.orders.values()
+            if order.wallet == wallet and order.created and listed(order)
         ]
 
     async def all_gpu(self, given: Params) -> Any:
-        return self._rows(order for order in self._mine(given) if order.kind == "gpu")
+        return self._rows(given, lambda order: order.kind == "gpu")
 
     async def all_cpu(self, given: Params) -> Any:
-        return self._rows(order for order in self._mine(given) if order.kind == "cpu")
+        return self._rows(given, lambda order: order.kind == "cpu")
 
     async def all_stopped(self, given: Params) -> Any:
-        return self._rows(order for order in self._mine(given) if order.kept_until is not None)
+        return self._rows(given, lambda order: order.kept_until is not None)
+
+    # more time
+
+    async def renewal_place(self, given: Params) -> Any:
+        order = self._order(given)
+        if not order.rented or order.over:
+            raise ServiceRefusal("订单已结束")
+        renewal = OrderRenewal(
+            id=secrets.token_hex(12),
+            order=order,
+            code=(secrets.randbelow(8999) + 1000) * UNIT // 10**4,
+            price=await self._books.price(),
+        )
+        self._books.renewals[renewal.id] = renewal
+        return {
+            "continue_pay_order_id": renewal.id,
+            "gpu_price_dollar": float(order.machine.price),
+            "gpu_count": order.gpus,
+            "disk_dollar": 0,
+            "code": str(number(renewal.code)),
+            "time_max": 43200,
+        }
+
+    async def renewal_price(self, given: Params) -> Any:
+        return float(self._books.renewal(given["continue_pay_order_id"]).price)
+
+    def _renewal_count(self, renewal: OrderRenewal, given: Params) -> int:
+        order = renewal.order
+        if order.mode == "deposit":
+            return 0
+        minutes = int(given["rent_time_length"])
+        if minutes < 60 or minutes > 43200:
+            raise ServiceRefusal("续租时间不正确")
+        return rent(order.machine, order.gpus, minutes, renewal.price, order.disk)
+
+    async def renewal_count(self, given: Params) -> Any:
+        return number(self._renewal_count(self._books.renewal(given["continue_pay_order_id"]), given))
+
+    async def renewal_create(self, given: Params) -> Any:
+        renewal = self._books.renewal(given["continue_pay_order_id"])
+        if renewal.order.over:
+            raise ServiceRefusal("订单已结束")
+        if renewal.created_at is None:
+            renewal.total, renewal.minutes = (
+                self._renewal_count(renewal, given),
+                int(given["rent_time_length"]),
+            )
+            renewal.created_at = self._books.now
+        return True
+
+    async def renewals(self, given: Params) -> Any:
+        order = self._order(given)
+        return [
+            shown_renewal(renewal)
+            for renewal in self._books.renewals.values()
+            if renewal.order is order and renewal.created_at is not None
+        ]

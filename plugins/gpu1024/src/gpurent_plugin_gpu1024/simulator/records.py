@@ -50,11 +50,9 @@ class ContainerOrder:
     memory: int = 0
     codes: int = 0
     address: str = ""
-    drafted_at: datetime | None = None
     created_at: datetime | None = None
     asked_at: datetime | None = None
     container_at: datetime | None = None
-    paid: str = ""
     rented_at: datetime | None = None
     switched_at: datetime | None = None
     stopped_at: datetime | None = None
@@ -69,6 +67,11 @@ class ContainerOrder:
     ended_well: bool = False
     kept_until: datetime | None = None
     mail_code: dict[str, str] = field(factory=dict)
+
+    @property
+    def order(self) -> ContainerOrder:
+        """Itself: what an `OrderRenewal` is more time on."""
+        return self
 
     @property
     def created(self) -> bool:
@@ -117,8 +120,6 @@ class ContainerOrder:
 
 @define
 class OrderRenewal:
-    """More time on an order."""
-
     id: str
     order: ContainerOrder
     code: int
@@ -131,6 +132,10 @@ class OrderRenewal:
     pay_error: bool = False
     returned: bool = False
     mail_code: dict[str, str] = field(factory=dict)
+
+    @property
+    def rented(self) -> bool:
+        return self.done
 
     @property
     def due(self) -> int:
@@ -153,8 +158,8 @@ def number(units: int) -> float:
     return float(Decimal(units) / UNIT)
 
 
-def shown_machine(machine: GpuHost, mine: int) -> dict[str, Any]:
-    used = machine.taken + mine
+def shown_machine(machine: GpuHost, free: int) -> dict[str, Any]:
+    used = machine.gpus - free
     return {
         "machine_id": machine.id,
         "country": "China",
@@ -211,7 +216,7 @@ def shown_order(order: ContainerOrder, now: datetime) -> dict[str, Any]:
         "milli_rent_success_time": millis(order.rented_at),
         "creating_container": order.asked_at is not None and order.container_at is None,
         "container_is_exist": (order.container_at is not None and not order.over) or bool(kept),
-        "vocing_pay": bool(order.paid) and not order.rented,
+        "vocing_pay": False,
         "pay_success": order.rented,
         "pay_error": order.pay_error,
         "rent_success": order.rented,

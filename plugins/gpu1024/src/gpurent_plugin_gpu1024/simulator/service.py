@@ -24,11 +24,9 @@ from gpurent.api import (
     SupportsManualRental,
 )
 from gpurent_plugin_gpu1024.simulator.books import SENDER, Gpu1024Books, ServiceRefusal
-from gpurent_plugin_gpu1024.simulator.mail_binding import PLATFORM, MailBindingRoutes
 from gpurent_plugin_gpu1024.simulator.orders import OrderRoutes
+from gpurent_plugin_gpu1024.simulator.payments import PLATFORM, PaymentRoutes
 from gpurent_plugin_gpu1024.simulator.records import ContainerOrder, rent
-from gpurent_plugin_gpu1024.simulator.releases import ReleaseRoutes
-from gpurent_plugin_gpu1024.simulator.renewals import RenewalRoutes
 
 DAY = 24 * 60
 Act = Callable[[Mapping[str, str]], Awaitable[Any]]
@@ -40,9 +38,7 @@ class Gpu1024Simulator(ProviderSimulator, SupportsManualRental):
     def __init__(self, site: SimulatorContext) -> None:
         self.books = Gpu1024Books(site)
         orders = OrderRoutes(self.books)
-        leaving = ReleaseRoutes(self.books, orders)
-        renewals = RenewalRoutes(self.books, orders)
-        mail = MailBindingRoutes(self.books)
+        paying = PaymentRoutes(self.books)
         rent, more, bind = "/rent", "/rent_continue", "/binding_email_rent"
         self._acts: dict[str, Act] = {
             "/query_all_machines": orders.machines,
@@ -58,34 +54,34 @@ class Gpu1024Simulator(ProviderSimulator, SupportsManualRental):
             f"{rent}/create_order": orders.create_order,
             f"{rent}/can_rent_this_machine": orders.can_rent,
             f"{rent}/get_dbchain_address": orders.address,
-            f"{rent}/pay": orders.pay,
-            f"{rent}/pay_update": orders.pay,
+            f"{rent}/pay": paying.pay,
+            f"{rent}/pay_update": paying.pay,
             f"{rent}/update_container_is_ok": orders.switched,
             f"{rent}/get_all_order": orders.all_gpu,
             f"{rent}/get_all_order_cpu": orders.all_cpu,
             f"{rent}/get_all_order_be_stopped": orders.all_stopped,
-            f"{rent}/get_stop_code": leaving.stop_code,
-            f"{rent}/stop": leaving.stop,
-            f"{rent}/get_cancer_code": leaving.cancel_code,
-            f"{rent}/cancer_order": leaving.cancel,
-            f"{rent}/get_return_dbc_code": leaving.return_code,
-            f"{rent}/request_return_dbc": leaving.return_dbc,
-            f"{more}/continue_pay_place_order": renewals.place,
-            f"{more}/continue_pay_get_dbc_price": renewals.price,
-            f"{more}/continue_pay_get_pay_dbc_count": renewals.count,
-            f"{more}/continue_pay_create_order": renewals.create,
-            f"{more}/get_continue_pay_order_list": renewals.listing,
-            f"{more}/continue_pay_voc_pay": renewals.verify,
-            f"{more}/continue_pay_cancer_order_code": renewals.cancel_code,
-            f"{more}/continue_pay_cancer_order": renewals.cancel,
-            f"{more}/continue_pay_return_dbc_code": renewals.return_code,
-            f"{more}/continue_pay_return_dbc": renewals.return_dbc,
-            f"{bind}/request_code": mail.request_code,
-            f"{bind}/request_binding": mail.request_binding,
-            f"{bind}/binding_is_ok": mail.is_ok,
-            f"{bind}/query_email": mail.query,
+            f"{rent}/get_stop_code": paying.stop_code,
+            f"{rent}/stop": paying.stop,
+            f"{rent}/get_cancer_code": paying.cancel_code,
+            f"{rent}/cancer_order": paying.cancel,
+            f"{rent}/get_return_dbc_code": paying.return_code,
+            f"{rent}/request_return_dbc": paying.return_dbc,
+            f"{more}/continue_pay_place_order": orders.renewal_place,
+            f"{more}/continue_pay_get_dbc_price": orders.renewal_price,
+            f"{more}/continue_pay_get_pay_dbc_count": orders.renewal_count,
+            f"{more}/continue_pay_create_order": orders.renewal_create,
+            f"{more}/get_continue_pay_order_list": orders.renewals,
+            f"{more}/continue_pay_voc_pay": paying.pay,
+            f"{more}/continue_pay_cancer_order_code": paying.cancel_code,
+            f"{more}/continue_pay_cancer_order": paying.cancel,
+            f"{more}/continue_pay_return_dbc_code": paying.return_code,
+            f"{more}/continue_pay_return_dbc": paying.return_dbc,
+            f"{bind}/request_code": paying.bind_code,
+            f"{bind}/request_binding": paying.bind,
+            f"{bind}/binding_is_ok": paying.bound,
+            f"{bind}/query_email": paying.bound_email,
         }
-        self._repeat = leaving.repeat_mail
+        self._repeat = paying.repeat_mail
 
     def routes(self) -> Sequence[Route]:
         known = [
@@ -106,8 +102,12 @@ class Gpu1024Simulator(ProviderSimulator, SupportsManualRental):
         return [order.id for order in self.books.orders.values() if order.rented and not order.over]
 
     def environment(self, url: str) -> Mapping[str, str]:
-        mode = "hands" if self._off else "auto"
-        return {"url": url, "mail_sender": SENDER, "platform": PLATFORM, "mode": mode}
+        return {
+            "url": url,
+            "mail_sender": SENDER,
+            "platform": PLATFORM,
+            "mode": "hands" if self._off else "auto",
+        }
 
     @property
     def _off(self) -> bool:

@@ -8,19 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from gpurent.api import CNY, Money, SimulatorContext, SimulatorLedgerEntry, UsageError
-from gpurent_plugin_mistgpu.simulator.records import (
-    InvoiceRequest,
-    Recharge,
-    RentalMachine,
-    RentedServer,
-    ServerRun,
-    SiteAccount,
-)
+from attrs import define, field
 
+from gpurent.api import CNY, Money, SandboxMachine, SimulatorContext, SimulatorLedgerEntry, UsageError
+
+MINUTE = timedelta(minutes=1)
+KEPT = timedelta(days=15)
 INVOICE_FROM = 20_000
 MODELS = (
     ("Titan RTX", 350),
@@ -29,6 +24,85 @@ MODELS = (
     ("V100", 550),
     ("RTX 3090", 600),
 )
+
+
+@define
+class RentalMachine:
+    """A rentable machine: ``price`` in fen an hour; ``user`` is who has it now."""
+
+    id: str
+    model: str
+    price: int
+    user: str = ""
+
+
+@define
+class ServerRun:
+    """One stretch of a server being on: ``minutes`` begun so far, ``paid`` fen for them."""
+
+    started_at: datetime
+    price: int
+    minutes: int = 0
+    paid: int = 0
+    ended_at: datetime | None = None
+
+    def next_minute(self) -> datetime:
+        return self.started_at + self.minutes * MINUTE
+
+    def next_cost(self) -> int:
+        return self.price * (self.minutes + 1) // 60 - self.price * self.minutes // 60
+
+
+@define
+class RentedServer:
+    """A user's server on a machine; its disk is ``data``."""
+
+    id: str
+    user: str
+    machine: RentalMachine
+    data: str
+    runs: list[ServerRun] = field(factory=list)
+    live: SandboxMachine | None = None
+    note: str = ""
+
+    @property
+    def running(self) -> bool:
+        return bool(self.runs) and self.runs[-1].ended_at is None
+
+    @property
+    def kept_until(self) -> datetime | None:
+        ended = self.runs[-1].ended_at if self.runs else None
+        return ended + KEPT if ended else None
+
+
+@define
+class InvoiceRequest:
+    """One request; ``fen`` of what was spent."""
+
+    number: str
+    title: str
+    fen: int
+
+
+@define
+class SiteAccount:
+    """Balance in fen; ``spent`` in all."""
+
+    name: str
+    password: str
+    balance: int = 0
+    spent: int = 0
+    invoices: list[InvoiceRequest] = field(factory=list)
+
+
+@define
+class Recharge:
+    """One payment page of Alipay."""
+
+    id: str
+    account: str
+    amount: int
+    settled_at: datetime | None = None
 
 
 class SiteRefusal(Exception):
@@ -73,18 +147,17 @@ class MistgpuBooks:
     async def catch_up(self) -> None:
         """Live up to the clock's now, minute by minute in the order of time, then forget what was kept long enough."""
         now = self._site.clock.now()
-        while (due := min(self._due(now), key=lambda pair: pair[0], default=None)) is not None:
-            await self._minute(due[1], due[0])
+        while (next_one := self._next_to_bill()) and next_one.runs[-1].next_minute() <= now:
+            await self._minute(next_one, next_one.runs[-1].next_minute())
         self._flush()
         for server in list(self.servers.values()):
             if server.kept_until is not None and not server.running and server.kept_until <= now:
                 self.erased.append(self.servers.pop(server.id))
                 await self._site.machines.erase(server.data)
 
-    def _due(self, now: datetime) -> Iterator[tuple[datetime, RentedServer]]:
-        for server in self.servers.values():
-            if server.running and server.runs[-1].next_minute() <= now:
-                yield server.runs[-1].next_minute(), server
+    def _next_to_bill(self) -> RentedServer | None:
+        running = (server for server in self.servers.values() if server.running)
+        return min(running, key=lambda server: server.runs[-1].next_minute(), default=None)
 
     async def _minute(self, server: RentedServer, at: datetime) -> None:
         account, run = self.accounts[server.user], server.runs[-1]
@@ -202,21 +275,20 @@ class MistgpuBooks:
         self.recharges[made.id] = made
         return made
 
-    def invoice(self, user: str, form: Mapping[str, str]) -> None:
+    async def invoice(self, user: str, title: str, tax_id: str, email: str, yuan: str) -> None:
         account = self.accounts[user]
-        fen = CNY.money(form.get("amount", "")).amount if form.get("amount") else 0
+        fen = CNY.money(yuan).amount if yuan else 0
         if account.spent < INVOICE_FROM:
             raise SiteRefusal("累计消费满 200 元可开发票")
-        if not all(form.get(name, "").strip() for name in ("title", "tax_id", "email")):
+        if not (title.strip() and tax_id.strip() and email.strip()):
             raise SiteRefusal("请填写发票抬头、税号和邮箱")
         if not 0 < fen <= account.spent - sum(item.fen for item in account.invoices):
             raise SiteRefusal("金额不正确")
-        number = f"FP{len(account.invoices) + 1:05}"
-        account.invoices.append(InvoiceRequest(number, form["title"], fen))
+        account.invoices.append(InvoiceRequest(f"FP{len(account.invoices) + 1:05}", title, fen))
 
     def settle(self, recharge: Recharge) -> None:
         """Alipay says that it was paid; said twice, it counts once."""
-        if recharge.settled:
+        if recharge.settled_at:
             return
         recharge.settled_at = self._site.clock.now()
         self.accounts[recharge.account].balance += recharge.amount

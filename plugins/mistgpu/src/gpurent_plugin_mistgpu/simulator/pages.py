@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from html import escape
 
-from gpurent_plugin_mistgpu.simulator.records import Recharge, RentalMachine, RentedServer, SiteAccount
+from gpurent_plugin_mistgpu.simulator.books import Recharge, RentalMachine, RentedServer, SiteAccount
 
 
 def _page(title: str, body: str) -> str:
@@ -106,7 +106,7 @@ def bills(servers: list[RentedServer], recharges: list[Recharge]) -> str:
         f'<tr data-paid="{_iso(recharge.settled_at)}"><td>{recharge.id}</td><td>支付宝</td>'
         f"<td>{_money(recharge.amount)}</td></tr>"
         for recharge in recharges
-        if recharge.settled
+        if recharge.settled_at
     )
     return _page(
         "消费记录",
@@ -129,7 +129,7 @@ def invoices(account: SiteAccount, error: str = "") -> str:
 
 
 def alipay(recharge: Recharge) -> str:
-    state = "已支付" if recharge.settled else "等待支付"
+    state = "已支付" if recharge.settled_at else "等待支付"
     return _page(
         "支付宝",
         f'<p>{state} {_money(recharge.amount)}</p><form method="post" action="/pay/alipay/{recharge.id}/settle">'

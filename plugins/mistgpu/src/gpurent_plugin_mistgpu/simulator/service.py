@@ -21,8 +21,7 @@ from gpurent.api import (
     SupportsManualRental,
 )
 from gpurent_plugin_mistgpu.simulator import pages
-from gpurent_plugin_mistgpu.simulator.books import MistgpuBooks, SiteRefusal
-from gpurent_plugin_mistgpu.simulator.records import SiteAccount
+from gpurent_plugin_mistgpu.simulator.books import MistgpuBooks, SiteAccount, SiteRefusal
 
 COOKIE = "sessionid"
 Handler = Callable[[Request], Awaitable[Response]]
@@ -119,23 +118,32 @@ class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
             await self.books.catch_up()
 
     def app(self) -> Starlette:
+        books = self.books
         handlers: dict[tuple[str, str], Handler] = {
             ("GET", "/login/"): self._login_page,
             ("POST", "/login/"): self._login,
             ("GET", "/signup/"): self._signup_page,
             ("POST", "/signup/"): self._signup,
-            ("GET", "/create/"): self._member(self._create_page),
-            ("POST", "/create/"): self._member(self._create),
-            ("GET", "/user/"): self._member(self._user),
-            ("GET", "/user/bills/"): self._member(self._bills),
-            ("POST", "/user/shutdown/"): self._member(self._shutdown),
-            ("POST", "/user/start/"): self._member(self._start),
-            ("POST", "/user/delete/"): self._member(self._delete),
+            ("GET", "/create/"): self._page(self._offered),
+            ("POST", "/create/"): self._form(books.create, "machine_id", "password", shown=self._offered),
+            ("GET", "/user/"): self._page(self._list),
+            ("GET", "/user/bills/"): self._page(self._bills),
+            ("POST", "/user/shutdown/"): self._form(books.shut_by_user, "server_id"),
+            ("POST", "/user/start/"): self._form(books.start, "server_id", "password"),
+            ("POST", "/user/delete/"): self._form(books.delete, "server_id"),
             ("POST", "/user/recharge/"): self._member(self._recharge),
-            ("GET", "/user/invoice/"): self._member(self._invoices),
-            ("POST", "/user/invoice/"): self._member(self._ask_invoice),
+            ("GET", "/user/invoice/"): self._page(self._invoices),
+            ("POST", "/user/invoice/"): self._form(
+                books.invoice,
+                "title",
+                "tax_id",
+                "email",
+                "amount",
+                shown=self._invoices,
+                then="/user/invoice/",
+            ),
             ("GET", "/pay/alipay/{id}"): self._alipay,
-            ("POST", "/pay/alipay/{id}/settle"): self._settle,
+            ("POST", "/pay/alipay/{id}/settle"): self._alipay,
         }
         return Starlette(
             routes=[WebRoute(path, self._timely(call), methods=[m]) for (m, path), call in handlers.items()]
@@ -163,6 +171,32 @@ class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
             return await handler(request, self.books.accounts[name])
 
         return member
+
+    def _page(self, page: Callable[[SiteAccount], Response]) -> Handler:
+        async def shown(_request: Request, account: SiteAccount) -> Response:
+            return page(account)
+
+        return self._member(shown)
+
+    def _form(
+        self,
+        act: Callable[..., Awaitable[object]],
+        *fields: str,
+        shown: Callable[[SiteAccount, str], Response] | None = None,
+        then: str = "/user/",
+    ) -> Handler:
+        """``act`` with these fields of the form; a refusal is told on the page ``shown``, else on the server list."""
+
+        async def submitted(request: Request, account: SiteAccount) -> Response:
+            form = await request.form()
+            try:
+                await act(account.name, *(str(form.get(name, "")) for name in fields))
+            except SiteRefusal as why:
+                return (shown or self._list)(account, str(why))
+            await self.books.catch_up()
+            return RedirectResponse(then, 302)
+
+        return self._member(submitted)
 
     # sign-in
 
@@ -202,49 +236,12 @@ class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
     def _offered(self, account: SiteAccount, error: str = "") -> Response:
         return HTMLResponse(pages.create(list(self.books.machines.values()), error))
 
-    async def _create_page(self, request: Request, account: SiteAccount) -> Response:
-        return self._offered(account)
-
-    async def _create(self, request: Request, account: SiteAccount) -> Response:
-        return await self._act(
-            request, account, self.books.create, "machine_id", "password", shown=self._offered
-        )
-
     def _list(self, account: SiteAccount, error: str = "") -> Response:
         return HTMLResponse(pages.user(account, self.books.mine(account.name), error))
 
-    async def _user(self, request: Request, account: SiteAccount) -> Response:
-        return self._list(account)
-
-    async def _bills(self, request: Request, account: SiteAccount) -> Response:
+    def _bills(self, account: SiteAccount) -> Response:
         paid = [recharge for recharge in self.books.recharges.values() if recharge.account == account.name]
         return HTMLResponse(pages.bills(self.books.billed(account.name), paid))
-
-    async def _shutdown(self, request: Request, account: SiteAccount) -> Response:
-        return await self._act(request, account, self.books.shut_by_user, "server_id")
-
-    async def _delete(self, request: Request, account: SiteAccount) -> Response:
-        return await self._act(request, account, self.books.delete, "server_id")
-
-    async def _start(self, request: Request, account: SiteAccount) -> Response:
-        return await self._act(request, account, self.books.start, "server_id", "password")
-
-    async def _act(
-        self,
-        request: Request,
-        account: SiteAccount,
-        act: Callable[..., Awaitable[object]],
-        *fields: str,
-        shown: Callable[[SiteAccount, str], Response] | None = None,
-    ) -> Response:
-        """``act`` with these fields of the form; a refusal is told on the page ``shown``, else on the server list."""
-        form = await request.form()
-        try:
-            await act(account.name, *(str(form.get(name, "")) for name in fields))
-        except SiteRefusal as why:
-            return (shown or self._list)(account, str(why))
-        await self.books.catch_up()
-        return RedirectResponse("/user/", 302)
 
     # money
 
@@ -256,24 +253,14 @@ class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
             return self._list(account, str(why))
         return RedirectResponse(f"/pay/alipay/{made.id}", 302)
 
-    async def _invoices(self, request: Request, account: SiteAccount) -> Response:
-        return HTMLResponse(pages.invoices(account))
-
-    async def _ask_invoice(self, request: Request, account: SiteAccount) -> Response:
-        form = await request.form()
-        try:
-            self.books.invoice(account.name, {name: str(value) for name, value in form.items()})
-        except SiteRefusal as why:
-            return HTMLResponse(pages.invoices(account, str(why)))
-        return RedirectResponse("/user/invoice/", 302)
+    def _invoices(self, account: SiteAccount, error: str = "") -> Response:
+        return HTMLResponse(pages.invoices(account, error))
 
     async def _alipay(self, request: Request) -> Response:
-        found = self.books.recharges.get(request.path_params["id"])
-        return HTMLResponse(pages.alipay(found)) if found else HTMLResponse("404", 404)
-
-    async def _settle(self, request: Request) -> Response:
+        """The payment page; a POST is the payment."""
         found = self.books.recharges.get(request.path_params["id"])
         if found is None:
             return HTMLResponse("404", 404)
-        self.books.settle(found)
+        if request.method == "POST":
+            self.books.settle(found)
         return HTMLResponse(pages.alipay(found))

@@ -3,27 +3,27 @@
 import errno
 import os
 import struct
+from collections.abc import Sequence
 
-from gpurent_plugin_turbo.far.disk import error_row
+from gpurent_plugin_turbo.far.workers import WorkerPool
+from gpurent_plugin_turbo.shared.annotations import TableRow
 from gpurent_plugin_turbo.shared.codec import RAW, Codec, compute_digest, new_digest
 from gpurent_plugin_turbo.shared.files import digest_blocks, digest_file, write_at
-from gpurent_plugin_turbo.shared.push_frames import ACK, BAD_DIGEST, COMMIT, DONE, NO_LIBRARY, SEGMENT
 from gpurent_plugin_turbo.shared.wire import (
+    ACK,
+    BAD_DIGEST,
+    COMMIT,
+    DONE,
     IO_SIZE,
+    NO_LIBRARY,
     PARTIALS_DIR,
+    SEGMENT,
     UNIT_HEAD,
     FrameStream,
     ProtocolViolation,
     encode_table,
+    error_row,
 )
-
-TYPE_CHECKING = False  # the real one costs the far side an import
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gpurent_plugin_turbo.far.workers import WorkerPool
-    from gpurent_plugin_turbo.shared.wire import TableRow
-
 
 FATAL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 

@@ -2,10 +2,10 @@
 
 import errno
 import os
-import stat
 import zlib
+from collections.abc import Iterator
 
-from gpurent_plugin_turbo.far.disk import error_row, send_hello
+from gpurent_plugin_turbo.shared.annotations import TableRow
 from gpurent_plugin_turbo.shared.wire import (
     FILE,
     FOLDER,
@@ -14,19 +14,14 @@ from gpurent_plugin_turbo.shared.wire import (
     FrameStream,
     decode_table,
     encode_table,
+    error_row,
 )
-
-TYPE_CHECKING = False  # the real one costs the far side an import
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from gpurent_plugin_turbo.shared.wire import TableRow
 
 MAX_ROWS = 2048  # of a frame
 
 
 def walk_tree(folder: bytes) -> "Iterator[TableRow]":
-    """What lies below ``folder``, folders before their content; links are named and never followed."""
+    """What lies below ``folder``, if it is one: folders before their content; links are named and never followed."""
     waiting = [folder]
     while waiting:
         at = waiting.pop()
@@ -37,24 +32,18 @@ def walk_tree(folder: bytes) -> "Iterator[TableRow]":
             continue
         for entry in entries:
             name = at + b"/" + entry.name if at else entry.name
+            if entry.name == PARTIALS_DIR:
+                continue
             is_folder = entry.is_dir(follow_symlinks=False)
-            if entry.name != PARTIALS_DIR:
-                yield (FOLDER if is_folder else FILE, 0, 0, 0, name, b"")
-            if is_folder and entry.name != PARTIALS_DIR:
+            yield (FOLDER if is_folder else FILE, 0, 0, 0, name, b"")
+            if is_folder:
                 waiting.append(name)
-
-
-def is_folder(name: bytes) -> bool:
-    try:
-        return stat.S_ISDIR(os.lstat(name or b".").st_mode)
-    except OSError:
-        return False
 
 
 def send_listing(frames: FrameStream, folders: "list[bytes]") -> None:
     rows = []
     for folder in folders:
-        for row in walk_tree(folder) if is_folder(folder) else ():
+        for row in walk_tree(folder) if not os.path.islink(folder) else ():
             rows.append(row)
             if len(rows) == MAX_ROWS:
                 frames.send_frame(ord("L"), b"", zlib.compress(encode_table(rows), 1))
@@ -81,10 +70,9 @@ def remove_entry(row: "TableRow", root: bytes) -> int:
 
 
 def serve_prune(target: bytes, folders: "list[bytes]") -> None:
-    """What the command runs."""
     frames = FrameStream(0, 1)
     try:
-        send_hello(frames)
+        frames.send_hello()
         try:
             os.chdir(target or b".")
         except OSError:

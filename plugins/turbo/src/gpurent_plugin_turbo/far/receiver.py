@@ -6,17 +6,23 @@ import stat
 import struct
 import zlib
 
-from gpurent_plugin_turbo.far.disk import error_row, lstat_or_none, send_hello
 from gpurent_plugin_turbo.far.partials import FATAL_ERRORS, FatalDiskError, PartialFiles
 from gpurent_plugin_turbo.far.workers import WorkerPool
+from gpurent_plugin_turbo.shared.annotations import TableRow
 from gpurent_plugin_turbo.shared.codec import compute_digest
 from gpurent_plugin_turbo.shared.files import block_size, digest_path, has_same_state
-from gpurent_plugin_turbo.shared.push_frames import BAD_DIGEST, BASE, DONE, HAVE, MANIFEST, NEED, NO_LIBRARY
 from gpurent_plugin_turbo.shared.wire import (
+    BAD_DIGEST,
+    BASE,
+    DONE,
     FILE,
     FOLDER,
+    HAVE,
     IO_SIZE,
     LINK,
+    MANIFEST,
+    NEED,
+    NO_LIBRARY,
     PARTIALS_DIR,
     UNIT_HEAD,
     ConnectionEnded,
@@ -25,11 +31,8 @@ from gpurent_plugin_turbo.shared.wire import (
     decode_table,
     encode_table,
     enlarge_pipe,
+    error_row,
 )
-
-TYPE_CHECKING = False  # the real one costs the far side an import
-if TYPE_CHECKING:
-    from gpurent_plugin_turbo.shared.wire import TableRow
 
 WAITING_PACK = 3 << 14  # when so much of a pack has come already, it came while we were busy
 
@@ -62,15 +65,12 @@ class PushReceiver(PartialFiles):
                 return
             try:
                 if self.disk_too_small and kind in (ord("P"), ord("S")):
-                    self.discard_body(size)
+                    while size:
+                        size -= len(self.frames.read_borrowed(min(IO_SIZE, size)))
                 else:
                     handlers[kind](head, size)
             except OSError as error:
                 raise FatalDiskError(error.errno or errno.EIO, os.fsencode(error.filename or b"")) from None
-
-    def discard_body(self, size: int) -> None:
-        while size:
-            size -= len(self.frames.read_borrowed(min(IO_SIZE, size)))
 
     # what there is
 
@@ -239,15 +239,21 @@ class PushReceiver(PartialFiles):
         os.rename(part, name)
 
 
+def lstat_or_none(name: bytes) -> "os.stat_result | None":
+    try:
+        return os.lstat(name)
+    except FileNotFoundError:
+        return None
+
+
 def serve_push(target: bytes, full_verify: bool) -> None:
-    """What the command runs."""
     frames = FrameStream(0, 1)
     enlarge_pipe(0)
     os.umask(0)
     try:
         os.makedirs(target, 0o755, exist_ok=True)
         os.chdir(target)
-        send_hello(frames)
+        frames.send_hello()
         receiver = PushReceiver(frames, full_verify)
         try:
             receiver.serve_frames()

@@ -5,8 +5,9 @@ import stat
 import struct
 import time as clock
 import zlib
+from collections.abc import Callable, Iterator
 
-from gpurent_plugin_turbo.far.disk import send_hello
+from gpurent_plugin_turbo.shared.annotations import Any, TableRow
 from gpurent_plugin_turbo.shared.codec import (
     BEST_CODEC,
     BEST_DIGEST,
@@ -15,42 +16,32 @@ from gpurent_plugin_turbo.shared.codec import (
     compute_digest,
     new_digest,
 )
-from gpurent_plugin_turbo.shared.extents import list_extents
 from gpurent_plugin_turbo.shared.files import digest_blocks, digest_path
-from gpurent_plugin_turbo.shared.pull_frames import (
+from gpurent_plugin_turbo.shared.reading import READ_FLAGS, list_extents, read_whole
+from gpurent_plugin_turbo.shared.wire import (
     CHANGED,
     EXTENT,
+    FILE,
     FILE_STATE,
+    FOLDER,
+    IO_SIZE,
+    LINK,
     MAX_EXTENTS,
     MISSING,
     OTHER,
     PIECE,
     SPARSE,
     UNCHANGED,
-    UNREADABLE,
-)
-from gpurent_plugin_turbo.shared.wire import (
-    FILE,
-    FOLDER,
-    IO_SIZE,
-    LINK,
     UNIT_HEAD,
+    UNREADABLE,
     ConnectionEnded,
     FrameStream,
     decode_table,
     encode_table,
 )
 
-TYPE_CHECKING = False  # the real one costs the far side an import
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import Any
-
-    from gpurent_plugin_turbo.shared.wire import TableRow
-
 LEVELS = (0, 1, 3, 5, 7, 9)
 MANIFEST_ROWS = 2048
-OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # what became a pipe does not hold us up
 
 
 class PullSender:
@@ -146,30 +137,18 @@ class PullSender:
     def read_small_file(self, name: bytes, size: int, time: int) -> "tuple[bytes, tuple[int, int, int, int]]":
         """Its bytes, if it is what it was; else what it is now."""
         try:
-            handle = os.open(name, OPEN_FLAGS)
+            data, now = read_whole(name, size)
         except OSError as error:
             return b"", (CHANGED, error.errno or 0, 0, 0)
-        try:
-            before = os.fstat(handle)
-            if (before.st_size, before.st_mtime_ns) != (size, time):
-                return b"", (CHANGED, stat.S_IMODE(before.st_mode), before.st_size, before.st_mtime_ns)
-            data = os.read(handle, size + 1)
-            while len(data) < size:
-                more = os.read(handle, size - len(data))
-                if not more:
-                    break
-                data += more
-            after = os.fstat(handle)
-        finally:
-            os.close(handle)
-        if len(data) != size or (after.st_size, after.st_mtime_ns) != (size, time):
-            return b"", (CHANGED, 0, after.st_size, after.st_mtime_ns)
-        return data, (UNCHANGED, stat.S_IMODE(after.st_mode), size, time)
+        mode = stat.S_IMODE(now.st_mode)
+        if data is None or (now.st_size, now.st_mtime_ns) != (size, time):
+            return b"", (CHANGED, mode, now.st_size, now.st_mtime_ns)
+        return data, (UNCHANGED, mode, size, time)
 
     def send_piece(self, head: bytes, name: bytes) -> None:
         _, at, length, size, time = PIECE.unpack(head)
         try:
-            handle = os.open(name, OPEN_FLAGS)
+            handle = os.open(name, READ_FLAGS)
         except OSError as error:
             self.send_change(head[:4], error.errno or 0, 0)
             return
@@ -250,7 +229,6 @@ class PullSender:
             self.frames.send_frame(ord("b"), head[:4] + struct.pack(">B", self.digest_kind), found)
 
     def send_extents(self, head: bytes, name: bytes) -> None:
-        """Where there is data in a sparse file."""
         found = self.examine(head, name, lambda handle, size: list_extents(handle, size, MAX_EXTENTS))
         if found is not None:
             self.frames.send_frame(ord("h"), head[:4], b"".join(EXTENT.pack(*extent) for extent in found))
@@ -259,7 +237,7 @@ class PullSender:
         """What ``read`` finds in an open file of a size; None: it has changed, which was sent."""
         size, time = FILE_STATE.unpack(head[4:])
         try:
-            handle = os.open(name, OPEN_FLAGS)
+            handle = os.open(name, READ_FLAGS)
             try:
                 found = read(handle, size)
                 now = os.fstat(handle)
@@ -278,10 +256,9 @@ class PullSender:
 
 
 def serve_pull(sources: "list[bytes]") -> None:
-    """What the command runs."""
     frames = FrameStream(0, 1)
     try:
-        send_hello(frames)
+        frames.send_hello()
         PullSender(frames, sources).serve_frames()
     except ConnectionEnded:
         pass

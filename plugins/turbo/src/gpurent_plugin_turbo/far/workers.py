@@ -4,21 +4,11 @@ Making a file costs a kernel 20 us, whoever asks; a machine with more than one p
 """
 
 import os
+from collections.abc import Callable
 
 from gpurent_plugin_turbo.shared.wire import ConnectionEnded, FrameStream, enlarge_pipe
 
-TYPE_CHECKING = False  # the real one costs the far side an import
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 MAX_WORKERS = 3
-
-
-def count_processors() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 class WorkerPool:
@@ -26,7 +16,8 @@ class WorkerPool:
 
     def __init__(self, run_worker: "Callable[[FrameStream], None]") -> None:
         self.run_worker = run_worker
-        self.limit = min(count_processors() - 1, MAX_WORKERS)
+        processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.limit = min(processors - 1, MAX_WORKERS)
         self.last_index = -1
         self.workers: list[tuple[int, FrameStream]] = []
         self.token = (-1, -1)

@@ -8,13 +8,12 @@ import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from gpurent.api import Push, TransferError, UsageError
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
-from gpurent_plugin_turbo.near.connection.idle_timeout import handshake_timer
 from gpurent_plugin_turbo.near.errors import decode_error_rows, printable_name, protocol_violated
-from gpurent_plugin_turbo.near.push.scan import IGNORE_FILES, SourceScan
+from gpurent_plugin_turbo.near.push.scan import IGNORE_FILES, Rules, SourceScan
+from gpurent_plugin_turbo.shared.annotations import TableRow
 from gpurent_plugin_turbo.shared.wire import (
     FOLDER,
     ConnectionEnded,
@@ -22,10 +21,6 @@ from gpurent_plugin_turbo.shared.wire import (
     decode_table,
     encode_table,
 )
-
-if TYPE_CHECKING:
-    from gpurent_plugin_turbo.near.push.scan import Rules
-    from gpurent_plugin_turbo.shared.wire import TableRow
 
 MAX_ROWS = 2048  # of a frame
 OWN_FOLDER = b".gpurent"  # jobs and notes of ours: never deleted
@@ -132,7 +127,7 @@ class Pruner:
         self._connection.abort()
 
     def run(self) -> tuple[str, ...]:
-        timer = handshake_timer(self.stop)
+        timer = self._connection.handshake_timer()
         timer.start()
         try:
             self._connection.frames.read_header()

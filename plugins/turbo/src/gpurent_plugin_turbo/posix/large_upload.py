@@ -12,16 +12,12 @@ from attrs import define
 from gpurent.api import Progress, shown
 from gpurent_plugin_turbo.near.connection.rate_control import MIB
 from gpurent_plugin_turbo.near.errors import arrived_damaged, decode_name
-from gpurent_plugin_turbo.near.push.push_units import READ_FLAGS
 from gpurent_plugin_turbo.near.push.scan import SourceEntry
-from gpurent_plugin_turbo.posix.checksums import Checksum, add_file_data
 from gpurent_plugin_turbo.posix.listing import SECOND
-from gpurent_plugin_turbo.posix.machine_tools import MachineTools
+from gpurent_plugin_turbo.posix.machine_tools import Checksum, MachineTools, add_file_data
 from gpurent_plugin_turbo.posix.scripts import WRITE_FUNCTIONS, quote_folder, quote_word, split_name
 from gpurent_plugin_turbo.posix.shell import PosixShell, ScriptAnswer, tool_error
-from gpurent_plugin_turbo.posix.tar_batch import compress_archive
-from gpurent_plugin_turbo.shared.extents import list_extents
-from gpurent_plugin_turbo.shared.files import partial_name
+from gpurent_plugin_turbo.shared.reading import READ_FLAGS, list_extents
 from gpurent_plugin_turbo.shared.wire import PARTIALS_DIR
 
 MIN_STEP, COMPRESSED_STEP, MAX_STEP = 8 * MIB, 16 * MIB, 256 * MIB  # bytes of one step
@@ -94,7 +90,7 @@ class LargeFileSender:
         return checksum, size
 
     def _step_size(self, sample: bytes) -> int:
-        if self._tools.should_compress(self._shell.rate) and compress_archive(sample) is not None:
+        if self._tools.compress(sample, self._shell.rate) is not None:
             return COMPRESSED_STEP
         return int(min(max(self._shell.rate * 4, MIN_STEP), MAX_STEP))
 
@@ -105,7 +101,7 @@ class LargeFileSender:
         compressed = None
         if self._tools.should_compress(self._shell.rate) and size <= COMPRESSED_STEP:
             data = b"".join(payload)
-            compressed = compress_archive(data)
+            compressed = self._tools.compress(data, self._shell.rate)
             payload = [data if compressed is None else compressed]
         lines = [b"mkdir -p %s || fail\n" % PARTIALS_DIR]
         lines.append(b': >"$P" || fail\n' if not step.begin else b"")
@@ -128,20 +124,16 @@ class LargeFileSender:
             b'chmod %o "$P" && set_time "$P" %s || fail\n' % (entry.mode, _format_time(entry.time)),
             b'mkdir -p "$S/0" && mv -f "$P" "$S"/0/%s || fail\n' % quote_word(base),
             b'move_into 0 %s "$S"/0/%s\nrm -rf "$S"\n' % (quote_folder(above), quote_word(base)),
-            b"rm -f %s/%s*\n" % (PARTIALS_DIR, _partial_of(entry)[:20]),
+            b"rm -f %s/%s*\n" % (PARTIALS_DIR, entry.partial[:20]),
         ]
         return self._run_script(entry, b"".join(lines))
 
     def _run_script(self, entry: SourceEntry, script: bytes, payload: Iterable[bytes] = ()) -> ScriptAnswer:
-        name = b"P=./%s/%s\n" % (PARTIALS_DIR, _partial_of(entry))
+        name = b"P=./%s/%s\n" % (PARTIALS_DIR, entry.partial)
         answer = self._shell.run_script(WRITE_FUNCTIONS + self._enter + name + script, payload)
         if b"failed" in answer.lines and not answer.text.strip():
             raise tool_error(b"its partial is not as it was left", entry.name)
         return answer.raise_if_failed(entry.name)
-
-
-def _partial_of(entry: SourceEntry) -> bytes:
-    return partial_name(entry.name, entry.size, entry.time)
 
 
 def _plan_steps(handle: int, at: int, size: int, step_size: Callable[[bytes], int]) -> Iterator[UploadStep]:

@@ -11,8 +11,15 @@ from gpurent.api import TransferError
 from gpurent_plugin_turbo.posix.scripts import LIST_FUNCTIONS, bundle_words, quote_path
 from gpurent_plugin_turbo.posix.shell import PosixShell, ScriptOutput
 from gpurent_plugin_turbo.shared.files import is_same_time
-from gpurent_plugin_turbo.shared.pull_frames import MISSING, OTHER, UNREADABLE
-from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, LINK, ProtocolViolation
+from gpurent_plugin_turbo.shared.wire import (
+    FILE,
+    FOLDER,
+    LINK,
+    MISSING,
+    OTHER,
+    UNREADABLE,
+    ProtocolViolation,
+)
 
 MAX_RECORD = 1 << 16  # bytes of one record
 MAX_LISTING = 1 << 28  # bytes of a whole listing

@@ -1,14 +1,70 @@
-"""Which programs a machine without Python has."""
+"""Which programs a machine without Python has, and checksums that it can compute too."""
 
 from __future__ import annotations
 
+import gzip
+import os
+import zlib
+from hashlib import sha256
+
 from attrs import frozen
 
-from gpurent_plugin_turbo.posix.checksums import Checksum, PosixChecksum, Sha256Checksum
+from gpurent_plugin_turbo.near.push.unit_builder import MAX_RATIO
 from gpurent_plugin_turbo.posix.scripts import PROBE_SCRIPT
 from gpurent_plugin_turbo.posix.shell import PosixShell, ScriptAnswer
 
+READ_SIZE = 1 << 20
 FAST_RATE = 40e6  # bytes a second from which compressing takes longer than sending
+_REVERSED_BITS = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
+
+
+class Sha256Checksum:
+    """Of all data that it is given; ``printed`` is what the machine's tool prints for the same bytes."""
+
+    def __init__(self) -> None:
+        self._sha256 = sha256()
+
+    def update(self, data: bytes | memoryview) -> None:
+        self._sha256.update(data)
+
+    def printed(self) -> bytes:
+        return self._sha256.hexdigest().encode()
+
+
+class PosixChecksum:
+    """The CRC of POSIX runs through the bits the other way round than zlib's, and through the length at the end."""
+
+    def __init__(self) -> None:
+        self._crc, self._size = 0xFFFFFFFF, 0
+
+    def update(self, data: bytes | memoryview) -> None:
+        self._crc = zlib.crc32(bytes(data).translate(_REVERSED_BITS), self._crc)
+        self._size += len(data)
+
+    def printed(self) -> bytes:
+        length = self._size.to_bytes((self._size.bit_length() + 7) // 8, "little")
+        crc = zlib.crc32(length.translate(_REVERSED_BITS), self._crc) ^ 0xFFFFFFFF
+        return b"%d" % (int(f"{crc:032b}"[::-1], 2) ^ 0xFFFFFFFF)
+
+
+Checksum = Sha256Checksum | PosixChecksum
+
+
+def checksum_data(checksum: Checksum, *pieces: bytes | memoryview) -> bytes:
+    for piece in pieces:
+        checksum.update(piece)
+    return checksum.printed()
+
+
+def add_file_data(checksum: Checksum, handle: int, size: int, at: int = 0) -> bool:
+    """``size`` bytes of a file; false when it is shorter."""
+    while size:
+        data = os.pread(handle, min(READ_SIZE, size), at)
+        if not data:
+            return False
+        checksum.update(data)
+        at, size = at + len(data), size - len(data)
+    return True
 
 
 @frozen
@@ -39,3 +95,10 @@ class MachineTools:
     def should_compress(self, rate: float) -> bool:
         """Whether compressing pays on a connection of ``rate`` bytes a second."""
         return b"gzip" in self.names and rate < FAST_RATE
+
+    def compress(self, data: bytes, rate: float) -> bytes | None:
+        """Compressed for such a connection; None: it is not worth it."""
+        sample = data[: 64 << 10]
+        if not self.should_compress(rate) or len(gzip.compress(sample, 1)) > len(sample) * MAX_RATIO:
+            return None
+        return gzip.compress(data, 1)

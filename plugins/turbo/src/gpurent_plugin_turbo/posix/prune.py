@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 from gpurent.api import Push, TransferError, shown
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.errors import printable_name
 from gpurent_plugin_turbo.near.prune import ExtraneousFilter, raise_prune_failures
 from gpurent_plugin_turbo.posix.listing import iter_listing, make_list_script
@@ -18,18 +19,16 @@ from gpurent_plugin_turbo.posix.scripts import (
     split_name,
 )
 from gpurent_plugin_turbo.posix.shell import PosixShell, reporting_violations
-from gpurent_plugin_turbo.shared.pull_frames import MISSING
-from gpurent_plugin_turbo.shared.wire import FILE, FOLDER
-
-if TYPE_CHECKING:
-    from gpurent_plugin_turbo.shared.wire import TableRow
+from gpurent_plugin_turbo.shared.annotations import TableRow
+from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, MISSING
 
 
 class PosixPruner:
     """`run` blocks and returns the names; `stop` ends it from any thread."""
 
-    def __init__(self, spec: Push, shell: PosixShell) -> None:
-        self._filter, self._dry_run, self._shell = ExtraneousFilter(spec), spec.dry_run, shell
+    def __init__(self, spec: Push, open_connection: Callable[[bool], CommandConnection]) -> None:
+        self._filter, self._dry_run = ExtraneousFilter(spec), spec.dry_run
+        self._shell = PosixShell(open_connection)
         self._target = spec.target.encode() or b"."
 
     def stop(self) -> None:

@@ -1,34 +1,66 @@
-"""A pull from a machine without Python. The far side is hostile here too: judged names, own limits, open folders."""
+"""A pull from a machine without Python. The far side is hostile here too: judged names, own limits, open folders.
+
+Small files come in archives of `tar`, large ones from where their partial ends.
+"""
 
 from __future__ import annotations
 
+import os
 import posixpath
+import tarfile
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from time import monotonic
 
-from gpurent.api import Progress, Pull, TransferReport, TransferUnsupported
-from gpurent_plugin_turbo.near.pull.name_policy import NamePolicy
-from gpurent_plugin_turbo.near.pull.pull_items import RemoteFile
-from gpurent_plugin_turbo.near.pull.safe_dir import Name, SafeDir
-from gpurent_plugin_turbo.posix.fetch import FileFetcher
-from gpurent_plugin_turbo.posix.listing import ListedEntry, iter_listing, make_list_script, read_links
-from gpurent_plugin_turbo.posix.machine_tools import MachineTools
-from gpurent_plugin_turbo.posix.scripts import quote_path
-from gpurent_plugin_turbo.posix.shell import PosixShell, reporting_violations
-from gpurent_plugin_turbo.shared.pull_frames import UNREADABLE
-from gpurent_plugin_turbo.shared.wire import LINK, ProtocolViolation
+from gpurent.api import Progress, Pull, SafeDir, TransferReport, TransferUnsupported
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.near.connection.rate_control import MIB
+from gpurent_plugin_turbo.near.pull.name_policy import (
+    CHANGED_THERE,
+    UNREADABLE_THERE,
+    NamePolicy,
+    RemoteFile,
+)
+from gpurent_plugin_turbo.near.pull.pull_scheduler import LARGE_FILE
+from gpurent_plugin_turbo.posix.listing import (
+    ListedEntry,
+    iter_listing,
+    make_list_script,
+    parse_states,
+    read_links,
+    read_states,
+)
+from gpurent_plugin_turbo.posix.machine_tools import Checksum, MachineTools, add_file_data, checksum_data
+from gpurent_plugin_turbo.posix.scripts import END_MARK, LIST_FUNCTIONS, MARK, MAX_NAMES_BYTES, quote_path
+from gpurent_plugin_turbo.posix.shell import PosixShell, ScriptAnswer, ScriptOutput, reporting_violations
+from gpurent_plugin_turbo.posix.tar_archives import (
+    HEADER_BYTES,
+    MAX_BATCH_BYTES,
+    MAX_BATCH_FILES,
+    MAX_GROWTH,
+    LimitedStream,
+    TooMuchData,
+    read_members,
+)
+from gpurent_plugin_turbo.shared.files import partial_name
+from gpurent_plugin_turbo.shared.wire import FILE, LINK, UNREADABLE, ProtocolViolation
+
+RESUME_BLOCK = 1 << 16  # a large file is resumed at a multiple of it
+MAX_COMPRESSED_SAMPLE = 50_000  # of 65536 bytes: what does not shrink below this comes as it is
+MAX_TAIL = 1 << 14  # bytes of what is said after the data
 
 
 class PosixPuller:
     """One pull. `run` blocks; `stop` ends it from any thread. Holds all names that come in memory."""
 
     def __init__(
-        self, spec: Pull, progress: Progress, shell: PosixShell, *, full_verify: bool = False
+        self, spec: Pull, progress: Progress, open_connection: Callable[[bool], CommandConnection]
     ) -> None:
-        self._progress, self._shell, self._full_verify = progress, shell, full_verify
+        self._progress, self._full_verify = progress, spec.verify == "full"
+        self._shell = PosixShell(open_connection, spec.limit)
+        self._tools = MachineTools()
         self._sources = [posixpath.normpath(source).encode() for source in spec.sources]
         self._policy, self._target = NamePolicy(spec), SafeDir(spec.target)
-        self._links: list[tuple[bytes, Name]] = []  # of one source
         self.resumed = 0
 
     def stop(self) -> None:
@@ -53,18 +85,18 @@ class PosixPuller:
     def _fetch_sources(self) -> list[tuple[str, str]]:
         """What could not be fetched, and why."""
         self._policy.check_sources()
-        tools = MachineTools.probe(self._shell)
-        if not tools.can_list:
+        self._tools = MachineTools.probe(self._shell)
+        if not self._tools.can_list:
             raise TransferUnsupported(
                 "the machine has no python3, and no find and stat that say what is there"
             )
         wanted = [self._list_source(number) for number in range(len(self._sources))]
-        fetcher = FileFetcher(self._shell, self._target, self._progress, tools, self._policy)
         failures: list[tuple[str, str]] = []
         for number, files in enumerate(wanted):
-            failures += fetcher.fetch_files(self._enter_folder(number), files)
-        self.resumed += fetcher.resumed
+            failures += self._fetch_files(self._enter_folder(number), files)
         return failures
+
+    # what there is
 
     def _list_source(self, number: int) -> list[RemoteFile]:
         """What is to be fetched of one source, in order, without what is here already."""
@@ -77,43 +109,214 @@ class PosixPuller:
                 found.append(entry)
         if not found:
             raise ProtocolViolation("nothing of what is there")
-        wanted = []
+        wanted, links = [], []
         for entry in sorted(found, key=lambda entry: (entry.name.split(b"/"), entry.kind == UNREADABLE)):
-            file = self._accept_entry(number, entry)
-            if file is not None and not self._is_here(file):
+            name = self._policy.accept_entry(self._target, number, entry.kind, entry.size, entry.name)
+            if name is None:
+                continue
+            file = RemoteFile(entry.name, name, entry.size, entry.mode & 0o777, entry.time)
+            if entry.kind == LINK:
+                links.append(file)
+            elif not self._is_here(file):
                 wanted.append(file)
-        self._accept_links(number)
+        self._accept_links(number, links)
         self._progress.total(self._policy.files, self._policy.size)
         return wanted
 
-    def _accept_links(self, number: int) -> None:
-        """Learn where the links of a source lead; they are made at the end."""
-        links, self._links = self._links, []
-        targets = read_links(self._shell, self._enter_folder(number), [raw for raw, _ in links])
-        for (raw, name), target in zip(links, targets, strict=True):
+    def _accept_links(self, number: int, links: list[RemoteFile]) -> None:
+        """Learn where they lead; they are made at the end."""
+        targets = read_links(self._shell, self._enter_folder(number), [link.path for link in links])
+        for link, target in zip(links, targets, strict=True):
             if target is None:
-                self._policy.skip_name(raw, "is a link, and the machine does not say where to")
+                self._policy.skip_name(link.path, "is a link, and the machine does not say where to")
             else:
-                self._policy.accept_link(name, target)
+                self._policy.accept_link(link.name, target)
 
     def _enter_folder(self, number: int) -> bytes:
         above = posixpath.dirname(self._sources[number]) or b"."
         return b"cd -- %s 2>/dev/null || report_missing\n" % quote_path(above)
 
-    def _accept_entry(self, number: int, entry: ListedEntry) -> RemoteFile | None:
-        name = self._policy.accept_entry(self._target, number, entry.kind, entry.size, entry.name)
-        if name is None:
-            return None
-        if entry.kind == LINK:
-            self._links.append((entry.name, name))
-            return None
-        self._policy.files += 1
-        return RemoteFile(entry.name, name, entry.size, entry.mode & 0o777, entry.time)
-
     def _is_here(self, file: RemoteFile) -> bool:
-        if self._full_verify or not self._target.has_file(file.name, file.size, file.time):
+        if self._full_verify or not file.is_in(self._target):
             return False
         self.resumed += file.size
         self._progress.advance(file.size, file.printable)
         self._progress.file_done(file.printable)
         return True
+
+    # what is fetched; ``enter`` leads to the folder there that the paths begin in
+
+    def _fetch_files(self, enter: bytes, files: list[RemoteFile]) -> list[tuple[str, str]]:
+        """What could not be fetched, and why. What has changed is fetched once more as it is then."""
+        left = self._try_files(enter, files)
+        there = read_states(self._shell, enter, [file.path for file in left])
+        changed, failures = [], []
+        for file in left:
+            now = there.get(file.path)
+            if now is not None and now.kind == FILE:
+                self._policy.update_file(file, now.size, now.time)
+                file.mode = now.mode & 0o777
+                changed.append(file)
+            else:
+                closed = now is not None and now.kind == UNREADABLE
+                failures.append((file.printable, UNREADABLE_THERE if closed else CHANGED_THERE))
+        return failures + [(file.printable, CHANGED_THERE) for file in self._try_files(enter, changed)]
+
+    def _try_files(self, enter: bytes, files: list[RemoteFile]) -> list[RemoteFile]:
+        """Those that did not come."""
+        left = []
+        for batch in _make_batches([file for file in files if file.size < LARGE_FILE]):
+            left += self._fetch_archive(enter, batch)
+        large = [file for file in files if file.size >= LARGE_FILE]
+        return left + [file for file in large if not self._fetch_large(enter, file)]
+
+    # small files
+
+    def _fetch_archive(self, enter: bytes, batch: list[RemoteFile]) -> list[RemoteFile]:
+        """Those that did not come. What is read twice, with its old state in between, is one state."""
+        words = b" ".join(quote_path(file.path) for file in batch)
+        script = b"%s%sZ=%s; set -- %s\n" % (LIST_FUNCTIONS, enter, self._compression_limit(), words)
+        script += b'choose_compression "$1"\nsums "$@" 2>/dev/null\nsay now\nprint_states "$@"\nsay sums\n'
+        script += b'if [ "$how" = gzip ]; then tar -cf - -- "$@" 2>/dev/null | gzip -1\n'
+        script += b'else tar -cf - -- "$@" 2>/dev/null; fi\n'
+        most = MAX_GROWTH + sum(file.size + HEADER_BYTES for file in batch)
+        with self._shell.open_script(script) as output:
+            before = output.read_until(b"sums")
+            printed, _, now = before.partition(MARK + b"now\n")
+            there, sums = parse_states(now), _parse_checksums(printed)
+            if sum(entry.size for entry in there.values()) > most:
+                return batch
+            expected = {
+                file.path: sums.get(file.path) for file in batch if _is_unchanged(file, there.get(file.path))
+            }
+            stream = LimitedStream(output, b"gzip" in ScriptAnswer.parse(before).lines, most)
+            return self._read_archive(output, stream, batch, expected)
+
+    def _read_archive(
+        self,
+        output: ScriptOutput,
+        stream: LimitedStream,
+        batch: list[RemoteFile],
+        sums: dict[bytes, bytes | None],
+    ) -> list[RemoteFile]:
+        left = {file.path: file for file in batch}
+        try:
+            for raw, size, data in read_members(stream, LARGE_FILE):
+                name = raw.removeprefix(b"./")
+                file = left.get(name)
+                if file is None:
+                    raise ProtocolViolation("an archive of what was not asked for")
+                if data is None or size != file.size:
+                    continue
+                if checksum_data(self._tools.new_checksum(), data) == sums.get(name):
+                    del left[name]
+                    self._target.write_file(file.name, memoryview(data), file.mode, file.time)
+                    self._progress.advance(size, file.printable)
+                    self._progress.file_done(file.printable)
+            output.read_rest(MAX_GROWTH)
+        except TooMuchData:
+            pass
+        except (tarfile.TarError, EOFError):
+            output.skip_rest()
+        return list(left.values())
+
+    def _compression_limit(self) -> bytes:
+        return b"%d" % MAX_COMPRESSED_SAMPLE if self._tools.should_compress(self._shell.rate) else b""
+
+    # large ones
+
+    def _fetch_large(self, enter: bytes, file: RemoteFile) -> bool:
+        partial = partial_name(b"/".join(file.name), file.size, file.time)
+        handle, there = self._target.open_growing_partial(file.name, partial)
+        try:
+            checksum, at = self._verify_prefix(enter, file, handle, there)
+            self._target.resize_partial(file.name, handle, at)
+            if self._fetch_rest(enter, file, handle, checksum, at):
+                self._target.commit_partial(file.name, partial, handle, file.mode, file.time)
+                self._progress.file_done(file.printable)
+                return True
+            self._target.drop_partial(partial)
+            return False
+        finally:
+            os.close(handle)
+
+    def _verify_prefix(self, enter: bytes, file: RemoteFile, handle: int, there: int) -> tuple[Checksum, int]:
+        """The checksum of what is here already, and how much of that is as it is there."""
+        checksum, at = self._tools.new_checksum(), min(there, file.size) // RESUME_BLOCK * RESUME_BLOCK
+        if not at or not add_file_data(checksum, handle, at):
+            return self._tools.new_checksum(), 0
+        script = b'say sum "$(head -c %d -- %s | sum)"\n' % (at, quote_path(file.path))
+        answer = self._shell.run_script(LIST_FUNCTIONS + enter + script)
+        if answer.find_first(b"sum") != checksum.printed():
+            return self._tools.new_checksum(), 0
+        self.resumed += at
+        self._progress.advance(at, file.printable)
+        return checksum, at
+
+    def _fetch_rest(self, enter: bytes, file: RemoteFile, handle: int, checksum: Checksum, at: int) -> bool:
+        """Whether the file came as it is there, in one state and that which was listed."""
+        name, size = quote_path(file.path), file.size - at
+        script = b"%s%sZ=%s; " % (LIST_FUNCTIONS, enter, self._compression_limit())
+        script += b"choose_compression %s\nsay data\n" % name
+        script += b'give() { dd if=%s bs=%d skip=%d 2>/dev/null | head -c %d; }\n' % (
+            name, RESUME_BLOCK, at // RESUME_BLOCK, size
+        )  # fmt: skip
+        script += b'if [ "$how" = gzip ]; then give | gzip -1; else give; fi\n'
+        script += b"say now\nprint_states %s\n" % name
+        script += b'say sum "$(head -c %d -- %s | sum)"\n' % (file.size, name)
+        with self._shell.open_script(script) as output:
+            compressed = b"gzip" in ScriptAnswer.parse(output.read_until(b"data")).lines
+            stream = LimitedStream(output, compressed, size + MAX_GROWTH)
+            for data in _read_exactly(stream, size):
+                self._write_data(file, handle, data, at, checksum)
+                at += len(data)
+            tail = (stream.read_after() + output.read_rest())[-MAX_TAIL:]
+        answer = ScriptAnswer.parse(tail)
+        if at != file.size or answer.find_first(b"sum") != checksum.printed() or not tail.endswith(END_MARK):
+            return False
+        return _is_unchanged(file, parse_states(answer.text).get(file.path))
+
+    def _write_data(self, file: RemoteFile, handle: int, data: bytes, at: int, checksum: Checksum) -> None:
+        checksum.update(data)
+        if data.count(0) == len(data):
+            self._target.resize_partial(file.name, handle, at + len(data))
+        else:
+            self._target.write_partial(file.name, handle, memoryview(data), at)
+        self._progress.advance(len(data), file.printable)
+
+
+def _is_unchanged(file: RemoteFile, now: ListedEntry | None) -> bool:
+    return now is not None and (now.kind, now.size, now.time) == (FILE, file.size, file.time)
+
+
+def _parse_checksums(printed: bytes) -> dict[bytes, bytes]:
+    """Checksums by name, as `sha256sum` or `cksum` print them. A name with a backslash may come with two."""
+    found = {}
+    for line in printed.splitlines():
+        checksum, _, name = line.removeprefix(b"\\").partition(b"./")
+        if line.startswith(b"\\"):
+            name = name.replace(b"\\\\", b"\\")
+        found[name] = checksum.split(b" ")[0]
+    return found
+
+
+def _read_exactly(stream: LimitedStream, size: int) -> Iterator[bytes]:
+    """So many bytes; fewer when there are no more."""
+    while size and (data := stream.read(min(size, MIB))):
+        yield data
+        size -= len(data)
+
+
+def _make_batches(files: list[RemoteFile]) -> Iterator[list[RemoteFile]]:
+    batch: list[RemoteFile] = []
+    size = length = 0
+    for file in files:
+        many = len(batch) >= MAX_BATCH_FILES // 2 or length > MAX_NAMES_BYTES // 3
+        if batch and (many or size + file.size > MAX_BATCH_BYTES):
+            yield batch
+            batch, size, length = [], 0, 0
+        batch.append(file)
+        size += file.size
+        length += len(file.path)
+    if batch:
+        yield batch

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from secrets import token_hex
 from time import monotonic
 
-from gpurent.api import Progress, TransferError, shown
-from gpurent_plugin_turbo.near.errors import decode_name, disk_too_small
-from gpurent_plugin_turbo.near.push.push_result import PushResult, raise_push_failures
+from gpurent.api import Progress, Push, TransferError, TransferReport, shown
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.near.errors import decode_name, disk_too_small, raise_push_failures
 from gpurent_plugin_turbo.near.push.scan import LARGE_FILE, SourceEntry, SourceScan
 from gpurent_plugin_turbo.posix.large_upload import LargeFileSender
 from gpurent_plugin_turbo.posix.listing import ListedEntry, iter_listing, make_list_script
@@ -26,8 +26,7 @@ from gpurent_plugin_turbo.posix.scripts import (
     split_name,
 )
 from gpurent_plugin_turbo.posix.shell import PosixShell, ScriptAnswer, reporting_violations
-from gpurent_plugin_turbo.posix.tar_batch import TarBatch, compress_archive
-from gpurent_plugin_turbo.shared.files import partial_name
+from gpurent_plugin_turbo.posix.tar_archives import TarBatch
 from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, HARD_LINK, LINK, PARTIALS_DIR
 
 MAX_TOP_NAMES = 500  # names at the top from which the whole target is listed
@@ -37,16 +36,11 @@ class PosixPusher:
     """One push. `run` blocks; `stop` ends it from any thread. Holds all names of what is sent in memory."""
 
     def __init__(
-        self,
-        scan: SourceScan,
-        progress: Progress,
-        shell: PosixShell,
-        *,
-        target: str,
-        full_verify: bool = False,
+        self, spec: Push, progress: Progress, open_connection: Callable[[bool], CommandConnection]
     ) -> None:
-        self._scan, self._progress, self._shell, self._full_verify = scan, progress, shell, full_verify
-        self._target = target.encode() or b"."
+        self._scan, self._progress, self._full_verify = SourceScan(spec), progress, spec.verify == "full"
+        self._shell = PosixShell(open_connection, spec.limit)
+        self._target = spec.target.encode() or b"."
         self._enter = enter_target(self._target, token_hex(6).encode())
         self._there: dict[bytes, ListedEntry] = {}
         self._partial_sizes: dict[bytes, int] = {}
@@ -57,7 +51,7 @@ class PosixPusher:
     def stop(self) -> None:
         self._shell.stop()
 
-    def run(self) -> PushResult:
+    def run(self) -> TransferReport:
         """Send everything; what could not be sent is reported at the end."""
         begun = monotonic()
         self._scan.check_sources()
@@ -70,7 +64,14 @@ class PosixPusher:
             self._send_entries(entries)
             self._finish_entries(entries)
         raise_push_failures(self._failures)
-        return PushResult(self._scan, self._shell.sent_bytes, self.resumed, monotonic() - begun)
+        return TransferReport(
+            files=self._scan.files,
+            total=self._scan.size,
+            sent=self._shell.sent_bytes,
+            resumed=self.resumed,
+            seconds=monotonic() - begun,
+            skipped=tuple(self._scan.skipped),
+        )
 
     # what there is
 
@@ -167,7 +168,7 @@ class PosixPusher:
             raise disk_too_small(self._tools.free, size)
 
     def _partial_size(self, entry: SourceEntry) -> int:
-        return self._partial_sizes.get(partial_name(entry.name, entry.size, entry.time), 0)
+        return self._partial_sizes.get(entry.partial, 0)
 
     def _make_batches(self, needed: list[SourceEntry]) -> Iterator[TarBatch]:
         batch = TarBatch()
@@ -185,7 +186,7 @@ class PosixPusher:
 
     def _send_batch(self, batch: TarBatch) -> None:
         archive = batch.build_archive(b"gnu" in self._tools.names)
-        compressed = compress_archive(archive) if self._tools.should_compress(self._shell.rate) else None
+        compressed = self._tools.compress(archive, self._shell.rate)
         data = archive if compressed is None else compressed
         script = batch.build_script(len(data), compressed is not None, self._tools)
         for _ in range(3):

@@ -11,9 +11,8 @@ from time import monotonic
 
 from attrs import field, frozen
 
-from gpurent.api import GpurentError, TransferError, TransferUnsupported, UnavailableError, shown
+from gpurent.api import TransferError, TransferUnsupported, UnavailableError, shown
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
-from gpurent_plugin_turbo.near.connection.idle_timeout import handshake_timer
 from gpurent_plugin_turbo.near.connection.rate_control import MIB, BandwidthLimit
 from gpurent_plugin_turbo.near.errors import printable_name, remote_os_error
 from gpurent_plugin_turbo.posix.scripts import END_MARK, MARK, to_one_line
@@ -142,21 +141,25 @@ class ScriptOutput:
         self.raise_if_cut()
         return bytes(seen)
 
-    def read_to_end(self) -> bool:
-        """Whether the script came to its end, whatever is still to be read."""
+    def skip_rest(self) -> None:
+        """Whatever is still to be read, up to the end, which the script itself has reached."""
         while self.read_some():
             pass
-        return self._tail == END_MARK
+        self.raise_if_cut()
 
     def raise_if_cut(self) -> None:
         if self._tail != END_MARK:
-            raise _explain_end(self._connection)
+            why = self._connection.explain_end()
+            if isinstance(why, TransferUnsupported):
+                message = "the machine has no python3, and not sh, tar and head either"
+                raise TransferUnsupported(message, detail=why.detail)
+            raise why
 
 
 class PosixShell:
     """Runs one script after the other; `stop` ends it from any thread. ``limit``: bytes a second, 0 for none."""
 
-    def __init__(self, open_connection: Callable[[], CommandConnection], limit: int = 0) -> None:
+    def __init__(self, open_connection: Callable[[bool], CommandConnection], limit: int = 0) -> None:
         self._open_connection, self._bandwidth = open_connection, BandwidthLimit(limit)
         self._connection: CommandConnection | None = None
         self._stopped = Event()
@@ -178,8 +181,8 @@ class PosixShell:
     @contextmanager
     def open_script(self, script: bytes, payload: Iterable[bytes] = ()) -> Iterator[ScriptOutput]:
         """A script that takes ``payload`` on its input. Without one a silent machine is given up."""
-        connection = self._connection = self._open_connection()
-        timer = handshake_timer(connection.abort)
+        connection = self._connection = self._open_connection(True)
+        timer = connection.handshake_timer()
         output = ScriptOutput(connection, self._limit_rate)
         try:
             if self._stopped.is_set():
@@ -222,12 +225,3 @@ class PosixShell:
 def _check_size(size: int, most: int) -> None:
     if size > most:
         raise TransferError("the machine says more than it was asked for")
-
-
-def _explain_end(connection: CommandConnection) -> GpurentError:
-    why = connection.explain_end()
-    if isinstance(why, TransferUnsupported):
-        return TransferUnsupported(
-            "the machine has no python3, and not sh, tar and head either", detail=why.detail
-        )
-    return why

@@ -6,13 +6,10 @@ Travels to the machine as source: any Python from 3.7 on, the standard library, 
 import ctypes
 import struct
 import zlib
+from collections.abc import Callable
 
+from gpurent_plugin_turbo.shared.annotations import Any
 from gpurent_plugin_turbo.shared.wire import ProtocolViolation
-
-TYPE_CHECKING = False  # the real one costs the far side an import
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
 
 RAW, ZLIB, ZSTD = 0, 1, 2
 BLAKE, XXH = 1, 2

@@ -19,24 +19,20 @@ def digest_blocks(handle: int, size: int, kind: int) -> bytes:
     step, found = block_size(size), []
     buffer = memoryview(bytearray(min(step, max(size, 1))))
     for at in range(0, size, step):
-        want = min(step, size - at)
-        got = (
-            os.preadv(handle, [buffer[:want]], at)
-            if hasattr(os, "preadv")
-            else _pread_into(handle, buffer[:want], at)
-        )
-        while 0 < got < want:
-            more = _pread_into(handle, buffer[got:want], at + got)
+        want, got = min(step, size - at), 0
+        while got < want:
+            more = pread_into(handle, buffer[got:want], at + got)
             if not more:
+                buffer[got:want] = bytes(want - got)
                 break
             got += more
-        if got < want:
-            buffer[got:want] = bytes(want - got)
         found.append(compute_digest(kind, buffer[:want]))
     return b"".join(found)
 
 
-def _pread_into(handle: int, view: memoryview, at: int) -> int:
+def pread_into(handle: int, view: memoryview, at: int) -> int:
+    if hasattr(os, "preadv"):
+        return os.preadv(handle, [view], at)
     data = os.pread(handle, len(view), at)
     view[: len(data)] = data
     return len(data)
@@ -52,7 +48,6 @@ def partial_name(name: bytes, size: int, time: int) -> bytes:
 
 
 def has_same_state(there: os.stat_result, size: int, time: int) -> bool:
-    """A file whose size and time agree."""
     return stat.S_ISREG(there.st_mode) and there.st_size == size and is_same_time(there.st_mtime_ns, time)
 
 

@@ -1,23 +1,38 @@
-"""What both sides speak: frames and tables.
+"""What both sides speak: frames, their heads, and tables.
 
 Travels to the machine as source: any Python from 3.7 on, the standard library, no future annotations.
 """
 
 import os
 import struct
+import sys
 
-TYPE_CHECKING = False  # the real one costs an import
-if TYPE_CHECKING:
-    TableRow = tuple[int, int, int, int, bytes, bytes]  # kind, mode, size, time of change in ns, name, link
+from gpurent_plugin_turbo.shared.annotations import TableRow
 
 FRAME_HEADER = struct.Struct(">BIQ")  # kind, bytes of head, bytes of body
 UNIT_HEAD = struct.Struct(">IBBQ16s")  # number, codec, kind of digest, raw bytes, their digest
 TABLE_HEAD = struct.Struct(">II")  # rows, bytes of their names and links
-FILE, FOLDER, LINK, HARD_LINK = 0, 1, 2, 3
+FILE, FOLDER, LINK, HARD_LINK = 0, 1, 2, 3  # kinds of a row
+OTHER, MISSING, UNREADABLE = 4, 5, 6  # in a pull's listing
 PARTIALS_DIR = b".gpurent-part"
 IO_SIZE = 1 << 18
 SMALL_WRITE = 1 << 17  # an eighth of a pipe
 MAX_FRAME = 64 << 20
+
+# of a push
+MANIFEST = struct.Struct(">IQ")  # number, bytes that travel without being asked for
+HAVE, NEED, BASE = 0, 1, 2  # it is there; it is not; something is that it may be built on
+SEGMENT = struct.Struct(">33sQQ")  # partial, offset, size of the whole file
+COMMIT = struct.Struct(">33sHQqB")  # partial, mode, size, time, kind of digest (0: none)
+ACK = struct.Struct(">IB")  # number, what became of it
+DONE, BAD_DIGEST, NO_LIBRARY = 0, 1, 2
+
+# of a pull
+PIECE = struct.Struct(">IQQQq")  # number, offset, length, size of the whole, its time
+FILE_STATE = struct.Struct(">Qq")  # size, time; or the number of an error, 0
+EXTENT, MAX_EXTENTS = struct.Struct(">QQ"), 65536  # offset, length; at most so many are sent
+SPARSE = b"sparse"  # in place of a link: a file with holes
+UNCHANGED, CHANGED = 0, 1
 
 
 class ProtocolViolation(Exception):
@@ -91,6 +106,10 @@ class FrameStream:
         for data in (start, body) if len(body) > 65536 else (start + body,):
             self.write(data)
 
+    def send_hello(self) -> None:
+        """The first frame of the far side tells that the source runs."""
+        self.send_frame(ord("O"), sys.version.split()[0].encode())
+
     def send_header(self, kind: int, head: bytes, size: int) -> None:
         """Of a frame whose body is sent in another way."""
         self.write(FRAME_HEADER.pack(kind, len(head), size) + head)
@@ -153,10 +172,12 @@ class FrameStream:
         self.sent_bytes += size
 
 
-# tables: columns, which compress better than rows
+def error_row(number: int, name: bytes) -> "TableRow":
+    return (FILE, number, 0, 0, name, os.strerror(number).encode())
 
 
 def encode_table(rows: "list[TableRow]") -> bytes:
+    """Column by column, which compresses better than row by row."""
     count = len(rows)
     if not count:
         return TABLE_HEAD.pack(0, 0)

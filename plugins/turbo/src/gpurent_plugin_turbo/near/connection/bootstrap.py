@@ -5,35 +5,31 @@ from __future__ import annotations
 import os
 import zlib
 from binascii import b2a_base64
+from collections.abc import Iterable, Iterator
+from functools import cache
+from posixpath import normpath
 
-TYPE_CHECKING = False  # the real one costs an import
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from gpurent import api
 
 # What each command carries; a module comes after those that it imports.
 PUSH_MODULES = (
-    *("shared/wire", "shared/codec", "shared/files", "shared/push_frames"),
-    *("far/disk", "far/workers", "far/partials", "far/receiver"),
+    *("shared/wire", "shared/codec", "shared/files"),
+    *("far/workers", "far/partials", "far/receiver"),
 )
-PULL_MODULES = (
-    *("shared/wire", "shared/codec", "shared/files", "shared/extents", "shared/pull_frames"),
-    *("far/disk", "far/sender"),
-)
-PRUNE_MODULES = ("shared/wire", "far/disk", "far/prune")
+PULL_MODULES = ("shared/wire", "shared/codec", "shared/files", "shared/reading", "far/sender")
+PRUNE_MODULES = ("shared/wire", "far/prune")
 PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
 
-_commands: dict[tuple[str, ...], str] = {}
-_IMPORT = "from gpurent_plugin_turbo."
+_LEFT_OUT = ("from gpurent_plugin_turbo.", "from collections.abc ")
 _QUOTES = '"""'
 
 
-def push_command(target: str, full_verify: bool = False) -> str:
-    """Receives a push into ``target``; ``full_verify``: files that are there are read before they are trusted."""
-    return make_command(f"serve_push({target.encode()!r}, {full_verify})", *PUSH_MODULES)
+def push_command(spec: api.Push) -> str:
+    return make_command(f"serve_push({spec.target.encode()!r}, {spec.verify == 'full'})", *PUSH_MODULES)
 
 
-def pull_command(sources: list[bytes]) -> str:
-    """Sends ``sources``, normalized paths."""
+def pull_command(spec: api.Pull) -> str:
+    sources = [normpath(source).encode() for source in spec.sources]
     return make_command(f"serve_pull({sources!r})", *PULL_MODULES)
 
 
@@ -42,15 +38,13 @@ def prune_command(target: str, folders: list[bytes]) -> str:
     return make_command(f"serve_prune({target.encode()!r}, {folders!r})", *PRUNE_MODULES)
 
 
+@cache
 def make_command(call: str, *modules: str) -> str:
     """A command for any shell that runs ``call`` after ``modules``; status 127 where there is no Python."""
-    found = _commands.get((call, *modules))
-    if found is None:
-        source = f"{bundle_source(*modules)}\n{call}".encode()
-        packed = b2a_base64(zlib.compress(source, 6), newline=False).decode()
-        loader = f'import zlib,binascii;exec(zlib.decompress(binascii.a2b_base64("{packed}")))'
-        found = _commands[call, *modules] = f"exec python3 -ISc '{loader}'"
-    return found
+    source = f"{bundle_source(*modules)}\n{call}".encode()
+    packed = b2a_base64(zlib.compress(source, 6), newline=False).decode()
+    loader = f'import zlib,binascii;exec(zlib.decompress(binascii.a2b_base64("{packed}")))'
+    return f"exec python3 -ISc '{loader}'"
 
 
 def bundle_source(*modules: str) -> str:
@@ -66,23 +60,20 @@ def bundle_source(*modules: str) -> str:
 
 
 def _strip_lines(lines: Iterable[str]) -> Iterator[str]:
-    """Without our own imports, docstrings, comments, blocks for type checkers; indented by single spaces."""
+    """Without our own imports, those for type checkers, docstrings, comments; indented by single spaces."""
     until = ""  # what ends the lines that are left out
-    typing = False
     for line in lines:
         text = line.strip()
         indent = " " * ((len(line) - len(line.lstrip())) // 4)
         if until:
             until = "" if until in text else until
-        elif not text or text[0] == "#" or (typing and indent):
+        elif not text or text[0] == "#":
             continue
-        elif line.startswith(_IMPORT):
+        elif line.startswith(_LEFT_OUT):
             until = ")" if text.endswith("(") else ""
         elif text.startswith(_QUOTES):
             if indent:
                 yield f"{indent}0\n"  # there may be nothing else in this body
             until = "" if text.endswith(_QUOTES) and len(text) > 3 else _QUOTES
         else:
-            typing = "TYPE_CHECKING" in text
-            if not typing:
-                yield f"{indent}{text}\n"
+            yield f"{indent}{text}\n"

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import os
+from threading import Timer
 
-TYPE_CHECKING = False  # the real one costs an import
-if TYPE_CHECKING:
-    from gpurent.api import GpurentError
-    from gpurent_plugin_turbo.near.connection.tcp_tuning import TunedSocket
-    from gpurent_plugin_turbo.shared.wire import FrameStream
+from gpurent import api
+from gpurent_plugin_turbo.near.connection.tcp_tuning import TunedSocket
+from gpurent_plugin_turbo.shared.wire import FrameStream
 
 
 class CommandConnection:
     """``frames`` is the command's input and output. Any thread may call `abort`, more than once too."""
 
     frames: FrameStream
-    tuned_socket: TunedSocket | None = None
+    tuned_socket = TunedSocket()  # of which nothing is known, where there is no better one
     needs_login = False  # whether it begins with a login of its own
+    handshake_timeout = 120.0  # seconds after which a far side that said nothing is given up
 
-    @property
-    def rtt(self) -> float:
-        """Seconds of a round trip on the path; 0.0: not known."""
-        return self.tuned_socket.rtt if self.tuned_socket is not None else 0.0
-
-    @property
-    def is_lossy(self) -> bool:
-        """Whether the path loses packets; true as well where nobody can say."""
-        return self.tuned_socket is None or self.tuned_socket.is_lossy()
-
-    def mark_handshaken(self) -> None:
-        """The far side has answered: the login is over."""
-        if self.tuned_socket is not None:
-            self.tuned_socket.end_login()
+    def handshake_timer(self) -> Timer:
+        """Aborts it, once started and unless cancelled, when the far side has had its time to answer."""
+        timer = Timer(self.handshake_timeout, self.abort)
+        timer.daemon = True
+        return timer
 
     def read_some(self, most: int) -> bytes:
         """What has come, at least a byte and at most ``most``; nothing at the end."""
@@ -46,6 +37,6 @@ class CommandConnection:
     def close(self) -> None:
         """Abort it and release what it holds; nobody may use ``frames`` afterwards."""
 
-    def explain_end(self) -> GpurentError:
+    def explain_end(self) -> api.GpurentError:
         """What ended it. Waits for the end."""
         raise NotImplementedError

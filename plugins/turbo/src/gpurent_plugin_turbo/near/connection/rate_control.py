@@ -102,7 +102,6 @@ class CompressionLevel:
                 self._probe_at = now + self._probe_interval
 
     def _seconds_per_byte(self, level: int) -> float:
-        """What a raw byte takes at ``level``."""
         if not level:
             return 1 / self._rate
         share = CORES * (0.35 if self._rate > FAST_RATE else 0.7)
@@ -118,7 +117,6 @@ class AckRate:
         self.value = self.rtt = 0.0  # bytes a second; seconds of the quickest acknowledgement
 
     def mark_sent(self) -> None:
-        """Something is in flight from now on."""
         if not self._started:
             self._started = monotonic()
 

@@ -8,7 +8,7 @@ import os
 from collections import deque
 from concurrent.futures import CancelledError, Future
 from threading import Condition
-from typing import Any
+from typing import Any, cast
 
 import asyncssh
 from asyncssh.constants import MSG_IGNORE
@@ -23,17 +23,22 @@ MAX_BUFFERED = 4 << 20  # bytes that wait for a thread before the channel is sto
 WRITE_SIZE = 1 << 18
 
 
-class ChannelFrames(FrameStream):
-    """Frames whose bytes come from a session's callbacks. Threads wait on one condition."""
+class ChannelFrames(FrameStream, asyncssh.SSHClientSession[bytes]):
+    """Frames of one channel. Threads read and write, and wait on one condition; the rest runs in the event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(-1, -1)
-        self.condition = Condition()
-        self.received: deque[memoryview] = deque()
-        self.buffered = 0
+        self._loop = loop
+        self._condition = Condition()
+        self._received: deque[memoryview] = deque()
+        self._buffered = 0
+        self._channel: Any = None
+        self._writable = self._paused = False
         self.end_reason = ""
-        self.writable = False
-        self.session: ChannelSession | None = None
+        self.status: int | None = None
+        self.closed = asyncio.Event()
+
+    # in threads
 
     def read_into(self, view: memoryview) -> memoryview:
         done = 0
@@ -46,31 +51,29 @@ class ChannelFrames(FrameStream):
         return view
 
     def read_some(self, most: int) -> memoryview:
-        """What has come, at least a byte and at most ``most``; nothing at the end."""
-        with self.condition:
-            self.condition.wait_for(lambda: self.received or self.end_reason)
-            if not self.received:
+        with self._condition:
+            self._condition.wait_for(lambda: self._received or self.end_reason)
+            if not self._received:
                 return memoryview(b"")
-            piece = self.received.popleft()
+            piece = self._received.popleft()
             if len(piece) > most:
-                self.received.appendleft(piece[most:])
+                self._received.appendleft(piece[most:])
                 piece = piece[:most]
-            self.buffered -= len(piece)
-            resume = self.buffered <= MAX_BUFFERED // 2
-        if resume and self.session is not None:
-            self.session.request_resume()
+            self._buffered -= len(piece)
+            resume = self._paused and self._buffered <= MAX_BUFFERED // 2
+        if resume:
+            self._loop.call_soon_threadsafe(self._resume_reading)
         self.read_bytes += len(piece)
         return piece
 
     def write(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
         for at in range(0, len(view), WRITE_SIZE):
-            piece = bytes(view[at : at + WRITE_SIZE])
-            with self.condition:
-                self.condition.wait_for(lambda: self.writable or self.end_reason)
-                if self.end_reason or self.session is None:
+            with self._condition:
+                self._condition.wait_for(lambda: self._writable or self.end_reason)
+                if self.end_reason:
                     raise ConnectionEnded(self.end_reason)
-            self.session.post_write(piece)
+            self._loop.call_soon_threadsafe(self._write_piece, bytes(view[at : at + WRITE_SIZE]))
         self.sent_bytes += len(view)
 
     def send_file(self, handle: int, at: int, size: int) -> None:
@@ -83,20 +86,11 @@ class ChannelFrames(FrameStream):
             at, size = at + len(data), size - len(data)
 
     def mark_ended(self, why: str) -> None:
-        with self.condition:
+        with self._condition:
             self.end_reason = self.end_reason or why or "end of file"
-            self.condition.notify_all()
+            self._condition.notify_all()
 
-
-class ChannelSession(asyncssh.SSHClientSession[bytes]):
-    """asyncssh's side of it; everything here runs in the event loop but `post_write` and `request_resume`."""
-
-    def __init__(self, frames: ChannelFrames, loop: asyncio.AbstractEventLoop) -> None:
-        self._frames, self._loop = frames, loop
-        self._channel: Any = None
-        self._paused = False
-        self.status: int | None = None
-        self.closed = asyncio.Event()
+    # in the event loop
 
     def connection_made(self, chan: Any) -> None:
         """The command is requested in this very step of the loop; what is written from the next one on comes after it.
@@ -104,62 +98,56 @@ class ChannelSession(asyncssh.SSHClientSession[bytes]):
         So nobody waits a round trip for the answer, as OpenSSH's client does not either.
         """
         self._channel = chan
-        self._loop.call_soon(self._start_writing)
-
-    def _start_writing(self) -> None:
-        self._frames.session = self
-        self.resume_writing()
+        self._loop.call_soon(self.resume_writing)
 
     def data_received(self, data: bytes, datatype: Any) -> None:
         if datatype is not None:
             return
-        with self._frames.condition:
-            self._frames.received.append(memoryview(data))
-            self._frames.buffered += len(data)
-            full = self._frames.buffered > MAX_BUFFERED
-            self._frames.condition.notify_all()
+        with self._condition:
+            self._received.append(memoryview(data))
+            self._buffered += len(data)
+            full = self._buffered > MAX_BUFFERED
+            self._condition.notify_all()
         if full and not self._paused:
             self._paused = True
             self._channel.pause_reading()
 
+    def _resume_reading(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._channel.resume_reading()
+
     def eof_received(self) -> bool:
-        self._frames.mark_ended("end of file")
+        self.mark_ended("end of file")
         return True
 
     def exit_status_received(self, status: int) -> None:
         self.status = status
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._frames.mark_ended(str(exc or "closed"))
+        self.mark_ended(str(exc or "closed"))
         self.closed.set()
 
     def pause_writing(self) -> None:
-        with self._frames.condition:
-            self._frames.writable = False
+        with self._condition:
+            self._writable = False
 
     def resume_writing(self) -> None:
-        with self._frames.condition:
-            self._frames.writable = True
-            self._frames.condition.notify_all()
+        with self._condition:
+            self._writable = True
+            self._condition.notify_all()
 
-    def post_write(self, piece: bytes) -> None:
-        self._loop.call_soon_threadsafe(self._write, piece)
-
-    def _write(self, piece: bytes) -> None:
+    def _write_piece(self, piece: bytes) -> None:
         with contextlib.suppress(OSError):
             self._channel.write(piece)
 
-    def request_resume(self) -> None:
-        if self._paused:
-            self._loop.call_soon_threadsafe(self._resume)
-
-    def _resume(self) -> None:
-        if self._paused:
-            self._paused = False
-            self._channel.resume_reading()
-
     def close(self) -> None:
-        self._channel.close()
+        if self._channel is not None:
+            self._channel.close()
+
+
+def transport_of(link: SshConnection) -> asyncssh.SSHClientConnection:
+    return cast(asyncssh.SSHClientConnection, link.transport)
 
 
 class SshChannel(CommandConnection):
@@ -169,16 +157,15 @@ class SshChannel(CommandConnection):
         self._endpoint, self._loop = str(link.endpoint), loop
         with contextlib.suppress(AttributeError, OSError):
             self.tuned_socket = SOCKET_TUNER.tune_connection(
-                link.connection.get_extra_info("socket").fileno()
+                transport_of(link).get_extra_info("socket").fileno()
             )
-        self.frames: ChannelFrames = ChannelFrames()
-        self._session = ChannelSession(self.frames, loop)
+        self.frames: ChannelFrames = ChannelFrames(loop)
         self._opening: Future[None] = asyncio.run_coroutine_threadsafe(self._open(link, command), loop)
 
     async def _open(self, link: SshConnection, command: str) -> None:
         try:
             self._loop.call_soon(self._send_padding, link)  # follows the request, which is sent in this step
-            await link.connection.create_session(lambda: self._session, command, encoding=None)
+            await transport_of(link).create_session(lambda: self.frames, command, encoding=None)
         except (OSError, asyncssh.Error) as error:
             self.frames.mark_ended(str(error) or type(error).__name__)
 
@@ -187,10 +174,10 @@ class SshChannel(CommandConnection):
 
         A connection in slow start doubles its rate with each round trip; this one would be wasted otherwise.
         """
-        size = self.tuned_socket.slow_start_window() if self.tuned_socket is not None else 0
+        size = self.tuned_socket.slow_start_window()
         if size:
             with contextlib.suppress(OSError, asyncssh.Error):  # whoever waits for the channel hears of it
-                link.connection.send_packet(MSG_IGNORE, String(bytes(size)))
+                transport_of(link).send_packet(MSG_IGNORE, String(bytes(size)))
 
     def read_some(self, most: int) -> bytes:
         return bytes(self.frames.read_some(most))
@@ -202,8 +189,7 @@ class SshChannel(CommandConnection):
 
     def _cancel(self) -> None:
         self._opening.cancel()
-        if self.frames.session is not None:
-            self._session.close()
+        self.frames.close()
 
     def close(self) -> None:
         self.abort()
@@ -212,9 +198,9 @@ class SshChannel(CommandConnection):
     def explain_end(self) -> GpurentError:
         with contextlib.suppress(TimeoutError, CancelledError):
             asyncio.run_coroutine_threadsafe(
-                asyncio.wait_for(self._session.closed.wait(), 5), self._loop
+                asyncio.wait_for(self.frames.closed.wait(), 5), self._loop
             ).result(6)
-        if self._session.status == 127:
+        if self.frames.status == 127:
             return TransferUnsupported(f"{self._endpoint} has no python3")
         return UnavailableError(
             f"the line to {self._endpoint} is lost: {self.frames.end_reason}", retryable=True

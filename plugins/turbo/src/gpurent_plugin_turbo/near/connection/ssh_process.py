@@ -1,20 +1,16 @@
-"""A connection through a process of the system's ssh."""
+"""A connection through a process of the system's ssh, which may be started before the push that needs it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from threading import Lock
 from time import monotonic, sleep
 
+from gpurent import api
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.tcp_tuning import SOCKET_TUNER
 from gpurent_plugin_turbo.shared.wire import FrameStream, enlarge_pipe
-
-TYPE_CHECKING = False  # the real one costs an import
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from gpurent.api import GpurentError, SshConnection
 
 MAX_STDERR = 1 << 20
 SIGKILL = 9  # signal.SIGKILL, without an import of enum
@@ -26,7 +22,7 @@ def _quote_option(path: object) -> str:
     return '"' + str(path).replace("%", "%%") + '"'
 
 
-def ssh_arguments(link: SshConnection, settings: Mapping[str, str]) -> list[str]:
+def ssh_arguments(link: api.SshConnection, settings: Mapping[str, str]) -> list[str]:
     """The system's ssh with the lease's key and pinned host key, and nothing of the user's own set-up."""
     options = {
         "BatchMode": "yes",
@@ -62,7 +58,7 @@ class SshProcess(CommandConnection):
 
     needs_login = True
 
-    def __init__(self, link: SshConnection, settings: Mapping[str, str], command: str) -> None:
+    def __init__(self, link: api.SshConnection, settings: Mapping[str, str], command: str) -> None:
         self._endpoint = str(link.endpoint)
         self._lock = Lock()
         self._status: int | None = None
@@ -110,22 +106,20 @@ class SshProcess(CommandConnection):
             sleep(pause)
             pause = min(pause * 2, 0.05)
 
-    def explain_end(self) -> GpurentError:
-        from gpurent.api import AuthError, HostKeyChanged, TransferUnsupported, UnavailableError
-
+    def explain_end(self) -> api.GpurentError:
         if not self._wait_exit(5):
             self.abort()
             self._wait_exit(5)
         text = _read_stderr(self._stderr).decode("utf-8", "replace").strip()[-300:]
         if self._status == 127:
-            return TransferUnsupported(f"{self._endpoint} has no python3", detail=text)
+            return api.TransferUnsupported(f"{self._endpoint} has no python3", detail=text)
         if "Host key verification failed" in text or "REMOTE HOST IDENTIFICATION" in text:
-            return HostKeyChanged(
+            return api.HostKeyChanged(
                 f"{self._endpoint} shows another host key than the one of this lease", detail=text
             )
         if "Permission denied" in text:
-            return AuthError(f"{self._endpoint} refused the key", detail=text)
-        return UnavailableError(f"the line to {self._endpoint} is lost: {text or 'cut'}", retryable=True)
+            return api.AuthError(f"{self._endpoint} refused the key", detail=text)
+        return api.UnavailableError(f"the line to {self._endpoint} is lost: {text or 'cut'}", retryable=True)
 
 
 def _spawn_process(words: list[str], pipes: tuple[int, int, int]) -> int:
@@ -148,6 +142,24 @@ def _read_stderr(pipe: int) -> bytes:
     except BlockingIOError:
         pass
     return found
+
+
+_predialed: dict[tuple[str, str], SshProcess] = {}
+
+
+def predial(link: api.SshConnection, settings: Mapping[str, str], command: str) -> None:
+    """Begin the login that ``command`` will need; nothing else is touched."""
+    _predialed[str(link.endpoint), command] = SshProcess(link, settings, command)
+
+
+def take_predialed(link: api.SshConnection, command: str) -> SshProcess | None:
+    return _predialed.pop((str(link.endpoint), command), None)
+
+
+def drop_predialed(link: api.SshConnection, command: str) -> None:
+    """End the connection, if nobody took it."""
+    if (predialed := take_predialed(link, command)) is not None:
+        predialed.close()
 
 
 def has_ssh() -> bool:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from threading import Condition, RLock, Thread
+from collections.abc import Callable
+from threading import Condition, Lock, RLock, Thread
 from time import monotonic
 
-from gpurent_plugin_turbo.near.connection import idle_timeout
+from gpurent import api
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.rate_control import MIB, AckRate
 from gpurent_plugin_turbo.near.connection.tcp_tuning import LONG_RTT
-from gpurent_plugin_turbo.near.errors import connection_lost
-
-TYPE_CHECKING = False  # the real one costs an import
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-    from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.shared.annotations import Any
 
 SECOND_STREAM_BYTES = 12 * MIB  # from here a second stream is worth its login
 SAMPLE_SECONDS = 2.0  # for which the rate of all streams is measured
@@ -26,7 +21,33 @@ SLOW_START_STREAMS = 2  # opened at once on a long path
 MIN_SECONDS_LEFT = 8.0  # with less to go, another stream is not worth its login
 MIN_BYTES_WAITING = MIB  # with less to send, slow start does not matter
 NEAR_RTT = 0.002  # seconds of a round trip below which the path is hardly the slowest part
+MAX_SILENCE = 300.0  # seconds without a byte, so that nothing hangs for ever
+SLOW_DISK = 20e6  # bytes a second at which a slow disk is read
+MAX_DISK_SECONDS = 7200.0  # seconds that one large file may take on top
 Frame = tuple[int, bytes, bytes]  # kind, head, body
+
+
+class IdleTimeout:
+    """Counts seconds without a byte. Not for two threads at once."""
+
+    def __init__(self) -> None:
+        self._received = -1
+        self._silent = 0.0
+        self._checked_at = monotonic()
+
+    def allow_disk_read(self, size: int) -> None:
+        """The far side or this one reads ``size`` bytes of a disk before there is anything to say."""
+        self._silent -= min(size / SLOW_DISK, MAX_DISK_SECONDS)
+
+    def has_expired(self, received: int) -> bool:
+        """Whether it was too long. ``received``: bytes that have come in all. To be called every second or so."""
+        now = monotonic()
+        # A long gap between two calls means that we were busy, not that the far side was silent.
+        self._silent += min(now - self._checked_at, 2.0)
+        self._checked_at = now
+        if received != self._received:
+            self._received, self._silent = received, min(self._silent, 0.0)
+        return self._silent > MAX_SILENCE
 
 
 class Stream:
@@ -38,13 +59,13 @@ class Stream:
         self.in_flight = 0
         self.rate = AckRate()
         self.opened = monotonic()
+        self.send_lock = Lock()  # for where several threads send on it
         self.handshaken = self.lost = False
         self.finish_sent = self.finished = False  # it knows that nothing more will come; it has answered that
 
     @property
     def credit(self) -> int:
-        """Bytes that may be in flight on it."""
-        return self.rate.credit(self.connection.rtt, self.first)
+        return self.rate.credit(self.connection.tuned_socket.rtt, self.first)
 
 
 class StreamPool(ABC):
@@ -104,10 +125,15 @@ class StreamPool(ABC):
         """Give up streams whose far side never answered, so that nothing hangs for ever. The condition is held."""
         for stream in list(self._streams):
             silent = monotonic() - stream.opened
-            if stream.handshaken or stream.lost or self._is_over or silent < idle_timeout.HANDSHAKE_TIMEOUT:
+            if (
+                stream.handshaken
+                or stream.lost
+                or self._is_over
+                or silent < stream.connection.handshake_timeout
+            ):
                 continue
             if stream.first:
-                self._error = connection_lost("the helper on the machine says nothing")
+                self._error = api.UnavailableError("the helper on the machine says nothing", retryable=True)
             else:
                 stream.connection.abort()
 
@@ -123,17 +149,14 @@ class StreamPool(ABC):
             try:
                 work(*given)
             except BaseException as error:  # noqa: BLE001 - carried over to the thread that waits
-                self._fail(error)
+                with self._condition:
+                    if not self._is_over:
+                        self._error = error
+                    self._wake_all()
 
         thread = Thread(target=guarded, daemon=True)
         self._threads.append(thread)
         thread.start()
-
-    def _fail(self, error: BaseException) -> None:
-        with self._condition:
-            if not self._is_over:
-                self._error = error
-            self._wake_all()
 
     # streams
 
@@ -156,7 +179,7 @@ class StreamPool(ABC):
 
     def _rtt(self) -> float:
         """Seconds of a round trip as the kernel knows it before anybody has answered; 0.0: nobody knows."""
-        return self._streams[0].connection.rtt if self._streams else 0.0
+        return self._streams[0].connection.tuned_socket.rtt if self._streams else 0.0
 
     def _is_long_path(self) -> bool:
         """Whether `_open_slow_start_streams` opens the second stream."""
@@ -183,9 +206,6 @@ class StreamPool(ABC):
     def _count_waiting(self) -> int:
         """Bytes that are known to be needed and are not on a stream yet."""
 
-    def _is_lossy(self) -> bool:
-        return any(stream.connection.is_lossy for stream in self._streams if not stream.lost)
-
     def _tune_stream_count(self) -> None:
         """Add streams as long as they carry more: several lose less to a lossy path than one does."""
         before = 0.0
@@ -195,10 +215,11 @@ class StreamPool(ABC):
             with self._condition:
                 if self._is_over:
                     return
+                alive = [stream.connection.tuned_socket for stream in self._streams if not stream.lost]
                 worth = (
                     self._is_saturated()
                     and self._is_far()
-                    and self._is_lossy()
+                    and any(tuned_socket.is_lossy() for tuned_socket in alive)
                     and self._count_waiting() > MIN_SECONDS_LEFT * rate
                 )
             if not worth:

@@ -46,16 +46,10 @@ def congestion_window(made: socket.socket) -> int:
     return segments * size
 
 
-def segment_counts(made: socket.socket) -> tuple[int, int]:
-    """Segments that were sent, and those of them that were sent again (tcpi_segs_out, tcpi_total_retrans)."""
-    sent, again = _read_tcp_info(made, 136, 100)
-    return sent, again
-
-
 class TunedSocket:
     """The socket of one process. `rtt` is the path's round trip in seconds as the kernel measured it; 0: unknown."""
 
-    def __init__(self, pid: int, port: int) -> None:
+    def __init__(self, pid: int = 0, port: int = 0) -> None:
         self.rtt = 0.0
         self.started = monotonic()
         self._pid, self._port = pid, port
@@ -63,7 +57,7 @@ class TunedSocket:
         self._socket: socket.socket | None = None
 
     def end_login(self) -> None:
-        """From now on it needs less attention."""
+        """The far side has answered: from now on it needs less attention."""
         self.started -= LOGIN_SECONDS
 
     def tune(self) -> bool:
@@ -82,7 +76,7 @@ class TunedSocket:
         if self._pidfd < 0:
             self._pidfd = os.pidfd_open(self._pid)
         for number in DESCRIPTORS:
-            found = _copy_descriptor(self._pidfd, number)
+            found = int(_LIBC.syscall(PIDFD_GETFD, self._pidfd, number, 0))
             if found < 0:
                 continue
             try:
@@ -100,9 +94,9 @@ class TunedSocket:
         return monotonic() - self.started < FIND_TIMEOUT
 
     def is_lossy(self) -> bool:
-        """Whether the path loses packets; true as well where nobody can say."""
+        """Whether segments are sent again; true as well where nobody can say (tcpi_segs_out, tcpi_total_retrans)."""
         try:
-            sent, again = segment_counts(self._socket) if self._socket is not None else (0, 1)
+            sent, again = _read_tcp_info(self._socket, 136, 100) if self._socket is not None else (0, 1)
         except OSError:
             return True
         return again > sent * MAX_LOSS_RATIO
@@ -131,10 +125,6 @@ class TunedSocket:
             self._pidfd = -1
 
 
-def _copy_descriptor(pidfd: int, number: int) -> int:
-    return int(_LIBC.syscall(PIDFD_GETFD, pidfd, number, 0))
-
-
 class SocketTuner:
     """All tuned sockets of this process; one thread serves them and ends with the last of them."""
 
@@ -144,11 +134,10 @@ class SocketTuner:
         self._thread: Thread | None = None
         self._added = Event()
 
-    def tune_process(self, pid: int, port: int) -> TunedSocket | None:
-        if not hasattr(os, "pidfd_open") or not hasattr(socket, "TCP_QUICKACK"):
-            return None
+    def tune_process(self, pid: int, port: int) -> TunedSocket:
         tuned = TunedSocket(pid, port)
-        self._add_socket(tuned)
+        if hasattr(os, "pidfd_open") and hasattr(socket, "TCP_QUICKACK"):
+            self._add_socket(tuned)
         return tuned
 
     def _add_socket(self, tuned: TunedSocket) -> None:
@@ -161,17 +150,16 @@ class SocketTuner:
 
     def tune_connection(self, number: int) -> TunedSocket:
         """A connection of ours, by its descriptor, of which the tuned socket keeps a copy."""
-        tuned = TunedSocket(0, 0)
+        tuned = TunedSocket()
         tuned.attach(socket.socket(fileno=os.dup(number)))
         self._add_socket(tuned)
         return tuned
 
-    def release(self, tuned: TunedSocket | None) -> None:
+    def release(self, tuned: TunedSocket) -> None:
         with self._lock:
             if tuned in self._sockets:
                 self._sockets.remove(tuned)
-            if tuned is not None:
-                tuned.close()
+            tuned.close()
 
     def _run(self) -> None:
         while True:

@@ -4,14 +4,38 @@ from __future__ import annotations
 
 import posixpath
 
-from gpurent.api import Pull, Skipped, TransferError, link_objection, objection, shown
-from gpurent_plugin_turbo.near.errors import list_first
-from gpurent_plugin_turbo.near.pull.pull_items import UNREADABLE_THERE, RemoteFile
-from gpurent_plugin_turbo.near.pull.safe_dir import Name, SafeDir
-from gpurent_plugin_turbo.shared.pull_frames import MISSING, UNREADABLE
-from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, LINK
+from attrs import define
+
+from gpurent.api import Pull, SafeDir, Skipped, TransferError, link_objection, objection, shown
+from gpurent_plugin_turbo.near.errors import list_first, printable_name
+from gpurent_plugin_turbo.shared.files import has_same_state
+from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, LINK, MISSING, UNREADABLE
 
 MAX_LINK_BYTES = 32 << 20  # bytes of links that are remembered until the end
+UNREADABLE_THERE, CHANGED_THERE = "cannot be read there", "changed or vanished while it was read"
+Name = tuple[bytes, ...]
+
+
+@define(eq=False)
+class RemoteFile:
+    """``path`` on the machine, ``name`` below the local target as accepted components; ``time`` of change in ns."""
+
+    path: bytes
+    name: Name
+    size: int
+    mode: int
+    time: int
+    sparse: bool = False
+    tries: int = 0
+
+    @property
+    def printable(self) -> str:
+        return printable_name(b"/".join(self.name))
+
+    def is_in(self, target: SafeDir) -> bool:
+        """Whether it is here already, as far as size and time tell."""
+        here = target.stat_file(self.name)
+        return here is not None and has_same_state(here, self.size, self.time)
 
 
 class NamePolicy:
@@ -58,6 +82,7 @@ class NamePolicy:
             self.size -= size if kind == FILE else 0
             return None
         self._last = (source, parts)
+        self.files += kind == FILE
         if kind in (FILE, LINK):
             return parts
         if kind == FOLDER:
@@ -101,7 +126,6 @@ class NamePolicy:
             raise TransferError(f"the machine lists folders deeper than {limits.depth}")
 
     def update_file(self, file: RemoteFile, size: int, time: int) -> None:
-        """It is another file by now."""
         self.size += size - file.size
         file.size, file.time = size, time
         self._check_limits()

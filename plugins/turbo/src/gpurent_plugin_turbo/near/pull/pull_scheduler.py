@@ -5,41 +5,62 @@ from __future__ import annotations
 import posixpath
 import struct
 import zlib
-from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
-from threading import Lock
 from time import monotonic
-from typing import TYPE_CHECKING
 
-from gpurent.api import Progress, Pull, UnavailableError
+from attrs import define, field
+
+from gpurent.api import Progress, Pull, SafeDir, UnavailableError
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
-from gpurent_plugin_turbo.near.connection.idle_timeout import IdleTimeout
 from gpurent_plugin_turbo.near.connection.rate_control import MIB
-from gpurent_plugin_turbo.near.connection.stream_pool import Frame, Stream, StreamPool
-from gpurent_plugin_turbo.near.pull.name_policy import NamePolicy
-from gpurent_plugin_turbo.near.pull.pull_items import LargeDownload, PendingRequest, RemoteFile
-from gpurent_plugin_turbo.near.pull.safe_dir import SafeDir
+from gpurent_plugin_turbo.near.connection.stream_pool import Frame, IdleTimeout, Stream, StreamPool
+from gpurent_plugin_turbo.near.pull.name_policy import NamePolicy, RemoteFile
+from gpurent_plugin_turbo.shared.annotations import TableRow
 from gpurent_plugin_turbo.shared.files import partial_name
-from gpurent_plugin_turbo.shared.pull_frames import FILE_STATE, PIECE, SPARSE
 from gpurent_plugin_turbo.shared.wire import (
     FILE,
+    FILE_STATE,
     LINK,
     MAX_FRAME,
+    PIECE,
+    SPARSE,
     ConnectionEnded,
     ProtocolViolation,
     decode_table,
     encode_table,
 )
 
-if TYPE_CHECKING:
-    from gpurent_plugin_turbo.shared.wire import TableRow
-
 MAX_MANIFESTS = 2  # requests for a manifest without an answer
 MAX_WAITING = 20_000
 LARGE_FILE = MIB  # bytes from which a file comes in pieces
 MAX_PACK_FILES = 500
 END_OF_LISTING = 0xFFFFFFFF
+
+
+@define(eq=False)
+class LargeDownload:
+    """A large file that comes in pieces. ``ranges`` are to be requested, ``pending`` answers to come."""
+
+    file: RemoteFile
+    partial: bytes
+    handle: int
+    ranges: list[tuple[int, int]]
+    pending: int = 0
+    received: bool = False  # all of it
+    lost: bool = False  # what is still requested of it counts no more
+
+
+@define(eq=False)
+class PendingRequest:
+    """What was requested on one stream: small files, or something of a large one."""
+
+    size: int
+    files: list[RemoteFile] = field(factory=list)
+    download: LargeDownload | None = None
+    at: int = 0
+    is_verification: bool = False
+    sent_at: float = 0.0
 
 
 class PullScheduler(StreamPool):
@@ -50,14 +71,10 @@ class PullScheduler(StreamPool):
         spec: Pull,
         progress: Progress,
         open_connection: Callable[[bool], CommandConnection],
-        *,
-        full_verify: bool = False,
         max_streams: int = 8,
-        limit: int = 0,
     ) -> None:
         super().__init__(open_connection, max_streams)
-        self._spec, self._progress, self._full_verify = spec, progress, full_verify
-        self._limit = limit
+        self._spec, self._progress, self._full_verify = spec, progress, spec.verify == "full"
         self._policy = NamePolicy(spec)
         self._small_files: deque[RemoteFile] = deque()
         self._large_files: deque[RemoteFile] = deque()
@@ -68,7 +85,6 @@ class PullScheduler(StreamPool):
         self._frames_in_work = self._bad_digests = self.resumed = 0
         self._listed = False
         self._failures: list[tuple[str, str]] = []
-        self._send_locks: dict[int, Lock] = {}
         self._target = SafeDir(spec.target)
         self._idle_timeout = IdleTimeout()
 
@@ -79,10 +95,6 @@ class PullScheduler(StreamPool):
         super()._check_silence()
         if self._idle_timeout.has_expired(self._count_carried()) and not self._is_over:
             self._error = UnavailableError("the helper on the machine says nothing any more", retryable=True)
-
-    @abstractmethod
-    def _finish_if_done(self) -> None:
-        """Whether everything has come. The condition is held."""
 
     # what there is
 
@@ -112,7 +124,6 @@ class PullScheduler(StreamPool):
         if kind == LINK:
             self._policy.accept_link(name, link)
             return None
-        self._policy.files += 1
         place = posixpath.dirname(posixpath.normpath(self._spec.sources[source])).encode()
         path = place + b"/" + raw if place not in (b"", b"/") else place + raw
         return RemoteFile(path, name, size, mode & 0o777, time, link == SPARSE)
@@ -120,7 +131,7 @@ class PullScheduler(StreamPool):
     def _queue_files(self, found: list[RemoteFile]) -> None:
         small, large = [], []
         for file in found:
-            if not self._full_verify and self._target.has_file(file.name, file.size, file.time):
+            if not self._full_verify and file.is_in(self._target):
                 self.resumed += file.size
                 self._progress.advance(file.size, file.printable)
                 self._progress.file_done(file.printable)
@@ -142,7 +153,7 @@ class PullScheduler(StreamPool):
 
     def _request_more(self, stream: Stream) -> None:
         """Request as much as this stream's credit allows. Never waits long: requests are short."""
-        if not self._send_locks[id(stream)].acquire(blocking=False):
+        if not stream.send_lock.acquire(blocking=False):
             return
         try:
             while not self._is_over and not stream.lost:
@@ -156,7 +167,20 @@ class PullScheduler(StreamPool):
                 except ConnectionEnded:
                     return
         finally:
-            self._send_locks[id(stream)].release()
+            stream.send_lock.release()
+
+    def _finish_if_done(self) -> None:
+        """Finish, if everything has come. The condition is held."""
+        if (
+            self._listed
+            and not self._small_files
+            and not self._large_files
+            and not self._to_verify
+            and not self._frames_in_work
+            and not any(download.ranges or download.pending for download in self._downloads)
+            and not any(stream.unacked for stream in self._streams)
+        ):
+            self._mark_finished()
 
     def _next_request(self, stream: Stream) -> Frame | None:
         wants_more = not self._listed and len(self._small_files) < MAX_WAITING

@@ -1,21 +1,31 @@
-"""A pull from a hostile far side: names are judged, sizes not trusted, links not followed."""
+"""A pull from a hostile far side: names are judged, sizes not trusted, links not followed, and files may change."""
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zlib
-from threading import Lock
 from time import monotonic
 
 from gpurent.api import TransferError, TransferReport
 from gpurent_plugin_turbo.near.connection.stream_pool import Stream
 from gpurent_plugin_turbo.near.errors import protocol_violated
-from gpurent_plugin_turbo.near.pull.pull_items import DownloadState, PendingRequest
-from gpurent_plugin_turbo.near.pull.pull_receiver import PullReceiver
+from gpurent_plugin_turbo.near.pull.name_policy import CHANGED_THERE, UNREADABLE_THERE, RemoteFile
+from gpurent_plugin_turbo.near.pull.pull_scheduler import (
+    LARGE_FILE,
+    LargeDownload,
+    PendingRequest,
+    PullScheduler,
+)
 from gpurent_plugin_turbo.shared.codec import Codec, compute_digest
-from gpurent_plugin_turbo.shared.pull_frames import CHANGED
+from gpurent_plugin_turbo.shared.files import digest_blocks, digest_file
+from gpurent_plugin_turbo.shared.reading import compare_blocks
 from gpurent_plugin_turbo.shared.wire import (
+    CHANGED,
+    EXTENT,
+    FILE_STATE,
+    MAX_EXTENTS,
     TABLE_HEAD,
     UNIT_HEAD,
     ConnectionEnded,
@@ -27,7 +37,7 @@ MAX_BAD_DIGESTS = 8  # answers that may be damaged
 ROW_BYTES = 21  # bytes of a row of a pack's table, whose names are empty
 
 
-class StreamPuller(PullReceiver):
+class StreamPuller(PullScheduler):
     """One pull. `run` blocks; `stop` ends it from any thread."""
 
     def run(self) -> TransferReport:
@@ -59,7 +69,6 @@ class StreamPuller(PullReceiver):
     # streams
 
     def _start_stream(self, stream: Stream) -> None:
-        self._send_locks[id(stream)] = Lock()
         self._start_thread(self._read_frames, stream)
 
     def _is_saturated(self) -> bool:
@@ -88,16 +97,22 @@ class StreamPuller(PullReceiver):
             raise protocol_violated(error) from None
 
     def _handle_frame(self, stream: Stream, kind: int, head: bytes, size: int, codec: Codec) -> None:
+        handlers = {
+            ord("c"): self._handle_changed,
+            ord("b"): self._handle_blocks,
+            ord("h"): self._handle_extents,
+            ord("v"): self._handle_digest,
+        }
         if kind == ord("O"):
             stream.frames.read(size)
             stream.handshaken = True
-            stream.connection.mark_handshaken()
+            stream.connection.tuned_socket.end_login()
         elif kind == ord("M") and stream.first:
             self._handle_manifest(head, bytes(stream.frames.read(size)))
         elif kind in (ord("P"), ord("S")):
             self._handle_unit(stream, kind, head, size, codec)
-        elif kind in self._handlers:
-            self._handlers[kind](stream, head, bytes(stream.frames.read(size)))
+        elif kind in handlers:
+            handlers[kind](stream, head, bytes(stream.frames.read(size)))
         else:
             raise ProtocolViolation(f"a frame of kind {kind}")
 
@@ -122,7 +137,7 @@ class StreamPuller(PullReceiver):
         if download is None:
             return
         download.pending -= 1
-        if download.is_lost:
+        if download.lost:
             return
         if request.is_verification:
             self._to_verify.append(download)
@@ -130,10 +145,24 @@ class StreamPuller(PullReceiver):
             download.ranges.append((request.at, request.size))
             self._queue_download(download)
         else:
-            download.state = DownloadState.LOST
+            download.lost = True
             self._large_files.append(download.file)
 
-    # what comes
+    def _queue_download(self, download: LargeDownload) -> None:
+        """The condition is held."""
+        if download not in self._downloads:
+            self._downloads.append(download)
+
+    def _pop_request(self, stream: Stream, number: int) -> PendingRequest:
+        with self._condition:
+            request: PendingRequest | None = stream.unacked.pop(number, None)
+            if request is None:
+                raise ProtocolViolation("an answer to nothing")
+            stream.in_flight -= request.size
+            stream.rate.record_ack(request.size, request.sent_at, not stream.unacked)
+            return request
+
+    # packs and pieces
 
     def _handle_unit(self, stream: Stream, kind: int, head: bytes, size: int, codec: Codec) -> None:
         number, codec_kind, digest_kind, length, expected = UNIT_HEAD.unpack(head)
@@ -143,8 +172,10 @@ class StreamPuller(PullReceiver):
         table = TABLE_HEAD.size + ROW_BYTES * len(request.files) if request.files else 0
         if length > request.size + table:
             raise ProtocolViolation("more than was asked for")
-        if self._limit:
-            self._apply_limit(size)
+        if self._spec.limit:
+            pause = size * len(self._streams) / self._spec.limit
+            with self._condition:
+                self._end_condition.wait_for(lambda: self._is_over, pause)
         data = memoryview(codec.decompress(codec_kind, stream.frames.read(size), length))
         if compute_digest(digest_kind, data) != expected:
             self._request_again(stream, number)
@@ -170,10 +201,6 @@ class StreamPuller(PullReceiver):
         with self._condition:
             self._requeue(request)
 
-    def _apply_limit(self, size: int) -> None:
-        with self._condition:
-            self._end_condition.wait_for(lambda: self._is_over, size * len(self._streams) / self._limit)
-
     def _write_pack(self, request: PendingRequest, data: memoryview) -> None:
         rows, at = decode_table(data)
         if len(rows) != len(request.files):
@@ -189,15 +216,94 @@ class StreamPuller(PullReceiver):
             self._progress.advance(size, file.printable)
             self._progress.file_done(file.printable)
 
-    def _finish_if_done(self) -> None:
-        """Whether everything has come. The condition is held."""
-        if (
-            self._listed
-            and not self._small_files
-            and not self._large_files
-            and not self._to_verify
-            and not self._frames_in_work
-            and not any(download.ranges or download.pending for download in self._downloads)
-            and not any(stream.unacked for stream in self._streams)
-        ):
-            self._mark_finished()
+    # other answers about large files
+
+    def _pop_download(self, stream: Stream, head: bytes) -> LargeDownload:
+        download = self._pop_request(stream, struct.unpack_from(">I", head)[0]).download
+        if download is None:
+            raise ProtocolViolation("an answer to nothing")
+        return download
+
+    def _handle_changed(self, stream: Stream, head: bytes, now: bytes) -> None:
+        download = self._pop_download(stream, head)
+        with self._condition:
+            download.pending -= 1
+            if not download.lost:
+                download.lost = True
+                download.ranges.clear()
+                self._target.drop_partial(download.partial)
+                self._retry_file(download.file, *FILE_STATE.unpack(now))
+
+    def _retry_file(self, file: RemoteFile, size: int, time: int) -> None:
+        """It is another file by now: requested once more as it is. Without a time: ``size`` is an error's number."""
+        with self._condition:
+            file.tries += 1
+            if file.tries > 1 or not time:
+                closed = not time and size in (errno.EACCES, errno.EPERM)
+                self._failures.append((file.printable, UNREADABLE_THERE if closed else CHANGED_THERE))
+                return
+            self._policy.update_file(file, size, time)
+            (self._small_files if size < LARGE_FILE else self._large_files).append(file)
+
+    def _handle_blocks(self, stream: Stream, head: bytes, theirs: bytes) -> None:
+        download = self._pop_download(stream, head)
+        size = download.file.size
+        self._idle_timeout.allow_disk_read(size)
+        ranges, same = compare_blocks(digest_blocks(download.handle, size, head[4]), theirs, size)
+        with self._condition:
+            self.resumed += same
+        self._plan_ranges(download, ranges, same)
+
+    def _handle_extents(self, stream: Stream, head: bytes, body: bytes) -> None:
+        download = self._pop_download(stream, head)
+        if len(body) > EXTENT.size * (MAX_EXTENTS + 1):
+            raise ProtocolViolation("an answer to nothing")
+        ranges = list(EXTENT.iter_unpack(body))
+        at = holes = 0
+        for start, length in ranges:
+            if start < at or not length:
+                raise ProtocolViolation("data that overlaps")
+            holes += start - at
+            at = start + length
+        if at > download.file.size:
+            raise ProtocolViolation("data behind the end")
+        self._plan_ranges(download, ranges, holes + download.file.size - at)
+
+    def _plan_ranges(self, download: LargeDownload, ranges: list[tuple[int, int]], here: int) -> None:
+        """``ranges``, in order, are to be requested; ``here``: bytes that need not come."""
+        with self._condition:
+            self._progress.advance(here, download.file.printable)
+            download.ranges = ranges[::-1]
+            if ranges:
+                self._queue_download(download)
+        self._count_answer(download)
+
+    def _count_answer(self, download: LargeDownload) -> None:
+        """One answer less is pending; the last one completes the file."""
+        with self._condition:
+            download.pending -= 1
+            if download.pending or download.ranges or download.lost or download.received:
+                return
+            download.received = True
+            if self._full_verify:
+                self._to_verify.append(download)
+                return
+        self._complete_download(download)
+
+    def _handle_digest(self, stream: Stream, head: bytes, theirs: bytes) -> None:
+        download = self._pop_download(stream, head)
+        self._idle_timeout.allow_disk_read(download.file.size)
+        if digest_file(download.handle) == theirs:
+            self._complete_download(download)
+            return
+        self._target.drop_partial(download.partial)
+        with self._condition:
+            self._failures.append((download.file.printable, "did not arrive as it is there"))
+
+    def _complete_download(self, download: LargeDownload) -> None:
+        file = download.file
+        self._target.commit_partial(file.name, download.partial, download.handle, file.mode, file.time)
+        with self._condition:
+            self._open_handles.discard(download.handle)
+        os.close(download.handle)
+        self._progress.file_done(file.printable)

@@ -1,4 +1,4 @@
-"""What is known of a push: what the scan found, what the machine answered to that, what waits to be built and sent."""
+"""What is known of a push: what the scan found, what the machine answered to that; and what is built of it."""
 
 from __future__ import annotations
 
@@ -6,52 +6,46 @@ import struct
 import zlib
 from abc import abstractmethod
 from collections import deque
+from collections.abc import Callable
 
+from gpurent import api
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.rate_control import MIB, BandwidthLimit, CompressionLevel
 from gpurent_plugin_turbo.near.connection.stream_pool import NEAR_RTT, Stream, StreamPool
+from gpurent_plugin_turbo.near.connection.tcp_tuning import LONG_RTT
 from gpurent_plugin_turbo.near.errors import decode_name, disk_too_small
 from gpurent_plugin_turbo.near.push.push_units import LargeUpload, Pack, Piece, PushUnit
-from gpurent_plugin_turbo.near.push.scan import LARGE_FILE
+from gpurent_plugin_turbo.near.push.scan import LARGE_FILE, SourceEntry, SourceScan
 from gpurent_plugin_turbo.near.push.unit_builder import UnitBuilder
+from gpurent_plugin_turbo.shared.codec import Codec
 from gpurent_plugin_turbo.shared.files import digest_path
-from gpurent_plugin_turbo.shared.push_frames import HAVE, MANIFEST, NEED
-from gpurent_plugin_turbo.shared.wire import FILE, ProtocolViolation, encode_table
-
-TYPE_CHECKING = False  # the real one costs an import
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from gpurent.api import Progress
-    from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
-    from gpurent_plugin_turbo.near.push.scan import SourceEntry, SourceScan
+from gpurent_plugin_turbo.shared.wire import FILE, HAVE, MANIFEST, NEED, ProtocolViolation, encode_table
 
 MANIFEST_ENTRIES = 2048
-FIRST_MANIFEST = (
-    192  # entries, and twice as many in the next, where everything is sent: building begins early
-)
+FIRST_MANIFEST = 192  # entries, twice as many in the next: where everything is sent, building begins early
 MAX_UNANSWERED = 4  # manifests without an answer
 MAX_WAITING = 20_000  # entries that wait for a builder
 MAX_READY = 12 * MIB  # finished units that wait for a stream
+MAX_PACK_FILES = 1000
+MAX_PACK_BYTES = 3 * MIB // 2  # more packs keep more workers busy over there
 
 
 class PushQueue(StreamPool):
-    """The scan fills it, `PushProducer` builds units from it, `StreamPusher` sends them."""
+    """The scan fills it, `_build_units` in several threads makes units of it, `StreamPusher` sends them."""
 
     def __init__(
         self,
-        scan: SourceScan,
-        progress: Progress,
+        spec: api.Push,
+        progress: api.Progress,
         open_connection: Callable[[bool], CommandConnection],
         *,
         first_push: bool = False,
-        full_verify: bool = False,
         max_streams: int = 8,
-        limit: int = 0,
     ) -> None:
         super().__init__(open_connection, max_streams)
-        self._scan, self._progress = scan, progress
-        self._is_first_push, self._full_verify = first_push, full_verify
-        self._bandwidth = BandwidthLimit(limit)
+        self.scan, self._progress = SourceScan(spec), progress
+        self._is_first_push, self._full_verify = first_push, spec.verify == "full"
+        self._bandwidth = BandwidthLimit(spec.limit)
         self._level = CompressionLevel()
         self._builder = UnitBuilder(self._level)
         # what is to be done
@@ -69,6 +63,7 @@ class PushQueue(StreamPool):
         self._awaiting_base: dict[int, LargeUpload] = {}
         # what came of it
         self.sent = self.resumed = 0
+        self.seconds = 0.0
         self._needed_bytes = self._large_bytes = self._planned_bytes = 0
         self._built_bytes = self._acked_bytes = 0
         self._failures: list[tuple[bytes, str]] = []
@@ -82,30 +77,12 @@ class PushQueue(StreamPool):
     def _queue_due(self) -> None:
         """Queue what is due, and wake the writers. The condition is held."""
 
-    def _all_sent(self) -> bool:
-        """Nothing is left to send. Hard links wait for other streams, too; else the order of frames sees to it."""
-        return (
-            self._scanned
-            and not self._small_files
-            and not any(upload.ranges for upload in self._large_files)
-            and not self._awaiting_base
-            and not self._open_uploads
-            and not self._retries
-            and not self._ready
-            and not self._building
-            and (self._is_first_push or not self._manifests)
-            and not (self._scan.has_hard_links and self._is_unacked(self._streams[1:]))
-        )
-
-    def _is_unacked(self, streams: list[Stream]) -> bool:
-        return any(stream.unacked for stream in streams)
-
     # the scan
 
     def _scan_sources(self) -> None:
         number, chunk = 0, []
         most = FIRST_MANIFEST if self._is_first_push else MANIFEST_ENTRIES
-        for entry in self._scan.iter_entries():
+        for entry in self.scan.iter_entries():
             chunk.append(entry)
             if len(chunk) >= most:
                 self._queue_manifest(number, chunk)
@@ -117,17 +94,18 @@ class PushQueue(StreamPool):
 
     def _queue_manifest(self, number: int, chunk: list[SourceEntry]) -> None:
         """What the machine is to know. Of files that travel anyway it hears when they come."""
-        files = [entry for entry in chunk if entry.kind == FILE] if self._is_first_push else []
+        files: list[tuple[SourceEntry, bool]] = []
         if self._is_first_push:
+            files = [(entry, False) for entry in chunk if entry.kind == FILE]
             chunk = [entry for entry in chunk if entry.kind != FILE]
         body = zlib.compress(encode_table([entry.row for entry in chunk]), 1)
         with self._condition:
             self._condition.wait_for(lambda: self._is_over or self._has_space())
-            self._report_total()
-            self._queue_small([entry for entry in files if entry.size < LARGE_FILE])
-            for entry in files:
-                if entry.size >= LARGE_FILE:
-                    self._queue_large(entry, base=False)
+            total = (self.scan.files, self.scan.size)
+            if total != self._reported_total:
+                self._reported_total = total
+                self._progress.total(*total)
+            self._queue_files(files)
             unasked = self._count_disk_bytes([]) if self._is_first_push else 0
             self._manifests[number] = (chunk, unasked)
             self._control.append((ord("M"), MANIFEST.pack(number, unasked), body))
@@ -136,12 +114,6 @@ class PushQueue(StreamPool):
     def _has_space(self) -> bool:
         queued = max(len(self._small_files), len(self._large_files))
         return len(self._manifests) < MAX_UNANSWERED and queued < MAX_WAITING
-
-    def _report_total(self) -> None:
-        total = (self._scan.files, self._scan.size)
-        if total != self._reported_total:
-            self._reported_total = total
-            self._progress.total(*total)
 
     def _handle_answer(self, stream: Stream, head: bytes, body: bytes) -> None:
         number, free, count = struct.unpack(">IQI", head)
@@ -159,10 +131,7 @@ class PushQueue(StreamPool):
             needed = unasked or self._count_disk_bytes(wanted)
             if needed > free:
                 raise disk_too_small(free, needed)
-            self._queue_small([entry for entry, _ in wanted if entry.size < LARGE_FILE])
-            for entry, base in wanted:
-                if entry.size >= LARGE_FILE:
-                    self._queue_large(entry, base)
+            self._queue_files(wanted)
             self._queue_due()
 
     def _sort_answer(
@@ -189,13 +158,17 @@ class PushQueue(StreamPool):
         fresh = sum(entry.measure_disk_usage() for entry, base in wanted if not base)
         return fresh + max(0, self._planned_bytes - self._acked_bytes)
 
-    def _queue_small(self, entries: list[SourceEntry]) -> None:
-        self._small_files.extend(entries)
-        size = sum(entry.size for entry in entries)
+    def _queue_files(self, wanted: list[tuple[SourceEntry, bool]]) -> None:
+        small = [entry for entry, _ in wanted if entry.size < LARGE_FILE]
+        size = sum(entry.size for entry in small)
+        self._small_files.extend(small)
         self._needed_bytes += size
         self._planned_bytes += size
         if self._rtt() > NEAR_RTT:  # else the workers on the machine are what helps, and one stream is enough
             self._add_streams_for(self._needed_bytes)
+        for entry, base in wanted:
+            if entry.size >= LARGE_FILE:
+                self._queue_large(entry, base)
 
     def _queue_large(self, entry: SourceEntry, base: bool) -> None:
         self._last_number += 1
@@ -205,12 +178,116 @@ class PushQueue(StreamPool):
         self._planned_bytes += entry.measure_disk_usage()
         if base:
             self._awaiting_base[upload.number] = upload
-            head = struct.pack(
-                ">IQ33sB", upload.number, entry.size, upload.partial, self._builder.digest_kind
-            )
+            head = struct.pack(">IQ33sB", upload.number, entry.size, entry.partial, self._builder.digest_kind)
             self._control.append((ord("B"), head, entry.name))
         else:
             upload.plan_ranges(None)
             self._large_files.append(upload)
         self._large_bytes += entry.size
         self._add_streams_for(self._large_bytes)
+
+    # what is built
+
+    def _next_task(self) -> Pack | Piece | None:
+        """The next thing to build; None: nothing now."""
+        if self._retries:
+            return self._retries.popleft()
+        if self._small_files and (len(self._small_files) >= MAX_PACK_FILES or not self._expects_more()):
+            return self._next_pack()
+        while self._large_files:
+            piece = self._large_files[0].cut_piece(self._unit_size())
+            if piece is not None:
+                return piece
+            self._large_files.popleft()
+        return self._next_pack() if self._small_files else None
+
+    def _expects_more(self) -> bool:
+        return not self._scanned and sum(entry.size for entry in self._small_files) < self._first_pack_size()
+
+    def _first_pack_size(self) -> int:
+        """Bytes of the first pack: a connection that is open has nothing to do before it comes."""
+        return MIB if self._streams[0].connection.needs_login else MIB // 4
+
+    def _next_pack(self) -> Pack:
+        taken: list[SourceEntry] = []
+        size = 0
+        most = min(self._unit_size(), MAX_PACK_BYTES) if self._built_bytes else self._first_pack_size()
+        while self._small_files and size < most and len(taken) < MAX_PACK_FILES:
+            entry = self._small_files.popleft()
+            taken.append(entry)
+            size += entry.size
+        self._condition.notify_all()
+        return Pack(taken)
+
+    def _unit_size(self) -> int:
+        """Some hundredths of a second of one stream, a fifth of its credit; less when the end is near."""
+        streams = max(len(self._streams), 1)
+        rate = sum(stream.rate.value for stream in self._streams) / streams
+        unrated = MIB // 2 if self._rtt() > LONG_RTT else MIB
+        size = min(max(rate * 0.06, MIB // 2), 4 * MIB) if rate else unrated
+        left = (self._needed_bytes - self._built_bytes) / (2 * streams) if self._scanned else size
+        return int(max(min(size, left), MIB // 4))
+
+    def _build_units(self) -> None:
+        codec = Codec()
+        while (task := self._wait_for_task()) is not None:
+            unit, failures = self._builder.build_unit(task, codec)
+            with self._condition:
+                self._building -= 1
+                self._failures += failures
+                if unit is not None:
+                    self._compressed = unit.level > 0
+                    if not unit.number:
+                        self._last_number += 1
+                        unit.number = self._last_number
+                    self._ready.append(unit)
+                    self._ready_bytes += unit.wire_size
+                self._queue_due()
+
+    def _wait_for_task(self) -> Pack | Piece | PushUnit | None:
+        """What to build next, or a unit to compress harder; waits for it. None: it is over."""
+        with self._condition:
+            while not self._is_over:
+                task: Pack | Piece | PushUnit | None = None
+                if self._ready_bytes < MAX_READY and not self._is_crowded():
+                    task = self._next_task()
+                task = task or self._pop_recompressible()
+                if task is not None:
+                    self._building += 1
+                    self._built_bytes += 0 if isinstance(task, PushUnit) else task.size
+                    if self._rtt() > LONG_RTT:
+                        first = self._streams[0]
+                        waits = first.connection.needs_login or first.in_flight > MIB // 4
+                        self._level.raise_for_long_path(self._rtt(), waits)
+                    return task
+                self._condition.wait(1.0)
+        return None
+
+    def _waits_for_login(self) -> bool:
+        """Whether there is nothing to do but to wait for a login on a long path."""
+        waits = all(stream.connection.needs_login and not stream.handshaken for stream in self._streams)
+        return waits and self._rtt() >= NEAR_RTT
+
+    def _is_crowded(self) -> bool:
+        """On a near path a second thread takes processors from a login, and the interpreter from the first one.
+
+        Compressing needs no interpreter: two do it at once. The condition is held.
+        """
+        if not self._building or self._rtt() >= NEAR_RTT:
+            return False
+        reads = bool(self._small_files) and not self._compressed
+        return reads or any(
+            stream.connection.needs_login and not stream.handshaken for stream in self._streams
+        )
+
+    def _pop_recompressible(self) -> PushUnit | None:
+        """A unit to be compressed harder, as long as nobody can send it; it leaves the queue for that time."""
+        unit = self._find_recompressible() if self._waits_for_login() else None
+        if unit is not None:
+            self._ready.remove(unit)
+            self._ready_bytes -= unit.wire_size
+        return unit
+
+    def _find_recompressible(self) -> PushUnit | None:
+        levels = range(1, self._level.idle_level)
+        return next((unit for unit in self._ready if unit.raw is not None and unit.level in levels), None)

@@ -6,14 +6,11 @@ import os
 import struct
 import sys
 
-from gpurent_plugin_turbo.near.block_diff import compare_blocks
 from gpurent_plugin_turbo.near.push.scan import SourceEntry
-from gpurent_plugin_turbo.shared.extents import list_extents
-from gpurent_plugin_turbo.shared.files import digest_blocks, digest_file, partial_name
-from gpurent_plugin_turbo.shared.push_frames import COMMIT, SEGMENT
-from gpurent_plugin_turbo.shared.wire import UNIT_HEAD, FrameStream
-
-READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+from gpurent_plugin_turbo.shared.codec import RAW
+from gpurent_plugin_turbo.shared.files import digest_blocks, digest_file
+from gpurent_plugin_turbo.shared.reading import READ_FLAGS, compare_blocks, list_extents
+from gpurent_plugin_turbo.shared.wire import COMMIT, SEGMENT, UNIT_HEAD, FrameStream
 
 
 class Pack:
@@ -39,13 +36,13 @@ class LargeUpload:
         self.planned = False
         self.problem = ""
 
-    @property
-    def partial(self) -> bytes:
-        return partial_name(self.entry.name, self.entry.size, self.entry.time)
-
     def plan_ranges(self, theirs: bytes | None, digest_kind: int = 0) -> int:
         """What is to be sent, as blocks that differ or as data without holes; the bytes that are there already."""
-        self._open_file()
+        try:
+            self.handle = os.open(self.entry.path, READ_FLAGS)
+            self.problem = self.entry.describe_change(self.handle)
+        except OSError as error:
+            self.problem = f"vanished or cannot be read: {error.strerror}"
         size, kept = self.entry.size, 0
         if self.handle >= 0 and theirs:
             self.ranges, kept = compare_blocks(digest_blocks(self.handle, size, digest_kind), theirs, size)
@@ -54,13 +51,6 @@ class LargeUpload:
         self.ranges.reverse()
         self.planned = True
         return kept
-
-    def _open_file(self) -> None:
-        try:
-            self.handle = os.open(self.entry.path, READ_FLAGS)
-            self.problem = self.entry.describe_change(self.handle)
-        except OSError as error:
-            self.problem = f"vanished or cannot be read: {error.strerror}"
 
     def cut_piece(self, size: int) -> Piece | None:
         """The next piece of at most ``size`` bytes; None: all are cut."""
@@ -97,7 +87,7 @@ class LargeUpload:
     def make_commit_head(self, full_verify: bool) -> bytes:
         entry = self.entry
         expected = digest_file(self.handle) if full_verify else b""
-        head = COMMIT.pack(self.partial, entry.mode, entry.size, entry.time, 1 if full_verify else 0)
+        head = COMMIT.pack(entry.partial, entry.mode, entry.size, entry.time, 1 if full_verify else 0)
         return struct.pack(">I", self.number) + head + expected
 
 
@@ -112,30 +102,20 @@ class Piece:
         return self.upload.entry.name
 
 
-class FileRange:
-    """Bytes of an open file that no buffer holds."""
-
-    def __init__(self, handle: int, at: int, size: int) -> None:
-        self.handle, self.at, self.size = handle, at, size
-
-    def __len__(self) -> int:
-        return self.size
-
-
 class PushUnit:
-    """Ready for a stream."""
+    """Ready for a stream. ``body`` is None where the kernel moves a piece from its file to the connection."""
 
     def __init__(
         self,
         task: Pack | Piece,
-        codec: int,
         digest_kind: int,
-        raw_size: int,
         digest: bytes,
-        body: bytes | memoryview | FileRange,
+        raw_size: int,
+        body: bytes | memoryview | None = None,
     ) -> None:
-        self.task, self.codec, self.digest_kind = task, codec, digest_kind
-        self.raw_size, self.digest, self.body, self.wire_size = raw_size, digest, body, len(body)
+        self.task, self.digest_kind, self.digest = task, digest_kind, digest
+        self.raw_size, self.body = raw_size, body
+        self.codec, self.wire_size = RAW, raw_size  # until it is compressed
         self.number = self.level = 0
         self.on_first = False
         self.raw: bytes | memoryview | None = None  # kept while it may be compressed harder
@@ -151,18 +131,18 @@ class PushUnit:
         head = UNIT_HEAD.pack(self.number, self.codec, self.digest_kind, self.raw_size, self.digest)
         if isinstance(self.task, Piece):
             upload = self.task.upload
-            head += SEGMENT.pack(upload.partial, self.task.at, upload.entry.size)
+            head += SEGMENT.pack(upload.entry.partial, self.task.at, upload.entry.size)
         return head
 
     def send(self, frames: FrameStream) -> None:
         """After this the body is gone."""
-        body, self.body = self.body, b""
-        if not isinstance(body, FileRange):
-            frames.send_frame(self.kind, self.head, body)
-            return
-        frames.send_header(self.kind, self.head, body.size)
-        frames.send_file(body.handle, body.at, body.size)
-        frames.sent_bytes += body.size
+        if self.body is None and isinstance(self.task, Piece):
+            frames.send_header(self.kind, self.head, self.task.size)
+            frames.send_file(self.task.upload.handle, self.task.at, self.task.size)
+            frames.sent_bytes += self.task.size
+        else:
+            frames.send_frame(self.kind, self.head, self.body or b"")
+        self.body = b""
 
     def mark_sent(self, first: bool) -> None:
         self.on_first = first

@@ -12,23 +12,28 @@ from gpurent_plugin_turbo.near.errors import (
     decode_error_rows,
     decode_name,
     protocol_violated,
+    raise_push_failures,
     remote_os_error,
 )
-from gpurent_plugin_turbo.near.push.push_producer import PushProducer
-from gpurent_plugin_turbo.near.push.push_queue import MAX_READY
-from gpurent_plugin_turbo.near.push.push_result import PushResult, raise_push_failures
+from gpurent_plugin_turbo.near.push.push_queue import MAX_READY, PushQueue
 from gpurent_plugin_turbo.near.push.push_units import LargeUpload, Pack, PushUnit
-from gpurent_plugin_turbo.shared.push_frames import ACK, BAD_DIGEST, DONE, NO_LIBRARY
-from gpurent_plugin_turbo.shared.wire import ConnectionEnded, ProtocolViolation
+from gpurent_plugin_turbo.shared.wire import (
+    ACK,
+    BAD_DIGEST,
+    DONE,
+    NO_LIBRARY,
+    ConnectionEnded,
+    ProtocolViolation,
+)
 
 
-class StreamPusher(PushProducer):
+class StreamPusher(PushQueue):
     """One push. `run` blocks; `stop` ends it from any thread."""
 
-    def run(self) -> PushResult:
-        """Send everything; what could not be sent is reported at the end."""
+    def run(self) -> None:
+        """Send everything; what could not be sent is an error at the end."""
         begun = monotonic()
-        self._scan.check_sources()
+        self.scan.check_sources()
         try:
             self._add_stream()
             self._start_thread(self._scan_sources)
@@ -44,7 +49,7 @@ class StreamPusher(PushProducer):
         if self._error is not None:
             raise self._error
         raise_push_failures(self._failures + self._final_failures)
-        return PushResult(self._scan, self.sent, self.resumed, monotonic() - begun)
+        self.seconds = monotonic() - begun
 
     # streams
 
@@ -87,7 +92,11 @@ class StreamPusher(PushProducer):
         if stream.first and self._control:
             return self._control.popleft()
         if not self._ready:
-            return self._next_finish(stream)
+            # Other streams end by themselves when they have nothing more to do; the first waits for none of them.
+            if not self._finish_sent or stream.first or stream.finish_sent or not stream.handshaken:
+                return None
+            stream.finish_sent = True
+            return ord("F"), b"", b""
         if len(stream.unacked) > 1 and stream.in_flight + self._ready[0].wire_size > stream.credit:
             return None
         if not stream.handshaken and not (self._is_first_push and self._may_send_early()):
@@ -103,12 +112,13 @@ class StreamPusher(PushProducer):
         self._queue_due()
         return unit
 
-    def _next_finish(self, stream: Stream) -> Frame | None:
-        """Other streams end by themselves when they have nothing more to do; the first waits for none of them."""
-        if not self._finish_sent or stream.first or stream.finish_sent or not stream.handshaken:
-            return None
-        stream.finish_sent = True
-        return ord("F"), b"", b""
+    def _may_send_early(self) -> bool:
+        """Whether units go before the handshake: on a near path at once; else they are compressed harder first."""
+        rtt = self._rtt()
+        if not rtt or rtt < NEAR_RTT or not self._streams[0].connection.needs_login:
+            return bool(rtt)
+        all_built = self._scanned and not self._building and not self._small_files
+        return all_built and self._find_recompressible() is None
 
     # readers
 
@@ -140,7 +150,7 @@ class StreamPusher(PushProducer):
     def _handle_hello(self, stream: Stream, head: bytes, body: bytes) -> None:
         with self._condition:
             stream.handshaken = True
-            stream.connection.mark_handshaken()
+            stream.connection.tuned_socket.end_login()
             self._builder.keep_raw = False
             for unit in self._ready:
                 unit.raw = None
@@ -208,6 +218,21 @@ class StreamPusher(PushProducer):
 
     # ends
 
+    def _all_sent(self) -> bool:
+        """Nothing is left to send. Hard links wait for other streams, too; else the order of frames sees to it."""
+        return (
+            self._scanned
+            and not self._small_files
+            and not any(upload.ranges for upload in self._large_files)
+            and not self._awaiting_base
+            and not self._open_uploads
+            and not self._retries
+            and not self._ready
+            and not self._building
+            and (self._is_first_push or not self._manifests)
+            and not (self.scan.has_hard_links and any(stream.unacked for stream in self._streams[1:]))
+        )
+
     def _queue_due(self) -> None:
         """Queue what is due: commits of large files, then the end; wake the writers. The condition is held."""
         while due := [upload for upload in self._open_uploads.values() if upload.is_complete()]:
@@ -263,7 +288,7 @@ class StreamPusher(PushProducer):
             for stream in self._streams:
                 stream.finished = stream.finish_sent = False
             self._queue_due()
-        elif all(stream.finished for stream in others) and not self._is_unacked(self._streams):
+        elif not any(stream.unacked for stream in self._streams) and all(each.finished for each in others):
             self._mark_finished()
 
     def _handle_lost_stream(self, stream: Stream) -> None:

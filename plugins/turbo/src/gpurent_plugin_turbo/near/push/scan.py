@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 
-from gpurent_plugin_turbo.near.errors import printable_name, transfer_error
+from gpurent import api
+from gpurent_plugin_turbo.near.errors import printable_name
+from gpurent_plugin_turbo.shared.annotations import TableRow
+from gpurent_plugin_turbo.shared.codec import BEST_DIGEST, compute_digest
+from gpurent_plugin_turbo.shared.files import partial_name
 from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, HARD_LINK, LINK, PARTIALS_DIR
 
 TYPE_CHECKING = False  # the real one costs an import
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pathspec import GitIgnoreSpec
 
-    from gpurent.api import Push, Skipped
-    from gpurent_plugin_turbo.shared.wire import TableRow
-
-    Rules = tuple[tuple[bytes, GitIgnoreSpec], ...]
-
+Rules = tuple[tuple[bytes, "GitIgnoreSpec"], ...]  # with the folder that each speaks of
 LARGE_FILE = 1 << 20  # bytes from which a file travels on its own, in pieces
 # Never sent: version control, our own folders, what Python makes anew.
 ALWAYS_IGNORED = frozenset({b".git", b".gpurent", PARTIALS_DIR, b"__pycache__"})
@@ -39,6 +38,11 @@ class SourceEntry:
     @property
     def row(self) -> TableRow:
         return (self.kind, self.mode, self.size, self.time, self.name, self.link)
+
+    @property
+    def partial(self) -> bytes:
+        """The name of its partial on the machine."""
+        return partial_name(self.name, self.size, self.time)
 
     def measure_disk_usage(self) -> int:
         """Bytes that a file takes on a disk: holes take none."""
@@ -74,10 +78,10 @@ class SourceEntry:
 class SourceScan:
     """Walks the sources; links are never followed. Counts files and bytes on the way."""
 
-    def __init__(self, spec: Push) -> None:
+    def __init__(self, spec: api.Push) -> None:
         self.spec = spec
         self.files = self.size = 0
-        self.skipped: list[Skipped] = []
+        self.skipped: list[api.Skipped] = []
         self.has_hard_links = False
         self._inodes: dict[tuple[int, int], bytes] = {}
 
@@ -85,9 +89,7 @@ class SourceScan:
         """A source that is not there is an error before anything moves."""
         for source in self.spec.sources:
             if not os.path.lexists(source):
-                from gpurent.api import UsageError
-
-                raise UsageError(f"{source} does not exist")
+                raise api.UsageError(f"{source} does not exist")
 
     def iter_entries(self) -> Iterator[SourceEntry]:
         """Folders before what is in them; too much is a `TransferError`."""
@@ -97,21 +99,23 @@ class SourceScan:
                 content = self.spec.content and len(self.spec.sources) == 1
                 top = b"" if content else os.path.basename(os.path.realpath(path))
                 yield from self._walk_folder(path, top, b"", (), 0)
-            else:
-                yield from self._classify(path, os.path.basename(path), b"", os.lstat(path))
+            elif (entry := self._classify(path, os.path.basename(path), b"", os.lstat(path))) is not None:
+                yield entry
 
     def _walk_folder(
         self, path: bytes, name: bytes, inside: bytes, rules: Rules, depth: int
     ) -> Iterator[SourceEntry]:
         if depth > self.spec.limits.depth:
-            raise transfer_error(f"{printable_name(path)} lies deeper than {self.spec.limits.depth} folders")
+            raise api.TransferError(
+                f"{printable_name(path)} lies deeper than {self.spec.limits.depth} folders"
+            )
         if name:
             yield SourceEntry(FOLDER, stat.S_IMODE(os.lstat(path).st_mode), 0, 0, name, b"", path)
         try:
-            with os.scandir(path) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+            with os.scandir(path) as iterator:
+                entries = sorted(iterator, key=lambda entry: entry.name)
         except OSError as error:
-            raise transfer_error(f"{printable_name(path)} cannot be read: {error.strerror}") from None
+            raise api.TransferError(f"{printable_name(path)} cannot be read: {error.strerror}") from None
         if self.spec.ignore:
             rules = (*rules, *self.read_rules(path, inside, {entry.name for entry in entries}))
         start = name + b"/" if name else b""
@@ -130,12 +134,8 @@ class SourceScan:
                 status = entry.stat(follow_symlinks=False)
             except OSError:
                 continue
-            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-                self._count_file(status.st_size)
-                mode, size, time = status.st_mode & 0o7777, status.st_size, status.st_mtime_ns
-                yield SourceEntry(FILE, mode, size, time, start + here, b"", entry.path)
-            else:
-                yield from self._classify(entry.path, start + here, inside, status)
+            if (found := self._classify(entry.path, start + here, inside, status)) is not None:
+                yield found
 
     def read_rules(
         self, path: bytes, prefix: bytes, names: set[bytes]
@@ -164,40 +164,45 @@ class SourceScan:
 
     def _classify(
         self, path: bytes, name: bytes, inside: bytes, status: os.stat_result
-    ) -> Iterator[SourceEntry]:
+    ) -> SourceEntry | None:
+        """None: it is skipped."""
         if stat.S_ISLNK(status.st_mode):
-            yield from self._check_link(path, name, inside)
+            target = os.readlink(path)
+            place = os.path.normpath(os.path.join(inside, target))
+            if not target.startswith(b"/") and place.split(b"/")[0] != b"..":
+                return SourceEntry(LINK, 0o777, 0, 0, name, target, path)
+            why = f"is a link out of the folder, to {printable_name(target)}"
         elif not stat.S_ISREG(status.st_mode):
-            self._skip_name(name, "is neither a file, a folder nor a link")
+            why = "is neither a file, a folder nor a link"
         else:
-            self._count_file(status.st_size)
-            first = name
-            if status.st_nlink > 1:
-                first = self._inodes.setdefault((status.st_dev, status.st_ino), name)
-            kind, link = (FILE, b"") if first == name else (HARD_LINK, first)
-            self.has_hard_links = self.has_hard_links or kind == HARD_LINK
-            mode, size, time = stat.S_IMODE(status.st_mode), status.st_size, status.st_mtime_ns
-            yield SourceEntry(kind, mode, size, time, name, link, path)
+            return self._count_file(path, name, status)
+        self.skipped.append(api.Skipped(name=printable_name(name), why=why))
+        return None
 
-    def _count_file(self, size: int) -> None:
+    def _count_file(self, path: bytes, name: bytes, status: os.stat_result) -> SourceEntry:
         self.files += 1
-        self.size += size
+        self.size += status.st_size
         limits = self.spec.limits
         if self.files > limits.files or self.size > limits.total:
-            raise transfer_error(
+            raise api.TransferError(
                 f"more than {limits.files} files or {limits.total} bytes",
                 hint="Leave out what is not needed with a .gpurentignore file.",
             )
+        kind, link = FILE, b""
+        if status.st_nlink > 1:
+            first = self._inodes.setdefault((status.st_dev, status.st_ino), name)
+            if first != name:
+                kind, link, self.has_hard_links = HARD_LINK, first, True
+        mode, size, time = stat.S_IMODE(status.st_mode), status.st_size, status.st_mtime_ns
+        return SourceEntry(kind, mode, size, time, name, link, path)
 
-    def _check_link(self, path: bytes, name: bytes, inside: bytes) -> Iterator[SourceEntry]:
-        target = os.readlink(path)
-        place = os.path.normpath(os.path.join(inside, target))
-        if target.startswith(b"/") or place.split(b"/")[0] == b"..":
-            self._skip_name(name, f"is a link out of the folder, to {printable_name(target)}")
-        else:
-            yield SourceEntry(LINK, 0o777, 0, 0, name, target, path)
 
-    def _skip_name(self, name: bytes, why: str) -> None:
-        from gpurent.api import Skipped
-
-        self.skipped.append(Skipped(name=printable_name(name), why=why))
+def mark_first_push(link: api.SshConnection, target: str) -> bool:
+    """Whether nothing was ever sent there from here, so that nobody needs to ask what is there. Only a guess."""
+    note = f"pushed-{compute_digest(BEST_DIGEST, target.encode()).hex()[:16]}"
+    try:
+        place = os.path.join(os.path.dirname(link.key_file), note)
+        os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError:
+        return False
+    return True

@@ -1,14 +1,20 @@
-"""Builds units: reads, digests and compresses what is to travel."""
+"""Builds units: reads, digests and compresses what is to travel.
+
+Small files lie side by side in one piece of memory, behind a table of them: that travels as a pack.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
+import sys
 from threading import Lock, local
 from time import thread_time
 
 from gpurent_plugin_turbo.near.connection.rate_control import CompressionLevel
-from gpurent_plugin_turbo.near.push.pack_buffer import BufferPool, PackBuffer
-from gpurent_plugin_turbo.near.push.push_units import FileRange, Pack, Piece, PushUnit
+from gpurent_plugin_turbo.near.push.push_units import Pack, Piece, PushUnit
+from gpurent_plugin_turbo.near.push.scan import SourceEntry
+from gpurent_plugin_turbo.shared.annotations import TableRow
 from gpurent_plugin_turbo.shared.codec import (
     BEST_CODEC,
     BEST_DIGEST,
@@ -19,10 +25,97 @@ from gpurent_plugin_turbo.shared.codec import (
     compute_digest,
     new_digest,
 )
-from gpurent_plugin_turbo.shared.wire import IO_SIZE
+from gpurent_plugin_turbo.shared.reading import READ_FLAGS, read_whole
+from gpurent_plugin_turbo.shared.wire import IO_SIZE, TABLE_HEAD, encode_table
 
 SAMPLE = 1 << 15
 MAX_RATIO = 0.95  # what does not shrink below this travels as it is
+MIN_BUFFER = 1 << 20
+MAX_FREE = 8  # buffers that wait for their next use
+ROW_BYTES = 21  # bytes of a row of the table beside its name
+
+
+class BufferPool:
+    """Memory that is used again: fresh memory costs a page fault for every 4 KiB. One thread acquires at a time."""
+
+    def __init__(self) -> None:
+        self._free: list[bytearray] = []
+
+    def acquire(self, size: int) -> bytearray:
+        found = self._free.pop() if self._free else bytearray()
+        return found if len(found) >= size else bytearray(max(size, MIN_BUFFER + MIN_BUFFER // 4))
+
+    def release(self, buffer: bytearray) -> None:
+        if len(self._free) < MAX_FREE:
+            self._free.append(buffer)
+
+
+class PackBuffer:
+    """`view` is table and contents; `packed` are the entries in it, `failed` those that cannot be read, and why."""
+
+    def __init__(self, entries: list[SourceEntry], buffers: BufferPool) -> None:
+        self.packed: list[SourceEntry] = []
+        self.failed: list[tuple[bytes, str]] = []
+        self._rows: list[TableRow] = []
+        start = TABLE_HEAD.size + sum(len(entry.name) + ROW_BYTES for entry in entries)
+        self.buffer = buffers.acquire(start + sum(entry.size for entry in entries) + 1)
+        end = self._read_entries(entries, start)
+        table = encode_table(self._rows)
+        self.view = memoryview(self.buffer)[start - len(table) : end]
+        self.view[: len(table)] = table
+
+    def _read_entries(self, entries: list[SourceEntry], at: int) -> int:
+        """The end of what was read. The quick way: one read of what the scan saw, and a check that it still is so."""
+        view = memoryview(self.buffer)
+        for entry in entries:
+            size, now = entry.size, None
+            try:
+                handle = os.open(entry.path, READ_FLAGS)
+                try:
+                    got = os.readv(handle, [view[at : at + size + 1]])
+                    now = os.fstat(handle)
+                finally:
+                    os.close(handle)
+            except OSError:
+                got = -1
+            if now is None or not (got == size == now.st_size and now.st_mtime_ns == entry.time):
+                try:
+                    found = read_unchanged(entry)
+                except OSError as error:
+                    self.failed.append((entry.name, f"vanished or cannot be read: {error.strerror}"))
+                    continue
+                if found is None:
+                    self.failed.append((entry.name, "changed while it was read"))
+                    continue
+                data, now = found
+                size = len(data)
+                view = self._grow(at + size + 1, view)
+                view[at : at + size] = data
+            self.packed.append(entry)
+            self._rows.append((entry.kind, stat.S_IMODE(now.st_mode), size, now.st_mtime_ns, entry.name, b""))
+            at += size
+            view = self._grow(at + 1, view)
+        return at
+
+    def _grow(self, size: int, view: memoryview) -> memoryview:
+        """A file has grown beyond what the scan saw."""
+        if size <= len(view):
+            return view
+        larger = bytearray(2 * size)
+        larger[: len(view)] = view
+        self.buffer = larger
+        return memoryview(larger)
+
+
+def read_unchanged(
+    entry: SourceEntry, tries: int = 2, most: int = sys.maxsize
+) -> tuple[bytes, os.stat_result] | None:
+    """A file of at most ``most`` bytes as it was at one moment; None: it changes while it is read."""
+    for _ in range(tries):
+        data, status = read_whole(entry.path, most)
+        if data is not None:
+            return data, status
+    return None
 
 
 class UnitBuilder:
@@ -30,24 +123,27 @@ class UnitBuilder:
 
     def __init__(self, level: CompressionLevel) -> None:
         self._level = level
-        self.portable_digest = False
+        self.digest_kind, self._codec = BEST_DIGEST, BEST_CODEC
         self.keep_raw = True  # for as long as it may be compressed harder
         self._local = local()
         self._read_lock = Lock()
         self._buffers = BufferPool()
-        self._codec = BEST_CODEC
-
-    @property
-    def digest_kind(self) -> int:
-        return BLAKE if self.portable_digest else BEST_DIGEST
 
     def use_portable_formats(self) -> None:
         """The far side lacks a library: what every Python has, from now on."""
-        self.portable_digest = True
-        self._codec = ZLIB
+        self.digest_kind, self._codec = BLAKE, ZLIB
 
-    def build_unit(self, task: Pack | Piece, codec: Codec) -> tuple[PushUnit | None, list[tuple[bytes, str]]]:
-        """The unit, None when nothing of it can be read; and what cannot be, with the reason."""
+    def build_unit(
+        self, task: Pack | Piece | PushUnit, codec: Codec
+    ) -> tuple[PushUnit | None, list[tuple[bytes, str]]]:
+        """The unit, None when nothing of it can be read; and what cannot be, with the reason.
+
+        What is a unit already is compressed harder: nothing can be sent yet anyway.
+        """
+        if isinstance(task, PushUnit):
+            if task.raw is not None:
+                self._compress_unit(task, task.raw, self._level.idle_level, codec)
+            return task, []
         if isinstance(task, Piece):
             return self._build_piece(task, codec), []
         return self._build_pack(task, codec)
@@ -63,14 +159,16 @@ class UnitBuilder:
                 view[done:] = bytes(task.size - done)
                 break
             done += got
-        unit = self._make_raw_unit(task, compute_digest(self.digest_kind, view))
+        kind = self.digest_kind
+        unit = PushUnit(task, kind, compute_digest(kind, view), task.size)
         self._compress_unit(unit, view, self._level.current or 1, codec)
         unit.raw = bytes(view) if self.keep_raw else None
         return unit
 
     def _build_raw_piece(self, task: Piece) -> PushUnit:
         """Only its digest is computed here; the kernel moves it from the file to the connection."""
-        made = new_digest(self.digest_kind)
+        kind = self.digest_kind  # which may change meanwhile
+        made = new_digest(kind)
         buffer, done = self._get_buffer(IO_SIZE), 0
         while done < task.size:
             view = buffer[: min(len(buffer), task.size - done)]
@@ -80,11 +178,7 @@ class UnitBuilder:
                 break
             made.update(view[:got])
             done += got
-        return self._make_raw_unit(task, made.digest())
-
-    def _make_raw_unit(self, task: Piece, digest: bytes) -> PushUnit:
-        body = FileRange(task.upload.handle, task.at, task.size)
-        return PushUnit(task, RAW, self.digest_kind, task.size, digest, body)
+        return PushUnit(task, kind, made.digest(), task.size)
 
     def _get_buffer(self, size: int) -> memoryview:
         """Memory of this thread, used again and again."""
@@ -112,7 +206,7 @@ class UnitBuilder:
             return None, packed.failed
         task.entries = packed.packed
         data, kind = packed.view, self.digest_kind
-        unit = PushUnit(task, RAW, kind, len(data), compute_digest(kind, data), data)
+        unit = PushUnit(task, kind, compute_digest(kind, data), len(data), data)
         unit.buffer = packed.buffer
         level = self._level.current
         if level and self._is_pack_compressible(data, codec):
@@ -125,7 +219,6 @@ class UnitBuilder:
         return unit, packed.failed
 
     def release_buffer(self, unit: PushUnit) -> None:
-        """Its memory is free for another pack."""
         if unit.buffer is not None:
             self._buffers.release(unit.buffer)
             unit.buffer = None
@@ -139,8 +232,3 @@ class UnitBuilder:
         if len(compressed) < max_ratio * len(data):
             unit.codec, unit.level = self._codec, level
             unit.body, unit.wire_size = compressed, len(compressed)
-
-    def recompress(self, unit: PushUnit, codec: Codec) -> None:
-        """Compress it harder: nothing can be sent yet anyway."""
-        if unit.raw is not None:
-            self._compress_unit(unit, unit.raw, self._level.idle_level, codec)

@@ -1,0 +1,255 @@
+"""``export open forward jupyter``: machines for your own programs."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gpurent.cli.app import App, json_option
+from gpurent.cli.arguments import LEASE, lease_ids, plugin_names
+from gpurent.cli.params import PORTS
+from gpurent.cli.trip_spec import field_options
+from gpurent.errors import UsageError
+from gpurent.locale import _
+from gpurent.ports.connection import PortPair
+from gpurent.roles.entries import ExporterEntry
+
+if TYPE_CHECKING:
+    from gpurent.composition.application import Application
+    from gpurent.roles.exporter import Export
+    from gpurent.workflow.connection.exports import Exports, Written
+    from gpurent.workflow.connection.reach import Forwarding
+
+
+@click.command("export")
+@click.argument("program", shell_complete=plugin_names("exporter"))
+@click.argument("leases", nargs=-1, shell_complete=lease_ids)
+@click.option("--all", "every", is_flag=True, help=_("All leases that run."))
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help=_("Where to write it (mode 0600). Default: a file here, or printed if it is text."),
+)
+@click.option("--force", is_flag=True, help=_("Replace a file that is there."))
+@click.option("--with-password", is_flag=True, help=_("Write the machine's password in it, readable."))
+@click.option("--install", is_flag=True, help=_("Also put it into the program's own settings."))
+@click.option("--uninstall", is_flag=True, help=_("Take it out of the program's own settings again."))
+@json_option
+@click.pass_obj
+def export_command(
+    app: App,
+    program: str,
+    leases: tuple[str, ...],
+    every: bool,
+    output: Path | None,
+    force: bool,
+    with_password: bool,
+    install: bool,
+    uninstall: bool,
+) -> None:
+    """Write LEASES down as PROGRAM reads them: a profile to open, import or paste."""
+    if install and uninstall:
+        raise click.UsageError(_("--install and --uninstall exclude each other"))
+    if bool(leases) is every:
+        raise click.UsageError(_("name the leases, or say --all"))
+    if uninstall:
+
+        async def remove(application: Application) -> Sequence[str]:
+            return list(application.exports.remove(program, leases))
+
+        done = app.run(remove)
+        app.show({"program": program, "done": done}, "\n".join(done) or _("Nothing was there."))
+        return
+    if with_password and not app.as_json:
+        click.secho(_("The password will stand in it for everyone who can read it."), fg="yellow", err=True)
+    written = app.run(
+        lambda application: application.exports.write(
+            program, leases, passwords=with_password, install=install
+        )
+    )
+    _show(app, program, written, _save(written.export, output, force))
+
+
+def _save(export: Export, output: Path | None, force: bool) -> Path | None:
+    """Where it was written; None when it is only printed."""
+    from gpurent.composition.files import write_private
+
+    if output is None and export.file is None:
+        return None
+    path = (output or Path(export.file.name if export.file else "")).absolute()
+    if path.exists() and not force:
+        raise UsageError(_("{path} is there already").format(path=path), hint=_("Replace it with --force."))
+    if not path.parent.is_dir():
+        raise UsageError(_("{path} is not a folder").format(path=path.parent))
+    write_private(path, export.file.content if export.file else f"{export.text}\n".encode())
+    return path
+
+
+def _show(app: App, program: str, written: Written, path: Path | None) -> None:
+    export = written.export
+    data = {
+        "program": program,
+        "leases": written.leases,
+        "file": path,
+        "text": export.text,
+        "notes": export.notes,
+        "done": written.done,
+    }
+    if app.as_json:
+        app.show(data, "")
+        return
+    if export.text and (path is None or export.file):
+        click.echo(export.text)
+    for line in (*((_("Written: {path}").format(path=path),) if path else ()), *written.done, *export.notes):
+        click.echo(line, err=True)
+
+
+class _OpenCommand(click.Command):
+    """One flag for each program that can be started on a machine."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        app = ctx.find_object(App)
+        entries = app.registry.entries(ExporterEntry).values() if app else ()
+        flags: list[click.Parameter] = [
+            click.Option([f"--{entry.name}"], flag_value=entry.name, expose_value=False, help=entry.summary,
+                         callback=_choose, type=str)
+            for entry in entries
+            if entry.opens
+        ]  # fmt: skip
+        return [*super().get_params(ctx), *flags]
+
+
+def _choose(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value:
+        ctx.meta["gpurent.program"] = value
+
+
+@click.command("open", cls=_OpenCommand)
+@LEASE
+@click.option("--print", "only_print", is_flag=True, help=_("Print the address; start nothing."))
+@json_option
+@click.pass_context
+def open_command(ctx: click.Context, lease: str, only_print: bool) -> None:
+    """Open the page of LEASE at its provider, or a program on it."""
+    app: App = ctx.obj
+    program = ctx.meta.get("gpurent.program", "")
+    found = app.run(lambda application: _address(application.exports, lease, program))
+    started = False if only_print else _start(*found)
+    app.show({"link": found[1], "started": started}, found[1])
+
+
+async def _address(exports: Exports, lease: str, program: str) -> tuple[tuple[str, ...], str]:
+    if program:
+        exported, opening = await exports.prepare_open(program, lease)
+        return opening.command(exported), opening.link(exported)
+    page = exports.page(lease)
+    if not page:
+        raise UsageError(
+            _("the provider of {lease} has no page").format(lease=lease),
+            hint=_("Open a shell instead: gpurent ssh {lease}").format(lease=lease),
+        )
+    return (), page
+
+
+def _start(command: tuple[str, ...], link: str) -> bool:
+    """Start the program if it is there; a page goes to the browser."""
+    if not command:
+        return link.startswith(("https://", "http://")) and click.launch(link) == 0
+    program = shutil.which(command[0])
+    if program is None:
+        click.echo(_("{program} is not here; open this by hand:").format(program=command[0]), err=True)
+        return False
+    return subprocess.run([program, *command[1:]], check=False, stdin=subprocess.DEVNULL).returncode == 0
+
+
+def _until_stopped(app: App, action: Callable[[Application], Awaitable[None]]) -> None:
+    """Ctrl-C is how a forward ends: no error."""
+    try:
+        app.run(action)
+    except KeyboardInterrupt:
+        click.echo(_("Closed."), err=True)
+
+
+@click.command("forward")
+@LEASE
+@click.argument("ports", nargs=-1, required=True, type=PORTS, metavar="PORT[:REMOTE]…")
+@click.option(
+    "--bind", "address", default="127.0.0.1", show_default=True, help=_("The address to listen on here.")
+)
+@json_option
+@click.pass_obj
+def forward_command(app: App, lease: str, ports: tuple[PortPair, ...], address: str) -> None:
+    """Reach PORT of a machine (Jupyter: 8888, TensorBoard: 6006) from here, until Ctrl-C."""
+
+    async def go(application: Application) -> None:
+        from gpurent.workflow.connection.reach import browser_host
+
+        def ready(here: Sequence[int]) -> None:
+            urls = [f"http://{browser_host(address)}:{port}/" for port in here]
+            data = [{"url": url, "port": pair.remote} for url, pair in zip(urls, ports, strict=True)]
+            app.show(data, "\n".join(urls))
+
+        await _stay(application.forwarding, lease, ports, address, ready)
+
+    _until_stopped(app, go)
+
+
+async def _stay(
+    forwarding: Forwarding,
+    lease: str,
+    ports: Sequence[PortPair],
+    address: str,
+    ready: Callable[[Sequence[int]], None],
+) -> None:
+    from gpurent.workflow.connection.reach import exposure_warning
+
+    if warning := exposure_warning(address):
+        click.secho(warning, fg="yellow", err=True)
+    async with forwarding.open_ports(lease, ports, address) as forward:
+        ready(forward.local_ports)
+        sys.stdout.flush()
+        await forward.stay()
+
+
+@click.command("jupyter")
+@LEASE
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help=_("The port here (0: any free one)."))
+@click.option("--install", is_flag=True, help=_("Install JupyterLab on the machine if it is missing."))
+@click.option("--stop", is_flag=True, help=_("End the server on the machine."))
+@click.option("--no-browser", is_flag=True, help=_("Only print the address."))
+@field_options(("session",), default="")
+@json_option
+@click.pass_obj
+def jupyter_command(
+    app: App, lease: str, port: int, install: bool, stop: bool, no_browser: bool, session: str
+) -> None:
+    """Start a notebook server on a machine, or find the one that runs, and open it here until Ctrl-C.
+
+    The server goes on without you, in a session of its own; --stop ends it.
+    """
+    if stop:
+        name = app.run(lambda application: application.notebooks.stop(lease, session))
+        app.show(
+            {"stopped": name}, _("{name} has ended.").format(name=name) if name else _("None is running.")
+        )
+        return
+
+    async def go(application: Application) -> None:
+        book = await application.notebooks.start(lease, session=session, install=install)
+
+        def ready(here: Sequence[int]) -> None:
+            url = book.url("127.0.0.1", here[0])
+            app.show({"url": url, "job": book.job, "fresh": book.fresh}, url)
+            if not (no_browser or app.as_json) and sys.stdout.isatty():
+                click.launch(url)
+
+        await _stay(application.forwarding, lease, [PortPair(port, book.port)], "127.0.0.1", ready)
+
+    _until_stopped(app, go)

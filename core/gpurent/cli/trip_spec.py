@@ -1,0 +1,203 @@
+"""The trip that command line and project file describe together; its options are made of the table of its fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gpurent.cli.app import App
+from gpurent.cli.arguments import plugin_names
+from gpurent.domain.field_values import EXPECTED, typed_value
+from gpurent.domain.session import NAME
+from gpurent.domain.trip import TripSpec
+from gpurent.domain.trip_fields import FIELD_OF, FIELDS, FieldKind, TripField
+from gpurent.domain.trip_values import make_spec
+from gpurent.errors import UsageError
+from gpurent.locale import _
+
+_SHORT = {"provider": ("-p",)}
+_METAVARS = {"notify": "EVENT"}
+_SINGULAR = {FieldKind.TEXTS: "text", FieldKind.PATHS: "path", FieldKind.PACKAGES: "package"}
+
+
+class FieldType(click.ParamType[Any]):
+    """Reads what was typed as the project file reads it."""
+
+    def __init__(self, field: TripField) -> None:
+        self._field = field
+        self.name = "name" if field.plugin else _SINGULAR.get(field.kind, field.kind.value)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return typed_value(self._field, value, datetime.now(UTC))
+        except ValueError as error:
+            expected = str(error) or _(EXPECTED[self._field.kind])
+            self.fail(_("{text}: {expected}").format(text=repr(value), expected=expected), param, ctx)
+
+
+def field_options(
+    names: Sequence[str], *, default: str | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options of the named fields; a command gets each under the field's name.
+
+    What was not given is ``default``, or () where it may be given repeatedly.
+    """
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for name in reversed(names):
+            command = _option(FIELD_OF[name], default)(command)
+        return command
+
+    return add
+
+
+def trip_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """All options that say what trip is wanted, and the job's command."""
+    command = click.argument("command", nargs=-1, type=click.UNPROCESSED)(command)
+    return field_options([field.name for field in FIELDS if field.name != "command"])(command)
+
+
+def _option(field: TripField, default: str | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    about = _(field.about)
+    about = about if about.endswith("…") else f"{about}."
+    if field.kind is FieldKind.FLAG:
+        return click.option(
+            f"{field.option}/--no-{field.option.removeprefix('--')}", field.name, default=None, help=about
+        )
+    if field.kind.many:
+        about = _("{about} Repeatable.").format(about=about)
+    return click.option(
+        field.option,
+        *_SHORT.get(field.name, ()),
+        field.name,
+        type=_type(field),
+        metavar=_METAVARS.get(field.name),
+        multiple=field.kind.many,
+        default=default,
+        shell_complete=plugin_names(field.plugin) if field.plugin else None,
+        help=about,
+    )
+
+
+def _type(field: TripField) -> click.ParamType[Any]:
+    if field.choices:
+        return click.Choice(field.choices)
+    if field.kind is FieldKind.PATH and not field.below:
+        return click.Path(path_type=Path, file_okay=False)
+    return FieldType(field)
+
+
+def given_values(given: dict[str, Any]) -> dict[str, Any]:
+    """What was given of the fields' options, as the values of `gpurent.domain.trip_values.make_spec`."""
+    return {name: _given(name, value) for name, value in given.items() if value not in (None, ())}
+
+
+def _given(name: str, value: Any) -> Any:
+    if FIELD_OF[name].kind.many:
+        return tuple(item for part in value for item in ((part,) if isinstance(part, str) else part))
+    return str(value.resolve()) if isinstance(value, Path) else value
+
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+PROJECT = click.option(
+    "--project", type=_FILE, help=_("A project file; else gpurent.toml of this folder or one above.")
+)
+NO_PROJECT = click.option("--no-project", is_flag=True, help=_("Use no project file."))
+
+
+def spec_of(
+    app: App, project: Path | None, no_project: bool, given: dict[str, Any], *, lease: str = ""
+) -> TripSpec:
+    """The trip that the fields' options describe, over the project file. Odd ones are a `UsageError`.
+
+    ``lease``: it is made on this machine, so a choice of providers in the file is none.
+    """
+    if lease and given["provider"]:
+        raise UsageError(_("--provider and --lease exclude each other"))
+    values = _project_values(app, project, no_project)
+    typed = given_values(given)
+    if "folder" in typed:
+        values.pop("include", None)
+    values = {"folder": str(Path.cwd()), **values, **typed}
+    if lease:
+        values = {"on_error": "keep", **values, "provider": ()}
+    spec = check_spec(app, make_spec(_with_requirements_file(values)))
+    if not spec.job.command:
+        raise UsageError(
+            _("say what to run: COMMAND, or command in gpurent.toml"),
+            hint=_(
+                "For one: gpurent run -p PROVIDER -- python3 train.py; or write a file with: gpurent init"
+            ),
+        )
+    if not (lease or spec.provider or spec.providers):
+        raise UsageError(
+            _("say where: --provider, --lease, or provider in gpurent.toml"),
+            hint=_("See: gpurent providers, gpurent ls"),
+        )
+    return spec
+
+
+def _project_values(app: App, given: Path | None, nothing: bool) -> dict[str, Any]:
+    """Of the file that was named, else of the nearest one; said on stderr, so that nobody uses one unawares."""
+    from gpurent.composition.files import find_project, read_project
+
+    if nothing:
+        if given is not None:
+            raise UsageError(_("--project and --no-project exclude each other"))
+        return {}
+    path = given or find_project(Path.cwd(), Path.home())
+    if path is None:
+        return {}
+    values = read_project(path, datetime.now(UTC))
+    if not app.as_json:
+        click.secho(f"· {path}", fg="blue", err=True)
+    return values
+
+
+def _with_requirements_file(values: dict[str, Any]) -> dict[str, Any]:
+    """One name that is a file is a requirements file; anything else is packages."""
+    pip = values.get("pip", ())
+    if not isinstance(pip, str) and len(pip) == 1 and Path(values["folder"], pip[0]).is_file():
+        return {**values, "pip": pip[0]}
+    return values
+
+
+def check_spec(app: App, spec: TripSpec) -> TripSpec:
+    """All that can be known to be wrong before anything is rented: names of plugins, files, the session's name."""
+    for name in spec.providers or ((spec.provider,) if spec.provider else ()):
+        app.registry.check("lease", name)
+    named = {"transfer": spec.upload.transfer, "session": spec.job.session, "launcher": spec.job.launcher}
+    for kind, name in named.items():
+        if name:
+            app.registry.check(kind, name)
+    _check_files(spec)
+    if spec.limits.deadline_at is not None and spec.limits.deadline_at <= datetime.now(UTC):
+        raise UsageError(
+            _("that time has passed"), hint=f"deadline: {spec.limits.deadline_at:%Y-%m-%d %H:%M} UTC"
+        )
+    if spec.job.name and not re.fullmatch(NAME, spec.job.name):
+        raise UsageError(
+            _("{name} is no name for a session").format(name=repr(spec.job.name)[:60]),
+            hint=_("Letters, digits, - and _, at most 41 of them."),
+        )
+    return spec
+
+
+def _check_files(spec: TripSpec) -> None:
+    setup, folder = spec.job.setup, spec.upload.folder
+    if not Path(folder).is_dir():
+        raise UsageError(_("{folder} is not a folder").format(folder=folder))
+    named = (*spec.upload.include, setup.requirements, setup.conda, *(setup.needs or ()))
+    for name in named:
+        if name and not Path(folder, name).exists():
+            raise UsageError(
+                _("{name} does not exist in {folder}").format(name=name, folder=folder),
+                hint=_("Nothing was rented."),
+            )

@@ -1,0 +1,111 @@
+"""The whole application, for one command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from gpurent.composition.runtime import RuntimeParts
+from gpurent.domain.events import Event, EventKind
+
+if TYPE_CHECKING:
+    from gpurent.composition.machines import MachineParts
+    from gpurent.composition.money import MoneyParts
+    from gpurent.composition.trips import TripParts
+    from gpurent.roles.lease import LeaseProvider
+    from gpurent.workflow.guard.scheduler import Guard, GuardLock
+    from gpurent.workflow.reports.overview import Overview
+
+T = TypeVar("T")
+
+
+def _part(find: Callable[[Application], T]) -> cached_property[T]:
+    """A part of a room; the room is loaded and built when one of its parts is first asked for."""
+    return cached_property(find)
+
+
+class Application(RuntimeParts):
+    """What a command takes its parts from. No part is ever given the application."""
+
+    async def start(self) -> None:
+        """Subscribe whoever hears of events, and open the vault where a passphrase is needed."""
+        self.events.subscribe(self.notifications.receive)
+        self.events.subscribe(self._end_exports)
+        await self.secrets.unlock()
+
+    def _end_exports(self, event: Event) -> None:
+        if event.kind is EventKind.LEASE_CHANGED:
+            self.machines.export_cleanup.on_event(event)
+
+    def _make_manual_provider(self) -> LeaseProvider:
+        return self.machines.adopted_leases
+
+    # rooms
+
+    @cached_property
+    def money(self) -> MoneyParts:
+        from gpurent.composition.money import MoneyParts
+
+        return MoneyParts(self)
+
+    @cached_property
+    def machines(self) -> MachineParts:
+        from gpurent.composition.machines import MachineParts
+
+        return MachineParts(self)
+
+    @cached_property
+    def use_cases(self) -> TripParts:
+        from gpurent.composition.trips import TripParts
+
+        return TripParts(self, self.money, self.machines)
+
+    @cached_property
+    def guard(self) -> Guard:
+        from gpurent.composition.guard import make_guard
+
+        return make_guard(self, self.money, self.machines, self.use_cases)
+
+    @cached_property
+    def guard_lock(self) -> GuardLock:
+        from gpurent.workflow.guard.scheduler import GuardLock
+
+        return GuardLock(self.file_locks, self.poller, self.events)
+
+    # what commands use of them
+
+    account_money = _part(lambda it: it.money.account_money)
+    budgets = _part(lambda it: it.money.budgets)
+    offer_listing = _part(lambda it: it.money.offer_listing)
+    receipts = _part(lambda it: it.money.receipts)
+    reconciliation = _part(lambda it: it.money.reconciliation)
+    cost_reports = _part(lambda it: it.money.cost_reports)
+
+    connections = _part(lambda it: it.machines.connections)
+    file_commands = _part(lambda it: it.machines.file_commands)
+    machine_commands = _part(lambda it: it.machines.machine_commands)
+    machine_facts = _part(lambda it: it.machines.machine_facts)
+    doctor = _part(lambda it: it.machines.doctor)
+    notebooks = _part(lambda it: it.machines.notebooks)
+    exports = _part(lambda it: it.machines.exports)
+    forwarding = _part(lambda it: it.machines.forwarding)
+    timer_commands = _part(lambda it: it.machines.timer_commands)
+    manual_commands = _part(lambda it: it.machines.manual_commands)
+
+    trips = _part(lambda it: it.use_cases.trips)
+    releases = _part(lambda it: it.use_cases.releases)
+    lease_changes = _part(lambda it: it.use_cases.lease_changes)
+    provider_selector = _part(lambda it: it.use_cases.provider_selector)
+    dry_run = _part(lambda it: it.use_cases.dry_run)
+    market = _part(lambda it: it.use_cases.market)
+
+    def overview(self, *, patience: float = 15.0, over: bool = False) -> Overview:
+        """All leases live, for one command, which closes it."""
+        from gpurent.workflow.reports.overview import LeaseTimes, MachineSampler, Overview
+
+        sampler = MachineSampler(self.connector, self.secrets, self.clock)
+        times = LeaseTimes(self.time_left.read, self.alarms.thresholds)
+        return Overview(
+            self.leases, self.bookkeeping, sampler, times, self.clock, patience=patience, over=over
+        )

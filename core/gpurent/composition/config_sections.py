@@ -1,0 +1,27 @@
+"""All sections of `config.toml`: core's own, the guard's, and each plugin's by its declared fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gpurent.domain.config_sections import CORE_SECTIONS, ConfigKey, ConfigSection
+from gpurent.roles.entries import AuthEntry, Entry
+from gpurent.workflow.timing.guard_policy import GUARD_SECTION
+
+if TYPE_CHECKING:
+    from gpurent.infra.registry.registry import Registry
+
+
+def declared_sections(registry: Registry) -> Sequence[ConfigSection]:
+    """What one name declares in several entries stands in one section."""
+    sections = {section.name: section for section in (*CORE_SECTIONS, GUARD_SECTION)}
+    for entry in registry.all_entries():
+        if not isinstance(entry, Entry):
+            continue
+        for field in (*entry.settings, *(entry.fields if isinstance(entry, AuthEntry) else ())):
+            known = sections.get(entry.name, ConfigSection(entry.name, ()))
+            if field.name not in [key.name for key in known.keys]:
+                key = ConfigKey(field.name, f'"{field.default or "…"}"')
+                sections[entry.name] = ConfigSection(entry.name, (*known.keys, key), known.per, known.pattern)
+    return list(sections.values())

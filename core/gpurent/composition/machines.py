@@ -1,0 +1,58 @@
+"""Machines: connections, files, jobs, timers, and machines that are rented by hand."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from gpurent.composition.runtime import RuntimeParts
+from gpurent.infra.ssh.client import load_key
+from gpurent.workflow.connection import exports, jobs, probes, reach, reconnecting, transfers
+from gpurent.workflow.manual import adopt, hand_over, instructions, provider
+from gpurent.workflow.timing import guard_policy, timers
+
+
+class MachineParts:
+    """What is done on a machine."""
+
+    def __init__(self, base: RuntimeParts) -> None:
+        plugins, leases, clock, connector = base.plugins, base.leases, base.clock, base.connector
+        self.connections = reconnecting.Connections(leases, connector, base.secrets, base.poller, base.events)
+        self.transfers = transfers.FileTransfers(plugins, base.events, base.terminal)
+        self.predialler = transfers.Predialler(connector, self.transfers)
+        self.file_commands = transfers.FileCommands(self.connections, self.transfers, self.predialler)
+        self.runners = jobs.JobRunners(plugins)
+        self.machine_commands = jobs.MachineCommands(
+            self.connections, self.runners, base.store, base.terminal
+        )
+        self.machine_facts = probes.MachineFactsReader(plugins, clock, self.connections, leases)
+        self.doctor = probes.Doctor(self.connections, plugins, clock)
+        self.notebooks = reach.Notebooks(
+            self.connections, self.runners, plugins, base.questions, base.redactor
+        )
+        profiles = exports.LeaseProfiles(self.connections, connector, base.secrets)
+        self.exports = exports.Exports(plugins, leases, profiles, base.settings, base.questions)
+        self.export_cleanup = exports.ExportCleanup(plugins, base.settings, base.events)
+
+        self.guard_policies = guard_policy.GuardPolicies(base.settings)
+        in_machines, policies = base.machine_timers, self.guard_policies
+        self.trip_timers = timers.TripTimers(in_machines, policies, clock, base.events)
+        self.timer_commands = timers.TimerCommands(
+            self.connections, in_machines, policies, clock, base.events
+        )
+
+        self.instructions = instructions.InstructionsSender(
+            plugins, base.settings, base.events, base.platform
+        )
+        adoption = adopt.Adoption(leases, connector, base.secrets, base.redactor, self.machine_facts)
+        self.manual_commands = adopt.ManualCommands(plugins, adoption, leases, connector, clock)
+        mailed = hand_over.MailedAccess(base.mail, base.store, base.poller)
+        asked = hand_over.HandOverQuestions(base.questions, clock, load_key)
+        self.hand_over = hand_over.HandOver(self.instructions, mailed, asked, adoption, clock)
+        by_user = provider.EndByUser(self.instructions, base.mail, base.questions, base.poller, base.events)
+        self.adopted_leases = provider.AdoptedLeaseProvider(plugins, clock, connector, base.secrets, by_user)
+
+    @cached_property
+    def forwarding(self) -> reach.Forwarding:
+        from gpurent.infra.ssh.tunnel import SshTunnel  # brings the SSH library
+
+        return reach.Forwarding(self.connections, SshTunnel)

@@ -1,0 +1,24 @@
+"""Money: rates, quotes, budgets, payments, and the reports on them."""
+
+from __future__ import annotations
+
+from gpurent.composition.runtime import RuntimeParts
+from gpurent.workflow.payments import budgets, pay, quotes, rates, topups
+from gpurent.workflow.reports import costs, offers, receipts, reconcile
+
+
+class MoneyParts:
+    """What is paid, and what is known of it."""
+
+    def __init__(self, base: RuntimeParts) -> None:
+        store, plugins, books, clock = base.store, base.plugins, base.bookkeeping, base.clock
+        self.rates = rates.ExchangeRates(plugins, base.settings, clock)
+        self.quotes = quotes.Quotes(plugins, self.rates)
+        self.budgets = budgets.Budgets(store, base.settings, clock, books, self.rates)
+        authorizer = pay.PaymentAuthorizer(self.budgets, self.rates, base.questions, base.locks)
+        self.payments = pay.Payments(store, plugins, authorizer, books, clock)
+        self.account_money = topups.AccountMoney(plugins, self.rates, base.poller)
+        self.offer_listing = offers.OfferListing(plugins, base.settings)
+        self.receipts = receipts.Receipts(store, base.leases, books, base.poller)
+        self.reconciliation = reconcile.Reconciliation(store, plugins, books)
+        self.cost_reports = costs.CostReports(store, books, clock)

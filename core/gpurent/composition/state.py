@@ -1,0 +1,85 @@
+"""What is on disk: enough for listings. Nobody is asked, nothing is built, no event loop runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from gpurent.infra.clock import clock_from
+from gpurent.infra.platform.posix.system import private_folder
+from gpurent.infra.sqlite.store import SqliteStore
+from gpurent.workflow.manual.owner import ManualLeases
+from gpurent.workflow.runtime import events, leases, plugins, settings
+from gpurent.workflow.timing import machine_timer, time_left
+
+if TYPE_CHECKING:
+    from gpurent.infra.registry.registry import Registry
+    from gpurent.ports.connection import Connector
+    from gpurent.ports.services import Http
+    from gpurent.ports.system import ProviderClock
+    from gpurent.roles.entries import Entry
+    from gpurent.roles.lease import LeaseProvider
+    from gpurent.roles.plugin_context import PluginContext
+
+
+@frozen(kw_only=True)
+class Outside:
+    """What is reached beyond our own process, where that is not the usual: other clocks, machines, networks.
+
+    None: ``clock`` as the environment names it, ``connector`` by SSH. ``open_store(path, now)`` opens the state.
+    ``wrap_http(client, url)`` gives what a plugin gets in place of ``client``, which speaks to ``url``.
+    """
+
+    clock: ProviderClock | None = None
+    connector: Connector | None = None
+    open_store: Callable[[Path, Callable[[], datetime]], SqliteStore] = SqliteStore
+    wrap_http: Callable[[Http, str], Http] = lambda client, _url: client
+
+
+USUAL = Outside()
+
+
+class StoredState:
+    """The Store, the settings, and the parts that only read them."""
+
+    def __init__(
+        self, registry: Registry, home: Path, environment: Mapping[str, str], outside: Outside = USUAL
+    ) -> None:
+        self.registry = registry
+        self.home = private_folder(home)
+        self.clock: ProviderClock = outside.clock or clock_from(environment.get("GPURENT_CLOCK", ""))
+        self.store = outside.open_store(home / "journal.sqlite", self.clock.now)
+        self.settings = settings.Settings(self.home, environment, self.read_settings())
+        self.events = events.EventEmitter(self.clock)
+        by_hand = ManualLeases(self.clock, self._make_manual_provider)
+        self.plugins = plugins.Plugins(registry, self._make_context, [by_hand])
+        self.leases = leases.LeaseTracker(self.store, self.plugins, self.events)
+        self.last_seen = time_left.LastSeenTime(self.store, self.plugins, self.clock)
+        self.alarms = time_left.TimeAlarms(self.store, self.settings, self.events)
+        self.machine_timers = machine_timer.MachineTimers(self.plugins, self.store, self.clock)
+
+    def _make_context(self, entry: Entry[Any], auth: str) -> PluginContext:
+        raise LookupError("a listing builds no plugin")
+
+    def _make_manual_provider(self) -> LeaseProvider:
+        raise LookupError("a listing moves no lease")
+
+    def read_settings(self) -> Mapping[str, Mapping[str, str]]:
+        """``config.toml`` as it is now; what is wrong in it is a `UsageError`."""
+        path = self.home / "config.toml"
+        if not path.exists():
+            return {}
+        from gpurent.composition.config_sections import declared_sections
+        from gpurent.infra.config.config_file import read_config
+
+        return read_config(path, lambda: declared_sections(self.registry), self._names)
+
+    def _names(self, kind: str) -> Sequence[str]:
+        """What a part of a section may be named after."""
+        if kind == "provider":
+            return self.registry.names("lease")
+        return [item.id for item in (self.store.leases() if kind == "lease" else self.store.trips())]

@@ -1,0 +1,83 @@
+"""The use cases and the steps of a trip: whole trips, single orders, releases."""
+
+from __future__ import annotations
+
+from gpurent.composition.machines import MachineParts
+from gpurent.composition.money import MoneyParts
+from gpurent.composition.runtime import RuntimeParts
+from gpurent.workflow.reports.offers import Market
+from gpurent.workflow.steps import (
+    bind_mail,
+    check_funds,
+    connect,
+    doctor,
+    download,
+    job_watch,
+    launch,
+    login,
+    make_plan,
+    monitor,
+    provision,
+    release,
+    select_offer,
+    setup,
+    upload,
+)
+from gpurent.workflow.trips import execute, machine_work, operations, previews
+
+
+class TripParts:
+    """What a user asks for."""
+
+    def __init__(self, base: RuntimeParts, money: MoneyParts, machines: MachineParts) -> None:
+        store, plugins, leases = base.store, base.plugins, base.leases
+        poller, clock, settings = base.poller, base.clock, base.settings
+        timers, connections, runners = machines.trip_timers, machines.connections, machines.runners
+
+        login_step = login.LoginStep(plugins, base.logins)
+        bind_mail_step = bind_mail.BindMailStep(plugins, money.payments, settings, base.questions, poller)
+        select_offer_step = select_offer.SelectOfferStep(money.offer_listing)
+        make_plan_step = make_plan.MakePlanStep(plugins, money.quotes)
+        check_funds_step = check_funds.CheckFundsStep(money.budgets, money.quotes)
+        orders = provision.ProviderOrders(leases, plugins, base.secrets, base.connector, poller)
+        provision_step = provision.ProvisionStep(leases, base.locks, orders, money.payments, base.bookkeeping)
+        connect_step = connect.ConnectStep(connections)
+        doctor_step = doctor.DoctorStep(machines.doctor, plugins, settings)
+        upload_step = upload.UploadStep(machines.transfers, machines.predialler)
+        job_watcher = job_watch.JobWatcher(runners, timers, base.terminal, poller)
+        setup_logs = setup.SetupLogs(settings, base.platform)
+        setup_step = setup.SetupStep(plugins, runners, job_watcher, money.budgets, setup_logs)
+        launch_step = launch.LaunchStep(runners, clock)
+        monitor_step = monitor.MonitorStep(job_watcher, money.budgets, base.time_left, base.alarms, clock)
+        download_step = download.DownloadStep(machines.transfers, connections, poller)
+        self.release_step = release.ReleaseStep(leases, plugins, base.locks, poller, base.bookkeeping)
+
+        preview = previews.PlanPreview(select_offer_step, make_plan_step)
+        self.provider_selector = previews.ProviderSelector(
+            machines.instructions, login_step, preview, money.budgets, base.events
+        )
+        self.dry_run = previews.DryRun(plugins, base.logins, preview, check_funds_step, money.rates)
+        self.market = Market(
+            plugins, money.offer_listing, money.quotes, money.rates, make_plan_step.make_plan
+        )
+
+        self.releases = operations.Releases(base.trip_register, leases, self.release_step, money.receipts)
+        self.lease_orders = operations.LeaseOrders(
+            base.trip_register, money.quotes, money.budgets, provision_step, self.releases
+        )
+        self.lease_changes = operations.LeaseChanges(
+            leases, plugins, money.offer_listing, self.lease_orders, machines.timer_commands
+        )
+
+        planner = execute.TripPlanner(
+            login_step, bind_mail_step, select_offer_step, make_plan_step, check_funds_step
+        )
+        preparation = machine_work.Preparation(connections, upload_step, setup_step, timers)
+        job = machine_work.TripJob(runners, timers, launch_step, monitor_step, download_step)
+        work = machine_work.MachineWork(connect_step, doctor_step, preparation, job, timers)
+        rescue = execute.ResultRescue(connections, runners, download_step)
+        settlement = execute.Settlement(store, rescue, self.release_step, money.receipts)
+        executor = execute.TripExecutor(planner, provision_step, machines.hand_over, work, settlement)
+        self.trips = operations.Trips(
+            base.trip_register, leases, self.provider_selector, executor, self.lease_orders
+        )

@@ -1,0 +1,122 @@
+"""The sections of `config.toml`: their keys, and what each may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+
+from attrs import frozen
+
+from gpurent.domain.events import Level
+from gpurent.domain.money_text import parse_money
+from gpurent.domain.trip_fields import DOCTOR, EVENTS
+from gpurent.locale.spans import parse_spans
+
+OFF = ("no", "off", "none", "never", "")
+
+
+@frozen
+class ConfigKey:
+    """``check`` raises a `ValueError` for a text that the key may not hold; ``example`` is TOML."""
+
+    name: str
+    example: str
+    check: Callable[[str], object] = str
+
+
+@frozen
+class ConfigSection:
+    """``per``: what a part of the section may be named after: ``[guard.NAME]`` of a "provider", a "lease" or a "trip".
+
+    ``pattern`` is a key that stands for others, such as each pair of currencies.
+    """
+
+    name: str
+    keys: tuple[ConfigKey, ...]
+    per: tuple[str, ...] = ()
+    pattern: ConfigKey | None = None
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Nothing else is allowed."""
+
+    def check(text: str) -> str:
+        if text.strip().lower() not in choices:
+            raise ValueError(", ".join(choices))
+        return text
+
+    return check
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    def check(text: str) -> int:
+        number = int(text)
+        if not least <= number <= most:
+            raise ValueError(f"{least} - {most}")
+        return number
+
+    return check
+
+
+def _money(text: str) -> object:
+    value, code = parse_money(text)
+    if not code or not value:
+        raise ValueError
+    return value
+
+
+def _spans(text: str) -> object:
+    return () if text.strip().lower() in OFF else parse_spans(text)
+
+
+def _seconds(most: float) -> Callable[[str], float]:
+    def check(text: str) -> float:
+        seconds = float(text)
+        if not 0 < seconds <= most:
+            raise ValueError
+        return seconds
+
+    return check
+
+
+def _events(text: str) -> object:
+    names = text.replace(",", " ").split()
+    if set(names) - set(EVENTS):
+        raise ValueError(", ".join(EVENTS))
+    return names
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError from None
+
+
+CORE_SECTIONS: tuple[ConfigSection, ...] = (
+    ConfigSection("core", (ConfigKey("browser", '"no"', one_of("yes", "no")),)),
+    ConfigSection("mail", (ConfigKey("address", '"me@example.com"'),)),
+    ConfigSection("doctor", (ConfigKey("policy", '"warn"', one_of(*DOCTOR)),)),
+    ConfigSection("offers", (ConfigKey("timeout", "30", _seconds(600)),)),
+    ConfigSection("budget", (ConfigKey("month", '"500CNY"', _money),), per=("provider",)),
+    ConfigSection("warn", (ConfigKey("at", '"60m, 15m, 5m"', _spans),), per=("provider",)),
+    ConfigSection(
+        "notify",
+        (
+            ConfigKey("events", '["job-ended", "failed"]', _events),
+            ConfigKey("level", '"notice"', one_of(*(level.value for level in Level))),
+            ConfigKey("language", '"zh"', one_of("en", "zh", "")),
+            ConfigKey("limit", "10", _seconds(300)),
+        ),
+    ),
+    ConfigSection(
+        "rates",
+        (
+            ConfigKey("at", "2026-11-24", datetime.fromisoformat),
+            ConfigKey("source", '"my bank"'),
+            ConfigKey("limit_days", "45", whole_number(1, 9999)),
+        ),
+        pattern=ConfigKey("[A-Z]{3,5}/[A-Z]{3,5}", '"USD/CNY" = 7.10', _decimal),
+    ),
+)

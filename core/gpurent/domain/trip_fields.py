@@ -1,0 +1,332 @@
+"""The fields of a trip: the one table behind options, `gpurent.toml`, its schema, the docs, JSON and completion.
+
+A field's ``name`` is the same word everywhere: the key ``results_dir`` of the file is the option ``--results-dir``.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from attrs import frozen
+
+from gpurent.domain.events import EventKind
+from gpurent.domain.trip import OnError
+from gpurent.locale import N_
+
+FILE = "gpurent.toml"
+
+
+class FieldKind(Enum):
+    TEXT = "text"
+    WORDS = "words"
+    TEXTS = "texts"
+    PATH = "path"
+    PATHS = "paths"
+    PACKAGES = "packages"
+    SPAN = "span"
+    MOMENT = "moment"
+    MONEY = "money"
+    NUMBER = "number"
+    PERCENT = "percent"
+    FLAG = "flag"
+
+    @property
+    def many(self) -> bool:
+        """Whether it holds several values: an option that is repeated, a list in the file."""
+        return self in (FieldKind.TEXTS, FieldKind.PATHS, FieldKind.PACKAGES)
+
+
+class Group(Enum):
+    """The headings of help and docs, in their order."""
+
+    MACHINE = N_("The machine")
+    LIMITS = N_("Time and money")
+    UPLOAD = N_("Upload")
+    SETUP = N_("Setup")
+    JOB = N_("The job")
+    RESULTS = N_("Results")
+    MESSAGES = N_("Messages")
+
+
+@frozen
+class TripField:
+    """``about`` is one line for people; ``example`` the value as TOML has it; ``place`` the attribute of `TripSpec`.
+
+    ``choices``: nothing else is allowed. ``plugin``: the kind of plugin that is named, for completion and checks.
+    ``below``: paths are relative to the uploaded folder and stay below it; else relative to where they are written.
+    """
+
+    name: str
+    kind: FieldKind
+    group: Group
+    place: str
+    example: str
+    about: str
+    choices: tuple[str, ...] = ()
+    least: int = 0
+    plugin: str = ""
+    below: bool = True
+
+    @property
+    def option(self) -> str:
+        return f"--{self.name.replace('_', '-')}"
+
+
+# Never worth a message: there are too many of them.
+EVENTS = tuple(
+    kind.value
+    for kind in EventKind
+    if kind not in (EventKind.PROGRESS, EventKind.JOB_OUTPUT, EventKind.STEP_BEGUN, EventKind.STEP_DONE)
+)
+DOCTOR = ("off", "warn", "require")
+
+
+_K, _G = FieldKind, Group
+FIELDS: tuple[TripField, ...] = (
+    TripField(
+        "provider",
+        _K.TEXTS,
+        _G.MACHINE,
+        "providers",
+        '["first", "second"]',
+        N_("Where to rent; of several, the first that has a fitting machine"),
+        plugin="lease",
+    ),
+    TripField("gpu", _K.TEXT, _G.MACHINE, "requirements.gpu", '"2080Ti"', N_("Part of the GPU's name")),
+    TripField("gpus", _K.NUMBER, _G.MACHINE, "requirements.gpus", "1", N_("Number of GPUs"), least=1),
+    TripField(
+        "gpu_memory",
+        _K.NUMBER,
+        _G.MACHINE,
+        "requirements.gpu_memory",
+        "11",
+        N_("Least memory of each GPU, in GiB"),
+    ),
+    TripField("cpus", _K.NUMBER, _G.MACHINE, "requirements.cpus", "4", N_("Least number of processor cores")),
+    TripField(
+        "memory",
+        _K.NUMBER,
+        _G.MACHINE,
+        "requirements.memory",
+        "16",
+        N_("Least memory of the machine, in GiB"),
+    ),
+    TripField(
+        "machine",
+        _K.TEXT,
+        _G.MACHINE,
+        "requirements.machine",
+        '"7"',
+        N_("Exactly this machine, by the provider's own name for it"),
+    ),
+    TripField("disk", _K.NUMBER, _G.MACHINE, "requirements.disk", "100", N_("Disk to buy, in GiB")),
+    TripField(
+        "image",
+        _K.TEXT,
+        _G.MACHINE,
+        "requirements.image",
+        '"pytorch-2"',
+        N_("System image, by the provider's own name for it"),
+    ),
+    TripField(
+        "doctor",
+        _K.TEXT,
+        _G.MACHINE,
+        "doctor",
+        '"warn"',
+        N_("Examine the machine before the job; require: release it when it fails"),
+        choices=DOCTOR,
+    ),
+    TripField("for", _K.SPAN, _G.LIMITS, "limits.term", '"1d"', N_("How long to rent: 1d, 2h30m, 1天")),
+    TripField(
+        "budget",
+        _K.MONEY,
+        _G.LIMITS,
+        "limits.budget",
+        '"200CNY"',
+        N_("The most that the trip may cost: 200CNY, 200000DBC"),
+    ),
+    TripField(
+        "deadline",
+        _K.MOMENT,
+        _G.LIMITS,
+        "limits.deadline",
+        '"20h"',
+        N_("Release the machine no later than this: 20h, 18:30"),
+    ),
+    TripField(
+        "idle",
+        _K.SPAN,
+        _G.LIMITS,
+        "limits.idle",
+        '"1h"',
+        N_("Release the machine after it has been idle for this long"),
+    ),
+    TripField(
+        "idle_load",
+        _K.PERCENT,
+        _G.LIMITS,
+        "limits.idle_load",
+        "5",
+        N_("GPU load up to which the machine counts as idle, in percent"),
+    ),
+    TripField(
+        "timer",
+        _K.SPAN,
+        _G.LIMITS,
+        "limits.timer",
+        '"4h"',
+        N_("Shut the machine down when nobody has watched it for this long"),
+    ),
+    TripField(
+        "after_job",
+        _K.SPAN,
+        _G.LIMITS,
+        "limits.after_job",
+        '"30m"',
+        N_("Shut the machine down this long after the job has ended"),
+    ),
+    TripField(
+        "save_before",
+        _K.SPAN,
+        _G.LIMITS,
+        "limits.save_before",
+        '"20m"',
+        N_("Download the results this long before the machine ends"),
+    ),
+    TripField(
+        "keep", _K.FLAG, _G.LIMITS, "limits.keep", "false", N_("Keep the machine when the job has ended")
+    ),
+    TripField(
+        "on_error",
+        _K.TEXT,
+        _G.LIMITS,
+        "limits.on_error",
+        '"release"',
+        N_("What to do with the machine when the trip fails"),
+        choices=tuple(item.value for item in OnError),
+    ),
+    TripField(
+        "folder",
+        _K.PATH,
+        _G.UPLOAD,
+        "upload.folder",
+        '"."',
+        N_("Folder to upload (default: the current one)"),
+        below=False,
+    ),
+    TripField(
+        "include",
+        _K.PATHS,
+        _G.UPLOAD,
+        "upload.include",
+        '["train.py", "data"]',
+        N_("Upload only this file or folder"),
+    ),
+    TripField(
+        "transfer",
+        _K.TEXT,
+        _G.UPLOAD,
+        "upload.transfer",
+        '"NAME"',
+        N_("Transfer backend; auto: the best that the machine supports"),
+        plugin="transfer",
+    ),
+    TripField(
+        "staged",
+        _K.FLAG,
+        _G.UPLOAD,
+        "upload.staged",
+        "true",
+        N_("Upload on a cheaper machine first, where there is one"),
+    ),
+    TripField(
+        "conda",
+        _K.PATH,
+        _G.SETUP,
+        "job.setup.conda",
+        '"environment.yml"',
+        N_("Conda environment file; the job runs in that environment"),
+    ),
+    TripField(
+        "pip",
+        _K.PACKAGES,
+        _G.SETUP,
+        "job.setup.pip",
+        '"requirements.txt"',
+        N_("A requirements file, or packages"),
+    ),
+    TripField(
+        "setup",
+        _K.TEXTS,
+        _G.SETUP,
+        "job.setup.commands",
+        '["make -C native"]',
+        N_("Shell command to run before the job, in the job's folder"),
+    ),
+    TripField(
+        "setup_needs",
+        _K.PATHS,
+        _G.SETUP,
+        "job.setup.needs",
+        '["native"]',
+        N_("Files that the setup needs; it runs while the rest is uploaded"),
+    ),
+    TripField(
+        "command",
+        _K.WORDS,
+        _G.JOB,
+        "job.command",
+        '["python3", "train.py", "--epochs", "20"]',
+        N_("The job: a shell line, or a list of words"),
+    ),
+    TripField("name", _K.TEXT, _G.JOB, "job.name", '"digits"', N_("Name of the session")),
+    TripField(
+        "session",
+        _K.TEXT,
+        _G.JOB,
+        "job.session",
+        '"NAME"',
+        N_("Session backend: screen, tmux, …"),
+        plugin="session",
+    ),
+    TripField(
+        "launcher",
+        _K.TEXT,
+        _G.JOB,
+        "job.launcher",
+        '"plain"',
+        N_("Launcher that turns the command into a process"),
+        plugin="launcher",
+    ),
+    TripField(
+        "results", _K.PATHS, _G.RESULTS, "results.paths", '["out"]', N_("Result file or folder to download")
+    ),
+    TripField(
+        "results_dir",
+        _K.PATH,
+        _G.RESULTS,
+        "results.dir",
+        '"results"',
+        N_("Where to download results (default: the uploaded folder)"),
+        below=False,
+    ),
+    TripField(
+        "results_every",
+        _K.SPAN,
+        _G.RESULTS,
+        "results.every",
+        '"10m"',
+        N_("Download results at this interval while the job runs: 10m"),
+    ),
+    TripField(
+        "notify",
+        _K.TEXTS,
+        _G.MESSAGES,
+        "notify",
+        '["job-ended", "failed", "time-low"]',
+        N_("Events to be notified of, instead of those in the settings"),
+        choices=EVENTS,
+    ),
+)
+FIELD_OF = {field.name: field for field in FIELDS}

@@ -1,0 +1,78 @@
+"""From the values of a trip's fields to its specification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import PurePosixPath
+from typing import Any
+
+from gpurent.domain.offer import Requirements
+from gpurent.domain.trip import JobSpec, OnError, Results, Setup, TripLimits, TripSpec, Upload
+from gpurent.domain.trip_fields import FIELDS
+
+Values = Mapping[str, Any]
+
+
+def make_spec(values: Values) -> TripSpec:
+    """The trip that ``values`` describe, by field name as their readers give them; what is missing has its default."""
+    parts: dict[str, dict[str, Any]] = {}
+    for field in FIELDS:
+        if field.name in values:
+            part, _dot, name = field.place.rpartition(".")
+            parts.setdefault(part, {})[name] = values[field.name]
+    setup = Setup(**_setup(parts.get("job.setup", {})))
+    upload = Upload(**parts.get("upload", {}))
+    needed = setup.needs or tuple(name for name in (setup.requirements, setup.conda) if name)
+    return TripSpec(
+        requirements=Requirements(**parts.get("requirements", {})),
+        upload=Upload(
+            folder=upload.folder,
+            include=include_needed(upload.include, needed),
+            transfer=upload.transfer,
+            staged=upload.staged,
+        ),
+        job=JobSpec(**parts.get("job", {}), setup=setup),
+        results=Results(**parts.get("results", {})),
+        limits=TripLimits(**_limits(parts.get("limits", {}))),
+        **_top(parts.get("", {})),
+    )
+
+
+def _setup(given: dict[str, Any]) -> dict[str, Any]:
+    """``pip`` is a requirements file or a list of packages; what is needed brings along the files that setup reads."""
+    pip = given.pop("pip", ())
+    found = {**given, "requirements": pip} if isinstance(pip, str) else {**given, "pip": tuple(pip)}
+    needs = found.get("needs")
+    if needs is None or "." in needs:
+        return {**found, "needs": None}
+    files = tuple(name for name in (found.get("requirements", ""), found.get("conda", "")) if name)
+    return {**found, "needs": tuple(dict.fromkeys((*needs, *files)))}
+
+
+def _limits(given: dict[str, Any]) -> dict[str, Any]:
+    deadline = given.pop("deadline", None)
+    if "on_error" in given:
+        given["on_error"] = OnError(given["on_error"])
+    if deadline is None:
+        return given
+    return {**given, "deadline_in" if isinstance(deadline, timedelta) else "deadline_at": deadline}
+
+
+def _top(given: dict[str, Any]) -> dict[str, Any]:
+    """One provider is the provider; several stay a choice."""
+    providers = tuple(dict.fromkeys(given.pop("providers", ())))
+    return {**given, "provider": providers[0]} if len(providers) == 1 else {**given, "providers": providers}
+
+
+def include_needed(include: Sequence[str], needed: Sequence[str]) -> tuple[str, ...]:
+    """What the setup reads is uploaded too. The whole folder is no list."""
+    if not include or "." in include:
+        return ()
+    found = [PurePosixPath(name) for name in dict.fromkeys(include)]
+    for name in needed:
+        if not any(PurePosixPath(name).is_relative_to(item) for item in found):
+            found.append(PurePosixPath(name))
+    return tuple(
+        str(path) for path in found if not any(path != item and path.is_relative_to(item) for item in found)
+    )

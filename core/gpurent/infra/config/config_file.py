@@ -1,0 +1,112 @@
+"""Reads `config.toml`. Every section, key and value is known, or a `UsageError` names its line and the nearest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from gpurent.domain.config_sections import ConfigKey, ConfigSection
+from gpurent.errors import UsageError
+from gpurent.infra.config.toml_file import TomlFile, nearest
+from gpurent.locale import _
+
+Sections = Mapping[str, Mapping[str, str]]
+# The names that parts of sections may have, by what they are named after: "provider", "lease", "trip".
+Names = Callable[[str], Sequence[str]]
+
+
+def read_config(path: Path, declared: Callable[[], Sequence[ConfigSection]], names: Names) -> Sections:
+    """``[section] key = value`` of the file as text, also ``[section.part]``; a missing file is empty.
+
+    Numbers with a point stay the text that was typed, dates are ISO, a list of texts is one text with spaces.
+    """
+    try:
+        file = TomlFile.read(path, parse_float=str)
+    except FileNotFoundError:
+        return {}
+    reader = _Reader(file, {section.name: section for section in declared()}, names)
+    return {name: dict(reader.section(name, values)) for name, values in reader.parts()}
+
+
+class _Reader:
+    def __init__(self, file: TomlFile, declared: Mapping[str, ConfigSection], names: Names) -> None:
+        self._file, self._declared, self._names = file, declared, names
+
+    def parts(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Each section, and each ``[section.part]`` below it as a section of that name."""
+        for name, values in self._file.values.items():
+            if not isinstance(values, dict):
+                text = _("{path}: {section!r} must stand in a section")
+                raise UsageError(
+                    text.format(path=self._file.place("", name), section=name), hint=f"[core]\n{name} = …"
+                )
+            if name not in self._declared:
+                raise UsageError(
+                    _("{where}: there is no section [{section}]").format(
+                        where=self._file.place(name, ""), section=name
+                    ),
+                    hint=nearest(name, sorted(self._declared)),
+                )
+            yield name, {key: value for key, value in values.items() if not isinstance(value, dict)}
+            for part, value in values.items():
+                if isinstance(value, dict):
+                    self._check_part(self._declared[name], part)
+                    yield f"{name}.{part}", value
+
+    def _check_part(self, section: ConfigSection, part: str) -> None:
+        if not section.per:
+            raise self._file.unknown(section.name, part, [key.name for key in section.keys])
+        known = [name for kind in section.per for name in self._names(kind)]
+        if part not in known:
+            raise UsageError(
+                _("{where}: [{section}.{part}] names no {kinds}").format(
+                    where=self._file.place(f"{section.name}.{part}", ""),
+                    section=section.name,
+                    part=part,
+                    kinds="/".join(_(kind) for kind in section.per),
+                ),
+                hint=nearest(part, known),
+            )
+
+    def section(self, name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        section = self._declared[name.partition(".")[0]]
+        keys = {key.name: key for key in section.keys}
+        for key, value in values.items():
+            known = keys.get(key)
+            if known is None and section.pattern is not None and re.fullmatch(section.pattern.name, key):
+                known = section.pattern
+            if known is None:
+                raise self._file.unknown(name, key, list(keys))
+            text = _text(value)
+            refusal = _refusal(known, text)
+            if text is None or refusal:
+                example = known.example if "=" in known.example else f"{known.name} = {known.example}"
+                raise self._file.wrong(name, key, refusal, example)
+            yield key, text
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return " ".join(value)
+    return str(value) if isinstance(value, str | int) else None
+
+
+def _refusal(key: ConfigKey, text: str | None) -> str:
+    """What is wrong with ``text``; empty if it is allowed."""
+    if text is None:
+        return _("text, texts, a number, a date, or true or false is expected")
+    try:
+        key.check(text)
+    except (ValueError, OverflowError) as error:
+        said = str(error)
+        if said and text not in said and len(said) < 200:
+            return _("one of these is expected: {choices}").format(choices=said)
+        return _("{text} cannot be read").format(text=repr(text)[:60])
+    return ""

@@ -1,0 +1,82 @@
+"""What is kept for a lease on this computer: its key pair, its pinned host key. Imports no SSH library."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from gpurent.domain.access import Endpoint
+from gpurent.errors import UnavailableError
+from gpurent.infra.platform.posix.system import read_private, write_private
+from gpurent.locale import _
+from gpurent.ports.connection import CommandResult
+
+
+@frozen
+class LeaseFiles:
+    """``folder`` holds ``key``, ``key.pub``, ``known_hosts``, and ``state.json``: where the key was installed."""
+
+    folder: Path
+
+    @property
+    def key(self) -> Path:
+        return self.folder / "key"
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.folder / "known_hosts"
+
+    def pinned_key(self, endpoint: Endpoint) -> str | None:
+        """The pinned host key as text; None before the first contact. A new address is a new machine."""
+        try:
+            place, _space, key = read_private(self.known_hosts).decode().strip().partition(" ")
+        except FileNotFoundError:
+            return None
+        return key if place == known_hosts_name(endpoint) else None
+
+    def pin_key(self, endpoint: Endpoint, key: str) -> None:
+        write_private(self.known_hosts, f"{known_hosts_name(endpoint)} {key}\n".encode())
+
+    def is_installed(self, endpoint: Endpoint) -> bool:
+        try:
+            found: dict[str, Any] = json.loads(read_private(self.folder / "state.json"))
+        except (FileNotFoundError, ValueError):
+            return False
+        return found.get("installed") == str(endpoint)
+
+    def mark_installed(self, endpoint: Endpoint) -> None:
+        write_private(self.folder / "state.json", json.dumps({"installed": str(endpoint)}).encode())
+
+    def forget_machine(self) -> None:
+        """The key pair stays."""
+        self.known_hosts.unlink(missing_ok=True)
+        (self.folder / "state.json").unlink(missing_ok=True)
+
+
+def known_hosts_name(endpoint: Endpoint) -> str:
+    """The machine as a known-hosts file names it; ssh and asyncssh look port 22 up without its number."""
+    return endpoint.address if endpoint.port == 22 else f"[{endpoint.address}]:{endpoint.port}"
+
+
+@frozen
+class SshTarget:
+    """Implements `gpurent.ports.connection.SshConnection` as far as that goes while no connection is open."""
+
+    endpoint: Endpoint
+    key_file: Path
+    known_hosts: Path
+
+    @property
+    def transport(self) -> object:
+        raise self._not_open()
+
+    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - the port's
+        raise self._not_open()
+
+    def _not_open(self) -> UnavailableError:
+        return UnavailableError(
+            _("{endpoint}: no line is open yet").format(endpoint=self.endpoint), retryable=True
+        )

@@ -1,0 +1,94 @@
+"""Notebook servers on a machine: what is asked and run there, and what the answers mean."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from gpurent.domain.session import Job
+from gpurent.remote.shell import marked_lines, probe_command, sh_command
+
+FIRST_PORT = 8888
+_MARK = "gpurent-notebook "
+_PATH = 'PATH="$HOME/.gpurent/jupyter/bin:$HOME/.local/bin:$PATH"; export PATH'
+
+# lab, or notebook, or nothing.
+_FIND = """
+@path@
+for app in lab notebook; do
+  if jupyter "$app" --version >/dev/null 2>&1; then echo @mark@"$app"; break; fi
+done
+"""
+
+_NUMBERS = r"""
+cd "$HOME/.gpurent/jobs" 2>/dev/null || exit 0
+ls -d jupyter-* 2>/dev/null | sed -n 's/^jupyter-\([0-9][0-9]*\)$/@mark@\1/p'
+"""
+
+_RUNTIME = r"""
+cd "$HOME/.gpurent/jobs/@job@/runtime" 2>/dev/null || exit 0
+for file in jpserver-*.json nbserver-*.json; do
+  if [ -s "$file" ]; then echo @mark@"$(tr -d '\n' < "$file")"; break; fi
+done
+"""
+
+# A Python that its system keeps for itself takes packages only in an environment.
+_INSTALL = r"""
+if "$1" -m pip install --quiet --disable-pip-version-check --user jupyterlab; then exit 0; fi
+"$1" -m venv --system-site-packages "$HOME/.gpurent/jupyter" &&
+"$HOME/.gpurent/jupyter/bin/python" -m pip install --quiet --disable-pip-version-check jupyterlab
+"""
+
+
+def job_name(number: int) -> str:
+    return f"jupyter-{number}"
+
+
+def app_command() -> str:
+    """Which notebook program is installed; see `parse_app`."""
+    return probe_command(_FIND, name="notebook", mark=_MARK, path=_PATH)
+
+
+def parse_app(output: str) -> str:
+    """``lab`` or ``notebook``, empty when there is neither."""
+    found = next(marked_lines(output, _MARK), "")
+    return found if found in ("lab", "notebook") else ""
+
+
+def numbers_command() -> str:
+    """The numbers of all servers that were ever started; see `parse_numbers`."""
+    return probe_command(_NUMBERS, name="notebook", mark=_MARK)
+
+
+def parse_numbers(output: str) -> list[int]:
+    return [int(text) for text in marked_lines(output, _MARK) if re.fullmatch("[0-9]{1,6}", text)]
+
+
+def runtime_command(name: str) -> str:
+    """The runtime file of the server that is the job ``name``; see `parse_runtime`."""
+    return probe_command(_RUNTIME, name="notebook", mark=_MARK, job=name)
+
+
+def parse_runtime(output: str) -> tuple[int, str] | None:
+    """Port and token; None when the file is not there, not whole yet, or not sensible."""
+    try:
+        found = json.loads(next(marked_lines(output, _MARK), ""))
+        port, token = int(found["port"]), str(found["token"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+    return (port, token) if 0 < port < 65536 and re.fullmatch(r"[A-Za-z0-9_-]{1,200}", token) else None
+
+
+def install_command(python: str) -> str:
+    return sh_command(_INSTALL, python, name="notebook")
+
+
+def server_job(number: int, app: str, token: str) -> Job:
+    """A new server. The token goes by the environment: everyone on the machine can read an argument list."""
+    name = job_name(number)
+    command = (
+        f'{_PATH}; JUPYTER_RUNTIME_DIR="$HOME/.gpurent/jobs/{name}/runtime"; export JUPYTER_RUNTIME_DIR; '
+        f'root=; [ "$(id -u)" != 0 ] || root=--allow-root; '
+        f"exec jupyter {app} --no-browser --ip=127.0.0.1 --port={FIRST_PORT} $root"
+    )
+    return Job(name=name, command=command, env={"JUPYTER_TOKEN": token})

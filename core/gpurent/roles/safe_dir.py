@@ -1,0 +1,228 @@
+"""Where transfer backends write what they download: through open folders, never through a link."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from threading import Lock
+
+from gpurent.domain.filenames import shown
+from gpurent.errors import TransferError
+
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_OLD_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_MAX_OPEN = 64
+_PARTIALS = b".gpurent-part"
+Name = tuple[str | bytes, ...]
+
+
+class SafeDir:
+    """Below one open folder. Its methods may be called from several threads.
+
+    A ``name`` is the components of a name below it, each of which `objection` has nothing against. A file comes whole
+    (`write_file`), or grows as a *partial* in a folder of its own and then gets its name. What this computer's disk
+    refuses is a `TransferError`.
+    """
+
+    def __init__(self, target: Path) -> None:
+        with self.reporting((str(target),)):
+            target.mkdir(parents=True, exist_ok=True)
+            self._root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._folders: OrderedDict[Name, int] = OrderedDict()
+        self._partials = -1
+        self._numbers = count(1)
+        self._lock = Lock()
+
+    def close(self) -> None:
+        """The folder for partials is removed when it is empty."""
+        with self._lock:
+            for handle in self._folders.values():
+                os.close(handle)
+            self._folders.clear()
+            if self._partials >= 0:
+                os.close(self._partials)
+                self._partials = -1
+            with suppress(OSError):
+                os.rmdir(_PARTIALS, dir_fd=self._root)
+            os.close(self._root)
+
+    @contextmanager
+    def reporting(self, name: Name) -> Iterator[None]:
+        """An `OSError` that ``name`` meets becomes a `TransferError`."""
+        try:
+            yield
+        except OSError as error:
+            raise _write_error(name, error) from None
+
+    def make_folder(self, name: Name) -> None:
+        """A link or a file in its way is refused."""
+        with self._lock:
+            self._open_folder(name)
+
+    def _open_folder(self, name: Name) -> int:
+        """An open handle of a folder, which stays ours. The lock is held."""
+        if not name:
+            return self._root
+        found = self._folders.get(name)
+        if found is not None:
+            self._folders.move_to_end(name)
+            return found
+        above = self._open_folder(name[:-1])
+        try:
+            with suppress(FileExistsError):
+                os.mkdir(name[-1], 0o755, dir_fd=above)
+            found = os.open(name[-1], _FOLDER_FLAGS, dir_fd=above)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                raise TransferError(
+                    f"{_printable(name)} cannot be written here: a link or a file is in the way"
+                ) from None
+            raise _write_error(name, error) from None
+        self._folders[name] = found
+        while len(self._folders) > _MAX_OPEN:
+            _, oldest = self._folders.popitem(last=False)
+            os.close(oldest)
+        return found
+
+    def _open_partials(self) -> int:
+        """An open handle of the folder for partials, which stays ours. The lock is held."""
+        if self._partials < 0:
+            with self.reporting((_PARTIALS,)):
+                with suppress(FileExistsError):
+                    os.mkdir(_PARTIALS, 0o700, dir_fd=self._root)
+                self._partials = os.open(_PARTIALS, _FOLDER_FLAGS, dir_fd=self._root)
+        return self._partials
+
+    @contextmanager
+    def _open_places(self, name: Name, temporary: bytes = b"") -> Iterator[tuple[int, int]]:
+        """The folders for partials and of ``name``; ``temporary``, a partial, is removed when something fails."""
+        with self._lock:
+            partials, folder = self._open_partials(), os.dup(self._open_folder(name[:-1]))
+        try:
+            yield partials, folder
+        except OSError as error:
+            if temporary:
+                with suppress(OSError):
+                    os.unlink(temporary, dir_fd=partials)
+            raise _write_error(name, error) from None
+        finally:
+            os.close(folder)
+
+    def stat_file(self, name: Name) -> os.stat_result | None:
+        """What has that name here; its folder is made."""
+        with self._lock, suppress(OSError):
+            return os.stat(name[-1], dir_fd=self._open_folder(name[:-1]), follow_symlinks=False)
+        return None
+
+    def write_file(self, name: Name, data: memoryview, mode: int, time: int) -> None:
+        """A whole file at once; ``time`` of change in ns. We may always read and write what comes."""
+        temporary = b"t%d.%d" % (os.getpid(), next(self._numbers))
+        with self._open_places(name, temporary) as (partials, folder):
+            handle = os.open(temporary, _FILE_FLAGS | os.O_EXCL, 0o600, dir_fd=partials)
+            try:
+                _write_at(handle, data, 0)
+                os.fchmod(handle, mode | 0o600)
+                os.utime(handle, ns=(time, time))
+            finally:
+                os.close(handle)
+            os.rename(temporary, name[-1], src_dir_fd=partials, dst_dir_fd=folder)
+
+    def make_link(self, name: Name, target: str | bytes) -> bool:
+        """A symbolic link in place of a file, a link or nothing; false where a folder has its name."""
+        temporary = b"l%d.%d" % (os.getpid(), next(self._numbers))
+        with self._open_places(name, temporary) as (partials, folder):
+            try:
+                mode = os.stat(name[-1], dir_fd=folder, follow_symlinks=False).st_mode
+            except FileNotFoundError:
+                mode = 0
+            if stat.S_ISDIR(mode):
+                return False
+            wanted = os.fsencode(target)
+            if not stat.S_ISLNK(mode) or os.readlink(os.fsencode(name[-1]), dir_fd=folder) != wanted:
+                os.symlink(wanted, temporary, dir_fd=partials)
+                os.rename(temporary, name[-1], src_dir_fd=partials, dst_dir_fd=folder)
+            return True
+
+    def open_partial(self, name: Name, partial: bytes, size: int) -> tuple[int, bool]:
+        """The partial of a file of ``size``: open, and whether an earlier try or the older file put anything in it."""
+        with self._open_places(name) as (partials, folder):
+            handle = os.open(partial, _FILE_FLAGS, 0o600, dir_fd=partials)
+            held = os.fstat(handle).st_size
+            if held != size:
+                os.ftruncate(handle, size)
+            return handle, held > 0 or _copy_old_bytes(name[-1], folder, handle, size)
+
+    def open_growing_partial(self, name: Name, partial: bytes) -> tuple[int, int]:
+        """The partial of a file that comes from its front: open, and how much of it an earlier try may have brought."""
+        with self._lock:
+            partials = self._open_partials()
+        with self.reporting(name):
+            handle = os.open(partial, _FILE_FLAGS, 0o600, dir_fd=partials)
+        return handle, os.fstat(handle).st_size
+
+    def resize_partial(self, name: Name, handle: int, size: int) -> None:
+        """Cut a partial short, or let it grow by a hole."""
+        with self.reporting(name):
+            os.ftruncate(handle, size)
+
+    def write_partial(self, name: Name, handle: int, data: memoryview, at: int) -> None:
+        with self.reporting(name):
+            _write_at(handle, data, at)
+
+    def commit_partial(self, name: Name, partial: bytes, handle: int, mode: int, time: int) -> None:
+        """The partial is complete: it gets its name. Others whose names begin with the same 20 bytes are removed."""
+        with self._open_places(name) as (partials, folder):
+            os.fchmod(handle, mode | 0o600)
+            os.utime(handle, ns=(time, time))
+            os.rename(partial, name[-1], src_dir_fd=partials, dst_dir_fd=folder)
+            for entry in os.listdir(partials):  # noqa: PTH208 - of an open folder
+                if os.fsencode(entry).startswith(partial[:20]):
+                    os.unlink(entry, dir_fd=partials)
+
+    def drop_partial(self, partial: bytes) -> None:
+        with self._lock, suppress(OSError):
+            os.unlink(partial, dir_fd=self._open_partials())
+
+
+def _printable(name: Name) -> str:
+    return shown(b"/".join(map(os.fsencode, name)).decode("utf-8", "surrogateescape"))
+
+
+def _write_error(name: Name, error: OSError) -> TransferError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return TransferError(
+            "the disk of this computer is full", hint="Free some space, then pull again; it goes on."
+        )
+    return TransferError(f"{_printable(name)} cannot be written here: {error.strerror}")
+
+
+def _write_at(handle: int, data: memoryview, at: int) -> None:
+    done = 0
+    while done < len(data):
+        done += os.pwrite(handle, data[done:], at + done)
+
+
+def _copy_old_bytes(name: str | bytes, folder: int, handle: int, size: int) -> bool:
+    """The older file's bytes into the partial; false when there is none."""
+    try:
+        old = os.open(name, _OLD_FILE_FLAGS, dir_fd=folder)
+    except OSError:
+        return False
+    try:
+        status = os.fstat(old)
+        if not stat.S_ISREG(status.st_mode) or not status.st_size:
+            return False
+        at, left = 0, min(size, status.st_size)
+        while left and (data := os.pread(old, min(left, 1 << 20), at)):
+            _write_at(handle, memoryview(data), at)
+            at, left = at + len(data), left - len(data)
+        return True
+    finally:
+        os.close(old)

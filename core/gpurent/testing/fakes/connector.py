@@ -1,0 +1,93 @@
+"""Connections to fake machines, as core opens them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from attrs import define, field
+
+from gpurent.domain.access import Endpoint
+from gpurent.domain.secret import Secret
+from gpurent.errors import AuthError, HostKeyChanged, UnavailableError
+from gpurent.ports.connection import PrivateKey, Reachability, SshConnection
+from gpurent.testing.fakes.connection import FakeConnection
+from gpurent.testing.fakes.machine import FakeMachine
+from gpurent.testing.fakes.machines import FakeMachines
+
+
+@define
+class FakeConnector:
+    """Implements `gpurent.ports.connection.Connector` for ``machines``; files that core wants to write go to ``root``.
+
+    A machine lets in by its password once, and the same lease without one from then on. ``entered``: the leases that
+    were let in, by the machine's disk.
+    """
+
+    machines: FakeMachines
+    root: Path
+    pins: dict[str, str] = field(factory=dict)
+    entered: dict[str, set[str]] = field(factory=dict)
+
+    async def open(
+        self, lease_id: str, endpoint: Endpoint, password: Secret | None, own_key: PrivateKey | None = None
+    ) -> FakeConnection:
+        machine = self._machine_at(endpoint)
+        if machine is None:
+            raise UnavailableError(f"{endpoint}: connection refused", retryable=True)
+        if await self.pin(lease_id, endpoint) != _host_key(machine):
+            raise HostKeyChanged(f"{endpoint} shows another host key")
+        known = self.entered.setdefault(machine.spec.data, set())
+        if lease_id not in known:
+            right = password is not None and password.reveal() == machine.spec.password
+            if not right and own_key is None:
+                raise AuthError(f"{endpoint} refuses the password")
+            known.add(lease_id)
+        return await machine.connect()
+
+    async def probe(self, lease_id: str, endpoint: Endpoint) -> Reachability:
+        machine = self._machine_at(endpoint)
+        if machine is None:
+            return Reachability.REFUSED
+        same = self.pins.get(lease_id, _host_key(machine)) == _host_key(machine)
+        return Reachability.ANSWERS if same else Reachability.OTHER
+
+    async def pin(self, lease_id: str, endpoint: Endpoint) -> str:
+        machine = self._machine_at(endpoint)
+        if machine is None:
+            raise UnavailableError(f"{endpoint}: connection refused", retryable=True)
+        return self.pins.setdefault(lease_id, _host_key(machine))
+
+    def pinned(self, lease_id: str, endpoint: Endpoint) -> tuple[str, str] | None:
+        found = self.pins.get(lease_id)
+        return None if found is None else (f"ssh-ed25519 {found}", found)
+
+    def target(self, lease_id: str, endpoint: Endpoint) -> SshConnection | None:
+        """Nothing speaks SSH here."""
+        return None
+
+    def files(self, lease_id: str) -> tuple[Path, Path]:
+        return self.root / lease_id, self.root / f"{lease_id}.hosts"
+
+    def write_alias(self, lease_id: str, name: str, host_key: str) -> Path:
+        path = self.root / f"{lease_id}.alias"
+        self.root.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{name} {host_key}\n")
+        return path
+
+    def forget(self, lease_id: str) -> None:
+        self.pins.pop(lease_id, None)
+
+    def drop(self, lease_id: str) -> None:
+        self.pins.pop(lease_id, None)
+        for known in self.entered.values():
+            known.discard(lease_id)
+
+    def _machine_at(self, endpoint: Endpoint) -> FakeMachine | None:
+        machines = self.machines.alive.values()
+        return next((it for it in machines if (it.host, it.port) == (endpoint.host, endpoint.port)), None)
+
+
+def _host_key(machine: FakeMachine) -> str:
+    """The same for each machine on the same disk."""
+    return hashlib.sha256(machine.spec.data.encode()).hexdigest()[:43]

@@ -1,0 +1,41 @@
+"""A person who answers from a list, and where their answers are written down."""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from gpurent.domain.question import Question
+
+
+@define
+class ScriptedPrompter:
+    """Implements `gpurent.ports.terminal.Prompter`. With no answer left nobody is there."""
+
+    answers: list[str]
+
+    @property
+    def interactive(self) -> bool:
+        return bool(self.answers)
+
+    async def confirm(self, question: Question) -> bool:
+        return await self.ask(question) == "yes"
+
+    async def ask(self, question: Question) -> str | None:
+        return self.answers.pop(0) if self.answers else None
+
+
+@define
+class MemoryQuestions:
+    """Implements `gpurent.ports.store.QuestionStore`."""
+
+    asked: dict[str, Question] = field(factory=dict)
+    answered: dict[str, str] = field(factory=dict)
+
+    def put_question(self, question: Question) -> None:
+        self.asked.setdefault(question.id, question)
+
+    def answer(self, question: str) -> str | None:
+        return self.answered.get(question)
+
+    def put_answer(self, question: str, answer: str) -> None:
+        self.answered[question] = answer

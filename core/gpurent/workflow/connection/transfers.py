@@ -1,0 +1,283 @@
+"""Files to and from a machine, by the best transfer backend that can do it there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field, frozen
+
+from gpurent.domain.events import EventKind
+from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.transfer import Pull, Push, TransferReport
+from gpurent.errors import (
+    AuthError,
+    HostKeyChanged,
+    PluginError,
+    TransferError,
+    TransferUnsupported,
+    UnavailableError,
+    UsageError,
+)
+from gpurent.locale import _
+from gpurent.ports.connection import Connector, SshConnection
+from gpurent.ports.terminal import Display
+from gpurent.roles.entries import TransferEntry
+from gpurent.roles.machine import SupportsPredial, TransferBackend
+from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
+from gpurent.workflow.runtime.events import EventEmitter
+from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.runtime.waiting import in_background
+
+AUTO = "auto"
+QUIET = 200  # ms without a change after which what changed is sent
+LONGEST = 2000  # ms that changes are gathered where there is no such pause
+UNWATCHED = frozenset({".git", ".gpurent", ".gpurent-part", "__pycache__"})
+
+
+def work_folder(trip_id: str) -> str:
+    """Where a trip's files live on the machine, relative to the home."""
+    return f"gpurent/{trip_id}"
+
+
+@frozen
+class FileTransfers:
+    """Uploads and downloads that go on where they were when the connection was dropped."""
+
+    plugins: Plugins
+    events: EventEmitter
+    display: Display
+
+    def backends(self, name: str) -> Iterator[TransferBackend]:
+        """The one that was named; else (or for ``auto``) all, the highest ranked first. None at all: `PluginError`."""
+        if name not in ("", AUTO):
+            yield self.plugins.build(self.plugins.chosen(TransferEntry, name))
+            return
+        for entry in self.plugins.ranked(TransferEntry) or [self.plugins.chosen(TransferEntry, "")]:
+            yield self.plugins.build(entry)
+
+    async def upload(
+        self,
+        connection: ReconnectingConnection,
+        push: Push,
+        name: str = "",
+        by: Sequence[TransferBackend] = (),
+    ) -> TransferReport:
+        """By the backend ``name``, else the best; by one of ``by``, where that is given."""
+        return await connection.do(
+            lambda ssh: self._by_first_fit(
+                by or self.backends(name), lambda backend: self.push_by(backend, ssh, push)
+            )
+        )
+
+    async def download(
+        self, connection: ReconnectingConnection, pull: Pull, name: str = ""
+    ) -> TransferReport:
+        """As `upload`, the other way."""
+        return await connection.do(
+            lambda ssh: self._by_first_fit(
+                self.backends(name),
+                lambda backend: backend.pull(ssh, pull, self.display.start_progress(_("results"))),
+            )
+        )
+
+    async def push_by(self, backend: TransferBackend, ssh: SshConnection, push: Push) -> TransferReport:
+        return await backend.push(ssh, push, self.display.start_progress(_("upload")))
+
+    def report_unsupported(self, error: TransferUnsupported) -> None:
+        self.events.emit(EventKind.PROGRESS, error.message)
+
+    async def _by_first_fit(
+        self,
+        backends: Iterable[TransferBackend],
+        carry: Callable[[TransferBackend], Awaitable[TransferReport]],
+    ) -> TransferReport:
+        unfit = TransferUnsupported(_("no way of carrying files is installed"))
+        for backend in backends:
+            try:
+                return await carry(backend)
+            except TransferUnsupported as error:
+                unfit = error
+                self.report_unsupported(error)
+        raise unfit
+
+
+@frozen
+class PredialledLogin:
+    """Who logs in, and where. ``hang_up`` ends a login that no push took."""
+
+    backend: SupportsPredial
+    target: SshConnection
+    hang_up: Callable[[], None]
+
+
+@frozen
+class Predialler:
+    connector: Connector
+    transfers: FileTransfers
+
+    @contextmanager
+    def predialled(self, lease: Lease | None, push: Push, name: str = "") -> Iterator[PredialledLogin | None]:
+        """The login that ``push`` will need is under way, and ended behind the block if nothing took it.
+
+        None where the machine was never entered, or what carries the files (``name``, else the best) cannot do that.
+        """
+        login = self._begin_login(lease, push, name)
+        try:
+            yield login
+        finally:
+            if login is not None:
+                login.hang_up()
+
+    def _begin_login(self, lease: Lease | None, push: Push, name: str) -> PredialledLogin | None:
+        if lease is None or lease.state is not LeaseState.READY or lease.endpoint is None:
+            return None
+        target = self.connector.target(lease.id, lease.endpoint)
+        backend = next(self.transfers.backends(name))
+        if target is None or not isinstance(backend, SupportsPredial):
+            return None
+        hang_up = backend.dial(target, push)
+        return None if hang_up is None else PredialledLogin(backend, target, hang_up)
+
+    async def push_at_once(
+        self, connection: ReconnectingConnection, push: Push, name: str = ""
+    ) -> TransferReport:
+        """Push while the provider is asked, without waiting for ``connection``, which is opened only if needed.
+
+        The machine is the one whose host key is pinned, or nothing is sent. Whatever goes wrong is left to the usual
+        way, which knows how to wait, how to log in again and what to say.
+        """
+        with self.predialled(connection.lease, push, name) as login:
+            if login is None:
+                await connection.refresh_lease()
+                return await self.transfers.upload(connection, push, name)
+            try:
+                report = await self._push_by(login, connection, push)
+            except TransferUnsupported as error:
+                others = [it for it in self.transfers.backends(name) if it is not login.backend]
+                if not others:
+                    raise
+                self.transfers.report_unsupported(error)
+                return await self.transfers.upload(connection, push, by=others)
+            return report or await self.transfers.upload(connection, push, name)
+
+    async def _push_by(
+        self, login: PredialledLogin, connection: ReconnectingConnection, push: Push
+    ) -> TransferReport | None:
+        """None when it must be pushed the usual way: the lease was moved, or this way is closed."""
+        lease = connection.lease
+        pushing = self.transfers.push_by(login.backend, login.target, push)
+        async with in_background(pushing) as task:
+            try:
+                seen = await connection.refresh_lease()
+                moved = (seen.state, seen.endpoint) != (lease.state, lease.endpoint)
+                return None if moved else await task
+            except (UnavailableError, AuthError, HostKeyChanged):
+                return None
+
+
+@frozen
+class FileCommands:
+    """Each call opens a connection of its own and closes it."""
+
+    connections: Connections
+    transfers: FileTransfers
+    predialler: Predialler
+
+    async def push(self, given: str, push: Push, transfer: str = "") -> TransferReport:
+        lease = self.connections.leases.find_lease(given)
+        async with self.connections.to(lease.id) as connection:
+            return await self.predialler.push_at_once(connection, push, transfer)
+
+    async def pull(self, given: str, pull: Pull, transfer: str = "") -> TransferReport:
+        async with self.connections.visit_lease(given) as connection:
+            return await self.transfers.download(connection, pull, transfer)
+
+    async def watch_push(
+        self, given: str, push: Push, report: Callable[[TransferReport], None], transfer: str = ""
+    ) -> None:
+        """Push at once and after each change, one push at a time, until it is cancelled.
+
+        ``report``: after the first push, and after each that carried something. A first push that fails is an error;
+        later ones are reported and tried again with the next change.
+        """
+        changes = FolderChanges(_folders_of(push), _load_watcher())
+        connection = self.connections.to(self.connections.leases.find_lease(given).id)
+        async with connection, in_background(changes.watch()) as watching:
+            await asyncio.sleep(0)  # the watch begins before the first push: nothing falls between them
+            await connection.refresh_lease()
+            report(await self.transfers.upload(connection, push, transfer))
+            while True:
+                await changes.next_change(watching)
+                try:
+                    sent = await self.transfers.upload(connection, push, transfer)
+                except TransferUnsupported:
+                    raise
+                except TransferError as error:
+                    connection.emit(EventKind.WARNING, error.message)
+                    continue
+                if sent.sent or sent.deleted:
+                    report(sent)
+
+
+@define
+class FolderChanges:
+    """What changes below ``folders``. ``awatch`` is watchfiles' own function."""
+
+    folders: Sequence[Path]
+    awatch: Callable[..., Any]
+    _changed: asyncio.Event = field(factory=asyncio.Event)
+
+    async def watch(self) -> None:
+        """Until it is cancelled; it ends by itself only with an error."""
+        try:
+            async for _changes in self.awatch(
+                *self.folders, watch_filter=self._matters, debounce=LONGEST, step=QUIET, recursive=True
+            ):
+                self._changed.set()
+        except OSError as error:
+            raise UsageError(
+                _("the folder cannot be watched: {why}").format(why=error),
+                hint=_("With very many folders: leave --watch out, or raise fs.inotify.max_user_watches."),
+            ) from error
+        finally:
+            self._changed.set()
+
+    async def next_change(self, watching: asyncio.Task[None]) -> None:
+        """Wait for a change since the last call. ``watching``: the task that runs `watch`; its end is an error."""
+        await self._changed.wait()
+        if watching.done():
+            watching.result()
+            raise UsageError(_("the folder can be watched no longer"))
+        self._changed.clear()
+
+    def _matters(self, _change: Any, path: str) -> bool:
+        """Only what lies between a watched folder and the path counts, not where the folder itself lies."""
+        found = Path(path)
+        return any(
+            not UNWATCHED.intersection(found.relative_to(folder).parts)
+            for folder in self.folders
+            if found.is_relative_to(folder)
+        )
+
+
+def _folders_of(push: Push) -> list[Path]:
+    for source in push.sources:
+        if not source.is_dir():
+            raise UsageError(_("{name} is not a folder; only folders can be watched").format(name=source))
+    return [source.resolve() for source in push.sources]
+
+
+def _load_watcher() -> Callable[..., Any]:
+    """What notices changes; an extra of the distribution."""
+    try:
+        from watchfiles import awatch
+    except ImportError as error:
+        raise PluginError(
+            _("gpurent push --watch needs {name}, which is not installed").format(name="watchfiles"),
+            hint="pip install 'gpurent[watch]'",
+        ) from error
+    return awatch

@@ -1,0 +1,80 @@
+"""What one lease has cost and may cost, and what the month's budgets leave for all meters that share them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from attrs import frozen
+
+from gpurent.domain.lease import Lease
+from gpurent.domain.money import Currency, Money, UnitPrice
+from gpurent.domain.offer import Purpose
+from gpurent.domain.time_left import LONGEST, burn_of, drains, runway
+from gpurent.ports.store import TripStore
+from gpurent.ports.system import Clock
+from gpurent.workflow.guard.facts import MonthLeft
+from gpurent.workflow.payments.bookkeeping import Bookkeeping
+from gpurent.workflow.payments.budgets import Budgets
+from gpurent.workflow.payments.quotes import Funding
+from gpurent.workflow.timing.guard_policy import Amount
+
+
+def metered_cost(lease: Lease, price: UnitPrice, now: datetime) -> Money:
+    return price.cost(now - lease.started_at) if lease.started_at else price.currency.zero
+
+
+def billed_cost(lease: Lease) -> Money | None:
+    """By the bills, None without one; deposits are held, not spent."""
+    amounts = [bill.amount for bill in lease.bills if bill.purpose is not Purpose.DEPOSIT]
+    return sum(amounts[1:], amounts[0]) if amounts else None
+
+
+def smallest_budget(
+    store: TripStore, trips: Iterable[str], currency: Currency, written: Amount | None
+) -> Money | None:
+    """The least of what ``trips`` and the policy allow, of the amounts that are in ``currency``."""
+    fundings = [store.recall_step(trip, "fund", Funding) for trip in trips]
+    budgets = [funding.budget for funding in fundings if funding is not None]
+    found = [budget for budget in budgets if budget is not None and budget.currency == currency]
+    if written is not None and written.code == currency.code:
+        found.append(currency.money(written.value))
+    return min(found, default=None)
+
+
+@frozen
+class MonthBudgets:
+    """Budgets in the currency of the meters that they limit. Asks no provider."""
+
+    budgets: Budgets
+    bookkeeping: Bookkeeping
+    clock: Clock
+
+    async def left_for(self, provider: str) -> MonthLeft | None:
+        """What the limit leaves that is reached first; None without one in the meters' currency."""
+        found = []
+        for status in await self.budgets.statuses(provider, sync=False):
+            meters = [lease for lease in status.limit.leases if drains(lease)]
+            prices = [lease.offer.tariff.price for lease in meters]
+            if {price.currency.code for price in prices} != {status.limit.money.currency.code}:
+                continue
+            burn = burn_of(prices)
+            unit, left = burn.currency, status.left
+            # Rounded down to the meters' unit.
+            there = Money(left.amount * 10**unit.exponent // 10**left.currency.exponent, unit)
+            unbooked = sum((self._unbooked(lease) for lease in meters), unit.zero)
+            found.append(MonthLeft(left=there - unbooked, burn=burn))
+        return min(found, key=_lasting, default=None)
+
+    def _unbooked(self, lease: Lease) -> Money:
+        """Used by the clock and not in the ledger yet."""
+        used = metered_cost(lease, lease.offer.tariff.price, self.clock.now())
+        zero = used.currency.zero
+        totals = self.bookkeeping.spending(lease=lease.id)
+        booked = sum((total.spent for total in totals if total.currency == used.currency), zero)
+        return max(used - booked, zero)
+
+
+def _lasting(month: MonthLeft) -> timedelta:
+    lasting = runway(month.left, month.burn)
+    return LONGEST if lasting is None else lasting

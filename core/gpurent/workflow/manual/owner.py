@@ -1,0 +1,40 @@
+"""Stands in for the plugin of every lease that was rented past it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from gpurent.domain.lease import Lease
+from gpurent.ports.system import Clock
+
+if TYPE_CHECKING:
+    from gpurent.roles.account import BillingProvider
+    from gpurent.roles.lease import LeaseProvider
+
+
+@frozen
+class ManualLeases:
+    """Implements `gpurent.workflow.runtime.plugins.LeaseOwner` for leases with declared terms.
+
+    ``find_provider`` is called when somebody moves such a lease: listings only ask who owns one.
+    """
+
+    clock: Clock
+    find_provider: Callable[[], LeaseProvider]
+
+    def owns(self, lease: Lease) -> bool:
+        return lease.declared is not None
+
+    def provider_of(self, lease: Lease) -> LeaseProvider:
+        return self.find_provider()
+
+    def billing_of(self, lease: Lease) -> BillingProvider:
+        """By the lease's own terms; a lease without any is a `LookupError`."""
+        from gpurent.workflow.manual.billing import DeclaredAccount
+
+        if lease.declared is None:
+            raise LookupError(f"{lease.id} has no declared terms")
+        return DeclaredAccount(self.clock, lease, lease.declared)

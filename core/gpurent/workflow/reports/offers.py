@@ -1,0 +1,257 @@
+"""The fitting offers of one provider, and of all side by side, by what the wanted time truly costs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from decimal import Decimal
+
+from attrs import evolve, frozen
+
+from gpurent.domain.money import HOUR, MICRO, Conversion, Money
+from gpurent.domain.offer import Known, Offer, Prepaid, Quote, Requirements, Unknown
+from gpurent.domain.trip import Plan, TripLimits, TripSpec, Upload
+from gpurent.errors import GpurentError, InputRequired, LeaseError, MoneyError, UnavailableError
+from gpurent.locale import _
+from gpurent.roles.entries import LeaseEntry
+from gpurent.workflow.payments.quotes import Quotes, own_cost, with_tolerance
+from gpurent.workflow.payments.rates import ExchangeRates, RateLookup, provider_timeout
+from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.runtime.settings import Settings
+
+
+@frozen
+class OfferListing:
+    plugins: Plugins
+    settings: Settings
+
+    async def fitting_offers(self, provider: str, requirements: Requirements) -> Known[Offer] | Unknown:
+        """What fits, cheapest first; a failure is `Unknown` with its reason."""
+        seconds = provider_timeout(self.settings)
+        try:
+            async with asyncio.timeout(seconds):
+                found = await self.plugins.provider(provider).offers(requirements)
+        except GpurentError as error:
+            return Unknown(error.message)
+        except TimeoutError:
+            return Unknown(_("no answer within {seconds:g} s").format(seconds=seconds))
+        if isinstance(found, Unknown):
+            return found
+        kept = [
+            offer
+            for offer in found.items
+            if fits(offer, requirements) and (offer.free or requirements.include_taken)
+        ]
+        return Known(sorted(kept, key=lambda offer: (not offer.free, hourly_price(offer), offer.key)))
+
+
+def fits(offer: Offer, requirements: Requirements) -> bool:
+    """Whether ``offer`` is what is asked for; a GPU's name matches without regard to case, spaces and dashes."""
+    if requirements.machine and offer.key != requirements.machine:
+        return False
+    if not _is_large_enough(offer, requirements):
+        return False
+    if requirements.cpu_only:
+        return offer.hardware.gpus == 0
+    wanted, has = plain_name(requirements.gpu), plain_name(offer.hardware.gpu)
+    return offer.hardware.gpus >= requirements.gpus and wanted in has
+
+
+def _is_large_enough(offer: Offer, requirements: Requirements) -> bool:
+    """What the provider does not say is zero: nobody pays for a machine that may be too small."""
+    has = offer.hardware
+    return (
+        has.gpu_memory >= requirements.gpu_memory
+        and has.memory >= requirements.memory
+        and has.cpus >= requirements.cpus
+    )
+
+
+def plain_name(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def hourly_price(offer: Offer) -> Decimal:
+    """Whole units an hour, for sorting within one currency."""
+    price = offer.tariff.price
+    return price.value * (HOUR // MICRO) / (price.per // MICRO)
+
+
+def long_enough(offer: Offer, term: timedelta | None) -> bool:
+    tariff = offer.tariff
+    if not isinstance(tariff, Prepaid) or tariff.maximum is None or term is None:
+        return True
+    return term <= tariff.maximum
+
+
+@frozen(kw_only=True)
+class ConvertedPrice:
+    """A price in the currency that the user compares in: what is spent in the end, and what lies locked meanwhile.
+
+    ``low`` and ``high`` differ when a rate floats.
+    """
+
+    low: Money
+    high: Money
+    deposit: Money | None
+    conversion: Conversion
+
+
+@frozen(kw_only=True)
+class PricedOffer:
+    """An offer for the wanted time. ``quote`` is what has to be paid in the account's own currency, ``term`` for how
+    long at least; ``refundable`` of it is paid back when the machine is released after the wanted time.
+
+    ``price`` is in the currency that the provider prices in. ``converted`` None: there is no rate, ``why`` says so.
+    """
+
+    offer: Offer
+    term: timedelta
+    price: Money
+    quote: Quote
+    net: Quote
+    refundable: Money
+    converted: ConvertedPrice | None = None
+    why: str = ""
+
+
+@frozen(kw_only=True)
+class MarketOffers:
+    """``ranked`` cheapest first; ``unconverted``: priced, but not comparable for want of a rate.
+
+    ``unavailable``: providers that are left out, and why; ``too_short``: machines that are not let for so long.
+    """
+
+    ranked: Sequence[PricedOffer]
+    unconverted: Sequence[PricedOffer]
+    unavailable: Sequence[tuple[str, str]]
+    too_short: int = 0
+
+
+# Plans a trip for the spec, the offer and the trip's id, without ordering or writing anything.
+PlanMaker = Callable[[TripSpec, Offer, str, RateLookup | None], Awaitable[Plan]]
+
+
+@frozen
+class Market:
+    """All providers and all rates are asked at once: the slowest decides how long it takes."""
+
+    plugins: Plugins
+    listing: OfferListing
+    quotes: Quotes
+    rates: ExchangeRates
+    make_plan: PlanMaker
+
+    def provider_names(self) -> list[str]:
+        """The providers that machines can be rented at; not those that only take over what the user has."""
+        entries = self.plugins.registry.entries(LeaseEntry)
+        return sorted(name for name, entry in entries.items() if entry.billing)
+
+    async def compare_offers(
+        self, requirements: Requirements, providers: Sequence[str], term: timedelta, code: str
+    ) -> MarketOffers:
+        """What fits ``requirements`` for ``term``, compared in the currency ``code``. No ``providers``: all.
+
+        A provider that fails, or says nothing in time, is left out by name.
+        """
+        names = list(dict.fromkeys(providers)) or self.provider_names()
+        for name in names:
+            self.plugins.provider_entry(name)
+        lookup = self.rates.begin_lookup()
+        lookup.begin()
+        try:
+            listings = await asyncio.gather(*(self._listed(name, requirements) for name in names))
+            spec = TripSpec(requirements=requirements, limits=TripLimits(term=term))
+            return await self._compare(dict(zip(names, listings, strict=True)), spec, code, lookup)
+        finally:
+            await lookup.close()
+
+    async def _listed(self, provider: str, requirements: Requirements) -> Known[Offer] | Unknown:
+        try:
+            return await self.listing.fitting_offers(provider, requirements)
+        except GpurentError as error:
+            return Unknown(error.message)
+
+    async def _compare(
+        self, listings: dict[str, Known[Offer] | Unknown], spec: TripSpec, code: str, lookup: RateLookup
+    ) -> MarketOffers:
+        priced: list[PricedOffer] = []
+        unavailable: list[tuple[str, str]] = []
+        too_short = 0
+        for name, listed in listings.items():
+            if isinstance(listed, Unknown):
+                unavailable.append((name, listed.reason))
+                continue
+            lasting = [offer for offer in listed.items if long_enough(offer, spec.limits.term)]
+            too_short += len(listed.items) - len(lasting)
+            try:
+                mine = evolve(spec, provider=name)
+                priced += [await self._priced(mine, offer, lookup) for offer in lasting]
+            except GpurentError as error:
+                unavailable.append((name, _reason(error)))
+        shown = [await _converted(item, code, lookup) for item in priced]
+        return MarketOffers(
+            ranked=sorted((item for item in shown if item.converted), key=_rank),
+            unconverted=sorted((item for item in shown if item.converted is None), key=_own_rank),
+            unavailable=unavailable,
+            too_short=too_short,
+        )
+
+    async def _priced(self, spec: TripSpec, offer: Offer, lookup: RateLookup) -> PricedOffer:
+        """What `gpurent run` would have to pay for this machine, and what would be gone in the end."""
+        tariff, requirements = offer.tariff, spec.requirements
+        wanted = spec.limits.term or HOUR
+        term = max(wanted, tariff.minimum) if isinstance(tariff, Prepaid) else wanted
+        whole = await self._whole_quote(evolve(spec, limits=TripLimits(term=term)), offer, lookup)
+        gpus = requirements.gpus if offer.hardware.gpus else 0
+        refunds = isinstance(tariff, Prepaid) and tariff.refundable
+        net = await self.quotes.quote(offer, wanted if refunds else term, gpus, requirements.disk, lookup)
+        return PricedOffer(
+            offer=offer,
+            term=term,
+            price=own_cost(offer, term, gpus, requirements.disk),
+            quote=whole,
+            net=net,
+            refundable=whole.high - net.high,
+        )
+
+    async def _whole_quote(self, spec: TripSpec, offer: Offer, lookup: RateLookup) -> Quote:
+        """Where a cheaper machine to upload on comes first, its deposit is part of the price."""
+        try:
+            return (await self.make_plan(spec, offer, "", lookup)).quote
+        except LeaseError:
+            unstaged = evolve(spec, upload=Upload(staged=False))
+            return (await self.make_plan(unstaged, offer, "", lookup)).quote
+
+
+async def _converted(item: PricedOffer, code: str, lookup: RateLookup) -> PricedOffer:
+    net, deposit = item.net, item.quote.deposit
+    try:
+        conversion = await lookup.conversion(net.low.currency, await lookup.currency(code))
+    except (MoneyError, UnavailableError, InputRequired) as error:
+        return evolve(item, why=_reason(error))
+    low, high = conversion.convert(net.low, up=False), conversion.convert(net.high)
+    if conversion.floats and net.low == net.high:
+        high = with_tolerance(high)
+    converted = ConvertedPrice(
+        low=low,
+        high=high,
+        deposit=conversion.convert(deposit) if deposit is not None else None,
+        conversion=conversion,
+    )
+    return evolve(item, converted=converted)
+
+
+def _reason(error: GpurentError) -> str:
+    return f"{error.message}. {error.hint}".rstrip(". ")
+
+
+def _rank(item: PricedOffer) -> tuple[bool, int, str, str]:
+    high = item.converted.high.amount if item.converted else 0
+    return (not item.offer.free, high, item.offer.provider, item.offer.key)
+
+
+def _own_rank(item: PricedOffer) -> tuple[str, bool, int, str]:
+    """Within one currency."""
+    return (item.net.high.currency.code, not item.offer.free, item.net.high.amount, item.offer.key)

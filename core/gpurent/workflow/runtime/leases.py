@@ -1,0 +1,96 @@
+"""Our leases: found, refreshed, saved; whoever cares hears of each change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define, evolve
+
+from gpurent.domain.events import EventKind
+from gpurent.domain.lease import Lease, LeaseState
+from gpurent.errors import GpurentError, LeaseError, Spent, UsageError
+from gpurent.locale import _
+from gpurent.ports.store import LeaseStore
+from gpurent.workflow.runtime.events import EventEmitter
+from gpurent.workflow.runtime.plugins import Plugins
+
+
+@define
+class LeaseTracker:
+    store: LeaseStore
+    plugins: Plugins
+    events: EventEmitter
+
+    def find_lease(self, given: str) -> Lease:
+        """The lease with this id, or the only one that it begins; `UsageError` or `LeaseError` else."""
+        exact = self.store.lease(given)
+        if exact is not None:
+            return exact
+        found = [lease for lease in self.store.leases() if given and lease.id.startswith(given)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            many = ", ".join(lease.id for lease in found)
+            raise UsageError(_("{given} may be {many}").format(given=given, many=many))
+        raise LeaseError(_("no lease is called {given}").format(given=given), hint=_("See: gpurent ls --all"))
+
+    def list_leases(self, *, over: bool = False) -> list[Lease]:
+        """Ours as they were last seen, oldest first; those that are not over, unless ``over``."""
+        return list(self.store.leases() if over else self.store.open_leases())
+
+    def save_lease(self, lease: Lease) -> Lease:
+        """Write the lease as it is now; emits an event when its state changed."""
+        before = self.store.lease(lease.id)
+        self.store.save_lease(lease)
+        if before is None or before.state is not lease.state:
+            self._emit_change(lease)
+        return lease
+
+    def update_lease(self, lease_id: str, change: Callable[[Lease], Lease]) -> Lease:
+        """Write what ``change`` makes of the lease, again when another process moved the lease meanwhile."""
+        while True:
+            before = self.find_lease(lease_id)
+            after = change(before)
+            if after == before or self.store.swap_lease(before, after):
+                return after
+
+    async def refresh_lease(self, lease_id: str) -> Lease:
+        """Ask the provider once how the lease stands; taken again when another process moved it meanwhile."""
+        while True:
+            before = self.find_lease(lease_id)
+            after = await self.plugins.provider_of(before).refresh(before)
+            if after == before:
+                return before
+            if self.store.swap_lease(before, after):
+                if after.state is not before.state:
+                    self._emit_change(after)
+                return after
+
+    async def view_lease(self, given: str) -> Lease:
+        """As `refresh_lease`, but no answer leaves the lease as it was, with the reason as its note."""
+        lease = self.find_lease(given)
+        # Kept files may have gone since; every other end is final.
+        if lease.over and lease.state is not LeaseState.KEPT:
+            return lease
+        try:
+            return await self.refresh_lease(lease.id)
+        except GpurentError as error:
+            return evolve(lease, note=error.message)
+
+    async def view_leases(self, *, over: bool = False) -> list[Lease]:
+        """As `list_leases`, each viewed now."""
+        import asyncio  # a listing that asks nobody loads this module too
+
+        found = await asyncio.gather(*(self.view_lease(lease.id) for lease in self.list_leases(over=over)))
+        return [lease for lease in found if over or not lease.over]
+
+    def _emit_change(self, lease: Lease) -> None:
+        self.events.emit(EventKind.LEASE_CHANGED, lease.note, lease=lease.id, state=lease.state.value)
+
+
+def mark_burning(error: GpurentError, lease_id: str) -> GpurentError:
+    """``error``, which says now that this lease goes on costing money."""
+    error.spent = Spent.YES
+    if lease_id not in error.burning:
+        error.burning = (*error.burning, lease_id)
+    return error

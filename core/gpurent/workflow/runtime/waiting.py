@@ -1,0 +1,148 @@
+"""Waiting: in provider time, in real time, for locks, and for tasks that end with the block that began them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from attrs import frozen
+
+from gpurent.errors import Busy
+from gpurent.locale import _
+from gpurent.ports.system import Clock, Locks
+
+T = TypeVar("T")
+# How often, and how long, the turn at a lease is waited for.
+POLL = timedelta(seconds=2)
+PATIENCE = timedelta(minutes=15)
+
+
+@frozen
+class Poller:
+    """Polls by the provider's clock. ``floor``: real seconds that a pause lasts at least."""
+
+    clock: Clock
+
+    async def pause(self, span: timedelta, floor: float = 0.1) -> None:
+        """Wait ``span`` of provider time, but at least ``floor`` real seconds."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        await self.clock.sleep(span)
+        rest = floor - (loop.time() - begun)
+        if rest > 0:
+            await asyncio.sleep(rest)
+
+    async def poll(
+        self,
+        look: Callable[[], Awaitable[T | None]],
+        *,
+        every: timedelta,
+        patience: timedelta | None = None,
+        floor: float = 0.1,
+        waiting: Callable[[], None] | None = None,
+    ) -> T | None:
+        """Look until it gives something; None when ``patience`` is over. ``waiting`` is called before each pause."""
+        waited = timedelta()
+        while (found := await look()) is None:
+            if patience is not None and waited >= patience:
+                return None
+            if waiting is not None:
+                waiting()
+            await self.pause(every, floor)
+            waited += every
+        return found
+
+
+async def look_until(
+    look: Callable[[], Awaitable[T]], done: Callable[[T], bool], *, every: float, seconds: float
+) -> T:
+    """Look, at least once, until ``done`` or ``seconds`` are over; what was seen last."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while True:
+        seen = await look()
+        if done(seen) or loop.time() >= deadline:
+            return seen
+        await asyncio.sleep(every)
+
+
+async def cancel_and_wait(*tasks: asyncio.Future[Any]) -> None:
+    """Stopped and waited for, so that nothing of them goes on; how they ended is nobody's concern any more."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def in_background(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
+    """``work`` beside the block; what of it is not done at the block's end is cancelled and waited for."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        await cancel_and_wait(task)
+
+
+async def wait_for_first(*works: Coroutine[Any, Any, Any]) -> tuple[asyncio.Task[Any], ...]:
+    """Start all; when the first is done the others are cancelled and waited for. The tasks, in the given order."""
+    tasks = tuple(asyncio.create_task(work) for work in works)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await cancel_and_wait(*(task for task in tasks if not task.done()))
+    return tasks
+
+
+@frozen
+class WorkLocks:
+    """Who may move a trip or a lease now: one process, one task."""
+
+    locks: Locks
+    poller: Poller
+
+    @contextmanager
+    def lock_trip(self, trip: str) -> Iterator[None]:
+        """Keep a trip for this process; held by another: `Busy`."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self.locks.hold(trip))
+            except Busy as error:
+                raise Busy(
+                    _("{trip} is being worked on by process {holder}").format(trip=trip, holder=error.holder),
+                    holder=error.holder,
+                    hint=_("Wait for it, or end it; the job itself goes on either way."),
+                ) from None
+            yield
+
+    def trip_is_held(self, trip: str) -> bool:
+        try:
+            with self.locks.hold(trip):
+                return False
+        except Busy:
+            return True
+
+    @asynccontextmanager
+    async def lock_lease(self, name: str) -> AsyncIterator[None]:
+        """Wait for the turn at moving a lease, so that an order and a release of one machine never cross."""
+        holder = "?"
+        with ExitStack() as stack:
+
+            async def enter() -> bool | None:
+                nonlocal holder
+                try:
+                    stack.enter_context(self.locks.hold(name))
+                except Busy as error:
+                    holder = error.holder
+                    return None
+                return True
+
+            if not await self.poller.poll(enter, every=POLL, patience=PATIENCE):
+                raise Busy(
+                    _("{lease} is being worked on by process {holder}").format(lease=name, holder=holder),
+                    holder=holder,
+                    hint=_("Nothing was done. Wait for it, or end it, and try again."),
+                )
+            yield

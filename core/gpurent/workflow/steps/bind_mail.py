@@ -1,0 +1,88 @@
+"""Step: bind an e-mail address to the account, where the provider sends codes and access by mail."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from attrs import frozen
+
+from gpurent.domain.events import EventKind
+from gpurent.domain.offer import Payment
+from gpurent.domain.question import Question, QuestionKind
+from gpurent.domain.trip import AgreedPrice
+from gpurent.errors import AuthError
+from gpurent.locale import _
+from gpurent.roles.lease import Binding, SupportsMailBinding
+from gpurent.workflow.payments.pay import Payments
+from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.runtime.questions import Questions
+from gpurent.workflow.runtime.settings import Settings
+from gpurent.workflow.runtime.waiting import Poller
+
+POLL = timedelta(seconds=15)
+PATIENCE = timedelta(minutes=30)
+
+
+@frozen
+class BindMailStep:
+    """Does nothing at a provider that needs no address, or has one already."""
+
+    plugins: Plugins
+    payments: Payments
+    settings: Settings
+    questions: Questions
+    poller: Poller
+
+    async def bind_mail(self, trip: TripContext, provider: str) -> None:
+        """Request the binding, pay what it costs, and wait until the provider has verified the address."""
+        binder = self.plugins.provider(provider)
+        if not isinstance(binder, SupportsMailBinding):
+            return
+        # Recorded only once an address is bound, so a resumed trip asks the provider again until then.
+        if trip.recall("bind", str) is not None or await binder.bound():
+            return
+
+        async def request() -> Binding:
+            return await binder.request_binding(await self._address(trip), f"{trip.trip}-bind")
+
+        binding = await trip.step("bind.request", Binding, request)
+        payment = None
+        if binding.bill is not None:
+            payment = await self.payments.pay(trip, "bind.pay", provider, binding.bill, AgreedPrice())
+        await trip.step("bind", str, lambda: self._finish(trip, binder, binding, payment))
+
+    async def _address(self, trip: TripContext) -> str:
+        found = self.settings.value("mail", "address") or self.settings.value("imap", "user")
+        if found:
+            return found
+        return await self.questions.require(
+            Question(
+                id=f"{trip.trip}:bind.request",
+                kind=QuestionKind.CHOICE,
+                text=_("Your e-mail address (codes and SSH access come by mail)"),
+                trip=trip.trip,
+            )
+        )
+
+    async def _finish(
+        self, trip: TripContext, binder: SupportsMailBinding, binding: Binding, payment: Payment | None
+    ) -> str:
+        state = binding
+
+        async def look() -> str | None:
+            nonlocal state
+            state = await binder.bind(state, payment)
+            return state.email if state.done else None
+
+        def emit_waiting() -> None:
+            trip.emit(EventKind.WAITING, _("waiting for {email} to be bound").format(email=state.email))
+
+        email = await self.poller.poll(look, every=POLL, patience=PATIENCE, waiting=emit_waiting)
+        if email is None:
+            raise AuthError(
+                _("the address {email} was not confirmed in time").format(email=state.email),
+                hint=_("Try again later with: gpurent resume {trip}").format(trip=trip.trip),
+                retryable=True,
+            )
+        return email

@@ -1,0 +1,67 @@
+"""Step: download the results."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Never
+
+from attrs import frozen
+
+from gpurent.domain.events import EventKind
+from gpurent.domain.transfer import Pull, TransferReport
+from gpurent.domain.trip import TripSpec
+from gpurent.errors import TransferError
+from gpurent.locale import _
+from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
+from gpurent.workflow.connection.transfers import FileTransfers, work_folder
+from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.runtime.waiting import Poller
+
+
+@frozen
+class DownloadStep:
+    """The results, into the place in the local folder that they have on the machine."""
+
+    transfers: FileTransfers
+    connections: Connections
+    poller: Poller
+
+    async def download(
+        self, trip: TripContext, leg: str, connection: ReconnectingConnection, spec: TripSpec
+    ) -> TransferReport:
+        """`download_now`, once for the leg."""
+        return await trip.step(
+            f"{leg}.pull", TransferReport, lambda: self.download_now(trip, connection, spec)
+        )
+
+    async def download_now(
+        self, trip: TripContext, connection: ReconnectingConnection, spec: TripSpec
+    ) -> TransferReport:
+        folder = work_folder(trip.trip)
+        pull = Pull(
+            sources=tuple(f"{folder}/{name}" for name in spec.results.paths),
+            target=Path(spec.results.dir or spec.upload.folder),
+        )
+        return await self.transfers.download(connection, pull, spec.upload.transfer)
+
+    async def download_in_background(
+        self, trip: TripContext, lease_id: str, spec: TripSpec, every: timedelta
+    ) -> Never:
+        """`download_now` at this interval, counted from start to start, until cancelled.
+
+        Over connections of its own, so that nothing waits for it. Results that are not there yet, or are being written,
+        come with a later turn.
+        """
+        clock = self.poller.clock
+        begun_at = clock.now()
+        while True:
+            await self.poller.pause(max(timedelta(), begun_at + every - clock.now()), floor=0.3)
+            begun_at = clock.now()
+            text = _("results so far are here")
+            try:
+                async with self.connections.to(lease_id, trip.trip) as connection:
+                    await self.download_now(trip, connection, spec)
+            except TransferError as error:
+                text = error.message
+            trip.emit(EventKind.PROGRESS, text, lease=lease_id)

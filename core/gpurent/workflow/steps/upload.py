@@ -1,0 +1,74 @@
+"""Step: upload the user's files."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from attrs import frozen
+
+from gpurent.domain.lease import Lease
+from gpurent.domain.transfer import Push, TransferReport
+from gpurent.domain.trip import Upload
+from gpurent.errors import UsageError
+from gpurent.locale import _
+from gpurent.workflow.connection.reconnecting import ReconnectingConnection
+from gpurent.workflow.connection.transfers import FileTransfers, Predialler, work_folder
+from gpurent.workflow.runtime.durable_steps import TripContext
+
+
+@frozen
+class UploadStep:
+    """The user's folder, or a part of it, into the trip's folder on the machine."""
+
+    transfers: FileTransfers
+    predialler: Predialler
+
+    def begin_login(self, trip_id: str, lease: Lease, upload: Upload) -> AbstractContextManager[object]:
+        """While the block runs, the transfer backend may log in already for the first push of ``upload``."""
+        first = pushes_of(Path(upload.folder), upload.include, work_folder(trip_id))[0]
+        return self.predialler.predialled(lease, first, upload.transfer)
+
+    async def upload(
+        self, trip: TripContext, step: str, connection: ReconnectingConnection, upload: Upload
+    ) -> TransferReport:
+        """Upload all of it, once, as the step of that name."""
+        return await trip.step(step, TransferReport, lambda: self._push_all(trip.trip, connection, upload))
+
+    async def _push_all(
+        self, trip_id: str, connection: ReconnectingConnection, upload: Upload
+    ) -> TransferReport:
+        pushes = pushes_of(Path(upload.folder), upload.include, work_folder(trip_id))
+        return _sum_up([await self.transfers.upload(connection, push, upload.transfer) for push in pushes])
+
+
+def pushes_of(folder: Path, include: Sequence[str], target: str) -> Sequence[Push]:
+    """The whole ``folder``, or of it only ``include``, each into the place that it has here."""
+    if not folder.is_dir():
+        raise UsageError(_("{folder} is not a folder").format(folder=folder))
+    if not include:
+        return [Push(sources=(folder,), target=target, content=True)]
+    places: dict[str, list[Path]] = {}
+    for name in include:
+        if not os.path.lexists(folder / name):
+            raise UsageError(_("{name} does not exist in {folder}").format(name=name, folder=folder))
+        places.setdefault(posixpath.dirname(name), []).append(folder / name)
+    return [
+        Push(sources=tuple(sources), target=posixpath.join(target, place).rstrip("/"))
+        for place, sources in places.items()
+    ]
+
+
+def _sum_up(reports: Sequence[TransferReport]) -> TransferReport:
+    return TransferReport(
+        files=sum(item.files for item in reports),
+        total=sum(item.total for item in reports),
+        sent=sum(item.sent for item in reports),
+        resumed=sum(item.resumed for item in reports),
+        seconds=sum(item.seconds for item in reports),
+        skipped=tuple(skipped for item in reports for skipped in item.skipped),
+        deleted=tuple(name for item in reports for name in item.deleted),
+    )

@@ -1,0 +1,195 @@
+"""``[guard]``: what the user has written down of machines' ends.
+
+One class and one order for everybody: ``[guard]``, then ``[guard.PROVIDER]``, the trip's own limits, ``[guard.LEASE]``,
+``[guard.TRIP]``; the later wins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from attrs import fields_dict, frozen
+
+from gpurent.domain.config_sections import OFF, ConfigKey, ConfigSection
+from gpurent.domain.trip import TripLimits
+from gpurent.errors import UsageError
+from gpurent.locale import _
+from gpurent.locale.spans import parse_span
+from gpurent.workflow.runtime.settings import Settings, variable_name
+
+SECTION = "guard"
+
+
+@frozen
+class Amount:
+    """An amount as written; it becomes money in the account's own currency."""
+
+    value: Decimal
+    code: str
+
+
+@frozen(kw_only=True)
+class GuardPolicy:
+    """One lease's rules. None: it is not done.
+
+    ``renew`` adds this much when ``renew_before`` is left, in all at most ``renew_limit`` or ``renew_times`` (neither
+    written: once). ``top_up`` is asked for when ``top_up_before`` is left. Results are saved ``save_before`` the end.
+    ``idle``: released after so long without load above ``idle_load`` percent, without output, without anybody attached.
+    ``deadline`` is a time, or a span from the lease's start. ``budget`` is for one lease. ``warn_before``: how long
+    between a warning and a release. ``look``: how often a machine is looked at. ``timer`` and ``after_job`` are the
+    timer's inside the machine (`workflow.timing.timers`); ``timer_off``: there is none, and one that was armed by
+    an earlier policy ends.
+    """
+
+    renew: timedelta | None = None
+    renew_before: timedelta = timedelta(hours=1)
+    renew_limit: timedelta | None = None
+    renew_times: int | None = None
+    top_up: Amount | None = None
+    top_up_before: timedelta = timedelta(hours=1)
+    save_before: timedelta = timedelta(minutes=15)
+    idle: timedelta | None = None
+    idle_load: int = 5
+    deadline: datetime | timedelta | None = None
+    budget: Amount | None = None
+    warn_before: timedelta = timedelta(minutes=10)
+    look: timedelta = timedelta(minutes=5)
+    timer: timedelta | None = None
+    timer_off: bool = False
+    after_job: timedelta | None = None
+
+    def deadline_of(self, started_at: datetime | None) -> datetime | None:
+        if isinstance(self.deadline, timedelta):
+            return started_at + self.deadline if started_at is not None else None
+        return self.deadline
+
+    @property
+    def renew_up_to(self) -> int | None:
+        """How many renewals are allowed in all; None without end."""
+        if self.renew is None:
+            return 0
+        if self.renew_limit is not None:
+            return self.renew_limit // self.renew
+        return self.renew_times
+
+
+KEYS = tuple(sorted(set(fields_dict(GuardPolicy)) - {"renew_times", "timer_off"}))
+
+
+@frozen
+class GuardPolicies:
+    """The policies as the settings have them now; the environment wins over the file."""
+
+    settings: Settings
+
+    def policy(
+        self, provider: str, limits: TripLimits | None = None, *, lease: str = "", trip: str = ""
+    ) -> GuardPolicy:
+        """The rules for one lease; ``limits`` are those of the trip that uses it. A mistake is a `UsageError`."""
+        wide = {"renew_times": 1} | self._section(SECTION) | self._section(f"{SECTION}.{provider}")
+        found = wide | _of_limits(limits or TripLimits())
+        for name in filter(None, (lease, trip)):
+            found |= self._section(f"{SECTION}.{name}")
+        return GuardPolicy(**found)
+
+    def _section(self, section: str) -> dict[str, Any]:
+        written, environment = self.settings.sections.get(section, {}), self.settings.environment
+        found: dict[str, Any] = {}
+        for key in KEYS:
+            text = environment.get(variable_name(section, key), written.get(key))
+            if text is not None:
+                found |= _read_key(section, key, text)
+        return found
+
+
+def _of_limits(limits: TripLimits) -> dict[str, Any]:
+    given = {
+        "deadline": limits.deadline_at or limits.deadline_in,
+        "idle": limits.idle,
+        "idle_load": limits.idle_load,
+        "save_before": limits.save_before,
+        "timer": limits.timer,
+        "timer_off": None if limits.timer is None else False,
+        "after_job": limits.after_job,
+    }
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _read_key(section: str, key: str, text: str) -> dict[str, Any]:
+    try:
+        return _fields_of(key, text)
+    except ValueError:
+        raise UsageError(
+            _("[{where}] {key} = {text} cannot be read").format(where=section, key=key, text=repr(text)),
+            hint=_example(key),
+        ) from None
+
+
+def _fields_of(key: str, text: str) -> dict[str, Any]:
+    """The fields that the text of ``key`` sets; a `ValueError` when it cannot be read."""
+    text = text.strip()
+    if key == "renew_limit":
+        return _renew_limit(text)
+    off = key in _OPTIONAL and text.lower() in OFF
+    value = None if off else _READ.get(key, parse_span)(text)
+    return {"timer": value, "timer_off": off} if key == "timer" else {key: value}
+
+
+def _renew_limit(text: str) -> dict[str, Any]:
+    if text == "none":
+        return {"renew_limit": None, "renew_times": None}
+    try:
+        return {"renew_limit": parse_span(text), "renew_times": None}
+    except ValueError:
+        return {"renew_limit": None, "renew_times": int(_matched(r"(\d{1,4})\s*(?:x|times|次)?", text)[1])}
+
+
+def _amount(text: str) -> Amount:
+    match = _matched(r"(\d{1,12}(?:\.\d{1,18})?)\s*([A-Za-z]{3,5})", text)
+    return Amount(Decimal(match[1]), match[2].upper())
+
+
+def _matched(pattern: str, text: str) -> re.Match[str]:
+    match = re.fullmatch(pattern, text)
+    if match is None:
+        raise ValueError(text)
+    return match
+
+
+def _moment(text: str) -> datetime | timedelta:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return parse_span(text)
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def _example(key: str) -> str:
+    return f"{key} = {_EXAMPLES.get(key, _SPANS)}"
+
+
+_OPTIONAL = ("renew", "top_up", "idle", "deadline", "budget", "timer", "after_job")
+_READ: Mapping[str, Callable[[str], object]] = {
+    "top_up": _amount,
+    "budget": _amount,
+    "idle_load": lambda text: int(_matched(r"(\d{1,3})\s*%?", text)[1]),
+    "deadline": _moment,
+}
+_SPANS = '"30m"; "2h"; "1d"'
+_EXAMPLES: Mapping[str, str] = {
+    "renew_limit": '"3d"; "5 times"; "none"',
+    "top_up": '"50CNY"',
+    "budget": '"50CNY"',
+    "idle_load": '"5%"',
+    "deadline": '"2026-12-01 18:00"; "8h"',
+}
+GUARD_SECTION = ConfigSection(
+    SECTION,
+    tuple(ConfigKey(key, _example(key), partial(_fields_of, key)) for key in KEYS),
+    per=("provider", "lease", "trip"),
+)

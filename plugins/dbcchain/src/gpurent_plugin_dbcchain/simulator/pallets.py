@@ -1,0 +1,284 @@
+"""What the sandbox's chain knows, how it stood in every block, and what a call does to it. No HTTP, no clock.
+
+The two pallets' rules are written from their source and apart from the client's own sums.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from copy import deepcopy
+from fractions import Fraction
+from math import floor
+from typing import Any
+
+from attrs import define, field
+
+from gpurent_plugin_dbcchain.extrinsic import RENT, TERMINATING, Call, Pallet
+
+FIRST = 5_000_000
+UNIT = 10**15
+FINAL_AFTER = 2
+SPEC, TX = 411, 2
+STANDARD = (10_000, 5_000_000)
+# model, GPUs, GiB each, points of computing power, extra price (10^-6 USD a day for each GPU), registry
+MODELS = (
+    ("GeForceRTX3090", 1, 24, 10_000, 0, RENT),
+    ("GeForceRTX2080Ti", 2, 11, 13_337, 1_111_111, TERMINATING),
+    ("GeForceRTX4090", 4, 24, 88_888, 700_001, RENT),
+    ("TeslaV100", 2, 32, 31_415, 0, TERMINATING),
+)
+MINUTE, DAY = 10, 14_400
+HALF_HOUR, WINDOW, LONGEST = 30 * MINUTE, 15 * MINUTE, 60 * DAY
+Book = Callable[[bytes, str, int, str], None]
+
+
+@define
+class ChainAccount:
+    """An account's money in 10^-15 DBC."""
+
+    nonce: int = 0
+    free: int = 0
+    reserved: int = 0
+
+
+@define
+class ListedHost:
+    """A machine of a registry; ``taken`` GPUs belong to somebody else."""
+
+    id: str
+    pallet: Pallet
+    gpu: str
+    gpus: int
+    memory: int
+    points: int
+    extra: int
+    status: Any = "online"
+    taken: int = 0
+
+
+@define
+class Tenancy:
+    """An order. Times are block numbers."""
+
+    id: int
+    pallet: Pallet
+    machine: str
+    renter: bytes
+    start: int
+    end: int
+    stake: int
+    gpus: int
+    confirmed: int = 0
+    status: str = "waitingVerifying"
+
+
+@define
+class ChainState:
+    """Everything that a block can change."""
+
+    average: int
+    fee: int = 10 * UNIT
+    accounts: dict[bytes, ChainAccount] = field(factory=dict)
+    hosts: dict[str, ListedHost] = field(factory=dict)
+    orders: dict[tuple[str, int], Tenancy] = field(factory=dict)
+    next_id: dict[str, int] = field(factory=lambda: {RENT.rpc: 7, TERMINATING.rpc: 3})
+
+    def account(self, public: bytes) -> ChainAccount:
+        return self.accounts.setdefault(public, ChainAccount())
+
+    def rented(self, host: ListedHost) -> int:
+        mine = sum(order.gpus for order in self.orders.values() if order.machine == host.id)
+        return host.taken + mine
+
+
+class History:
+    """The state block by block; blocks that changed nothing share one."""
+
+    def __init__(self, state: ChainState, first: int) -> None:
+        self.now = state
+        self._versions: list[tuple[int, ChainState]] = [(first - 1, deepcopy(state))]
+        self.extrinsics: dict[int, list[bytes]] = {}
+        self.events: dict[int, bytes] = {}
+        self._numbers: dict[str, int] = {}
+
+    def seal(self, block: int) -> None:
+        """Keep the state as it is at the end of ``block``."""
+        if self._versions[-1][0] == block:
+            self._versions.pop()
+        self._versions.append((block, deepcopy(self.now)))
+
+    def at(self, block: int) -> ChainState:
+        return next(state for number, state in reversed(self._versions) if number <= block)
+
+    def hash(self, block: int) -> str:
+        found = "0x" + hashlib.blake2b(b"sandbox %d" % block, digest_size=32).hexdigest()
+        self._numbers[found] = block
+        return found
+
+    def number(self, digest: str) -> int:
+        return self._numbers[digest]
+
+
+def hosts(count: int, taken: int, offline: int) -> dict[str, ListedHost]:
+    """``count`` machines, the last ``taken`` with somebody else, the ``offline`` before them not to be reached."""
+    found = {}
+    for index in range(count):
+        gpu, gpus, memory, points, extra, pallet = MODELS[index % len(MODELS)]
+        host = ListedHost(
+            id=hashlib.sha256(b"host %d" % index).hexdigest(),
+            pallet=pallet,
+            gpu=gpu,
+            gpus=gpus,
+            memory=memory,
+            points=points,
+            extra=extra,
+        )
+        if index >= count - taken:
+            host.taken, host.status = gpus, "rented"
+        elif index >= count - taken - offline:
+            host.status = {"stakerReportOffline": [FIRST, "online"]}
+        found[host.id] = host
+    return found
+
+
+class CallFailed(Exception):
+    """A call fails; the text is the error's name."""
+
+
+def ensure(good: bool, error: str) -> None:
+    if not good:
+        raise CallFailed(error)
+
+
+def perbill(part: int, whole: int) -> int:
+    """A share in 10^-9, rounded down, never more than all."""
+    return min(10**9, floor(Fraction(part, whole) * 10**9))
+
+
+def share_of(share: int, units: int) -> int:
+    """That share of an amount, to the nearest unit, a half downwards."""
+    exact = Fraction(units * share, 10**9)
+    return floor(exact) + (exact - floor(exact) > Fraction(1, 2))
+
+
+class PalletRules:
+    """``book(account, kind, units, ref)`` enters what really leaves an account."""
+
+    def __init__(self, state: ChainState, block: int, book: Book) -> None:
+        self._state, self._block, self._book = state, block, book
+
+    def run(self, who: bytes, call: Call) -> None:
+        {"rent": self._rent, "confirm": self._confirm, "relet": self._relet, "terminate": self._terminate}[
+            call.verb
+        ](who, call)
+
+    def _price(self, host: ListedHost, gpus: int, blocks: int) -> int:
+        points, standard = STANDARD
+        whole = standard * host.points * 10_000 // points
+        day = whole * gpus // host.gpus // 10_000 + host.extra * gpus
+        return (day * blocks // DAY) * UNIT // self._state.average
+
+    def _rent(self, who: bytes, call: Call) -> None:
+        state, account = self._state, self._state.account(who)
+        host = state.hosts.get(call.machine)
+        if host is None or host.pallet != call.pallet:
+            raise CallFailed("Unknown")
+        if call.blocks == 0:
+            return
+        ensure(call.gpus + state.rented(host) <= host.gpus, "GPUNotEnough")
+        ensure(call.blocks % HALF_HOUR == 0, "OnlyHalfHourAllowed")
+        ensure(host.status in ("online", "rented"), "MachineNotRentable")
+        blocks = min(call.blocks, LONGEST)
+        ensure(account.free >= state.fee, "PayTxFeeFailed")
+        account.free -= state.fee
+        rent = self._price(host, call.gpus, blocks)
+        ensure(account.free >= rent, "InsufficientValue")
+        account.free -= rent
+        account.reserved += rent
+        number = state.next_id[call.pallet.rpc]
+        state.next_id[call.pallet.rpc] = number + 1
+        state.orders[call.pallet.rpc, number] = Tenancy(
+            id=number,
+            pallet=call.pallet,
+            machine=host.id,
+            renter=who,
+            start=self._block,
+            end=self._block + blocks,
+            stake=rent,
+            gpus=call.gpus,
+        )
+        host.status = "rented"
+        self._book(who, "fee", -state.fee, f"{call.pallet.rpc}:{number}")
+
+    def _mine(self, who: bytes, call: Call) -> Tenancy:
+        order = self._state.orders.get((call.pallet.rpc, call.order))
+        if order is None:
+            raise CallFailed("Unknown")
+        ensure(order.renter == who, "NotMachineRenter" if call.verb == "relet" else "NoOrderExist")
+        return order
+
+    def _confirm(self, who: bytes, call: Call) -> None:
+        order, account = self._mine(who, call), self._state.account(who)
+        ensure(order.status == "waitingVerifying", "NoOrderExist")
+        ensure(self._block - order.start <= WINDOW, "ExpiredConfirm")
+        ensure(self._state.hosts[order.machine].status == "rented", "StatusNotAllowed")
+        order.confirmed, order.status = self._block, "renting"
+        if order.pallet == RENT:
+            account.reserved -= order.stake
+            self._book(who, "rent", -order.stake, f"{order.pallet.rpc}:{order.id}")
+            order.stake = 0
+
+    def _relet(self, who: bytes, call: Call) -> None:
+        ensure(call.blocks >= 10 * MINUTE, "ReletTooShort")
+        order, account = self._mine(who, call), self._state.account(who)
+        ensure(order.status == "renting", "NoOrderExist")
+        latest = self._block + LONGEST
+        if latest >= order.end + call.blocks:
+            blocks = call.blocks
+        else:
+            # The second registry's own code adds the whole 60 days here.
+            blocks = max(0, latest - order.end) if order.pallet == RENT else LONGEST
+        if not blocks:
+            return
+        rent = self._price(self._state.hosts[order.machine], order.gpus, blocks)
+        ensure(rent < account.free, "InsufficientValue")
+        account.free -= rent
+        order.end += blocks
+        if order.pallet == RENT:
+            self._book(who, "relet", -rent, f"{order.pallet.rpc}:{order.id}")
+        else:
+            account.reserved += rent
+            order.stake += rent
+
+    def _terminate(self, who: bytes, call: Call) -> None:
+        order = self._mine(who, call)
+        share = perbill(self._block - order.start, order.end - order.start)
+        self._pay_from_stake(order, share_of(share, order.stake))
+
+    def _pay_from_stake(self, order: Tenancy, units: int) -> None:
+        account = self._state.account(order.renter)
+        account.reserved -= order.stake
+        account.free += order.stake - units
+        self._book(order.renter, "rent", -units, f"{order.pallet.rpc}:{order.id}")
+        self._drop(order)
+
+    def _drop(self, order: Tenancy) -> None:
+        del self._state.orders[order.pallet.rpc, order.id]
+        host = self._state.hosts[order.machine]
+        if not self._state.rented(host) and host.status == "rented":
+            host.status = "online"
+
+    def finish(self) -> None:
+        """The end of a block: unconfirmed orders lapse, orders that ran out are paid and dropped."""
+        for order in list(self._state.orders.values()):
+            if order.end <= self._block:
+                self._pay_from_stake(order, 0 if order.pallet == RENT else order.stake)
+            elif order.status == "waitingVerifying" and order.start + WINDOW <= self._block:
+                self._pay_from_stake(order, 0)
+
+
+def due(order: Tenancy) -> int:
+    """The next block whose end changes this order by itself."""
+    lapse = order.start + WINDOW if order.status == "waitingVerifying" else order.end
+    return min(lapse, order.end)

@@ -1,0 +1,251 @@
+"""Session files of desktop programs, and a card with the fields that a person types into a dialog.
+
+XShell: read from importers and exporters in public code; never opened in the real program. FileZilla: as File > Import
+reads them; the live ``sitemanager.xml`` is never touched. FTP Rush: version 3 reads JSON; version 2 gets a card to type
+from, since its SFTP setting is not documented. WinSCP: session URLs, as its manual documents them.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+import re
+import unicodedata
+import zipfile
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from gpurent.api import Export, Exported, Exporter, ExportFile
+from gpurent_plugin_desktop import _
+
+LONG_AGO = (1980, 1, 1, 0, 0, 0)  # of files in a ZIP
+
+FILEZILLA_SFTP, STORED, ASK, KEY_FILE = "1", "1", "2", "5"  # a protocol, and ways to log in
+# What XML 1.0 cannot hold, not even escaped.
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+FTPRUSH_SFTP = 2
+FTPRUSH_2_PROTOCOL = "SFTP (SSH FTP, v3)"
+
+
+class XShell(Exporter):
+    """One lease: a ``.xsh``. Several: a ``.xts``, which is a ZIP of them in a folder."""
+
+    def export(self, leases: Sequence[Exported]) -> Export:
+        several = len(leases) > 1
+        content = _bundle(leases) if several else session(leases[0])
+        file = ExportFile(name=f"{names(leases)}.{'xts' if several else 'xsh'}", content=content)
+        notes = [
+            _("XShell: double-click the session file, or File > Import for a bundle."),
+            _(
+                "XShell keeps passwords in a form of its own that it does not document, so none is written: "
+                "it asks at the first login."
+            ),
+            _(
+                "To log in by key instead, import {key} in its key manager, then choose it in the session."
+            ).format(key=leases[0].key_file),
+        ]
+        asked = any(lease.password for lease in leases)
+        return Export(file=file, text=cards(leases, "SSH") if asked else "", notes=tuple(notes))
+
+
+def session(lease: Exported) -> bytes:
+    """A session as XShell itself writes it: UTF-16LE with its mark, CRLF."""
+    sections = (
+        ("SessionInfo", (("Version", "8.1"),)),
+        (
+            "CONNECTION",
+            (
+                ("Protocol", "SSH"),
+                ("Host", lease.endpoint.address),
+                ("Port", str(lease.endpoint.port)),
+            ),
+        ),
+        (
+            "CONNECTION:AUTHENTICATION",
+            (("UserName", lease.endpoint.user), ("Password", ""), ("UserKey", "")),
+        ),
+        ("CONNECTION:SSH", (("AgentForwarding", "0"), ("ForwardX11", "0"))),
+    )
+    lines: list[str] = []
+    for name, values in sections:
+        lines += [f"[{name}]", *(f"{key}={value}" for key, value in values)]
+    return codecs.BOM_UTF16_LE + "".join(f"{line}\r\n" for line in lines).encode("utf-16-le")
+
+
+def _bundle(leases: Sequence[Exported]) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        for lease in leases:
+            archive.writestr(zipfile.ZipInfo(f"gpurent/{lease.name}.xsh", LONG_AGO), session(lease))
+    return held.getvalue()
+
+
+class FileZilla(Exporter):
+    """Logs in by the lease's key; by the password where it was asked for."""
+
+    def export(self, leases: Sequence[Exported]) -> Export:
+        root = Element("FileZilla3", platform="*nix")
+        folder = SubElement(SubElement(root, "Servers"), "Folder", expanded="1")
+        folder.text = "gpurent"
+        for lease in leases:
+            folder.append(_server(lease))
+        indent(root)
+        folder.text = "gpurent"
+        content = tostring(root, encoding="UTF-8", xml_declaration=True)
+        notes = [_("FileZilla: File > Import, then choose the site in File > Site Manager.")]
+        if any(lease.password for lease in leases):
+            notes.append(_("FileZilla keeps the password in base64: anyone who has the file can read it."))
+        else:
+            notes.append(_("It logs in with the lease's key file; FileZilla may offer to convert it first."))
+        return Export(
+            file=ExportFile(name=f"{names(leases)}.filezilla.xml", content=content), notes=tuple(notes)
+        )
+
+
+def _server(lease: Exported) -> Element:
+    server = Element("Server")
+
+    def put(name: str, text: str, **attributes: str) -> None:
+        SubElement(server, name, attributes).text = text
+
+    put("Host", lease.endpoint.address)
+    put("Port", str(lease.endpoint.port))
+    put("Protocol", FILEZILLA_SFTP)
+    put("Type", "0")
+    put("User", lease.endpoint.user)
+    if lease.password is not None:
+        put("Pass", b64encode(lease.password.reveal().encode()).decode(), encoding="base64")
+        put("Logontype", STORED)
+    elif _NO_XML.search(str(lease.key_file)):
+        put("Logontype", ASK)
+    else:
+        put("Keyfile", str(lease.key_file))
+        put("Logontype", KEY_FILE)
+    put("EncodingType", "UTF-8")
+    put("Name", lease.name)
+    if lease.folder:
+        put("RemoteDir", _remote(lease.folder))
+    return server
+
+
+def _remote(folder: str) -> str:
+    """``/home/root`` as FileZilla writes it: the kind of path (1: Unix), no prefix, each part after its length."""
+    parts = [part for part in folder.split("/") if part]
+    return " ".join(["1", "0", *(f"{len(part)} {part}" for part in parts)])
+
+
+class FtpRush(Exporter):
+    """A ``site.json`` for version 3, and the card for version 2 as text."""
+
+    def export(self, leases: Sequence[Exported]) -> Export:
+        folder = {"Name": "gpurent", "Children": [_site(lease) for lease in leases]}
+        tree = {"RootItem": {"Name": "root", "Children": [folder]}}
+        content = json.dumps(tree, indent=2).encode() + b"\n"
+        notes = [
+            _(
+                "FTP Rush 3: close it, then add the sites of this file to Documents\\FTPRush\\site.json "
+                "(keep a copy of yours)."
+            ),
+            _(
+                "FTP Rush 2: type the card into its quick-connect bar; its protocol list calls SFTP “SSH FTP”."
+            ),
+        ]
+        if any(lease.password for lease in leases):
+            notes.append(_("FTP Rush keeps the password in base64: anyone who has the file can read it."))
+        else:
+            notes.append(_("No password is in it: FTP Rush asks at the first login."))
+        file = ExportFile(name=f"{names(leases)}.ftprush.json", content=content)
+        return Export(file=file, text=cards(leases, FTPRUSH_2_PROTOCOL), notes=tuple(notes))
+
+
+def _site(lease: Exported) -> dict[str, Any]:
+    server: dict[str, Any] = {
+        "Name": lease.name,
+        "Host": lease.endpoint.address,
+        "Port": lease.endpoint.port,
+        "Username": lease.endpoint.user,
+        "Protocol": FTPRUSH_SFTP,
+        "DefaultRemotePath": lease.folder or "/",
+    }
+    if lease.password is not None:
+        server["Base64Password"] = b64encode(lease.password.reveal().encode()).decode()
+    return {"Name": lease.name, "Server": server}
+
+
+class WinScp(Exporter):
+    """One URL a line."""
+
+    def export(self, leases: Sequence[Exported]) -> Export:
+        notes = [_("WinSCP: paste the URL into its login dialog; its Save button makes a site of it.")]
+        if any(lease.password for lease in leases):
+            notes.append(_("The password stands readable in the URL."))
+        else:
+            notes.append(
+                _(
+                    "No password is in it: WinSCP asks. To log in by key instead, choose {key} under "
+                    "Advanced > SSH > Authentication; WinSCP offers to convert it."
+                ).format(key=leases[0].key_file)
+            )
+        notes.append(_("A host key that WinSCP has kept for this address wins over the one in the URL."))
+        return Export(text="\n".join(url(lease) for lease in leases), notes=tuple(notes))
+
+
+def url(lease: Exported) -> str:
+    """``sftp://user;fingerprint=…@host:port/folder/``."""
+    login = quote(lease.endpoint.user, safe="")
+    if lease.password is not None:
+        login += f":{quote(lease.password.reveal(), safe='')}"
+    if lease.fingerprint and lease.host_key:
+        login += f";fingerprint={_fingerprint(lease)}"
+    folder = quote(lease.folder.rstrip("/")) + "/"
+    return f"sftp://{login}@{lease.endpoint.host}:{lease.endpoint.port}{folder}"
+
+
+def _fingerprint(lease: Exported) -> str:
+    """The kind and the SHA-256, joined by a dash; base64 in its form for URLs."""
+    kind = lease.host_key.partition(" ")[0]
+    digest = lease.fingerprint.removeprefix("SHA256:").replace("+", "-").replace("/", "_")
+    return f"{quote(kind, safe='')}-{digest}"
+
+
+def card(lease: Exported, protocol: str) -> str:
+    """The fields of a quick-connect dialog in words; the password only if it was asked for."""
+    rows = [
+        (_("site"), lease.name),
+        (_("protocol"), protocol),
+        (_("host"), lease.endpoint.address),
+        (_("port"), str(lease.endpoint.port)),
+        (_("user"), lease.endpoint.user),
+    ]
+    if lease.password is not None:
+        rows.append((_("password"), lease.password.reveal()))
+    if lease.folder:
+        rows.append((_("folder"), lease.folder))
+    rows.append((_("key file"), str(lease.key_file)))
+    if lease.fingerprint:
+        rows.append((_("host key"), f"{lease.host_key.partition(' ')[0]} {lease.fingerprint}"))
+    wide = max(_cells(label) for label, _text in rows)
+    return "\n".join(f"{label}{' ' * (wide - _cells(label))}  {_line(text)}" for label, text in rows)
+
+
+def cards(leases: Sequence[Exported], protocol: str) -> str:
+    return "\n\n".join(card(lease, protocol) for lease in leases)
+
+
+def _cells(text: str) -> int:
+    """Columns on a terminal."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
+
+
+def _line(text: str) -> str:
+    """One line, whatever a path or a password holds."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
+def names(leases: Sequence[Exported]) -> str:
+    """The proposal for a file's name, without its suffix."""
+    return leases[0].name if len(leases) == 1 else "gpurent-leases"

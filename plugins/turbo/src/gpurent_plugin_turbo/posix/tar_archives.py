@@ -1,0 +1,209 @@
+"""Archives of `tar`: small files of a push are read whole, so that what is sent is one state of each; and the
+archives of a pull are streams that are no longer than they may be.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+
+from attrs import define, field
+
+from gpurent_plugin_turbo.near.connection.rate_control import MIB
+from gpurent_plugin_turbo.near.errors import decode_name
+from gpurent_plugin_turbo.near.push.scan import SourceEntry
+from gpurent_plugin_turbo.near.push.unit_builder import read_unchanged
+from gpurent_plugin_turbo.posix.listing import SECOND
+from gpurent_plugin_turbo.posix.machine_tools import MachineTools, checksum_data
+from gpurent_plugin_turbo.posix.scripts import MAX_NAMES_BYTES, quote_folder, quote_word, split_name
+from gpurent_plugin_turbo.posix.shell import ScriptOutput
+from gpurent_plugin_turbo.shared.wire import ProtocolViolation
+
+MAX_BATCH_BYTES = 8 * MIB
+MAX_BATCH_FILES = 2000
+MAX_TAR_NAME = 90  # bytes of a name that the oldest archive holds
+MAX_TAR_TIME = 0o77777777777
+MAX_GROWTH = 16 << 20  # bytes by which files may have grown meanwhile; more is an attack
+HEADER_BYTES = 4096  # bytes of headers and padding of one file
+RECORD = 10240
+PREPARE = b'trap \'rm -rf "$S"\' EXIT; trap "exit 1" HUP INT TERM PIPE\nmkdir -p "$S" || fail\n'
+
+
+@define
+class TarBatch:
+    """Files by the folder that they go to."""
+
+    folders: dict[bytes, list[SourceEntry]] = field(factory=dict)
+    contents: dict[bytes, tuple[bytes, os.stat_result]] = field(factory=dict)
+    size: int = 0
+    names_length: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        many = len(self.contents) >= MAX_BATCH_FILES or self.names_length >= MAX_NAMES_BYTES
+        return many or self.size >= MAX_BATCH_BYTES
+
+    def add_file(self, entry: SourceEntry, report_failure: Callable[[bytes, str], None]) -> None:
+        """Take it as it is now; what cannot be read is reported."""
+        try:
+            found = read_unchanged(entry, tries=3, most=MAX_BATCH_BYTES)
+        except OSError as error:
+            report_failure(entry.name, f"vanished while it was read: {error.strerror}")
+            return
+        if found is None:
+            report_failure(entry.name, "changed while it was read")
+            return
+        self.contents[entry.name] = found
+        self.folders.setdefault(split_name(entry.name)[0], []).append(entry)
+        self.size += len(found[0])
+        self.names_length += len(entry.name) + 16
+
+    def iter_entries(self) -> Iterator[tuple[int, int, SourceEntry]]:
+        """Each with the number of its folder and its own in there."""
+        for number, entries in enumerate(self.folders.values()):
+            for index, entry in enumerate(entries):
+                yield number, index, entry
+
+    def build_archive(self, gnu: bool) -> bytes:
+        archive = bytearray()
+        for number, index, entry in self.iter_entries():
+            data, status = self.contents[entry.name]
+            archive += _make_header(_archive_place(number, index, entry), status, gnu)
+            archive += data + bytes(-len(data) % 512)
+        return bytes(archive + bytes(1024))
+
+    def build_script(self, size: int, compressed: bool, tools: MachineTools) -> bytes:
+        """Unpacks it in the script's own folder, verifies what is there then, moves it to its places."""
+        contents = (self.contents[entry.name][0] for _, _, entry in self.iter_entries())
+        expected = checksum_data(tools.new_checksum(), *contents)
+        unpack = b"gzip -dc | " if compressed else b""
+        places = [_quote_place(_archive_place(*each)) for each in self.iter_entries()]
+        lines = [
+            PREPARE,
+            b'head -c %d | %star -xpof - -C "$S" || fail\n' % (size, unpack),
+            b'[ "$(cat %s | sum)" = %s ] || { say bad; end; }\n' % (b" ".join(places), expected),
+        ]
+        for number, index, entry in self.iter_entries():
+            lines += self._fix_file(number, index, entry)
+        for number, (name, entries) in enumerate(self.folders.items()):
+            words = b" ".join(_quote_place(_final_place(number, entry)) for entry in entries)
+            lines.append(b"move_into %d %s %s\n" % (number, quote_folder(name), words))
+        return b"".join(lines)
+
+    def _fix_file(self, number: int, index: int, entry: SourceEntry) -> Iterator[bytes]:
+        """What the archive could not hold: a long name, a mode with which nobody could have read it."""
+        packed, final = _archive_place(number, index, entry), _final_place(number, entry)
+        mode = stat.S_IMODE(self.contents[entry.name][1].st_mode)
+        if packed != final:
+            words = (number, _quote_place(packed), _quote_place(final))
+            yield b'mkdir -p "$S"/%d && mv -f %s %s\n' % words
+        if not mode & 0o400:
+            yield b"chmod %o %s\n" % (mode, _quote_place(final))
+
+
+def _quote_place(place: bytes) -> bytes:
+    return b'"$S"/' + quote_word(place)
+
+
+def _final_place(number: int, entry: SourceEntry) -> bytes:
+    return b"%d/%s" % (number, split_name(entry.name)[1])
+
+
+def _archive_place(number: int, index: int, entry: SourceEntry) -> bytes:
+    if len(split_name(entry.name)[1]) > MAX_TAR_NAME:
+        return b"%d.long/%d" % (number, index)
+    return _final_place(number, entry)
+
+
+def _make_header(name: bytes, status: os.stat_result, gnu: bool) -> bytes:
+    info = tarfile.TarInfo(decode_name(name))
+    info.size, info.mode = status.st_size, stat.S_IMODE(status.st_mode) | 0o400
+    info.mtime = min(max(status.st_mtime_ns // SECOND, 0), MAX_TAR_TIME)
+    header = info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "surrogateescape")
+    return _make_time_record(status.st_mtime_ns) + header if gnu and status.st_mtime_ns > 0 else header
+
+
+def _make_time_record(time: int) -> bytes:
+    """A record of the time to the nanosecond, before the header."""
+    value = b" mtime=%d.%09d\n" % (time // SECOND, time % SECOND)
+    size = len(value) + 2
+    if len(b"%d" % size) > 2:
+        size += 1
+    record = b"%d%s" % (size, value)
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.XHDTYPE, len(record)
+    return info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "strict") + record + bytes(-len(record) % 512)
+
+
+class TooMuchData(ProtocolViolation):
+    """More came than was asked for."""
+
+
+class LimitedStream:
+    """The data of a script's answer, decompressed where necessary. ``most``: bytes of it that are accepted."""
+
+    def __init__(self, output: ScriptOutput, compressed: bool, most: int) -> None:
+        self._output, self._left = output, most
+        self._decompressor = zlib.decompressobj(31) if compressed else None
+        self._rest = b""  # compressed data that was not read yet
+        self._unread = b""
+
+    def read(self, size: int) -> bytes:
+        """At most ``size`` bytes, which were there; nothing at the end."""
+        if not self._unread:
+            self._unread = self._read_some()
+            self._left -= len(self._unread)
+            if self._left < 0:
+                raise TooMuchData("more than was asked for")
+        data, self._unread = self._unread[:size], self._unread[size:]
+        return data
+
+    def read_after(self) -> bytes:
+        """What followed compressed data, or is left of raw data."""
+        if self._decompressor is None:
+            return self._unread
+        return self._decompressor.unused_data + self._rest
+
+    def _read_some(self) -> bytes:
+        if self._decompressor is None:
+            return self._output.read_some()
+        while not self._decompressor.eof:
+            data = self._rest or self._output.read_some()
+            self._rest = b""
+            if not data:
+                return b""
+            made = self._decompressor.decompress(data, 1 << 20)
+            self._rest = self._decompressor.unconsumed_tail
+            if made:
+                return made
+        return b""
+
+
+def read_members(stream: LimitedStream, longest: int) -> Iterator[tuple[bytes, int, bytes | None]]:
+    """Name, size and content of each file of an archive; no content where it is longer than ``longest``.
+
+    Nothing is unpacked to a disk. A hard link has the content of the file that it names, if that came before.
+    """
+    seen: dict[str, bytes] = {}
+    with tarfile.open(
+        fileobj=stream,  # type: ignore[call-overload]
+        mode="r|",
+        encoding="utf-8",
+        errors="surrogateescape",
+        bufsize=RECORD,
+    ) as archive:
+        for member in archive:
+            archive.members = []  # else it keeps them all
+            data: bytes | None = None
+            if member.islnk():
+                data = seen.get(member.linkname)
+            elif member.isreg() and 0 <= member.size <= longest:
+                file = archive.extractfile(member)
+                data = file.read(member.size) if file is not None else None
+                if data is not None and len(data) == member.size:
+                    seen[member.name] = data
+            size = len(data) if data is not None else member.size
+            yield member.name.encode("utf-8", "surrogateescape"), size, data

@@ -1,0 +1,36 @@
+"""Every file and folder that the page on the architecture names is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+CORE = ROOT / "core" / "gpurent"
+THEN = re.compile(r"^\| `[^|]*` \| (.*) \|$", re.MULTILINE)
+SHOWN = ("", "core/gpurent", "core/gpurent/workflow")
+
+
+def named(text: str) -> list[str]:
+    """The paths in code marks, ``a/{b,c}.py`` as two."""
+    found = []
+    for part in (word for mark in re.findall(r"`([^`\n]+)`", text) for word in re.split(r",\s+", mark)):
+        braced = re.fullmatch(r"(.*)\{(.*)\}(.*)", part)
+        parts = [f"{braced[1]}{one}{braced[3]}" for one in braced[2].split(",")] if braced else [part]
+        found += [part for part in parts if re.fullmatch(r"[\w./-]+(\.py|/)", part)]
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(set(named(PAGE.partition("## From the first house")[0]))))
+def test_what_the_page_names_is_there(path: str) -> None:
+    assert any((ROOT / base / path).exists() for base in SHOWN), path
+
+
+@pytest.mark.parametrize(
+    "path", sorted({path for now in THEN.findall(PAGE.partition("| then |")[2]) for path in named(now)})
+)
+def test_where_an_old_file_went_is_there(path: str) -> None:
+    assert (CORE / path).exists(), path

@@ -1,0 +1,74 @@
+"""Declared terms: prices as people write them, what use costs, when it ends."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, strategies as st
+
+from gpurent.domain.money import CNY, USD, Currency, UnitPrice
+from gpurent.domain.money_text import parse_price
+from gpurent.domain.offer import Metered, Terms
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "price"),
+    [
+        ("3.5CNY/h", UnitPrice(Decimal("3.5"), CNY)),
+        (" 3.5 cny / hour ", UnitPrice(Decimal("3.5"), CNY)),
+        ("¥3.5/小时", UnitPrice(Decimal("3.5"), CNY)),
+        ("3.5元每时", UnitPrice(Decimal("3.5"), CNY)),
+        ("$0.2/h", UnitPrice(Decimal("0.2"), USD)),
+        ("0.06CNY/min", UnitPrice(Decimal("0.06"), CNY, MINUTE)),
+        ("84元/天", UnitPrice(Decimal(84), CNY, timedelta(days=1))),
+        ("82.5DBC/h", UnitPrice(Decimal("82.5"), Currency("DBC", 8))),
+        ("0", UnitPrice(Decimal(0), CNY)),
+    ],
+)
+def test_prices_of_the_field(text: str, price: UnitPrice) -> None:
+    assert parse_price(text) == price
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "3.5", "3.5CNY", "CNY/h", "-1CNY/h", "3,5CNY/h", "¥3.5CNY/h", "1e3CNY/h", "３CNY/h", "nanCNY/h", "3CNY/y"],
+)  # fmt: skip
+def test_everything_else_is_no_price(text: str) -> None:
+    with pytest.raises(ValueError, match="no price"):
+        parse_price(text)
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_price_or_a_value_error(text: str) -> None:
+    try:
+        price = parse_price(text)
+    except ValueError:
+        return
+    assert price.value >= 0
+
+
+def terms(**more: object) -> Terms:
+    return Terms(tariff=Metered(price=parse_price("3.5CNY/h")), at=NOW, **more)  # type: ignore[arg-type]
+
+
+def test_begun_minutes_cost_rounded_up_once() -> None:
+    assert terms().cost(timedelta()).amount == 0
+    assert terms().cost(timedelta(seconds=1)).amount == 6
+    assert terms().cost(MINUTE).amount == 6
+    assert terms().cost(MINUTE * 2).amount == 12
+    assert terms().cost(HOUR).amount == 350
+    assert terms().cost(-HOUR).amount == 0
+
+
+def test_the_earlier_of_balance_and_end_ends_it() -> None:
+    assert terms().ends(NOW) is None
+    assert terms(balance=CNY.money("7")).ends(NOW) == NOW + HOUR * 2
+    assert terms(balance=CNY.money("7"), until=NOW + HOUR).ends(NOW) == NOW + HOUR
+    assert terms(balance=CNY.money("7"), until=NOW + HOUR * 9).ends(NOW) == NOW + HOUR * 2
+    free = Terms(tariff=Metered(price=parse_price("0")), at=NOW, balance=CNY.money(1))
+    assert free.ends(NOW) is None

@@ -1,0 +1,41 @@
+"""The timer inside a fake machine, on the test's clock: the real one counts the hours of this computer."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from gpurent.remote.timer_script import ROOM, UPTIME
+from gpurent.testing.fakes.machine import FakeMachine
+from gpurent.testing.fakes.virtual_time import real_time, virtual_clock
+
+
+async def run_machine_timer(machine: FakeMachine) -> None:
+    """Shut ``machine`` when a deadline that was written in it passes, as its own timer would.
+
+    Looked at every minute. A deadline counts from when it was first seen, by what it was ahead of the uptime then.
+    """
+    clock, written, due = virtual_clock(), "", _never()
+    while machine.alive:
+        deadline = machine.home / ROOM / "deadline"
+        text = deadline.read_text() if deadline.exists() else ""
+        if text != written:
+            written, due = text, _never()
+            if text:
+                due = clock.now() + _ahead(text)
+        if due <= clock.now():
+            with real_time():
+                await machine.stop()
+            return
+        await clock.sleep(timedelta(minutes=1))
+
+
+def _ahead(deadline: str) -> timedelta:
+    """From now on the computer, whose uptime a deadline is written in."""
+    uptime = float(Path(UPTIME).read_text().split()[0])
+    return timedelta(seconds=round(int(deadline.split(maxsplit=1)[0]) / 100 - uptime))
+
+
+def _never() -> datetime:
+    """No deadline."""
+    return datetime.max.replace(tzinfo=virtual_clock().now().tzinfo)

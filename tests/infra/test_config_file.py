@@ -1,0 +1,190 @@
+"""`config.toml`: every section, key and value in it is known, or its line and what was meant are named."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from gpurent.composition.config_sections import declared_sections
+from gpurent.domain.config_sections import ConfigKey, ConfigSection
+from gpurent.errors import UsageError
+from gpurent.infra.config.config_file import Sections, read_config
+from gpurent.infra.registry import plain
+from gpurent.infra.registry.registry import Registry
+
+ROOT = Path(__file__).parents[2]
+REGISTRY = Registry.load(builtin=[plain])
+DECLARED = {section.name: section for section in declared_sections(REGISTRY)}
+CORE = ("core", "mail", "doctor", "offers", "budget", "warn", "notify", "rates", "guard")
+NAMED = {"provider": ["mistgpu", "1024gpu"], "lease": ["mistgpu-1"], "trip": ["t-1"]}
+KEYS = [(section.name, key) for section in DECLARED.values() for key in section.keys]
+
+
+def names(kind: str) -> Sequence[str]:
+    return NAMED[kind]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "config.toml"
+
+
+def read(path: Path, text: str, named: Callable[[str], Sequence[str]] = names) -> Sections:
+    path.write_text(text, "utf-8")
+    return read_config(path, lambda: list(DECLARED.values()), named)
+
+
+def refused(path: Path, text: str) -> UsageError:
+    with pytest.raises(UsageError) as caught:
+        read(path, text)
+    return caught.value
+
+
+def misspelt(name: str) -> str:
+    """With its last letter twice: near enough to be understood."""
+    return name + name[-1]
+
+
+def example(section: str, key: ConfigKey) -> str:
+    """A file with the key's example, the first of several."""
+    value = (key.example.partition(" = ")[2] or key.example).partition("; ")[0]
+    return f"[{section}]\n{key.name} = {value}\n"
+
+
+def test_the_sections_are_core_s_own_and_those_of_the_plugins() -> None:
+    assert not REGISTRY.problems
+    assert set(CORE) < set(DECLARED)
+    plugins = {"mistgpu", "1024gpu", "dbc", "dbc-chain", "turbo", "imap", "webhook", "apprise"}
+    assert plugins == set(DECLARED) - set(CORE)
+
+
+def test_a_missing_file_is_empty_and_asks_for_no_plugin(path: Path) -> None:
+    def never() -> Sequence[ConfigSection]:
+        raise AssertionError
+
+    assert read_config(path, never, names) == {}
+
+
+def test_sections_named_parts_numbers_dates_and_flags(path: Path) -> None:
+    text = (
+        '[rates]\n"USD/CNY" = 7.10\nat = 2026-11-24\nlimit_days = 30\n[budget]\nmonth = "1CNY"\n'
+        '[budget.mistgpu]\nmonth = "3CNY"\n[core]\nbrowser = false\n[notify]\nevents = ["failed", "paid"]\n'
+        '[guard.mistgpu-1]\nidle = "30m"\n[guard.t-1]\nidle = "off"\n[imap]\nport = 993\n'
+    )
+    assert read(path, text) == {
+        "rates": {"USD/CNY": "7.10", "at": "2026-11-24", "limit_days": "30"},
+        "budget": {"month": "1CNY"},
+        "budget.mistgpu": {"month": "3CNY"},
+        "core": {"browser": "no"},
+        "notify": {"events": "failed paid"},
+        "guard": {},
+        "guard.mistgpu-1": {"idle": "30m"},
+        "guard.t-1": {"idle": "off"},
+        "imap": {"port": "993"},
+    }
+
+
+@pytest.mark.parametrize(("section", "key"), KEYS, ids=[f"{name}.{key.name}" for name, key in KEYS])
+def test_each_key_is_taken_by_its_name_alone(path: Path, section: str, key: ConfigKey) -> None:
+    text = example(section, key)
+    value = tomllib.loads(text)[section][key.name]
+    assert read(path, text) == {
+        section: {key.name: " ".join(value) if isinstance(value, list) else str(value)}
+    }
+    wrong = misspelt(key.name)
+    error = refused(path, f"# mine\n\n[{section}]\n{wrong} = 1\n")
+    assert error.message == f"{path}, line 4: [{section}] has no key '{wrong}'"
+    assert error.hint == f"Did you mean {key.name}?"
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_each_section_is_taken_by_its_name_alone(path: Path, name: str) -> None:
+    assert read(path, f"[{name}]\n") == {name: {}}
+    error = refused(path, f"\n[{misspelt(name)}]\nmonth = 1\n")
+    assert error.message == f"{path}, line 2: there is no section [{misspelt(name)}]"
+    assert error.hint == f"Did you mean {name}?"
+    assert "There are: 1024gpu, apprise, budget" in refused(path, "[zzzzz]\n").hint
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_a_part_of_a_section_names_something_that_is_there(path: Path, name: str) -> None:
+    section = DECLARED[name]
+    known = list(chain.from_iterable(NAMED[kind] for kind in section.per))
+    for part in known:
+        assert read(path, f"[{name}.{part}]\n") == {name: {}, f"{name}.{part}": {}}
+        wrong = section.keys[0].name
+        error = refused(path, f"[{name}]\n[{name}.{part}]\n{misspelt(wrong)} = 1\n")
+        assert error.message == f"{path}, line 3: [{name}.{part}] has no key '{misspelt(wrong)}'"
+        assert error.hint == f"Did you mean {wrong}?"
+    error = refused(path, f"\n[{name}.mistgqu]\n")
+    if known:
+        kinds = "/".join(section.per)
+        assert error.message == f"{path}, line 2: [{name}.mistgqu] names no {kinds}"
+        assert error.hint == "Did you mean mistgpu?"
+    else:
+        assert error.message == f"{path}, line 2: [{name}] has no key 'mistgqu'"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words", "hint"),
+    [
+        ("month = '1CNY'", 1, "'month' must stand in a section", "[core]"),
+        ("[[core]]\nbrowser = 'no'", 1, "'core' must stand in a section", "[core]"),
+        ("guard.idl = '1h'", 1, "[guard] has no key 'idl'", "Did you mean idle?"),
+        ("gard.idle = '1h'", 1, "there is no section [gard]", "Did you mean guard?"),
+        ("guard = { idl = '1h' }", 1, "[guard] has no key 'idl'", "Did you mean idle?"),
+        (
+            "[core]\nbrowser = 'perhaps'",
+            2,
+            "core.browser: one of these is expected: yes, no",
+            'browser = "no"',
+        ),
+        ("[doctor]\npolicy = 'always'", 2, "doctor.policy: one of these is expected: off", 'policy = "warn"'),
+        ("[offers]\ntimeout = -1", 2, "offers.timeout: '-1' cannot be read", "timeout = 30"),
+        ("[offers]\ntimeout = '1e999'", 2, "offers.timeout: '1e999' cannot be read", "timeout = 30"),
+        ("[budget]\nmonth = 3", 2, "budget.month: '3' cannot be read", 'month = "500CNY"'),
+        ("[budget.mistgpu]\nmonth = 3", 2, "budget.mistgpu.month: '3' cannot", 'month = "500CNY"'),
+        ("[warn]\nat = 'soon'", 2, "warn.at: 'soon' cannot be read", 'at = "60m, 15m, 5m"'),
+        ("[notify]\nlevel = 'loud'", 2, "notify.level: one of these is expected: detail", 'level = "notice"'),
+        ("[notify]\nevents = ['job-done']", 2, "notify.events: ", 'events = ["job-ended", "failed"]'),
+        ("[notify]\nevents = [1]", 2, "text, texts, a number, a date, or true", "events = "),
+        ("[rates]\nat = 'today'", 2, "rates.at: ", "at = 2026-11-24"),
+        ("[rates]\nlimit_days = 0", 2, "rates.limit_days: ", "limit_days = 45"),
+        ("[rates]\n'USD/CNY' = 'seven'", 2, "rates.USD/CNY: 'seven' cannot be read", '"USD/CNY" = 7.10'),
+        ("[rates]\n'usd/cny' = 7", 2, "[rates] has no key 'usd/cny'", "There are: at, source, limit_days"),
+        ("[guard]\nidle = 'long'", 2, "guard.idle: 'long' cannot be read", "idle = "),
+        ("[guard.t-1]\ntop_up = '5'", 2, "guard.t-1.top_up: '5' cannot be read", 'top_up = "50CNY"'),
+        ("[imap]\nport = [1]", 2, "imap.port: text, texts", "port = "),
+        ("[guard.t-1.x]\nidle = '1h'", 1, "[guard.t-1] has no key 'x'", "There are: after_job"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(path: Path, text: str, line: int, words: str, hint: str) -> None:
+    error = refused(path, text)
+    assert error.message.startswith(f"{path}, line {line}: "), error.message
+    assert words in error.message
+    assert hint in error.hint
+
+
+def test_a_secret_of_a_wrong_kind_is_not_repeated(path: Path) -> None:
+    error = refused(path, "[mistgpu]\npassword = [31337, 'hunter2-correct']\n")
+    assert "mistgpu.password: " in error.message
+    assert not re.search("31337|hunter2", f"{error.message}{error.hint}{error.detail}")
+
+
+@pytest.mark.parametrize("page", ["settings", "guard", "ledger", "by-hand"])
+def test_what_the_pages_show_is_taken(path: Path, page: str) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
+    blocks = [block for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if "\n[" in f"\n{block}"]
+    assert blocks or page not in ("settings", "guard")
+    leases = re.findall(r"^\[guard\.([\w-]+)\]", text, re.MULTILINE)
+
+    def named(kind: str) -> Sequence[str]:
+        return leases if kind == "lease" else names(kind)
+
+    for block in blocks:
+        assert read(path, block, named)

@@ -1,0 +1,406 @@
+"""The project file: every key, every mistake in it, its schema, its page, and what `gpurent init` writes."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomlkit
+from hypothesis import example, given, settings, strategies as st
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
+from gpurent.domain.money import CNY
+from gpurent.domain.offer import Requirements
+from gpurent.domain.trip import JobSpec, OnError, Results, Setup, TripLimits, TripSpec, Upload
+from gpurent.domain.trip_fields import FIELD_OF, FIELDS, FILE
+from gpurent.domain.trip_values import make_spec
+from gpurent.errors import UsageError
+from gpurent.infra.config.project_file import (
+    find_project,
+    project_values,
+    read_project,
+    render_project,
+    write_new,
+)
+from gpurent.infra.config.toml_file import LARGEST, TomlFile, line_of
+
+ROOT = Path(__file__).parents[2]
+AT = Path("/somewhere/gpurent.toml")
+SCHEMA = json.loads((files("gpurent") / "data" / "gpurent.schema.json").read_text("utf-8"))
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+FULL = """
+provider = ["mistgpu", "1024gpu"]
+gpu = "2080 Ti"
+gpus = 2
+gpu_memory = 11
+cpus = 4
+memory = 16
+machine = "7"
+disk = 100
+image = "pytorch-2"
+doctor = "require"
+for = "1天"
+budget = "¥200"
+deadline = "20h"
+idle = "1h"
+idle_load = 7
+timer = "4h"
+after_job = "30m"
+save_before = "20m"
+keep = true
+on_error = "keep"
+folder = "./sub/"
+include = ["train.py", "./data/", "native"]
+transfer = "turbo"
+staged = false
+conda = "environment.yml"
+pip = ["numpy", "torch==2.9"]
+setup = ["make -C native"]
+setup_needs = ["native"]
+command = "python3 train.py --epochs 3"
+name = "digits"
+session = "tmux"
+launcher = "plain"
+results = ["out"]
+results_dir = "results"
+results_every = "10m"
+notify = ["job-ended"]
+"""
+
+
+def parse(text: str) -> dict[str, Any]:
+    return project_values(TomlFile(AT, text), NOW)
+
+
+def refused(text: str) -> UsageError:
+    with pytest.raises(UsageError) as caught:
+        parse(text)
+    return caught.value
+
+
+def plain(value: object) -> object:
+    """As JSON has it: an editor's schema sees a TOML time as text."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def valid(text: str) -> bool:
+    return bool(Draft202012Validator(SCHEMA).is_valid(plain(tomllib.loads(text))))
+
+
+def test_every_key_is_read() -> None:
+    assert set(tomllib.loads(FULL)) == set(FIELD_OF)
+    assert make_spec(parse(FULL)) == TripSpec(
+        requirements=Requirements(
+            gpu="2080 Ti", gpus=2, gpu_memory=11, cpus=4, memory=16, machine="7", disk=100, image="pytorch-2"
+        ),
+        upload=Upload(
+            folder="/somewhere/sub",
+            include=("train.py", "data", "native", "environment.yml"),
+            transfer="turbo",
+            staged=False,
+        ),
+        job=JobSpec(
+            command=("python3", "train.py", "--epochs", "3"),
+            name="digits",
+            session="tmux",
+            launcher="plain",
+            setup=Setup(
+                pip=("numpy", "torch==2.9"),
+                conda="environment.yml",
+                commands=("make -C native",),
+                needs=("native", "environment.yml"),
+            ),
+        ),
+        results=Results(paths=("out",), dir="/somewhere/results", every=timedelta(minutes=10)),
+        limits=TripLimits(
+            term=timedelta(days=1),
+            budget=CNY.money("200"),
+            deadline_in=timedelta(hours=20),
+            idle=timedelta(hours=1),
+            idle_load=7,
+            after_job=timedelta(minutes=30),
+            timer=timedelta(hours=4),
+            save_before=timedelta(minutes=20),
+            keep=True,
+            on_error=OnError.KEEP,
+        ),
+        providers=("mistgpu", "1024gpu"),
+        doctor="require",
+        notify=("job-ended",),
+    )
+    assert parse("") == {"folder": "/somewhere"}
+    assert make_spec(parse("")) == TripSpec(upload=Upload(folder="/somewhere"))
+
+
+@pytest.mark.parametrize("name", FIELD_OF)
+def test_the_example_of_each_key_is_taken_and_nothing_of_another_kind(name: str) -> None:
+    field = FIELD_OF[name]
+    example_text = f"{name} = {field.example}\n"
+    assert parse(example_text)[name] is not None
+    assert make_spec(parse(example_text)) is not None
+    assert valid(example_text)
+    for wrong in ("{}", "1.5", "[[1]]", "07:30:00"):
+        text = f"{name} = {wrong}\n"
+        error = refused(text)
+        assert f"line 1: {name}: " in error.message
+        assert error.hint == f"Write it so: {name} = {field.example}"
+        assert wrong == "07:30:00" or not valid(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words", "hint"),
+    [
+        ("\ncomand = 'x'", 2, "no key 'comand'", "Did you mean command?"),
+        ("\n\nresult_dir = 1", 3, "no key 'result_dir'", "Did you mean results_dir?"),
+        ("[stup]\npip = 'x'", 1, "no key 'stup'", "Did you mean setup?"),
+        ("zzz = 1", 1, "no key 'zzz'", "There are: provider, gpu"),
+        ("name = 'x'\n[gpu]\ncount = 1\nname = 'a'", 2, "every key", "gpu.count → gpus, gpu.name → gpu"),
+        ("gpu = { count = 1 }", 1, "every key stands at the top", "gpu.count → gpus"),
+        ("gpu.more = 0", 1, "gpu: a text is expected", 'gpu = "2080Ti"'),
+        ("name = 'x'\nterm = '1d'", 2, "under the option's own name", "What it is called now: term → for"),
+        ("gpu = 3", 1, "gpu: a text is expected", 'gpu = "2080Ti"'),
+        ("gpus = 0", 1, "gpus: a whole number from 1", "gpus = 1"),
+        ("gpus = true", 1, "a whole number", "gpus = 1"),
+        ("budget = '200'", 1, "an amount of money with its currency", 'budget = "200CNY"'),
+        ("budget = 200", 1, "an amount of money with its currency", 'budget = "200CNY"'),
+        ("for = 86400", 1, "a span of time", 'for = "1d"'),
+        ("deadline = 'tomorrow'", 1, "a time or a span of time", 'deadline = "20h"'),
+        ("keep = 'yes'", 1, "true or false", "keep = false"),
+        ("\nidle_load = 101", 2, "from 0 to 100", "idle_load = 5"),
+        ("on_error = 'explode'", 1, "release, keep", "on_error"),
+        ("doctor = 'always'", 1, "off, warn, require", 'doctor = "warn"'),
+        ("\nnotify = ['job-done']", 2, "job-ended", "notify = "),
+        ("results = ['../secrets']", 1, "../secrets does not lie below the folder", "results = "),
+        ("results = ['/etc']", 1, "/etc does not lie below the folder", "results = "),
+        ("results = ['']", 1, "an empty text", "results = "),
+        ("results_dir = '../elsewhere'", 1, "../elsewhere does not lie below the folder", "results_dir = "),
+        ("folder = '/etc'", 1, "/etc does not lie below the folder", "folder = "),
+        ('command = "python \'x"', 1, "a quotation mark is never closed", "command = "),
+        ("command = []", 1, "a shell line or a list of words", "command = "),
+        ("\npip = ['-r x']", 2, "options go into a requirements file", "pip = "),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(text: str, line: int, words: str, hint: str) -> None:
+    error = refused(text)
+    assert f"{AT}, line {line}: " in error.message
+    assert words in error.message
+    assert hint in error.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["command = ", "a = 1\na = 2", "for = 2026-13-45", "x = " + "[" * 5000, "x = " + "9" * 9000, "\x00"],
+)
+def test_what_is_no_toml_is_said(text: str) -> None:
+    assert "is not valid TOML" in refused(text).message
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_project(path, NOW)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="UTF-8"):
+        read_project(path, NOW)
+    path.write_bytes(b"#" * (LARGEST + 1))
+    with pytest.raises(UsageError, match="too large"):
+        read_project(path, NOW)
+
+
+def deadline(text: str) -> TripLimits:
+    return make_spec(parse(f"deadline = {text}")).limits
+
+
+def test_times_have_a_zone() -> None:
+    for text in ("2026-12-01T18:00:00+08:00", '"2026-12-01T18:00+08:00"'):
+        assert deadline(text).deadline_at == datetime(2026, 12, 1, 10, tzinfo=UTC)
+    local = deadline("2026-12-01T18:00:00").deadline_at
+    assert local == datetime(2026, 12, 1, 18).astimezone(UTC)
+    assert deadline('"20h"').deadline_in == timedelta(hours=20)
+
+
+def test_a_time_of_the_day_is_the_next_one() -> None:
+    here = NOW.astimezone()
+    for minutes in (-1, 1):
+        at = deadline(f'"{here + timedelta(minutes=minutes):%H:%M}"').deadline_at
+        assert at is not None
+        assert timedelta() < at - NOW <= timedelta(days=1)
+        assert at.astimezone(here.tzinfo).strftime("%H:%M") == f"{here + timedelta(minutes=minutes):%H:%M}"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('"train.py --lr 1e-3"', ("train.py", "--lr", "1e-3")),
+        ('["train.py", "a b"]', ("train.py", "a b")),
+        ('"make && ./job > log"', ("make && ./job > log",)),
+        ("\"'my job.py' x\"", ("my job.py", "x")),
+    ],
+)
+def test_the_command_is_a_line_or_words(text: str, words: tuple[str, ...]) -> None:
+    assert parse(f"command = {text}")["command"] == words
+
+
+def test_lines_are_found_in_odd_places() -> None:
+    text = '# for\n"for" = 1\n[ guard ]  # x\n  idle = 1\n[rates]\nat = ["""\nidle = 2\n"""]\n'
+    assert line_of(text, "", "for") == 2
+    assert line_of(text, "guard", "idle") == 4
+    assert line_of(text, "", "rates") == 5
+    assert line_of(text, "notify", "events") == 0
+    text = "a.b = 1\n[[c]]\nd = 1\n[e.f]\ng.h = 1\n"
+    assert [line_of(text, "", name) for name in "abcde"] == [1, 0, 2, 0, 4]
+    assert line_of(text, "e", "f") == 4
+    assert line_of(text, "e.f", "g") == 5
+    assert line_of(text, "e.f", "h") == 0
+
+
+def test_the_nearest_file_up_to_the_home(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    deep = home / "a" / "b" / "c"
+    deep.mkdir(parents=True)
+    assert find_project(deep, home) is None
+    (home / FILE).touch()
+    assert find_project(deep, home) is None, "a stray file in the home would send the home away"
+    assert find_project(home, home) == home / FILE
+    (home / "a" / FILE).touch()
+    assert find_project(deep, home) == home / "a" / FILE
+    (deep / FILE).touch()
+    assert find_project(deep, home) == deep / FILE
+    (tmp_path / FILE).touch()
+    other = tmp_path / "other"
+    other.mkdir()
+    assert find_project(other, home) == tmp_path / FILE
+
+
+def test_a_stranger_s_file_above_orders_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / FILE).touch()
+    assert find_project(tmp_path / "work", Path("/nowhere")) == tmp_path / FILE
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000)
+    assert find_project(tmp_path / "work", Path("/nowhere")) is None
+    assert find_project(tmp_path, Path("/nowhere")) == tmp_path / FILE, "who goes there means it"
+
+
+# the schema, the page, the examples
+
+
+def test_the_schema_is_the_model() -> None:
+    done = subprocess.run([sys.executable, "scripts/schema.py", "--check"], cwd=ROOT, check=False)
+    assert done.returncode == 0, "python scripts/schema.py"
+    Draft202012Validator.check_schema(SCHEMA)
+    assert valid(FULL)
+    assert not valid("comand = 'x'")
+    assert not valid("[gpu]\ncount = 1")
+    assert "http" not in json.dumps({key: value for key, value in SCHEMA.items() if key != "$schema"})
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*/gpurent.toml")), ids=str)
+def test_the_examples_are_good(path: Path) -> None:
+    spec = make_spec(read_project(path, NOW))
+    assert valid(path.read_text("utf-8"))
+    assert spec.job.command
+    assert all((path.parent / name).exists() for name in spec.upload.include)
+
+
+# what is written
+
+
+def test_what_is_written_says_every_key_and_reads_back() -> None:
+    said: dict[str, Any] = tomllib.loads(FULL)
+    text = render_project(said)
+    assert tomllib.loads(text) == said
+    assert parse(text) == parse(FULL)
+    assert valid(text)
+    for field in FIELDS:
+        for written in (text, render_project({})):
+            line = next(row for row in written.split("\n") if re.match(rf"(# )?{field.name} = ", row))
+            assert len(line) <= 120, line
+            assert field.about in line
+
+
+def test_the_examples_in_an_empty_file_can_be_switched_on() -> None:
+    text = render_project({})
+    assert parse(text) == {"folder": "/somewhere"}
+    switched_on = re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE)
+    assert set(parse(switched_on)) == set(FIELD_OF)
+
+
+def test_nothing_is_written_over_unless_forced(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    write_new(path, "a", force=False)
+    with pytest.raises(UsageError, match="is there already"):
+        write_new(path, "b", force=False)
+    assert path.read_text() == "a"
+    write_new(path, "b", force=True)
+    assert path.read_text() == "b"
+
+
+# whatever is in it
+
+
+_SCALARS = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(
+        ["1d", "20h", "200CNY", "¥5", "train.py", "release", "job-ended", "..", "/", "a; b", "2026-12-01"]
+    ),
+    st.integers(-3, 2_000_000),
+    st.floats(),
+    st.booleans(),
+    st.datetimes(),
+    st.dates(),
+    st.times(),
+)
+_NAMES = st.one_of(st.sampled_from(sorted(FIELD_OF)), st.text(max_size=8))
+_VALUES = st.recursive(
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=3),
+    max_leaves=4,
+)
+
+
+def _taken(text: str) -> TripSpec | None:
+    try:
+        return make_spec(parse(text))
+    except UsageError as error:
+        if not error.message.startswith(str(AT)):
+            raise
+        return None
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(_NAMES, _VALUES, max_size=4))
+def test_random_files_are_read_or_refused(content: dict[str, Any]) -> None:
+    try:
+        text = tomlkit.dumps(content)
+        tomllib.loads(text)
+    except (ValueError, TypeError):
+        return
+    if _taken(text) is not None:
+        assert valid(text), text
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(sorted(FIELD_OF)), _SCALARS | st.lists(_SCALARS, max_size=2))
+@example("for", "1d")
+def test_random_values_of_known_keys_are_read_or_refused(name: str, value: Any) -> None:
+    try:
+        text = tomlkit.dumps({name: value})
+        tomllib.loads(text)
+    except (ValueError, TypeError):
+        return
+    if _taken(text) is not None:
+        assert valid(text), text
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=80) | st.text(alphabet="[]={}\"'.#\n ap1-:TZ", max_size=60))
+def test_random_text_is_read_or_refused(text: str) -> None:
+    _taken(text)

@@ -1,0 +1,153 @@
+"""A broken plugin is listed with what is wrong, and stops nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpurent.errors import PluginError
+from gpurent.infra.registry.registry import Registry
+from gpurent.roles.entries import LeaseEntry, SessionEntry
+
+GOOD = """
+from gpurent.api import SessionEntry, hookimpl
+
+@hookimpl
+def gpurent_register_session():
+    return [SessionEntry(name={name!r}, summary="good", build=lambda host: None)]
+"""
+BROKEN = {
+    "raises-at-import": ("raise RuntimeError('no luck')", "no luck"),
+    "exits-at-import": ("import sys; sys.exit(3)", "cannot be imported: SystemExit"),
+    "misses-a-module": ("import no_such_module_at_all", "no_such_module_at_all"),
+    "raises-in-a-hook": (
+        "from gpurent.api import hookimpl\n@hookimpl\ndef gpurent_register_lease():\n    raise ValueError('inside')",
+        "inside",
+    ),
+    "async-hook": (
+        "from gpurent.api import hookimpl\n@hookimpl\nasync def gpurent_register_lease():\n    return []",
+        "async def",
+    ),
+    "unknown-hook": (
+        "from gpurent.api import hookimpl\n@hookimpl\ndef gpurent_register_nonsense():\n    return []",
+        "gpurent_register_nonsense",
+    ),
+    "wrong-return": (
+        "from gpurent.api import hookimpl\n@hookimpl\ndef gpurent_register_lease():\n    return 5",
+        "list of entries",
+    ),
+    "wrong-entry": (
+        "from gpurent.api import hookimpl\n@hookimpl\ndef gpurent_register_lease():\n    return ['mine']",
+        "LeaseEntry belongs",
+    ),
+    "wrong-arguments": (
+        "from gpurent.api import hookimpl\n@hookimpl\ndef gpurent_register_lease(extra):\n    return []",
+        "does not fit the hooks",
+    ),
+    "wrong-name": (
+        """from gpurent.api import SessionEntry, hookimpl
+@hookimpl
+def gpurent_register_session():
+    return [SessionEntry(name='Not A Name', summary='', build=None)]
+""",
+        "gpurent_register_session failed",
+    ),
+}
+
+
+def install(site: Path, distribution: str, source: str) -> None:
+    """A distribution as pip leaves it: a module and its dist-info with an entry point."""
+    module = distribution.replace("-", "_")
+    (site / f"{module}.py").write_text(source)
+    info = site / f"{module}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[gpurent]\n{distribution} = {module}\n")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def problems(registry: Registry, distribution: str) -> list[str]:
+    return [problem.what for problem in registry.problems if problem.distribution == distribution]
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_plugins_are_named_and_stop_nothing(site: Path, kind: str) -> None:
+    source, said = BROKEN[kind]
+    install(site, f"bad-{kind}", source)
+    install(site, f"good-{kind}", GOOD.format(name=f"good-{kind}"[:30].strip("-")))
+    registry = Registry.load()
+    (what,) = problems(registry, f"bad-{kind}")
+    assert said in what
+    assert f"good-{kind}"[:30].strip("-") in registry.entries(SessionEntry)
+    assert "screen" in registry.entries(SessionEntry)
+
+
+def test_two_claimants_of_a_name_both_are_named_and_nobody_wins(site: Path) -> None:
+    for distribution in ("one-claim", "two-claim"):
+        install(site, distribution, GOOD.format(name="contested"))
+    registry = Registry.load()
+    (problem,) = [found for found in registry.problems if "contested" in found.what]
+    assert "one-claim" in problem.what
+    assert "two-claim" in problem.what
+    assert "contested" not in registry.entries(SessionEntry)
+    with pytest.raises(PluginError, match=r"one-claim and two-claim|two-claim and one-claim"):
+        registry.entry(SessionEntry, "contested")
+
+
+def test_a_module_that_two_distributions_name_alike_counts_once(site: Path) -> None:
+    install(site, "module-owner", GOOD.format(name="shared"))
+    install(site, "module-borrower", GOOD.format(name="own"))
+    for distribution in ("module_owner", "module_borrower"):
+        points = site / f"{distribution}-1.0.dist-info" / "entry_points.txt"
+        points.write_text("[gpurent]\nalike = module_owner\nother = module_owner\n")
+    registry = Registry.load()
+    assert "shared" in registry.entries(SessionEntry)
+    (bearer,) = [plugin for plugin in registry.plugins if ("session", "shared") in plugin.entries]
+    assert bearer.distribution in ("module-owner", "module-borrower")
+    broken = [found.what for found in registry.problems if found.distribution.startswith("module-")]
+    assert len(broken) == 3
+    assert all("already registered" in what for what in broken)
+
+
+def test_the_other_hooks_of_a_plugin_with_an_unknown_hook_count(site: Path) -> None:
+    source = GOOD.format(name="half") + "\n@hookimpl\ndef gpurent_register_future():\n    return []\n"
+    install(site, "half-plugin", source)
+    registry = Registry.load()
+    assert "half" in registry.entries(SessionEntry)
+    assert "gpurent_register_future" in problems(registry, "half-plugin")[0]
+
+
+def test_a_missing_name_says_what_to_install_or_what_is_near() -> None:
+    registry = Registry.load()
+    with pytest.raises(PluginError) as caught:
+        registry.entry(LeaseEntry, "vastai")
+    assert "pip install gpurent-plugin-vastai" in caught.value.hint
+    with pytest.raises(PluginError) as caught:
+        registry.entry(SessionEntry, "scren")
+    assert "screen" in caught.value.hint
+
+
+def test_the_command_line_lists_the_broken_and_goes_on(site: Path) -> None:
+    install(site, "bad-cli", "raise RuntimeError('no luck')")
+    environment = {**os.environ, "PYTHONPATH": str(site), "LANG": "C.UTF-8"}
+    done = subprocess.run(
+        [sys.executable, "-m", "gpurent.cli.main", "plugins"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    (line,) = [text for text in done.stdout.splitlines() if "bad-cli" in text]
+    assert "BROKEN" in line
+    assert "no luck" in line
+    assert "gpurent-plugin-screen" in done.stdout

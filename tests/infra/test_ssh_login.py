@@ -1,0 +1,176 @@
+"""Logging in: by password once, by the lease's key from then on, and by nothing of the user's own."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from gpurent.domain.access import Endpoint
+from gpurent.domain.secret import Secret
+from gpurent.errors import AuthError
+from gpurent.infra.platform.posix.system import write_private
+from gpurent.testing.sandbox.machines import Machine
+from gpurent.testing.ssh_fixture import LEASE, SshFixture, endpoint_of
+
+
+async def stay(machines: SshFixture, machine: Machine, command: str) -> str:
+    async with machines.connected(machine) as link:
+        ran = await link.run(command)
+    assert ran.status == 0, ran
+    return ran.out
+
+
+async def prepare(machines: SshFixture, machine: Machine, command: str) -> None:
+    """Run ``command`` on the machine before any lease has touched it."""
+    async with asyncssh.connect(
+        machine.host,
+        machine.port,
+        username=machine.spec.user,
+        password=machine.spec.password,
+        client_keys=None,
+        known_hosts=f"[{machine.host}]:{machine.port} {machine.host_key}".encode(),
+        config=None,
+        agent_path=None,
+    ) as connection:
+        await connection.run(command, check=True)
+
+
+async def test_a_wrong_password_is_an_auth_error_without_the_password(machines: SshFixture) -> None:
+    machine = await machines.boot()
+    with pytest.raises(AuthError) as caught:
+        await machines.connect(machine, password=Secret("not it, canary"))
+    said = f"{caught.value!r} {caught.value} {caught.value.hint} {caught.value.detail}"
+    assert "refused the password" in said
+    assert "canary" not in said
+    assert caught.value.__cause__ is None
+
+
+async def test_another_user_is_refused(machines: SshFixture) -> None:
+    machine = await machines.boot()
+    with pytest.raises(AuthError):
+        await machines.ssh.open(
+            LEASE, Endpoint("stranger", machine.host, machine.port), Secret(machine.spec.password)
+        )
+
+
+async def test_without_a_password_and_without_an_installed_key_it_says_so(machines: SshFixture) -> None:
+    machine = await machines.boot()
+    with pytest.raises(AuthError, match="no password is known"):
+        await machines.connect(machine, password=None)
+
+
+async def test_the_second_time_needs_no_password(machines: SshFixture) -> None:
+    machine = await machines.boot()
+    async with machines.connected(machine):
+        pass
+    link = await machines.connect(machine, password=None)
+    assert (await link.run("id -un; echo done")).status == 0
+    await link.aclose()
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["", "ssh-ed25519 AAAAold one@old\n", "# two\nssh-rsa AAAAother two@old"],
+    ids=["none", "one", "no newline at the end"],
+)
+async def test_the_key_is_installed_once_beside_what_was_there(machines: SshFixture, before: str) -> None:
+    machine = await machines.boot()
+    if before:
+        write = (
+            f"mkdir -p ~/.ssh && chmod 755 ~/.ssh && printf %s {shlex.quote(before)} > ~/.ssh/authorized_keys"
+        )
+        await prepare(machines, machine, write)
+    async with machines.connected(machine):
+        pass
+    # As if our note of it had been lost: the installer runs again.
+    (machines.folder / LEASE / "state.json").unlink()
+    text = await stay(machines, machine, "cat ~/.ssh/authorized_keys")
+    ours = (machines.folder / LEASE / "key.pub").read_text().strip()
+    assert text.splitlines() == [*before.splitlines(), ours]
+    assert text.endswith("\n")
+    modes = await stay(machines, machine, "stat -c '%a %n' ~/.ssh ~/.ssh/*; ls -A ~/.ssh")
+    assert [line.split()[0] for line in modes.splitlines()] == ["700", "600", "authorized_keys"]
+
+
+async def test_two_leases_on_one_machine_keep_both_keys(machines: SshFixture) -> None:
+    machine = await machines.boot()
+    async with machines.connected(machine, "lease-1"), machines.connected(machine, "lease-2"):
+        pass
+    for lease in ("lease-1", "lease-2"):
+        link = await machines.connect(machine, lease, password=None)
+        assert (await link.run("wc -l < ~/.ssh/authorized_keys")).out.strip() == "2"
+        await link.aclose()
+
+
+async def test_a_key_that_was_taken_away_is_installed_again_by_the_password(machines: SshFixture) -> None:
+    machine = await machines.boot()
+    async with machines.connected(machine) as link:
+        await link.run("rm ~/.ssh/authorized_keys")
+    with pytest.raises(AuthError):
+        await machines.connect(machine, password=None)
+    async with machines.connected(machine):
+        pass
+    link = await machines.connect(machine, password=None)
+    await link.aclose()
+
+
+async def test_a_home_that_cannot_be_written_is_said(machines: SshFixture) -> None:
+    machine = await machines.boot()
+    await prepare(machines, machine, "echo not a folder > ~/.ssh")
+    with pytest.raises(AuthError, match="could not be installed"):
+        await machines.connect(machine)
+
+
+@asynccontextmanager
+async def agent(path: Path) -> AsyncIterator[list[bytes]]:
+    """An SSH agent's socket that remembers what it was asked."""
+    asked: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.read(100))
+        writer.close()
+
+    server = await asyncio.start_unix_server(talk, path)
+    try:
+        yield asked
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def test_the_users_own_ssh_set_up_plays_no_part(
+    machines: SshFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hostile ~/.ssh/config, a key of the user's that would open the door, an agent: none is touched."""
+    machine = await machines.boot()
+    home = tmp_path / "user"
+    (home / ".ssh").mkdir(parents=True, mode=0o700)
+    mark = tmp_path / "proxy-ran"
+    (home / ".ssh" / "config").write_text(
+        f"Host *\n  ProxyCommand sh -c 'touch {mark}; exit 1'\n  User root\n  Port 1\n"
+        f"  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  ForwardAgent yes\n"
+        f"  IdentityFile {home}/.ssh/id_ed25519\n"
+    )
+    users = asyncssh.generate_private_key("ssh-ed25519")
+    write_private(home / ".ssh" / "id_ed25519", users.export_private_key())
+    line = shlex.quote(users.export_public_key().decode().strip())
+    await prepare(
+        machines, machine, f"umask 077; mkdir -p ~/.ssh && printf '%s\\n' {line} > ~/.ssh/authorized_keys"
+    )
+    monkeypatch.setenv("HOME", str(home))
+    async with agent(tmp_path / "agent.sock") as asked:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent.sock"))
+        with pytest.raises(AuthError):
+            await machines.connect(machine, password=Secret("wrong"))
+        async with machines.connected(machine) as link:
+            assert (await link.run('echo "${SSH_AUTH_SOCK-none}"')).out == "none\n"
+        assert asked == []
+    assert not mark.exists()
+    assert not (home / ".ssh" / "known_hosts").exists()
+    assert endpoint_of(machine).user == machine.spec.user

@@ -1,0 +1,371 @@
+"""Secrets at rest: unreadable without the key, tampering seen, nothing lost to crashes or to a second writer."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpurent.domain.question import Question
+from gpurent.domain.secret import Secret
+from gpurent.errors import AuthError, GpurentError, UsageError
+from gpurent.infra import vault as vault_module
+from gpurent.infra.platform.posix.system import private_folder
+from gpurent.infra.vault import FileVault, VaultAccess
+
+CANARY = "canary-7f3a-壹-secret"
+PHRASE = "correct horse battery staple"
+
+
+class Phrase:
+    """Answers with one passphrase, and counts."""
+
+    def __init__(self, text: str | None) -> None:
+        self.text = text
+        self.asked: list[bool] = []
+
+    def __call__(self, first: bool) -> Secret | None:
+        self.asked.append(first)
+        return None if self.text is None else Secret(self.text)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return private_folder(tmp_path / "vault")
+
+
+def opened(folder: Path, text: str | None = None) -> FileVault:
+    return FileVault(folder, Phrase(text))
+
+
+def content(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "vault.json").read_bytes())
+    return found
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> bytes:
+    found = content(folder)
+    change(found)
+    data = json.dumps(found).encode()
+    (folder / "vault.json").write_bytes(data)
+    return data
+
+
+@pytest.mark.parametrize("phrase", [None, PHRASE])
+def test_put_get_drop_over_processes(folder: Path, phrase: str | None) -> None:
+    first = opened(folder, phrase).scoped("dbc")
+    assert first.get("key") is None
+    first.put("key", Secret(CANARY))
+    assert first.get("key") == Secret(CANARY)
+    later = opened(folder, phrase)
+    assert later.scoped("dbc").get("key") == Secret(CANARY)
+    assert later.scoped("mistgpu").get("key") is None
+    later.scoped("dbc").drop("key")
+    later.scoped("dbc").drop("key")
+    assert opened(folder, phrase).scoped("dbc").get("key") is None
+
+
+@pytest.mark.parametrize("phrase", [None, PHRASE])
+def test_no_secret_in_any_file_and_every_file_private(folder: Path, phrase: str | None) -> None:
+    before = os.umask(0)
+    try:
+        opened(folder, phrase).scoped("dbc").put("key", Secret(CANARY))
+    finally:
+        os.umask(before)
+    forms = [
+        CANARY.encode(),
+        base64.b64encode(CANARY.encode()),
+        PHRASE.encode(),
+        json.dumps(CANARY).encode()[1:-1],
+    ]
+    names = set()
+    for path in folder.iterdir():
+        names.add(path.name)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert not [form for form in forms if form in path.read_bytes()]
+    assert names == {"vault.json", "vault.lock"} | ({"vault.key"} if phrase is None else set())
+    assert "dbc/key" in content(folder)["records"]
+
+
+def test_each_write_of_one_value_looks_different(folder: Path) -> None:
+    vault = opened(folder).scoped("x")
+    seen = set()
+    for _turn in range(3):
+        vault.put("a", Secret(CANARY))
+        seen.add(content(folder)["records"]["x/a"])
+    assert len(seen) == 3
+
+
+def test_the_passphrase_is_asked_once_and_only_when_needed(folder: Path) -> None:
+    ask = Phrase(PHRASE)
+    vault = FileVault(folder, ask)
+    assert vault.get("none") is None
+    assert ask.asked == []
+    vault.put("a", Secret("1"))
+    vault.put("b", Secret("2"))
+    assert vault.get("a") == Secret("1")
+    assert ask.asked == [True]
+    again = Phrase(PHRASE)
+    other = FileVault(folder, again)
+    other.get("a")
+    other.put("c", Secret("3"))
+    other.drop("c")
+    assert again.asked == [False]
+
+
+def test_cryptography_loads_only_when_a_secret_is_used() -> None:
+    code = "import sys, gpurent.infra.vault; sys.exit('cryptography' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_wrong_passphrase_is_a_clear_error_and_changes_nothing(folder: Path) -> None:
+    opened(folder, PHRASE).put("a", Secret(CANARY))
+    before = (folder / "vault.json").read_bytes()
+    wrong = opened(folder, "wrong")
+    with pytest.raises(AuthError, match="passphrase of your keys is wrong") as caught:
+        wrong.get("a")
+    assert "GPURENT_PASSPHRASE" in caught.value.hint
+    with pytest.raises(AuthError, match="passphrase of your keys is wrong"):
+        wrong.put("b", Secret("2"))
+    assert (folder / "vault.json").read_bytes() == before
+    with pytest.raises(AuthError, match="needs its passphrase"):
+        opened(folder, None).get("a")
+
+
+def test_a_passphrase_that_is_no_utf8_works(folder: Path) -> None:
+    odd = b"caf\xe9".decode("utf-8", "surrogateescape")
+    opened(folder, odd).put("a", Secret(odd))
+    assert opened(folder, odd).get("a") == Secret(odd)
+
+
+def flip(text: str) -> str:
+    raw = bytearray(base64.b64decode(text))
+    raw[-1] ^= 1
+    return base64.b64encode(bytes(raw)).decode()
+
+
+TAMPERINGS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a bit": lambda c: c["records"].update({"p/a": flip(c["records"]["p/a"])}),
+    "another record's value": lambda c: c["records"].update({"p/a": c["records"]["p/b"]}),
+    "the check's value": lambda c: c["records"].update({"p/a": c["check"]}),
+    "empty": lambda c: c["records"].update({"p/a": ""}),
+    "no base64": lambda c: c["records"].update({"p/a": "%%%"}),
+    "no text": lambda c: c["records"].update({"p/a": 7}),
+}
+
+
+@pytest.mark.parametrize("what", TAMPERINGS)
+def test_tampering_is_seen_names_the_record_and_deletes_nothing(folder: Path, what: str) -> None:
+    vault = opened(folder).scoped("p")
+    vault.put("a", Secret(CANARY))
+    vault.put("b", Secret("other"))
+    data = rewrite(folder, TAMPERINGS[what])
+    with pytest.raises(AuthError, match="'p/a'"):
+        opened(folder).scoped("p").get("a")
+    assert (folder / "vault.json").read_bytes() == data
+    assert opened(folder).scoped("p").get("b") == Secret("other")
+
+
+HEADERS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "cheap": lambda c: c["kdf"].update(memory=8),
+    "huge": lambda c: c["kdf"].update(memory=1 << 40),
+    "one round": lambda c: c["kdf"].update(rounds=1),
+    "no salt": lambda c: c["kdf"].pop("salt"),
+    "short salt": lambda c: c["kdf"].update(salt=""),
+    "another salt": lambda c: c["kdf"].update(salt=base64.b64encode(b"x" * 16).decode()),
+    "check": lambda c: c.update(check=flip(c["check"])),
+    "no check": lambda c: c.pop("check"),
+    "no kdf": lambda c: c.update(kdf=[]),
+    "records": lambda c: c.update(records=[]),
+    "newer": lambda c: c.update(version=99),
+    "unknown kind": lambda c: c["kdf"].update(kind="md5"),
+    "downgrade": lambda c: c["kdf"].update(kind="file"),
+}
+
+
+@pytest.mark.parametrize("what", HEADERS)
+def test_a_changed_header_is_an_auth_error_and_stays_as_it_is(folder: Path, what: str) -> None:
+    opened(folder, PHRASE).put("a", Secret(CANARY))
+    data = rewrite(folder, HEADERS[what])
+    with pytest.raises(AuthError):
+        opened(folder, PHRASE).get("a")
+    with pytest.raises(AuthError):
+        opened(folder, PHRASE).put("a", Secret("new"))
+    assert (folder / "vault.json").read_bytes() == data
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"version": 1}'])
+def test_a_damaged_file_is_an_auth_error_and_never_overwritten(folder: Path, data: bytes) -> None:
+    opened(folder).put("a", Secret(CANARY))
+    (folder / "vault.json").write_bytes(data)
+    with pytest.raises(AuthError, match="is damaged"):
+        opened(folder).get("a")
+    with pytest.raises(AuthError, match="is damaged"):
+        opened(folder).put("a", Secret("new"))
+    assert (folder / "vault.json").read_bytes() == data
+
+
+def test_a_lost_damaged_or_foreign_key_file_is_an_auth_error(folder: Path) -> None:
+    opened(folder).put("a", Secret(CANARY))
+    key = folder / "vault.key"
+    right = key.read_bytes()
+    key.write_bytes(b"short")
+    with pytest.raises(AuthError, match=r"vault\.key is damaged"):
+        opened(folder).get("a")
+    key.write_bytes(bytes(32))
+    with pytest.raises(AuthError, match="is not the key of"):
+        opened(folder).get("a")
+    key.unlink()
+    with pytest.raises(AuthError, match="is missing"):
+        opened(folder).put("b", Secret("2"))
+    assert not key.exists()
+    key.write_bytes(right)
+    with pytest.raises(UsageError, match="open to other users"):
+        opened(folder).get("a")
+
+
+def test_a_vault_made_anew_by_another_process_is_written_with_its_own_key(folder: Path) -> None:
+    old = opened(folder, PHRASE)
+    old.put("a", Secret("1"))
+    for path in folder.iterdir():
+        path.unlink()
+    opened(folder, PHRASE).put("b", Secret("2"))
+    old.put("c", Secret("3"))
+    fresh = opened(folder, PHRASE)
+    assert (fresh.get("b"), fresh.get("c")) == (Secret("2"), Secret("3"))
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from gpurent.infra.vault import FileVault, VaultAccess
+from gpurent.domain.question import Question
+from gpurent.domain.secret import Secret
+folder, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+vault = FileVault(folder, lambda first: None).scoped(name)
+print("ready", flush=True)
+sys.stdin.readline()
+for turn in range(count):
+    vault.put(f"{turn % 50}", Secret(f"{name}:{turn}:" + "x" * 500))
+    print(turn, flush=True)
+"""
+
+
+def writer(folder: Path, name: str, count: int) -> subprocess.Popen[bytes]:
+    child = subprocess.Popen(
+        [sys.executable, "-c", WRITER, folder, name, str(count)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"ready\n"
+    return child
+
+
+def test_two_writers_from_the_very_first_write_lose_nothing(folder: Path) -> None:
+    children = [writer(folder, name, 25) for name in ("left", "right")]
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write(b"go\n")
+        child.stdin.flush()
+    for child in children:
+        child.communicate(timeout=60)
+        assert child.returncode == 0
+    for name in ("left", "right"):
+        mine = opened(folder).scoped(name)
+        for turn in range(25):
+            found = mine.get(f"{turn}")
+            assert found is not None
+            assert found.reveal().startswith(f"{name}:{turn}:")
+
+
+def test_kill_9_while_writing_keeps_all_that_was_said_to_be_there(folder: Path) -> None:
+    kept = 0
+    for turn in range(8):
+        child = writer(folder, f"w{turn}", 1_000_000)
+        assert child.stdin is not None
+        child.stdin.write(b"go\n")
+        child.stdin.flush()
+        time.sleep(0.02 + turn * 0.013)
+        child.kill()
+        said = child.communicate()[0].split()
+        assert child.returncode == -signal.SIGKILL
+        mine = opened(folder).scoped(f"w{turn}")
+        for number in map(int, said[-50:]):
+            found = mine.get(f"{number % 50}")
+            assert found is not None
+            # The write after the last one that was told may have been finished, too.
+            assert int(found.reveal().split(":")[1]) in (number, number + 50)
+            kept += 1
+        opened(folder).put("after", Secret("still works"))
+        assert {path.name for path in folder.iterdir()} == {"vault.json", "vault.key", "vault.lock"}
+    assert kept > 0
+
+
+def test_no_secret_in_errors_or_logs(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    vault = opened(folder, PHRASE)
+    vault.put("p/a", Secret(CANARY))
+    vault.put("p/b", Secret(CANARY))
+    shutil.copy(folder / "vault.json", folder / "copy")
+    seen = []
+    for change in (*TAMPERINGS.values(), *HEADERS.values()):
+        shutil.copy(folder / "copy", folder / "vault.json")
+        rewrite(folder, change)
+        try:
+            opened(folder, PHRASE).get("p/a")
+        except GpurentError as error:
+            seen.append("".join(traceback.format_exception(error)) + error.hint + error.detail + repr(error))
+    assert len(seen) == len(TAMPERINGS) + len(HEADERS)
+    text = "\n".join(seen) + caplog.text + repr(opened(folder).scoped("p"))
+    assert CANARY not in text
+    assert PHRASE not in text
+
+
+def test_the_key_is_stretched_as_hard_as_promised() -> None:
+    assert (vault_module.MEMORY_KIB, vault_module.ROUNDS, vault_module.LANES) == (65536, 3, 1)
+
+
+def test_the_passphrase_can_be_asked_for_in_time(folder: Path) -> None:
+    phrase = Phrase(PHRASE)
+    FileVault(folder, phrase).unlock()
+    assert phrase.asked == [], "there is nothing to unlock"
+    opened(folder, PHRASE).put("a", Secret(CANARY))
+    vault = FileVault(folder, phrase)
+    vault.unlock()
+    assert phrase.asked == [False]
+    assert vault.get("a") == Secret(CANARY)
+    assert phrase.asked == [False]
+
+
+async def test_a_vault_that_nobody_opens_stays_locked_and_only_secrets_fail(folder: Path) -> None:
+    opened(folder, PHRASE).scoped("s").put("a", Secret(CANARY))
+    asked: list[Question] = []
+
+    async def nobody(question: Question) -> str | None:
+        asked.append(question)
+        return None
+
+    secrets = VaultAccess(folder, {}, nobody)
+    await secrets.unlock()
+    assert [question.secret for question in asked] == [True]
+    assert secrets.scoped("s").get("nothing there") is None
+    with pytest.raises(AuthError, match="needs its passphrase"):
+        secrets.scoped("s").get("a")
+    given = VaultAccess(folder, {"GPURENT_PASSPHRASE": PHRASE}, nobody)
+    await given.unlock()
+    assert given.scoped("s").get("a") == Secret(CANARY)
+    assert len(asked) == 1, "the variable answers"

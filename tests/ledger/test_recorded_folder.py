@@ -1,0 +1,269 @@
+"""A data folder that an older release left: nothing in it is lost, and what was begun can be brought to its end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpurent.domain.lease import LeaseState
+from gpurent.domain.ledger import Account, balances, lines, transaction
+from gpurent.domain.money import CNY, Currency, Money
+from gpurent.domain.offer import Bill, Metered, Offer, Order, OrderKind, Payment, Requirements
+from gpurent.domain.question import Question, QuestionKind
+from gpurent.domain.trip import JobSpec, OnError, Plan, Results, Setup, TripLimits, TripSpec, Upload
+from gpurent.infra.clock import WallClock
+from gpurent.infra.sqlite.codec import dumps
+from gpurent.infra.sqlite.schema import SCHEMA
+from gpurent.infra.sqlite.store import SqliteStore
+from gpurent.infra.vault import VaultAccess
+from gpurent.workflow.payments.quotes import Funding
+from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.runtime.events import EventEmitter
+
+RECORDED = Path(__file__).with_name("recorded")
+DBC = Currency("DBC", 8)
+PROJECT, RESULTS = "/tmp/gpurent-recorded/project", "/tmp/gpurent-recorded/home"
+DETACHED, RENEWAL, STAGED = "t1129-fzf9h", "t1129-jutfg", "t1129-np7am"
+UNCHANGED = {
+    "steps": "trip, name, begun_at, done_at, value",
+    "trips": "id, kind, lease, begun_at, ended_at, outcome",
+    "leases": "*",
+    "notes": "*",
+    "entries": "*",
+    "postings": "*",
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The folder, readable by its owner alone, as it was."""
+    made = tmp_path / "home"
+    (made / "vault").mkdir(parents=True, mode=0o700)
+    for name in ("journal.sqlite", "vault/vault.json", "vault/vault.key"):
+        shutil.copyfile(RECORDED / Path(name).name, made / name)
+        (made / name).chmod(0o600)
+    return made
+
+
+@pytest.fixture
+def store(home: Path) -> Iterator[SqliteStore]:
+    made = SqliteStore(home / "journal.sqlite", lambda: datetime(2026, 12, 1, tzinfo=UTC))
+    yield made
+    made.close()
+
+
+def rows(path: Path, sql: str) -> list[Any]:
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute(sql).fetchall()
+
+
+def contains(found: Any, old: Any) -> bool:
+    """Whether everything that the old JSON says is said, too; new fields may be there beside it."""
+    if isinstance(old, dict):
+        return isinstance(found, dict) and all(contains(found.get(name), old[name]) for name in old)
+    return bool(found == old)
+
+
+def test_the_backup_is_the_file_as_it_was(home: Path, store: SqliteStore) -> None:
+    store.close()
+    backup = home / "journal.sqlite.schema2"
+    assert rows(backup, "PRAGMA integrity_check") == [("ok",)]
+    assert rows(home / "journal.sqlite", "PRAGMA user_version") == [(SCHEMA,)]
+    assert backup.stat().st_mode & 0o777 == 0o600
+    with (
+        closing(sqlite3.connect(backup)) as left,
+        closing(sqlite3.connect(RECORDED / "journal.sqlite")) as right,
+    ):
+        assert list(left.iterdump()) == list(right.iterdump())
+    assert rows(backup, "PRAGMA user_version") == [(2,)]
+
+
+def test_rows_that_need_no_new_form_are_the_same(home: Path, store: SqliteStore) -> None:
+    for table, columns in UNCHANGED.items():
+        where = " WHERE name != 'plan'" if table == "steps" else ""
+        sql = f"SELECT {columns} FROM {table}{where} ORDER BY rowid"  # noqa: S608
+        if table == "postings":
+            sql = f"SELECT {columns} FROM {table} ORDER BY entry, line"  # noqa: S608
+        before = rows(RECORDED / "journal.sqlite", sql)
+        assert before
+        assert rows(home / "journal.sqlite", sql) == before
+
+
+def test_every_lease_is_there_with_all_that_was_known(store: SqliteStore) -> None:
+    old = dict(rows(RECORDED / "journal.sqlite", "SELECT id, value FROM leases"))
+    assert {lease.id for lease in store.leases()} == set(old)
+    for lease in store.leases():
+        assert contains(json.loads(dumps(lease)), json.loads(old[lease.id])), lease.id
+    assert {lease.id: lease.state for lease in store.open_leases()} == {
+        "mistgpu-wk7tn": LeaseState.READY,
+        "mistgpu-fzf9h": LeaseState.READY,
+        "1024gpu-kaaq5": LeaseState.READY,
+        "mistgpu-uyk9r": LeaseState.READY,
+        "1024gpu-np7am": LeaseState.PAYABLE,
+    }
+    by_hand = store.lease("mistgpu-uyk9r")
+    assert by_hand is not None
+    assert by_hand.declared is not None
+    assert isinstance(by_hand.declared.tariff, Metered)
+    assert by_hand.declared.tariff.price.value == Decimal("3.5")
+    assert by_hand.declared.balance == CNY.money("40")
+    assert by_hand.found is not None
+    assert by_hand.found.system == "Debian GNU/Linux 12 (bookworm)"
+    renewed = store.lease("1024gpu-kaaq5")
+    assert renewed is not None
+    assert renewed.pending is not None
+    assert (renewed.pending.kind, renewed.pending.paid) == (OrderKind.EXTEND, False)
+    changed = renewed.to(LeaseState.RELEASING)
+    assert store.swap_lease(renewed, changed), "an older value is recognised and moved"
+    assert store.lease(renewed.id) == changed
+
+
+def test_the_trips_say_what_was_wanted_in_the_new_parts(store: SqliteStore) -> None:
+    assert [(trip.id, trip.kind, trip.outcome) for trip in store.trips()] == [
+        ("t1129-ahkqm", "run", "done"),
+        ("t1129-wk7tn", "rent", "done"),
+        (DETACHED, "run", ""),
+        ("t1129-kaaq5", "rent", "done"),
+        (RENEWAL, "renew", ""),
+        (STAGED, "run", ""),
+    ]
+    specs = {trip.id: trip.spec for trip in store.trips()}
+    assert specs["t1129-wk7tn"] == TripSpec(
+        provider="mistgpu", rent_only=True, limits=TripLimits(idle=timedelta(hours=1))
+    )
+    assert specs[RENEWAL] == TripSpec(provider="1024gpu")
+    assert specs[DETACHED] == TripSpec(
+        provider="mistgpu",
+        upload=Upload(folder=PROJECT, include=("long.py", "native")),
+        job=JobSpec(command=("long.py",), setup=Setup(commands=("echo ready",))),
+        results=Results(paths=("out",), dir=RESULTS, every=timedelta(minutes=30)),
+        limits=TripLimits(
+            deadline_in=timedelta(days=3), after_job=timedelta(minutes=30), keep=True, on_error=OnError.KEEP
+        ),
+        notify=("failed",),
+    )
+    assert specs[STAGED] == TripSpec(
+        requirements=Requirements(gpu="1080Ti", gpus=1, memory=1, disk=5),
+        upload=Upload(
+            folder=PROJECT,
+            include=("train.py", "native", "requirements.txt"),
+            transfer="sftp",
+            staged=True,
+        ),
+        job=JobSpec(
+            command=("train.py", "--epochs", "8"),
+            name="digits",
+            session="tmux",
+            launcher="plain",
+            setup=Setup(requirements="requirements.txt", commands=("make -C native",), needs=("native",)),
+        ),
+        results=Results(paths=("out",), dir=RESULTS, every=timedelta(minutes=10)),
+        limits=TripLimits(
+            term=timedelta(days=1),
+            budget=Money(200_000 * 10**8, DBC),
+            deadline_in=timedelta(hours=20),
+            idle=timedelta(hours=1),
+            idle_load=7,
+            after_job=timedelta(minutes=30),
+            timer=timedelta(hours=4),
+            save_before=timedelta(minutes=20),
+        ),
+        provider="1024gpu",
+        providers=("1024gpu",),
+        doctor="warn",
+        notify=("job-ended", "failed"),
+    )
+
+
+def test_a_staged_trip_goes_on_where_its_process_died(store: SqliteStore) -> None:
+    plan = store.recall_step(STAGED, "plan", Plan)
+    assert plan is not None
+    assert [(leg.upload, leg.job, leg.order.kind) for leg in plan.legs] == [
+        (True, False, OrderKind.NEW),
+        (False, True, OrderKind.SWITCH),
+    ]
+    offer = store.recall_step(STAGED, "select", Offer)
+    assert offer == plan.offer
+    funding = store.recall_step(STAGED, "fund", Funding)
+    assert funding is not None
+    assert funding.budget == Money(200_000 * 10**8, DBC)
+    bill = store.recall_step(STAGED, "leg0.bill", Bill)
+    lease = store.lease(f"1024gpu-{STAGED.partition('-')[2]}")
+    assert lease is not None
+    assert lease.pending is not None
+    assert lease.pending.bill == bill is not None
+    assert store.recall_step(STAGED, "leg0.pay", Payment) is None
+    steps = {step.name: step.done_at for step in store.steps(STAGED)}
+    assert [name for name, done in steps.items() if done is None] == ["leg0.pay"]
+    assert json.loads(store.note("1024gpu", f"order/{STAGED}-stage") or "")["ref"] == lease.pending.ref
+
+
+def test_an_unfinished_renewal_keeps_its_order_and_its_bill(store: SqliteStore) -> None:
+    order = store.recall_step(RENEWAL, "order", Order)
+    assert order is not None
+    assert (order.kind, order.term, order.onto) == (
+        OrderKind.EXTEND,
+        timedelta(days=1),
+        "1ad3e5fd33c01d066e50b534",
+    )
+    bills = store.recorded_steps(RENEWAL, ".bill", Bill)
+    assert [(name, bill.amount) for name, bill in bills] == [("leg0.bill", Money(198556648462, DBC))]
+    assert store.recall_step(RENEWAL, "leg0.pay", Payment) is None
+
+
+async def test_recorded_steps_are_not_done_again(store: SqliteStore) -> None:
+    trip = TripContext(store, EventEmitter(WallClock()), STAGED)
+
+    async def never() -> str:
+        raise AssertionError("it was done")
+
+    assert await trip.step("leg0.reserve", str, never) == "1024gpu-np7am"
+
+
+def test_the_ledger_stays_and_grows(store: SqliteStore) -> None:
+    entries = store.ledger.entries()
+    assert len(entries) == 6
+    assert store.ledger.enter(entries) == 0
+    wallets = balances(entries)
+    assert wallets[Account("wallet:mistgpu"), CNY] == CNY.money("299.90")
+    assert wallets[Account("held:1024gpu"), DBC] == Money(93790000, DBC)
+    assert wallets[Account("spent:use"), DBC] == Money(396979846924, DBC)
+    (line,) = lines(store.ledger.entries(lease="mistgpu-ahkqm"))
+    more = transaction(line.charge, "mistgpu", lease="mistgpu-ahkqm")
+    assert store.ledger.enter([more]) == 0, "the same charge"
+    assert store.ledger.providers() == ["1024gpu", "mistgpu"]
+
+
+def test_questions_have_a_place(store: SqliteStore) -> None:
+    store.put_question(Question(id="q", kind=QuestionKind.SPEND, text="?", trip="t"))
+    assert store.answer("q") is None
+    store.put_answer("q", "yes")
+    assert store.answer("q") == "yes"
+
+
+async def test_the_vault_opens_with_its_own_key(home: Path, store: SqliteStore) -> None:
+    async def ask(question: Question) -> str | None:
+        raise AssertionError(question.text)
+
+    secrets = VaultAccess(home / "vault", {}, ask)
+    await secrets.unlock()
+    kept = secrets.scoped("credentials").get("mistgpu")
+    assert kept is not None
+    assert json.loads(kept.reveal()) == {"username": "student", "password": "student-pass"}
+    for auth, account in (("mistgpu", "student"), ("dbc", "AUzAjx3Fb56XfS9UgHypGSXTCRRJXu63mH")):
+        login = secrets.scoped("logins").get(auth)
+        assert login is not None
+        assert json.loads(login.reveal())["account"] == account
+    for lease in store.leases():
+        password = secrets.scoped(lease.provider).get(lease.password_ref)
+        assert password is not None, lease.id
+        assert password.reveal()

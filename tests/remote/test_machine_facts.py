@@ -1,0 +1,173 @@
+"""What a machine says of itself is hostile: only strict forms are believed, and nothing makes the reader fail."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from gpurent.domain.access import MachineProfile
+from gpurent.domain.machine_facts import Gpu, Interpreter, MachineFacts, Space, corrected
+from gpurent.remote.machine_facts import MOST, facts_are_whole, facts_command, parse_facts
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+GOOD = """
+Welcome to Ubuntu 18.04!
+gpurent-found:user mist
+gpurent-found:sudo free
+gpurent-found:system Ubuntu 18.04.6 LTS
+gpurent-found:cpus 8
+gpurent-found:memory 64301
+gpurent-found:python python3 3.6.9
+gpurent-found:python python 2.7.17
+gpurent-found:python /home/mist/miniconda3/bin/python 3.9.1
+gpurent-found:packages apt-get
+gpurent-found:cuda 11.1
+gpurent-found:card 455.45.01, 24268, GeForce RTX 3090
+gpurent-found:card 455.45.01, 24268, GeForce RTX 3090
+gpurent-found:home 1000 4000
+gpurent-found:data 500 900
+gpurent-found:end ok
+"""
+
+
+def test_a_whole_answer() -> None:
+    assert facts_are_whole(GOOD)
+    assert parse_facts(GOOD, NOW, "/data") == MachineFacts(
+        at=NOW,
+        user="mist",
+        sudo="free",
+        system="Ubuntu 18.04.6 LTS",
+        cpus=8,
+        memory=64301,
+        pythons=(
+            Interpreter(name="python3", version="3.6.9"),
+            Interpreter(name="python", version="2.7.17"),
+            Interpreter(name="/home/mist/miniconda3/bin/python", version="3.9.1"),
+        ),
+        cuda="11.1",
+        driver="455.45.01",
+        cards=(Gpu(name="GeForce RTX 3090", memory=24268),) * 2,
+        home=Space(path="~", free=1000 * 1024, total=4000 * 1024),
+        data=Space(path="/data", free=500 * 1024, total=900 * 1024),
+        packages="apt-get",
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "user root; rm -rf /",
+        "user -oProxyCommand=id",
+        "user r\u043eot",
+        "sudo yes",
+        "system \x1b[2Jowned",
+        "system $(id)",
+        "cpus \uff18",
+        "memory 1e9",
+        "python python3; id 3.6.9",
+        "python ../../bin/sh 3.6.9",
+        "python /bin/sh -c id 3.6.9",
+        "python python3 three",
+        "packages apt-get install evil",
+        "packages /bin/sh",
+        "cuda 11.1\x00",
+        "card 455.45, many, GPU",
+        "card 455.45, 1, \u202egpj",
+        "home 5 4",
+        "data -1 4",
+        "unknown word",
+        "",
+    ],
+)
+def test_what_does_not_fit_is_not_there(line: str) -> None:
+    assert parse_facts(f"gpurent-found:{line}\n", NOW) == MachineFacts(at=NOW)
+
+
+def test_the_first_word_counts_and_floods_are_cut() -> None:
+    assert parse_facts("gpurent-found:user mist\ngpurent-found:user root\n", NOW).user == "mist"
+    flood = "gpurent-found:card 1.0, 1, GPU\n" * 100_000 + "gpurent-found:end ok\n"
+    assert len(parse_facts(flood, NOW).cards) <= MOST
+    assert not facts_are_whole(flood), "an end far behind the limit was not seen"
+
+
+def test_random_answers_never_fail() -> None:
+    random = Random(7)
+    pieces = [
+        *GOOD.split("\n"),
+        "gpurent-found:",
+        " ",
+        "\r",
+        "\0",
+        "\x1b",
+        "9" * 400,
+        "a" * 300,
+        "\ud800",
+        ",",
+    ]
+    for _ in range(3000):
+        text = "\n".join(random.choices(pieces, k=12))
+        spot = random.randrange(len(text) + 1)
+        found = parse_facts(text[:spot] + random.choice(pieces) + text[spot:], NOW)
+        assert str(found).isprintable()
+
+
+def test_the_script_runs_under_plain_sh_and_comes_to_its_end(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", facts_command("/nowhere at all")],
+        capture_output=True,
+        text=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )
+    found = parse_facts(done.stdout, NOW, "/nowhere at all")
+    assert facts_are_whole(done.stdout)
+    assert found.user
+    assert found.cpus > 0
+    assert found.home is not None
+    assert found.data is None
+    assert any(python.version.startswith("3.") for python in found.pythons)
+
+
+SHOP = MachineProfile(user="mist", data="/data", install="sudo apt-get install -y", kept=timedelta(days=15))
+
+
+def found(**facts: object) -> MachineFacts:
+    return MachineFacts(at=NOW, **facts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("facts", "python", "install", "data"),
+    [
+        ({}, "python3", "sudo apt-get install -y", ""),
+        ({"sudo": "root", "packages": "apt-get"}, "python3", "apt-get install -y", ""),
+        ({"sudo": "free", "packages": "dnf"}, "python3", "sudo dnf install -y", ""),
+        ({"sudo": "password", "packages": "apt-get"}, "python3", "", ""),
+        ({"sudo": "", "packages": "apk"}, "python3", "", ""),
+        (
+            {"pythons": (Interpreter(name="python", version="3.9.1"),)},
+            "python",
+            "sudo apt-get install -y",
+            "",
+        ),
+        (
+            {"pythons": (Interpreter(name="python", version="2.7.1"),)},
+            "python3",
+            "sudo apt-get install -y",
+            "",
+        ),
+        ({"data": Space(path="/data", free=1, total=2)}, "python3", "sudo apt-get install -y", "/data"),
+    ],
+)
+def test_the_profile_follows_what_was_found(
+    facts: dict[str, object], python: str, install: str, data: str
+) -> None:
+    profile = corrected(SHOP, found(**facts))
+    assert (profile.python, profile.install, profile.data) == (python, install, data)
+    assert profile.kept == SHOP.kept
+    assert corrected(SHOP, None) is SHOP

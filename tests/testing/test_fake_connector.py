@@ -1,0 +1,73 @@
+"""Connections to fake machines: who is let in, and what a machine is known by."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gpurent.domain.secret import Secret
+from gpurent.errors import AuthError, HostKeyChanged, UnavailableError
+from gpurent.ports.connection import Connector, Reachability
+from gpurent.testing.fakes.connector import FakeConnector
+from gpurent.testing.fakes.machine import FakeMachine
+from gpurent.testing.fakes.machines import FakeMachines
+
+PASSWORD = Secret("right")
+
+
+@pytest.fixture
+async def machines(tmp_path: Path) -> AsyncIterator[FakeMachines]:
+    async with FakeMachines(root=tmp_path / "machines") as made:
+        yield made
+
+
+@pytest.fixture
+def connector(machines: FakeMachines, tmp_path: Path) -> FakeConnector:
+    made = FakeConnector(machines, tmp_path / "ssh")
+    _port: Connector = made
+    return made
+
+
+async def boot(machines: FakeMachines, data: str = "disk") -> FakeMachine:
+    return await machines.boot(user="root", password=PASSWORD.reveal(), hostname="gpu", data=data)
+
+
+async def test_the_password_opens_it_once_and_the_key_from_then_on(
+    machines: FakeMachines, connector: FakeConnector
+) -> None:
+    machine = await boot(machines)
+    for wrong in (None, Secret("wrong")):
+        with pytest.raises(AuthError):
+            await connector.open("lease", machine.endpoint, wrong)
+    entered = await connector.open("lease", machine.endpoint, PASSWORD)
+    assert (await entered.run("echo $HOME")).out.strip() == str(machine.home)
+    again = await connector.open("lease", machine.endpoint, None)
+    assert again.alive
+    with pytest.raises(AuthError):
+        await connector.open("another", machine.endpoint, None)
+
+
+async def test_a_machine_that_is_off_is_unavailable(machines: FakeMachines, connector: FakeConnector) -> None:
+    machine = await boot(machines)
+    assert await connector.probe("lease", machine.endpoint) is Reachability.ANSWERS
+    await machine.kill()
+    assert await connector.probe("lease", machine.endpoint) is Reachability.REFUSED
+    with pytest.raises(UnavailableError):
+        await connector.open("lease", machine.endpoint, PASSWORD)
+
+
+async def test_another_machine_at_the_address_is_not_entered(
+    machines: FakeMachines, connector: FakeConnector
+) -> None:
+    machine = await boot(machines)
+    await connector.pin("lease", machine.endpoint)
+    await machine.kill()
+    other = await boot(machines, "another disk")
+    other.port = machine.port
+    assert await connector.probe("lease", machine.endpoint) is Reachability.OTHER
+    with pytest.raises(HostKeyChanged):
+        await connector.open("lease", machine.endpoint, PASSWORD)
+    connector.forget("lease")
+    assert (await connector.open("lease", machine.endpoint, PASSWORD)).alive
