@@ -1,0 +1,43 @@
+"""`gpurent.api` as the type checker of a stranger sees it: the installed package, under their own strict settings."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def check(name: str) -> list[tuple[int, str]]:
+    """Line and code of each error in a module of this folder, checked outside of the repository's settings."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--no-error-summary"),
+            *("--follow-imports", "silent", "--cache-dir", str(HERE.parents[1] / ".mypy_cache" / "stranger")),
+            name,
+        ],
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not done.stderr, done.stderr
+    found = re.findall(rf"^{re.escape(name)}:(\d+): error: .*\[([\w-]+)\]$", done.stdout, re.MULTILINE)
+    return [(int(line), code) for line, code in found]
+
+
+def test_a_provider_written_against_the_api_is_clean() -> None:
+    assert check("provider.py") == []
+
+
+def test_what_a_stranger_gets_wrong_is_said() -> None:
+    lines = (HERE / "wrong_provider.py").read_text("utf-8").splitlines()
+    marked = [
+        (number, line.partition("# wrong: ")[2])
+        for number, line in enumerate(lines, 1)
+        if "# wrong: " in line
+    ]
+    assert len(marked) == 4
+    assert check("wrong_provider.py") == marked
