@@ -47,10 +47,7 @@ class PartialFiles:
     def make_partials_folder(self) -> None:
         if not self.has_folder:
             self.has_folder = True
-            try:
-                os.mkdir(PARTIALS_DIR, 0o700)
-            except FileExistsError:
-                pass
+            os.makedirs(PARTIALS_DIR, 0o700, exist_ok=True)
 
     def open_in_folder(self, part: bytes, flags: int, mode: int) -> int:
         """A new file in there; another stream that has ended may have removed the empty folder just now."""

@@ -267,7 +267,7 @@ class PosixPuller:
         with self._shell.open_script(script) as output:
             compressed = b"gzip" in ScriptAnswer.parse(output.read_until(b"data")).lines
             stream = LimitedStream(output, compressed, size + MAX_GROWTH)
-            for data in _read_exactly(stream, size):
+            while at < file.size and (data := stream.read(min(file.size - at, MIB))):
                 self._write_data(file, handle, data, at, checksum)
                 at += len(data)
             tail = (stream.read_after() + output.read_rest())[-MAX_TAIL:]
@@ -298,13 +298,6 @@ def _parse_checksums(printed: bytes) -> dict[bytes, bytes]:
             name = name.replace(b"\\\\", b"\\")
         found[name] = checksum.split(b" ")[0]
     return found
-
-
-def _read_exactly(stream: LimitedStream, size: int) -> Iterator[bytes]:
-    """So many bytes; fewer when there are no more."""
-    while size and (data := stream.read(min(size, MIB))):
-        yield data
-        size -= len(data)
 
 
 def _make_batches(files: list[RemoteFile]) -> Iterator[list[RemoteFile]]:

@@ -13,7 +13,7 @@ from gpurent_plugin_turbo.near.errors import decode_name, disk_too_small, raise_
 from gpurent_plugin_turbo.near.push.scan import LARGE_FILE, SourceEntry, SourceScan
 from gpurent_plugin_turbo.posix.large_upload import LargeFileSender
 from gpurent_plugin_turbo.posix.listing import ListedEntry, iter_listing, make_list_script
-from gpurent_plugin_turbo.posix.machine_tools import MachineTools
+from gpurent_plugin_turbo.posix.machine_tools import MachineTools, add_file_data
 from gpurent_plugin_turbo.posix.scripts import (
     LIST_FUNCTIONS,
     PROBE_SCRIPT,
@@ -115,10 +115,8 @@ class PosixPusher:
             self._send_batch(batch)
         sender = LargeFileSender(self._shell, self._progress, self._enter, self._tools)
         for entry in needed:
-            if entry.size >= LARGE_FILE:
-                why = sender.send_file(entry, self._partial_size(entry))
-                if why:
-                    self._add_failure(entry.name, why)
+            if entry.size >= LARGE_FILE and (why := sender.send_file(entry, self._partial_size(entry))):
+                self._failures.append((entry.name, why))
         self.resumed += sender.resumed
 
     def _is_there(self, entry: SourceEntry) -> bool:
@@ -156,8 +154,7 @@ class PosixPusher:
         checksum = self._tools.new_checksum()
         try:
             with open(entry.path, "rb") as file:
-                while data := file.read(1 << 20):
-                    checksum.update(data)
+                add_file_data(checksum, file.fileno(), entry.size)
         except OSError:
             return b""
         return checksum.printed()
@@ -173,16 +170,13 @@ class PosixPusher:
     def _make_batches(self, needed: list[SourceEntry]) -> Iterator[TarBatch]:
         batch = TarBatch()
         for entry in needed:
-            if entry.size < LARGE_FILE:
-                batch.add_file(entry, self._add_failure)
+            if entry.size < LARGE_FILE and (why := batch.add_file(entry)):
+                self._failures.append((entry.name, why))
             if batch.is_full:
                 yield batch
                 batch = TarBatch()
         if batch.contents:
             yield batch
-
-    def _add_failure(self, name: bytes, why: str) -> None:
-        self._failures.append((name, why))
 
     def _send_batch(self, batch: TarBatch) -> None:
         archive = batch.build_archive(b"gnu" in self._tools.names)
@@ -197,9 +191,8 @@ class PosixPusher:
             raise TransferError("files did not arrive as they are here", hint="Send again.")
         failures = _parse_failures(answer)
         for number, index, entry in batch.iter_entries():
-            why = failures.get((number, index)) or failures.get((number, -1))
-            if why:
-                self._add_failure(entry.name, why)
+            if why := failures.get((number, index)) or failures.get((number, -1)):
+                self._failures.append((entry.name, why))
             else:
                 self._record_arrival(entry)
 
@@ -211,7 +204,7 @@ class PosixPusher:
         lines = [_link_command(number, entry) for number, entry in enumerate(links)]
         for some in bundle_words(lines):
             for (number, _), why in _parse_failures(self._run_script(b"".join(some))).items():
-                self._add_failure(links[number].name, why)
+                self._failures.append((links[number].name, why))
         for entry in links:
             if entry.kind == HARD_LINK:
                 self._record_arrival(entry)

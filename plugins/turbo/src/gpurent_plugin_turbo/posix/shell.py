@@ -34,16 +34,6 @@ TOOL_ERRORS = (
     (b"No such file", "ENOENT"),
     (b"cross-device", "EXDEV"),
 )
-# What reading an answer may raise when it is not as it should be.
-PARSE_ERRORS = (
-    tarfile.TarError,
-    zlib.error,
-    ValueError,
-    OverflowError,
-    LookupError,
-    RecursionError,
-    EOFError,
-)
 
 
 def tool_error(text: bytes, name: bytes) -> TransferError:
@@ -62,7 +52,16 @@ def reporting_violations() -> Iterator[None]:
     """Whatever a machine says that it may not say is a `TransferError`."""
     try:
         yield
-    except (ProtocolViolation, *PARSE_ERRORS) as error:
+    except (
+        ProtocolViolation,
+        tarfile.TarError,
+        zlib.error,
+        ValueError,
+        OverflowError,
+        LookupError,
+        RecursionError,
+        EOFError,
+    ) as error:
         raise TransferError(f"the machine says what it may not say: {error}") from None
 
 

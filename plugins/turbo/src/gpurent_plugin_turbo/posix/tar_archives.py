@@ -8,7 +8,7 @@ import os
 import stat
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from attrs import define, field
 
@@ -46,20 +46,19 @@ class TarBatch:
         many = len(self.contents) >= MAX_BATCH_FILES or self.names_length >= MAX_NAMES_BYTES
         return many or self.size >= MAX_BATCH_BYTES
 
-    def add_file(self, entry: SourceEntry, report_failure: Callable[[bytes, str], None]) -> None:
-        """Take it as it is now; what cannot be read is reported."""
+    def add_file(self, entry: SourceEntry) -> str:
+        """Take it as it is now; why it cannot be read, empty when it can."""
         try:
             found = read_unchanged(entry, tries=3, most=MAX_BATCH_BYTES)
         except OSError as error:
-            report_failure(entry.name, f"vanished while it was read: {error.strerror}")
-            return
+            return f"vanished while it was read: {error.strerror}"
         if found is None:
-            report_failure(entry.name, "changed while it was read")
-            return
+            return "changed while it was read"
         self.contents[entry.name] = found
         self.folders.setdefault(split_name(entry.name)[0], []).append(entry)
         self.size += len(found[0])
         self.names_length += len(entry.name) + 16
+        return ""
 
     def iter_entries(self) -> Iterator[tuple[int, int, SourceEntry]]:
         """Each with the number of its folder and its own in there."""

@@ -110,71 +110,57 @@ BEST_CODEC = ZSTD if ZSTANDARD is not None else ZLIB
 
 
 class Codec:
-    """Not for two threads at once."""
+    """Not for two threads at once. What a call returns may lie in memory that the next call uses again."""
 
     def __init__(self) -> None:
-        self._compress_context: Any = None
-        self._decompress_context: Any = None
-        self._decompressed, self._compressed = bytearray(), bytearray()
+        self._compressed, self._decompressed = bytearray(), bytearray()
+        if ZSTANDARD is not None:
+            self._compressor, self._decompressor = ZSTANDARD.ZSTD_createCCtx(), ZSTANDARD.ZSTD_createDCtx()
 
     def compress(
         self, codec: int, level: int, data: "bytes | bytearray | memoryview"
     ) -> "bytes | memoryview":
-        """The result lies in memory that the next call uses again."""
         if codec == ZLIB:
             return zlib.compress(data, min(level, 9))
-        if self._compress_context is None:
-            self._compress_context = ZSTANDARD.ZSTD_createCCtx()
-        given, size = _to_pointer(data)
-        room = ZSTANDARD.ZSTD_compressBound(size)
+        room = ZSTANDARD.ZSTD_compressBound(len(data))
         if len(self._compressed) < room:
             self._compressed = bytearray(room)
-        out = self._compressed
-        view = (ctypes.c_char * room).from_buffer(out)
-        done = ZSTANDARD.ZSTD_compressCCtx(
-            self._compress_context, view, room, ctypes.cast(given, ctypes.c_void_p), size, level
-        )
-        if ZSTANDARD.ZSTD_isError(done):
-            raise ProtocolViolation("zstd cannot compress")
-        return memoryview(out)[:done]
+        return _run_zstd(ZSTANDARD.ZSTD_compressCCtx, self._compressor, self._compressed, data, level)
 
     def decompress(
         self, codec: int, data: "bytes | bytearray | memoryview", size: int
     ) -> "bytes | memoryview":
-        """Exactly ``size`` bytes, else `ProtocolViolation`: no bomb goes off. The next call may use their memory."""
+        """Exactly ``size`` bytes, else `ProtocolViolation`: no bomb goes off."""
         if codec == RAW:
             out = memoryview(data)
         elif codec == ZLIB:
-            made = zlib.decompressobj()
             try:
-                out = memoryview(made.decompress(data, size + 1))
+                out = memoryview(zlib.decompressobj().decompress(data, size + 1))
             except zlib.error as error:
                 raise ProtocolViolation(str(error)) from None
         elif codec == ZSTD and ZSTANDARD is not None:
-            out = self._decompress_zstd(data, size)
+            if len(self._decompressed) < size or not size:
+                self._decompressed = bytearray(size or 1)
+            out = _run_zstd(ZSTANDARD.ZSTD_decompressDCtx, self._decompressor, self._decompressed, data)
         else:
             raise LookupError("libzstd")
         if len(out) != size:
             raise ProtocolViolation("it unpacks to another size")
         return out
 
-    def _decompress_zstd(self, data: "bytes | bytearray | memoryview", size: int) -> memoryview:
-        if self._decompress_context is None:
-            self._decompress_context = ZSTANDARD.ZSTD_createDCtx()
-        given, length = _to_pointer(data)
-        if len(self._decompressed) < size or not size:
-            self._decompressed = bytearray(size or 1)
-        out = self._decompressed
-        view = (ctypes.c_char * len(out)).from_buffer(out)
-        done = ZSTANDARD.ZSTD_decompressDCtx(
-            self._decompress_context, view, size, ctypes.cast(given, ctypes.c_void_p), length
-        )
-        if ZSTANDARD.ZSTD_isError(done):
-            raise ProtocolViolation("zstd cannot unpack")
-        return memoryview(out)[:done]
-
     def __del__(self) -> None:
-        if self._compress_context is not None:
-            ZSTANDARD.ZSTD_freeCCtx(self._compress_context)
-        if self._decompress_context is not None:
-            ZSTANDARD.ZSTD_freeDCtx(self._decompress_context)
+        if ZSTANDARD is not None:
+            ZSTANDARD.ZSTD_freeCCtx(self._compressor)
+            ZSTANDARD.ZSTD_freeDCtx(self._decompressor)
+
+
+def _run_zstd(
+    function: "Any", context: int, out: bytearray, data: "bytes | bytearray | memoryview", *level: int
+) -> memoryview:
+    """What it made of ``data``, in ``out``."""
+    given, size = _to_pointer(data)
+    view = (ctypes.c_char * len(out)).from_buffer(out)
+    done = function(context, view, len(out), ctypes.cast(given, ctypes.c_void_p), size, *level)
+    if ZSTANDARD.ZSTD_isError(done):
+        raise ProtocolViolation("zstd cannot unpack" if not level else "zstd cannot compress")
+    return memoryview(out)[:done]
