@@ -34,6 +34,8 @@ async def main(name, root, mode):
     async with asyncssh.connect(machine.host, machine.port, known_hosts=known, **login) as connection:
         await connection.run("screen -dmS job sleep 600; env -i setsid sleep 60 >/dev/null 2>&1 &", check=True)
         done = await connection.run("echo $USER; tty; screen -ls | grep -c job", term_type="xterm")
+        while len(driver.processes(machine.id)) < 4:  # what was started in the background may not be there yet
+            await asyncio.sleep(0.05)
         print(driver.name, *done.stdout.split(), *driver.processes(machine.id), flush=True)
     if mode == "hang":
         await asyncio.sleep(60)
