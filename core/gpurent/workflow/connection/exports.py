@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.lease import OVER, Lease, LeaseState
 from gpurent.domain.question import Question, QuestionKind
-from gpurent.errors import GpurentError, LeaseError, Spent, UsageError
+from gpurent.errors import GpurentError, LeaseError, UsageError
 from gpurent.locale import _
 from gpurent.ports.connection import Connector
 from gpurent.ports.services import SecretStore
@@ -18,7 +18,7 @@ from gpurent.roles.entries import ExporterEntry
 from gpurent.roles.exporter import FOLDER, Export, Exported, Exporter, SupportsInstall, SupportsOpen
 from gpurent.workflow.connection.reconnecting import Connections
 from gpurent.workflow.runtime.events import EventEmitter
-from gpurent.workflow.runtime.leases import LeaseTracker
+from gpurent.workflow.runtime.leases import LeaseTracker, not_running
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.questions import Questions
 from gpurent.workflow.runtime.settings import Settings
@@ -67,10 +67,7 @@ class LeaseProfiles:
     def _exported(self, lease: Lease, folder: str, passwords: bool) -> Exported:
         pinned = self.connector.pinned(lease.id, lease.endpoint) if lease.endpoint else None
         if lease.endpoint is None or pinned is None:
-            raise LeaseError(
-                _("{lease} is not running ({state})").format(lease=lease.id, state=lease.state.value),
-                spent=Spent.NO,
-            )
+            raise not_running(lease)
         host_key, fingerprint = pinned
         key_file, _hosts = self.connector.files(lease.id)
         password = None

@@ -88,6 +88,19 @@ class LeaseTracker:
         self.events.emit(EventKind.LEASE_CHANGED, lease.note, lease=lease.id, state=lease.state.value)
 
 
+def not_running(lease: Lease, hint: str = "") -> LeaseError:
+    """What is told of a machine that is wanted and does not run; nothing was spent."""
+    return LeaseError(
+        _("{lease} is not running ({state})").format(lease=lease.id, state=lease.state.value), hint=hint
+    )
+
+
+def require_running(lease: Lease) -> None:
+    """A `LeaseError` for a lease that is not ready."""
+    if lease.state is not LeaseState.READY:
+        raise not_running(lease)
+
+
 def mark_burning(error: GpurentError, lease_id: str) -> GpurentError:
     """``error``, which says now that this lease goes on costing money."""
     error.spent = Spent.YES

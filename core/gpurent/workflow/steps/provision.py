@@ -21,7 +21,7 @@ from gpurent.ports.services import SecretStore
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.payments.pay import Payments
 from gpurent.workflow.runtime.durable_steps import TripContext
-from gpurent.workflow.runtime.leases import LeaseTracker
+from gpurent.workflow.runtime.leases import LeaseTracker, not_running
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.waiting import Poller, WorkLocks
 
@@ -106,10 +106,7 @@ class ProviderOrders:
         lease = self.leases.find_lease(lease_id)
         if lease.over:
             # Released while this order waited for its turn.
-            raise LeaseError(
-                _("{lease} is not running ({state})").format(lease=lease_id, state=lease.state.value),
-                hint=_("Nothing was paid for it."),
-            )
+            raise not_running(lease, _("Nothing was paid for it."))
         provider = self.plugins.provider(order.offer.provider)
         answer = await provider.reserve(evolve(order, onto=lease.ref))
         if answer.pending is None:

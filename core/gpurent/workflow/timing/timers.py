@@ -14,16 +14,17 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from gpurent.domain.events import EventKind
-from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.lease import Lease
 from gpurent.domain.offer import Metered
 from gpurent.domain.time_left import Timer
 from gpurent.domain.trip import TripLimits, TripSpec
-from gpurent.errors import GpurentError, LeaseError, RemoteError, Spent, UsageError
+from gpurent.errors import GpurentError, RemoteError, UsageError
 from gpurent.locale import _
 from gpurent.ports.system import Clock
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.events import EventEmitter
+from gpurent.workflow.runtime.leases import require_running
 from gpurent.workflow.timing.guard_policy import GuardPolicies, GuardPolicy
 from gpurent.workflow.timing.machine_timer import MachineTimers
 
@@ -164,12 +165,7 @@ class TimerCommands:
     @asynccontextmanager
     async def _visit_running(self, given: str) -> AsyncIterator[ReconnectingConnection]:
         async with self.connections.visit_lease(given) as connection:
-            lease = connection.lease
-            if lease.state is not LeaseState.READY:
-                raise LeaseError(
-                    _("{lease} is not running ({state})").format(lease=lease.id, state=lease.state.value),
-                    spent=Spent.NO,
-                )
+            require_running(connection.lease)
             yield connection
 
     def _after_job(self, lease: Lease) -> timedelta | None:

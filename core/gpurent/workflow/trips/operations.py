@@ -11,7 +11,7 @@ from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Order, OrderKind, Unknown
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.trip import AgreedPrice, TripRecord, TripSpec
-from gpurent.errors import GpurentError, LeaseError, Spent, UsageError
+from gpurent.errors import GpurentError, LeaseError, UsageError
 from gpurent.locale import _
 from gpurent.roles.lease import SupportsRenewal, SupportsRestart
 from gpurent.workflow.payments.budgets import Budgets
@@ -19,7 +19,7 @@ from gpurent.workflow.payments.quotes import Funding, Quotes, needed, term_of
 from gpurent.workflow.reports.offers import OfferListing
 from gpurent.workflow.reports.receipts import Receipts
 from gpurent.workflow.runtime.durable_steps import TripContext, TripRegister
-from gpurent.workflow.runtime.leases import LeaseTracker
+from gpurent.workflow.runtime.leases import LeaseTracker, require_running
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.steps.provision import ProvisionStep
 from gpurent.workflow.steps.release import ReleaseStep
@@ -100,7 +100,7 @@ class LeaseChanges:
                 ),
                 hint=_("Top up instead: gpurent topup {provider} AMOUNT").format(provider=lease.provider),
             )
-        _require_running(lease)
+        require_running(lease)
         order = provider.extension(lease, term, "")
         renewed = await self.orders.place("renew", lease, TripSpec(provider=lease.provider), order)
         await self.timers.renewed(lease, renewed)
@@ -109,7 +109,7 @@ class LeaseChanges:
     async def upgrade(self, given: str, spec: TripSpec) -> Lease:
         """From the staged machine to the wanted one."""
         lease = await self.leases.view_lease(given)
-        _require_running(lease)
+        require_running(lease)
         # At the same provider; on the same machine, unless another was named.
         wanted = evolve(spec.requirements, machine=spec.requirements.machine or lease.offer.key)
         found = await self.listing.fitting_offers(lease.provider, wanted)
@@ -137,14 +137,6 @@ class LeaseChanges:
             raise UsageError(_("{lease} cannot be started again").format(lease=lease.id))
         spec = TripSpec(provider=lease.provider)
         return await self.orders.place_new("restart", spec, lambda key: provider.restart(lease, key))
-
-
-def _require_running(lease: Lease) -> None:
-    if lease.state is not LeaseState.READY:
-        raise LeaseError(
-            _("{lease} is not running ({state})").format(lease=lease.id, state=lease.state.value),
-            spent=Spent.NO,
-        )
 
 
 @frozen
