@@ -30,7 +30,7 @@ SAFE = ("GET", "HEAD")
 
 @frozen
 class HttpAnswer:
-    """Implements `gpurent.roles.plugin_context.Answer`. ``spent``: what an unreadable answer leaves open."""
+    """Implements `gpurent.ports.services.HttpResponse`. ``spent``: what an unreadable answer leaves open."""
 
     status: int
     url: str

@@ -130,7 +130,7 @@ class SandboxHarness:
         return self.simulators.get(name, kind)
 
     async def request(self, simulator: str, method: str, path: str, **given: Any) -> HttpResponse:
-        """One call as a stranger makes it; see `gpurent.ports.http.Http`."""
+        """One call as a stranger makes it; see `gpurent.ports.services.Http`."""
         client = self._stranger.client(simulator, self.simulators.urls[simulator])
         return await client.request(method, path, **given)
 

@@ -115,7 +115,7 @@ class SharedSandbox:
         self.call(self.cloud.advance(timedelta(**span)))
 
     def request(self, simulator: str, method: str, path: str, **given: Any) -> HttpResponse:
-        """One call as a stranger makes it: a sign-up, a purchase. See `gpurent.ports.http.Http`."""
+        """One call as a stranger makes it: a sign-up, a purchase. See `gpurent.ports.services.Http`."""
         return self.call(self._request(simulator, method, path, given))
 
     def post(self, simulator: str, path: str, **given: Any) -> Any:

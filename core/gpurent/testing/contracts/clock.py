@@ -1,4 +1,4 @@
-"""The promises of `gpurent.ports.clock.Clock`, for the wall's, the sandbox's and a manual one that is eager."""
+"""The promises of `gpurent.ports.system.Clock`, for the wall's, the sandbox's and a manual one that is eager."""
 
 from __future__ import annotations
 

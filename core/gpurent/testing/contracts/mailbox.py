@@ -1,4 +1,4 @@
-"""The promises of `gpurent.roles.mailbox.Mailbox`, which are those of a plugin's `MailReader` too."""
+"""The promises of `gpurent.roles.messages.Mailbox`, which are those of a plugin's `MailReader` too."""
 
 from __future__ import annotations
 

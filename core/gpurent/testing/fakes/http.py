@@ -30,7 +30,7 @@ class HttpFaults:
 
 @define
 class FaultyHttp:
-    """Implements `gpurent.ports.http.Http` over a real client."""
+    """Implements `gpurent.ports.services.Http` over a real client."""
 
     client: Http
     faults: HttpFaults

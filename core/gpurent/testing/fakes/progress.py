@@ -7,7 +7,7 @@ from attrs import define, field
 
 @define
 class CountingProgress:
-    """Implements `gpurent.roles.transfer.Progress`; bytes and files as they were reported."""
+    """Implements `gpurent.ports.terminal.Progress`; bytes and files as they were reported."""
 
     files: int = 0
     size: int = 0

@@ -49,7 +49,7 @@ class _Records(Generic[V]):
 
 
 class MemoryVault(_Records[Secret]):
-    """Implements `gpurent.ports.secrets.Vault`; held to `gpurent.testing.contracts.storage.VaultContract`."""
+    """Implements `gpurent.ports.services.Vault`; held to `gpurent.testing.contracts.storage.VaultContract`."""
 
     def put(self, name: str, secret: Secret) -> None:
         with self._writing():
@@ -61,7 +61,7 @@ class MemoryVault(_Records[Secret]):
 
 
 class MemoryState(_Records[str]):
-    """Implements `gpurent.ports.plugin_state.PluginState`; held to `contracts.storage.PluginStateContract`."""
+    """Implements `gpurent.ports.services.PluginState`; held to `contracts.storage.PluginStateContract`."""
 
     def put(self, name: str, value: str) -> None:
         if not isinstance(value, str):
