@@ -6,13 +6,13 @@ import json
 import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx2
 import pytest
+
+from tests.command_line import Said, run
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 # Two English words in a row are a phrase. Names, commands, units and addresses stay as they are.
@@ -25,19 +25,9 @@ def english(said: str) -> list[str]:
     return [line for line in said.splitlines() if PHRASE.search(COMMAND.sub("", line))]
 
 
-def gpurent(
-    *arguments: str, environment: Mapping[str, str], folder: Path, given: str = ""
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gpurent.cli.main", *arguments],
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **environment},
-        cwd=folder,
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+def gpurent(*arguments: str, environment: Mapping[str, str], folder: Path, given: str = "") -> Said:
+    base = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"}
+    return run(*arguments, environment={**base, **environment}, folder=folder, given=given)
 
 
 @pytest.fixture
@@ -45,9 +35,9 @@ def place(tmp_path: Path) -> Iterator[dict[str, str]]:
     root = str(tmp_path / "sandbox")
     up = ("sandbox", "up", "--root", root, "--speed", "240", "--machines", "3", "--driver", "embedded")
     raised = gpurent(*up, environment={}, folder=tmp_path)
-    assert raised.returncode == 0, raised.stderr
+    assert raised.code == 0, raised.err
     try:
-        lines = gpurent("sandbox", "env", "--root", root, environment={}, folder=tmp_path).stdout.splitlines()
+        lines = gpurent("sandbox", "env", "--root", root, environment={}, folder=tmp_path).out.splitlines()
         pairs = [shlex.split(line)[1].partition("=") for line in lines]
         yield {**{name: value for name, _mark, value in pairs}, "GPURENT_LANG": "zh"}
     finally:
@@ -65,17 +55,17 @@ def test_a_trip_speaks_chinese(place: dict[str, str], tmp_path: Path) -> None:
     (project / "train.py").write_text("print('output of the job')\n")
     login = ("login", "mistgpu", "-f", "username=student", "--stdin", "password")
     wrong = gpurent(*login, environment=place, folder=project, given="wrong\n")
-    assert wrong.returncode != 0
-    assert gpurent(*login, environment=place, folder=project, given="student-pass\n").returncode == 0
+    assert wrong.code != 0
+    assert gpurent(*login, environment=place, folder=project, given="student-pass\n").code == 0
     rented = ("run", "-p", "mistgpu", "python3", "train.py")
     poor = gpurent(*rented, environment=place, folder=project)
-    assert poor.returncode != 0
+    assert poor.code != 0
     way = gpurent("topup", "mistgpu", "20", "--no-wait", "--json", environment=place, folder=project)
-    page = json.loads(way.stdout)["data"]["url"]
+    page = json.loads(way.out)["data"]["url"]
     assert httpx2.post(f"{page.rstrip('/')}/settle").status_code == 200
     trip = gpurent(*rented, environment=place, folder=project)
-    assert trip.returncode == 0, trip.stderr
-    for said in (wrong.stderr, poor.stderr, trip.stderr):
+    assert trip.code == 0, trip.err
+    for said in (wrong.err, poor.err, trip.err):
         assert CHINESE.search(said), said
         assert english(said) == []
-    assert len([line for line in trip.stderr.splitlines() if CHINESE.search(line)]) > 10
+    assert len([line for line in trip.err.splitlines() if CHINESE.search(line)]) > 10

@@ -64,18 +64,18 @@ OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 def test_nothing_is_set_up(home: Path) -> None:
     said = gpurent(home, "notify", "test")
-    assert said.returncode == 2
-    assert "no notifier is set up" in said.stderr
-    assert "[webhook]" in said.stderr
-    assert "[apprise]" in said.stderr
+    assert said.code == 2
+    assert "no notifier is set up" in said.err
+    assert "[webhook]" in said.err
+    assert "[apprise]" in said.err
 
 
 def test_it_was_taken(home: Path) -> None:
     with server(OK) as (url, seen):
         said = gpurent(home, "notify", "test", "webhook", GPURENT_WEBHOOK_URL=url)
-    assert said.returncode == 0, said.stderr
-    assert "accepted" in said.stdout
-    assert "CANARY" not in said.stdout + said.stderr
+    assert said.code == 0, said.err
+    assert "accepted" in said.out
+    assert "CANARY" not in said.out + said.err
     assert seen[0].startswith(b"POST /key-CANARY HTTP/1.1\r\n")
 
 
@@ -89,19 +89,19 @@ def test_it_was_not_taken(home: Path, reply: bytes | None) -> None:
             GPURENT_APPRISE_URLS=good.replace("http://", "json://"),
             GPURENT_NOTIFY_LIMIT="3",
         )
-    assert said.returncode == 8
-    outcomes = {item["name"]: item for item in json.loads(said.stdout)["data"]}
+    assert said.code == 8
+    outcomes = {item["name"]: item for item in json.loads(said.out)["data"]}
     assert outcomes["apprise"]["ok"] is True
     assert outcomes["webhook"]["ok"] is False
     assert ("500" if reply else "3 s") in outcomes["webhook"]["why"]
-    assert "CANARY" not in said.stdout + said.stderr
+    assert "CANARY" not in said.out + said.err
 
 
 def test_in_chinese_where_the_user_wants_it(home: Path) -> None:
     (home / "state" / "config.toml").write_text('[notify]\nlanguage = "zh"\n')
     with server(OK) as (url, seen):
         said = gpurent(home, "notify", "test", "webhook", GPURENT_WEBHOOK_URL=url)
-    assert said.returncode == 0, said.stderr
+    assert said.code == 0, said.err
     assert b'"kind": "test"' in seen[0]
 
 
@@ -143,12 +143,12 @@ def test_a_hanging_notifier_holds_a_command_no_longer_than_its_limit(home: Path)
 
 def test_top_needs_a_terminal_or_once(home: Path) -> None:
     said = gpurent(home, "top")
-    assert said.returncode == 2
-    assert "top --once" in said.stderr
+    assert said.code == 2
+    assert "top --once" in said.err
     said = gpurent(home, "top", "--once")
-    assert said.returncode == 0
-    assert "No machine costs you anything now." in said.stdout
-    assert json.loads(gpurent(home, "top", "--json").stdout)["data"] == []
+    assert said.code == 0
+    assert "No machine costs you anything now." in said.out
+    assert json.loads(gpurent(home, "top", "--json").out)["data"] == []
 
 
 def test_top_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

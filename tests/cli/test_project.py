@@ -24,6 +24,7 @@ from gpurent.domain.trip import OnError, TripSpec
 from gpurent.domain.trip_fields import FIELDS
 from gpurent.domain.trip_values import make_spec
 from gpurent.errors import PluginError, UsageError
+from tests.command_line import Said, run
 from tests.workflow.world import DIGITS, World, world
 
 NOTHING: dict[str, Any] = {field.name: () if field.kind.many else None for field in FIELDS} | {"command": ()}
@@ -49,21 +50,14 @@ def read(path: Path) -> TripSpec:
     return make_spec(read_project(path, datetime.now(UTC)))
 
 
-def cli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gpurent.cli.main", *arguments],
-        cwd=folder,
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder.parent),
-            "GPURENT_HOME": str(folder.parent / "state"),
-            "LANG": "C.UTF-8",
-        },
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+def cli(folder: Path, *arguments: str) -> Said:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder.parent),
+        "GPURENT_HOME": str(folder.parent / "state"),
+        "LANG": "C.UTF-8",
+    }
+    return run(*arguments, environment=environment, folder=folder)
 
 
 # who wins
@@ -160,8 +154,8 @@ def test_a_bad_file_leaves_no_trace(folder: Path) -> None:
     (folder / "gpurent.toml").write_text("comand = 1\n")
     for command in ("run", "plan"):
         said = cli(folder, command, "--json")
-        error = json.loads(said.stdout)["error"]
-        assert (said.returncode, error["code"], error["spent"]) == (2, "usage", "no")
+        error = json.loads(said.out)["error"]
+        assert (said.code, error["code"], error["spent"]) == (2, "usage", "no")
         assert "line 1" in error["message"]
         assert "command" in error["hint"]
     assert not (folder.parent / "state" / "journal.sqlite").exists()
@@ -178,7 +172,7 @@ def test_init_from_options_and_from_what_the_folder_suggests(folder: Path) -> No
         folder, "init", "-p", "mistgpu", "-p", "1024gpu", "--gpu", "2080Ti", "--gpu-memory", "11", "--for", "1d",
         "--budget", "20CNY", "--deadline", "20h", "--idle", "1h", "--notify", "failed", "--ignore",
     )  # fmt: skip
-    assert said.returncode == 0, said.stderr
+    assert said.code == 0, said.err
     found = tomllib.loads((folder / "gpurent.toml").read_text())
     assert found == {
         "command": ["python3", "train.py"],
@@ -195,16 +189,16 @@ def test_init_from_options_and_from_what_the_folder_suggests(folder: Path) -> No
     }
     assert ".venv/" in (folder / ".gpurentignore").read_text()
     again = cli(folder, "init", "--json")
-    assert again.returncode == 2
-    assert "--force" in json.loads(again.stdout)["error"]["hint"]
+    assert again.code == 2
+    assert "--force" in json.loads(again.out)["error"]["hint"]
     forced = cli(folder, "init", "--force", "--json", "--", "other.py", "--lr", "1")
-    assert json.loads(forced.stdout)["data"]["files"] == [str(folder / "gpurent.toml")]
+    assert json.loads(forced.out)["data"]["files"] == [str(folder / "gpurent.toml")]
     assert read(folder / "gpurent.toml").job.command == ("other.py", "--lr", "1")
 
 
 def test_init_proposes_conda_where_nothing_else_is(folder: Path) -> None:
     (folder / "environment.yml").touch()
-    assert cli(folder, "init", "--yes").returncode == 0
+    assert cli(folder, "init", "--yes").code == 0
     assert read(folder / "gpurent.toml").job.setup.conda == "environment.yml"
 
 
@@ -222,8 +216,8 @@ def test_init_writes_no_file_that_run_would_refuse(
     folder: Path, options: tuple[str, ...], words: str
 ) -> None:
     said = cli(folder, "init", *options)
-    assert said.returncode in (2, 3)
-    assert words in said.stderr
+    assert said.code in (2, 3)
+    assert words in said.err
     assert not (folder / "gpurent.toml").exists()
 
 
@@ -257,8 +251,8 @@ def test_init_asks_at_a_terminal(folder: Path) -> None:
 
 
 def test_the_schema_is_printed(folder: Path) -> None:
-    assert json.loads(cli(folder, "schema").stdout)["title"] == "gpurent.toml"
-    assert json.loads(cli(folder, "schema", "--json").stdout)["data"]["title"] == "gpurent.toml"
+    assert json.loads(cli(folder, "schema").out)["title"] == "gpurent.toml"
+    assert json.loads(cli(folder, "schema", "--json").out)["data"]["title"] == "gpurent.toml"
 
 
 # a whole trip

@@ -247,10 +247,9 @@ def test_ten_thousand_random_lines() -> None:
     assert 500 < accepted < 9_500, "the generator must hit both sides"
 
 
-def test_ninety_thousand_lines_with_tricks() -> None:
-    accepted, refused = _tricked(90_000, seed=12)
-    assert accepted > 20_000, "the generator must hit both sides"
-    assert refused > 20_000
+def test_fifteen_thousand_lines_with_tricks() -> None:
+    accepted, refused = _tricked(15_000, seed=12)
+    assert min(accepted, refused) > 3_000, "the generator must hit both sides"
 
 
 @pytest.mark.nightly

@@ -14,6 +14,7 @@ import pytest
 
 from gpurent.infra.platform.posix import autostart
 from gpurent.infra.platform.posix.autostart import Start
+from tests.command_line import Said, run
 
 GOLDEN = Path(__file__).parent / "golden"
 PLAIN = Start(
@@ -110,7 +111,7 @@ def test_a_crontab_has_the_line_once_and_loses_it_again() -> None:
     assert autostart.with_line(once, "") == table
 
 
-def gpurent(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def gpurent(tmp_path: Path, *arguments: str) -> Said:
     environment = {
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
@@ -118,28 +119,22 @@ def gpurent(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]
         "GPURENT_PASSPHRASE": "canary",
         "LANG": "C.UTF-8",
     }
-    return subprocess.run(
-        [sys.executable, "-m", "gpurent", "watch", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
+    return run("watch", *arguments, environment=environment, folder=tmp_path)
 
 
 def test_install_writes_and_uninstall_removes(tmp_path: Path) -> None:
     folder = tmp_path / ".config" / "systemd" / "user"
     shown = gpurent(tmp_path, "install", "--as", "systemd", "--print")
-    assert shown.returncode == 0, shown.stderr
+    assert shown.code == 0, shown.err
     assert not folder.exists()
     done = gpurent(tmp_path, "install", "--as", "systemd")
-    assert "loginctl enable-linger" in done.stdout
-    assert "GPURENT_PASSPHRASE" in done.stdout
+    assert "loginctl enable-linger" in done.out
+    assert "GPURENT_PASSPHRASE" in done.out
     text = (folder / "gpurent-watch.service").read_text()
-    assert text in shown.stdout
-    assert "canary" not in text + shown.stdout
+    assert text in shown.out
+    assert "canary" not in text + shown.out
     gone = gpurent(tmp_path, "uninstall", "--as", "systemd")
-    assert "removed" in gone.stdout
+    assert "removed" in gone.out
     assert list(folder.iterdir()) == []
 
 
@@ -150,7 +145,7 @@ def test_cron_is_changed_by_its_own_tool(tmp_path: Path) -> None:
     tool.write_text('#!/bin/sh\nif [ "$1" = -l ]; then cat "$HOME/table"; else cat > "$HOME/table"; fi\n')
     tool.chmod(0o755)
     (tmp_path / "table").write_text("0 1 * * * backup\n")
-    assert gpurent(tmp_path, "install", "--as", "cron").returncode == 0
+    assert gpurent(tmp_path, "install", "--as", "cron").code == 0
     assert (tmp_path / "table").read_text().count("gpurent watch") == 1
-    assert gpurent(tmp_path, "uninstall", "--as", "cron").returncode == 0
+    assert gpurent(tmp_path, "uninstall", "--as", "cron").code == 0
     assert (tmp_path / "table").read_text() == "0 1 * * * backup\n"

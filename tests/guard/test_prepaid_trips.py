@@ -71,7 +71,7 @@ async def test_a_guard_killed_at_every_step_renews_exactly_once(sandbox: Sandbox
         assert lease.expires_at is not None
         assert application.leases.find_lease(lease.id).expires_at == lease.expires_at + DAY
         with real_time():
-            assert await client.run(**task, spare=["*:*"]) == {"end": 0, "trouble": []}
+            assert await client.run(**task, spare=[], share=0) == {"end": 0, "trouble": []}
         await require_settled(sandbox, application, 1)
 
 

@@ -256,11 +256,6 @@ def test_two_thousand_random_mails() -> None:
     assert _fuzz(2_000, seed=3) > 300, "the generator must hit both sides"
 
 
-@pytest.mark.slow
-def test_eight_thousand_more() -> None:
-    assert _fuzz(8_000, seed=4) > 1_200
-
-
 @pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(10, 20))
 def test_a_hundred_thousand_random_mails(seed: int) -> None:

@@ -229,7 +229,10 @@ for i in range(900):
 """
 
 
-@pytest.mark.parametrize(("speed", "limit", "month"), [(600, "0.85", ""), (240, "", "3.61CNY")])
+@pytest.mark.parametrize(
+    ("speed", "limit", "month"),
+    [(600, "0.85", ""), pytest.param(240, "", "3.61CNY", marks=pytest.mark.nightly)],
+)
 async def test_a_metered_trip_stops_below_its_budget_with_the_results(
     tmp_path: Path, speed: int, limit: str, month: str
 ) -> None:

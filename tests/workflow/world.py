@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import json
 import os
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -15,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
-from attrs import define, field, frozen
+from attrs import define, field
 
 from gpurent.composition.application import Application
 from gpurent.domain.events import Event, EventKind
@@ -23,6 +20,7 @@ from gpurent.domain.question import Question
 from gpurent.infra.registry import plain
 from gpurent.infra.registry.registry import Registry
 from gpurent.testing.sandbox.cloud import Cloud, Options
+from tests.command_line import Said, run_async
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "examples" / "digits"
@@ -92,22 +90,6 @@ class Person:
         return [event.kind for event in self.events]
 
 
-@frozen
-class Said:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self) -> Any:
-        """The one JSON document of a command that went well."""
-        found = json.loads(self.out)
-        assert found["ok"] is True
-        return found["data"]
-
-
 @define
 class World:
     """The cloud, and how to open applications in it."""
@@ -135,19 +117,8 @@ class World:
     async def cli(self, *arguments: str, given: str = "", folder: Path | None = None) -> Said:
         """The real command line in a process of its own."""
         self.home.mkdir(mode=0o700, exist_ok=True)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "gpurent",
-            *arguments,
-            cwd=folder or self.home,
-            env={**self.environment(), "LANG": "C.UTF-8"},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate(given.encode())
-        return Said(process.returncode or 0, out.decode(), err.decode())
+        environment = {**self.environment(), "LANG": "C.UTF-8"}
+        return await run_async(*arguments, environment=environment, folder=folder or self.home, given=given)
 
     def books(self, provider: str) -> Any:
         """What the provider's simulator has written down; each has its own."""

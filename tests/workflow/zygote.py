@@ -1,23 +1,23 @@
 """A warmed process that forks one client at a time and lets it die where it is told to.
 
 Speaks JSON lines on stdin and stdout: ``{"environment", "home", "want" | "resume" | "watch", "spare": [points]}`` in;
-``{"died": point}``, ``{"end": …}`` or ``{"error": …}`` out. With ``"clock"`` (the path of a shared one) waiting takes
-no time. A point is ``step:begun`` (the intent is written, nothing done), ``step:effect`` (done, not recorded) or
-``step:recorded``. The client dies by SIGKILL at the first point that is not spared.
+``{"died": point}``, ``{"end": …}`` or ``{"error": …}`` out. A point is ``step:begun`` (the intent is written, nothing
+done), ``step:effect`` (done, not recorded) or ``step:recorded``. The client dies by SIGKILL at the first point that is
+not spared; with ``"share": 3`` only every third kills, with 0 none. With ``"clock"`` (the path of a shared one)
+waiting takes no time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
-import pkgutil
 import signal
 import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import asyncssh  # noqa: F401 - warmed before the fork
 
@@ -25,25 +25,31 @@ from gpurent.composition.application import Application
 from gpurent.composition.state import Outside
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError
-from gpurent.infra.registry import plain
 from gpurent.infra.registry.registry import Registry
 from gpurent.infra.sqlite.codec import loads
 from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.testing.fakes.shared_clock import SharedClock
 from gpurent.testing.fakes.tracked_http import TrackedHttp
 from gpurent.testing.fakes.virtual_time import VirtualTimeLoop
+from tests.warm_process import warm_up
 from tests.workflow.world import Person
+
+
+def kills(point: str, share: int) -> bool:
+    """Whether a client may die at ``point``; of ``share`` points one, the same each time; 0: of none."""
+    return share > 0 and crc32(point.encode()) % share == 0
 
 
 class DyingStore(SqliteStore):
     """A store that kills its own process at the first point that was not spared."""
 
     spare: frozenset[str] = frozenset()
+    share = 1
     pipe = -1
 
     def _point(self, step: str, phase: str) -> None:
         point = f"{step}:{phase}"
-        if point in self.spare or "*:*" in self.spare:
+        if point in self.spare or not kills(point, self.share):
             return
         os.write(self.pipe, json.dumps({"died": point}).encode())
         os.kill(os.getpid(), signal.SIGKILL)
@@ -64,7 +70,7 @@ async def live(
     outside = Outside(open_store=DyingStore)
     if clock is not None:
         outside = Outside(open_store=DyingStore, clock=clock, wrap_http=TrackedHttp)
-    DyingStore.spare, DyingStore.pipe = frozenset(task["spare"]), pipe
+    DyingStore.spare, DyingStore.share, DyingStore.pipe = frozenset(task["spare"]), task.get("share", 1), pipe
     application = Application(registry, Path(task["home"]), task["environment"], Person(), outside)
     try:
         if task.get("watch"):
@@ -92,22 +98,8 @@ def child(task: dict[str, Any], registry: Registry, pipe: int) -> None:
     os.write(pipe, json.dumps(answer).encode())
 
 
-def _warm_up(registry: Registry) -> None:
-    """Load what each client would load for itself."""
-    for entry in registry.all_entries():
-        __import__(entry.build.__module__)
-    for package in ("composition", "infra", "workflow"):
-        found = __import__(f"gpurent.{package}", fromlist=["*"])
-        for module in pkgutil.walk_packages(found.__path__, f"gpurent.{package}."):
-            __import__(module.name)
-
-
 def main() -> None:
-    registry = Registry.load(builtin=[plain])
-    _warm_up(registry)
-    # A client that ends must not look through, and so copy, what it shares with us.
-    gc.collect()
-    gc.freeze()
+    registry = warm_up("composition", "infra", "workflow")
     for line in sys.stdin:
         task = json.loads(line)
         reading, writing = os.pipe()

@@ -18,9 +18,8 @@ async def cut(tmp_path: Path, seed: int, cuts: int) -> None:
         assert done.struck >= cuts
 
 
-@pytest.mark.parametrize("seed", range(3))
-async def test_cuts_at_random_bytes(tmp_path: Path, seed: int) -> None:
-    await cut(tmp_path, seed, 50)
+async def test_cuts_at_random_bytes(tmp_path: Path) -> None:
+    await cut(tmp_path, 0, 40)
 
 
 @pytest.mark.nightly

@@ -1,0 +1,121 @@
+"""The command line, each time in a process of its own, which is forked from one that has imported everything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+ROOT = Path(__file__).parents[1]
+
+
+@frozen
+class Said:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        """The one JSON document of a command that went well."""
+        found = json.loads(self.out)
+        assert found["ok"] is True
+        return found["data"]
+
+
+class WarmProcess:
+    """The process of `tests.warm_process`; it ends with this one. Help texts are in the ``language`` of the import."""
+
+    def __init__(self, language: str) -> None:
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "GPURENT_LANG": language}
+        command = [sys.executable, "-m", "tests.warm_process"]
+        with theirs:
+            self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=theirs.fileno())
+
+    @contextmanager
+    def start(
+        self, arguments: tuple[str, ...], environment: Mapping[str, str], folder: Path, streams: list[int]
+    ) -> Iterator[tuple[int, Any]]:
+        """The number of the process, and the file in which its exit code comes. Killed at the end of the block."""
+        answers, theirs = os.pipe()
+        request = {"arguments": arguments, "environment": dict(environment), "folder": str(folder)}
+        with os.fdopen(answers) as file:
+            try:
+                socket.send_fds(self._requests, [json.dumps(request).encode()], [*streams, theirs])
+            finally:
+                os.close(theirs)
+            pid = int(file.readline())
+            try:
+                yield pid, file
+            except BaseException:
+                os.kill(pid, signal.SIGKILL)
+                raise
+
+
+warm_process = cache(WarmProcess)
+
+
+def _language(arguments: tuple[str, ...], environment: Mapping[str, str]) -> str:
+    chosen = arguments[arguments.index("--lang") + 1] if "--lang" in arguments else ""
+    names = (
+        chosen,
+        *(environment.get(name, "") for name in ("GPURENT_LANG", "LC_ALL", "LC_MESSAGES", "LANG")),
+    )
+    return "zh" if next(filter(None, names), "").lower().startswith("zh") else "en"
+
+
+@contextmanager
+def _under_way(
+    arguments: tuple[str, ...], environment: Mapping[str, str], folder: Path, given: str
+) -> Iterator[tuple[Any, Any, Any]]:
+    with (
+        tempfile.TemporaryFile() as stdin,
+        tempfile.TemporaryFile() as stdout,
+        tempfile.TemporaryFile() as stderr,
+    ):
+        stdin.write(given.encode())
+        stdin.seek(0)
+        streams = [file.fileno() for file in (stdin, stdout, stderr)]
+        process = warm_process(_language(arguments, environment))
+        with process.start(arguments, environment, folder, streams) as (_pid, end):
+            yield end, stdout, stderr
+
+
+def _said(code: str, stdout: Any, stderr: Any) -> Said:
+    stdout.seek(0)
+    stderr.seek(0)
+    return Said(int(code), stdout.read().decode(), stderr.read().decode())
+
+
+def run(*arguments: str, environment: Mapping[str, str], folder: Path, given: str = "") -> Said:
+    """``gpurent`` with exactly that environment."""
+    with _under_way(arguments, environment, folder, given) as (end, stdout, stderr):
+        return _said(end.readline(), stdout, stderr)
+
+
+async def run_async(*arguments: str, environment: Mapping[str, str], folder: Path, given: str = "") -> Said:
+    """The same, while the event loop goes on."""
+    with _under_way(arguments, environment, folder, given) as (end, stdout, stderr):
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(end, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(end)
+        return _said(end.readline(), stdout, stderr)
