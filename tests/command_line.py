@@ -16,25 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from gpurent.testing.shared_sandbox import CommandLineResult
 
 ROOT = Path(__file__).parents[1]
-
-
-@frozen
-class Said:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self) -> Any:
-        """The one JSON document of a command that went well."""
-        found = json.loads(self.out)
-        assert found["ok"] is True
-        return found["data"]
 
 
 class WarmProcess:
@@ -96,19 +80,21 @@ def _under_way(
             yield end, stdout, stderr
 
 
-def _said(code: str, stdout: Any, stderr: Any) -> Said:
+def _result(code: str, stdout: Any, stderr: Any) -> CommandLineResult:
     stdout.seek(0)
     stderr.seek(0)
-    return Said(int(code), stdout.read().decode(), stderr.read().decode())
+    return CommandLineResult(int(code), stdout.read().decode(), stderr.read().decode())
 
 
-def run(*arguments: str, environment: Mapping[str, str], folder: Path, given: str = "") -> Said:
+def run(*arguments: str, environment: Mapping[str, str], folder: Path, given: str = "") -> CommandLineResult:
     """``gpurent`` with exactly that environment."""
     with _under_way(arguments, environment, folder, given) as (end, stdout, stderr):
-        return _said(end.readline(), stdout, stderr)
+        return _result(end.readline(), stdout, stderr)
 
 
-async def run_async(*arguments: str, environment: Mapping[str, str], folder: Path, given: str = "") -> Said:
+async def run_async(
+    *arguments: str, environment: Mapping[str, str], folder: Path, given: str = ""
+) -> CommandLineResult:
     """The same, while the event loop goes on."""
     with _under_way(arguments, environment, folder, given) as (end, stdout, stderr):
         ended = asyncio.Event()
@@ -118,4 +104,4 @@ async def run_async(*arguments: str, environment: Mapping[str, str], folder: Pat
             await ended.wait()
         finally:
             loop.remove_reader(end)
-        return _said(end.readline(), stdout, stderr)
+        return _result(end.readline(), stdout, stderr)

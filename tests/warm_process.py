@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
+import io
 import json
 import os
 import pkgutil
@@ -21,7 +22,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from gpurent.infra.registry import plain
 from gpurent.infra.registry.registry import Registry
@@ -52,6 +53,9 @@ def _become_command(request: dict[str, Any]) -> int:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
+    for stream in (sys.stdout, sys.stderr):
+        # The interpreter reads it before the first line of ours.
+        cast(io.TextIOWrapper, stream).reconfigure(encoding=os.environ.get("PYTHONIOENCODING", "utf-8"))
     try:
         main()
     except SystemExit as end:

@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.command_line import Said, run
+from gpurent.testing.shared_sandbox import CommandLineResult
+from tests.command_line import run
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 # Two English words in a row are a phrase. Names, commands, units and addresses stay as they are.
@@ -25,7 +26,9 @@ def english(said: str) -> list[str]:
     return [line for line in said.splitlines() if PHRASE.search(COMMAND.sub("", line))]
 
 
-def gpurent(*arguments: str, environment: Mapping[str, str], folder: Path, given: str = "") -> Said:
+def gpurent(
+    *arguments: str, environment: Mapping[str, str], folder: Path, given: str = ""
+) -> CommandLineResult:
     base = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"}
     return run(*arguments, environment={**base, **environment}, folder=folder, given=given)
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from gpurent.cli.builtin import gpurent_register_command
-from tests.command_line import Said, run
+from gpurent.testing.shared_sandbox import CommandLineResult
+from tests.command_line import run
 
 
-def gpurent(home: Path, *arguments: str, **environment: str) -> Said:
+def gpurent(home: Path, *arguments: str, **environment: str) -> CommandLineResult:
     base = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),

@@ -24,7 +24,8 @@ from gpurent.domain.trip import OnError, TripSpec
 from gpurent.domain.trip_fields import FIELDS
 from gpurent.domain.trip_values import make_spec
 from gpurent.errors import PluginError, UsageError
-from tests.command_line import Said, run
+from gpurent.testing.shared_sandbox import CommandLineResult
+from tests.command_line import run
 from tests.workflow.world import DIGITS, World, world
 
 NOTHING: dict[str, Any] = {field.name: () if field.kind.many else None for field in FIELDS} | {"command": ()}
@@ -50,7 +51,7 @@ def read(path: Path) -> TripSpec:
     return make_spec(read_project(path, datetime.now(UTC)))
 
 
-def cli(folder: Path, *arguments: str) -> Said:
+def cli(folder: Path, *arguments: str) -> CommandLineResult:
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder.parent),

@@ -14,7 +14,8 @@ import pytest
 
 from gpurent.infra.platform.posix import autostart
 from gpurent.infra.platform.posix.autostart import Start
-from tests.command_line import Said, run
+from gpurent.testing.shared_sandbox import CommandLineResult
+from tests.command_line import run
 
 GOLDEN = Path(__file__).parent / "golden"
 PLAIN = Start(
@@ -111,7 +112,7 @@ def test_a_crontab_has_the_line_once_and_loses_it_again() -> None:
     assert autostart.with_line(once, "") == table
 
 
-def gpurent(tmp_path: Path, *arguments: str) -> Said:
+def gpurent(tmp_path: Path, *arguments: str) -> CommandLineResult:
     environment = {
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
         "HOME": str(tmp_path),

@@ -20,7 +20,9 @@ from gpurent.domain.question import Question
 from gpurent.infra.registry import plain
 from gpurent.infra.registry.registry import Registry
 from gpurent.testing.sandbox.cloud import Cloud, Options
-from tests.command_line import Said, run_async
+from gpurent.testing.sandbox.machines.programs import shared_farms
+from gpurent.testing.shared_sandbox import CommandLineResult
+from tests.command_line import run_async
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "examples" / "digits"
@@ -114,7 +116,7 @@ class World:
         finally:
             await made.aclose()
 
-    async def cli(self, *arguments: str, given: str = "", folder: Path | None = None) -> Said:
+    async def cli(self, *arguments: str, given: str = "", folder: Path | None = None) -> CommandLineResult:
         """The real command line in a process of its own."""
         self.home.mkdir(mode=0o700, exist_ok=True)
         environment = {**self.environment(), "LANG": "C.UTF-8"}
@@ -143,7 +145,14 @@ class World:
 @contextlib.asynccontextmanager
 async def world(root: Path, **options: object) -> AsyncIterator[World]:
     """A fresh world, gone at the end with everything in it."""
-    given = {"speed": 60, "machines": 3, "driver": "embedded", "settings": {}, **options}
+    given = {
+        "speed": 60,
+        "machines": 3,
+        "driver": "embedded",
+        "settings": {},
+        "farms": shared_farms(),
+        **options,
+    }
     cloud = Cloud(root / "cloud", Registry.load(), Options(**given))  # type: ignore[arg-type]
     try:
         await cloud.start()

@@ -14,6 +14,7 @@ from gpurent.infra.platform.posix.system import private_folder
 from gpurent.infra.ssh.client import SshConnector
 from gpurent.infra.ssh.connection import AsyncsshConnection
 from gpurent.testing.sandbox.machines import DriverName, Machine, MachineDriver, MachineSpec, pick_driver
+from gpurent.testing.sandbox.machines.programs import shared_farms
 
 PASSWORD = Secret("open sesame 7")
 SPEC = MachineSpec(user="mist", password=PASSWORD.reveal(), hostname="gpu28", data="lab/42")
@@ -55,7 +56,7 @@ class SshFixture:
 async def ssh_fixture(driver: DriverName, root: Path) -> AsyncIterator[SshFixture]:
     """Machines below ``root``; everything in it ends with it."""
     folder = private_folder(root / "ssh")
-    made = await pick_driver(driver, root / "sandbox")
+    made = await pick_driver(driver, root / "sandbox", shared_farms())
     try:
         yield SshFixture(made, SshConnector(folder), folder)
     finally:

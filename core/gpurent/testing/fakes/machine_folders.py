@@ -17,7 +17,7 @@ from attrs import define, field
 from gpurent.testing.sandbox.machines.disks import Disk, Disks, remove_tree
 from gpurent.testing.sandbox.machines.homes import furnish
 from gpurent.testing.sandbox.machines.model import MachineSpec
-from gpurent.testing.sandbox.machines.programs import fit_out, host_program
+from gpurent.testing.sandbox.machines.programs import fit_out, host_program, shared_farms
 from gpurent.testing.sandbox.machines.runtime import Runtime
 from gpurent.testing.sandbox.machines.stops import Bell, write_own
 
@@ -49,7 +49,7 @@ class MachineFolders:
         runtime = Runtime(root)
         _machine_id, run = runtime.folder()
         python3 = host_program("python3") or sys.executable
-        programs = fit_out(disk.opt, root / "farms", spec, python3=python3)
+        programs = fit_out(disk.opt, shared_farms(), spec, python3=python3)
         furnish(disk.home, spec, programs.search)
         environment = {
             MARK: str(run),

@@ -66,12 +66,13 @@ class _Park:
 
 @define(kw_only=True)
 class Options:
-    """How the world is: ``settings`` go to the simulators by ``simulator.key``."""
+    """How the world is: ``settings`` go to the simulators by ``simulator.key``; ``farms`` as in `pick_driver`."""
 
     speed: int = 1
     machines: int = 4
     driver: DriverName = "auto"
     settings: dict[str, str]
+    farms: Path | None = None
 
 
 class Cloud:
@@ -90,7 +91,9 @@ class Cloud:
     async def start(self) -> None:
         self.clock.start()
         await self.mail.start()
-        self.driver = await pick_driver(self.options.driver, private_folder(self.root / "machines"))
+        self.driver = await pick_driver(
+            self.options.driver, private_folder(self.root / "machines"), self.options.farms
+        )
         self.simulators = RunningSimulators(
             entries=self.registry.entries(SimulatorEntry),
             clock=self.clock,

@@ -7,6 +7,7 @@ import gzip
 import os
 import tarfile
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -68,41 +69,42 @@ def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
 
 ONE = b"out/a"
 GZIP = b"\n@gpurent gzip\n"
-BODIES = {
-    "what was not asked for": archive_answer(make_archive(("./out/b", EVIL, {})), ONE),
-    "above": archive_answer(make_archive(("./../evil", EVIL, {})), ONE),
-    "absolute": archive_answer(make_archive(("/tmp/evil-of-gpurent", EVIL, {})), ONE),
-    "twice": archive_answer(make_archive(("./out/a", EVIL, {}), ("./out/a", EVIL, {})), ONE),
-    "a link": archive_answer(make_archive(("./out/a", b"", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"})), ONE),
-    "a link, then through it": archive_answer(make_archive(("./out", b"", {"type": tarfile.SYMTYPE, "linkname": "/tmp"}), ("./out/a", EVIL, {})), ONE),
-    "a hard link outwards": archive_answer(make_archive(("./out/a", b"", {"type": tarfile.LNKTYPE, "linkname": "/etc/passwd"})), ONE),
-    "a device": archive_answer(make_archive(("./out/a", b"", {"type": tarfile.CHRTYPE})), ONE),
-    "another content": archive_answer(make_archive(("./out/a", b"good", {})), ONE),
-    "another size": archive_answer(make_archive(("./out/a", b"evil evil", {})), ONE),
-    "no digest": archive_answer(make_archive(("./out/a", EVIL, {}))),
-    "no file": archive_answer(make_archive(), ONE),
-    "no archive": archive_answer(b"junk" * 4000, ONE),
-    "nothing": archive_answer(b"", ONE),
-    "not even that": b"",
-    "an end in the middle": archive_answer(make_archive(("./out/a", EVIL, {}))[:600], ONE)[: -len(DONE)],
-    "a name of gigabytes": archive_answer(header("x", 1 << 33, tarfile.GNUTYPE_LONGNAME) + bytes(50_000_000), ONE),
-    "a header of gigabytes": archive_answer(header("x", 1 << 33, tarfile.XHDTYPE) + b"9" * 50_000_000, ONE),
-    "a negative size": archive_answer(header("./out/a", 4).replace(b"00000000004", b"-0000000004"), ONE),
-    "a file of terabytes": archive_answer(header("./out/a", 1 << 42) + bytes(50_000_000), ONE),
-    "headers without end": archive_answer(header("./out/b", 0) * 100_000, ONE),
-    "a bomb": archive_answer(gzip.compress(header("./out/a", 1 << 33) + bytes(300_000_000), 1), ONE, how=GZIP),
-    "a bomb of names": archive_answer(gzip.compress(header("x", 1 << 33, tarfile.GNUTYPE_LONGNAME) + bytes(300_000_000), 1), ONE, how=GZIP),
-    "no gzip": archive_answer(b"junk" * 4000, ONE, how=GZIP),
-    "words without end": b"\n" + b"x" * 60_000_000,
+BODIES: dict[str, Callable[[], bytes]] = {
+    "what was not asked for": lambda: archive_answer(make_archive(("./out/b", EVIL, {})), ONE),
+    "above": lambda: archive_answer(make_archive(("./../evil", EVIL, {})), ONE),
+    "absolute": lambda: archive_answer(make_archive(("/tmp/evil-of-gpurent", EVIL, {})), ONE),
+    "twice": lambda: archive_answer(make_archive(("./out/a", EVIL, {}), ("./out/a", EVIL, {})), ONE),
+    "a link": lambda: archive_answer(make_archive(("./out/a", b"", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"})), ONE),
+    "a link, then through it": lambda: archive_answer(make_archive(("./out", b"", {"type": tarfile.SYMTYPE, "linkname": "/tmp"}), ("./out/a", EVIL, {})), ONE),
+    "a hard link outwards": lambda: archive_answer(make_archive(("./out/a", b"", {"type": tarfile.LNKTYPE, "linkname": "/etc/passwd"})), ONE),
+    "a device": lambda: archive_answer(make_archive(("./out/a", b"", {"type": tarfile.CHRTYPE})), ONE),
+    "another content": lambda: archive_answer(make_archive(("./out/a", b"good", {})), ONE),
+    "another size": lambda: archive_answer(make_archive(("./out/a", b"evil evil", {})), ONE),
+    "no digest": lambda: archive_answer(make_archive(("./out/a", EVIL, {}))),
+    "no file": lambda: archive_answer(make_archive(), ONE),
+    "no archive": lambda: archive_answer(b"junk" * 4000, ONE),
+    "nothing": lambda: archive_answer(b"", ONE),
+    "not even that": lambda: b"",
+    "an end in the middle": lambda: archive_answer(make_archive(("./out/a", EVIL, {}))[:600], ONE)[: -len(DONE)],
+    "a name of gigabytes": lambda: archive_answer(header("x", 1 << 33, tarfile.GNUTYPE_LONGNAME) + bytes(50_000_000), ONE),
+    "a header of gigabytes": lambda: archive_answer(header("x", 1 << 33, tarfile.XHDTYPE) + b"9" * 50_000_000, ONE),
+    "a negative size": lambda: archive_answer(header("./out/a", 4).replace(b"00000000004", b"-0000000004"), ONE),
+    "a file of terabytes": lambda: archive_answer(header("./out/a", 1 << 42) + bytes(50_000_000), ONE),
+    "headers without end": lambda: archive_answer(header("./out/b", 0) * 100_000, ONE),
+    "a bomb": lambda: archive_answer(gzip.compress(header("./out/a", 1 << 33) + bytes(300_000_000), 1), ONE, how=GZIP),
+    "a bomb of names": lambda: archive_answer(gzip.compress(header("x", 1 << 33, tarfile.GNUTYPE_LONGNAME) + bytes(300_000_000), 1), ONE, how=GZIP),
+    "no gzip": lambda: archive_answer(b"junk" * 4000, ONE, how=GZIP),
+    "words without end": lambda: b"\n" + b"x" * 60_000_000,
 }  # fmt: skip
 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_an_archive_that_may_not_be(tmp_path: Path, body: bytes) -> None:
+def test_an_archive_that_may_not_be(tmp_path: Path, body: Callable[[], bytes]) -> None:
+    answer = body()
     tracemalloc.start()
     try:
-        found, target = pull(tmp_path, listing_answer(OUT, (ONE, FILE, 4)), body)
+        found, target = pull(tmp_path, listing_answer(OUT, (ONE, FILE, 4)), answer)
         assert tracemalloc.get_traced_memory()[1] < 150_000_000
     finally:
         tracemalloc.stop()
@@ -114,20 +116,20 @@ def test_an_archive_that_may_not_be(tmp_path: Path, body: bytes) -> None:
 
 
 BIG = 2_000_000
-LARGE = {
-    "another content": b"\n@gpurent data\n" + b"e" * BIG + b"\n@gpurent sum 00\n" + DONE,
-    "too little": b"\n@gpurent data\n" + b"e" * 1000 + b"\n@gpurent sum 00\n" + DONE,
-    "too much": b"\n@gpurent data\n" + b"e" * (BIG + 30_000_000) + DONE,
-    "a bomb": b"\n@gpurent gzip\n\n@gpurent data\n" + gzip.compress(bytes(100_000_000), 1) + DONE,
-    "no gzip": b"\n@gpurent gzip\n\n@gpurent data\n" + b"junk" * 1000 + DONE,
-    "nothing": DONE,
-    "the end": b"",
+LARGE: dict[str, Callable[[], bytes]] = {
+    "another content": lambda: b"\n@gpurent data\n" + b"e" * BIG + b"\n@gpurent sum 00\n" + DONE,
+    "too little": lambda: b"\n@gpurent data\n" + b"e" * 1000 + b"\n@gpurent sum 00\n" + DONE,
+    "too much": lambda: b"\n@gpurent data\n" + b"e" * (BIG + 30_000_000) + DONE,
+    "a bomb": lambda: b"\n@gpurent gzip\n\n@gpurent data\n" + gzip.compress(bytes(100_000_000), 1) + DONE,
+    "no gzip": lambda: b"\n@gpurent gzip\n\n@gpurent data\n" + b"junk" * 1000 + DONE,
+    "nothing": lambda: DONE,
+    "the end": lambda: b"",
 }
 
 
 @pytest.mark.parametrize("body", LARGE.values(), ids=LARGE)
-def test_a_large_file_that_may_not_be(tmp_path: Path, body: bytes) -> None:
-    found, target = pull(tmp_path, listing_answer(OUT, (ONE, FILE, BIG)), body)
+def test_a_large_file_that_may_not_be(tmp_path: Path, body: Callable[[], bytes]) -> None:
+    found, target = pull(tmp_path, listing_answer(OUT, (ONE, FILE, BIG)), body())
     assert isinstance(found, TransferError | UnavailableError), found
     assert not (target / "out" / "a").exists()
 

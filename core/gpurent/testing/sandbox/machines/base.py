@@ -68,11 +68,11 @@ class _Booted:
 class DriverBase(MachineDriver):
     """A driver; its subclass says how one body is raised."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, farms: Path | None = None) -> None:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         root = root.resolve()
         self._disks = Disks(root / "disks")
-        self._farms = root / "farms"
+        self._farms = farms or root / "farms"
         self._runtime = Runtime(root)
         self._booted: dict[str, _Booted] = {}
         self._stops: set[asyncio.Task[None]] = set()

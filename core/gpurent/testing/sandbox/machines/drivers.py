@@ -12,8 +12,10 @@ from gpurent.testing.sandbox.machines.model import DriverName, MachineDriver, Ma
 _PROBE_SECONDS = 10
 
 
-async def pick_driver(name: DriverName, root: Path) -> MachineDriver:
+async def pick_driver(name: DriverName, root: Path, farms: Path | None = None) -> MachineDriver:
     """A driver whose machines live below ``root``, the sandbox's state folder (made 0700).
+
+    ``farms``: where it keeps links to the host's programs; else below ``root``.
 
     ``auto`` takes ``bwrap`` where a trial machine comes up, else ``embedded``, whose ``why`` then tells the
     reason. Raises ``UsageError`` when ``bwrap`` is asked for and cannot work.
@@ -21,17 +23,17 @@ async def pick_driver(name: DriverName, root: Path) -> MachineDriver:
     from gpurent.testing.sandbox.machines.embedded import EmbeddedDriver
 
     if name == "embedded":
-        return EmbeddedDriver(root)
+        return EmbeddedDriver(root, farms)
     reason = await why_not_bwrap()
     if not reason:
         from gpurent.testing.sandbox.machines.bwrap import BwrapDriver
 
-        return BwrapDriver(root)
+        return BwrapDriver(root, farms)
     if name == "bwrap":
         raise UsageError(
             f"bubblewrap machines cannot run here: {reason}", hint="use the driver 'embedded' or 'auto'"
         )
-    driver = EmbeddedDriver(root)
+    driver = EmbeddedDriver(root, farms)
     driver.why = reason
     return driver
 

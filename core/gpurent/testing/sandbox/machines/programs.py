@@ -1,8 +1,11 @@
 """Which programs a machine has: the host's, less the missing ones, plus a few stand-ins."""
 
+import atexit
 import hashlib
 import os
 import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from attrs import frozen
@@ -50,6 +53,14 @@ def fit_out(
     _shelve(opt, spec.missing)
     farm = _farm(farms, spec.missing) if spec.missing else None
     return Programs(opt_inside, farm, farm_inside or str(farm or ""))
+
+
+@cache
+def shared_farms() -> Path:
+    """For all drivers of a process that only tests: a farm takes longer than most tests. Gone with the process."""
+    folder = Path(tempfile.mkdtemp(prefix="gpurent-farms-"))
+    atexit.register(remove_tree, folder)
+    return folder
 
 
 def host_program(name: str) -> str | None:
