@@ -1,6 +1,6 @@
 # Needs Debian (or a relative), Python 3.11, git and make. `make help` says what there is.
 PYTHON ?= python3
-JOBS ?= 3
+JOBS ?= 4
 TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +19,7 @@ setup: system-packages $(VENV)/.installed  ## make .venv with everything in it (
 demo: setup  ## the whole trip, from login to receipt, on this computer
 	@$(BIN)/gpurent demo
 
-test: system-packages-strict setup lint  ## lint, then the tests (JOBS=3 at a time)
+test: system-packages-strict setup lint  ## lint, then the tests (JOBS=4 at a time)
 	$(BIN)/python -m pytest -n $(JOBS)
 
 test-nightly: system-packages-strict setup  ## the long tests
