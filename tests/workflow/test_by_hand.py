@@ -81,7 +81,7 @@ async def test_a_whole_trip_by_the_ssh_line_alone(land: World, tmp_path: Path) -
         cut += await land.cloud.cut() > 0
         await asyncio.sleep(0.3)
     said = await running
-    assert said.code == 0, said.err
+    assert said.code == 0, said.err + said.out
     assert cut, "no line was ever cut"
     assert (folder / "out.txt").read_text() == "done"
     assert said.err.count("step 7") == 1, "each line once, whatever was cut"

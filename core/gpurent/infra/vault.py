@@ -124,6 +124,7 @@ class FileVault:
         if passphrase is None:
             kdf = {"kind": "file"}
             if not self._key_path.exists():
+                sweep(self._key_path)
                 write_private(self._key_path, secrets.token_bytes(KEY_BYTES))
         self._key = self._derive(kdf, first=True, passphrase=passphrase)
         content = {"version": VERSION, "kdf": kdf, "check": self._seal(CHECK, b"gpurent"), "records": {}}

@@ -4,10 +4,12 @@ import asyncio
 import hashlib
 import os
 import re
+from typing import Any
 
 import asyncssh
 import pytest
 
+from gpurent.testing.sandbox.machines.keeper import Keeper
 from tests.sandbox.machines.lab import Lab
 
 
@@ -45,6 +47,22 @@ async def test_a_detached_child_with_its_own_output_does_not_hold_the_session(la
     machine = await lab.boot()
     done = await lab.run(machine, "setsid sleep 60 >/dev/null 2>&1 </dev/null & echo started")
     assert done.stdout == "started\n"
+
+
+async def test_a_command_on_a_terminal_may_end_before_anybody_looks(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawn = Keeper.spawn
+
+    async def slow(self: Keeper, *given: Any, **more: Any) -> Any:
+        child = await spawn(self, *given, **more)
+        await asyncio.shield(child.ended)
+        return child
+
+    monkeypatch.setattr(Keeper, "spawn", slow)
+    machine = await lab.boot()
+    done = await lab.run(machine, "echo said; exit 3", term_type="xterm")
+    assert (done.stdout, done.exit_status) == ("said\r\n", 3)
 
 
 async def test_terminal_size_and_its_change(lab: Lab) -> None:

@@ -147,6 +147,10 @@ class _Pipes(_Session):
 
 
 class _Terminal(_Session):
+    def __init__(self, process: Process, house: Household) -> None:
+        super().__init__(process, house)
+        self._moved = asyncio.Event()
+
     async def run(self) -> int:
         master, slave = os.openpty()
         self.ends = [Descriptor(master)]
@@ -171,7 +175,6 @@ class _Terminal(_Session):
             fcntl.ioctl(self.ends[0].fd, termios.TIOCSWINSZ, size)
 
     async def _show(self, screen: Descriptor) -> None:
-        self._moved = asyncio.Event()
         while data := await screen.read():
             self._moved.set()
             self.process.stdout.write(data)

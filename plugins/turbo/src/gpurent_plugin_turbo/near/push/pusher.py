@@ -77,7 +77,7 @@ class StreamPusher(PushQueue):
                 else:
                     stream.frames.send_frame(*job)
         except ConnectionEnded:
-            self._handle_lost_stream(stream)
+            return  # the stream's reader hears of it too, after what the far side said last
 
     def _wait_for_job(self, stream: Stream) -> PushUnit | Frame | None:
         """What to send next; None: nothing any more."""
