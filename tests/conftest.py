@@ -1,10 +1,15 @@
-"""Hypothesis and signals for all tests: the machine may be slow, and a failure must come back on the next run."""
+"""For all tests: the computer may be slow, a failure must come back on the next run, and waiting may take no time."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
+from collections.abc import Callable, Mapping
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from gpurent.testing.fakes.virtual_time import VirtualTimeLoop
 
 settings.register_profile(
     "gpurent", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
@@ -14,3 +19,17 @@ settings.load_profile("gpurent")
 # A job in the background is started with it ignored, and would hand that on to every command that is tried.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "virtual_time: waiting takes no time (gpurent.testing.fakes.virtual_time)"
+    )
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    if item.get_closest_marker("virtual_time") is not None:
+        return {"virtual": VirtualTimeLoop}
+    return {"real": asyncio.new_event_loop}

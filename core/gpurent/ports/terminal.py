@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from gpurent.domain.events import Event
-from gpurent.domain.question import Question
+if TYPE_CHECKING:
+    from gpurent.domain.events import Event
+    from gpurent.domain.question import Question
 
 # Returns at once and never raises: what a subscriber cannot do must not stop a trip.
-EventSubscriber = Callable[[Event], None]
+EventSubscriber = Callable[["Event"], None]
 
 
 class Prompter(Protocol):

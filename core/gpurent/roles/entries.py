@@ -24,7 +24,7 @@ RoleT = TypeVar("RoleT")
 NAME = r"[a-z0-9][a-z0-9-]{0,30}"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False)
 class Field:
     """An input that the plugin declares: prompts, help and redaction come from it.
 
@@ -39,7 +39,7 @@ class Field:
     default: str = ""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False)
 class Entry(Generic[RoleT]):
     """``name`` is what the user types; ``summary`` one line; ``settings`` what can be configured."""
 
@@ -49,21 +49,21 @@ class Entry(Generic[RoleT]):
     settings: tuple[Field, ...] = ()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False)
 class AuthEntry(Entry["Authenticator"]):
     """``fields`` are asked for at login, in this order."""
 
     fields: tuple[Field, ...] = ()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False)
 class BillingEntry(Entry["BillingProvider"]):
     """``currency`` is the code of the account's money."""
 
     currency: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False)
 class LeaseEntry(Entry["LeaseProvider"]):
     """A provider: names its auth and billing entries, describes its machines, and declares what it can do.
 
@@ -81,7 +81,7 @@ class LeaseEntry(Entry["LeaseProvider"]):
     hosts: tuple[str, ...] = ()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False)
 class RankedEntry(Entry[RoleT]):
     """``rank``: the highest available one is taken when the user does not choose."""
 
@@ -121,14 +121,14 @@ class NotifierEntry(Entry["Notifier"]):
     __slots__ = ()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False)
 class ExporterEntry(Entry["Exporter"]):
     """``gpurent export NAME``; with ``opens`` also ``gpurent open LEASE --NAME``, by the role's `Opening`."""
 
     opens: bool = False
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False)
 class CommandEntry:
     """A command of the CLI; ``build`` imports it. ``group`` is the help's heading. ``summary`` is its help line."""
 
@@ -139,7 +139,7 @@ class CommandEntry:
     hidden: bool = False
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False)
 class SimulatorEntry:
     """The fake service that `gpurent sandbox` raises for plugin ``name``."""
 

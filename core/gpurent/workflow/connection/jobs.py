@@ -233,9 +233,9 @@ class MachineCommands:
     async def attach(self, given: str, name: str, session: str = "") -> int:
         """This terminal in the session ``name``, empty for the only one."""
         async with self.connections.visit_lease(given) as connection:
+            chosen = await self.runners.do(connection, session, lambda runner: _choose_session(runner, name))
             ssh = await connection.ssh()
             runner = self.runners.on(ssh, connection.lease, session)
-            chosen = await _choose_session(runner, name)
             connection.emit(
                 EventKind.WAITING, _("leave without ending it: {keys}").format(keys=runner.backend.hint())
             )

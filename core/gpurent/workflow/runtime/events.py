@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from attrs import define, field
 
-from gpurent.domain.events import Event, EventKind
 from gpurent.ports.system import Clock
 from gpurent.ports.terminal import EventSubscriber
+
+if TYPE_CHECKING:
+    from gpurent.domain.events import EventKind
 
 
 @define
@@ -30,6 +34,8 @@ class EventEmitter:
         **data: str | int,
     ) -> None:
         """``text`` is for people, in their language; ``data`` for scripts, without secrets."""
+        from gpurent.domain.events import Event  # listings, which emit nothing, do not need it
+
         event = Event(kind=kind, at=self.clock.now(), trip=trip, lease=lease, step=step, text=text, data=data)
         for subscriber in self.subscribers:
             subscriber(event)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from attrs import define, evolve
 
-from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.errors import GpurentError, LeaseError, Spent, UsageError
 from gpurent.locale import _
@@ -85,6 +84,8 @@ class LeaseTracker:
         return [lease for lease in found if over or not lease.over]
 
     def _emit_change(self, lease: Lease) -> None:
+        from gpurent.domain.events import EventKind  # listings, which emit nothing, do not need it
+
         self.events.emit(EventKind.LEASE_CHANGED, lease.note, lease=lease.id, state=lease.state.value)
 
 

@@ -17,8 +17,7 @@ class ConnectStep:
         connection = self.connections.to(lease_id, trip.trip)
 
         async def greet() -> str:
-            ssh = await connection.ssh()
-            return (await ssh.run("uname -sn && pwd")).out.strip()[:200]
+            return (await connection.do(lambda ssh: ssh.run("uname -sn && pwd"))).out.strip()[:200]
 
         try:
             await trip.step(f"{leg}.connect", str, greet)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import Currency, Money
 from gpurent.domain.offer import Known
@@ -246,6 +245,8 @@ class TimeAlarms:
         fresh = self._mark_passed(lease.id, below(figure.left, self.thresholds(lease.provider)))
         if not fresh:
             return None
+        from gpurent.domain.events import EventKind  # listings, which emit nothing, do not need it
+
         limit = min(fresh)
         self.events.emit(
             EventKind.TIME_LOW,
