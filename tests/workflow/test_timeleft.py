@@ -145,7 +145,7 @@ async def test_a_wallet_that_hangs_is_left_behind(land: World, monkeypatch: pyte
     async with land.application() as application:
         await rich(land, application)
         lease = await rented(application, "2080Ti")
-        monkeypatch.setattr("gpurent.workflow.timing.time_left.PATIENCE", 0.2)
+        monkeypatch.setattr("gpurent.workflow.timing.time_reader.PATIENCE", 0.2)
         monkeypatch.setattr(application.plugins.billing("mistgpu"), "balance", lambda: asyncio.sleep(60))
         found = (await application.time_left.read([lease]))[lease.id]
         assert found.kind is TimeKind.UNKNOWN

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@define
+@define(eq=False)
 class App:
     """``as_json``: one document on stdout and nothing else there. ``yes``: the answer to every confirmation."""
 

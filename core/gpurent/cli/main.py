@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import os
 import sys
 from collections.abc import Mapping
@@ -101,10 +99,7 @@ def cli(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The entry point; exits with the error's code."""
-    # A start makes many objects and no rubbish, and an end frees them all anyway: a tenth of ``gpurent --help``.
-    gc.set_threshold(50_000)
-    atexit.register(gc.freeze)
+    """Run one command line; exits with its code."""
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
 

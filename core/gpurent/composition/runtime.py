@@ -16,7 +16,7 @@ from gpurent.infra.ssh.client import SshConnector
 from gpurent.infra.vault import VaultAccess
 from gpurent.ports.system import Platform
 from gpurent.workflow.runtime import durable_steps, logins, notices, notifications, questions, waiting
-from gpurent.workflow.timing.time_left import TimeLeftReader
+from gpurent.workflow.timing.time_reader import TimeLeftReader
 
 if TYPE_CHECKING:
     from gpurent.domain.money import Money

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gpurent.roles.plugin_context import PluginContext
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False)
 class Outside:
     """What is reached beyond our own process, where that is not the usual: other clocks, machines, networks.
 

@@ -64,7 +64,7 @@ class Course:
         return cls(wall=wall.astimezone(UTC), shown=shown.astimezone(UTC), speed=speed)
 
 
-@define
+@define(eq=False)
 class ScaledClock:
     """A sandbox's time, as the file at ``path`` says; read anew when the sandbox has rewritten it."""
 

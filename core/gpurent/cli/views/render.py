@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gpurent.workflow.timing.machine_timer import MachineTimers
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False)
 class ListedTimes:
     """By the lease's id: its figure, the thresholds that it lies below, when the timer in its machine shuts it."""
 

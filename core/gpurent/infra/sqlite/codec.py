@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any, NoReturn, TypeVar, get_args
 
 import cattrs
-from cattrs.preconf.json import make_converter
 
 from gpurent.domain.offer import Metered, Prepaid, Tariff
 from gpurent.domain.secret import Secret
@@ -42,7 +41,7 @@ def _tariff(value: Mapping[str, Any], converter: cattrs.Converter) -> Metered | 
 def converter() -> cattrs.Converter:
     """The one converter: ISO times in UTC, spans in whole microseconds, decimals as text."""
     # Values of our own: one that does not fit is a defect, whose details no user reads; they would cost each start.
-    made = make_converter(detailed_validation=False)
+    made = cattrs.Converter(detailed_validation=False)
     made.register_unstructure_hook(datetime, _time)
     made.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
     made.register_unstructure_hook(timedelta, lambda span: span // timedelta(microseconds=1))

@@ -224,7 +224,7 @@ class SqliteStore:
         )
 
 
-@frozen
+@frozen(eq=False)
 class ScopedState:
     """The durable facts of one plugin. Implements `gpurent.ports.services.PluginState`."""
 

@@ -18,7 +18,7 @@ from gpurent.workflow.guard.purchases import TopUps
 from gpurent.workflow.guard.spending import MonthBudgets
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.plugins import Plugins
-from gpurent.workflow.timing.time_left import TimeLeftReader
+from gpurent.workflow.timing.time_reader import TimeLeftReader
 
 SIDE_BY_SIDE = 4
 # So many leases are asked for one by one; for more, the list is read first.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gpurent.roles.lease import LeaseProvider
 
 
-@frozen
+@frozen(eq=False)
 class ManualLeases:
     """Implements `gpurent.workflow.runtime.plugins.LeaseOwner` for leases with declared terms.
 

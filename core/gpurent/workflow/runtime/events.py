@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gpurent.domain.events import EventKind
 
 
-@define
+@define(eq=False)
 class EventEmitter:
     """Subscribers are called in the order in which they came, at once."""
 

@@ -14,7 +14,7 @@ from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
 
 
-@define
+@define(eq=False)
 class LeaseTracker:
     store: LeaseStore
     plugins: Plugins

@@ -59,7 +59,7 @@ class LeaseOwner(Protocol):
     def billing_of(self, lease: Lease) -> BillingProvider: ...
 
 
-@define
+@define(eq=False)
 class Plugins:
     """``make_context``: what the plugin of an entry is given; its second argument names the auth entry to log in by.
 

@@ -12,7 +12,7 @@ from gpurent.roles.entries import Field
 Sections = Mapping[str, Mapping[str, str]]
 
 
-@define
+@define(eq=False)
 class Settings:
     """``home``: the data folder. ``sections``: ``config.toml`` as text by section and key; ``environment`` wins."""
 

@@ -20,7 +20,8 @@ from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.payments.budgets import Budgets, JobBudget
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.steps.job_watch import Interval, JobWatcher
-from gpurent.workflow.timing.time_left import TimeAlarms, TimeLeftReader, figure_data, sentence
+from gpurent.workflow.timing.time_left import TimeAlarms, figure_data, sentence
+from gpurent.workflow.timing.time_reader import TimeLeftReader
 
 SHOW = timedelta(minutes=30)
 

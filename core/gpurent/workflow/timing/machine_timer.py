@@ -30,7 +30,7 @@ _POLICY_SCOPE = "timer-by-policy"
 _UNIT = timedelta(milliseconds=10)
 
 
-@frozen
+@frozen(eq=False)
 class MachineTimers:
     """Arms and reads the timers in our machines. A machine on which one cannot run is a `RemoteError`."""
 

@@ -1,6 +1,6 @@
-"""How long leases last: by what was seen last, or by asking each account; in words, and as warnings.
+"""How long leases last by what was seen last; in words, and as warnings.
 
-`LastSeenTime` reads the Store: nobody is asked, nothing heavy is loaded.
+`LastSeenTime` reads the Store: nobody is asked, nothing heavy is loaded. `gpurent.workflow.timing.time_reader` asks.
 """
 
 from __future__ import annotations
@@ -8,13 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import Currency, Money
-from gpurent.domain.offer import Known
 from gpurent.domain.time_left import TimeKind, TimeLeft, burn_of, by_balance, by_itself, drains
 from gpurent.errors import GpurentError, UsageError
 from gpurent.locale import _
@@ -26,11 +24,6 @@ from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.settings import Settings
 
-if TYPE_CHECKING:
-    from gpurent.roles.account import BillingProvider
-
-PATIENCE = 30.0
-RATE_LIMIT = timedelta(hours=6)
 _SEEN = "balance-seen"
 DEFAULT = "60m, 15m, 5m"
 _WARN = "warn"
@@ -142,77 +135,11 @@ class LastSeenTime:
         return by_balance(money, at, burn, self.clock.now(), note)
 
 
-@frozen
-class TimeLeftReader(LastSeenTime):
-    """Asks the accounts, and notes what they answer for whoever only reads what was seen last."""
-
-    async def read(self, leases: Sequence[Lease]) -> Mapping[str, TimeLeft]:
-        """One figure for each lease's id. Leases on one balance share it, also with those that were not named.
-
-        An account that does not answer makes its leases UNKNOWN.
-        """
-        import asyncio  # a listing that asks nobody loads this module too
-
-        found, accounts = self.sort_by_account(leases)
-        figures = await asyncio.gather(*(self._of_account(*account) for account in accounts.items()))
-        for figure, sharing in zip(figures, accounts.values(), strict=True):
-            found.update(dict.fromkeys((lease.id for lease in sharing), figure))
-        return found
-
-    async def _of_account(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
-        import asyncio
-
-        try:
-            async with asyncio.timeout(PATIENCE):
-                return await self._by_balance(billing, named)
-        except GpurentError as error:
-            return unknown(error.message)
-        except TimeoutError:
-            return unknown(_("no answer within {seconds:g} s").format(seconds=PATIENCE))
-        except Exception as error:  # noqa: BLE001 - one broken account must not hide what the others say
-            return unknown(f"{type(error).__name__}: {error}")
-
-    async def _by_balance(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
-        ours = self.draining(billing, named)
-        others, note = await self._unknown_to_us(ours)
-        burn = burn_of([lease.offer.tariff.price for lease in (*ours, *others)])
-        account = self.plugins.billing(named[0].provider)
-        balance = await account.balance()
-        money, source = await self._converted(account, balance.available, burn.currency)
-        self.note_balance(billing, money, balance.at)
-        return by_balance(money, balance.at, burn, self.clock.now(), note or source)
-
-    async def _converted(
-        self, account: BillingProvider, money: Money, currency: Currency
-    ) -> tuple[Money, str]:
-        """``money`` in ``currency``, and by whose rate."""
-        if money.currency == currency:
-            return money, ""
-        rate = (await account.rate(currency)).check(self.clock.now(), RATE_LIMIT)
-        return rate.convert(money, up=False), _("by the rate of {source}").format(source=rate.source)
-
-    async def _unknown_to_us(self, ours: Sequence[Lease]) -> tuple[list[Lease], str]:
-        """What was rented past us and drains the same balance. A provider that does not say leaves a note."""
-        found: list[Lease] = []
-        for provider in sorted({lease.provider for lease in ours}):
-            mine = {lease.ref for lease in ours if lease.provider == provider}
-            if "" in mine:
-                # One of ours is being created: it may be in the list under a name that we do not know yet.
-                continue
-            try:
-                listed = await self.plugins.provider(provider).leases()
-            except GpurentError as error:
-                return found, error.message
-            if isinstance(listed, Known):
-                found += [lease for lease in listed.items if lease.ref not in mine and drains(lease)]
-        return found, _("{count} not rented by gpurent").format(count=len(found)) if found else ""
-
-
 def below(left: timedelta | None, limits: Collection[timedelta]) -> tuple[timedelta, ...]:
     return tuple(limit for limit in limits if left is not None and left < limit)
 
 
-@frozen
+@frozen(eq=False)
 class TimeAlarms:
     """Warnings that time runs out: each threshold once for each lease, also when several processes watch it."""
 

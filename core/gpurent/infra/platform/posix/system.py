@@ -108,7 +108,7 @@ def read_private(path: Path) -> bytes:
         return file.read()
 
 
-@frozen
+@frozen(eq=False)
 class FileLocks:
     """Implements `gpurent.ports.system.Locks` by files in ``folder``; each holds the process number of its holder."""
 
