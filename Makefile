@@ -22,8 +22,8 @@ demo: setup  ## the whole trip, from login to receipt, on this computer
 test: system-packages-strict setup lint  ## lint, then the tests (JOBS=4 at a time)
 	$(BIN)/python -m pytest -n $(JOBS)
 
-test-nightly: system-packages-strict setup  ## the long tests
-	$(BIN)/python -m pytest -n $(JOBS) -m nightly
+test-nightly: system-packages-strict setup  ## the long tests; goes on where it ended (.nightly.jsonl)
+	$(BIN)/python -m pytest -n $(JOBS) -m nightly -p tests.nightly
 
 test-torch: setup  ## the tests with PyTorch; brings it into .venv (some GB; TORCH= names another build)
 	$(PIP) install $(TORCH)
@@ -41,7 +41,7 @@ format: setup  ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 clean:  ## remove .venv, caches and build results
-	rm -rf $(VENV) build dist .coverage .coverage.* .import_linter_cache
+	rm -rf $(VENV) build dist .coverage .coverage.* .import_linter_cache .nightly.jsonl
 	find . -name .git -prune -o -type d \( -name __pycache__ -o -name '.*_cache' -o -name .hypothesis \
 		-o -name '*.egg-info' \) -prune -exec rm -rf {} +
 

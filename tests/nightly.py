@@ -1,0 +1,83 @@
+"""A pytest plugin of `make test-nightly`, which goes on where it ended: what passed at this commit is not run again.
+
+Each result is a line of ``.nightly.jsonl``: the commit, the test with its seed, the outcome, seconds, the time. With
+changes that are not committed everything is run.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+
+FILE = ".nightly.jsonl"
+
+
+def commit_of(root: Path) -> str:
+    """The commit that is checked out; ``+`` behind it when files differ from it."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", root, *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
+
+
+def passed_at(file: Path, commit: str) -> frozenset[str]:
+    """The tests whose last line at that commit says that they passed. A line that was cut off says nothing."""
+    last: dict[str, str] = {}
+    for line in file.read_text("utf-8").splitlines() if file.exists() else ():
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if found["commit"] == commit:
+            last[found["test"]] = found["outcome"]
+    return frozenset(test for test, outcome in last.items() if outcome == "passed")
+
+
+@frozen
+class Nightly:
+    file: Path
+    commit: str
+    writes: bool
+    """One process writes for all."""
+    done: frozenset[str]
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        left_out = [item for item in items if item.nodeid in self.done]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item.nodeid not in self.done]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if not self.writes or (report.when != "call" and report.outcome == "passed"):
+            return
+        entry = {
+            "commit": self.commit,
+            "test": report.nodeid,
+            "outcome": report.outcome,
+            "seconds": round(report.duration, 1),
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        with self.file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.done:
+            session.exitstatus = pytest.ExitCode.OK
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.done:
+            terminalreporter.write_line(f"{len(self.done)} passed earlier at this commit: {FILE}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    commit = commit_of(config.rootpath)
+    file = config.rootpath / FILE
+    done = frozenset[str]() if commit.endswith("+") else passed_at(file, commit)
+    config.pluginmanager.register(Nightly(file, commit, not hasattr(config, "workerinput"), done))
