@@ -112,7 +112,8 @@ ENDLESS = {"files": numbered(FILE), "links": numbered(LINK), "devices": numbered
 
 
 @pytest.mark.parametrize("scandir", ENDLESS.values(), ids=ENDLESS)
-async def test_a_listing_without_end(tmp_path: Path, scandir: Any) -> None:
+async def test_a_listing_without_end(tmp_path: Path, scandir: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "MAX_SILENCE", 60.0)  # a busy computer is not a silent machine
     found = await pull(tmp_path, MaliciousAnswers(answers={"scandir": scandir}))
     must_hold(tmp_path, found)
     assert isinstance(found, TransferError)
