@@ -122,7 +122,7 @@ class TransferError(RemoteError, code="transfer"):
     """A file did not arrive, or did not arrive as it was."""
 
 
-class TransferUnsupported(TransferError, code="transfer-unfit"):
+class TransferUnsupported(TransferError, code="transfer-unsupported"):
     """This way of carrying cannot do it, or not with this machine; nothing moved, and another way may do it."""
 
 
@@ -150,7 +150,7 @@ class InputRequired(GpurentError, code="input-required", exit_code=11):
     """Only the user can answer, and nobody is at the terminal; ``gpurent resume`` asks again."""
 
 
-class UnexpectedResponse(GpurentError, code="provider-changed", exit_code=9):
+class UnexpectedResponse(GpurentError, code="unexpected-response", exit_code=9):
     """An answer that no longer has the known shape; carries the URL and the head of the body."""
 
     def __init__(self, message: str, *, url: str, body: str = "", spent: Spent = Spent.UNKNOWN) -> None:

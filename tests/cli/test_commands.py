@@ -59,7 +59,11 @@ def test_errors_say_what_was_spent_and_what_to_do(home: Path) -> None:
 def test_errors_as_json_are_one_document(home: Path) -> None:
     said = gpurent(home, "balance", "mistgpu", "--json")
     found = json.loads(said.out)
-    assert found["ok"] is False
+    assert {key: found[key] for key in ("version", "command", "ok")} == {
+        "version": 1,
+        "command": "balance",
+        "ok": False,
+    }
     assert found["error"]["code"] == "auth"
     assert found["error"]["spent"] == "no"
     assert found["error"]["exit_code"] == said.code == 4
@@ -68,7 +72,20 @@ def test_errors_as_json_are_one_document(home: Path) -> None:
 
 def test_usage_errors_as_json(home: Path) -> None:
     said = gpurent(home, "renew", "x", "--for", "never", "--json")
-    assert json.loads(said.out)["error"]["exit_code"] == said.code == 2
+    found = json.loads(said.out)
+    assert found["error"]["exit_code"] == said.code == 2
+    assert found["command"] == "renew"
+
+
+@pytest.mark.parametrize("words", [("--json", "sandbox", "status"), ("sandbox", "status", "--json")])
+def test_the_json_document_names_its_command(home: Path, words: tuple[str, ...]) -> None:
+    found = json.loads(gpurent(home, *words).out)
+    assert (found["version"], found["command"], found["ok"]) == (1, "sandbox status", False)
+
+
+def test_a_command_that_is_unknown_has_no_name_in_json(home: Path) -> None:
+    found = json.loads(gpurent(home, "--json", "offerz").out)
+    assert (found["command"], found["error"]["code"]) == ("", "usage")
 
 
 def test_unknown_command_names_the_nearest(home: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_hanging_notifier_holds_a_command_no_longer_than_its_limit(home: Path)
         "async def go(application):\n"
         "    application.events.emit(EventKind.WARNING, 'something')\n"
         "    return 1\n"
-        "app = App(registry=load_registry(), as_json=True)\n"
+        "app = App(registry=load_registry(), command='x', as_json=True)\n"
         "app.show({'x': app.run(go)}, '')\n"
     )
     with server(None) as (url, seen):
@@ -135,7 +135,7 @@ def test_a_hanging_notifier_holds_a_command_no_longer_than_its_limit(home: Path)
             timeout=60,
         )
         assert monotonic() - begun < 30
-    assert json.loads(done.stdout) == {"ok": True, "data": {"x": 1}}
+    assert json.loads(done.stdout) == {"version": 1, "command": "x", "ok": True, "data": {"x": 1}}
     assert "webhook does not work: no answer within 1 s" in done.stderr
     assert "1 messages were not sent" in done.stderr
     assert len(seen) == 1

@@ -82,7 +82,7 @@ def test_tables_line_up_with_chinese() -> None:
 
 def test_no_secret_is_printed() -> None:
     with pytest.raises(TypeError):
-        document({"password": Secret("x")})
+        document("x", {"password": Secret("x")})
 
 
 def test_money_has_three_forms() -> None:

@@ -23,9 +23,13 @@ T = TypeVar("T")
 
 @define(eq=False)
 class App:
-    """``as_json``: one document on stdout and nothing else there. ``yes``: the answer to every confirmation."""
+    """``as_json``: one document on stdout and nothing else there. ``yes``: the answer to every confirmation.
+
+    ``command``: what was called, as ``sandbox status``; empty before that is known.
+    """
 
     registry: system.Registry
+    command: str = ""
     as_json: bool = False
     yes: bool = False
     no_input: bool = False
@@ -77,7 +81,7 @@ class App:
         if self.as_json:
             from gpurent.cli.data import document
 
-            click.echo(document(data() if callable(data) else data))
+            click.echo(document(self.command, data() if callable(data) else data))
         else:
             click.echo(text() if callable(text) else text)
 
@@ -90,4 +94,6 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
             ctx.find_object(App).as_json = True  # type: ignore[union-attr]
 
     about = _("One JSON document.")
-    return click.option("--json", is_flag=True, expose_value=False, callback=note, help=about)(command)
+    return click.option("--json", is_flag=True, is_eager=True, expose_value=False, callback=note, help=about)(
+        command
+    )

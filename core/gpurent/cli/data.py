@@ -14,6 +14,10 @@ import attrs
 
 from gpurent.domain.money import Currency, Money
 from gpurent.domain.secret import Secret
+from gpurent.errors import GpurentError
+
+# Grows when a key of a document changes its name or meaning; new keys do not count.
+VERSION = 1
 
 
 def plain(value: Any) -> Any:  # noqa: C901 - one case a kind of value reads best
@@ -48,11 +52,13 @@ def plain(value: Any) -> Any:  # noqa: C901 - one case a kind of value reads bes
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def document(data: object) -> str:
-    return json.dumps({"ok": True, "data": plain(data)}, ensure_ascii=False)
+def document(command: str, data: object) -> str:
+    """``command``'s answer in the envelope of every ``--json``."""
+    return _envelope(command, ok=True, data=plain(data))
 
 
-def failure(error: Any) -> str:
+def failure(command: str, error: GpurentError) -> str:
+    """``error`` in the envelope; ``code`` is stable, ``message`` and ``hint`` are in the user's language."""
     body = {
         "code": error.code,
         "message": error.message,
@@ -62,4 +68,8 @@ def failure(error: Any) -> str:
         "retryable": error.retryable,
         "exit_code": error.exit_code,
     }
-    return json.dumps({"ok": False, "error": body}, ensure_ascii=False)
+    return _envelope(command, ok=False, error=body)
+
+
+def _envelope(command: str, *, ok: bool, **content: object) -> str:
+    return json.dumps({"version": VERSION, "command": command, "ok": ok, **content}, ensure_ascii=False)

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Mapping
 from functools import cached_property
-from typing import cast
 
 import click
 
@@ -55,7 +54,11 @@ class LazyGroup(click.Group):
             near = get_close_matches(name, self.entries, 1)
             hint = " " + _("Did you mean {name}?").format(name=near[0]) if near else ""
             ctx.fail(_("There is no command {name}.").format(name=name) + hint)
-        return super().resolve_command(ctx, args)
+        found, command, rest = super().resolve_command(ctx, args)
+        if ctx.obj is not None:  # None while the shell completes a word
+            below = isinstance(command, click.Group) and rest[:1] and rest[0] in command.commands
+            ctx.obj.command = f"{name} {rest[0]}" if below else name
+        return found, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
@@ -92,8 +95,8 @@ def cli(
         choose(lang)
     if home:
         os.environ["GPURENT_HOME"] = home
-    registry = cast(LazyGroup, ctx.command).registry
-    ctx.obj = App(registry=registry, as_json=as_json, yes=yes, no_input=no_input, verbose=verbose)
+    app: App = ctx.obj
+    app.as_json, app.yes, app.no_input, app.verbose = as_json, yes, no_input, verbose
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
@@ -107,16 +110,18 @@ def _run(given: list[str]) -> int:
     own = given[: given.index("--")] if "--" in given else given  # behind it is the job's command
     _early_language(own)
     as_json = "--json" in own
+    app: App | None = None
     try:
-        code = cli.main(given, prog_name="gpurent", standalone_mode=False)
+        app = App(registry=cli.registry)
+        code = cli.main(given, prog_name="gpurent", standalone_mode=False, obj=app)
         return code if isinstance(code, int) else 0
     except GpurentError as error:
-        return _show_error(error, as_json)
+        return _show_error(error, _command_of(app) if as_json else None)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
         if as_json:
-            return _show_error(UsageError(error.format_message()), as_json)
+            return _show_error(UsageError(error.format_message()), _command_of(app))
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
@@ -129,6 +134,10 @@ def _run(given: list[str]) -> int:
         return _crashed(error)
 
 
+def _command_of(app: App | None) -> str:
+    return app.command if app is not None else ""
+
+
 def _early_language(given: list[str]) -> None:
     """Help is printed before options are handled, so the language is looked for first."""
     for index, text in enumerate(given):
@@ -138,11 +147,12 @@ def _early_language(given: list[str]) -> None:
             choose(text.partition("=")[2])
 
 
-def _show_error(error: GpurentError, as_json: bool) -> int:
-    if as_json:
+def _show_error(error: GpurentError, json_of: str | None) -> int:
+    """For people, or as the JSON document of the command ``json_of``."""
+    if json_of is not None:
         from gpurent.cli.data import failure
 
-        click.echo(failure(error))
+        click.echo(failure(json_of, error))
         return error.exit_code
     from gpurent.cli.views.render import spent_text
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shlex
 import shutil
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gpurent.cli.app import App, json_option
 from gpurent.errors import PluginError, UsageError
 from gpurent.locale import _
 
@@ -96,27 +96,30 @@ def up(root: Path | None, speed: int, machines: int, driver: str, settings: tupl
 
 @sandbox_command.command()
 @_ROOT
-@click.option("--json", "as_json", is_flag=True, help=_("One JSON document."))
-def status(root: Path | None, as_json: bool) -> None:
+@json_option
+@click.pass_obj
+def status(app: App, root: Path | None) -> None:
     """Its time, its machines, its portals' ledgers, and how each route is known."""
     state = _found(root).status()
-    if as_json:
-        click.echo(json.dumps({"ok": True, "data": state}))
-        return
-    click.echo(f"{state['now']}  x{state['speed']}  {state['driver']}")
+    app.show(state, lambda: _status_text(state))
+
+
+def _status_text(state: dict[str, Any]) -> str:
+    lines = [f"{state['now']}  x{state['speed']}  {state['driver']}"]
     for name, url in state["urls"].items():
         tally: dict[str, int] = {}
         for route in state["routes"][name]:
             tally[route["evidence"]] = tally.get(route["evidence"], 0) + 1
         evidence = ", ".join(f"{count} {kind}" for kind, count in sorted(tally.items()))
-        click.echo(f"  {name:10} {url}  ({evidence})")
-    click.echo(_("{count} machines are on").format(count=len(state["machines"])))
-    for name, lines in state["ledgers"].items():
-        for line in lines:
-            click.echo(
-                f"  {name:10} {line['at'][:19]} {line['kind']:14} "
-                f"{line['amount']:>18} {line['currency']}  {line['ref']}"
-            )
+        lines.append(f"  {name:10} {url}  ({evidence})")
+    lines.append(_("{count} machines are on").format(count=len(state["machines"])))
+    for name, entries in state["ledgers"].items():
+        lines += [
+            f"  {name:10} {entry['at'][:19]} {entry['kind']:14} "
+            f"{entry['amount']:>18} {entry['currency']}  {entry['ref']}"
+            for entry in entries
+        ]
+    return "\n".join(lines)
 
 
 @sandbox_command.command()
