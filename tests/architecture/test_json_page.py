@@ -18,7 +18,9 @@ def errors(root: type[GpurentError]) -> Iterator[type[GpurentError]]:
 
 
 def test_the_page_lists_the_codes() -> None:
-    listed = {(code, int(number)) for code, number in re.findall(r"^\| `([\w-]+)` \| (\d+) \|", PAGE, re.MULTILINE)}
+    listed = {
+        (code, int(number)) for code, number in re.findall(r"^\| `([\w-]+)` \| (\d+) \|", PAGE, re.MULTILINE)
+    }
     known = {
         (kind.code, kind.exit_code) for kind in errors(GpurentError) if kind.__module__ == "gpurent.errors"
     }
