@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -171,3 +173,38 @@ def test_a_key_is_forgotten_only_by_a_yes(home: Path) -> None:
     assert "nothing was forgotten" in refused.err
     assert gpurent(home, "-y", "logout", "1024gpu", "--forget-key").code == 0
     assert gpurent(home, "logout", "1024gpu").code == 0, "the key stays: nothing to ask"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "gbk"])
+def test_json_is_the_same_in_every_encoding(home: Path, encoding: str) -> None:
+    words = ("--lang", "zh", "--json", "show", "nope")
+    found = gpurent(home, *words, PYTHONIOENCODING=encoding)
+    assert json.loads(found.out) == json.loads(gpurent(home, *words).out)
+
+
+def test_people_see_a_mark_in_place_of_a_letter(home: Path) -> None:
+    said = gpurent(home, "--lang", "zh", "ls", PYTHONIOENCODING="latin-1")
+    assert (said.code, said.err) == (0, "")
+    assert "?" in said.out
+
+
+def test_output_that_cannot_be_written_is_told(home: Path) -> None:
+    variables = {"HOME": str(home), "GPURENT_HOME": str(home / "state"), "GPURENT_LANG": "en"}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "gpurent", "ls"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=variables,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, b"the output cannot be written: No space left on device\n")
+
+
+def test_the_settings_of_the_plugins_are_listed(home: Path) -> None:
+    plugins = gpurent(home, "plugins", "--json").data["plugins"]
+    settings = {entry["name"]: entry["settings"] for plugin in plugins for entry in plugin["entries"]}
+    secrets = {setting["name"]: setting["secret"] for setting in settings["imap"]}
+    assert secrets["password"] is True
+    assert secrets["host"] is False
+    assert settings["screen"] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Callable, Sequence
@@ -133,7 +134,8 @@ def test_a_part_of_a_section_names_something_that_is_there(path: Path, name: str
 @pytest.mark.parametrize(
     ("text", "line", "words", "hint"),
     [
-        ("month = '1CNY'", 1, "'month' must stand in a section", "[core]"),
+        ("month = '1CNY'", 1, "'month' must stand in a section", "[budget]\nmonth = …"),
+        ("guard = 3", 1, "'guard' must stand in a section", "[guard]"),
         ("[[core]]\nbrowser = 'no'", 1, "'core' must stand in a section", "[core]"),
         ("guard.idl = '1h'", 1, "[guard] has no key 'idl'", "Did you mean idle?"),
         ("gard.idle = '1h'", 1, "there is no section [gard]", "Did you mean guard?"),
@@ -168,6 +170,16 @@ def test_a_mistake_is_named_with_its_line(path: Path, text: str, line: int, word
     assert error.message.startswith(f"{path}, line {line}: "), error.message
     assert words in error.message
     assert hint in error.hint
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_only_a_plain_file_is_read(path: Path, kind: str) -> None:
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(UsageError, match="is not a plain file"):
+        read_config(path, lambda: (), names)
 
 
 def test_a_secret_of_a_wrong_kind_is_not_repeated(path: Path) -> None:

@@ -33,6 +33,7 @@ def test_folder_and_file_are_private_even_with_an_open_umask(tmp_path: Path) -> 
     folder = private_folder(tmp_path / "a" / "home")
     write_private(folder / "key", b"x")
     assert mode(folder) == 0o700
+    assert mode(folder.parent) == 0o700, "it may be asked for next"
     assert mode(folder / "key") == 0o600
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -72,4 +73,6 @@ def failure(command: str, error: GpurentError) -> str:
 
 
 def _envelope(command: str, *, ok: bool, **content: object) -> str:
-    return json.dumps({"version": VERSION, "command": command, "ok": ok, **content}, ensure_ascii=False)
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    document = {"version": VERSION, "command": command, "ok": ok, **content}
+    return json.dumps(document, ensure_ascii=not unicode)

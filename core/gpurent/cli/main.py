@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from functools import cached_property
+from io import TextIOWrapper
 
 import click
 
@@ -103,6 +104,10 @@ def cli(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command line; exits with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that lacks a letter shows a mark in its place; it must not end a command that spends money.
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -130,6 +135,13 @@ def _run(given: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 141
+    except OSError as error:
+        if error.filename is not None:
+            return _crashed(error)
+        click.secho(_("the output cannot be written: {why}").format(why=error.strerror), fg="red", err=True)
+        # What is left in the buffer would fail once more at the interpreter's end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
     except Exception as error:  # noqa: BLE001 - the last net: the user gets a line, the report goes to a file
         return _crashed(error)
 

@@ -107,7 +107,10 @@ class ProviderSimulator(ABC):
 
     @abstractmethod
     async def tick(self) -> None:
-        """Let time pass up to the clock's now: bill, expire, confirm. Exact however seldom it is called."""
+        """Let time pass up to the clock's now: bill, expire, confirm. Exact however seldom it is called.
+
+        The sandbox calls it on its own, also while a request is being answered: hold a lock where both change the same.
+        """
 
     @abstractmethod
     def ledger(self) -> Sequence[SimulatorLedgerEntry]:

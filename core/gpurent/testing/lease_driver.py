@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from attrs import define, evolve, field
 
@@ -25,7 +25,9 @@ MOST_LOST = 5
 
 @define
 class LeaseDriver(Generic[P]):
-    """Moves one lease of ``user`` through its life; every step may be lost and is then done again by a new process.
+    """Moves one lease of ``user`` through its life; a step whose answer is lost is done again by a new process.
+
+    `charges` only looks, and is not repeated. Of ``error=ProcessKilled`` the test itself makes a new process.
 
     ``pace`` is how long it waits between two looks, and before it asks again; ``faults`` are the first process's.
     """
@@ -123,7 +125,9 @@ class LeaseDriver(Generic[P]):
         return self.held if order.kind is OrderKind.EXTEND else await self.ready()
 
     async def extend(self, term: timedelta, key: str) -> Lease:
-        renewing = cast("SupportsRenewal", self.provider)
+        renewing: object = self.provider
+        if not isinstance(renewing, SupportsRenewal):
+            raise AssertionError(f"{self.name} has no renewal")
         return await self.rent(renewing.extension(self.held, term, key))
 
     async def release(self) -> Lease:

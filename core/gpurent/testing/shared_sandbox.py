@@ -22,13 +22,15 @@ import gc
 import json
 import logging
 import os
+import sys
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from tempfile import TemporaryFile
+from typing import Any, TextIO, TypeVar
 
 from attrs import define, field, frozen
 
@@ -68,14 +70,15 @@ class CommandLineUser:
     environment: Mapping[str, str]
 
     def run(self, *arguments: str, given: str = "") -> CommandLineResult:
-        """The real command line, in this process and thread; ``given`` is typed in. No event loop may run here."""
-        from click.testing import CliRunner
+        """The real command line, in this process and thread. No event loop may run here.
+
+        ``given`` is its stdin, which is no terminal: a question is answered by an option, or fails.
+        """
         from importlib_metadata import entry_points
 
         main = entry_points(group="console_scripts")["gpurent"].load()
-        cleared = {name: None for name in os.environ if name.startswith("GPURENT_")}
         threshold = gc.get_threshold()
-        with CliRunner().isolation(given, env={**cleared, **self.environment}) as (out, err, _both):
+        with _streams(given) as (out, err), _environment(self.environment):
             try:
                 main(list(arguments))
                 code: object = 0
@@ -83,9 +86,42 @@ class CommandLineUser:
                 code = ended.code
             finally:
                 gc.set_threshold(*threshold)
-            return CommandLineResult(
-                code if isinstance(code, int) else 1, out.getvalue().decode(), err.getvalue().decode()
-            )
+            return CommandLineResult(code if isinstance(code, int) else 1, _text(out), _text(err))
+
+
+@contextmanager
+def _streams(given: str) -> Iterator[tuple[TextIO, TextIO]]:
+    """stdout and stderr of the block; files, since a command that runs another one needs their numbers."""
+    before = sys.stdin, sys.stdout, sys.stderr
+    with ExitStack() as stack:
+        made = [stack.enter_context(TemporaryFile("w+", encoding="utf-8", newline="")) for _ in range(3)]
+        made[0].write(given)
+        made[0].seek(0)
+        sys.stdin, sys.stdout, sys.stderr = made
+        try:
+            yield made[1], made[2]
+        finally:
+            sys.stdin, sys.stdout, sys.stderr = before
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """``variables`` over this process's own, without what is said to gpurent there."""
+    before = dict(os.environ)
+    for name in [name for name in before if name.startswith("GPURENT_")]:
+        del os.environ[name]
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _text(stream: TextIO) -> str:
+    stream.flush()
+    stream.seek(0)
+    return stream.read()
 
 
 @define

@@ -7,6 +7,7 @@ from click.shell_completion import get_completion_class
 
 from gpurent.cli.app import App, json_option
 from gpurent.cli.views.table import table
+from gpurent.composition import system
 from gpurent.errors import UnavailableError, UsageError
 from gpurent.locale import _
 
@@ -34,7 +35,7 @@ def plugins_command(app: App) -> None:
                 "name": plugin.name,
                 "distribution": plugin.distribution,
                 "version": plugin.version,
-                "entries": [{"kind": kind, "name": name} for kind, name in plugin.entries],
+                "entries": [_entry_data(registry, kind, name) for kind, name in plugin.entries],
             }
             for plugin in registry.plugins
             if plugin.version
@@ -60,6 +61,13 @@ def plugins_command(app: App) -> None:
         return table(head, [*rows, *broken])
 
     app.show(data, text)
+
+
+def _entry_data(registry: system.Registry, kind: str, name: str) -> dict[str, object]:
+    """An entry and the keys that ``[name]`` of config.toml may have for it."""
+    settings = registry.settings_of(kind, name)
+    keys = [{"name": x.name, "label": x.label, "secret": x.secret, "default": x.default} for x in settings]
+    return {"kind": kind, "name": name, "settings": keys}
 
 
 @click.group("notify")

@@ -41,7 +41,7 @@ class _Reader:
             if not isinstance(values, dict):
                 text = _("{path}: {section!r} must stand in a section")
                 raise UsageError(
-                    text.format(path=self._file.place("", name), section=name), hint=f"[core]\n{name} = …"
+                    text.format(path=self._file.place("", name), section=name), hint=self._home_of(name)
                 )
             if name not in self._declared:
                 raise UsageError(
@@ -55,6 +55,15 @@ class _Reader:
                 if isinstance(value, dict):
                     self._check_part(self._declared[name], part)
                     yield f"{name}.{part}", value
+
+    def _home_of(self, name: str) -> str:
+        """Where a key or section that stands at the top as a key belongs; empty when nothing has that name."""
+        if name in self._declared:
+            return f"[{name}]"
+        keyed = [section for section in self._declared.values() if name in {key.name for key in section.keys}]
+        return "\n".join(f"[{section.name}]\n{name} = …" for section in keyed) or nearest(
+            name, sorted(self._declared)
+        )
 
     def _check_part(self, section: ConfigSection, part: str) -> None:
         if not section.per:

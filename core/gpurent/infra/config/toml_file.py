@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 import tomllib
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -35,7 +36,10 @@ class TomlFile:
     def read(cls, path: Path, parse_float: Callable[[str], Any] = float) -> TomlFile:
         """The file at ``path``; missing is a `FileNotFoundError`."""
         try:
-            if path.stat().st_size > LARGEST:
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, a device has no end
+                raise UsageError(_("{path} is not a plain file").format(path=path))
+            if found.st_size > LARGEST:
                 raise UsageError(_("{path} is too large for a settings file").format(path=path))
             return cls(path, path.read_text("utf-8"), parse_float)
         except FileNotFoundError:

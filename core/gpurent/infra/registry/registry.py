@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from functools import cached_property
 from types import ModuleType
@@ -24,6 +24,7 @@ from gpurent.roles.entries import (
     CommandEntry,
     EntryT,
     ExporterEntry,
+    Field,
     LauncherEntry,
     LeaseEntry,
     MailboxEntry,
@@ -230,6 +231,11 @@ class Registry:
             raise PluginError(f"{word} {name!r} is claimed by {owners}", hint="Uninstall one of them.")
         known = ", ".join(sorted(self._entries[word])) or "none"
         raise PluginError(f"no {word} is called {name!r} (installed: {known})", hint=self._advice(word, name))
+
+    def settings_of(self, word: str, name: str) -> Sequence[Field]:
+        """What ``[name]`` of config.toml may hold for that entry; commands and simulators have none."""
+        found: Sequence[Field] = getattr(self._entries[word].get(name), "settings", ())
+        return found
 
     def all_entries(self) -> Iterator[AnyEntry]:
         for entries in self._entries.values():

@@ -1,1 +1,1 @@
-"""What every implementation of a role must keep: one class a role, to be subclassed by its tests."""
+"""What every implementation of a role or port must keep: classes to be subclassed by its tests."""

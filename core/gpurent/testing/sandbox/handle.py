@@ -37,7 +37,7 @@ class Sandbox:
         try:
             state = json.loads((root / STATE).read_text("utf-8"))
             os.kill(state["pid"], 0)
-        except (FileNotFoundError, ProcessLookupError):
+        except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
             return None
         return cls(root=root, pid=state["pid"], url=state["url"], token=state["token"])
 

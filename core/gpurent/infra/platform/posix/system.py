@@ -27,9 +27,15 @@ _PAGE = re.compile(r"https://([a-z0-9.-]{1,253})(?:/[A-Za-z0-9._~/%?&=+-]{0,500}
 
 
 def private_folder(path: Path) -> Path:
-    """``path`` as a folder of ours with mode 0700, made if missing. Someone else's, or open to others: `UsageError`."""
+    """``path`` as a folder of ours with mode 0700, made if missing. Someone else's, or open to others: `UsageError`.
+
+    Folders above it that are missing get the same mode: one of them may be asked for later.
+    """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in [*reversed(path.parents), path]:
+            if not folder.exists():
+                folder.mkdir(mode=0o700, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         what = (
             _("{path} is not a folder")
