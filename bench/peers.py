@@ -8,57 +8,59 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench.yard import Yard
+from bench.ssh_server import BenchSshServer
 
-Peer = Callable[[Yard, Path, Path, str], str]
-CRYPTO = "-c aes128-gcm@openssh.com -o KexAlgorithms=curve25519-sha256"
+PeerCommand = Callable[[BenchSshServer, Path, Path, str], str]
+SSH_CRYPTO_OPTIONS = "-c aes128-gcm@openssh.com -o KexAlgorithms=curve25519-sha256"
 
 
-def options(yard: Yard, control: str = "") -> str:
+def ssh_options(yard: BenchSshServer, control: str = "") -> str:
     text = (
         f"-F none -i {yard.key} -o IdentitiesOnly=yes -o IdentityAgent=none -o BatchMode=yes "
-        f"-o UserKnownHostsFile={yard.known_hosts} -o StrictHostKeyChecking=yes {CRYPTO}"
+        f"-o UserKnownHostsFile={yard.known_hosts} -o StrictHostKeyChecking=yes {SSH_CRYPTO_OPTIONS}"
     )
     return f"{text} -o ControlPath={control} -o ControlMaster=no" if control else text
 
 
-def ssh(yard: Yard, control: str = "") -> str:
-    return f"ssh {options(yard, control)} -p {yard.port}"
+def ssh_command(yard: BenchSshServer, control: str = "") -> str:
+    return f"ssh {ssh_options(yard, control)} -p {yard.port}"
 
 
-def where(yard: Yard) -> str:
+def ssh_address(yard: BenchSshServer) -> str:
     return f"{yard.user}@{yard.address}"
 
 
-def _pipe(through: str, back: str) -> Peer:
-    def command(yard: Yard, source: Path, target: Path, control: str) -> str:
+def _make_tar_peer(through: str, back: str) -> PeerCommand:
+    def command(yard: BenchSshServer, source: Path, target: Path, control: str) -> str:
         inside = f"mkdir -p {target} && cd {target} && {back} tar -xf -"
-        return f"tar -C {source} -cf - . {through}| {ssh(yard, control)} {where(yard)} {shlex.quote(inside)}"
+        far = f"{ssh_command(yard, control)} {ssh_address(yard)} {shlex.quote(inside)}"
+        return f"tar -C {source} -cf - . {through}| {far}"
 
     return command
 
 
-def _rsync(flags: str) -> Peer:
-    def command(yard: Yard, source: Path, target: Path, control: str) -> str:
-        shell = shlex.quote(ssh(yard, control))
-        return f"rsync {flags} -e {shell} {source}/ {where(yard)}:{target}/"
+def _make_rsync_peer(flags: str) -> PeerCommand:
+    def command(yard: BenchSshServer, source: Path, target: Path, control: str) -> str:
+        shell = shlex.quote(ssh_command(yard, control))
+        return f"rsync {flags} -e {shell} {source}/ {ssh_address(yard)}:{target}/"
 
     return command
 
 
-def _scp(yard: Yard, source: Path, target: Path, control: str) -> str:
-    return f"scp -q -rp {options(yard, control)} -P {yard.port} {source} {where(yard)}:{target}"
+def _scp_command(yard: BenchSshServer, source: Path, target: Path, control: str) -> str:
+    return f"scp -q -rp {ssh_options(yard, control)} -P {yard.port} {source} {ssh_address(yard)}:{target}"
 
 
-def _sftp(yard: Yard, source: Path, target: Path, control: str) -> str:
+def _sftp_command(yard: BenchSshServer, source: Path, target: Path, control: str) -> str:
     batch = f"mkdir {target}\\nput -rp {source}/. {target}\\n"
     return (
-        f"printf '{batch}' | sftp -q -B 261120 -R 256 {options(yard, control)} -P {yard.port} -b - {where(yard)} "
+        f"printf '{batch}' | sftp -q -B 261120 -R 256 {ssh_options(yard, control)} "
+        f"-P {yard.port} -b - {ssh_address(yard)} "
         ">/dev/null"
     )
 
 
-def _rclone(yard: Yard, source: Path, target: Path, control: str) -> str:
+def _rclone_command(yard: BenchSshServer, source: Path, target: Path, control: str) -> str:
     remote = (
         f":sftp,host={yard.address},port={yard.port},user={yard.user},key_file={yard.key},"
         f"known_hosts_file={yard.known_hosts},ciphers='aes128-gcm@openssh.com',chunk_size=255k,concurrency=64:{target}"
@@ -66,13 +68,14 @@ def _rclone(yard: Yard, source: Path, target: Path, control: str) -> str:
     return f"rclone copy --config /dev/null --transfers 16 --checkers 16 -q {source} {shlex.quote(remote)}"
 
 
-def _lftp(yard: Yard, source: Path, target: Path, control: str) -> str:
-    connect = f"set sftp:connect-program '{ssh(yard)} -a -x'; set sftp:max-packets-in-flight 256; set net:max-retries 1"
+def _lftp_command(yard: BenchSshServer, source: Path, target: Path, control: str) -> str:
+    program = f"set sftp:connect-program '{ssh_command(yard)} -a -x'"
+    connect = f"{program}; set sftp:max-packets-in-flight 256; set net:max-retries 1"
     there = f"open -u {yard.user}, sftp://{yard.address}:{yard.port}"
     return f"lftp -c {shlex.quote(f'{connect}; {there}; mirror -R -P 8 {source} {target}')}"
 
 
-def _paramiko(yard: Yard, source: Path, target: Path, control: str) -> str:
+def _paramiko_command(yard: BenchSshServer, source: Path, target: Path, control: str) -> str:
     script = Path(__file__).with_name("paramiko_put.py")
     words = [
         sys.executable,
@@ -88,31 +91,31 @@ def _paramiko(yard: Yard, source: Path, target: Path, control: str) -> str:
     return shlex.join(map(str, words))
 
 
-PEERS: Mapping[str, Peer] = {
-    "tar over ssh": _pipe("", ""),
-    "tar + zstd over ssh": _pipe("| zstd -q -T0 -3 ", "zstd -q -d |"),
-    "tar + zstd --adapt over ssh": _pipe("| zstd -q -T0 --adapt ", "zstd -q -d |"),
-    "rsync -aW": _rsync("-aW"),
-    "rsync -a": _rsync("-a"),
-    "rsync -az": _rsync("-az --zc=zstd"),
-    "scp": _scp,
-    "sftp": _sftp,
-    "rclone": _rclone,
-    "lftp -P 8": _lftp,
-    "paramiko": _paramiko,
+PEERS: Mapping[str, PeerCommand] = {
+    "tar over ssh": _make_tar_peer("", ""),
+    "tar + zstd over ssh": _make_tar_peer("| zstd -q -T0 -3 ", "zstd -q -d |"),
+    "tar + zstd --adapt over ssh": _make_tar_peer("| zstd -q -T0 --adapt ", "zstd -q -d |"),
+    "rsync -aW": _make_rsync_peer("-aW"),
+    "rsync -a": _make_rsync_peer("-a"),
+    "rsync -az": _make_rsync_peer("-az --zc=zstd"),
+    "scp": _scp_command,
+    "sftp": _sftp_command,
+    "rclone": _rclone_command,
+    "lftp -P 8": _lftp_command,
+    "paramiko": _paramiko_command,
 }
-SYNCING = ("rsync -a", "rsync -az")
-SLOW = ("scp", "sftp", "rclone")
-SHARING = ("tar over ssh", "tar + zstd over ssh", "rsync -aW", "rsync -az", "scp", "sftp")
-PROGRAMS = {
+SYNC_PEERS = ("rsync -a", "rsync -az")
+SLOW_PEERS = ("scp", "sftp", "rclone")
+MULTIPLEXED_PEERS = ("tar over ssh", "tar + zstd over ssh", "rsync -aW", "rsync -az", "scp", "sftp")
+PEER_PROGRAMS = {
     "tar + zstd over ssh": "zstd", "tar + zstd --adapt over ssh": "zstd", "rsync -aW": "rsync", "rsync -a": "rsync",
     "rsync -az": "rsync", "scp": "scp", "sftp": "sftp", "rclone": "rclone", "lftp -P 8": "lftp",
 }  # fmt: skip
 
 
-def found() -> list[str]:
+def find_installed_peers() -> list[str]:
     """The peers that this computer has."""
-    names = [name for name in PEERS if shutil.which(PROGRAMS.get(name, "ssh"))]
+    names = [name for name in PEERS if shutil.which(PEER_PROGRAMS.get(name, "ssh"))]
     try:
         import paramiko  # type: ignore[import-untyped]  # noqa: F401
     except ImportError:

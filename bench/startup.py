@@ -24,15 +24,15 @@ from gpurent.api import CNY, Endpoint, Hardware, Lease, LeaseState, Metered, Off
 from gpurent.infra.sqlite.store import SqliteStore
 
 PEERS = ("vastai", "prime", "modal", "dstack", "runpod", "sky")
-LEASES = 20
+LEASE_COUNT = 20
 
 
-def leases(home: Path) -> None:
+def create_leases(home: Path) -> None:
     """A store with twenty machines that run."""
     home.mkdir(mode=0o700)
     now = datetime.now(UTC)
     store = SqliteStore(home / "journal.sqlite", lambda: now)
-    for number in range(LEASES):
+    for number in range(LEASE_COUNT):
         offer = Offer(
             provider="mistgpu",
             key=f"{number:06}",
@@ -52,7 +52,7 @@ def leases(home: Path) -> None:
     store.close()
 
 
-def sockets(words: list[str], environment: Mapping[str, str]) -> str:
+def check_sockets(words: list[str], environment: Mapping[str, str]) -> str:
     """Whether a command opens network sockets, by strace where it is there."""
     if not shutil.which("strace"):
         return "not checked (no strace)"
@@ -66,7 +66,7 @@ def sockets(words: list[str], environment: Mapping[str, str]) -> str:
     return "none" if "AF_INET" not in said else "opens sockets"
 
 
-def measure(
+def measure_commands(
     commands: Mapping[str, list[str]], environment: Mapping[str, str], rounds: int
 ) -> dict[str, list[float]]:
     """Milliseconds, in turn. One that fails, and so ends early, is a `CalledProcessError`."""
@@ -90,7 +90,7 @@ def main() -> None:
     own = str(Path(sys.executable).with_name("gpurent"))
     with tempfile.TemporaryDirectory() as room:
         home = Path(room, "home")
-        leases(home)
+        create_leases(home)
         environment = {"PATH": os.environ["PATH"], "HOME": room, "GPURENT_HOME": str(home), "LANG": "C.UTF-8"}
         commands = {
             "bare interpreter": [sys.executable, "-c", "pass"],
@@ -101,7 +101,7 @@ def main() -> None:
             program = given.peers / name / "bin" / name if given.peers else None
             if program is not None and program.exists():
                 commands[f"{name} --help"] = [str(program), "--help"]
-        found = measure(commands, environment, given.rounds)
+        found = measure_commands(commands, environment, given.rounds)
         peers = {name: times for name, times in found.items() if name.split()[0] in PEERS}
         best = peers[min(peers, key=lambda name: min(peers[name]))] if peers else []
         print("| command | min, ms | median, ms | of the fastest peer: min | median |\n|---|---|---|---|---|")
@@ -109,7 +109,7 @@ def main() -> None:
             shares = " | ".join(f"{of(times) / of(best):.2f}" if best else "-" for of in (min, median))
             print(f"| {name} | {min(times):.0f} | {median(times):.0f} | {shares} |")
         for name in ("gpurent --help", "gpurent ls"):
-            print(f"sockets of {name}: {sockets(commands[name], environment)}")
+            print(f"sockets of {name}: {check_sockets(commands[name], environment)}")
 
 
 if __name__ == "__main__":

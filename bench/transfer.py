@@ -19,143 +19,147 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench import peers, sets
-from bench.race import OURS, Cell, fresh_target, race
-from bench.report import write
-from bench.sets import MIB
-from bench.wires import WIRES, Wire, open_wire, why_not
-from bench.yard import Yard
+from bench import datasets, peers
+from bench.comparison import OURS, ResultCell, compare_tools, new_target_path
+from bench.datasets import MIB
+from bench.network_links import LINKS, NetworkLink, find_obstacle, open_link
+from bench.report import write_report
+from bench.ssh_server import BenchSshServer
 
 HERE = Path(__file__).parent
 ROWS = ("a", "b", "c", "d", "d held", "c same", "d same", "c 1 %", "d 1 %", "a resumed")
 #            a     b     files of c
 SIZES = {"raw loopback": (1024, 1024, 20_000), "20 ms, 200 Mbit/s": (128, 256, 20_000), "*": (32, 64, 4_000)}
-QUICK = {"raw loopback": (256, 256, 5_000), "20 ms, 200 Mbit/s": (32, 64, 2_500), "*": (8, 16, 1_500)}
+QUICK_SIZES = {"raw loopback": (256, 256, 5_000), "20 ms, 200 Mbit/s": (32, 64, 2_500), "*": (8, 16, 1_500)}
 
 
-class Bench:
+class TransferBench:
     def __init__(self, room: Path, rounds: int, quick: bool) -> None:
-        self.room, self.rounds, self.quick = room, rounds, quick
-        self.cells: list[Cell] = []
-        self.peers = peers.found()
+        self.folder, self.rounds, self.quick = room, rounds, quick
+        self.cells: list[ResultCell] = []
+        self.installed_peers = peers.find_installed_peers()
 
-    def data(self, row: str, wire: Wire) -> Path:
-        sizes = QUICK if self.quick else SIZES
+    def make_data(self, row: str, wire: NetworkLink) -> Path:
+        sizes = QUICK_SIZES if self.quick else SIZES
         a, b, c = sizes.get(wire.name, sizes["*"])
         kind = row[0]
         if kind == "a":
-            return sets.incompressible(self.room / f"a{a}", a * MIB)
+            return datasets.make_incompressible(self.folder / f"a{a}", a * MIB)
         if kind == "b":
-            return sets.compressible(self.room / f"b{b}", b * MIB)
+            return datasets.make_compressible(self.folder / f"b{b}", b * MIB)
         if kind == "c":
-            return sets.many(self.room / f"c{c}", c)
-        return sets.sources(self.room / "d")
+            return datasets.make_small_files(self.folder / f"c{c}", c)
+        return datasets.copy_source_files(self.folder / "d")
 
-    def run(self, wire: Wire, rows: list[str]) -> None:
+    def measure_link(self, wire: NetworkLink, rows: list[str]) -> None:
         for row in rows:
-            self.data(row, wire)
-        with open_wire(wire, self.room / "yard") as yard:
+            self.make_data(row, wire)
+        with open_link(wire, self.folder / "yard") as yard:
             for row in rows:
                 if row == "a resumed":
-                    self.cells.append(self.resumed(yard, wire))
+                    self.cells.append(self.measure_resume(yard, wire))
                 else:
-                    self.cells.append(self.cell(yard, wire, row))
+                    self.cells.append(self.measure_cell(yard, wire, row))
 
-    def cell(self, yard: Yard, wire: Wire, row: str) -> Cell:
-        source = self.data(row, wire)
+    def measure_cell(self, yard: BenchSshServer, wire: NetworkLink, row: str) -> ResultCell:
+        source = self.make_data(row, wire)
         old = source
         if row.endswith("1 %"):
-            source = sets.changed(source, source.with_name(source.name + "x"))
+            source = datasets.make_changed_copy(source, source.with_name(source.name + "x"))
         again = row.endswith(("same", "1 %"))
         held = row == "d held"
-        names = peers.SYNCING if again else peers.SHARING if held else self.peers
-        control = str(self.room / "control") if held else ""
+        names = peers.SYNC_PEERS if again else peers.MULTIPLEXED_PEERS if held else self.installed_peers
+        control = str(self.folder / "control") if held else ""
 
         def tool(name: str) -> Callable[[Path], str]:
             return lambda target: peers.PEERS[name](yard, source, target, control)
 
-        tools = {name: tool(name) for name in names if name in self.peers}
-        tools[OURS] = lambda target: carry(yard, "held" if held else "push", source, target)
+        tools = {name: tool(name) for name in names if name in self.installed_peers}
+        tools[OURS] = lambda target: transfer_command(yard, "held" if held else "push", source, target)
 
         def prepare(name: str, target: Path) -> None:
             if again and name == OURS:
                 subprocess.run(
-                    carry(yard, "push", old, target), shell=True, check=True, stdout=subprocess.DEVNULL
+                    transfer_command(yard, "push", old, target),
+                    shell=True,
+                    check=True,
+                    stdout=subprocess.DEVNULL,
                 )
             elif again:
                 shutil.copytree(old, target)
 
-        cell = Cell(row, wire.name)
+        cell = ResultCell(row, wire.name)
         masters: list[subprocess.Popen[bytes]] = []
 
         def connect(name: str, target: Path) -> None:
             """A connection as young as ours for everyone: one that has carried much is quicker."""
-            self.hang_up(masters)
+            self.close_masters(masters)
             if name != OURS:
-                masters.append(self.master(yard, control))
+                masters.append(self.open_master(yard, control))
                 time.sleep(0.5)
 
         try:
-            return race(
+            return compare_tools(
                 cell,
                 tools,
                 source,
-                self.room,
+                self.folder,
                 prepare=connect if held else prepare if again else None,
                 rounds=self.rounds,
                 limit=9.0 if not wire.rate else 5.5,
-                clock={OURS: timed_inside} if held else {},
+                clock={OURS: time_inside_command} if held else {},
             )
         finally:
-            self.hang_up(masters)
+            self.close_masters(masters)
 
-    def hang_up(self, masters: list[subprocess.Popen[bytes]]) -> None:
+    def close_masters(self, masters: list[subprocess.Popen[bytes]]) -> None:
         for process in masters:
             process.kill()
             process.wait()
         masters.clear()
-        (self.room / "control").unlink(missing_ok=True)
+        (self.folder / "control").unlink(missing_ok=True)
 
-    def master(self, yard: Yard, control: str) -> subprocess.Popen[bytes]:
-        words = f"exec {peers.ssh(yard)} -N -o ControlMaster=yes -o ControlPath={control} {peers.where(yard)}"
+    def open_master(self, yard: BenchSshServer, control: str) -> subprocess.Popen[bytes]:
+        options = f"-N -o ControlMaster=yes -o ControlPath={control}"
+        words = f"exec {peers.ssh_command(yard)} {options} {peers.ssh_address(yard)}"
         process = subprocess.Popen(words, shell=True)
         while not Path(control).exists():
             time.sleep(0.05)
         return process
 
-    def resumed(self, yard: Yard, wire: Wire) -> Cell:
+    def measure_resume(self, yard: BenchSshServer, wire: NetworkLink) -> ResultCell:
         """Killed at half, then again: how much travels beyond what was missing, as a share of the file."""
-        source = self.data("a", wire)
-        cell = Cell("a resumed", wire.name)
+        source = self.make_data("a", wire)
+        cell = ResultCell("a resumed", wire.name)
         size = (source / "a.bin").stat().st_size
         waste = []
         for _ in range(self.rounds):
-            target = fresh_target(self.room)
+            target = new_target_path(self.folder)
             process = subprocess.Popen(
-                carry(yard, "push", source, target),
+                transfer_command(yard, "push", source, target),
                 shell=True,
                 start_new_session=True,
                 stdout=subprocess.DEVNULL,
             )
-            while written(target) < size / 2 and process.poll() is None:
+            while count_written_bytes(target) < size / 2 and process.poll() is None:
                 time.sleep(0.002)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             time.sleep(1.0)
-            there = arrived(target, source)
+            there = count_arrived_bytes(target, source)
             begun = time.perf_counter()
             said = subprocess.run(
-                carry(yard, "push", source, target), shell=True, check=True, capture_output=True
+                transfer_command(yard, "push", source, target), shell=True, check=True, capture_output=True
             )
             cell.times.setdefault(OURS, []).append(time.perf_counter() - begun)
             waste.append((json.loads(said.stdout)["sent"] - (size - there)) / size)
             shutil.rmtree(target)
         cell.note = f"re-sent beyond the missing part: {max(waste) * 100:.2f} % of the file at most"
-        print(f"  {cell.row:<22} {cell.wire:<30} {cell.note}", flush=True)
+        print(f"  {cell.row:<22} {cell.link:<30} {cell.note}", flush=True)
         return cell
 
 
-def written(target: Path) -> int:
+def count_written_bytes(target: Path) -> int:
     """Bytes of the partial that have been written, in whatever order; 0 when there is none (any more)."""
     try:
         return sum(part.stat().st_blocks * 512 for part in (target / ".gpurent-part").glob("*-*"))
@@ -163,7 +167,7 @@ def written(target: Path) -> int:
         return 0
 
 
-def arrived(target: Path, source: Path) -> int:
+def count_arrived_bytes(target: Path, source: Path) -> int:
     """Bytes of the partial that are as in the source, by pages."""
     parts = list((target / ".gpurent-part").glob("*-*"))
     if not parts:
@@ -175,13 +179,13 @@ def arrived(target: Path, source: Path) -> int:
     return found
 
 
-def carry(yard: Yard, way: str, source: Path, target: Path) -> str:
+def transfer_command(yard: BenchSshServer, way: str, source: Path, target: Path) -> str:
     words = [
         sys.executable,
-        HERE / "carry.py",
+        HERE / "single_transfer.py",
         way,
         "turbo",
-        yard.room,
+        yard.folder,
         yard.address,
         yard.port,
         yard.user,
@@ -191,7 +195,7 @@ def carry(yard: Yard, way: str, source: Path, target: Path) -> str:
     return " ".join(map(str, [*words, "kex=curve25519-sha256"]))
 
 
-def timed_inside(command: str, cap: float) -> tuple[float, int, bool]:
+def time_inside_command(command: str, cap: float) -> tuple[float, int, bool]:
     """The seconds that a running trip needs: its process and its connection are there already."""
     said = subprocess.run(command, shell=True, check=True, capture_output=True, timeout=cap + 30)
     told = json.loads(said.stdout)
@@ -212,19 +216,19 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # links and servers are taken down in any case
     base = "/dev/shm" if Path("/dev/shm").is_dir() else None
     room = given.room or Path(tempfile.mkdtemp(prefix="gpurent-bench-", dir=base))
-    bench = Bench(room, given.rounds, given.quick)
-    print(f"peers: {', '.join(bench.peers)}")
+    bench = TransferBench(room, given.rounds, given.quick)
+    print(f"peers: {', '.join(bench.installed_peers)}")
     try:
         for name in given.wires.split(","):
-            wire = WIRES[name]
-            if wire.rate and (why := why_not()):
+            wire = LINKS[name]
+            if wire.rate and (why := find_obstacle()):
                 print(f"  {wire.name}: left out, {why}")
                 continue
-            bench.run(wire, given.rows.split(","))
+            bench.measure_link(wire, given.rows.split(","))
     finally:
         if not given.room:
             shutil.rmtree(room, ignore_errors=True)
-        write(bench.cells, HERE.parent / "docs" / "performance.md" if given.write else None)
+        write_report(bench.cells, HERE.parent / "docs" / "performance.md" if given.write else None)
 
 
 if __name__ == "__main__":

@@ -24,27 +24,27 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from attrs import asdict, frozen
 
-from bench.shops import SHOPS, Town, plugin, portals
+from bench.fake_providers import PROVIDER_COUNT, BenchProviders, make_plugin_hooks, run_providers
 from gpurent.composition.application import Application
-from gpurent.composition.state import Outside
+from gpurent.composition.state import ExternalDependencies
 from gpurent.domain.events import Event
 from gpurent.domain.question import Question
-from gpurent.infra.platform.posix.system import private_folder
-from gpurent.infra.registry import plain
-from gpurent.infra.registry.registry import Registry
+from gpurent.infra.platform.posix.system import make_private_folder
+from gpurent.infra.registry import builtin_entries
+from gpurent.infra.registry.registry import EntryPointRegistry
 from gpurent.ports.system import Clock, ProviderClock
 from gpurent.ports.terminal import Progress, Terminal
-from gpurent.testing.sandbox.timing import SandboxClock
+from gpurent.testing.sandbox.clock import SandboxClock
 from gpurent.workflow.guard.scheduler import Guard
 
 SPEED = 60
-SIZES = (10, 100, 1000)
+LEASE_COUNTS = (10, 100, 1000)
 MINUTES = 20
-POLICY = '[guard]\nrenew = "1d"\nrenew_limit = "none"\ntop_up = "50CNY"\ndeadline = "30d"\n'
+GUARD_CONFIG = '[guard]\nrenew = "1d"\nrenew_limit = "none"\ntop_up = "50CNY"\ndeadline = "30d"\n'
 
 
 @frozen(kw_only=True)
-class Cost:
+class WatchCost:
     """One watch: over ``minutes`` of the shops' time. ``cpu`` in seconds, ``memory`` in MiB."""
 
     leases: int
@@ -55,26 +55,26 @@ class Cost:
     memory: float
 
     @property
-    def share(self) -> float:
+    def cpu_share(self) -> float:
         """Percent of one processor."""
         return 100 * self.cpu / (self.minutes * 60)
 
     @property
-    def rate(self) -> float:
+    def request_rate(self) -> float:
         """Requests a minute, all shops together."""
         return self.requests / self.minutes
 
 
-class Nobody:
+class NullTerminal:
     """A user who is not there."""
 
-    interactive = False
+    is_interactive = False
 
     def show_event(self, event: Event) -> None: ...
     async def confirm(self, question: Question) -> bool:
         return False
 
-    async def ask(self, question: Question) -> str | None:
+    async def ask_question(self, question: Question) -> str | None:
         return None
 
     def show_output(self, data: bytes) -> None: ...
@@ -82,21 +82,23 @@ class Nobody:
         raise NotImplementedError
 
 
-def fast_clock(root: Path) -> SandboxClock:
+def make_fast_clock(root: Path) -> SandboxClock:
     """`SPEED` times as fast as this computer's."""
-    clock = SandboxClock(private_folder(root) / "clock.json", SPEED)
+    clock = SandboxClock(make_private_folder(root) / "clock.json", SPEED)
     clock.start()
     return clock
 
 
 @asynccontextmanager
-async def renter(root: Path, town: Town, terminal: Terminal, outside: Outside) -> AsyncIterator[Application]:
+async def open_application(
+    root: Path, town: BenchProviders, terminal: Terminal, outside: ExternalDependencies
+) -> AsyncIterator[Application]:
     """An application that rented all that the shops of ``town`` rent out."""
     module = ModuleType("gpurent_bench_shops")
-    vars(module).update(plugin())
-    registry = Registry.load(builtin=[plain, module], points=())
+    vars(module).update(make_plugin_hooks())
+    registry = EntryPointRegistry.load(builtin=[builtin_entries, module], points=())
     assert not registry.problems, registry.problems
-    application = Application(registry, private_folder(root), town.environment, terminal, outside)
+    application = Application(registry, make_private_folder(root), town.environment, terminal, outside)
     try:
         await application.start()
         for lease in town.leases:
@@ -106,60 +108,64 @@ async def renter(root: Path, town: Town, terminal: Terminal, outside: Outside) -
         await application.aclose()
 
 
-async def watch(leases: int, minutes: float, root: Path, clock: ProviderClock, outside: Outside) -> Cost:
+async def measure_watch(
+    leases: int, minutes: float, root: Path, clock: ProviderClock, outside: ExternalDependencies
+) -> WatchCost:
     """A guard over ``leases`` of 5 shops for ``minutes`` of ``outside``'s ``clock``, after a first round."""
-    home = private_folder(root)
-    (home / "config.toml").write_text(POLICY)
-    with portals(leases, clock.now()) as town:
-        async with renter(home, town, Nobody(), outside) as application:
-            return await _measure(application.guard, clock, town.count, leases, minutes)
+    home = make_private_folder(root)
+    (home / "config.toml").write_text(GUARD_CONFIG)
+    with run_providers(leases, clock.now()) as town:
+        async with open_application(home, town, NullTerminal(), outside) as application:
+            return await _measure_guard(application.guard, clock, town.count_requests, leases, minutes)
 
 
-async def _measure(guard: Guard, clock: Clock, count: Callable[[], int], leases: int, minutes: float) -> Cost:
-    task = asyncio.create_task(guard.forever())
+async def _measure_guard(
+    guard: Guard, clock: Clock, count: Callable[[], int], leases: int, minutes: float
+) -> WatchCost:
+    task = asyncio.create_task(guard.run_forever())
     try:
-        while len(guard.looked) < leases:  # noqa: ASYNC110 - nothing tells of it
+        while len(guard.results) < leases:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.05)
         begun, asked, cpu = clock.now(), count(), process_time()
-        guard.looks = 0
+        guard.check_count = 0
         await clock.sleep(timedelta(minutes=minutes))
         passed = (clock.now() - begun) / timedelta(minutes=1)
-        return Cost(
+        return WatchCost(
             leases=leases,
             minutes=passed,
             requests=count() - asked,
-            looks=guard.looks,
+            looks=guard.check_count,
             cpu=process_time() - cpu,
-            memory=_memory(),
+            memory=_read_memory(),
         )
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
-def _memory() -> float:
+def _read_memory() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / (1 << 20)
 
 
-def _times(after: float, before: float) -> str:
+def _format_factor(after: float, before: float) -> str:
     return f"{after / before:.1f}" if before else "?"
 
 
 def main() -> None:
     if sys.argv[1:2] == ["--one"]:
         with tempfile.TemporaryDirectory() as root:
-            clock = fast_clock(Path(root) / "clock")
-            outside = Outside(clock=clock)
+            clock = make_fast_clock(Path(root) / "clock")
+            outside = ExternalDependencies(clock=clock)
             cost = asyncio.run(
-                watch(int(sys.argv[2]), float(sys.argv[3]), Path(root) / "home", clock, outside)
+                measure_watch(int(sys.argv[2]), float(sys.argv[3]), Path(root) / "home", clock, outside)
             )
         sys.stdout.write(json.dumps(asdict(cost)))
         return
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else MINUTES
-    sizes = [int(size) for size in sys.argv[2:]] or SIZES
+    sizes = [int(size) for size in sys.argv[2:]] or LEASE_COUNTS
     out = sys.stdout.write
-    out(f"{SHOPS} shops, {minutes:g} minutes of their time each\n")
+    out(f"{PROVIDER_COUNT} shops, {minutes:g} minutes of their time each\n")
     out("leases  CPU share  CPU s/min/lease  memory  requests/min  requests/min/lease\n")
     costs = []
     for size in sizes:
@@ -167,18 +173,18 @@ def main() -> None:
         ran = subprocess.run(
             [sys.executable, __file__, "--one", str(size), str(minutes)], stdout=subprocess.PIPE, check=True
         )
-        cost = Cost(**json.loads(ran.stdout))
+        cost = WatchCost(**json.loads(ran.stdout))
         costs.append(cost)
         each = cost.cpu / cost.minutes / size
         out(
-            f"{size:6}  {cost.share:8.2f}%  {each:15.6f}  {cost.memory:3.0f} MiB  {cost.rate:12.1f}"
-            f"  {cost.rate / size:18.3f}\n"
+            f"{size:6}  {cost.cpu_share:8.2f}%  {each:15.6f}  {cost.memory:3.0f} MiB  {cost.request_rate:12.1f}"
+            f"  {cost.request_rate / size:18.3f}\n"
         )
     for before, after in pairwise(costs):
         times = after.leases / before.leases
         out(
-            f"{times:g} times the leases: {_times(after.share, before.share)} times the CPU, "
-            f"{_times(after.rate, before.rate)} times the requests\n"
+            f"{times:g} times the leases: {_format_factor(after.cpu_share, before.cpu_share)} times the CPU, "
+            f"{_format_factor(after.request_rate, before.request_rate)} times the requests\n"
         )
 
 

@@ -14,7 +14,7 @@ wanted=$(mktemp)
 trap 'rm -f "$new" "$wanted"' EXIT
 if [ -f requirements/dev.txt ]; then cp requirements/dev.txt "$new"; fi # known pins stay unless --upgrade
 
-"${PYTHON:-python3}" scripts/wanted.py >"$wanted"
+"${PYTHON:-python3}" scripts/list_requirements.py >"$wanted"
 uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
     --no-config --output-file "$new" "$@" - <"$wanted"
 

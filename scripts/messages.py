@@ -18,45 +18,45 @@ from babel.messages.pofile import read_po, write_po
 ROOT = Path(__file__).parents[1]
 KEYWORDS = {"_": None, "N_": None}
 # A date of the run would make every run a change.
-WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
+CREATION_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def packages() -> list[Path]:
+def list_packages() -> list[Path]:
     return [ROOT / "core" / "gpurent", *sorted(ROOT.glob("plugins/*/src/gpurent_plugin_*"))]
 
 
-def extracted(package: Path) -> Catalog:
+def extract_messages(package: Path) -> Catalog:
     """Every message of the source, without line numbers: they would change with every commit."""
-    catalog = Catalog(project=package.name, charset="utf-8", creation_date=WRITTEN)
+    catalog = Catalog(project=package.name, charset="utf-8", creation_date=CREATION_DATE)
     for name, _line, message, comments, context in extract_from_dir(package, keywords=KEYWORDS):
         if message:
             catalog.add(message, auto_comments=comments, context=context, locations=[(name, 0)])
     return catalog
 
 
-def known(package: Path) -> Catalog:
-    path = written(package)
+def load_catalog(package: Path) -> Catalog:
+    path = catalog_path(package)
     if not path.exists():
-        return Catalog(locale="zh_CN", domain=package.name, project=package.name, creation_date=WRITTEN)
+        return Catalog(locale="zh_CN", domain=package.name, project=package.name, creation_date=CREATION_DATE)
     with path.open("rb") as file:
         return read_po(file, locale="zh_CN", domain=package.name)
 
 
-def written(package: Path) -> Path:
+def catalog_path(package: Path) -> Path:
     return package / "locale" / "zh_CN" / "LC_MESSAGES" / f"{package.name}.po"
 
 
-def missing(template: Catalog, catalog: Catalog) -> list[object]:
+def find_untranslated(template: Catalog, catalog: Catalog) -> list[object]:
     wanted = [message.id for message in template if message.id]
     return [text for text in wanted if not ((found := catalog.get(text)) and found.string)]
 
 
-def renew(package: Path, template: Catalog) -> None:
-    catalog = known(package)
+def update_catalog(package: Path, template: Catalog) -> None:
+    catalog = load_catalog(package)
     catalog.update(template, no_fuzzy_matching=True)
     catalog.obsolete.clear()
-    catalog.creation_date = WRITTEN
-    path = written(package)
+    catalog.creation_date = CREATION_DATE
+    path = catalog_path(package)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         write_po(file, catalog, no_location=True, omit_header=False, sort_output=True, width=110)
@@ -66,13 +66,13 @@ def renew(package: Path, template: Catalog) -> None:
 
 def main() -> int:
     lacking = 0
-    for package in packages():
-        template = extracted(package)
+    for package in list_packages():
+        template = extract_messages(package)
         if not list(template)[1:]:
             continue
         if "--check" not in sys.argv:
-            renew(package, template)
-        for text in missing(template, known(package)):
+            update_catalog(package, template)
+        for text in find_untranslated(template, load_catalog(package)):
             lacking += 1
             print(f"{package.name}: no translation: {text!r}")
     return 1 if lacking and "--check" in sys.argv else 0

@@ -22,12 +22,12 @@ ROOT = Path(__file__).parents[1]
 
 
 class WarmProcess:
-    """The process of `tests.warm_process`; it ends with this one. Help texts are in the ``language`` of the import."""
+    """The process of `tests.fork_server`; it ends with this one. Help texts are in the ``language`` of the import."""
 
     def __init__(self, language: str) -> None:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "GPURENT_LANG": language}
-        command = [sys.executable, "-m", "tests.warm_process"]
+        command = [sys.executable, "-m", "tests.fork_server"]
         with theirs:
             self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=theirs.fileno())
 
@@ -51,10 +51,10 @@ class WarmProcess:
                 raise
 
 
-warm_process = cache(WarmProcess)
+get_warm_process = cache(WarmProcess)
 
 
-def _language(arguments: tuple[str, ...], environment: Mapping[str, str]) -> str:
+def _detect_language(arguments: tuple[str, ...], environment: Mapping[str, str]) -> str:
     chosen = arguments[arguments.index("--lang") + 1] if "--lang" in arguments else ""
     names = (
         chosen,
@@ -64,39 +64,41 @@ def _language(arguments: tuple[str, ...], environment: Mapping[str, str]) -> str
 
 
 @contextmanager
-def _under_way(
-    arguments: tuple[str, ...], environment: Mapping[str, str], folder: Path, given: str
+def _running_command(
+    arguments: tuple[str, ...], environment: Mapping[str, str], folder: Path, input_text: str
 ) -> Iterator[tuple[Any, Any, Any]]:
     with (
         tempfile.TemporaryFile() as stdin,
         tempfile.TemporaryFile() as stdout,
         tempfile.TemporaryFile() as stderr,
     ):
-        stdin.write(given.encode())
+        stdin.write(input_text.encode())
         stdin.seek(0)
         streams = [file.fileno() for file in (stdin, stdout, stderr)]
-        process = warm_process(_language(arguments, environment))
+        process = get_warm_process(_detect_language(arguments, environment))
         with process.start(arguments, environment, folder, streams) as (_pid, end):
             yield end, stdout, stderr
 
 
-def _result(code: str, stdout: Any, stderr: Any) -> CommandLineResult:
+def _read_result(code: str, stdout: Any, stderr: Any) -> CommandLineResult:
     stdout.seek(0)
     stderr.seek(0)
     return CommandLineResult(int(code), stdout.read().decode(), stderr.read().decode())
 
 
-def run(*arguments: str, environment: Mapping[str, str], folder: Path, given: str = "") -> CommandLineResult:
+def run_command(
+    *arguments: str, environment: Mapping[str, str], folder: Path, input_text: str = ""
+) -> CommandLineResult:
     """``gpurent`` with exactly that environment."""
-    with _under_way(arguments, environment, folder, given) as (end, stdout, stderr):
-        return _result(end.readline(), stdout, stderr)
+    with _running_command(arguments, environment, folder, input_text) as (end, stdout, stderr):
+        return _read_result(end.readline(), stdout, stderr)
 
 
-async def run_async(
-    *arguments: str, environment: Mapping[str, str], folder: Path, given: str = ""
+async def run_command_async(
+    *arguments: str, environment: Mapping[str, str], folder: Path, input_text: str = ""
 ) -> CommandLineResult:
     """The same, while the event loop goes on."""
-    with _under_way(arguments, environment, folder, given) as (end, stdout, stderr):
+    with _running_command(arguments, environment, folder, input_text) as (end, stdout, stderr):
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_reader(end, ended.set)
@@ -104,4 +106,4 @@ async def run_async(
             await ended.wait()
         finally:
             loop.remove_reader(end)
-        return _result(end.readline(), stdout, stderr)
+        return _read_result(end.readline(), stdout, stderr)

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
-FILE = ".nightly.jsonl"
+RESULTS_FILE = ".nightly.jsonl"
 
 
-def commit_of(root: Path) -> str:
+def get_commit(root: Path) -> str:
     """The commit that is checked out; ``+`` behind it when files differ from it."""
 
     def git(*arguments: str) -> str:
@@ -28,7 +28,7 @@ def commit_of(root: Path) -> str:
     return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
 
 
-def passed_at(file: Path, commit: str) -> frozenset[str]:
+def read_passed(file: Path, commit: str) -> frozenset[str]:
     """The tests whose last line at that commit says that they passed. A line that was cut off says nothing."""
     last: dict[str, str] = {}
     for line in file.read_text("utf-8").splitlines() if file.exists() else ():
@@ -42,17 +42,17 @@ def passed_at(file: Path, commit: str) -> frozenset[str]:
 
 
 @frozen
-class Nightly:
+class NightlyPlugin:
     file: Path
     commit: str
     writes: bool
     """One process writes for all."""
-    done: frozenset[str]
+    passed_tests: frozenset[str]
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        left_out = [item for item in items if item.nodeid in self.done]
+        left_out = [item for item in items if item.nodeid in self.passed_tests]
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item.nodeid not in self.done]
+        items[:] = [item for item in items if item.nodeid not in self.passed_tests]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if not self.writes or (report.when != "call" and report.outcome == "passed"):
@@ -68,16 +68,18 @@ class Nightly:
             file.write(json.dumps(entry) + "\n")
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.done:
+        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.passed_tests:
             session.exitstatus = pytest.ExitCode.OK
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self.done:
-            terminalreporter.write_line(f"{len(self.done)} passed earlier at this commit: {FILE}")
+        if self.passed_tests:
+            terminalreporter.write_line(
+                f"{len(self.passed_tests)} passed earlier at this commit: {RESULTS_FILE}"
+            )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    commit = commit_of(config.rootpath)
-    file = config.rootpath / FILE
-    done = frozenset[str]() if commit.endswith("+") else passed_at(file, commit)
-    config.pluginmanager.register(Nightly(file, commit, not hasattr(config, "workerinput"), done))
+    commit = get_commit(config.rootpath)
+    file = config.rootpath / RESULTS_FILE
+    done = frozenset[str]() if commit.endswith("+") else read_passed(file, commit)
+    config.pluginmanager.register(NightlyPlugin(file, commit, not hasattr(config, "workerinput"), done))

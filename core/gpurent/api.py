@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from gpurent.domain.events import (
         Event as Event,
         EventKind as EventKind,
-        Level as Level,
         Notice as Notice,
+        NoticeLevel as NoticeLevel,
     )
     from gpurent.domain.filenames import (
-        link_objection as link_objection,
-        objection as objection,
-        shown as shown,
+        escape_name as escape_name,
+        link_reject_reason as link_reject_reason,
+        name_reject_reason as name_reject_reason,
     )
     from gpurent.domain.lease import (
         Lease as Lease,
         LeaseState as LeaseState,
-        Pending as Pending,
+        PendingOrder as PendingOrder,
     )
     from gpurent.domain.money import (
         CNY as CNY,
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
         Order as Order,
         OrderKind as OrderKind,
         Payment as Payment,
+        PaymentPurpose as PaymentPurpose,
         Prepaid as Prepaid,
-        Purpose as Purpose,
         Quote as Quote,
         Requirements as Requirements,
         Unknown as Unknown,
@@ -73,10 +73,10 @@ if TYPE_CHECKING:
         SessionInfo as SessionInfo,
     )
     from gpurent.domain.transfer import (
-        Limits as Limits,
-        Pull as Pull,
-        Push as Push,
-        Skipped as Skipped,
+        PullRequest as PullRequest,
+        PushRequest as PushRequest,
+        SkippedName as SkippedName,
+        TransferLimits as TransferLimits,
         TransferReport as TransferReport,
     )
     from gpurent.errors import (
@@ -100,7 +100,7 @@ if TYPE_CHECKING:
         UsageError as UsageError,
     )
     from gpurent.locale import (
-        translator as translator,
+        make_translator as make_translator,
     )
     from gpurent.ports.connection import (
         CommandResult as CommandResult,
@@ -120,36 +120,36 @@ if TYPE_CHECKING:
         Progress as Progress,
     )
     from gpurent.roles.account import (
-        Advice as Advice,
         Authenticator as Authenticator,
         Balance as Balance,
         BillingProvider as BillingProvider,
-        Invoice as Invoice,
+        InvoiceInfo as InvoiceInfo,
         Login as Login,
         SupportsEnrolment as SupportsEnrolment,
         SupportsInvoices as SupportsInvoices,
         SupportsStatement as SupportsStatement,
         SupportsWithdrawal as SupportsWithdrawal,
         TopUp as TopUp,
+        TopUpAdvice as TopUpAdvice,
     )
     from gpurent.roles.entries import (
         AuthEntry as AuthEntry,
         BillingEntry as BillingEntry,
         CommandEntry as CommandEntry,
-        Entry as Entry,
         ExporterEntry as ExporterEntry,
-        Field as Field,
+        InputField as InputField,
         LauncherEntry as LauncherEntry,
         LeaseEntry as LeaseEntry,
         MailboxEntry as MailboxEntry,
         NotifierEntry as NotifierEntry,
+        PluginEntry as PluginEntry,
         SessionEntry as SessionEntry,
         SimulatorEntry as SimulatorEntry,
         TransferEntry as TransferEntry,
     )
     from gpurent.roles.exporter import (
         Export as Export,
-        Exported as Exported,
+        ExportedLease as ExportedLease,
         Exporter as Exporter,
         ExportFile as ExportFile,
         SupportsInstall as SupportsInstall,
@@ -159,17 +159,17 @@ if TYPE_CHECKING:
         hookimpl as hookimpl,
     )
     from gpurent.roles.lease import (
-        Access as Access,
         AssistedRental as AssistedRental,
-        Binding as Binding,
-        Instructions as Instructions,
         LeaseProvider as LeaseProvider,
+        MachineAccess as MachineAccess,
+        MailBinding as MailBinding,
         ManualProvider as ManualProvider,
         ManualTask as ManualTask,
         SupportsMailBinding as SupportsMailBinding,
         SupportsRenewal as SupportsRenewal,
         SupportsRestart as SupportsRestart,
         SupportsStaging as SupportsStaging,
+        TaskInstructions as TaskInstructions,
     )
     from gpurent.roles.machine import (
         Launcher as Launcher,
@@ -189,55 +189,55 @@ if TYPE_CHECKING:
     )
     from gpurent.roles.simulator import (
         Evidence as Evidence,
-        Machines as Machines,
         ManualAccess as ManualAccess,
         ProviderSimulator as ProviderSimulator,
-        Route as Route,
         SandboxMachine as SandboxMachine,
+        SandboxMachines as SandboxMachines,
         SendMail as SendMail,
         SimulatorContext as SimulatorContext,
         SimulatorLedgerEntry as SimulatorLedgerEntry,
+        SimulatorRoute as SimulatorRoute,
         SupportsManualRental as SupportsManualRental,
     )
 
-_HOMES = {
+_NAMES_BY_MODULE = {
     "gpurent.domain.access": "Endpoint MachineProfile is_loopback",
-    "gpurent.domain.events": "Event EventKind Level Notice",
-    "gpurent.domain.filenames": "link_objection objection shown",
-    "gpurent.domain.lease": "Lease LeaseState Pending",
+    "gpurent.domain.events": "Event EventKind Notice NoticeLevel",
+    "gpurent.domain.filenames": "escape_name link_reject_reason name_reject_reason",
+    "gpurent.domain.lease": "Lease LeaseState PendingOrder",
     "gpurent.domain.money": "CNY Currency Money Rate USD UnitPrice",
-    "gpurent.domain.offer": "Bill Deposit DiskPrice Hardware Known Metered Offer Order OrderKind Payment Prepaid Purpose Quote Requirements Unknown",  # noqa: E501
+    "gpurent.domain.offer": "Bill Deposit DiskPrice Hardware Known Metered Offer Order OrderKind Payment PaymentPurpose Prepaid Quote Requirements Unknown",  # noqa: E501
     "gpurent.domain.question": "Challenge Mail",
     "gpurent.domain.receipt": "Charge ChargeKind Receipt",
     "gpurent.domain.secret": "Secret",
     "gpurent.domain.session": "Job JobState JobStatus SessionInfo",
-    "gpurent.domain.transfer": "Limits Pull Push Skipped TransferReport",
+    "gpurent.domain.transfer": "PullRequest PushRequest SkippedName TransferLimits TransferReport",
     "gpurent.errors": "AuthError GpurentError HostKeyChanged InputRequired JobError LeaseError LeaseGone MoneyError PaidTooLate PluginError RemoteError SoldOut Spent TransferError TransferUnsupported UnavailableError UnexpectedResponse UsageError",  # noqa: E501
-    "gpurent.locale": "translator",
+    "gpurent.locale": "make_translator",
     "gpurent.ports.connection": "CommandResult SshConnection",
     "gpurent.ports.services": "Http HttpResponse MailReader PluginState Vault",
     "gpurent.ports.system": "Clock",
     "gpurent.ports.terminal": "Progress",
-    "gpurent.roles.account": "Advice Authenticator Balance BillingProvider Invoice Login SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUp",  # noqa: E501
-    "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry Entry ExporterEntry Field LauncherEntry LeaseEntry MailboxEntry NotifierEntry SessionEntry SimulatorEntry TransferEntry",  # noqa: E501
-    "gpurent.roles.exporter": "Export ExportFile Exported Exporter SupportsInstall SupportsOpen",
+    "gpurent.roles.account": "Authenticator Balance BillingProvider InvoiceInfo Login SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUp TopUpAdvice",  # noqa: E501
+    "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry ExporterEntry InputField LauncherEntry LeaseEntry MailboxEntry NotifierEntry PluginEntry SessionEntry SimulatorEntry TransferEntry",  # noqa: E501
+    "gpurent.roles.exporter": "Export ExportFile ExportedLease Exporter SupportsInstall SupportsOpen",
     "gpurent.roles.hookspecs": "hookimpl",
-    "gpurent.roles.lease": "Access AssistedRental Binding Instructions LeaseProvider ManualProvider ManualTask SupportsMailBinding SupportsRenewal SupportsRestart SupportsStaging",  # noqa: E501
+    "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsMailBinding SupportsRenewal SupportsRestart SupportsStaging TaskInstructions",  # noqa: E501
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",
     "gpurent.roles.plugin_context": "PluginContext",
     "gpurent.roles.safe_dir": "SafeDir",
-    "gpurent.roles.simulator": "Evidence Machines ManualAccess ProviderSimulator Route SandboxMachine SendMail SimulatorContext SimulatorLedgerEntry SupportsManualRental",  # noqa: E501
+    "gpurent.roles.simulator": "Evidence ManualAccess ProviderSimulator SandboxMachine SandboxMachines SendMail SimulatorContext SimulatorLedgerEntry SimulatorRoute SupportsManualRental",  # noqa: E501
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+_MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+__all__ = sorted(_MODULE_BY_NAME)  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
+    if name not in _MODULE_BY_NAME:
         raise AttributeError(f"gpurent.api has no {name!r}")
-    value = getattr(import_module(_HOME_OF[name]), name)
+    value = getattr(import_module(_MODULE_BY_NAME[name]), name)
     globals()[name] = value
     return value
 

@@ -5,7 +5,7 @@ GpurentError
 ├── PluginError         3   a plugin is missing, broken, or breaks its contract
 ├── AuthError           4   the provider does not accept who we are
 ├── MoneyError          5   a balance, a budget, a rate or a payment stands in the way
-│   ├── OverBudget          a limit of the user's own would be broken
+│   ├── BudgetExceeded        a limit of the user's own would be broken
 │   └── PaidTooLate         paid, but after the window: can be reclaimed
 ├── LeaseError          6   the machine cannot be had, or is no more
 │   ├── SoldOut             nothing that fits is free
@@ -17,7 +17,7 @@ GpurentError
 │   └── UnfitMachine        the doctor found that it cannot do the job
 ├── UnavailableError    8   the network or the service does not answer now; nothing is known to be wrong
 ├── UnexpectedResponse  9   an answer that no longer has the known shape
-├── Busy               10   another process works on the same trip or lease
+├── BusyError          10   another process works on the same trip or lease
 └── InputRequired      11   an answer that only the user can give, and nobody is at the terminal
 
 "Not ready yet" is a state of a lease, never an error.
@@ -90,7 +90,7 @@ class MoneyError(GpurentError, code="money", exit_code=5):
     """A balance, a budget, a rate or a payment stands in the way."""
 
 
-class OverBudget(MoneyError, code="over-budget"):
+class BudgetExceeded(MoneyError, code="over-budget"):
     """A limit of the user's own would be broken."""
 
 
@@ -138,7 +138,7 @@ class UnavailableError(GpurentError, code="unavailable", exit_code=8):
     """The network or the service does not answer now."""
 
 
-class Busy(GpurentError, code="busy", exit_code=10):
+class BusyError(GpurentError, code="busy", exit_code=10):
     """Another process works on the same trip, lease or budget; nothing was done. ``holder``: its process number."""
 
     def __init__(self, message: str, *, holder: str = "?", hint: str = "") -> None:

@@ -10,11 +10,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 CORE = ROOT / "core" / "gpurent"
-THEN = re.compile(r"^\| `[^|]*` \| (.*) \|$", re.MULTILINE)
-SHOWN = ("", "core/gpurent", "core/gpurent/workflow")
+OLD_PATH_ROW = re.compile(r"^\| `[^|]*` \| (.*) \|$", re.MULTILINE)
+BASE_FOLDERS = ("", "core/gpurent", "core/gpurent/workflow")
 
 
-def named(text: str) -> list[str]:
+def find_paths(text: str) -> list[str]:
     """The paths in code marks, ``a/{b,c}.py`` as two."""
     found = []
     for part in (word for mark in re.findall(r"`([^`\n]+)`", text) for word in re.split(r",\s+", mark)):
@@ -24,13 +24,14 @@ def named(text: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", sorted(set(named(PAGE.partition("## From the first house")[0]))))
+@pytest.mark.parametrize("path", sorted(set(find_paths(PAGE.partition("## From the first house")[0]))))
 def test_what_the_page_names_is_there(path: str) -> None:
-    assert any((ROOT / base / path).exists() for base in SHOWN), path
+    assert any((ROOT / base / path).exists() for base in BASE_FOLDERS), path
 
 
 @pytest.mark.parametrize(
-    "path", sorted({path for now in THEN.findall(PAGE.partition("| then |")[2]) for path in named(now)})
+    "path",
+    sorted({path for now in OLD_PATH_ROW.findall(PAGE.partition("| then |")[2]) for path in find_paths(now)}),
 )
 def test_where_an_old_file_went_is_there(path: str) -> None:
     assert (CORE / path).exists(), path

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gpurent import api
-from gpurent.infra.registry.registry import KINDS, Registry
+from gpurent.infra.registry.registry import ENTRY_KINDS, EntryPointRegistry
 from gpurent.roles import entries, hookspecs
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ def test_every_hook_stands_on_the_page_with_its_arguments_and_entry() -> None:
     for name, hook in HOOKS.items():
         arguments, entry, role = rows[name]
         assert arguments == ", ".join(inspect.signature(hook).parameters)
-        assert KINDS[name.removeprefix("gpurent_register_")] is getattr(entries, entry)
+        assert ENTRY_KINDS[name.removeprefix("gpurent_register_")] is getattr(entries, entry)
         assert role == "click.Command" or role in api.__all__
         assert entry in api.__all__
 
@@ -52,14 +52,14 @@ def test_hooks_are_plain_and_never_firstresult(name: str) -> None:
 def test_hooks_open_nothing() -> None:
     code = (
         "import builtins, socket, sys\n"
-        "from gpurent.infra.registry.registry import Registry, PREFIX\n"
+        "from gpurent.infra.registry.registry import EntryPointRegistry, HOOK_PREFIX\n"
         "from importlib_metadata import entry_points\n"
         "modules = [point.load() for point in entry_points(group='gpurent')]\n"
         "from gpurent.api import *\n"
         "def never(*given, **more): raise AssertionError('a hook did I/O')\n"
         "socket.socket.connect = never\n"
         "builtins.open = never\n"
-        "found = [hook() for m in modules for n, hook in vars(m).items() if n.startswith(PREFIX)]\n"
+        "found = [hook() for m in modules for n, hook in vars(m).items() if n.startswith(HOOK_PREFIX)]\n"
         "assert len(found) >= 10, found\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -74,8 +74,8 @@ def test_the_lists_of_the_api_agree() -> None:
         assert getattr(api, name) is not None
 
 
-@pytest.mark.parametrize("name", Registry.load().names("simulator"))
-def test_every_route_of_a_portal_has_its_evidence(name: str) -> None:
+@pytest.mark.parametrize("name", EntryPointRegistry.load().list_names("simulator"))
+def test_every_simulator_route_has_its_evidence(name: str) -> None:
     from datetime import UTC, datetime
 
     class Clock:
@@ -90,13 +90,16 @@ def test_every_route_of_a_portal_has_its_evidence(name: str) -> None:
         machine_count=2,
         settings={},
     )
-    portal = Registry.load().entry(entries.SimulatorEntry, name).build(site)
+    portal = EntryPointRegistry.load().get_entry(entries.SimulatorEntry, name).build(site)
     served = {
-        (method, route.path) for route in portal.app().routes for method in route.methods if method != "HEAD"
+        (method, route.path)
+        for route in portal.get_app().routes
+        for method in route.methods
+        if method != "HEAD"
     }
-    marked = {(route.method, route.path) for route in portal.routes()}
+    marked = {(route.method, route.path) for route in portal.list_routes()}
     assert served == marked
-    assert all(isinstance(route.evidence, api.Evidence) for route in portal.routes())
+    assert all(isinstance(route.evidence, api.Evidence) for route in portal.list_routes())
 
 
 def test_the_plugin_on_the_page_works(tmp_path: Path) -> None:
@@ -119,12 +122,12 @@ def test_the_plugin_on_the_page_works(tmp_path: Path) -> None:
     ]
     subprocess.run([*pip, "--target", str(target), str(tmp_path)], check=True)
     code = (
-        "from gpurent.infra.registry.registry import Registry\n"
+        "from gpurent.infra.registry.registry import EntryPointRegistry\n"
         "from gpurent.roles.entries import LauncherEntry\n"
-        "registry = Registry.load()\n"
+        "registry = EntryPointRegistry.load()\n"
         "assert not registry.problems, registry.problems\n"
-        "made = registry.entry(LauncherEntry, 'nice').build(None)\n"
-        "assert made.launch(('a', 'b c'), None) == \"nice -n 10 a 'b c'\"\n"
+        "made = registry.get_entry(LauncherEntry, 'nice').build(None)\n"
+        "assert made.launch_command(('a', 'b c'), None) == \"nice -n 10 a 'b c'\"\n"
     )
     subprocess.run(
         [sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(target), "PATH": "/usr/bin"}

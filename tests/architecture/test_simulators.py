@@ -12,7 +12,7 @@ PLUGINS = sorted((Path(__file__).parents[2] / "plugins").glob("*/src/gpurent_plu
 WITH_SIMULATOR = [package for package in PLUGINS if (package / "simulator").is_dir()]
 
 
-def imported(tree: ast.AST, *, when_loaded: bool) -> Iterator[str]:
+def list_imports(tree: ast.AST, *, when_loaded: bool) -> Iterator[str]:
     """The modules that ``tree`` imports; ``when_loaded``: only those that loading it brings."""
     for node in ast.iter_child_nodes(tree):
         if when_loaded and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
@@ -21,17 +21,17 @@ def imported(tree: ast.AST, *, when_loaded: bool) -> Iterator[str]:
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}.{name.name}" for name in node.names)
-        yield from imported(node, when_loaded=when_loaded)
+        yield from list_imports(node, when_loaded=when_loaded)
 
 
-def users(package: Path) -> set[str]:
+def list_importers(package: Path) -> set[str]:
     """The modules outside the simulator that import it; ``plugin.py`` may do so in a function."""
     found = set()
     for path in package.rglob("*.py"):
         if path.is_relative_to(package / "simulator"):
             continue
         tree = ast.parse(path.read_text("utf-8"))
-        names = imported(tree, when_loaded=path == package / "plugin.py")
+        names = list_imports(tree, when_loaded=path == package / "plugin.py")
         if any(name.startswith(f"{package.name}.simulator") for name in names):
             found.add(path.relative_to(package).as_posix())
     return found
@@ -39,7 +39,7 @@ def users(package: Path) -> set[str]:
 
 @pytest.mark.parametrize("package", WITH_SIMULATOR, ids=[package.name for package in WITH_SIMULATOR])
 def test_only_the_entry_loads_the_simulator(package: Path) -> None:
-    assert users(package) == set()
+    assert list_importers(package) == set()
 
 
 def test_every_fake_service_is_in_its_folder() -> None:
@@ -60,6 +60,6 @@ def test_the_search_finds_what_it_forbids(tmp_path: Path) -> None:
     (package / "plugin.py").write_text(lazy)
     (package / "wire.py").write_text("from gpurent_plugin_x import simulator\n")
     (package / "provider.py").write_text(lazy)
-    assert users(package) == {"wire.py", "provider.py"}
+    assert list_importers(package) == {"wire.py", "provider.py"}
     (package / "plugin.py").write_text("import gpurent_plugin_x.simulator.service\n")
-    assert users(package) == {"plugin.py", "wire.py", "provider.py"}
+    assert list_importers(package) == {"plugin.py", "wire.py", "provider.py"}

@@ -10,7 +10,7 @@ from string import Formatter
 
 import pytest
 
-from gpurent.locale import choose, translator
+from gpurent.locale import make_translator, set_language
 
 ROOT = Path(__file__).parents[2]
 CATALOGUES = sorted(
@@ -21,13 +21,13 @@ CATALOGUES = sorted(
 )
 
 
-def catalogue(path: Path) -> dict[str, str]:
+def read_catalogue(path: Path) -> dict[str, str]:
     with path.with_suffix(".mo").open("rb") as file:
         found = gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined]
     return {key: value for key, value in found.items() if key}
 
 
-def placeholders(text: str) -> set[str]:
+def find_placeholders(text: str) -> set[str]:
     return {f"{name}:{spec}" for _text, name, spec, _how in Formatter().parse(text) if name is not None}
 
 
@@ -44,8 +44,8 @@ def test_nothing_is_missing() -> None:
 
 @pytest.mark.parametrize("path", CATALOGUES, ids=[path.stem for path in CATALOGUES])
 def test_placeholders_agree(path: Path) -> None:
-    for english, chinese in catalogue(path).items():
-        assert placeholders(english) == placeholders(chinese), english
+    for english, chinese in read_catalogue(path).items():
+        assert find_placeholders(english) == find_placeholders(chinese), english
 
 
 @pytest.mark.parametrize("path", CATALOGUES, ids=[path.stem for path in CATALOGUES])
@@ -54,7 +54,7 @@ def test_the_compiled_catalogue_is_the_written_one(path: Path) -> None:
 
     with path.open("rb") as file:
         written = {m.id: m.string for m in read_po(file, locale="zh_CN") if m.id}
-    assert written == catalogue(path)
+    assert written == read_catalogue(path)
 
 
 def test_a_package_speaks_by_its_own_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,12 +69,12 @@ def test_a_package_speaks_by_its_own_catalogue(tmp_path: Path, monkeypatch: pyte
     with (folder / "gpurent_plugin_polite.mo").open("wb") as file:
         write_mo(file, catalog)
     monkeypatch.syspath_prepend(tmp_path)
-    speak = translator("gpurent_plugin_polite")
+    speak = make_translator("gpurent_plugin_polite")
     assert speak("hello {name}") == "hello {name}"
-    choose("zh")
+    set_language("zh")
     try:
         assert speak("hello {name}") == "你好 {name}"
         assert speak("never translated") == "never translated"
-        assert translator("gpurent_plugin_absent")("hello") == "hello"
+        assert make_translator("gpurent_plugin_absent")("hello") == "hello"
     finally:
-        choose("en")
+        set_language("en")

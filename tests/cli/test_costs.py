@@ -10,10 +10,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given, strategies as st
 
-from gpurent.cli.views.charts import WIDTH, bar, costs_text
-from gpurent.cli.views.costs import page
-from gpurent.cli.views.table import width
-from gpurent.domain.ledger import Transaction, lines, transaction
+from gpurent.cli.views.charts import BAR_WIDTH, format_bar, format_costs
+from gpurent.cli.views.cost_page import render_cost_page
+from gpurent.cli.views.table import display_width
+from gpurent.domain.ledger import Transaction, group_lines, make_transaction
 from gpurent.domain.money import CNY, USD, Currency, Money, Rate
 from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.workflow.reports.costs import GROUPINGS, LeaseSpan, UsageHistory, group_costs
@@ -23,7 +23,7 @@ DBC = Currency("DBC", 8)
 HOSTILE = "<script>alert(1)</script>\"&'\x1b[2J\u202e\x00]]>"
 
 
-def entry(
+def make_entry(
     amount: str,
     currency: Currency,
     kind: ChargeKind = ChargeKind.USE,
@@ -36,12 +36,15 @@ def entry(
     at = AT + timedelta(hours=hours)
     rate = Rate(DBC, USD, Decimal(price), at, "chain") if price else None
     charge = Charge(at=at, kind=kind, money=currency.money(amount), ref=ref or f"{amount}{hours}", rate=rate)
-    return transaction(charge, "shop", lease="l1", trip="t1", gpu=gpu)
+    return make_transaction(charge, "shop", lease="l1", trip="t1", gpu=gpu)
 
 
 def test_each_movement_is_converted_by_its_own_rate() -> None:
     found = group_costs(
-        [entry("100", DBC, price="0.002"), entry("100", DBC, ChargeKind.REFUND, price="0.004", hours=1)],
+        [
+            make_entry("100", DBC, price="0.002"),
+            make_entry("100", DBC, ChargeKind.REFUND, price="0.004", hours=1),
+        ],
         "day",
         "USD",
     )
@@ -49,59 +52,59 @@ def test_each_movement_is_converted_by_its_own_rate() -> None:
     assert [str(row.money) for row in found.rows] == ["0.20 USD", "-0.40 USD"]
     assert [row.key for row in found.rows] == ["2026-03-01", "2026-03-02"]
     assert [str(rate.value) for rate in found.rates] == ["0.002", "0.004"]
-    text = costs_text(found)
+    text = format_costs(found)
     assert "Rate: 1 DBC = 0.002 USD (chain, 2026-03-01 23:30 UTC)" in text
     assert found.lacking == ()
 
 
 @pytest.mark.parametrize("price", ["", "0", "-1", "NaN"])
 def test_without_a_usable_rate_nothing_is_guessed(price: str) -> None:
-    found = group_costs([entry("100", DBC, price=price), entry("3.60", CNY)], "provider", "USD")
+    found = group_costs([make_entry("100", DBC, price=price), make_entry("3.60", CNY)], "provider", "USD")
     assert {str(money) for money in found.totals} == {"3.60 CNY", "100 DBC"}
     assert {str(money) for money in found.lacking} == {"3.60 CNY", "100 DBC"}
     assert found.rates == ()
-    assert "Not converted, since no rate for it was stored: 3.60 CNY + 100 DBC" in costs_text(found)
+    assert "Not converted, since no rate for it was stored: 3.60 CNY + 100 DBC" in format_costs(found)
 
 
 def test_deposits_holds_and_top_ups_are_not_spent() -> None:
     kinds = (
         ChargeKind.DEPOSIT,
-        ChargeKind.DEPOSIT_BACK,
+        ChargeKind.DEPOSIT_RETURN,
         ChargeKind.HOLD,
         ChargeKind.TOP_UP,
         ChargeKind.TRANSFER,
     )
-    assert group_costs([entry("5", CNY, kind) for kind in kinds], "day").movements == ()
+    assert group_costs([make_entry("5", CNY, kind) for kind in kinds], "day").movements == ()
 
 
 def test_a_reversal_takes_back_just_what_was_converted() -> None:
-    first = entry("1", DBC, price="0.0033", ref="r")
-    (line,) = lines([first])
-    found = group_costs([first, line.reversal(AT, "")], "day", "USD")
+    first = make_entry("1", DBC, price="0.0033", ref="r")
+    (line,) = group_lines([first])
+    found = group_costs([first, line.make_reversal(AT, "")], "day", "USD")
     assert [str(money) for money in found.totals] == ["0.00 USD"]
 
 
 @given(st.integers(0, 10**30), st.integers(1, 10**30))
 def test_a_bar_is_never_longer_than_its_room_and_never_hides_money(amount: int, most: int) -> None:
-    made = bar(min(amount, most), most)
-    assert len(made) <= WIDTH
+    made = format_bar(min(amount, most), most)
+    assert len(made) <= BAR_WIDTH
     assert bool(made) == (amount > 0)
-    assert bar(most, most) == "█" * WIDTH
+    assert format_bar(most, most) == "█" * BAR_WIDTH
 
 
 def test_bars_line_up_with_chinese_names() -> None:
-    found = group_costs([entry("4", CNY, gpu="显卡甲"), entry("2", CNY, gpu="T4", hours=1)], "gpu")
-    rows = [row for row in costs_text(found).splitlines() if "█" in row]
-    assert len({width(row[: row.index("█")]) for row in rows}) == 1
-    assert [row.count("█") for row in rows] == [WIDTH // 2, WIDTH]
+    found = group_costs([make_entry("4", CNY, gpu="显卡甲"), make_entry("2", CNY, gpu="T4", hours=1)], "gpu")
+    rows = [row for row in format_costs(found).splitlines() if "█" in row]
+    assert len({display_width(row[: row.index("█")]) for row in rows}) == 1
+    assert [row.count("█") for row in rows] == [BAR_WIDTH // 2, BAR_WIDTH]
 
 
 @pytest.mark.parametrize("by", GROUPINGS)
 def test_the_page_is_well_formed_safe_and_needs_nothing(by: str) -> None:
     entries = [
-        entry("4", CNY, gpu=HOSTILE),
-        entry("100", DBC, price="0.002", hours=30, gpu="显卡"),
-        entry("50", DBC, ChargeKind.REFUND, price="0.002", hours=31),
+        make_entry("4", CNY, gpu=HOSTILE),
+        make_entry("100", DBC, price="0.002", hours=30, gpu="显卡"),
+        make_entry("50", DBC, ChargeKind.REFUND, price="0.002", hours=31),
     ]
     found = group_costs(entries, by)
     spans = (
@@ -111,7 +114,7 @@ def test_the_page_is_well_formed_safe_and_needs_nothing(by: str) -> None:
         ),
     )
     idle = {HOSTILE: (("upload-to-job", timedelta(minutes=3)), ("job-to-release", timedelta()))}
-    text = page(found, UsageHistory(spans=spans, idle=idle))
+    text = render_cost_page(found, UsageHistory(spans=spans, idle=idle))
     tree = ET.fromstring(text)  # noqa: S314 - our own page
     tags = {node.tag.rpartition("}")[2] for node in tree.iter()}
     assert "svg" in tags
@@ -131,5 +134,5 @@ def test_the_page_is_well_formed_safe_and_needs_nothing(by: str) -> None:
 
 
 def test_a_page_of_nothing() -> None:
-    ET.fromstring(page(group_costs([], "day"), UsageHistory()))  # noqa: S314 - our own page
-    assert costs_text(group_costs([], "day")) == "Nothing was spent."
+    ET.fromstring(render_cost_page(group_costs([], "day"), UsageHistory()))  # noqa: S314 - our own page
+    assert format_costs(group_costs([], "day")) == "Nothing was spent."

@@ -16,18 +16,18 @@ from time import monotonic
 
 import pytest
 
-from tests.cli.test_commands import gpurent, home
+from tests.cli.test_commands import home, run_gpurent
 
 __all__ = ["home"]
 
 
-def _length(text: bytes) -> int:
+def _content_length(text: bytes) -> int:
     found = re.search(rb"(?i)content-length: (\d+)", text)
     return int(found[1]) if found else 0
 
 
 @contextmanager
-def server(reply: bytes | None) -> Iterator[tuple[str, list[bytes]]]:
+def answering_server(reply: bytes | None) -> Iterator[tuple[str, list[bytes]]]:
     """Takes connections and answers them all with ``reply``; None: never."""
     seen: list[bytes] = []
     held: list[socket.socket] = []
@@ -41,7 +41,7 @@ def server(reply: bytes | None) -> Iterator[tuple[str, list[bytes]]]:
                 return
             held.append(line)
             text = line.recv(65536)
-            while b"\r\n\r\n" not in text or len(text.partition(b"\r\n\r\n")[2]) < _length(text):
+            while b"\r\n\r\n" not in text or len(text.partition(b"\r\n\r\n")[2]) < _content_length(text):
                 text += line.recv(65536)
             seen.append(text)
             if reply is not None:
@@ -59,11 +59,11 @@ def server(reply: bytes | None) -> Iterator[tuple[str, list[bytes]]]:
             line.close()
 
 
-OK = b"HTTP/1.1 204 No Content\r\n\r\n"
+OK_REPLY = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
 def test_nothing_is_set_up(home: Path) -> None:
-    said = gpurent(home, "notify", "test")
+    said = run_gpurent(home, "notify", "test")
     assert said.code == 2
     assert "no notifier is set up" in said.err
     assert "[webhook]" in said.err
@@ -71,8 +71,8 @@ def test_nothing_is_set_up(home: Path) -> None:
 
 
 def test_it_was_taken(home: Path) -> None:
-    with server(OK) as (url, seen):
-        said = gpurent(home, "notify", "test", "webhook", GPURENT_WEBHOOK_URL=url)
+    with answering_server(OK_REPLY) as (url, seen):
+        said = run_gpurent(home, "notify", "test", "webhook", GPURENT_WEBHOOK_URL=url)
     assert said.code == 0, said.err
     assert "accepted" in said.out
     assert "CANARY" not in said.out + said.err
@@ -81,8 +81,8 @@ def test_it_was_taken(home: Path) -> None:
 
 @pytest.mark.parametrize("reply", [b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", None])
 def test_it_was_not_taken(home: Path, reply: bytes | None) -> None:
-    with server(OK) as (good, _seen), server(reply) as (bad, _never):
-        said = gpurent(
+    with answering_server(OK_REPLY) as (good, _seen), answering_server(reply) as (bad, _never):
+        said = run_gpurent(
             home,
             *("notify", "test", "--json"),
             GPURENT_WEBHOOK_URL=bad,
@@ -99,8 +99,8 @@ def test_it_was_not_taken(home: Path, reply: bytes | None) -> None:
 
 def test_in_chinese_where_the_user_wants_it(home: Path) -> None:
     (home / "state" / "config.toml").write_text('[notify]\nlanguage = "zh"\n')
-    with server(OK) as (url, seen):
-        said = gpurent(home, "notify", "test", "webhook", GPURENT_WEBHOOK_URL=url)
+    with answering_server(OK_REPLY) as (url, seen):
+        said = run_gpurent(home, "notify", "test", "webhook", GPURENT_WEBHOOK_URL=url)
     assert said.code == 0, said.err
     assert b'"kind": "test"' in seen[0]
 
@@ -109,16 +109,16 @@ def test_a_hanging_notifier_holds_a_command_no_longer_than_its_limit(home: Path)
     """A warning of the command goes to the notifier, which never takes it."""
     code = (
         "import asyncio, sys\n"
-        "from gpurent.cli.app import App\n"
+        "from gpurent.cli.context import CliContext\n"
         "from gpurent.cli.builtin import load_registry\n"
         "from gpurent.domain.events import EventKind\n"
         "async def go(application):\n"
         "    application.events.emit(EventKind.WARNING, 'something')\n"
         "    return 1\n"
-        "app = App(registry=load_registry(), command='x', as_json=True)\n"
+        "app = CliContext(registry=load_registry(), command='x', as_json=True)\n"
         "app.show({'x': app.run(go)}, '')\n"
     )
-    with server(None) as (url, seen):
+    with answering_server(None) as (url, seen):
         begun = monotonic()
         environment = {
             "PATH": os.environ["PATH"],
@@ -142,13 +142,13 @@ def test_a_hanging_notifier_holds_a_command_no_longer_than_its_limit(home: Path)
 
 
 def test_top_needs_a_terminal_or_once(home: Path) -> None:
-    said = gpurent(home, "top")
+    said = run_gpurent(home, "top")
     assert said.code == 2
     assert "top --once" in said.err
-    said = gpurent(home, "top", "--once")
+    said = run_gpurent(home, "top", "--once")
     assert said.code == 0
     assert "No machine costs you anything now." in said.out
-    assert json.loads(gpurent(home, "top", "--json").out)["data"] == []
+    assert json.loads(run_gpurent(home, "top", "--json").out)["data"] == []
 
 
 def test_top_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,5 +159,5 @@ def test_top_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPa
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "textual.app", None)
     with pytest.raises(PluginError, match="textual") as caught:
-        top._load_screen()
+        top._load_screen_class()
     assert caught.value.hint == "pip install 'gpurent[tui]'"

@@ -16,19 +16,21 @@ from typing import Any
 
 import pytest
 
-from gpurent.cli.app import App
 from gpurent.cli.builtin import load_registry
-from gpurent.cli.trip_spec import spec_of
-from gpurent.composition.files import read_project
+from gpurent.cli.context import CliContext
+from gpurent.cli.trip_spec import build_trip_spec
+from gpurent.composition.files import read_project_file
 from gpurent.domain.trip import OnError, TripSpec
-from gpurent.domain.trip_fields import FIELDS
-from gpurent.domain.trip_values import make_spec
+from gpurent.domain.trip_fields import TRIP_FIELDS
+from gpurent.domain.trip_values import make_trip_spec
 from gpurent.errors import PluginError, UsageError
 from gpurent.testing.shared_sandbox import CommandLineResult
-from tests.command_line import run
-from tests.workflow.world import DIGITS, World, world
+from tests.command_line import run_command
+from tests.workflow.trip_sandbox import DIGITS_EXAMPLE, TripSandbox, trip_sandbox
 
-NOTHING: dict[str, Any] = {field.name: () if field.kind.many else None for field in FIELDS} | {"command": ()}
+UNSET_OPTIONS: dict[str, Any] = {field.name: () if field.kind.is_list else None for field in TRIP_FIELDS} | {
+    "command": ()
+}
 
 
 @pytest.fixture
@@ -40,25 +42,25 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return made
 
 
-def wanted(
+def project_spec(
     *, lease: str = "", project: Path | None = None, no_project: bool = False, **given: Any
 ) -> TripSpec:
-    app = App(registry=load_registry(), as_json=True)
-    return spec_of(app, project, no_project, NOTHING | given, lease=lease)
+    app = CliContext(registry=load_registry(), as_json=True)
+    return build_trip_spec(app, project, no_project, UNSET_OPTIONS | given, lease=lease)
 
 
-def read(path: Path) -> TripSpec:
-    return make_spec(read_project(path, datetime.now(UTC)))
+def read_spec(path: Path) -> TripSpec:
+    return make_trip_spec(read_project_file(path, datetime.now(UTC)))
 
 
-def cli(folder: Path, *arguments: str) -> CommandLineResult:
+def run_gpurent(folder: Path, *arguments: str) -> CommandLineResult:
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder.parent),
         "GPURENT_HOME": str(folder.parent / "state"),
         "LANG": "C.UTF-8",
     }
-    return run(*arguments, environment=environment, folder=folder)
+    return run_command(*arguments, environment=environment, folder=folder)
 
 
 # who wins
@@ -72,19 +74,19 @@ def test_the_command_line_wins_key_by_key(folder: Path) -> None:
         'for = "1d"\ndeadline = "20h"\nkeep = true\non_error = "keep"\ngpu = "2080Ti"\ngpus = 2\n'
         'pip = "requirements.txt"\n'
     )
-    plain = wanted()
+    plain = project_spec()
     assert (plain.provider, plain.providers) == ("", ("mistgpu", "1024gpu"))
     assert plain.upload.include == ("data", "requirements.txt"), "what the setup reads goes up too"
     assert plain.job.setup.requirements == "requirements.txt"
     assert (plain.upload.folder, plain.results.paths) == (str(folder), ("out",))
     assert plain.limits.on_error is OnError.KEEP
     assert plain.limits.deadline_in == timedelta(hours=20)
-    other = wanted(command=("other.py",), provider=("1024gpu",), gpus=1, keep=False, results=("runs",))
+    other = project_spec(command=("other.py",), provider=("1024gpu",), gpus=1, keep=False, results=("runs",))
     assert (other.job.command, other.provider, other.providers) == (("other.py",), "1024gpu", ())
     assert (other.requirements.gpu, other.requirements.gpus) == ("2080Ti", 1)
     assert (other.limits.keep, other.results.paths) == (False, ("runs",))
     assert other.limits.term == timedelta(days=1), "the rest of the file holds"
-    assert wanted(lease="mistgpu-x").providers == (), "a machine that is there needs no choice"
+    assert project_spec(lease="mistgpu-x").providers == (), "a machine that is there needs no choice"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_a_setup_waits_for_all_files_or_for_those_that_it_names(
         'command = "train.py"\ninclude = ["data"]\nprovider = ["mistgpu"]\npip = "requirements.txt"\n'
         f"{line}\n"
     )
-    spec = wanted()
+    spec = project_spec()
     assert (spec.job.setup.needs, spec.upload.include) == (needs, include)
 
 
@@ -114,14 +116,14 @@ def test_the_file_above_counts_and_can_be_left_out(folder: Path) -> None:
     (folder / "gpurent.toml").write_text('command = "a.py"\nprovider = ["mistgpu"]\n')
     (folder / "deep").mkdir()
     os.chdir(folder / "deep")
-    assert wanted().upload.folder == str(folder)
+    assert project_spec().upload.folder == str(folder)
     with pytest.raises(UsageError, match="say what to run"):
-        wanted(no_project=True)
+        project_spec(no_project=True)
     with pytest.raises(UsageError, match="exclude each other"):
-        wanted(no_project=True, project=folder / "gpurent.toml")
+        project_spec(no_project=True, project=folder / "gpurent.toml")
     named = folder / "other.toml"
     named.write_text('command = "b.py"\nprovider = ["mistgpu"]\n')
-    assert wanted(project=named).job.command == ("b.py",)
+    assert project_spec(project=named).job.command == ("b.py",)
 
 
 @pytest.mark.parametrize(
@@ -148,13 +150,13 @@ def test_the_file_above_counts_and_can_be_left_out(folder: Path) -> None:
 def test_nothing_is_rented_on_a_bad_file(folder: Path, text: str, error: type[Exception], words: str) -> None:
     (folder / "gpurent.toml").write_text(text + "\n")
     with pytest.raises(error, match=words):
-        wanted()
+        project_spec()
 
 
 def test_a_bad_file_leaves_no_trace(folder: Path) -> None:
     (folder / "gpurent.toml").write_text("comand = 1\n")
     for command in ("run", "plan"):
-        said = cli(folder, command, "--json")
+        said = run_gpurent(folder, command, "--json")
         error = json.loads(said.out)["error"]
         assert (said.code, error["code"], error["spent"]) == (2, "usage", "no")
         assert "line 1" in error["message"]
@@ -169,7 +171,7 @@ def test_init_from_options_and_from_what_the_folder_suggests(folder: Path) -> No
     for name in ("train.py", "requirements.txt"):
         (folder / name).touch()
     (folder / "out").mkdir()
-    said = cli(
+    said = run_gpurent(
         folder, "init", "-p", "mistgpu", "-p", "1024gpu", "--gpu", "2080Ti", "--gpu-memory", "11", "--for", "1d",
         "--budget", "20CNY", "--deadline", "20h", "--idle", "1h", "--notify", "failed", "--ignore",
     )  # fmt: skip
@@ -189,18 +191,18 @@ def test_init_from_options_and_from_what_the_folder_suggests(folder: Path) -> No
         "notify": ["failed"],
     }
     assert ".venv/" in (folder / ".gpurentignore").read_text()
-    again = cli(folder, "init", "--json")
+    again = run_gpurent(folder, "init", "--json")
     assert again.code == 2
     assert "--force" in json.loads(again.out)["error"]["hint"]
-    forced = cli(folder, "init", "--force", "--json", "--", "other.py", "--lr", "1")
+    forced = run_gpurent(folder, "init", "--force", "--json", "--", "other.py", "--lr", "1")
     assert json.loads(forced.out)["data"]["files"] == [str(folder / "gpurent.toml")]
-    assert read(folder / "gpurent.toml").job.command == ("other.py", "--lr", "1")
+    assert read_spec(folder / "gpurent.toml").job.command == ("other.py", "--lr", "1")
 
 
 def test_init_proposes_conda_where_nothing_else_is(folder: Path) -> None:
     (folder / "environment.yml").touch()
-    assert cli(folder, "init", "--yes").code == 0
-    assert read(folder / "gpurent.toml").job.setup.conda == "environment.yml"
+    assert run_gpurent(folder, "init", "--yes").code == 0
+    assert read_spec(folder / "gpurent.toml").job.setup.conda == "environment.yml"
 
 
 @pytest.mark.parametrize(
@@ -216,7 +218,7 @@ def test_init_proposes_conda_where_nothing_else_is(folder: Path) -> None:
 def test_init_writes_no_file_that_run_would_refuse(
     folder: Path, options: tuple[str, ...], words: str
 ) -> None:
-    said = cli(folder, "init", *options)
+    said = run_gpurent(folder, "init", *options)
     assert said.code in (2, 3)
     assert words in said.err
     assert not (folder / "gpurent.toml").exists()
@@ -243,7 +245,7 @@ def test_init_asks_at_a_terminal(folder: Path) -> None:
     out, _none = process.communicate(timeout=60)
     os.close(main)
     assert process.returncode == 0, out
-    found = read(folder / "gpurent.toml")
+    found = read_spec(folder / "gpurent.toml")
     assert (found.providers, found.requirements.gpu) == (("mistgpu", "1024gpu"), "2080Ti")
     assert found.job.command == ("python3", "train.py")
     assert (found.results.paths, found.limits.term) == (("out",), timedelta(hours=2))
@@ -252,49 +254,49 @@ def test_init_asks_at_a_terminal(folder: Path) -> None:
 
 
 def test_the_schema_is_printed(folder: Path) -> None:
-    assert json.loads(cli(folder, "schema").out)["title"] == "gpurent.toml"
-    assert json.loads(cli(folder, "schema", "--json").out)["data"]["title"] == "gpurent.toml"
+    assert json.loads(run_gpurent(folder, "schema").out)["title"] == "gpurent.toml"
+    assert json.loads(run_gpurent(folder, "schema", "--json").out)["data"]["title"] == "gpurent.toml"
 
 
 # a whole trip
 
 
 @pytest.fixture
-async def land(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path, speed=120) as made:
+async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
+    async with trip_sandbox(tmp_path, speed=120) as made:
         yield made
 
 
 @pytest.mark.slow
-async def test_init_then_run(land: World, tmp_path: Path) -> None:
-    async with land.application() as application:
-        await application.account_commands.login(
+async def test_init_then_run(sandbox: TripSandbox, tmp_path: Path) -> None:
+    async with sandbox.open_application() as application:
+        await application.account_commands.log_in(
             "mistgpu", {"username": "student", "password": "student-pass"}
         )
-        await land.settle_alipay(application, "10")
+        await sandbox.top_up_mistgpu(application, "10")
     work = tmp_path / "digits"
     work.mkdir()
     for name in ("train.py", "digits.csv.gz"):
-        shutil.copy(DIGITS / name, work)
+        shutil.copy(DIGITS_EXAMPLE / name, work)
     (work / "notes.txt").write_text("stays here")
-    made = await land.cli(
+    made = await sandbox.run_command(
         "init", "-p", "mistgpu", "--results", "out", "--include", "train.py", "--include", "digits.csv.gz",
         "--setup", "echo ready > ready.txt; ls", "--deadline", "20h", "--after-job", "30m",
         "--", "train.py", "--epochs", "1", "--hidden", "8",
         folder=work,
     )  # fmt: skip
     assert made.code == 0, made.err
-    plan = await land.cli("plan", folder=work)
+    plan = await sandbox.run_command("plan", folder=work)
     assert plan.code == 0, plan.err
     assert "upload train.py, digits.csv.gz of" in plan.out
     assert "make the machine ready" in plan.out
-    ran = await land.cli("run", "--keep", folder=work)
+    ran = await sandbox.run_command("run", "--keep", folder=work)
     assert ran.code == 0, ran.err
     assert "+ echo ready > ready.txt; ls" in ran.out
     assert "notes.txt" not in ran.out
     assert "the machine shuts itself at" in ran.err
     assert str(work / "gpurent.toml") in ran.err
     assert json.loads((work / "out" / "metrics.json").read_text())["planned_epochs"] == 1
-    lease = (await land.cli("ls", "--json")).data[0]["id"]
-    assert (await land.cli("release", lease)).code == 0
-    assert land.cloud.burning() == []
+    lease = (await sandbox.run_command("ls", "--json")).data[0]["id"]
+    assert (await sandbox.run_command("release", lease)).code == 0
+    assert sandbox.cloud.burning() == []

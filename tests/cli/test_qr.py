@@ -7,21 +7,21 @@ import re
 import pytest
 import segno
 
-from gpurent.cli.views.qr import QUIET, qr_text
+from gpurent.cli.views.qr import QUIET_ZONE, format_qr
 
 CELLS = {" ": (0, 0), "▀": (1, 0), "▄": (0, 1), "█": (1, 1)}
 
 
-def matrix_of(text: str) -> list[list[int]]:
+def read_matrix(text: str) -> list[list[int]]:
     """The modules that the blocks of ``text`` show, without the quiet zone, which must be light."""
     rows: list[list[int]] = []
     for line in text.splitlines():
         cells = [CELLS[c] for c in re.sub(r"\x1b\[[0-9;]*m", "", line)]
         rows += [[cell[0] for cell in cells], [cell[1] for cell in cells]]
-    side = len(rows[0]) - 2 * QUIET
-    inner = [row[QUIET:-QUIET] for row in rows[QUIET : QUIET + side]]
+    side = len(rows[0]) - 2 * QUIET_ZONE
+    inner = [row[QUIET_ZONE:-QUIET_ZONE] for row in rows[QUIET_ZONE : QUIET_ZONE + side]]
     assert sum(map(sum, rows)) == sum(map(sum, inner)), "the quiet zone is light"
-    assert len(rows) >= side + 2 * QUIET
+    assert len(rows) >= side + 2 * QUIET_ZONE
     return inner
 
 
@@ -31,10 +31,10 @@ def matrix_of(text: str) -> list[list[int]]:
 )
 def test_the_blocks_are_the_code(text: str) -> None:
     wanted = [list(row) for row in segno.make(text, error="m", micro=False).matrix]
-    assert matrix_of(qr_text(text)) == wanted
+    assert read_matrix(format_qr(text)) == wanted
 
 
 def test_dark_is_black_on_white_whatever_the_terminal() -> None:
-    for line in qr_text("x").splitlines():
+    for line in format_qr("x").splitlines():
         assert line.startswith("\x1b[38;5;16;48;5;231m")
         assert line.endswith("\x1b[0m")

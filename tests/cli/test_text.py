@@ -8,13 +8,13 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, strategies as st
 
-from gpurent.cli.data import document, plain
-from gpurent.cli.views.table import table, width
+from gpurent.cli.json_output import result_json, to_json_value
+from gpurent.cli.views.table import display_width, format_table
 from gpurent.domain.field_values import parse_moment
 from gpurent.domain.money import CNY
-from gpurent.domain.money_text import money_of, parse_money
+from gpurent.domain.money_text import make_money, parse_amount
 from gpurent.domain.secret import Secret
-from gpurent.locale.spans import parse_span, parse_spans
+from gpurent.locale.durations import parse_duration, parse_durations
 
 
 @pytest.mark.parametrize(
@@ -31,13 +31,13 @@ from gpurent.locale.spans import parse_span, parse_spans
     ],
 )
 def test_spans(text: str, hours: float) -> None:
-    assert parse_span(text) == timedelta(hours=hours)
+    assert parse_duration(text) == timedelta(hours=hours)
 
 
 @pytest.mark.parametrize("text", ["", "d", "1", "-1d", "1y", "0h", "1d and more", "999999w", "１d x"])
 def test_no_spans(text: str) -> None:
     with pytest.raises(ValueError, match="no span of time"):
-        parse_span(text)
+        parse_duration(text)
 
 
 @pytest.mark.parametrize(
@@ -52,23 +52,23 @@ def test_no_spans(text: str) -> None:
     ],
 )
 def test_money(text: str, value: str, code: str) -> None:
-    assert parse_money(text) == (Decimal(value), code)
+    assert parse_amount(text) == (Decimal(value), code)
 
 
 @pytest.mark.parametrize("text", ["", "CNY", "-1CNY", "1e9CNY", "¥1CNY", "nanCNY", "1,000CNY"])
 def test_no_money(text: str) -> None:
     with pytest.raises(ValueError, match="no amount of money"):
-        parse_money(text)
+        parse_amount(text)
 
 
 def test_budget_money_is_exact() -> None:
-    assert money_of((Decimal("3.5"), "CNY")) == CNY.money("3.50")
-    assert money_of((Decimal("0.12345678"), "DBC")).decimal == Decimal("0.12345678")
+    assert make_money((Decimal("3.5"), "CNY")) == CNY.money("3.50")
+    assert make_money((Decimal("0.12345678"), "DBC")).decimal == Decimal("0.12345678")
 
 
 @given(st.text(max_size=40))
 def test_typed_nonsense_is_a_value_error(text: str) -> None:
-    for parse in (parse_span, parse_money):
+    for parse in (parse_duration, parse_amount):
         try:
             parse(text)
         except ValueError:
@@ -76,17 +76,17 @@ def test_typed_nonsense_is_a_value_error(text: str) -> None:
 
 
 def test_tables_line_up_with_chinese() -> None:
-    lines = table(("名字", "price"), [("机器 A", "3 元"), ("b", "12 元")], right=(1,)).splitlines()
-    assert len({width(line) for line in lines}) == 1
+    lines = format_table(("名字", "price"), [("机器 A", "3 元"), ("b", "12 元")], right=(1,)).splitlines()
+    assert len({display_width(line) for line in lines}) == 1
 
 
 def test_no_secret_is_printed() -> None:
     with pytest.raises(TypeError):
-        document("x", {"password": Secret("x")})
+        result_json("x", {"password": Secret("x")})
 
 
 def test_money_has_three_forms() -> None:
-    assert plain(CNY.money("3.60")) == {"amount": "3.60", "minor": 360, "currency": "CNY"}
+    assert to_json_value(CNY.money("3.60")) == {"amount": "3.60", "minor": 360, "currency": "CNY"}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_no_moments(text: str) -> None:
 
 
 def test_lists_of_spans() -> None:
-    assert parse_spans("5m, 1h，15分; 60m") == tuple(timedelta(minutes=n) for n in (60, 15, 5))
-    assert parse_spans("") == ()
+    assert parse_durations("5m, 1h，15分; 60m") == tuple(timedelta(minutes=n) for n in (60, 15, 5))
+    assert parse_durations("") == ()
     with pytest.raises(ValueError, match="no span"):
-        parse_spans("5m, soon")
+        parse_durations("5m, soon")

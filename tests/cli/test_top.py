@@ -16,137 +16,141 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from gpurent.cli.top.app import TopApp
-from gpurent.cli.top.columns import COLUMNS, DETAIL, cells, detail
-from gpurent.cli.top.dialogs import Ask, Confirm
-from gpurent.cli.views.table import width
+from gpurent.cli.top.columns import COLUMNS, DETAIL_HEIGHT, format_cells, format_detail
+from gpurent.cli.top.dialogs import ConfirmDialog, InputDialog
+from gpurent.cli.views.table import display_width
 from gpurent.domain.money import CNY, Money
-from gpurent.locale import choose
-from gpurent.remote.samples import parse_sample
+from gpurent.locale import set_language
+from gpurent.remote.samples import parse_view_sample
 from gpurent.workflow.reports.overview import MachineSample
-from tests.cli.crowd import crowd
+from tests.cli.many_leases import many_leases
 
-SIZE = (80, 24)
+SCREEN_SIZE = (80, 24)
 
 
-async def until(pilot: Pilot[None], true: Callable[[], object]) -> None:
+async def wait_until_true(pilot: Pilot[None], condition: Callable[[], object]) -> None:
     end = monotonic() + 60
-    while not true():
+    while not condition():
         assert monotonic() < end, pilot.app.screen
         await pilot.pause(0.02)
 
 
-def text(app: TopApp, where: str) -> str:
+def widget_text(app: TopApp, where: str) -> str:
     return str(app.screen_stack[0].query_one(where, Static).render())
 
 
-def question(app: TopApp) -> str:
+def question_text(app: TopApp) -> str:
     return " ".join(str(part.render()) for part in app.screen.query(Static))
 
 
 async def test_two_hundred_leases(tmp_path: Path) -> None:
-    async with crowd(tmp_path, 200) as many:
-        app = many.screen()
-        async with app.run_test(size=SIZE) as pilot:
+    async with many_leases(tmp_path, 200) as many:
+        app = many.make_screen()
+        async with app.run_test(size=SCREEN_SIZE) as pilot:
             assert app.table.row_count == 200
-            assert "200 leases" in text(app, "#summary")
-            assert "300 CNY/h" in text(app, "#summary"), "together"
-            await until(pilot, lambda: len(many.shop.looks) == 200)
-            await until(pilot, lambda: many.overview.rows()[0].spent)
-            await until(pilot, lambda: not app._asking)
-            assert not many.overview.rows()[199].spent, "books of what nobody sees are not asked for"
-            app.paint()
-            settled = app.updates
+            assert "200 leases" in widget_text(app, "#summary")
+            assert "300 CNY/h" in widget_text(app, "#summary"), "together"
+            await wait_until_true(pilot, lambda: len(many.provider.refresh_counts) == 200)
+            await wait_until_true(pilot, lambda: many.overview.list_rows()[0].spent)
+            await wait_until_true(pilot, lambda: not app._refresh_tasks)
+            assert not many.overview.list_rows()[199].spent, "books of what nobody sees are not asked for"
+            app.update_screen()
+            settled = app.cell_updates
             for _time in range(5):
-                app.paint()
-            assert app.updates == settled, "what did not change is not written again"
+                app.update_screen()
+            assert app.cell_updates == settled, "what did not change is not written again"
             await pilot.press("down", "down", "pagedown", "up")
-            assert app.chosen != "shop-00000"
-            seen = app.on_screen()
+            assert app.selected_id != "shop-00000"
+            seen = app.visible_ids()
             assert 0 < len(seen) < 24
-            looks = dict(many.shop.looks)
+            looks = dict(many.provider.refresh_counts)
             app._wake.set()
-            await until(pilot, lambda: sum(many.shop.looks.values()) >= sum(looks.values()) + len(seen))
-            asked = {name for name, count in many.shop.looks.items() if count > looks[name]}
+            await wait_until_true(
+                pilot, lambda: sum(many.provider.refresh_counts.values()) >= sum(looks.values()) + len(seen)
+            )
+            asked = {name for name, count in many.provider.refresh_counts.items() if count > looks[name]}
             assert asked == set(seen), "only who is on the screen is asked again"
 
 
-async def test_who_never_answers_is_stale_and_freezes_nothing(tmp_path: Path) -> None:
-    async with crowd(tmp_path, 30, patience=0.5) as many:
-        many.shop.hanging = {f"shop-{number:05}" for number in range(20)}
-        many.shop.failing = {"shop-00020"}
-        app = many.screen()
-        async with app.run_test(size=SIZE) as pilot:
+async def test_a_hanging_lease_is_stale_and_freezes_nothing(tmp_path: Path) -> None:
+    async with many_leases(tmp_path, 30, patience=0.5) as many:
+        many.provider.hanging_leases = {f"shop-{number:05}" for number in range(20)}
+        many.provider.failing_leases = {"shop-00020"}
+        app = many.make_screen()
+        async with app.run_test(size=SCREEN_SIZE) as pilot:
             for number in range(1, 6):
                 await pilot.press("down")
-                assert app.chosen == f"shop-{number:05}", "keys work while 8 looks hang"
-            await until(pilot, lambda: many.overview.row("shop-00029").asked_at)  # type: ignore[union-attr]
-            await until(pilot, lambda: many.overview.row("shop-00005").stale)  # type: ignore[union-attr]
-            app.paint()
-            assert "stale" in text(app, "#summary")
-            assert "no answer within 0.5 s" in text(app, "#detail")
-            await until(pilot, lambda: not app._asking)
-            row = many.overview.row("shop-00020")
+                assert app.selected_id == f"shop-{number:05}", "keys work while 8 looks hang"
+            await wait_until_true(pilot, lambda: many.overview.find_row("shop-00029").asked_at)  # type: ignore[union-attr]
+            await wait_until_true(pilot, lambda: many.overview.find_row("shop-00005").stale_reason)  # type: ignore[union-attr]
+            app.update_screen()
+            assert "stale" in widget_text(app, "#summary")
+            assert "no answer within 0.5 s" in widget_text(app, "#detail")
+            await wait_until_true(pilot, lambda: not app._refresh_tasks)
+            row = many.overview.find_row("shop-00020")
             assert row is not None
-            assert "being mended" in row.stale
-            state = cells(row, many.application.clock.now())["state"].plain
+            assert "being mended" in row.stale_reason
+            state = format_cells(row, many.application.clock.now())["state"].plain
             assert state == "no answer"
-            many.shop.failing.clear()
-            many.shop.hanging.clear()
+            many.provider.failing_leases.clear()
+            many.provider.hanging_leases.clear()
             await pilot.press("u")
-            await until(pilot, lambda: not any(row.stale for row in many.overview.rows()))
-            many.shop.failing = {"shop-00005"}
+            await wait_until_true(
+                pilot, lambda: not any(row.stale_reason for row in many.overview.list_rows())
+            )
+            many.provider.failing_leases = {"shop-00005"}
             await pilot.press("u")
-            await until(pilot, lambda: many.overview.row("shop-00005").stale)  # type: ignore[union-attr]
-            app.paint()
-            assert "stale since 20" in text(app, "#detail")
+            await wait_until_true(pilot, lambda: many.overview.find_row("shop-00005").stale_reason)  # type: ignore[union-attr]
+            app.update_screen()
+            assert "stale since 20" in widget_text(app, "#detail")
 
 
-def shows(app: TopApp, screen: type[Screen[Any]]) -> bool:
+def is_on_top(app: TopApp, screen: type[Screen[Any]]) -> bool:
     """Whether that screen is on top now."""
     return isinstance(app.screen, screen)
 
 
 async def test_release_asks_first_and_n_cancels(tmp_path: Path) -> None:
-    async with crowd(tmp_path, 3) as many:
-        app = many.screen()
-        async with app.run_test(size=SIZE) as pilot:
+    async with many_leases(tmp_path, 3) as many:
+        app = many.make_screen()
+        async with app.run_test(size=SCREEN_SIZE) as pilot:
             await pilot.press("down")
             for key in ("n", "escape", "q"):
                 await pilot.press("x")
-                assert shows(app, Confirm)
-                assert "Give shop-00001 back now?" in question(app)
-                assert "come back" in question(app)
+                assert is_on_top(app, ConfirmDialog)
+                assert "Give shop-00001 back now?" in question_text(app)
+                assert "come back" in question_text(app)
                 await pilot.press("enter", "a")
-                assert shows(app, Confirm), "neither is an answer"
+                assert is_on_top(app, ConfirmDialog), "neither is an answer"
                 await pilot.press(key)
-                assert not shows(app, Confirm)
-                assert many.shop.released == []
-                assert "stays" in text(app, "#status")
+                assert not is_on_top(app, ConfirmDialog)
+                assert many.provider.released_leases == []
+                assert "stays" in widget_text(app, "#status")
             await pilot.press("x", "y")
-            await until(pilot, lambda: app.table.row_count == 2)
-            assert many.shop.released == ["shop-00001"]
-            assert "1.50 CNY" in text(app, "#status")
+            await wait_until_true(pilot, lambda: app.table.row_count == 2)
+            assert many.provider.released_leases == ["shop-00001"]
+            assert "1.50 CNY" in widget_text(app, "#status")
 
 
 async def test_the_chosen_lease_stays_chosen_when_rows_move(tmp_path: Path) -> None:
-    async with crowd(tmp_path, 10) as many:
-        app = many.screen()
-        async with app.run_test(size=SIZE) as pilot:
-            await until(pilot, lambda: many.overview.row("shop-00009").left.left)  # type: ignore[union-attr]
+    async with many_leases(tmp_path, 10) as many:
+        app = many.make_screen()
+        async with app.run_test(size=SCREEN_SIZE) as pilot:
+            await wait_until_true(pilot, lambda: many.overview.find_row("shop-00009").time_left.left)  # type: ignore[union-attr]
             await pilot.press("down", "down")
-            assert app.chosen == "shop-00002"
+            assert app.selected_id == "shop-00002"
             await pilot.press("s")
-            assert app.on_screen()[0] == "shop-00009", "the least time first"
-            assert app.chosen == "shop-00002"
+            assert app.visible_ids()[0] == "shop-00009", "the least time first"
+            assert app.selected_id == "shop-00002"
             await pilot.press("x")
-            assert "shop-00002" in question(app)
+            assert "shop-00002" in question_text(app)
             await pilot.press("n", "s", "s", "s")
-            assert app.on_screen()[0] == "shop-00000"
+            assert app.visible_ids()[0] == "shop-00000"
 
 
 async def test_keys_on_a_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with crowd(tmp_path, 2) as many:
-        app = many.screen()
+    async with many_leases(tmp_path, 2) as many:
+        app = many.make_screen()
         suspended: list[bool] = []
 
         @contextmanager
@@ -155,82 +159,82 @@ async def test_keys_on_a_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             yield
 
         monkeypatch.setattr(app, "suspend", suspend)
-        async with app.run_test(size=SIZE) as pilot:
+        async with app.run_test(size=SCREEN_SIZE) as pilot:
             await pilot.press("a")
-            assert many.attached == ["shop-00000"]
+            assert many.attached_leases == ["shop-00000"]
             assert suspended == [True]
             await pilot.press("r")
-            assert "no renewal" in text(app, "#status")
+            assert "no renewal" in widget_text(app, "#status")
             await pilot.press("p")
-            assert shows(app, Ask)
+            assert is_on_top(app, InputDialog)
             await pilot.press("escape")
-            assert not shows(app, Ask)
+            assert not is_on_top(app, InputDialog)
             await pilot.press("p", "o", "u", "t", "enter")
-            await until(pilot, lambda: "not running" in text(app, "#status"))
+            await wait_until_true(pilot, lambda: "not running" in widget_text(app, "#status"))
             await pilot.press("q")
         assert app.return_code == 0
 
 
 async def test_leaving_while_something_is_under_way_says_so(tmp_path: Path) -> None:
-    async with crowd(tmp_path, 2, patience=0.2) as many:
-        many.shop.hanging = {"shop-00000"}
-        app = many.screen()
-        async with app.run_test(size=SIZE) as pilot:
+    async with many_leases(tmp_path, 2, patience=0.2) as many:
+        many.provider.hanging_leases = {"shop-00000"}
+        app = many.make_screen()
+        async with app.run_test(size=SCREEN_SIZE) as pilot:
             await pilot.press("x", "y")
-            await until(pilot, lambda: many.shop.released)
+            await wait_until_true(pilot, lambda: many.provider.released_leases)
             await pilot.press("x")
-            assert "being worked on" in text(app, "#status")
-            assert not shows(app, Confirm)
+            assert "being worked on" in widget_text(app, "#status")
+            assert not is_on_top(app, ConfirmDialog)
             await pilot.press("q")
-            assert "press q again" in text(app, "#status")
+            assert "press q again" in widget_text(app, "#status")
             await pilot.press("q")
-        (trip,) = many.application.store.trips()
+        (trip,) = many.application.store.list_trips()
         assert (trip.kind, trip.outcome) == ("release", ""), "to be resumed"
 
 
 async def test_the_newest_lines_are_the_ones_shown(tmp_path: Path) -> None:
-    async with crowd(tmp_path, 1) as many:
-        (row,) = many.overview.rows()
+    async with many_leases(tmp_path, 1) as many:
+        (row,) = many.overview.list_rows()
         sample = MachineSample(
-            lines=tuple(f"line {number}" for number in range(20)), stale="lost \x1b[31mred"
+            lines=tuple(f"line {number}" for number in range(20)), stale_reason="lost \x1b[31mred"
         )
-        shown = detail(evolve(row, sample=sample, spent=(Money(150, CNY),))).plain.split("\n")
-        assert len(shown) == DETAIL
+        shown = format_detail(evolve(row, sample=sample, spent=(Money(150, CNY),))).plain.split("\n")
+        assert len(shown) == DETAIL_HEIGHT
         assert shown[-1] == "line 19"
         assert "1.50 CNY" in shown[1]
         assert shown[2].endswith("lost red")
 
 
 async def test_no_lease_at_all(tmp_path: Path) -> None:
-    async with crowd(tmp_path, 0) as many:
-        app = many.screen()
-        async with app.run_test(size=SIZE) as pilot:
+    async with many_leases(tmp_path, 0) as many:
+        app = many.make_screen()
+        async with app.run_test(size=SCREEN_SIZE) as pilot:
             await pilot.press("x", "r", "p", "a", "s", "u")
-            assert "No machine costs you anything" in text(app, "#detail")
-            assert not shows(app, Confirm)
+            assert "No machine costs you anything" in widget_text(app, "#detail")
+            assert not is_on_top(app, ConfirmDialog)
 
 
 async def test_columns_fit_and_line_up_in_chinese(tmp_path: Path) -> None:
     assert sum(columns + 2 for _key, _heading, columns in COLUMNS) <= 79
-    choose("zh")
+    set_language("zh")
     try:
-        async with crowd(tmp_path, 2) as many:
-            app = many.screen()
-            async with app.run_test(size=SIZE) as pilot:
+        async with many_leases(tmp_path, 2) as many:
+            app = many.make_screen()
+            async with app.run_test(size=SCREEN_SIZE) as pilot:
                 await pilot.pause()
-                row = many.overview.rows()[0]
-                made = cells(row, many.application.clock.now())
+                row = many.overview.list_rows()[0]
+                made = format_cells(row, many.application.clock.now())
                 assert made["state"].plain == "运行中"
                 assert all(made[key].cell_len <= columns for key, _heading, columns in COLUMNS)
                 lines = [
                     "".join(part.text for part in app.screen._compositor.render_strips()[y])
                     for y in range(1, 4)
                 ]
-                assert {width(line) for line in lines} == {80}
-                ends = {width(line.partition("1.5 CNY")[0]) for line in lines[1:]}
+                assert {display_width(line) for line in lines} == {80}
+                ends = {display_width(line.partition("1.5 CNY")[0]) for line in lines[1:]}
                 assert len(ends) == 1
     finally:
-        choose("en")
+        set_language("en")
 
 
 @pytest.mark.parametrize(
@@ -246,15 +250,15 @@ async def test_columns_fit_and_line_up_in_chinese(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_machine_says(output: str, expected: tuple[int | None, tuple[str, ...]]) -> None:
-    assert parse_sample(output) == expected
+    assert parse_view_sample(output) == expected
 
 
-async def test_slots_of_hanging_looks_are_given_back(tmp_path: Path) -> None:
-    async with crowd(tmp_path, 20, patience=0.2) as many:
-        many.shop.hanging = {f"shop-{number:05}" for number in range(20)}
+async def test_slots_of_hanging_refreshes_are_released(tmp_path: Path) -> None:
+    async with many_leases(tmp_path, 20, patience=0.2) as many:
+        many.provider.hanging_leases = {f"shop-{number:05}" for number in range(20)}
         async with asyncio.timeout(60):
-            await many.overview.refresh()
-        assert all(row.stale for row in many.overview.rows())
-        many.shop.hanging.clear()
-        await many.overview.refresh()
-        assert not any(row.stale for row in many.overview.rows())
+            await many.overview.refresh_rows()
+        assert all(row.stale_reason for row in many.overview.list_rows())
+        many.provider.hanging_leases.clear()
+        await many.overview.refresh_rows()
+        assert not any(row.stale_reason for row in many.overview.list_rows())

@@ -5,25 +5,25 @@ from __future__ import annotations
 import pytest
 
 from gpurent.domain.health import Verdict
-from gpurent.remote.doctor.judge import Wanted
-from gpurent.remote.doctor.script import Measured
-from tests.doctor.replay import (
-    CPU,
-    END,
-    GPUS,
-    QUICK,
-    SURVEY,
-    TENSORFLOW,
-    TORCH,
-    convolved,
-    examined,
-    finding,
-    section,
-    smi,
+from gpurent.remote.doctor.health_report import ExpectedMachine
+from gpurent.remote.doctor.script import Measurements
+from tests.doctor.recorded_answers import (
+    CPU_STAGE,
+    END_STAGE,
+    GPUS_STAGE,
+    QUICK_CONNECTION,
+    SURVEY_ANSWER,
+    TENSORFLOW_STAGE,
+    TORCH_STAGE,
+    find_finding,
+    judge_answers,
+    make_convolution_section,
+    make_section,
+    make_smi_sections,
 )
 
 GOOD_DEVICE = {"stage": "device", "device": "cuda:0", "seconds": 0.4}
-WELL = convolved(TORCH, CPU, GPUS, GOOD_DEVICE, END)
+WORKING_CONVOLUTION = make_convolution_section(TORCH_STAGE, CPU_STAGE, GPUS_STAGE, GOOD_DEVICE, END_STAGE)
 MISMATCH_2020 = (
     "2020-03-17 09:14:02.118432: E tensorflow/stream_executor/cuda/cuda_dnn.cc:319] "
     "Loaded runtime CuDNN library: 7.1.2 but source was compiled with: 7.4.1.  CuDNN "
@@ -32,14 +32,19 @@ MISMATCH_2020 = (
 )
 
 
-def failing(error: str, err: str = "", framework: dict[str, object] = TORCH) -> str:
-    return convolved(
-        framework, CPU, GPUS, {"stage": "device", "device": "cuda:0", "error": error}, END, err=err
+def make_failing_section(error: str, err: str = "", framework: dict[str, object] = TORCH_STAGE) -> str:
+    return make_convolution_section(
+        framework,
+        CPU_STAGE,
+        GPUS_STAGE,
+        {"stage": "device", "device": "cuda:0", "error": error},
+        END_STAGE,
+        err=err,
     )
 
 
 # Row O5. Error words as frameworks print them: (device's error, the log beside it, cause, subject, what must be named).
-O5 = [
+SICK_MACHINES = [
     (
         "UnknownError: Failed to get convolution algorithm. This is probably because cuDNN failed to initialize",
         MISMATCH_2020, "cudnn-mismatch", "cudnn", ("7.1.2", "7.4.1"),
@@ -91,12 +96,14 @@ O5 = [
 
 
 @pytest.mark.parametrize(
-    ("error", "log", "cause", "check", "named"), O5, ids=[f"{n}-{o[2]}" for n, o in enumerate(O5)]
+    ("error", "log", "cause", "check", "named"),
+    SICK_MACHINES,
+    ids=[f"{n}-{o[2]}" for n, o in enumerate(SICK_MACHINES)],
 )
 def test_o5_a_mismatch_is_named_with_what_to_do(
     error: str, log: str, cause: str, check: str, named: tuple[str, ...]
 ) -> None:
-    health = examined(smi("h100-550"), failing(error, log))
+    health = judge_answers(make_smi_sections("h100-550"), make_failing_section(error, log))
     found = next(one for one in health.findings if one.cause == cause)
     assert found.verdict is Verdict.FAILURE
     assert found.check == check
@@ -110,11 +117,14 @@ def test_o5_tensorflow_that_lists_no_gpu_for_want_of_cudnn() -> None:
         "W tensorflow/stream_executor/platform/default/dso_loader.cc:64] Could not load dynamic library "
         "'libcudnn.so.8'; dlerror: libcudnn.so.8: cannot open shared object file: No such file or directory"
     )
-    health = examined(
-        smi("h100-550"), convolved(TENSORFLOW, CPU, {"stage": "gpus", "count": 0}, END, err=log)
+    health = judge_answers(
+        make_smi_sections("h100-550"),
+        make_convolution_section(
+            TENSORFLOW_STAGE, CPU_STAGE, {"stage": "gpus", "count": 0}, END_STAGE, err=log
+        ),
     )
-    assert finding(health, "cudnn").cause == "cudnn-missing"
-    assert "libcudnn.so.8" in finding(health, "cudnn").text
+    assert find_finding(health, "cudnn").cause == "cudnn-missing"
+    assert "libcudnn.so.8" in find_finding(health, "cudnn").text
 
 
 def test_o5_an_import_that_fails_for_a_library() -> None:
@@ -122,40 +132,54 @@ def test_o5_an_import_that_fails_for_a_library() -> None:
         "stage": "failed",
         "error": "ImportError: libcudart.so.10.0: cannot open shared object file: No such file",
     }
-    health = examined(smi("1080ti-440"), convolved(failed, END))
+    health = judge_answers(make_smi_sections("1080ti-440"), make_convolution_section(failed, END_STAGE))
     found = next(one for one in health.findings if one.cause == "cuda-missing")
     assert "libcudart.so.10.0" in found.text
-    assert finding(health, "cudnn").verdict is Verdict.UNCHECKED
+    assert find_finding(health, "cudnn").verdict is Verdict.UNCHECKED
 
 
 def test_o5_unknown_words_are_passed_on_and_not_taken_for_well() -> None:
-    health = examined(smi("h100-550"), failing("RuntimeError: the flux capacitor is \x1b[31mempty"))
-    assert finding(health, "cudnn").verdict is Verdict.FAILURE
-    assert "\x1b" not in finding(health, "cudnn").text
+    health = judge_answers(
+        make_smi_sections("h100-550"),
+        make_failing_section("RuntimeError: the flux capacitor is \x1b[31mempty"),
+    )
+    assert find_finding(health, "cudnn").verdict is Verdict.FAILURE
+    assert "\x1b" not in find_finding(health, "cudnn").text
 
 
 def test_o5_a_wrong_result_is_a_failure() -> None:
-    health = examined(smi("h100-550"), failing("the result is wrong: nan, not 12.5"))
-    assert "nan" in finding(health, "cudnn").text
+    health = judge_answers(
+        make_smi_sections("h100-550"), make_failing_section("the result is wrong: nan, not 12.5")
+    )
+    assert "nan" in find_finding(health, "cudnn").text
     assert health.verdict is Verdict.FAILURE
 
 
 @pytest.mark.parametrize(("status", "cause"), [(132, "processor-old"), (139, "segfault"), (134, "crash")])
 def test_a_crash_says_how_far_it_came(status: int, cause: str) -> None:
-    health = examined(smi("h100-550"), convolved(TORCH, CPU, status=status))
-    assert cause in {one.cause for one in health.of(Verdict.FAILURE)}
+    health = judge_answers(
+        make_smi_sections("h100-550"), make_convolution_section(TORCH_STAGE, CPU_STAGE, status=status)
+    )
+    assert cause in {one.cause for one in health.findings_with(Verdict.FAILURE)}
 
 
 def test_a_convolution_that_hangs() -> None:
-    on_gpu = examined(smi("h100-550"), convolved(TORCH, CPU, GPUS, status="hangs"))
-    assert finding(on_gpu, "cudnn").cause == "gpu-hangs"
+    on_gpu = judge_answers(
+        make_smi_sections("h100-550"),
+        make_convolution_section(TORCH_STAGE, CPU_STAGE, GPUS_STAGE, status="hangs"),
+    )
+    assert find_finding(on_gpu, "cudnn").cause == "gpu-hangs"
     assert on_gpu.verdict is Verdict.FAILURE
-    loading = examined(smi("h100-550"), convolved(status="hangs"))
-    assert finding(loading, "cudnn").verdict is Verdict.UNCHECKED
+    loading = judge_answers(make_smi_sections("h100-550"), make_convolution_section(status="hangs"))
+    assert find_finding(loading, "cudnn").verdict is Verdict.UNCHECKED
 
 
 def test_a_machine_that_is_well() -> None:
-    health = examined(smi("h100-550"), WELL, wanted=Wanted(gpu="H100", gpus=1, gpu_memory=80))
+    health = judge_answers(
+        make_smi_sections("h100-550"),
+        WORKING_CONVOLUTION,
+        wanted=ExpectedMachine(gpu="H100", gpus=1, gpu_memory=80),
+    )
     assert {one.check: one.verdict for one in health.findings} == dict.fromkeys(
         ("driver", "gpu", "ecc", "busy", "cuda", "framework", "cudnn", "python", "disk", "clock", "network"),
         Verdict.OK,
@@ -166,26 +190,41 @@ def test_a_machine_that_is_well() -> None:
 
 
 def test_fewer_another_or_a_smaller_gpu_than_is_paid_for() -> None:
-    fewer = examined(smi("h100-550"), WELL, wanted=Wanted(gpu="H100", gpus=2))
-    assert finding(fewer, "gpu").verdict is Verdict.FAILURE
-    other = examined(smi("v100-410"), WELL, wanted=Wanted(gpu="A100", gpus=1))
-    assert finding(other, "gpu").cause == "gpu-other"
-    assert "V100" in finding(other, "gpu").text
-    small = examined(smi("v100-410"), WELL, wanted=Wanted(gpu="V100", gpus=1, gpu_memory=32))
-    assert finding(small, "gpu").cause == "gpu-small"
+    fewer = judge_answers(
+        make_smi_sections("h100-550"), WORKING_CONVOLUTION, wanted=ExpectedMachine(gpu="H100", gpus=2)
+    )
+    assert find_finding(fewer, "gpu").verdict is Verdict.FAILURE
+    other = judge_answers(
+        make_smi_sections("v100-410"), WORKING_CONVOLUTION, wanted=ExpectedMachine(gpu="A100", gpus=1)
+    )
+    assert find_finding(other, "gpu").cause == "gpu-other"
+    assert "V100" in find_finding(other, "gpu").text
+    small = judge_answers(
+        make_smi_sections("v100-410"),
+        WORKING_CONVOLUTION,
+        wanted=ExpectedMachine(gpu="V100", gpus=1, gpu_memory=32),
+    )
+    assert find_finding(small, "gpu").cause == "gpu-small"
 
 
 def test_somebody_else_on_the_gpu_and_bad_memory() -> None:
-    health = examined(smi("1080ti-440"), WELL)
-    assert "20817 python" in finding(health, "busy").text
-    assert finding(health, "busy").verdict is Verdict.WARNING
-    assert finding(examined(smi("v100-410"), WELL), "ecc").cause == "ecc-errors"
+    health = judge_answers(make_smi_sections("1080ti-440"), WORKING_CONVOLUTION)
+    assert "20817 python" in find_finding(health, "busy").text
+    assert find_finding(health, "busy").verdict is Verdict.WARNING
+    assert (
+        find_finding(judge_answers(make_smi_sections("v100-410"), WORKING_CONVOLUTION), "ecc").cause
+        == "ecc-errors"
+    )
 
 
 def test_a_mig_slice_is_no_small_gpu() -> None:
-    health = examined(smi("a100mig-450"), WELL, wanted=Wanted(gpu="A100", gpus=1, gpu_memory=80))
-    assert finding(health, "gpu").verdict is Verdict.OK
-    assert "MIG" in finding(health, "gpu").text
+    health = judge_answers(
+        make_smi_sections("a100mig-450"),
+        WORKING_CONVOLUTION,
+        wanted=ExpectedMachine(gpu="A100", gpus=1, gpu_memory=80),
+    )
+    assert find_finding(health, "gpu").verdict is Verdict.OK
+    assert "MIG" in find_finding(health, "gpu").text
 
 
 @pytest.mark.parametrize(
@@ -201,52 +240,66 @@ def test_a_mig_slice_is_no_small_gpu() -> None:
     ],
 )  # fmt: skip
 def test_a_driver_that_does_not_work(said: str, status: int, cause: str) -> None:
-    parts = "".join(section(name, said, status=status) for name in ("smi-xml", "smi", "smi-csv"))
-    health = examined(parts)
-    assert finding(health, "driver").cause == cause
-    assert finding(health, "driver").verdict is Verdict.FAILURE
-    assert finding(health, "gpu").verdict is Verdict.FAILURE
-    on_cpu = examined(parts, wanted=Wanted())
-    assert finding(on_cpu, "driver").verdict is Verdict.WARNING, "nobody pays for a GPU here"
+    parts = "".join(make_section(name, said, status=status) for name in ("smi-xml", "smi", "smi-csv"))
+    health = judge_answers(parts)
+    assert find_finding(health, "driver").cause == cause
+    assert find_finding(health, "driver").verdict is Verdict.FAILURE
+    assert find_finding(health, "gpu").verdict is Verdict.FAILURE
+    on_cpu = judge_answers(parts, wanted=ExpectedMachine())
+    assert find_finding(on_cpu, "driver").verdict is Verdict.WARNING, "nobody pays for a GPU here"
 
 
 def test_err_in_the_table() -> None:
-    health = examined(smi("3090err-470"), WELL, wanted=Wanted(gpu="3090", gpus=2))
-    assert finding(health, "gpu").cause == "gpu-lost"
+    health = judge_answers(
+        make_smi_sections("3090err-470"), WORKING_CONVOLUTION, wanted=ExpectedMachine(gpu="3090", gpus=2)
+    )
+    assert find_finding(health, "gpu").cause == "gpu-lost"
 
 
-def test_no_gpu_is_told_honestly() -> None:
-    bare = section("nodes", "0") + section("bus", "0")
-    health = examined(bare, wanted=Wanted())
-    unchecked = {one.check for one in health.of(Verdict.UNCHECKED)}
+def test_no_gpu_is_reported() -> None:
+    bare = make_section("nodes", "0") + make_section("bus", "0")
+    health = judge_answers(bare, wanted=ExpectedMachine())
+    unchecked = {one.check for one in health.findings_with(Verdict.UNCHECKED)}
     assert unchecked == {"driver", "gpu", "cudnn"}
     assert health.verdict is Verdict.OK
-    trial = convolved(
-        {**TORCH, "cuda": "", "cudnn": None}, CPU, {"stage": "gpus", "count": 0, "error": "x"}, END
+    trial = make_convolution_section(
+        {**TORCH_STAGE, "cuda": "", "cudnn": None},
+        CPU_STAGE,
+        {"stage": "gpus", "count": 0, "error": "x"},
+        END_STAGE,
     )
-    on_cpu = examined(bare, trial, wanted=Wanted())
-    assert finding(on_cpu, "cudnn").verdict is Verdict.UNCHECKED
-    assert "no GPU is here" in finding(on_cpu, "cudnn").text
-    rented = examined(bare)
-    assert finding(rented, "gpu").cause == "gpu-missing"
+    on_cpu = judge_answers(bare, trial, wanted=ExpectedMachine())
+    assert find_finding(on_cpu, "cudnn").verdict is Verdict.UNCHECKED
+    assert "no GPU is here" in find_finding(on_cpu, "cudnn").text
+    rented = judge_answers(bare)
+    assert find_finding(rented, "gpu").cause == "gpu-missing"
 
 
 def test_a_framework_for_processors_alone_is_a_warning() -> None:
     error = {"stage": "gpus", "count": 0, "error": "Torch not compiled with CUDA enabled"}
-    health = examined(smi("1080ti-440"), convolved({**TORCH, "cuda": ""}, CPU, error, END))
-    assert {one.cause for one in health.of(Verdict.WARNING)} >= {"no-cuda-build"}
-    assert health.of(Verdict.FAILURE) == ()
+    health = judge_answers(
+        make_smi_sections("1080ti-440"),
+        make_convolution_section({**TORCH_STAGE, "cuda": ""}, CPU_STAGE, error, END_STAGE),
+    )
+    assert {one.cause for one in health.findings_with(Verdict.WARNING)} >= {"no-cuda-build"}
+    assert health.findings_with(Verdict.FAILURE) == ()
 
 
 def test_the_framework_lies_in_another_python() -> None:
-    health = examined(smi("h100-550"), WELL, wanted=Wanted(gpu="H100", gpus=1, python="python"))
-    assert finding(health, "framework").cause == "other-python"
-    assert finding(health, "python").cause == "python2", "row R1: python is Python 2 here"
+    health = judge_answers(
+        make_smi_sections("h100-550"),
+        WORKING_CONVOLUTION,
+        wanted=ExpectedMachine(gpu="H100", gpus=1, python="python"),
+    )
+    assert find_finding(health, "framework").cause == "other-python"
+    assert find_finding(health, "python").cause == "python2", "row R1: python is Python 2 here"
 
 
 def test_toolkit_newer_than_the_driver() -> None:
-    health = examined(smi("1080ti-440"), survey=SURVEY.replace("cuda 10.1", "cuda 11.8"))
-    assert finding(health, "cuda").cause == "driver-old"
+    health = judge_answers(
+        make_smi_sections("1080ti-440"), survey=SURVEY_ANSWER.replace("cuda 10.1", "cuda 11.8")
+    )
+    assert find_finding(health, "cuda").cause == "driver-old"
 
 
 @pytest.mark.parametrize(
@@ -259,17 +312,22 @@ def test_toolkit_newer_than_the_driver() -> None:
     ],
 )
 def test_the_disk(out: str, verdict: Verdict, cause: str) -> None:
-    health = examined(section("write", err=out, status=0 if "copied" in out else 1))
-    assert (finding(health, "disk-speed").verdict, finding(health, "disk-speed").cause) == (verdict, cause)
-    full = examined(survey=SURVEY.replace("home 90000000", "home 30000"))
-    assert finding(full, "disk").verdict is Verdict.FAILURE
+    health = judge_answers(make_section("write", err=out, status=0 if "copied" in out else 1))
+    assert (find_finding(health, "disk-speed").verdict, find_finding(health, "disk-speed").cause) == (
+        verdict,
+        cause,
+    )
+    full = judge_answers(survey=SURVEY_ANSWER.replace("home 90000000", "home 30000"))
+    assert find_finding(full, "disk").verdict is Verdict.FAILURE
 
 
-def test_clock_and_line() -> None:
-    health = examined(measured=Measured(ahead=-4000.0, margin=1.0, up=50_000.0, down=4e6))
-    assert finding(health, "clock").cause == "clock-off"
-    assert "4000 s behind" in finding(health, "clock").text
-    assert finding(health, "network").cause == "line-slow"
-    blind = examined(measured=Measured())
-    assert finding(blind, "clock").verdict is finding(blind, "network").verdict is Verdict.UNCHECKED
-    assert finding(examined(measured=QUICK), "clock").verdict is Verdict.OK
+def test_clock_and_connection() -> None:
+    health = judge_answers(
+        measured=Measurements(clock_ahead=-4000.0, clock_margin=1.0, upload_rate=50_000.0, download_rate=4e6)
+    )
+    assert find_finding(health, "clock").cause == "clock-off"
+    assert "4000 s behind" in find_finding(health, "clock").text
+    assert find_finding(health, "network").cause == "line-slow"
+    blind = judge_answers(measured=Measurements())
+    assert find_finding(blind, "clock").verdict is find_finding(blind, "network").verdict is Verdict.UNCHECKED
+    assert find_finding(judge_answers(measured=QUICK_CONNECTION), "clock").verdict is Verdict.OK

@@ -7,21 +7,21 @@ from random import Random
 import pytest
 
 from gpurent.domain.machine_facts import Gpu
-from gpurent.remote.doctor.judge_gpu import same_gpu
-from gpurent.remote.gpu import GpuReport, parse_csv, parse_table, parse_xml
-from tests.doctor.replay import ANSWERS, answer
+from gpurent.remote.doctor.gpu_findings import is_same_gpu
+from gpurent.remote.nvidia_smi import GpuReport, parse_csv, parse_table, parse_xml
+from tests.doctor.recorded_answers import ANSWERS, read_answer
 
 
 def test_the_three_forms_of_2020_agree() -> None:
     idle = Gpu(name="GeForce GTX 1080 Ti", memory=11178, used=0, busy=0)
     taken = Gpu(name="GeForce GTX 1080 Ti", memory=11178, used=9873, busy=97)
-    xml = parse_xml(answer("1080ti-440.xml"))
+    xml = parse_xml(read_answer("1080ti-440.xml"))
     assert xml is not None
     assert (xml.driver, xml.cuda) == ("440.33.01", "10.2")
     assert xml.gpus[0] == idle
     assert xml.gpus[1].processes == ("20817 python",)
-    assert parse_csv(answer("1080ti-440.csv")) == GpuReport(driver="440.33.01", gpus=(idle, taken))
-    table = parse_table(answer("1080ti-440.txt"))
+    assert parse_csv(read_answer("1080ti-440.csv")) == GpuReport(driver="440.33.01", gpus=(idle, taken))
+    table = parse_table(read_answer("1080ti-440.txt"))
     assert table is not None
     assert (table.driver, table.cuda) == ("440.33.01", "10.2")
     assert [(gpu.name, gpu.memory, gpu.used, gpu.busy) for gpu in table.gpus] == [
@@ -40,7 +40,7 @@ def test_the_three_forms_of_2020_agree() -> None:
     ],
 )
 def test_xml_of_every_generation(machine: str, driver: str, cuda: str, name: str, memory: int) -> None:
-    found = parse_xml(answer(f"{machine}.xml"))
+    found = parse_xml(read_answer(f"{machine}.xml"))
     assert found is not None
     assert (found.driver, found.cuda) == (driver, cuda)
     assert [(gpu.name, gpu.memory) for gpu in found.gpus] == [(name, memory)]
@@ -51,7 +51,7 @@ def test_xml_of_every_generation(machine: str, driver: str, cuda: str, name: str
 
 @pytest.mark.parametrize("machine", ["a100mig-450", "h100-550"])
 def test_table_and_xml_agree(machine: str) -> None:
-    table, xml = parse_table(answer(f"{machine}.txt")), parse_xml(answer(f"{machine}.xml"))
+    table, xml = parse_table(read_answer(f"{machine}.txt")), parse_xml(read_answer(f"{machine}.xml"))
     assert table is not None
     assert xml is not None
     assert (table.driver, table.cuda) == (xml.driver, xml.cuda)
@@ -61,8 +61,8 @@ def test_table_and_xml_agree(machine: str) -> None:
 
 
 def test_a_lost_gpu_is_seen_in_table_and_csv() -> None:
-    table = parse_table(answer("3090err-470.txt"))
-    csv = parse_csv(answer("3090err-470.csv"))
+    table = parse_table(read_answer("3090err-470.txt"))
+    csv = parse_csv(read_answer("3090err-470.csv"))
     assert table is not None
     assert csv is not None
     assert [gpu.broken for gpu in table.gpus] == [False, True]
@@ -78,7 +78,7 @@ def test_hostile_xml_is_refused() -> None:
     found = parse_xml(many)
     assert found is not None
     assert len(found.gpus) == 64
-    escape = answer("1080ti-440.xml").replace("GeForce GTX 1080 Ti", "&#27;[2Jowned")
+    escape = read_answer("1080ti-440.xml").replace("GeForce GTX 1080 Ti", "&#27;[2Jowned")
     owned = parse_xml(escape)
     assert owned is None or [gpu.name for gpu in owned.gpus] == ["?", "?"]
 
@@ -111,5 +111,5 @@ def test_readers_never_fail() -> None:
         ("", "Tesla T4", True),
     ],
 )
-def test_shops_and_drivers_names_of_one_gpu(ordered: str, seen: str, same: bool) -> None:
-    assert same_gpu(ordered, seen) is same
+def test_provider_and_driver_names_of_one_gpu(ordered: str, seen: str, same: bool) -> None:
+    assert is_same_gpu(ordered, seen) is same

@@ -43,7 +43,7 @@ def test_round_trip(endpoint: Endpoint) -> None:
         ("ssh root@[::ffff:10.0.0.1]", Endpoint("root", "[::ffff:10.0.0.1]")),
     ],
 )
-def test_lines_of_the_field(line: str, endpoint: Endpoint) -> None:
+def test_usual_ssh_lines(line: str, endpoint: Endpoint) -> None:
     assert Endpoint.parse(line) == endpoint
 
 
@@ -180,7 +180,7 @@ _PIECES = [
 ]
 
 
-def _fuzz(rounds: int, seed: int) -> int:
+def _parse_random_lines(rounds: int, seed: int) -> int:
     """Random lines; whatever is accepted reads back, and holds nothing that a shell or ssh would act on."""
     random = Random(seed)
     accepted = 0
@@ -207,7 +207,7 @@ def _fuzz(rounds: int, seed: int) -> int:
     return accepted
 
 
-def _tricked(rounds: int, seed: int) -> tuple[int, int]:
+def _parse_tricked_lines(rounds: int, seed: int) -> tuple[int, int]:
     """Good lines with one to three tricks put in anywhere: refused, or the very host and user that a reader sees.
 
     ``(accepted, refused)``. A line is accepted only when all of it is plain ASCII of the grammar, so the host that is
@@ -243,20 +243,20 @@ def _tricked(rounds: int, seed: int) -> tuple[int, int]:
 
 
 def test_ten_thousand_random_lines() -> None:
-    accepted = _fuzz(10_000, seed=1)
+    accepted = _parse_random_lines(10_000, seed=1)
     assert 500 < accepted < 9_500, "the generator must hit both sides"
 
 
 def test_fifteen_thousand_lines_with_tricks() -> None:
-    accepted, refused = _tricked(15_000, seed=12)
+    accepted, refused = _parse_tricked_lines(15_000, seed=12)
     assert min(accepted, refused) > 3_000, "the generator must hit both sides"
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(2, 12))
 def test_a_million_random_lines(seed: int) -> None:
-    assert _fuzz(50_000, seed) > 2_500
-    accepted, refused = _tricked(50_000, seed)
+    assert _parse_random_lines(50_000, seed) > 2_500
+    accepted, refused = _parse_tricked_lines(50_000, seed)
     assert min(accepted, refused) > 10_000
 
 

@@ -12,8 +12,8 @@ from hypothesis import given, strategies as st
 from gpurent.domain.money import CNY, USD, Currency, Money, UnitPrice
 from gpurent.errors import MoneyError, Spent, UsageError
 
-CHAIN = Currency("DBC", 15)
-WEB = Currency("DBC", 8)
+CHAIN_DBC = Currency("DBC", 15)
+WEBSITE_DBC = Currency("DBC", 8)
 currencies = st.builds(Currency, st.sampled_from(["CNY", "USD", "DBC"]), st.integers(0, 18))
 amounts = st.integers(-(10**30), 10**30)
 times = st.timedeltas(timedelta(0), timedelta(days=400))
@@ -41,9 +41,9 @@ def test_the_printed_amount_says_every_unit(amount: int, currency: Currency) -> 
         (Money(360, CNY), "3.60 CNY"),
         (Money(-5, CNY), "-0.05 CNY"),
         (Money(123456789, USD), "1,234,567.89 USD"),
-        (CHAIN.money("60000"), "60,000 DBC"),
-        (WEB.money("1.50000001"), "1.50000001 DBC"),
-        (WEB.money("100"), "100 DBC"),
+        (CHAIN_DBC.money("60000"), "60,000 DBC"),
+        (WEBSITE_DBC.money("1.50000001"), "1.50000001 DBC"),
+        (WEBSITE_DBC.money("100"), "100 DBC"),
         (Money(7, Currency("JPY", 0)), "7 JPY"),
     ],
 )
@@ -60,7 +60,7 @@ def test_sums_are_sums_of_units(one: int, two: int, three: int) -> None:
     assert (a < b, a <= b, a > b, a >= b) == (one < two, one <= two, one > two, one >= two)
 
 
-@pytest.mark.parametrize("other", [USD.zero, CHAIN.zero, Currency("CNY", 3).zero])
+@pytest.mark.parametrize("other", [USD.zero, CHAIN_DBC.zero, Currency("CNY", 3).zero])
 def test_currencies_never_mix(other: Money) -> None:
     one = CNY.zero
     for mix in (
@@ -79,7 +79,7 @@ def test_currencies_never_mix(other: Money) -> None:
 
 def test_two_decimalisations_of_one_code_do_not_mix() -> None:
     with pytest.raises(MoneyError):
-        WEB.money("1") + CHAIN.money("1")
+        WEBSITE_DBC.money("1") + CHAIN_DBC.money("1")
 
 
 @pytest.mark.parametrize("value", [1.0, 0.1, True, "1", None, Decimal(1)])
@@ -133,7 +133,7 @@ def test_a_cost_is_rounded_once_from_the_exact_value(
     price = UnitPrice(value, currency, per)
     exact = Fraction(value) * Fraction(time // timedelta(microseconds=1), per // timedelta(microseconds=1))
     exact *= 10**currency.exponent
-    up, down = price.cost(time).amount, price.cost(time, up=False).amount
+    up, down = price.cost(time).amount, price.cost(time, round_up=False).amount
     assert down <= exact <= up
     assert up - exact < 1
     assert exact - down < 1
@@ -141,10 +141,10 @@ def test_a_cost_is_rounded_once_from_the_exact_value(
 
 def test_a_cost_just_above_a_unit_costs_the_next_one() -> None:
     """28 digits, the context of a Decimal, would lose the last microsecond here."""
-    price = UnitPrice(Decimal(80000), CHAIN)
+    price = UnitPrice(Decimal(80000), CHAIN_DBC)
     whole = timedelta(days=36500)
     assert price.cost(whole).amount == 80000 * 24 * 36500 * 10**15
-    odd = UnitPrice(Decimal("80000.0000000000000000000000000001"), CHAIN)
+    odd = UnitPrice(Decimal("80000.0000000000000000000000000001"), CHAIN_DBC)
     assert odd.cost(timedelta(hours=1)).amount == 80000 * 10**15 + 1
 
 
@@ -155,7 +155,7 @@ def test_no_time_costs_nothing() -> None:
 def test_the_price_of_a_minute() -> None:
     assert UnitPrice(Decimal("3.60"), CNY).cost(timedelta(minutes=1)) == Money(6, CNY)
     assert UnitPrice(Decimal("3.61"), CNY).cost(timedelta(minutes=1)) == Money(7, CNY)
-    assert UnitPrice(Decimal("3.61"), CNY).cost(timedelta(minutes=1), up=False) == Money(6, CNY)
+    assert UnitPrice(Decimal("3.61"), CNY).cost(timedelta(minutes=1), round_up=False) == Money(6, CNY)
 
 
 @pytest.mark.parametrize("value", ["NaN", "sNaN", "Infinity", "-0.01"])

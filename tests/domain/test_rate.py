@@ -14,19 +14,19 @@ from gpurent.errors import MoneyError, Spent
 
 TOKEN = Currency("DBC", 15)
 NOW = datetime(2020, 7, 1, 12, tzinfo=UTC)
-LIMIT = timedelta(hours=6)
+MAX_AGE = timedelta(hours=6)
 
 
-def rate(value: str = "0.0021", at: datetime = NOW) -> Rate:
+def make_rate(value: str = "0.0021", at: datetime = NOW) -> Rate:
     return Rate(TOKEN, USD, Decimal(value), at, "the exchange")
 
 
 @pytest.mark.parametrize("value", ["0", "-0", "-0.0021", "NaN", "sNaN", "-NaN", "Infinity", "-Infinity"])
 def test_a_rate_that_is_none_converts_nothing(value: str) -> None:
     for use in (
-        lambda: rate(value).check(NOW, LIMIT),
-        lambda: rate(value).convert(USD.money("1")),
-        lambda: rate(value).convert(TOKEN.money("1")),
+        lambda: make_rate(value).check_age(NOW, MAX_AGE),
+        lambda: make_rate(value).convert(USD.money("1")),
+        lambda: make_rate(value).convert(TOKEN.money("1")),
     ):
         with pytest.raises(MoneyError, match="gives a rate of") as caught:
             use()
@@ -36,19 +36,19 @@ def test_a_rate_that_is_none_converts_nothing(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "age", [LIMIT + timedelta(microseconds=1), timedelta(days=400), -LIMIT - timedelta(seconds=1)]
+    "age", [MAX_AGE + timedelta(microseconds=1), timedelta(days=400), -MAX_AGE - timedelta(seconds=1)]
 )
 def test_a_stale_rate_is_refused_and_so_is_one_from_the_future(age: timedelta) -> None:
     with pytest.raises(MoneyError, match="is from") as caught:
-        rate(at=NOW - age).check(NOW, LIMIT)
+        make_rate(at=NOW - age).check_age(NOW, MAX_AGE)
     assert caught.value.retryable
     assert caught.value.spent is Spent.NO
 
 
-@pytest.mark.parametrize("age", [timedelta(0), LIMIT, timedelta(minutes=-1)])
+@pytest.mark.parametrize("age", [timedelta(0), MAX_AGE, timedelta(minutes=-1)])
 def test_a_fresh_rate_passes_unchanged(age: timedelta) -> None:
-    fresh = rate(at=NOW - age)
-    assert fresh.check(NOW, LIMIT) is fresh
+    fresh = make_rate(at=NOW - age)
+    assert fresh.check_age(NOW, MAX_AGE) is fresh
 
 
 def test_a_rate_is_no_float() -> None:
@@ -58,14 +58,14 @@ def test_a_rate_is_no_float() -> None:
 
 def test_a_strange_currency_is_not_converted() -> None:
     with pytest.raises(MoneyError, match="cannot convert CNY"):
-        rate().convert(CNY.money("1"))
+        make_rate().convert(CNY.money("1"))
     with pytest.raises(MoneyError, match="cannot convert DBC"):
-        rate().convert(Currency("DBC", 8).money("1"))
+        make_rate().convert(Currency("DBC", 8).money("1"))
 
 
 def test_a_tenfold_rate_moves_the_price_tenfold_and_leaves_the_old_ceiling_far_below() -> None:
     price = USD.money("4.20")
-    before, after = rate("0.0021").convert(price), rate("0.00021").convert(price)
+    before, after = make_rate("0.0021").convert(price), make_rate("0.00021").convert(price)
     assert before == TOKEN.money(2000)
     assert after == TOKEN.money(20000)
     swung = Money(before.amount * 105 // 100, TOKEN)
@@ -79,7 +79,7 @@ def test_conversion_is_rounded_once_and_towards_the_side_that_was_asked(amount: 
         (Money(amount, TOKEN), Fraction(amount, 10**15) * Fraction(value) * 100, USD),
         (Money(amount, USD), Fraction(amount, 100) / Fraction(value) * 10**15, TOKEN),
     ):
-        up, down = fixed.convert(money), fixed.convert(money, up=False)
+        up, down = fixed.convert(money), fixed.convert(money, round_up=False)
         assert up.currency == down.currency == target
         assert down.amount <= exact <= up.amount
         assert up.amount - down.amount <= 1

@@ -79,13 +79,13 @@ def test_no_log_record_holds_it() -> None:
     assert WORD not in stream.getvalue()
 
 
-def _fails(secret: Secret) -> None:
+def _raise_with_secret(secret: Secret) -> None:
     raise RuntimeError(f"the shop refused {secret}")
 
 
 def test_no_traceback_shows_it_even_with_the_local_variables() -> None:
     with pytest.raises(RuntimeError) as caught:
-        _fails(Secret("".join(WORD)))
+        _raise_with_secret(Secret("".join(WORD)))
     told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     text = "".join(told.format())
     assert "secret = Secret(***)" in text
@@ -98,13 +98,13 @@ def test_the_host_of_a_plugin_does_not_print_its_settings() -> None:
         http=nothing,  # type: ignore[arg-type]
         clock=nothing,  # type: ignore[arg-type]
         vault=nothing,  # type: ignore[arg-type]
-        notes=nothing,  # type: ignore[arg-type]
+        state=nothing,  # type: ignore[arg-type]
         mail=nothing,  # type: ignore[arg-type]
         settings={"password": WORD},
         log=logging.getLogger("x"),
         log_in=nothing,  # type: ignore[arg-type]
-        put_question=nothing,  # type: ignore[arg-type]
-        open_at=nothing,  # type: ignore[arg-type]
+        answer=nothing,  # type: ignore[arg-type]
+        make_http=nothing,  # type: ignore[arg-type]
     )
     assert WORD not in repr(host)
 

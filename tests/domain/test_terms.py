@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from gpurent.domain.money import CNY, USD, Currency, UnitPrice
 from gpurent.domain.money_text import parse_price
-from gpurent.domain.offer import Metered, Terms
+from gpurent.domain.offer import DeclaredTerms, Metered
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -52,23 +52,23 @@ def test_any_text_is_a_price_or_a_value_error(text: str) -> None:
     assert price.value >= 0
 
 
-def terms(**more: object) -> Terms:
-    return Terms(tariff=Metered(price=parse_price("3.5CNY/h")), at=NOW, **more)  # type: ignore[arg-type]
+def make_terms(**more: object) -> DeclaredTerms:
+    return DeclaredTerms(tariff=Metered(price=parse_price("3.5CNY/h")), at=NOW, **more)  # type: ignore[arg-type]
 
 
 def test_begun_minutes_cost_rounded_up_once() -> None:
-    assert terms().cost(timedelta()).amount == 0
-    assert terms().cost(timedelta(seconds=1)).amount == 6
-    assert terms().cost(MINUTE).amount == 6
-    assert terms().cost(MINUTE * 2).amount == 12
-    assert terms().cost(HOUR).amount == 350
-    assert terms().cost(-HOUR).amount == 0
+    assert make_terms().cost(timedelta()).amount == 0
+    assert make_terms().cost(timedelta(seconds=1)).amount == 6
+    assert make_terms().cost(MINUTE).amount == 6
+    assert make_terms().cost(MINUTE * 2).amount == 12
+    assert make_terms().cost(HOUR).amount == 350
+    assert make_terms().cost(-HOUR).amount == 0
 
 
 def test_the_earlier_of_balance_and_end_ends_it() -> None:
-    assert terms().ends(NOW) is None
-    assert terms(balance=CNY.money("7")).ends(NOW) == NOW + HOUR * 2
-    assert terms(balance=CNY.money("7"), until=NOW + HOUR).ends(NOW) == NOW + HOUR
-    assert terms(balance=CNY.money("7"), until=NOW + HOUR * 9).ends(NOW) == NOW + HOUR * 2
-    free = Terms(tariff=Metered(price=parse_price("0")), at=NOW, balance=CNY.money(1))
-    assert free.ends(NOW) is None
+    assert make_terms().end_time(NOW) is None
+    assert make_terms(balance=CNY.money("7")).end_time(NOW) == NOW + HOUR * 2
+    assert make_terms(balance=CNY.money("7"), until=NOW + HOUR).end_time(NOW) == NOW + HOUR
+    assert make_terms(balance=CNY.money("7"), until=NOW + HOUR * 9).end_time(NOW) == NOW + HOUR * 2
+    free = DeclaredTerms(tariff=Metered(price=parse_price("0")), at=NOW, balance=CNY.money(1))
+    assert free.end_time(NOW) is None

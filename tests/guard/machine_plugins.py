@@ -19,8 +19,8 @@ from gpurent.api import (
     MailboxEntry,
     PluginContext,
     Progress,
-    Pull,
-    Push,
+    PullRequest,
+    PushRequest,
     SessionBackend,
     SessionEntry,
     SessionInfo,
@@ -37,36 +37,40 @@ from gpurent.testing.fakes.mail import FakeMailbox
 class ShellTransfer(TransferBackend):
     """A tar archive as the input or the output of one command."""
 
-    async def push(self, link: SshConnection, cargo: Push, progress: Progress) -> TransferReport:
+    async def push(
+        self, connection: SshConnection, request: PushRequest, progress: Progress
+    ) -> TransferReport:
         packed, sizes = io.BytesIO(), list[int]()
         with tarfile.open(fileobj=packed, mode="w") as archive:
-            for source in cargo.sources:
-                names = sorted(source.iterdir()) if cargo.content else [source]
+            for source in request.sources:
+                names = sorted(source.iterdir()) if request.contents_only else [source]
                 for name in names:
                     archive.add(name, arcname=name.name)
             sizes += [member.size for member in archive.getmembers() if member.isfile()]
-        target = shlex.quote(cargo.target)
-        ran = await link.run(
+        target = shlex.quote(request.target)
+        ran = await connection.run(
             f"mkdir -p {target} && base64 -d | tar xf - -C {target}",
             input=base64.b64encode(packed.getvalue()).decode(),
         )
-        return _report(ran.status, ran.err, sizes)
+        return _make_report(ran.exit_status, ran.stderr, sizes)
 
-    async def pull(self, link: SshConnection, cargo: Pull, progress: Progress) -> TransferReport:
+    async def pull(
+        self, connection: SshConnection, request: PullRequest, progress: Progress
+    ) -> TransferReport:
         sizes = list[int]()
-        for source in map(Path, cargo.sources):
+        for source in map(Path, request.sources):
             parent, name = shlex.quote(str(source.parent)), shlex.quote(source.name)
-            ran = await link.run(f"tar cf - -C {parent} {name} | base64")
-            packed = base64.b64decode(ran.out)
-            if not packed or ran.err:
-                raise TransferError(f"{source}: {ran.err}")
+            ran = await connection.run(f"tar cf - -C {parent} {name} | base64")
+            packed = base64.b64decode(ran.stdout)
+            if not packed or ran.stderr:
+                raise TransferError(f"{source}: {ran.stderr}")
             with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-                archive.extractall(cargo.target, filter="data")
+                archive.extractall(request.target, filter="data")
                 sizes += [member.size for member in archive.getmembers() if member.isfile()]
-        return _report(0, "", sizes)
+        return _make_report(0, "", sizes)
 
 
-def _report(status: int, error: str, sizes: Sequence[int]) -> TransferReport:
+def _make_report(status: int, error: str, sizes: Sequence[int]) -> TransferReport:
     if status:
         raise TransferError(error)
     return TransferReport(files=len(sizes), total=sum(sizes), sent=sum(sizes), resumed=0, seconds=0.0)
@@ -75,30 +79,30 @@ def _report(status: int, error: str, sizes: Sequence[int]) -> TransferReport:
 class DetachedSession(SessionBackend):
     """A process group of its own; nobody can attach to it."""
 
-    def probe(self) -> str:
+    def probe_command(self) -> str:
         return "true"
 
-    def install(self, prefix: str) -> str:
+    def install_command(self, prefix: str) -> str:
         return "true"
 
-    def start(self, name: str, script: str) -> str:
+    def start_command(self, name: str, script: str) -> str:
         return f"setsid sh {script} </dev/null >/dev/null 2>&1 &"
 
-    def listing(self) -> str:
+    def list_command(self) -> str:
         return "true"
 
-    def parse(self, output: str) -> Sequence[SessionInfo]:
+    def parse_sessions(self, output: str) -> Sequence[SessionInfo]:
         return ()
 
-    def attach(self, session: SessionInfo) -> str:
+    def attach_command(self, session: SessionInfo) -> str:
         return "false"
 
-    def stop(self, session: SessionInfo) -> str:
+    def stop_command(self, session: SessionInfo) -> str:
         return "true"
 
 
 @frozen
-class MailboxInMemory(Mailbox):
+class MemoryMailbox(Mailbox):
     """The test's own mailbox as a plugin."""
 
     mailbox: FakeMailbox
@@ -107,7 +111,7 @@ class MailboxInMemory(Mailbox):
         return await self.mailbox.search(since=since, sender=sender, subject=subject)
 
 
-def plugin_module(mailbox: FakeMailbox) -> ModuleType:
+def make_plugin_module(mailbox: FakeMailbox) -> ModuleType:
     """The module of a plugin that brings all three; a user who names no other gets these."""
 
     @hookimpl
@@ -125,7 +129,7 @@ def plugin_module(mailbox: FakeMailbox) -> ModuleType:
         ]
 
     def open_mailbox(context: PluginContext) -> Mailbox:
-        return MailboxInMemory(mailbox)
+        return MemoryMailbox(mailbox)
 
     @hookimpl
     def gpurent_register_mailbox() -> Sequence[MailboxEntry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from gpurent.remote.timer_script import ROOM, UPTIME
+from gpurent.remote.timer_script import TIMER_DIR, UPTIME
 from gpurent.testing.fakes.machine import FakeMachine
 from gpurent.testing.fakes.virtual_time import real_time, virtual_clock
 
@@ -15,14 +15,14 @@ async def run_machine_timer(machine: FakeMachine) -> None:
 
     Looked at every minute. A deadline counts from when it was first seen, by what it was ahead of the uptime then.
     """
-    clock, written, due = virtual_clock(), "", _never()
+    clock, written, due = virtual_clock(), "", _no_deadline()
     while machine.alive:
-        deadline = machine.home / ROOM / "deadline"
+        deadline = machine.home / TIMER_DIR / "deadline"
         text = deadline.read_text() if deadline.exists() else ""
         if text != written:
-            written, due = text, _never()
+            written, due = text, _no_deadline()
             if text:
-                due = clock.now() + _ahead(text)
+                due = clock.now() + _time_until(text)
         if due <= clock.now():
             with real_time():
                 await machine.stop()
@@ -30,12 +30,12 @@ async def run_machine_timer(machine: FakeMachine) -> None:
         await clock.sleep(timedelta(minutes=1))
 
 
-def _ahead(deadline: str) -> timedelta:
+def _time_until(deadline: str) -> timedelta:
     """From now on the computer, whose uptime a deadline is written in."""
     uptime = float(Path(UPTIME).read_text().split()[0])
     return timedelta(seconds=round(int(deadline.split(maxsplit=1)[0]) / 100 - uptime))
 
 
-def _never() -> datetime:
+def _no_deadline() -> datetime:
     """No deadline."""
     return datetime.max.replace(tzinfo=virtual_clock().now().tzinfo)

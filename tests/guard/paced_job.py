@@ -11,13 +11,13 @@ from pathlib import Path
 from attrs import define, field
 
 from gpurent.domain.events import Event, EventKind
-from gpurent.domain.trip import JobSpec, Results, TripLimits, TripSpec, Upload
+from gpurent.domain.trip import JobSpec, ResultsSpec, TripLimits, TripSpec, UploadSpec
 from gpurent.testing.fakes.machines import FakeMachines
 from gpurent.testing.fakes.virtual_time import real_time, virtual_clock
 from gpurent.workflow.runtime.waiting import cancel_and_wait
 
 # Each word that it reads is a step: a line of output and of results. Then it answers, or ends.
-_SCRIPT = """
+_JOB_SCRIPT = """
 exec 3< "$1" 4> "$2"
 echo begun; echo line >> out.txt; echo ok >&4
 while read -r word <&3; do
@@ -25,7 +25,7 @@ while read -r word <&3; do
   echo "$word"; echo line >> out.txt; echo ok >&4
 done
 """
-STEP = timedelta(minutes=5)
+STEP_SPAN = timedelta(minutes=5)
 
 
 @define(eq=False)
@@ -39,13 +39,13 @@ class PacedJob:
     machines: FakeMachines
     lines: int | None = None
     _pipes: list[int] = field(factory=list)
-    _pacing: asyncio.Task[None] | None = None
+    _steps_task: asyncio.Task[None] | None = None
 
     def __attrs_post_init__(self) -> None:
         self.folder.mkdir()
         (self.project / "job.sh").parent.mkdir()
-        (self.project / "job.sh").write_text(_SCRIPT)
-        for path in (self._words, self._answers):
+        (self.project / "job.sh").write_text(_JOB_SCRIPT)
+        for path in (self._words_pipe, self._answers_pipe):
             os.mkfifo(path)
             # For both directions: opening waits for nobody, and nothing ends before the job has opened it, too.
             self._pipes.append(os.open(path, os.O_RDWR | os.O_NONBLOCK))
@@ -60,87 +60,87 @@ class PacedJob:
         return self.folder / "home" / "out.txt"
 
     @property
-    def _words(self) -> Path:
+    def _words_pipe(self) -> Path:
         return self.folder / "words"
 
     @property
-    def _answers(self) -> Path:
+    def _answers_pipe(self) -> Path:
         return self.folder / "answers"
 
-    def spec(self, provider: str, limits: TripLimits = TripLimits(), lease: str = "") -> TripSpec:  # noqa: B008 - frozen
+    def make_spec(self, provider: str, limits: TripLimits = TripLimits(), lease: str = "") -> TripSpec:  # noqa: B008 - frozen
         """A trip with this job."""
         self.results.parent.mkdir(exist_ok=True)
         return TripSpec(
-            upload=Upload(folder=str(self.project)),
-            job=JobSpec(command=("sh", "job.sh", str(self._words), str(self._answers))),
-            results=Results(paths=("out.txt",), dir=str(self.results.parent)),
+            upload=UploadSpec(folder=str(self.project)),
+            job=JobSpec(command=("sh", "job.sh", str(self._words_pipe), str(self._answers_pipe))),
+            results=ResultsSpec(paths=("out.txt",), dir=str(self.results.parent)),
             limits=limits,
             provider=provider,
             lease=lease,
         )
 
-    def hear(self, event: Event) -> None:
-        if event.kind is EventKind.JOB_STARTED and self._pacing is None:
-            self._pacing = asyncio.create_task(self._pace())
+    def on_event(self, event: Event) -> None:
+        if event.kind is EventKind.JOB_STARTED and self._steps_task is None:
+            self._steps_task = asyncio.create_task(self._run_steps())
 
     async def aclose(self) -> None:
-        if self._pacing is not None:
-            await cancel_and_wait(self._pacing)
+        if self._steps_task is not None:
+            await cancel_and_wait(self._steps_task)
         for pipe in self._pipes:
             os.close(pipe)
         self._pipes.clear()
 
-    async def _pace(self) -> None:
+    async def _run_steps(self) -> None:
         clock, written = virtual_clock(), 0
-        await self._read()
-        self._notice_its_end()
+        await self._read_answer()
+        self._detect_job_end()
         while self.lines is None or written < self.lines:
-            await clock.sleep(STEP)
-            if not await self._say("step"):
+            await clock.sleep(STEP_SPAN)
+            if not await self._send_word("step"):
                 return
             written += 1
             self._date_output(written)
         with real_time():
-            leader = self._leader()
-            await self._say("end")
-            await _ended(leader)
+            leader = self._open_leader()
+            await self._send_word("end")
+            await _wait_for_exit(leader)
 
-    def _notice_its_end(self) -> None:
+    def _detect_job_end(self) -> None:
         """From now on the job alone has the answers open for writing: an end of file is its end."""
-        reading = os.open(self._answers, os.O_RDONLY | os.O_NONBLOCK)
+        reading = os.open(self._answers_pipe, os.O_RDONLY | os.O_NONBLOCK)
         os.close(self._pipes.pop())
         self._pipes.append(reading)
 
-    async def _say(self, word: str) -> bool:
+    async def _send_word(self, word: str) -> bool:
         """Whether it answers; False: it has ended."""
         os.write(self._pipes[0], f"{word}\n".encode())
-        return bool(await self._read())
+        return bool(await self._read_answer())
 
-    async def _read(self) -> bytes:
+    async def _read_answer(self) -> bytes:
         with real_time():
-            await _readable(self._pipes[1])
+            await _wait_until_readable(self._pipes[1])
             return os.read(self._pipes[1], 4096)
 
     def _date_output(self, step: int) -> None:
         """Another second for each step: all of them may be written within one."""
-        (log,) = self.machines.only.home.glob(".gpurent/jobs/*/log")
+        (log,) = self.machines.only_machine.home.glob(".gpurent/jobs/*/log")
         at = time.time() + step
         os.utime(log, (at, at))
 
-    def _leader(self) -> int:
+    def _open_leader(self) -> int:
         """A handle on the process that writes down how the job ended."""
-        (pid,) = self.machines.only.home.glob(".gpurent/jobs/*/pid")
+        (pid,) = self.machines.only_machine.home.glob(".gpurent/jobs/*/pid")
         return os.pidfd_open(int(pid.read_text()))
 
 
-async def _ended(handle: int) -> None:
+async def _wait_for_exit(handle: int) -> None:
     try:
-        await _readable(handle)
+        await _wait_until_readable(handle)
     finally:
         os.close(handle)
 
 
-async def _readable(descriptor: int) -> None:
+async def _wait_until_readable(descriptor: int) -> None:
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
 

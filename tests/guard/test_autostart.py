@@ -13,36 +13,36 @@ from pathlib import Path
 import pytest
 
 from gpurent.infra.platform.posix import autostart
-from gpurent.infra.platform.posix.autostart import Start
+from gpurent.infra.platform.posix.autostart import AutostartProgram
 from gpurent.testing.shared_sandbox import CommandLineResult
-from tests.command_line import run
+from tests.command_line import run_command
 
 GOLDEN = Path(__file__).parent / "golden"
-PLAIN = Start(
+PLAIN_START = AutostartProgram(
     program=("/opt/gpurent/bin/python", "-m", "gpurent", "--no-input", "watch"),
     environment={"GPURENT_HOME": "/home/ada/.local/share/gpurent", "LANG": "zh_CN.UTF-8"},
     log=Path("/home/ada/.local/share/gpurent/watch.log"),
 )
-ODD = Start(
+ODD_START = AutostartProgram(
     program=("/opt/my tools/100%/py$thon", "-m", 'a"b\\c'),
     environment={"GPURENT_HOME": "/home/ada b/$x %h"},
     log=Path("/home/ada b/watch%.log"),
 )
 
 
-def files(start: Start) -> Mapping[str, str]:
-    found = {f"timer-{name}": text for name, text in autostart.systemd_timer(start).items()}
+def render_files(start: AutostartProgram) -> Mapping[str, str]:
+    found = {f"timer-{name}": text for name, text in autostart.make_systemd_timer(start).items()}
     return {
-        **autostart.systemd(start),
+        **autostart.make_systemd_service(start),
         **found,
-        **autostart.launchd(start),
-        "crontab": autostart.cron(start),
+        **autostart.make_launchd_agent(start),
+        "crontab": autostart.make_cron_line(start),
     }
 
 
-@pytest.mark.parametrize("name", sorted(files(PLAIN)))
+@pytest.mark.parametrize("name", sorted(render_files(PLAIN_START)))
 def test_golden(name: str) -> None:
-    written = files(PLAIN)[name]
+    written = render_files(PLAIN_START)[name]
     golden = GOLDEN / name
     if os.environ.get("GOLDEN") == "write":
         golden.write_text(written)
@@ -50,16 +50,16 @@ def test_golden(name: str) -> None:
 
 
 def test_every_golden_file_is_made() -> None:
-    assert sorted(path.name for path in GOLDEN.iterdir()) == sorted(files(PLAIN))
+    assert sorted(path.name for path in GOLDEN.iterdir()) == sorted(render_files(PLAIN_START))
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
-@pytest.mark.parametrize("make", [autostart.systemd, autostart.systemd_timer])
+@pytest.mark.parametrize("make", [autostart.make_systemd_service, autostart.make_systemd_timer])
 def test_systemd_takes_the_units(make: object, tmp_path: Path) -> None:
-    program = Start(
+    program = AutostartProgram(
         program=(sys.executable, "-m", "gpurent", "watch"),
-        environment=PLAIN.environment,
-        log=PLAIN.log,
+        environment=PLAIN_START.environment,
+        log=PLAIN_START.log,
     )
     paths = []
     for name, text in make(program).items():  # type: ignore[operator]
@@ -72,15 +72,15 @@ def test_systemd_takes_the_units(make: object, tmp_path: Path) -> None:
         check=False,
         env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
     )
-    about = [line for line in ran.stderr.splitlines() if autostart.UNIT in line]
+    about = [line for line in ran.stderr.splitlines() if autostart.SYSTEMD_UNIT in line]
     assert about == []
 
 
 def test_odd_words_stay_words() -> None:
-    unit = autostart.systemd(ODD)[f"{autostart.UNIT}.service"]
+    unit = autostart.make_systemd_service(ODD_START)[f"{autostart.SYSTEMD_UNIT}.service"]
     assert 'ExecStart="/opt/my tools/100%%/py$$thon" -m "a\\"b\\\\c"' in unit
     assert 'Environment="GPURENT_HOME=/home/ada b/$x %%h"' in unit
-    line = autostart.cron(ODD)
+    line = autostart.make_cron_line(ODD_START)
     assert line.count("%") == line.count("\\%")
     command = line.removeprefix("*/5 * * * * ").replace("\\%", "%").partition(" >>")[0]
     shown = subprocess.run(
@@ -90,8 +90,10 @@ def test_odd_words_stay_words() -> None:
         check=True,
     )
     assert shown.stdout == '-m|a"b\\c|--once|'
-    agent = plistlib.loads(autostart.launchd(ODD)[f"{autostart.LABEL}.plist"].encode())
-    assert agent["ProgramArguments"] == list(ODD.program)
+    agent = plistlib.loads(
+        autostart.make_launchd_agent(ODD_START)[f"{autostart.LAUNCHD_LABEL}.plist"].encode()
+    )
+    assert agent["ProgramArguments"] == list(ODD_START.program)
 
 
 def test_no_secret_goes_into_them() -> None:
@@ -101,18 +103,18 @@ def test_no_secret_goes_into_them() -> None:
         "GPURENT_MISTGPU_PASSWORD": "canary",
         "LANG": "",
     }
-    assert autostart.kept(given) == {"GPURENT_HOME": "/h"}
+    assert autostart.select_environment(given) == {"GPURENT_HOME": "/h"}
 
 
 def test_a_crontab_has_the_line_once_and_loses_it_again() -> None:
     table = "0 1 * * * backup\n"
-    line = autostart.cron(PLAIN)
-    once = autostart.with_line(autostart.with_line(table, line), line)
+    line = autostart.make_cron_line(PLAIN_START)
+    once = autostart.replace_cron_line(autostart.replace_cron_line(table, line), line)
     assert once == table + line
-    assert autostart.with_line(once, "") == table
+    assert autostart.replace_cron_line(once, "") == table
 
 
-def gpurent(tmp_path: Path, *arguments: str) -> CommandLineResult:
+def run_watch(tmp_path: Path, *arguments: str) -> CommandLineResult:
     environment = {
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
@@ -120,21 +122,21 @@ def gpurent(tmp_path: Path, *arguments: str) -> CommandLineResult:
         "GPURENT_PASSPHRASE": "canary",
         "LANG": "C.UTF-8",
     }
-    return run("watch", *arguments, environment=environment, folder=tmp_path)
+    return run_command("watch", *arguments, environment=environment, folder=tmp_path)
 
 
 def test_install_writes_and_uninstall_removes(tmp_path: Path) -> None:
     folder = tmp_path / ".config" / "systemd" / "user"
-    shown = gpurent(tmp_path, "install", "--as", "systemd", "--print")
+    shown = run_watch(tmp_path, "install", "--as", "systemd", "--print")
     assert shown.code == 0, shown.err
     assert not folder.exists()
-    done = gpurent(tmp_path, "install", "--as", "systemd")
+    done = run_watch(tmp_path, "install", "--as", "systemd")
     assert "loginctl enable-linger" in done.out
     assert "GPURENT_PASSPHRASE" in done.out
     text = (folder / "gpurent-watch.service").read_text()
     assert text in shown.out
     assert "canary" not in text + shown.out
-    gone = gpurent(tmp_path, "uninstall", "--as", "systemd")
+    gone = run_watch(tmp_path, "uninstall", "--as", "systemd")
     assert "removed" in gone.out
     assert list(folder.iterdir()) == []
 
@@ -146,7 +148,7 @@ def test_cron_is_changed_by_its_own_tool(tmp_path: Path) -> None:
     tool.write_text('#!/bin/sh\nif [ "$1" = -l ]; then cat "$HOME/table"; else cat > "$HOME/table"; fi\n')
     tool.chmod(0o755)
     (tmp_path / "table").write_text("0 1 * * * backup\n")
-    assert gpurent(tmp_path, "install", "--as", "cron").code == 0
+    assert run_watch(tmp_path, "install", "--as", "cron").code == 0
     assert (tmp_path / "table").read_text().count("gpurent watch") == 1
-    assert gpurent(tmp_path, "uninstall", "--as", "cron").code == 0
+    assert run_watch(tmp_path, "uninstall", "--as", "cron").code == 0
     assert (tmp_path / "table").read_text() == "0 1 * * * backup\n"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.shops import SHOPS
-from bench.watch import Cost, watch
-from gpurent.composition.state import Outside
+from bench.fake_providers import PROVIDER_COUNT
+from bench.watch import WatchCost, measure_watch
+from gpurent.composition.state import ExternalDependencies
 from gpurent.testing.fakes.tracked_http import TrackedHttp
 from gpurent.testing.fakes.virtual_time import virtual_clock
 
@@ -18,14 +18,14 @@ MINUTES = 12
 
 @pytest.mark.virtual_time
 async def test_requests_for_each_lease_do_not_grow(tmp_path: Path) -> None:
-    async def measure(leases: int) -> Cost:
+    async def measure(leases: int) -> WatchCost:
         clock = virtual_clock()
-        outside = Outside(clock=clock, wrap_http=TrackedHttp)
-        return await watch(leases, MINUTES, tmp_path / str(leases), clock, outside)
+        outside = ExternalDependencies(clock=clock, wrap_http=TrackedHttp)
+        return await measure_watch(leases, MINUTES, tmp_path / str(leases), clock, outside)
 
     few, many = await measure(10), await measure(40)
     assert few.requests > 0
     assert many.looks >= 40
     assert many.requests / 40 <= few.requests / 10
     # One listing and what a balance's time left asks for, at most once a minute and shop.
-    assert many.rate <= 3 * SHOPS * (1 + 1 / MINUTES)
+    assert many.request_rate <= 3 * PROVIDER_COUNT * (1 + 1 / MINUTES)

@@ -14,22 +14,22 @@ from gpurent.domain.offer import Hardware, Metered, Offer
 from gpurent.domain.session import JobState, JobStatus
 from gpurent.domain.time_left import TimeKind, TimeLeft
 from gpurent.workflow.guard.decide import (
-    CEILING,
+    MAX_INTERVAL,
     AskTopUp,
     End,
+    EndReason,
     Finish,
-    Reason,
     Renew,
     Save,
     Warn,
-    decide,
-    holding,
-    marks,
-    next_look,
+    active_warnings,
+    decide_actions,
+    iter_decision_times,
+    next_check_delay,
 )
-from gpurent.workflow.guard.facts import Facts, ObservedMachine
-from gpurent.workflow.guard.observe_lease import idle_since
-from gpurent.workflow.timing.guard_policy import Amount, GuardPolicy
+from gpurent.workflow.guard.facts import LeaseFacts, ObservedMachine
+from gpurent.workflow.guard.observe_lease import compute_idle_since
+from gpurent.workflow.timing.guard_policy import GuardPolicy, PolicyAmount
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -45,7 +45,7 @@ def policies(draw: st.DrawFn) -> GuardPolicy:
         renew=draw(st.none() | spans),
         renew_before=draw(spans),
         renew_times=draw(st.none() | st.integers(0, 4)),
-        top_up=draw(st.none() | st.just(Amount(Decimal(20), "CNY"))),
+        top_up=draw(st.none() | st.just(PolicyAmount(Decimal(20), "CNY"))),
         top_up_before=draw(spans),
         save_before=draw(spans),
         idle=draw(st.none() | spans),
@@ -60,19 +60,19 @@ def machines(draw: st.DrawFn) -> ObservedMachine:
     job = draw(st.none() | st.sampled_from(list(JobState)).map(lambda state: JobStatus(state=state)))
     return ObservedMachine(
         at=NOW,
-        took=draw(st.integers(0, 100)) * timedelta(seconds=1),
+        duration=draw(st.integers(0, 100)) * timedelta(seconds=1),
         job=job,
-        size=draw(st.none() | st.integers(0, 1 << 36)),
+        result_size=draw(st.none() | st.integers(0, 1 << 36)),
     )
 
 
 @st.composite
-def facts(draw: st.DrawFn) -> Facts:
+def fact_sets(draw: st.DrawFn) -> LeaseFacts:
     kind = draw(st.sampled_from(list(TimeKind)))
     ends = kind in (TimeKind.PREPAID, TimeKind.BALANCE)
     left = draw(st.integers(0, 5000)) * MINUTE if ends else None
     launched = draw(st.booleans())
-    return Facts(
+    return LeaseFacts(
         lease=Lease(
             id="shop-1",
             provider="shop",
@@ -81,127 +81,129 @@ def facts(draw: st.DrawFn) -> Facts:
             started_at=draw(ages),
         ),
         now=NOW,
-        time=TimeLeft(kind=kind, until=NOW + left if left is not None else None, left=left),
-        extends=draw(st.booleans()),
+        time_left=TimeLeft(kind=kind, until=NOW + left if left is not None else None, left=left),
+        can_renew=draw(st.booleans()),
         price=draw(st.none() | st.just(PRICE)),
         spent=CNY.money(draw(st.integers(0, 100))),
         budget=draw(st.none() | st.integers(0, 100).map(CNY.money)),
-        trip=draw(st.sampled_from(["", "t1"])),
-        minded=draw(st.booleans()),
+        trip_id=draw(st.sampled_from(["", "t1"])),
+        is_attended=draw(st.booleans()),
         launched=launched,
-        results=launched and draw(st.booleans()),
+        has_results=launched and draw(st.booleans()),
         machine=draw(st.none() | machines()),
         idle_since=draw(st.none() | ages),
-        renewed=draw(st.integers(0, 5)),
-        topping=draw(st.booleans()),
-        said=draw(st.dictionaries(st.sampled_from([reason.value for reason in Reason]), ages)),
+        renewal_count=draw(st.integers(0, 5)),
+        top_up_requested=draw(st.booleans()),
+        warned_at=draw(st.dictionaries(st.sampled_from([reason.value for reason in EndReason]), ages)),
         saved_at=draw(st.none() | ages),
     )
 
 
-@given(facts(), policies())
-def test_nothing_is_done_to_a_lease_that_is_not_ready(known: Facts, policy: GuardPolicy) -> None:
+@given(fact_sets(), policies())
+def test_nothing_is_done_to_a_lease_that_is_not_ready(known: LeaseFacts, policy: GuardPolicy) -> None:
     known = evolve(known, lease=evolve(known.lease, state=LeaseState.PROVISIONING))
-    assert decide(known, policy) == ()
+    assert decide_actions(known, policy) == ()
 
 
-def ready(known: Facts) -> Facts:
+def with_ready_lease(known: LeaseFacts) -> LeaseFacts:
     return evolve(known, lease=evolve(known.lease, state=LeaseState.READY))
 
 
-@given(facts(), policies())
-def test_money_moves_only_as_far_as_was_written(known: Facts, policy: GuardPolicy) -> None:
-    for action in decide(ready(known), policy):
+@given(fact_sets(), policies())
+def test_money_moves_only_as_far_as_was_written(known: LeaseFacts, policy: GuardPolicy) -> None:
+    for action in decide_actions(with_ready_lease(known), policy):
         if isinstance(action, Renew):
-            assert known.extends
+            assert known.can_renew
             assert policy.renew == action.term
-            assert policy.renew_times is None or known.renewed < policy.renew_times
-            assert action.until == known.time.until
-            assert action.until - NOW <= max(policy.renew_before, known.needed)
-            deadline = policy.deadline_of(known.lease.started_at)
+            assert policy.renew_times is None or known.renewal_count < policy.renew_times
+            assert action.until == known.time_left.until
+            assert action.until - NOW <= max(policy.renew_before, known.save_duration)
+            deadline = policy.resolve_deadline(known.lease.started_at)
             assert deadline is None or action.until < deadline
         if isinstance(action, AskTopUp):
             assert policy.top_up == action.amount
-            assert not known.topping
+            assert not known.top_up_requested
 
 
-@given(facts(), policies())
-def test_an_end_comes_alone_and_only_after_its_warning(known: Facts, policy: GuardPolicy) -> None:
-    actions = decide(ready(known), policy)
+@given(fact_sets(), policies())
+def test_an_end_comes_alone_and_only_after_its_warning(known: LeaseFacts, policy: GuardPolicy) -> None:
+    actions = decide_actions(with_ready_lease(known), policy)
     for place, action in enumerate(actions):
         if isinstance(action, End):
             assert place == len(actions) - 1
             warned = [item.reason for item in actions if isinstance(item, Warn)]
-            assert action.reason in warned or action.reason.value in known.said
+            assert action.reason in warned or action.reason.value in known.warned_at
             if action.by is None:
-                assert NOW - known.said[action.reason.value] >= policy.warn_before
+                assert NOW - known.warned_at[action.reason.value] >= policy.warn_before
     assert not any(isinstance(action, Renew | AskTopUp) for action in actions if End in map(type, actions))
 
 
-@given(facts(), policies())
+@given(fact_sets(), policies())
 def test_a_living_run_is_left_alone_but_for_limits_that_it_let_pass(
-    known: Facts, policy: GuardPolicy
+    known: LeaseFacts, policy: GuardPolicy
 ) -> None:
-    known = evolve(ready(known), minded=True)
-    for action in decide(known, policy):
+    known = evolve(with_ready_lease(known), is_attended=True)
+    for action in decide_actions(known, policy):
         assert not isinstance(action, Finish)
         if isinstance(action, End):
-            assert action.reason in (Reason.DEADLINE, Reason.BUDGET)
+            assert action.reason in (EndReason.DEADLINE, EndReason.BUDGET)
             assert action.by is not None
             assert action.by <= NOW
 
 
-@given(facts(), policies())
-def test_a_hard_limit_leaves_time_to_save(known: Facts, policy: GuardPolicy) -> None:
+@given(fact_sets(), policies())
+def test_a_hard_limit_leaves_time_to_save(known: LeaseFacts, policy: GuardPolicy) -> None:
     """At the moment when it ends the lease there is at least what saving takes, if it was looked at in time."""
-    known = evolve(ready(known), minded=False, budget=None, idle_since=None)
-    deadline = policy.deadline_of(known.lease.started_at)
-    if deadline is None or (known.trip and known.launched and known.job_over):
+    known = evolve(with_ready_lease(known), is_attended=False, budget=None, idle_since=None)
+    deadline = policy.resolve_deadline(known.lease.started_at)
+    if deadline is None or (known.trip_id and known.launched and known.is_job_over):
         return
-    ends = any(isinstance(action, End) for action in decide(known, policy))
-    assert ends == (deadline - NOW <= known.needed)
+    ends = any(isinstance(action, End) for action in decide_actions(known, policy))
+    assert ends == (deadline - NOW <= known.save_duration)
 
 
-@given(facts(), policies())
+@given(fact_sets(), policies())
 def test_results_are_saved_before_the_end_and_not_twice_for_one_mark(
-    known: Facts, policy: GuardPolicy
+    known: LeaseFacts, policy: GuardPolicy
 ) -> None:
-    known = evolve(ready(known), minded=False, idle_since=None, budget=None, saved_at=None)
+    known = evolve(with_ready_lease(known), is_attended=False, idle_since=None, budget=None, saved_at=None)
     policy = evolve(policy, deadline=None)
-    actions = decide(known, policy)
+    actions = decide_actions(known, policy)
     if any(isinstance(action, Finish) for action in actions):
         return
-    until = known.time.until
-    near = until is not None and until > NOW and until - NOW <= max(policy.save_before, known.needed)
-    if known.results and near:
+    until = known.time_left.until
+    near = until is not None and until > NOW and until - NOW <= max(policy.save_before, known.save_duration)
+    if known.has_results and near:
         assert any(isinstance(action, Save) for action in actions)
-    saved = decide(evolve(known, saved_at=NOW), policy)
+    saved = decide_actions(evolve(known, saved_at=NOW), policy)
     assert not any(isinstance(action, Save) for action in saved)
 
 
-@given(facts(), policies())
-def test_the_next_look_comes_before_whatever_may_change(known: Facts, policy: GuardPolicy) -> None:
-    known = ready(known)
-    wait = next_look(known, policy)
-    assert timedelta() < wait <= CEILING
-    for mark in marks(known, policy):
+@given(fact_sets(), policies())
+def test_the_next_look_comes_before_whatever_may_change(known: LeaseFacts, policy: GuardPolicy) -> None:
+    known = with_ready_lease(known)
+    wait = next_check_delay(known, policy)
+    assert timedelta() < wait <= MAX_INTERVAL
+    for mark in iter_decision_times(known, policy):
         if mark > NOW + timedelta(seconds=1):
             assert wait <= max(mark - NOW, timedelta(seconds=1))
 
 
-@given(facts(), policies())
-def test_every_warning_that_is_given_holds(known: Facts, policy: GuardPolicy) -> None:
-    held = holding(ready(known), policy)
+@given(fact_sets(), policies())
+def test_every_warning_that_is_given_holds(known: LeaseFacts, policy: GuardPolicy) -> None:
+    held = active_warnings(with_ready_lease(known), policy)
     assert {
-        action.reason.value for action in decide(ready(known), policy) if isinstance(action, Warn)
+        action.reason.value
+        for action in decide_actions(with_ready_lease(known), policy)
+        if isinstance(action, Warn)
     } <= held
 
 
-@given(facts(), policies())
-def test_a_job_that_is_over_is_brought_home_by_its_trip(known: Facts, policy: GuardPolicy) -> None:
-    ended = ObservedMachine(at=NOW, took=MINUTE, job=JobStatus(state=JobState.ENDED, exit_code=0))
-    known = evolve(ready(known), trip="t1", launched=True, minded=False, machine=ended)
-    assert decide(known, policy) == (Finish(trip="t1"),)
+@given(fact_sets(), policies())
+def test_a_finished_job_is_downloaded_by_its_trip(known: LeaseFacts, policy: GuardPolicy) -> None:
+    ended = ObservedMachine(at=NOW, duration=MINUTE, job=JobStatus(state=JobState.ENDED, exit_code=0))
+    known = evolve(with_ready_lease(known), trip_id="t1", launched=True, is_attended=False, machine=ended)
+    assert decide_actions(known, policy) == (Finish(trip_id="t1"),)
 
 
 @given(
@@ -210,8 +212,8 @@ def test_a_job_that_is_over_is_brought_home_by_its_trip(known: Facts, policy: Gu
 def test_idle_means_no_load_no_output_and_nobody_there(
     before: datetime | None, output: datetime | None, cpu: int, gpu: int | None, attached: bool
 ) -> None:
-    seen = ObservedMachine(at=NOW, took=MINUTE, cpu=cpu, gpu=gpu, output_at=output, attached=attached)
-    since = idle_since(seen, before, 5)
+    seen = ObservedMachine(at=NOW, duration=MINUTE, cpu=cpu, gpu=gpu, output_at=output, attached=attached)
+    since = compute_idle_since(seen, before, 5)
     if attached or cpu > 5 or (gpu or 0) > 5:
         assert since is None
     else:

@@ -8,25 +8,29 @@ import sys
 import time
 from pathlib import Path
 
-from gpurent.remote.samples import cpu_load, guard_command, parse_guard_sample
+from gpurent.remote.samples import compute_cpu_load, guard_sample_command, parse_guard_sample
 
 
-def run(home: Path, *results: str, path: str = "") -> str:
+def run_script(home: Path, *results: str, path: str = "") -> str:
     found = f"{path}:{os.environ['PATH']}" if path else os.environ["PATH"]
     environment = {"HOME": str(home), "PATH": found}
     ran = subprocess.run(
-        ["/bin/sh", "-c", guard_command(results)], env=environment, capture_output=True, text=True, check=True
+        ["/bin/sh", "-c", guard_sample_command(results)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert ran.stderr == ""
     return ran.stdout
 
 
 def test_a_bare_machine_says_what_it_can(tmp_path: Path) -> None:
-    found = parse_guard_sample(run(tmp_path))
-    assert found.ticks is not None
-    assert 0 < found.ticks[0] <= found.ticks[1]
-    assert abs((found.now or 0) - time.time()) < 60
-    assert (found.wrote, found.result_sizes) == (None, {})
+    found = parse_guard_sample(run_script(tmp_path))
+    assert found.cpu_ticks is not None
+    assert 0 < found.cpu_ticks[0] <= found.cpu_ticks[1]
+    assert abs((found.machine_time or 0) - time.time()) < 60
+    assert (found.last_output, found.result_sizes) == (None, {})
 
 
 def test_output_and_results_are_found_by_odd_names_too(tmp_path: Path) -> None:
@@ -36,8 +40,8 @@ def test_output_and_results_are_found_by_odd_names_too(tmp_path: Path) -> None:
     os.utime(log, (1_700_000_000, 1_700_000_000))
     (tmp_path / "a $(touch bad) 'b'").write_bytes(b"x" * 100_000)
     (tmp_path / "folder").mkdir()
-    found = parse_guard_sample(run(tmp_path, "missing", "a $(touch bad) 'b'", "folder"))
-    assert found.wrote == 1_700_000_000
+    found = parse_guard_sample(run_script(tmp_path, "missing", "a $(touch bad) 'b'", "folder"))
+    assert found.last_output == 1_700_000_000
     assert sorted(found.result_sizes) == [1, 2]
     assert found.result_sizes[1] >= 100_000
     assert not (tmp_path / "bad").exists()
@@ -48,32 +52,32 @@ def test_the_busiest_gpu_counts(tmp_path: Path) -> None:
     tool.parent.mkdir()
     tool.write_text("#!/bin/sh\nprintf '3\\n71\\n[N/A]\\n0\\n'\n")
     tool.chmod(0o755)
-    assert parse_guard_sample(run(tmp_path, path=str(tool.parent))).gpu == 71
+    assert parse_guard_sample(run_script(tmp_path, path=str(tool.parent))).gpu_load == 71
 
 
 def test_a_busy_processor_is_seen(tmp_path: Path) -> None:
-    before = parse_guard_sample(run(tmp_path)).ticks
+    before = parse_guard_sample(run_script(tmp_path)).cpu_ticks
     begun = time.process_time()
     while time.process_time() - begun < 0.6:
         pass
-    after = parse_guard_sample(run(tmp_path)).ticks
-    share = cpu_load(before, after)
+    after = parse_guard_sample(run_script(tmp_path)).cpu_ticks
+    share = compute_cpu_load(before, after)
     assert share is not None
     assert share > 0
 
 
 def test_loads_that_cannot_be_compared_are_unknown() -> None:
-    assert cpu_load(None, (1, 2)) is None
-    assert cpu_load((5, 10), (6, 10)) is None, "no time has passed"
-    assert cpu_load((5, 10), (1, 20)) is None, "started anew"
-    assert cpu_load((0, 0), (50, 200)) == 25
-    assert cpu_load((0, 0), (500, 200)) == 100
+    assert compute_cpu_load(None, (1, 2)) is None
+    assert compute_cpu_load((5, 10), (6, 10)) is None, "no time has passed"
+    assert compute_cpu_load((5, 10), (1, 20)) is None, "started anew"
+    assert compute_cpu_load((0, 0), (50, 200)) == 25
+    assert compute_cpu_load((0, 0), (500, 200)) == 100
 
 
 def test_foreign_words_are_passed_over() -> None:
     text = "Welcome!\nnow 3\ngpurent-guard\ncpu x y\nnow 12\noutput soon\ngpu 1000000\nresult 1\nnow 15\ncpu 5 9\n"
     found = parse_guard_sample(text)
-    assert (found.now, found.ticks, found.gpu, found.wrote, found.result_sizes) == (
+    assert (found.machine_time, found.cpu_ticks, found.gpu_load, found.last_output, found.result_sizes) == (
         15,
         (5, 9),
         None,
@@ -83,4 +87,4 @@ def test_foreign_words_are_passed_over() -> None:
 
 
 def test_it_runs_without_python(tmp_path: Path) -> None:
-    assert sys.executable not in guard_command(["x"])
+    assert sys.executable not in guard_sample_command(["x"])

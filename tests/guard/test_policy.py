@@ -12,10 +12,16 @@ import pytest
 from gpurent.errors import UsageError
 from gpurent.infra.config.config_file import read_config
 from gpurent.workflow.runtime.settings import Sections, Settings
-from gpurent.workflow.timing.guard_policy import GUARD_SECTION, KEYS, Amount, GuardPolicies, GuardPolicy
+from gpurent.workflow.timing.guard_policy import (
+    GUARD_SECTION,
+    POLICY_KEYS,
+    GuardPolicies,
+    GuardPolicy,
+    PolicyAmount,
+)
 
 HOUR = timedelta(hours=1)
-WRITTEN = """
+POLICY_TEXT = """
 [guard]
 idle = "30m"
 save_before = "20m"
@@ -32,43 +38,43 @@ budget = "50CNY"
 """
 
 
-NAMES: Mapping[str, Sequence[str]] = {
+KNOWN_NAMES: Mapping[str, Sequence[str]] = {
     "provider": ("1024gpu", "mistgpu"),
     "lease": ("1024gpu-abcde",),
     "trip": ("t1-abcde",),
 }
 
 
-def read(path: Path, text: str) -> Sections:
+def read_sections(path: Path, text: str) -> Sections:
     """What a ``config.toml`` with ``text`` says."""
     path.write_text(text)
-    return read_config(path, lambda: [GUARD_SECTION], lambda kind: NAMES[kind])
+    return read_config(path, lambda: [GUARD_SECTION], lambda kind: KNOWN_NAMES[kind])
 
 
-def policies(sections: Sections) -> GuardPolicies:
+def make_policies(sections: Sections) -> GuardPolicies:
     return GuardPolicies(Settings(Path(), {}, sections))
 
 
 @pytest.fixture
-def written(tmp_path: Path) -> GuardPolicies:
-    return policies(read(tmp_path / "config.toml", WRITTEN))
+def written_policies(tmp_path: Path) -> GuardPolicies:
+    return make_policies(read_sections(tmp_path / "config.toml", POLICY_TEXT))
 
 
-def test_the_narrower_section_wins(written: GuardPolicies) -> None:
-    wide = written.policy("mistgpu", lease="mistgpu-x")
+def test_the_narrower_section_wins(written_policies: GuardPolicies) -> None:
+    wide = written_policies.get_policy("mistgpu", lease="mistgpu-x")
     assert (wide.idle, wide.renew) == (timedelta(minutes=30), None)
-    narrow = written.policy("1024gpu", lease="1024gpu-abcde", trip="t1-abcde")
+    narrow = written_policies.get_policy("1024gpu", lease="1024gpu-abcde", trip="t1-abcde")
     assert narrow.idle is None
     assert narrow.save_before == timedelta(minutes=20)
-    assert narrow.renew_up_to == 3
-    assert narrow.deadline_of(None) == datetime(2026, 12, 1, 18, tzinfo=UTC)
-    assert narrow.budget == Amount(Decimal(50), "CNY")
+    assert narrow.max_renewals == 3
+    assert narrow.resolve_deadline(None) == datetime(2026, 12, 1, 18, tzinfo=UTC)
+    assert narrow.budget == PolicyAmount(Decimal(50), "CNY")
 
 
 def test_nothing_written_allows_nothing_that_costs() -> None:
-    found = policies({}).policy("1024gpu")
+    found = make_policies({}).get_policy("1024gpu")
     assert (found.renew, found.top_up, found.idle, found.deadline) == (None, None, None, None)
-    assert found.renew_up_to == 0
+    assert found.max_renewals == 0
 
 
 @pytest.mark.parametrize(
@@ -76,17 +82,20 @@ def test_nothing_written_allows_nothing_that_costs() -> None:
     [("2 times", 2), ("5x", 5), ("4", 4), ("3次", 3), ("47h", 1), ("none", None), ("12h", 0)],
 )
 def test_renew_limit_is_a_span_or_a_number(limit: str, times: int | None) -> None:
-    assert policies({"guard": {"renew": "1d", "renew_limit": limit}}).policy("1024gpu").renew_up_to == times
+    assert (
+        make_policies({"guard": {"renew": "1d", "renew_limit": limit}}).get_policy("1024gpu").max_renewals
+        == times
+    )
 
 
 def test_without_a_limit_it_renews_once() -> None:
-    assert policies({"guard": {"renew": "1d"}}).policy("1024gpu").renew_up_to == 1
+    assert make_policies({"guard": {"renew": "1d"}}).get_policy("1024gpu").max_renewals == 1
 
 
 def test_a_deadline_may_count_from_the_lease_s_start() -> None:
     begun = datetime(2026, 11, 24, tzinfo=UTC)
-    assert GuardPolicy(deadline=8 * HOUR).deadline_of(begun) == begun + 8 * HOUR
-    assert GuardPolicy(deadline=8 * HOUR).deadline_of(None) is None
+    assert GuardPolicy(deadline=8 * HOUR).resolve_deadline(begun) == begun + 8 * HOUR
+    assert GuardPolicy(deadline=8 * HOUR).resolve_deadline(None) is None
 
 
 @pytest.mark.parametrize(
@@ -104,7 +113,7 @@ def test_a_mistake_is_named_with_what_was_meant(
     section: str, key: str, value: str, hint: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        read(tmp_path / "config.toml", f'[{section}]\n{key} = "{value}"\n')
+        read_sections(tmp_path / "config.toml", f'[{section}]\n{key} = "{value}"\n')
     assert hint in caught.value.hint
 
 
@@ -115,15 +124,15 @@ def test_a_mistake_is_named_with_what_was_meant(
 def test_a_mistake_in_the_environment_is_named_too(key: str, value: str, hint: str) -> None:
     settings = Settings(Path(), {f"GPURENT_GUARD_{key.upper()}": value}, {})
     with pytest.raises(UsageError) as caught:
-        GuardPolicies(settings).policy("1024gpu")
+        GuardPolicies(settings).get_policy("1024gpu")
     assert hint in caught.value.hint
 
 
 def test_other_sections_are_none_of_its_business() -> None:
     others = {"guardian": {"x": "y"}, "budget.mistgpu": {"month": "1CNY"}}
-    assert policies(others).policy("mistgpu") == policies({}).policy("mistgpu")
+    assert make_policies(others).get_policy("mistgpu") == make_policies({}).get_policy("mistgpu")
 
 
 def test_every_key_has_a_line_in_the_docs() -> None:
     page = (Path(__file__).parents[2] / "docs" / "guard.md").read_text()
-    assert [key for key in KEYS if f"`{key}`" not in page] == []
+    assert [key for key in POLICY_KEYS if f"`{key}`" not in page] == []

@@ -20,13 +20,13 @@ from gpurent.domain.offer import Hardware, Metered, Offer
 from gpurent.domain.time_left import TimeKind, TimeLeft
 from gpurent.domain.trip import TripLimits, TripSpec
 from gpurent.infra.clock import WallClock
-from gpurent.workflow.guard.decide import EndTimer, KeepAwake, decide
-from gpurent.workflow.guard.facts import Facts
+from gpurent.workflow.guard.decide import EndTimer, KeepAwake, decide_actions
+from gpurent.workflow.guard.facts import LeaseFacts
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.settings import Settings
 from gpurent.workflow.timing.guard_policy import GuardPolicies, GuardPolicy
 from gpurent.workflow.timing.machine_timer import MachineTimers
-from gpurent.workflow.timing.timers import TripTimers, timer_deadline
+from gpurent.workflow.timing.timers import TripTimers, compute_timer_deadline
 
 HOUR = timedelta(hours=1)
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -39,10 +39,10 @@ LEASE = Lease(
     state=LeaseState.READY,
     started_at=NOW,
 )
-OFF = {"guard": {"timer": "4h"}, "guard.shop-1": {"timer": "off"}}
+TIMER_OFF = {"guard": {"timer": "4h"}, "guard.shop-1": {"timer": "off"}}
 
 
-def settings(sections: Mapping[str, Mapping[str, str]], **environment: str) -> Settings:
+def make_settings(sections: Mapping[str, Mapping[str, str]], **environment: str) -> Settings:
     return Settings(Path(), environment, sections)
 
 
@@ -54,32 +54,32 @@ def settings(sections: Mapping[str, Mapping[str, str]], **environment: str) -> S
     [
         ({"guard": {"timer": "4h"}}, TripLimits(), (4 * HOUR, False)),
         ({"guard": {"timer": "4h"}, "guard.shop": {"timer": "off"}}, TripLimits(), (None, True)),
-        (OFF, TripLimits(), (None, True)),
-        (OFF, TripLimits(timer=2 * HOUR), (None, True)),
+        (TIMER_OFF, TripLimits(), (None, True)),
+        (TIMER_OFF, TripLimits(timer=2 * HOUR), (None, True)),
         ({"guard": {"timer": "4h"}, "guard.t1": {"timer": "off"}}, TripLimits(), (None, True)),
         ({"guard.shop": {"timer": "off"}}, TripLimits(timer=2 * HOUR), (2 * HOUR, False)),
         ({"guard.shop": {"timer": "off"}, "guard.shop-1": {"timer": "3h"}}, TripLimits(), (3 * HOUR, False)),
-        ({**OFF, "guard.t1": {"timer": "1h"}}, TripLimits(), (HOUR, False)),
+        ({**TIMER_OFF, "guard.t1": {"timer": "1h"}}, TripLimits(), (HOUR, False)),
         ({}, TripLimits(), (None, False)),
     ],
 )
 def test_the_narrower_section_decides(
     sections: Mapping[str, Mapping[str, str]], limits: TripLimits, expected: tuple[timedelta | None, bool]
 ) -> None:
-    found = GuardPolicies(settings(sections)).policy("shop", limits, lease="shop-1", trip="t1")
+    found = GuardPolicies(make_settings(sections)).get_policy("shop", limits, lease="shop-1", trip="t1")
     assert (found.timer, found.timer_off) == expected
 
 
 def test_the_environment_wins_over_the_file() -> None:
-    policies = GuardPolicies(settings({"guard": {"timer": "off"}}, GPURENT_GUARD_TIMER="2h"))
-    assert policies.policy("shop").timer == 2 * HOUR
+    policies = GuardPolicies(make_settings({"guard": {"timer": "off"}}, GPURENT_GUARD_TIMER="2h"))
+    assert policies.get_policy("shop").timer == 2 * HOUR
 
 
 def test_only_the_trip_s_own_deadline_arms_one_then() -> None:
-    policy = GuardPolicies(settings(OFF)).policy("shop", lease="shop-1")
-    assert timer_deadline(LEASE, TripLimits(), policy, NOW) is None
-    assert timer_deadline(LEASE, TripLimits(term=HOUR), policy, NOW) is None
-    assert timer_deadline(LEASE, TripLimits(deadline_in=5 * HOUR), policy, NOW) == NOW + 5 * HOUR
+    policy = GuardPolicies(make_settings(TIMER_OFF)).get_policy("shop", lease="shop-1")
+    assert compute_timer_deadline(LEASE, TripLimits(), policy, NOW) is None
+    assert compute_timer_deadline(LEASE, TripLimits(term=HOUR), policy, NOW) is None
+    assert compute_timer_deadline(LEASE, TripLimits(deadline_in=5 * HOUR), policy, NOW) == NOW + 5 * HOUR
 
 
 # the guard
@@ -87,42 +87,47 @@ def test_only_the_trip_s_own_deadline_arms_one_then() -> None:
 
 @pytest.mark.parametrize("minded", [False, True])
 def test_the_guard_ends_the_timer_that_a_policy_armed(minded: bool) -> None:
-    facts = Facts(
-        lease=LEASE, now=NOW, time=TimeLeft(kind=TimeKind.OPEN), trip="t1", launched=True, minded=minded
+    facts = LeaseFacts(
+        lease=LEASE,
+        now=NOW,
+        time_left=TimeLeft(kind=TimeKind.OPEN),
+        trip_id="t1",
+        launched=True,
+        is_attended=minded,
     )
     facts = evolve(facts, timer_until=NOW + HOUR, timer_by_policy=True)
-    assert decide(facts, GuardPolicy(timer_off=True)) == (EndTimer(),)
-    assert decide(evolve(facts, timer_by_policy=False), GuardPolicy(timer_off=True)) == ()
-    assert EndTimer() not in decide(facts, GuardPolicy(timer=4 * HOUR))
-    assert (KeepAwake() in decide(facts, GuardPolicy(timer=4 * HOUR))) is not minded
+    assert decide_actions(facts, GuardPolicy(timer_off=True)) == (EndTimer(),)
+    assert decide_actions(evolve(facts, timer_by_policy=False), GuardPolicy(timer_off=True)) == ()
+    assert EndTimer() not in decide_actions(facts, GuardPolicy(timer=4 * HOUR))
+    assert (KeepAwake() in decide_actions(facts, GuardPolicy(timer=4 * HOUR))) is not minded
 
 
 # a run
 
 
 @define
-class Notes:
+class MemoryNotes:
     """A `NoteStore` in memory."""
 
-    kept: dict[tuple[str, str], str] = field(factory=dict)
+    notes: dict[tuple[str, str], str] = field(factory=dict)
 
-    def note(self, scope: str, name: str) -> str | None:
-        return self.kept.get((scope, name))
+    def get_note(self, scope: str, name: str) -> str | None:
+        return self.notes.get((scope, name))
 
     def put_note(self, scope: str, name: str, value: str) -> None:
-        self.kept[scope, name] = value
+        self.notes[scope, name] = value
 
     def swap_note(self, scope: str, name: str, before: str | None, after: str) -> bool:
         raise NotImplementedError
 
 
 @define
-class Machine:
+class TimerMachine:
     """Answers as the timer's scripts do, and stands for the connection to it."""
 
     lease: Lease = LEASE
     lease_id: str = LEASE.id
-    trip: str = "t1"
+    trip_id: str = "t1"
     armed: bool = False
     commands: int = 0
 
@@ -130,9 +135,9 @@ class Machine:
         self.commands += 1
         self.armed = bool(input)
         out = "gpurent-timer armed 360000 waiting\n" if self.armed else "gpurent-timer off\n"
-        return SimpleNamespace(status=0, out=out, err="")
+        return SimpleNamespace(exit_status=0, stdout=out, stderr="")
 
-    async def do(self, action: Callable[[Any], Awaitable[Any]]) -> Any:
+    async def run_with_retry(self, action: Callable[[Any], Awaitable[Any]]) -> Any:
         return await action(self)
 
 
@@ -142,34 +147,34 @@ class NoPlugins:
         return MachineProfile(user="root")
 
 
-def trip_timers(
+def make_trip_timers(
     sections: Mapping[str, Mapping[str, str]],
 ) -> tuple[TripTimers, MachineTimers, list[Event]]:
     clock, heard = WallClock(), list[Event]()
     events = EventEmitter(clock, [heard.append])
-    timers = MachineTimers(NoPlugins(), Notes(), clock)  # type: ignore[arg-type]
-    return TripTimers(timers, GuardPolicies(settings(sections)), clock, events), timers, heard
+    timers = MachineTimers(NoPlugins(), MemoryNotes(), clock)  # type: ignore[arg-type]
+    return TripTimers(timers, GuardPolicies(make_settings(sections)), clock, events), timers, heard
 
 
 async def test_a_watched_job_loses_the_timer_that_is_not_wanted_any_more() -> None:
-    trips, timers, heard = trip_timers(OFF)
-    machine: Any = Machine()
-    await timers.arm(machine, LEASE, datetime.now(UTC) + HOUR, by_policy=True)
-    assert timers.is_by_policy(LEASE)
-    await trips.keep_awake(machine, TripSpec(provider="shop"))
+    trips, timers, heard = make_trip_timers(TIMER_OFF)
+    machine: Any = TimerMachine()
+    await timers.arm_timer(machine, LEASE, datetime.now(UTC) + HOUR, by_policy=True)
+    assert timers.is_armed_by_policy(LEASE)
+    await trips.extend_if_due(machine, TripSpec(provider="shop"))
     assert not machine.armed
-    assert timers.remembered(LEASE) is None
+    assert timers.find_deadline(LEASE) is None
     assert [event.kind for event in heard] == [EventKind.TIMER]
     before = machine.commands
-    await trips.keep_awake(machine, TripSpec(provider="shop"))
+    await trips.extend_if_due(machine, TripSpec(provider="shop"))
     assert machine.commands == before, "ended once"
 
 
 async def test_a_timer_that_was_set_by_hand_stays() -> None:
-    trips, timers, heard = trip_timers(OFF)
-    machine: Any = Machine()
-    await timers.arm(machine, LEASE, datetime.now(UTC) + HOUR)
-    await trips.keep_awake(machine, TripSpec(provider="shop"))
+    trips, timers, heard = make_trip_timers(TIMER_OFF)
+    machine: Any = TimerMachine()
+    await timers.arm_timer(machine, LEASE, datetime.now(UTC) + HOUR)
+    await trips.extend_if_due(machine, TripSpec(provider="shop"))
     assert machine.armed
-    assert timers.remembered(LEASE) is not None
+    assert timers.find_deadline(LEASE) is not None
     assert heard == []

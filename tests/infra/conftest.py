@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.testing.sandbox.machines import why_not_bwrap
+from gpurent.testing.sandbox.machines import find_bwrap_problem
 from gpurent.testing.ssh_fixture import SshFixture, ssh_fixture
 
 
 @pytest.fixture(scope="session")
-def bwrap_trouble() -> str:
+def bwrap_problem() -> str:
     """Why OpenSSH machines cannot run here; empty when they can."""
-    return asyncio.run(why_not_bwrap())
+    return asyncio.run(find_bwrap_problem())
 
 
 @pytest.fixture(params=["embedded", pytest.param("bwrap", marks=pytest.mark.bwrap)])
 async def machines(
-    request: pytest.FixtureRequest, bwrap_trouble: str, tmp_path: Path
+    request: pytest.FixtureRequest, bwrap_problem: str, tmp_path: Path
 ) -> AsyncIterator[SshFixture]:
-    if request.param == "bwrap" and bwrap_trouble:
-        pytest.skip(bwrap_trouble)
+    if request.param == "bwrap" and bwrap_problem:
+        pytest.skip(bwrap_problem)
     async with ssh_fixture(request.param, tmp_path) as made:
         yield made

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.infra.platform.posix.system import allowed, has_display, open_page
+from gpurent.infra.platform.posix.system import has_display, is_allowed_url, open_page
 
 HOSTS = ("shop.example",)
 
@@ -15,8 +15,8 @@ HOSTS = ("shop.example",)
     "url",
     ["https://shop.example", "https://shop.example/", "https://shop.example/user/?a=b&c=%20"],
 )
-def test_pages_of_the_shop(url: str) -> None:
-    assert allowed(url, HOSTS)
+def test_pages_of_the_provider(url: str) -> None:
+    assert is_allowed_url(url, HOSTS)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_everything_else_stays_shut(url: str, monkeypatch: pytest.MonkeyPatch, t
     script.write_text(f"#!/bin/sh\ntouch {seen}\n")
     script.chmod(0o755)
     monkeypatch.setenv("BROWSER", str(script))
-    assert not allowed(url, HOSTS)
+    assert not is_allowed_url(url, HOSTS)
     assert not open_page(url, HOSTS)
     assert not seen.exists()
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from gpurent.errors import UsageError
-from gpurent.infra.clock import SHORTEST, Course, ScaledClock, WallClock, clock_from
-from gpurent.infra.platform.posix.system import write_private
+from gpurent.infra.clock import MIN_SLEEP, ClockScale, ScaledClock, WallClock, make_clock
+from gpurent.infra.platform.posix.system import write_private_file
 from gpurent.ports.system import Clock
-from gpurent.testing.sandbox.timing import SandboxClock
+from gpurent.testing.sandbox.clock import SandboxClock
 
 DAY = timedelta(days=1)
 
@@ -25,25 +25,25 @@ def sandbox(tmp_path: Path) -> SandboxClock:
     return clock
 
 
-def near(left: datetime, right: datetime, seconds: float) -> bool:
+def is_near(left: datetime, right: datetime, seconds: float) -> bool:
     return abs((left - right).total_seconds()) <= seconds
 
 
 def test_no_setting_means_the_walls_time() -> None:
-    clock: Clock = clock_from("")
+    clock: Clock = make_clock("")
     assert isinstance(clock, WallClock)
-    assert near(clock.now(), datetime.now(UTC), 1)
+    assert is_near(clock.now(), datetime.now(UTC), 1)
     assert clock.now().utcoffset() == timedelta()
 
 
 @pytest.mark.parametrize("text", ["file:", "scaled:1", "/etc/passwd", "wall"])
 def test_an_unknown_setting_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match="GPURENT_CLOCK"):
-        clock_from(text)
+        make_clock(text)
 
 
 def test_the_file_s_clock_runs_as_fast_as_it_says(sandbox: SandboxClock) -> None:
-    clock = clock_from(f"file:{sandbox.path}")
+    clock = make_clock(f"file:{sandbox.path}")
     assert isinstance(clock, ScaledClock)
     real, shown = time.monotonic(), clock.now()
     time.sleep(0.2)
@@ -53,23 +53,23 @@ def test_the_file_s_clock_runs_as_fast_as_it_says(sandbox: SandboxClock) -> None
 
 
 def test_a_jump_is_seen_by_a_clock_that_is_already_open(sandbox: SandboxClock) -> None:
-    clock = clock_from(f"file:{sandbox.path}")
+    clock = make_clock(f"file:{sandbox.path}")
     before = clock.now()
     for days in (15, 1, 1):
         sandbox.advance(days * DAY)
-        assert near(clock.now(), sandbox.now(), 600)
-    assert near(clock.now(), before + 17 * DAY, 6000)
+        assert is_near(clock.now(), sandbox.now(), 600)
+    assert is_near(clock.now(), before + 17 * DAY, 6000)
     with pytest.raises(ValueError, match="does not go back"):
         sandbox.advance(-DAY)
 
 
 def test_from_wall_translates_a_time_of_this_computer(tmp_path: Path) -> None:
     wall, shown = datetime(2026, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
-    write_private(tmp_path / "c", Course(wall=wall, shown=shown, speed=60).dump())
-    clock = clock_from(f"file:{tmp_path / 'c'}")
-    assert clock.from_wall(wall + timedelta(minutes=1)) == shown + timedelta(hours=1)
-    assert clock.to_wall(shown + timedelta(hours=1)) == wall + timedelta(minutes=1)
-    assert WallClock().from_wall(wall) == WallClock().to_wall(wall) == wall
+    write_private_file(tmp_path / "c", ClockScale(wall_start=wall, provider_start=shown, speed=60).to_json())
+    clock = make_clock(f"file:{tmp_path / 'c'}")
+    assert clock.from_wall_time(wall + timedelta(minutes=1)) == shown + timedelta(hours=1)
+    assert clock.to_wall_time(shown + timedelta(hours=1)) == wall + timedelta(minutes=1)
+    assert WallClock().from_wall_time(wall) == WallClock().to_wall_time(wall) == wall
 
 
 async def test_sleep_takes_the_span_divided_by_the_speed(sandbox: SandboxClock) -> None:
@@ -84,7 +84,7 @@ async def test_polling_never_spins(sandbox: SandboxClock, span: timedelta) -> No
     begun = time.monotonic()
     for _turn in range(5):
         await sandbox.sleep(span)
-    assert time.monotonic() - begun >= 5 * SHORTEST * 0.9
+    assert time.monotonic() - begun >= 5 * MIN_SLEEP * 0.9
 
 
 async def test_a_sleeper_wakes_when_the_sandbox_jumps_over_its_time(sandbox: SandboxClock) -> None:
@@ -97,7 +97,7 @@ async def test_a_sleeper_wakes_when_the_sandbox_jumps_over_its_time(sandbox: San
     assert time.monotonic() - begun < 10
 
 
-BROKEN = [
+BROKEN_FILES = [
     "",
     "[]",
     "{}",
@@ -109,14 +109,14 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize("text", BROKEN)
+@pytest.mark.parametrize("text", BROKEN_FILES)
 def test_a_broken_clock_file_says_that_the_sandbox_is_gone(tmp_path: Path, text: str) -> None:
     (tmp_path / "clock.json").write_text(text)
     with pytest.raises(UsageError, match="cannot be read") as caught:
-        clock_from(f"file:{tmp_path / 'clock.json'}").now()
+        make_clock(f"file:{tmp_path / 'clock.json'}").now()
     assert "sandbox status" in caught.value.hint
 
 
 def test_a_missing_clock_file_says_so_too(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
-        clock_from(f"file:{tmp_path / 'none'}").now()
+        make_clock(f"file:{tmp_path / 'none'}").now()

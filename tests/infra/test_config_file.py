@@ -15,19 +15,19 @@ from gpurent.composition.config_sections import declared_sections
 from gpurent.domain.config_sections import ConfigKey, ConfigSection
 from gpurent.errors import UsageError
 from gpurent.infra.config.config_file import Sections, read_config
-from gpurent.infra.registry import plain
-from gpurent.infra.registry.registry import Registry
+from gpurent.infra.registry import builtin_entries
+from gpurent.infra.registry.registry import EntryPointRegistry
 
 ROOT = Path(__file__).parents[2]
-REGISTRY = Registry.load(builtin=[plain])
-DECLARED = {section.name: section for section in declared_sections(REGISTRY)}
-CORE = ("core", "mail", "doctor", "offers", "budget", "warn", "notify", "rates", "guard")
-NAMED = {"provider": ["mistgpu", "1024gpu"], "lease": ["mistgpu-1"], "trip": ["t-1"]}
-KEYS = [(section.name, key) for section in DECLARED.values() for key in section.keys]
+REGISTRY = EntryPointRegistry.load(builtin=[builtin_entries])
+DECLARED_SECTIONS = {section.name: section for section in declared_sections(REGISTRY)}
+CORE_SECTIONS = ("core", "mail", "doctor", "offers", "budget", "warn", "notify", "rates", "guard")
+KNOWN_NAMES = {"provider": ["mistgpu", "1024gpu"], "lease": ["mistgpu-1"], "trip": ["t-1"]}
+CONFIG_KEYS = [(section.name, key) for section in DECLARED_SECTIONS.values() for key in section.keys]
 
 
-def names(kind: str) -> Sequence[str]:
-    return NAMED[kind]
+def get_names(kind: str) -> Sequence[str]:
+    return KNOWN_NAMES[kind]
 
 
 @pytest.fixture
@@ -35,23 +35,23 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "config.toml"
 
 
-def read(path: Path, text: str, named: Callable[[str], Sequence[str]] = names) -> Sections:
+def read_sections(path: Path, text: str, named: Callable[[str], Sequence[str]] = get_names) -> Sections:
     path.write_text(text, "utf-8")
-    return read_config(path, lambda: list(DECLARED.values()), named)
+    return read_config(path, lambda: list(DECLARED_SECTIONS.values()), named)
 
 
-def refused(path: Path, text: str) -> UsageError:
+def get_usage_error(path: Path, text: str) -> UsageError:
     with pytest.raises(UsageError) as caught:
-        read(path, text)
+        read_sections(path, text)
     return caught.value
 
 
-def misspelt(name: str) -> str:
+def misspell(name: str) -> str:
     """With its last letter twice: near enough to be understood."""
     return name + name[-1]
 
 
-def example(section: str, key: ConfigKey) -> str:
+def make_example(section: str, key: ConfigKey) -> str:
     """A file with the key's example, the first of several."""
     value = (key.example.partition(" = ")[2] or key.example).partition("; ")[0]
     return f"[{section}]\n{key.name} = {value}\n"
@@ -59,16 +59,16 @@ def example(section: str, key: ConfigKey) -> str:
 
 def test_the_sections_are_core_s_own_and_those_of_the_plugins() -> None:
     assert not REGISTRY.problems
-    assert set(CORE) < set(DECLARED)
+    assert set(CORE_SECTIONS) < set(DECLARED_SECTIONS)
     plugins = {"mistgpu", "1024gpu", "dbc", "dbc-chain", "turbo", "imap", "webhook", "apprise"}
-    assert plugins == set(DECLARED) - set(CORE)
+    assert plugins == set(DECLARED_SECTIONS) - set(CORE_SECTIONS)
 
 
 def test_a_missing_file_is_empty_and_asks_for_no_plugin(path: Path) -> None:
     def never() -> Sequence[ConfigSection]:
         raise AssertionError
 
-    assert read_config(path, never, names) == {}
+    assert read_config(path, never, get_names) == {}
 
 
 def test_sections_named_parts_numbers_dates_and_flags(path: Path) -> None:
@@ -77,7 +77,7 @@ def test_sections_named_parts_numbers_dates_and_flags(path: Path) -> None:
         '[budget.mistgpu]\nmonth = "3CNY"\n[core]\nbrowser = false\n[notify]\nevents = ["failed", "paid"]\n'
         '[guard.mistgpu-1]\nidle = "30m"\n[guard.t-1]\nidle = "off"\n[imap]\nport = 993\n'
     )
-    assert read(path, text) == {
+    assert read_sections(path, text) == {
         "rates": {"USD/CNY": "7.10", "at": "2026-11-24", "limit_days": "30"},
         "budget": {"month": "1CNY"},
         "budget.mistgpu": {"month": "3CNY"},
@@ -90,41 +90,43 @@ def test_sections_named_parts_numbers_dates_and_flags(path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize(("section", "key"), KEYS, ids=[f"{name}.{key.name}" for name, key in KEYS])
+@pytest.mark.parametrize(
+    ("section", "key"), CONFIG_KEYS, ids=[f"{name}.{key.name}" for name, key in CONFIG_KEYS]
+)
 def test_each_key_is_taken_by_its_name_alone(path: Path, section: str, key: ConfigKey) -> None:
-    text = example(section, key)
+    text = make_example(section, key)
     value = tomllib.loads(text)[section][key.name]
-    assert read(path, text) == {
+    assert read_sections(path, text) == {
         section: {key.name: " ".join(value) if isinstance(value, list) else str(value)}
     }
-    wrong = misspelt(key.name)
-    error = refused(path, f"# mine\n\n[{section}]\n{wrong} = 1\n")
+    wrong = misspell(key.name)
+    error = get_usage_error(path, f"# mine\n\n[{section}]\n{wrong} = 1\n")
     assert error.message == f"{path}, line 4: [{section}] has no key '{wrong}'"
     assert error.hint == f"Did you mean {key.name}?"
 
 
-@pytest.mark.parametrize("name", DECLARED)
+@pytest.mark.parametrize("name", DECLARED_SECTIONS)
 def test_each_section_is_taken_by_its_name_alone(path: Path, name: str) -> None:
-    assert read(path, f"[{name}]\n") == {name: {}}
-    error = refused(path, f"\n[{misspelt(name)}]\nmonth = 1\n")
-    assert error.message == f"{path}, line 2: there is no section [{misspelt(name)}]"
+    assert read_sections(path, f"[{name}]\n") == {name: {}}
+    error = get_usage_error(path, f"\n[{misspell(name)}]\nmonth = 1\n")
+    assert error.message == f"{path}, line 2: there is no section [{misspell(name)}]"
     assert error.hint == f"Did you mean {name}?"
-    assert "There are: 1024gpu, apprise, budget" in refused(path, "[zzzzz]\n").hint
+    assert "There are: 1024gpu, apprise, budget" in get_usage_error(path, "[zzzzz]\n").hint
 
 
-@pytest.mark.parametrize("name", DECLARED)
+@pytest.mark.parametrize("name", DECLARED_SECTIONS)
 def test_a_part_of_a_section_names_something_that_is_there(path: Path, name: str) -> None:
-    section = DECLARED[name]
-    known = list(chain.from_iterable(NAMED[kind] for kind in section.per))
+    section = DECLARED_SECTIONS[name]
+    known = list(chain.from_iterable(KNOWN_NAMES[kind] for kind in section.part_kinds))
     for part in known:
-        assert read(path, f"[{name}.{part}]\n") == {name: {}, f"{name}.{part}": {}}
+        assert read_sections(path, f"[{name}.{part}]\n") == {name: {}, f"{name}.{part}": {}}
         wrong = section.keys[0].name
-        error = refused(path, f"[{name}]\n[{name}.{part}]\n{misspelt(wrong)} = 1\n")
-        assert error.message == f"{path}, line 3: [{name}.{part}] has no key '{misspelt(wrong)}'"
+        error = get_usage_error(path, f"[{name}]\n[{name}.{part}]\n{misspell(wrong)} = 1\n")
+        assert error.message == f"{path}, line 3: [{name}.{part}] has no key '{misspell(wrong)}'"
         assert error.hint == f"Did you mean {wrong}?"
-    error = refused(path, f"\n[{name}.mistgqu]\n")
+    error = get_usage_error(path, f"\n[{name}.mistgqu]\n")
     if known:
-        kinds = "/".join(section.per)
+        kinds = "/".join(section.part_kinds)
         assert error.message == f"{path}, line 2: [{name}.mistgqu] names no {kinds}"
         assert error.hint == "Did you mean mistgpu?"
     else:
@@ -166,7 +168,7 @@ def test_a_part_of_a_section_names_something_that_is_there(path: Path, name: str
     ],
 )
 def test_a_mistake_is_named_with_its_line(path: Path, text: str, line: int, words: str, hint: str) -> None:
-    error = refused(path, text)
+    error = get_usage_error(path, text)
     assert error.message.startswith(f"{path}, line {line}: "), error.message
     assert words in error.message
     assert hint in error.hint
@@ -179,11 +181,11 @@ def test_only_a_plain_file_is_read(path: Path, kind: str) -> None:
     else:
         path.symlink_to("/dev/zero")
     with pytest.raises(UsageError, match="is not a plain file"):
-        read_config(path, lambda: (), names)
+        read_config(path, lambda: (), get_names)
 
 
 def test_a_secret_of_a_wrong_kind_is_not_repeated(path: Path) -> None:
-    error = refused(path, "[mistgpu]\npassword = [31337, 'hunter2-correct']\n")
+    error = get_usage_error(path, "[mistgpu]\npassword = [31337, 'hunter2-correct']\n")
     assert "mistgpu.password: " in error.message
     assert not re.search("31337|hunter2", f"{error.message}{error.hint}{error.detail}")
 
@@ -196,7 +198,7 @@ def test_what_the_pages_show_is_taken(path: Path, page: str) -> None:
     leases = re.findall(r"^\[guard\.([\w-]+)\]", text, re.MULTILINE)
 
     def named(kind: str) -> Sequence[str]:
-        return leases if kind == "lease" else names(kind)
+        return leases if kind == "lease" else get_names(kind)
 
     for block in blocks:
-        assert read(path, block, named)
+        assert read_sections(path, block, named)

@@ -17,10 +17,10 @@ import pytest
 from gpurent.domain.access import is_loopback
 from gpurent.domain.secret import Secret
 from gpurent.errors import GpurentError, Spent, UnavailableError, UnexpectedResponse, UsageError
-from gpurent.infra.http import LARGEST, HttpClient
+from gpurent.infra.http import MAX_BODY_BYTES, HttpClient
 from gpurent.infra.redact import MASK, Redactor
 from gpurent.ports.services import Http
-from gpurent.testing.fakes.http_server import http_reply, http_server, own_certificate
+from gpurent.testing.fakes.http_server import http_reply, http_server, make_self_signed_context
 
 CANARY = "s3cr+t/ö &canary"
 Make = Callable[..., HttpClient]
@@ -32,7 +32,7 @@ def redactor() -> Redactor:
 
 
 @pytest.fixture
-async def make(redactor: Redactor) -> AsyncIterator[Make]:
+async def make_client(redactor: Redactor) -> AsyncIterator[Make]:
     made: list[HttpClient] = []
 
     def client(url: str, live: str = "") -> HttpClient:
@@ -44,55 +44,65 @@ async def make(redactor: Redactor) -> AsyncIterator[Make]:
         await one.aclose()
 
 
-async def test_get_and_its_answer(make: Make) -> None:
+async def test_get_and_its_answer(make_client: Make) -> None:
     reply = http_reply(
         b'{"a": 1}', status="203 Fine", headers=("X-Kind: One", "Content-Type: application/json")
     )
     async with http_server(reply) as far:
-        client: Http = make(far.url + "/")
+        client: Http = make_client(far.url + "/")
         found = await client.request("GET", "/machines", params={"q": "a b&c"})
-    assert far.seen[0].line == "GET /machines?q=a+b%26c HTTP/1.1"
+    assert far.requests[0].line == "GET /machines?q=a+b%26c HTTP/1.1"
     assert (found.status, found.json()) == (203, {"a": 1})
     assert found.headers["x-kind"] == "One"
     assert found.url == f"{far.url}/machines?q=a+b%26c"
 
 
-async def test_post_carries_params_in_the_query_and_an_empty_body(make: Make) -> None:
+async def test_post_carries_params_in_the_query_and_an_empty_body(make_client: Make) -> None:
     async with http_server() as far:
-        await make(far.url).request("POST", "/api/create", params={"id": "7", "note": "日"})
-    assert far.seen[0].line == "POST /api/create?id=7&note=%E6%97%A5 HTTP/1.1"
-    assert far.seen[0].body == b""
-    assert far.seen[0].headers["content-length"] == "0"
+        await make_client(far.url).request("POST", "/api/create", params={"id": "7", "note": "日"})
+    assert far.requests[0].line == "POST /api/create?id=7&note=%E6%97%A5 HTTP/1.1"
+    assert far.requests[0].body == b""
+    assert far.requests[0].headers["content-length"] == "0"
 
 
-async def test_forms_and_json_travel_whole(make: Make) -> None:
+async def test_forms_and_json_travel_whole(make_client: Make) -> None:
     async with http_server() as far:
-        await make(far.url).request("POST", "/login/", form={"user": "学生", "password": Secret(CANARY)})
-        await make(far.url).request("POST", "/x", json={"n": 1})
-    assert far.seen[0].body == b"user=%E5%AD%A6%E7%94%9F&password=s3cr%2Bt%2F%C3%B6+%26canary"
-    assert far.seen[1].body.replace(b" ", b"") == b'{"n":1}'
+        await make_client(far.url).request(
+            "POST", "/login/", form={"user": "学生", "password": Secret(CANARY)}
+        )
+        await make_client(far.url).request("POST", "/x", json={"n": 1})
+    assert far.requests[0].body == b"user=%E5%AD%A6%E7%94%9F&password=s3cr%2Bt%2F%C3%B6+%26canary"
+    assert far.requests[1].body.replace(b" ", b"") == b'{"n":1}'
 
 
-async def test_money_stays_exact(make: Make) -> None:
+async def test_money_stays_exact(make_client: Make) -> None:
     body = b'{"price": 0.1000000000000000055, "big": 12345678901234567890.123456789012345, "n": 3, "e": 1e-7}'
     async with http_server(http_reply(body)) as far:
-        found = (await make(far.url).request("GET", "/")).json()
+        found = (await make_client(far.url).request("GET", "/")).json()
     assert found["price"] == Decimal("0.1000000000000000055")
     assert found["big"] == Decimal("12345678901234567890.123456789012345")
     assert found["e"] == Decimal("1e-7")
     assert [type(found[key]) for key in ("price", "n")] == [Decimal, int]
 
 
-ODD = [b"", b"<html>", b'{"a": NaN}', b'{"a": -Infinity}', b"1" * 10_000, b"[" * 200_000, b'{"a": 1} x']
+ODD_BODIES = [
+    b"",
+    b"<html>",
+    b'{"a": NaN}',
+    b'{"a": -Infinity}',
+    b"1" * 10_000,
+    b"[" * 200_000,
+    b'{"a": 1} x',
+]
 
 
-@pytest.mark.parametrize("body", ODD)
+@pytest.mark.parametrize("body", ODD_BODIES)
 @pytest.mark.parametrize(("method", "spent"), [("GET", Spent.NO), ("POST", Spent.UNKNOWN)])
 async def test_what_is_no_json_says_so_with_the_url(
-    make: Make, body: bytes, method: str, spent: Spent
+    make_client: Make, body: bytes, method: str, spent: Spent
 ) -> None:
     async with http_server(http_reply(body)) as far:
-        found = await make(far.url).request(method, "/price")
+        found = await make_client(far.url).request(method, "/price")
     with pytest.raises(UnexpectedResponse, match="no JSON") as caught:
         found.json()
     assert caught.value.url == f"{far.url}/price"
@@ -100,9 +110,9 @@ async def test_what_is_no_json_says_so_with_the_url(
     assert len(caught.value.detail) <= 300
 
 
-async def test_the_head_of_a_strange_body_cannot_steer_the_terminal(make: Make) -> None:
+async def test_the_head_of_a_strange_body_cannot_steer_the_terminal(make_client: Make) -> None:
     async with http_server(http_reply(b"\x1b[2J\x1b]0;owned\x07<html>")) as far:
-        found = await make(far.url).request("GET", "/")
+        found = await make_client(far.url).request("GET", "/")
     with pytest.raises(UnexpectedResponse) as caught:
         found.json()
     assert caught.value.detail == "<html>"
@@ -110,27 +120,27 @@ async def test_the_head_of_a_strange_body_cannot_steer_the_terminal(make: Make) 
 
 @pytest.mark.parametrize("status", ["302 Found", "401 No", "404 None", "500 Oops", "503 Later"])
 async def test_every_status_is_an_answer_and_nothing_is_followed_or_tried_again(
-    make: Make, status: str
+    make_client: Make, status: str
 ) -> None:
     async with http_server(http_reply(b"body", status=status, headers=("Location: /elsewhere",))) as far:
-        found = await make(far.url).request("POST", "/pay")
+        found = await make_client(far.url).request("POST", "/pay")
     assert (found.status, found.text) == (int(status[:3]), "body")
     assert found.headers["location"] == "/elsewhere"
-    assert len(far.seen) == 1
+    assert len(far.requests) == 1
 
 
-async def test_cookies_are_given_and_shown_but_never_remembered(make: Make) -> None:
+async def test_cookies_are_given_and_shown_but_never_remembered(make_client: Make) -> None:
     setting = http_reply(
         headers=("Set-Cookie: sid=abc; Path=/; HttpOnly", "Set-Cookie: t=a=b", "Set-Cookie: junk")
     )
     async with http_server(setting) as far:
-        client = make(far.url)
+        client = make_client(far.url)
         first = await client.request("GET", "/")
         await client.request("GET", "/")
         await client.request("GET", "/", cookies={"sid": Secret("mine"), "k": Secret("v")})
         await client.request("GET", "/")
     assert first.cookies == {"sid": "abc", "t": "a=b"}
-    assert [one.headers.get("cookie") for one in far.seen] == [None, None, "sid=mine; k=v", None]
+    assert [one.headers.get("cookie") for one in far.requests] == [None, None, "sid=mine; k=v", None]
 
 
 CHARSETS = [
@@ -143,41 +153,41 @@ CHARSETS = [
 
 
 @pytest.mark.parametrize(("kind", "body", "text"), CHARSETS)
-async def test_any_charset_becomes_text(make: Make, kind: str, body: bytes, text: str) -> None:
+async def test_any_charset_becomes_text(make_client: Make, kind: str, body: bytes, text: str) -> None:
     async with http_server(http_reply(body, headers=(f"Content-Type: {kind}",))) as far:
-        assert (await make(far.url).request("GET", "/")).text == text
+        assert (await make_client(far.url).request("GET", "/")).text == text
 
 
-async def _endless(writer: asyncio.StreamWriter) -> None:
+async def _write_endless(writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
     while True:
         writer.write(b"x" * 65536)
         await writer.drain()
 
 
-def _bomb() -> bytes:
-    return http_reply(gzip.compress(bytes(LARGEST * 4)), headers=("Content-Encoding: gzip",))
+def _make_bomb() -> bytes:
+    return http_reply(gzip.compress(bytes(MAX_BODY_BYTES * 4)), headers=("Content-Encoding: gzip",))
 
 
 @pytest.mark.parametrize(("method", "spent"), [("GET", Spent.NO), ("POST", Spent.UNKNOWN)])
 @pytest.mark.parametrize("kind", ["endless", "gzip bomb"])
-async def test_a_body_without_end_is_cut_off(make: Make, kind: str, method: str, spent: Spent) -> None:
-    async with http_server(_endless if kind == "endless" else _bomb()) as far:
+async def test_a_body_without_end_is_cut_off(make_client: Make, kind: str, method: str, spent: Spent) -> None:
+    async with http_server(_write_endless if kind == "endless" else _make_bomb()) as far:
         with pytest.raises(UnexpectedResponse, match="larger than 8 MiB") as caught:
-            await make(far.url).request(method, "/")
+            await make_client(far.url).request(method, "/")
     assert caught.value.spent is spent
 
 
-async def test_the_largest_allowed_body_arrives(make: Make) -> None:
-    async with http_server(http_reply(b"x" * LARGEST)) as far:
-        assert len((await make(far.url).request("GET", "/")).text) == LARGEST
+async def test_the_largest_allowed_body_arrives(make_client: Make) -> None:
+    async with http_server(http_reply(b"x" * MAX_BODY_BYTES)) as far:
+        assert len((await make_client(far.url).request("GET", "/")).text) == MAX_BODY_BYTES
 
 
-async def _silent(writer: asyncio.StreamWriter) -> None:
+async def _stay_silent(writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(30)
 
 
-async def _dripping(writer: asyncio.StreamWriter) -> None:
+async def _write_slowly(writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
     while True:
         writer.write(b"x")
@@ -185,34 +195,40 @@ async def _dripping(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)
 
 
-async def _cut(writer: asyncio.StreamWriter) -> None:
+async def _write_half(writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\nabc")
     await writer.drain()
 
 
-async def _reset(writer: asyncio.StreamWriter) -> None:
+async def _reset_connection(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def _garbage(writer: asyncio.StreamWriter) -> None:
+async def _write_garbage(writer: asyncio.StreamWriter) -> None:
     writer.write(b"\x1b[31mSSH-2.0-no web server\r\n\r\n")
     await writer.drain()
 
 
-FAULTS = {"silent": _silent, "dripping": _dripping, "cut": _cut, "reset": _reset, "garbage": _garbage}
+FAULTS = {
+    "silent": _stay_silent,
+    "dripping": _write_slowly,
+    "cut": _write_half,
+    "reset": _reset_connection,
+    "garbage": _write_garbage,
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(("method", "spent"), [("GET", Spent.NO), ("POST", Spent.UNKNOWN)])
 async def test_no_answer_is_unavailable_and_asked_once(
-    make: Make, fault: str, method: str, spent: Spent
+    make_client: Make, fault: str, method: str, spent: Spent
 ) -> None:
     async with http_server(FAULTS[fault]) as far:
         begun = time.monotonic()
         with pytest.raises(UnavailableError, match=f"127.0.0.1:{far.port}") as caught:
-            await make(far.url).request(method, "/pay", timeout=0.4)
+            await make_client(far.url).request(method, "/pay", timeout=0.4)
         assert time.monotonic() - begun < 5
-        assert len(far.seen) == 1
+        assert len(far.requests) == 1
     assert caught.value.spent is spent
     assert caught.value.retryable
     assert ("not known" in caught.value.hint) == (method == "POST")
@@ -220,21 +236,21 @@ async def test_no_answer_is_unavailable_and_asked_once(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_no_connection_means_that_nothing_happened(make: Make, method: str) -> None:
+async def test_no_connection_means_that_nothing_happened(make_client: Make, method: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound but not listening: refused
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(UnavailableError, match="does not answer") as caught:
-            await make(url).request(method, "/pay")
+            await make_client(url).request(method, "/pay")
     assert caught.value.spent is Spent.NO
 
 
-async def test_what_is_known_of_the_real_service_is_said_only_of_the_real_one(make: Make) -> None:
+async def test_what_is_known_of_the_real_service_is_said_only_of_the_real_one(make_client: Make) -> None:
     with pytest.raises(UnavailableError) as caught:
-        await make("https://gpurent.invalid", live="never tried").request("GET", "/", timeout=5)
+        await make_client("https://gpurent.invalid", live="never tried").request("GET", "/", timeout=5)
     assert caught.value.hint == "never tried"
     with pytest.raises(UnavailableError) as caught:
-        await make("http://127.0.0.1:1", live="never tried").request("GET", "/")
+        await make_client("http://127.0.0.1:1", live="never tried").request("GET", "/")
     assert caught.value.hint == ""
 
 
@@ -255,18 +271,18 @@ BAD_URLS = [
 
 
 @pytest.mark.parametrize("url", BAD_URLS)
-async def test_other_base_urls_and_plain_http_to_elsewhere_are_refused(make: Make, url: str) -> None:
+async def test_other_base_urls_and_plain_http_to_elsewhere_are_refused(make_client: Make, url: str) -> None:
     with pytest.raises(UsageError, match=r"no web address|not encrypted"):
-        await make(url).request("GET", "/")
+        await make_client(url).request("GET", "/")
 
 
 @pytest.mark.parametrize("path", [".evil.example/", "@evil.example/", ":1/", "x"])
-async def test_a_path_cannot_change_the_host(make: Make, path: str) -> None:
+async def test_a_path_cannot_change_the_host(make_client: Make, path: str) -> None:
     async with http_server() as far:
         with pytest.raises(UsageError, match="does not begin with /"):
-            await make(far.url).request("GET", path)
-        await make(far.url).request("GET", "//evil.example/@x")
-    assert [one.line for one in far.seen] == ["GET //evil.example/@x HTTP/1.1"]
+            await make_client(far.url).request("GET", path)
+        await make_client(far.url).request("GET", "//evil.example/@x")
+    assert [one.line for one in far.requests] == ["GET //evil.example/@x HTTP/1.1"]
 
 
 def test_loopback() -> None:
@@ -276,18 +292,18 @@ def test_loopback() -> None:
 
 
 async def test_a_proxy_of_the_environment_is_not_used_for_this_computer(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+    make_client: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with http_server() as far, http_server(http_reply(b"proxied")) as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
         monkeypatch.delenv("no_proxy", raising=False)
-        await make(far.url).request("GET", "/")
-    assert (len(far.seen), len(proxy.seen)) == (1, 0)
+        await make_client(far.url).request("GET", "/")
+    assert (len(far.requests), len(proxy.requests)) == (1, 0)
 
 
 async def test_a_proxy_of_the_environment_is_used_for_others(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+    make_client: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with http_server(http_reply(status="502 No")) as proxy:
         for name in ("https_proxy", "HTTPS_PROXY"):
@@ -295,19 +311,19 @@ async def test_a_proxy_of_the_environment_is_used_for_others(
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
         with pytest.raises(UnavailableError):
-            await make("https://shop.invalid").request("GET", "/")
-    assert proxy.seen[0].line == "CONNECT shop.invalid:443 HTTP/1.1"
+            await make_client("https://shop.invalid").request("GET", "/")
+    assert proxy.requests[0].line == "CONNECT shop.invalid:443 HTTP/1.1"
 
 
-async def test_a_certificate_that_nobody_signed_is_refused(make: Make, tmp_path: Path) -> None:
-    async with http_server(tls=own_certificate(tmp_path)) as far:
+async def test_a_certificate_that_nobody_signed_is_refused(make_client: Make, tmp_path: Path) -> None:
+    async with http_server(tls=make_self_signed_context(tmp_path)) as far:
         with pytest.raises(UnavailableError, match=r"(?i)certificate") as caught:
-            await make(f"https://127.0.0.1:{far.port}").request("POST", "/pay")
-    assert far.seen == []
+            await make_client(f"https://127.0.0.1:{far.port}").request("POST", "/pay")
+    assert far.requests == []
     assert caught.value.spent is Spent.NO
 
 
-async def _deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Takes the line and never says a word."""
     try:
         await reader.read()
@@ -315,38 +331,40 @@ async def _deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.close()
 
 
-async def test_a_time_limit_before_the_request_was_sent_means_that_nothing_happened(make: Make) -> None:
-    server = await asyncio.start_server(_deaf, "127.0.0.1", 0)
+async def test_a_time_limit_before_the_request_was_sent_means_that_nothing_happened(
+    make_client: Make,
+) -> None:
+    server = await asyncio.start_server(_never_answer, "127.0.0.1", 0)
     async with server:
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         with pytest.raises(UnavailableError) as caught:
-            await make(url).request("POST", "/pay", timeout=0.3)
-        await make(url).aclose()
+            await make_client(url).request("POST", "/pay", timeout=0.3)
+        await make_client(url).aclose()
     assert caught.value.spent is Spent.NO
 
 
-async def test_two_requests_at_once_and_again_after_close(make: Make) -> None:
+async def test_two_requests_at_once_and_again_after_close(make_client: Make) -> None:
     async with http_server() as far:
-        client = make(far.url)
+        client = make_client(far.url)
         found = await asyncio.gather(*(client.request("GET", f"/{n}") for n in range(8)))
         await client.aclose()
         await client.aclose()
         assert (await client.request("GET", "/again")).status == 200
     assert [one.status for one in found] == [200] * 8
-    assert len(far.seen) == 9
+    assert len(far.requests) == 9
 
 
 async def test_secrets_are_neither_in_logs_nor_in_answers_nor_in_errors(
-    make: Make, redactor: Redactor, caplog: pytest.LogCaptureFixture
+    make_client: Make, redactor: Redactor, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     caplog.handler.addFilter(redactor)
     secret = Secret(CANARY)
-    redactor.register(secret)
+    redactor.register_secret(secret)
     shown: list[str] = []
     cookies = {"sid": Secret("c00kie-canary")}
-    async with http_server(http_reply(), _reset, _cut, http_reply(b"\xff")) as far:
-        client = make(far.url)
+    async with http_server(http_reply(), _reset_connection, _write_half, http_reply(b"\xff")) as far:
+        client = make_client(far.url)
         for _turn in range(4):
             try:
                 found = await client.request(
@@ -361,7 +379,7 @@ async def test_secrets_are_neither_in_logs_nor_in_answers_nor_in_errors(
         await client.request("GET", "/", cookies={"sid": unsendable})
     shown += ["".join(traceback.format_exception(caught.value))]
     caplog.handler.removeFilter(redactor)
-    assert len(far.seen) == 4
+    assert len(far.requests) == 4
     text = "\n".join(shown) + caplog.text
     assert MASK in text
     assert "POST" in caplog.text

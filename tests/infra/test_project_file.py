@@ -19,24 +19,24 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from gpurent.domain.money import CNY
 from gpurent.domain.offer import Requirements
-from gpurent.domain.trip import JobSpec, OnError, Results, Setup, TripLimits, TripSpec, Upload
-from gpurent.domain.trip_fields import FIELD_OF, FIELDS, FILE
-from gpurent.domain.trip_values import make_spec
+from gpurent.domain.trip import JobSpec, OnError, ResultsSpec, SetupSpec, TripLimits, TripSpec, UploadSpec
+from gpurent.domain.trip_fields import FIELDS_BY_NAME, PROJECT_FILE, TRIP_FIELDS
+from gpurent.domain.trip_values import make_trip_spec
 from gpurent.errors import UsageError
 from gpurent.infra.config.project_file import (
-    find_project,
-    project_values,
-    read_project,
-    render_project,
-    write_new,
+    find_project_file,
+    parse_project_values,
+    read_project_file,
+    render_project_file,
+    write_new_file,
 )
-from gpurent.infra.config.toml_file import LARGEST, TomlFile, line_of
+from gpurent.infra.config.toml_file import MAX_FILE_BYTES, TomlFile, find_line
 
 ROOT = Path(__file__).parents[2]
-AT = Path("/somewhere/gpurent.toml")
+FILE_PATH = Path("/somewhere/gpurent.toml")
 SCHEMA = json.loads((files("gpurent") / "data" / "gpurent.schema.json").read_text("utf-8"))
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-FULL = """
+FULL_FILE = """
 provider = ["mistgpu", "1024gpu"]
 gpu = "2080 Ti"
 gpus = 2
@@ -76,32 +76,32 @@ notify = ["job-ended"]
 """
 
 
-def parse(text: str) -> dict[str, Any]:
-    return project_values(TomlFile(AT, text), NOW)
+def parse_values(text: str) -> dict[str, Any]:
+    return parse_project_values(TomlFile(FILE_PATH, text), NOW)
 
 
-def refused(text: str) -> UsageError:
+def get_usage_error(text: str) -> UsageError:
     with pytest.raises(UsageError) as caught:
-        parse(text)
+        parse_values(text)
     return caught.value
 
 
-def plain(value: object) -> object:
+def to_plain_json(value: object) -> object:
     """As JSON has it: an editor's schema sees a TOML time as text."""
     return json.loads(json.dumps(value, default=str))
 
 
-def valid(text: str) -> bool:
-    return bool(Draft202012Validator(SCHEMA).is_valid(plain(tomllib.loads(text))))
+def is_valid(text: str) -> bool:
+    return bool(Draft202012Validator(SCHEMA).is_valid(to_plain_json(tomllib.loads(text))))
 
 
 def test_every_key_is_read() -> None:
-    assert set(tomllib.loads(FULL)) == set(FIELD_OF)
-    assert make_spec(parse(FULL)) == TripSpec(
+    assert set(tomllib.loads(FULL_FILE)) == set(FIELDS_BY_NAME)
+    assert make_trip_spec(parse_values(FULL_FILE)) == TripSpec(
         requirements=Requirements(
             gpu="2080 Ti", gpus=2, gpu_memory=11, cpus=4, memory=16, machine="7", disk=100, image="pytorch-2"
         ),
-        upload=Upload(
+        upload=UploadSpec(
             folder="/somewhere/sub",
             include=("train.py", "data", "native", "environment.yml"),
             transfer="turbo",
@@ -112,14 +112,14 @@ def test_every_key_is_read() -> None:
             name="digits",
             session="tmux",
             launcher="plain",
-            setup=Setup(
+            setup=SetupSpec(
                 pip=("numpy", "torch==2.9"),
                 conda="environment.yml",
                 commands=("make -C native",),
                 needs=("native", "environment.yml"),
             ),
         ),
-        results=Results(paths=("out",), dir="/somewhere/results", every=timedelta(minutes=10)),
+        results=ResultsSpec(paths=("out",), dir="/somewhere/results", every=timedelta(minutes=10)),
         limits=TripLimits(
             term=timedelta(days=1),
             budget=CNY.money("200"),
@@ -136,23 +136,23 @@ def test_every_key_is_read() -> None:
         doctor="require",
         notify=("job-ended",),
     )
-    assert parse("") == {"folder": "/somewhere"}
-    assert make_spec(parse("")) == TripSpec(upload=Upload(folder="/somewhere"))
+    assert parse_values("") == {"folder": "/somewhere"}
+    assert make_trip_spec(parse_values("")) == TripSpec(upload=UploadSpec(folder="/somewhere"))
 
 
-@pytest.mark.parametrize("name", FIELD_OF)
+@pytest.mark.parametrize("name", FIELDS_BY_NAME)
 def test_the_example_of_each_key_is_taken_and_nothing_of_another_kind(name: str) -> None:
-    field = FIELD_OF[name]
+    field = FIELDS_BY_NAME[name]
     example_text = f"{name} = {field.example}\n"
-    assert parse(example_text)[name] is not None
-    assert make_spec(parse(example_text)) is not None
-    assert valid(example_text)
+    assert parse_values(example_text)[name] is not None
+    assert make_trip_spec(parse_values(example_text)) is not None
+    assert is_valid(example_text)
     for wrong in ("{}", "1.5", "[[1]]", "07:30:00"):
         text = f"{name} = {wrong}\n"
-        error = refused(text)
+        error = get_usage_error(text)
         assert f"line 1: {name}: " in error.message
         assert error.hint == f"Write it so: {name} = {field.example}"
-        assert wrong == "07:30:00" or not valid(text)
+        assert wrong == "07:30:00" or not is_valid(text)
 
 
 @pytest.mark.parametrize(
@@ -189,8 +189,8 @@ def test_the_example_of_each_key_is_taken_and_nothing_of_another_kind(name: str)
     ],
 )
 def test_a_mistake_is_named_with_its_line(text: str, line: int, words: str, hint: str) -> None:
-    error = refused(text)
-    assert f"{AT}, line {line}: " in error.message
+    error = get_usage_error(text)
+    assert f"{FILE_PATH}, line {line}: " in error.message
     assert words in error.message
     assert hint in error.hint
 
@@ -199,38 +199,38 @@ def test_a_mistake_is_named_with_its_line(text: str, line: int, words: str, hint
     "text",
     ["command = ", "a = 1\na = 2", "for = 2026-13-45", "x = " + "[" * 5000, "x = " + "9" * 9000, "\x00"],
 )
-def test_what_is_no_toml_is_said(text: str) -> None:
-    assert "is not valid TOML" in refused(text).message
+def test_invalid_toml_is_reported(text: str) -> None:
+    assert "is not valid TOML" in get_usage_error(text).message
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    path = tmp_path / FILE
+    path = tmp_path / PROJECT_FILE
     with pytest.raises(UsageError, match="cannot be read"):
-        read_project(path, NOW)
+        read_project_file(path, NOW)
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="UTF-8"):
-        read_project(path, NOW)
-    path.write_bytes(b"#" * (LARGEST + 1))
+        read_project_file(path, NOW)
+    path.write_bytes(b"#" * (MAX_FILE_BYTES + 1))
     with pytest.raises(UsageError, match="too large"):
-        read_project(path, NOW)
+        read_project_file(path, NOW)
 
 
-def deadline(text: str) -> TripLimits:
-    return make_spec(parse(f"deadline = {text}")).limits
+def parse_deadline(text: str) -> TripLimits:
+    return make_trip_spec(parse_values(f"deadline = {text}")).limits
 
 
 def test_times_have_a_zone() -> None:
     for text in ("2026-12-01T18:00:00+08:00", '"2026-12-01T18:00+08:00"'):
-        assert deadline(text).deadline_at == datetime(2026, 12, 1, 10, tzinfo=UTC)
-    local = deadline("2026-12-01T18:00:00").deadline_at
+        assert parse_deadline(text).deadline_at == datetime(2026, 12, 1, 10, tzinfo=UTC)
+    local = parse_deadline("2026-12-01T18:00:00").deadline_at
     assert local == datetime(2026, 12, 1, 18).astimezone(UTC)
-    assert deadline('"20h"').deadline_in == timedelta(hours=20)
+    assert parse_deadline('"20h"').deadline_in == timedelta(hours=20)
 
 
 def test_a_time_of_the_day_is_the_next_one() -> None:
     here = NOW.astimezone()
     for minutes in (-1, 1):
-        at = deadline(f'"{here + timedelta(minutes=minutes):%H:%M}"').deadline_at
+        at = parse_deadline(f'"{here + timedelta(minutes=minutes):%H:%M}"').deadline_at
         assert at is not None
         assert timedelta() < at - NOW <= timedelta(days=1)
         assert at.astimezone(here.tzinfo).strftime("%H:%M") == f"{here + timedelta(minutes=minutes):%H:%M}"
@@ -246,47 +246,47 @@ def test_a_time_of_the_day_is_the_next_one() -> None:
     ],
 )
 def test_the_command_is_a_line_or_words(text: str, words: tuple[str, ...]) -> None:
-    assert parse(f"command = {text}")["command"] == words
+    assert parse_values(f"command = {text}")["command"] == words
 
 
 def test_lines_are_found_in_odd_places() -> None:
     text = '# for\n"for" = 1\n[ guard ]  # x\n  idle = 1\n[rates]\nat = ["""\nidle = 2\n"""]\n'
-    assert line_of(text, "", "for") == 2
-    assert line_of(text, "guard", "idle") == 4
-    assert line_of(text, "", "rates") == 5
-    assert line_of(text, "notify", "events") == 0
+    assert find_line(text, "", "for") == 2
+    assert find_line(text, "guard", "idle") == 4
+    assert find_line(text, "", "rates") == 5
+    assert find_line(text, "notify", "events") == 0
     text = "a.b = 1\n[[c]]\nd = 1\n[e.f]\ng.h = 1\n"
-    assert [line_of(text, "", name) for name in "abcde"] == [1, 0, 2, 0, 4]
-    assert line_of(text, "e", "f") == 4
-    assert line_of(text, "e.f", "g") == 5
-    assert line_of(text, "e.f", "h") == 0
+    assert [find_line(text, "", name) for name in "abcde"] == [1, 0, 2, 0, 4]
+    assert find_line(text, "e", "f") == 4
+    assert find_line(text, "e.f", "g") == 5
+    assert find_line(text, "e.f", "h") == 0
 
 
 def test_the_nearest_file_up_to_the_home(tmp_path: Path) -> None:
     home = tmp_path / "home"
     deep = home / "a" / "b" / "c"
     deep.mkdir(parents=True)
-    assert find_project(deep, home) is None
-    (home / FILE).touch()
-    assert find_project(deep, home) is None, "a stray file in the home would send the home away"
-    assert find_project(home, home) == home / FILE
-    (home / "a" / FILE).touch()
-    assert find_project(deep, home) == home / "a" / FILE
-    (deep / FILE).touch()
-    assert find_project(deep, home) == deep / FILE
-    (tmp_path / FILE).touch()
+    assert find_project_file(deep, home) is None
+    (home / PROJECT_FILE).touch()
+    assert find_project_file(deep, home) is None, "a stray file in the home would send the home away"
+    assert find_project_file(home, home) == home / PROJECT_FILE
+    (home / "a" / PROJECT_FILE).touch()
+    assert find_project_file(deep, home) == home / "a" / PROJECT_FILE
+    (deep / PROJECT_FILE).touch()
+    assert find_project_file(deep, home) == deep / PROJECT_FILE
+    (tmp_path / PROJECT_FILE).touch()
     other = tmp_path / "other"
     other.mkdir()
-    assert find_project(other, home) == tmp_path / FILE
+    assert find_project_file(other, home) == tmp_path / PROJECT_FILE
 
 
 def test_a_stranger_s_file_above_orders_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "work").mkdir()
-    (tmp_path / FILE).touch()
-    assert find_project(tmp_path / "work", Path("/nowhere")) == tmp_path / FILE
+    (tmp_path / PROJECT_FILE).touch()
+    assert find_project_file(tmp_path / "work", Path("/nowhere")) == tmp_path / PROJECT_FILE
     monkeypatch.setattr("os.getuid", lambda: 4_000_000)
-    assert find_project(tmp_path / "work", Path("/nowhere")) is None
-    assert find_project(tmp_path, Path("/nowhere")) == tmp_path / FILE, "who goes there means it"
+    assert find_project_file(tmp_path / "work", Path("/nowhere")) is None
+    assert find_project_file(tmp_path, Path("/nowhere")) == tmp_path / PROJECT_FILE, "who goes there means it"
 
 
 # the schema, the page, the examples
@@ -296,16 +296,16 @@ def test_the_schema_is_the_model() -> None:
     done = subprocess.run([sys.executable, "scripts/schema.py", "--check"], cwd=ROOT, check=False)
     assert done.returncode == 0, "python scripts/schema.py"
     Draft202012Validator.check_schema(SCHEMA)
-    assert valid(FULL)
-    assert not valid("comand = 'x'")
-    assert not valid("[gpu]\ncount = 1")
+    assert is_valid(FULL_FILE)
+    assert not is_valid("comand = 'x'")
+    assert not is_valid("[gpu]\ncount = 1")
     assert "http" not in json.dumps({key: value for key, value in SCHEMA.items() if key != "$schema"})
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*/gpurent.toml")), ids=str)
 def test_the_examples_are_good(path: Path) -> None:
-    spec = make_spec(read_project(path, NOW))
-    assert valid(path.read_text("utf-8"))
+    spec = make_trip_spec(read_project_file(path, NOW))
+    assert is_valid(path.read_text("utf-8"))
     assert spec.job.command
     assert all((path.parent / name).exists() for name in spec.upload.include)
 
@@ -314,32 +314,32 @@ def test_the_examples_are_good(path: Path) -> None:
 
 
 def test_what_is_written_says_every_key_and_reads_back() -> None:
-    said: dict[str, Any] = tomllib.loads(FULL)
-    text = render_project(said)
+    said: dict[str, Any] = tomllib.loads(FULL_FILE)
+    text = render_project_file(said)
     assert tomllib.loads(text) == said
-    assert parse(text) == parse(FULL)
-    assert valid(text)
-    for field in FIELDS:
-        for written in (text, render_project({})):
+    assert parse_values(text) == parse_values(FULL_FILE)
+    assert is_valid(text)
+    for field in TRIP_FIELDS:
+        for written in (text, render_project_file({})):
             line = next(row for row in written.split("\n") if re.match(rf"(# )?{field.name} = ", row))
             assert len(line) <= 120, line
-            assert field.about in line
+            assert field.help_text in line
 
 
 def test_the_examples_in_an_empty_file_can_be_switched_on() -> None:
-    text = render_project({})
-    assert parse(text) == {"folder": "/somewhere"}
+    text = render_project_file({})
+    assert parse_values(text) == {"folder": "/somewhere"}
     switched_on = re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE)
-    assert set(parse(switched_on)) == set(FIELD_OF)
+    assert set(parse_values(switched_on)) == set(FIELDS_BY_NAME)
 
 
 def test_nothing_is_written_over_unless_forced(tmp_path: Path) -> None:
-    path = tmp_path / FILE
-    write_new(path, "a", force=False)
+    path = tmp_path / PROJECT_FILE
+    write_new_file(path, "a", force=False)
     with pytest.raises(UsageError, match="is there already"):
-        write_new(path, "b", force=False)
+        write_new_file(path, "b", force=False)
     assert path.read_text() == "a"
-    write_new(path, "b", force=True)
+    write_new_file(path, "b", force=True)
     assert path.read_text() == "b"
 
 
@@ -358,7 +358,7 @@ _SCALARS = st.one_of(
     st.dates(),
     st.times(),
 )
-_NAMES = st.one_of(st.sampled_from(sorted(FIELD_OF)), st.text(max_size=8))
+_NAMES = st.one_of(st.sampled_from(sorted(FIELDS_BY_NAME)), st.text(max_size=8))
 _VALUES = st.recursive(
     _SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=3),
@@ -366,11 +366,11 @@ _VALUES = st.recursive(
 )
 
 
-def _taken(text: str) -> TripSpec | None:
+def _parse_or_none(text: str) -> TripSpec | None:
     try:
-        return make_spec(parse(text))
+        return make_trip_spec(parse_values(text))
     except UsageError as error:
-        if not error.message.startswith(str(AT)):
+        if not error.message.startswith(str(FILE_PATH)):
             raise
         return None
 
@@ -383,12 +383,12 @@ def test_random_files_are_read_or_refused(content: dict[str, Any]) -> None:
         tomllib.loads(text)
     except (ValueError, TypeError):
         return
-    if _taken(text) is not None:
-        assert valid(text), text
+    if _parse_or_none(text) is not None:
+        assert is_valid(text), text
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from(sorted(FIELD_OF)), _SCALARS | st.lists(_SCALARS, max_size=2))
+@given(st.sampled_from(sorted(FIELDS_BY_NAME)), _SCALARS | st.lists(_SCALARS, max_size=2))
 @example("for", "1d")
 def test_random_values_of_known_keys_are_read_or_refused(name: str, value: Any) -> None:
     try:
@@ -396,11 +396,11 @@ def test_random_values_of_known_keys_are_read_or_refused(name: str, value: Any) 
         tomllib.loads(text)
     except (ValueError, TypeError):
         return
-    if _taken(text) is not None:
-        assert valid(text), text
+    if _parse_or_none(text) is not None:
+        assert is_valid(text), text
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=80) | st.text(alphabet="[]={}\"'.#\n ap1-:TZ", max_size=60))
 def test_random_text_is_read_or_refused(text: str) -> None:
-    _taken(text)
+    _parse_or_none(text)

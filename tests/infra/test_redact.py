@@ -23,7 +23,7 @@ CANARY = "p@ss/wörd+\"'<&>\\42 x"
 @pytest.fixture
 def redactor() -> Redactor:
     made = Redactor()
-    made.register(Secret(CANARY))
+    made.register_secret(Secret(CANARY))
     return made
 
 
@@ -44,7 +44,7 @@ DISGUISES = {
 
 @pytest.mark.parametrize("kind", DISGUISES)
 def test_every_usual_disguise_is_hidden(redactor: Redactor, kind: str) -> None:
-    found = redactor.scrub(f"before {DISGUISES[kind]} after")
+    found = redactor.redact(f"before {DISGUISES[kind]} after")
     assert MASK in found
     assert found.startswith("before ")
     assert found.endswith(" after")
@@ -62,45 +62,45 @@ def test_basic_auth_and_any_other_base64_around_a_secret_hides_it(
     before: str, secret: str, after: str
 ) -> None:
     redactor = Redactor()
-    redactor.register(Secret(secret))
+    redactor.register_secret(Secret(secret))
     whole = f"{before}:{secret}:{after}".encode("utf-8", "surrogatepass")
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
-        assert MASK in redactor.scrub(encode(whole).decode())
+        assert MASK in redactor.redact(encode(whole).decode())
 
 
 @settings(deadline=None)
 @given(st.text(max_size=30), st.text(min_size=4, max_size=30), st.text(max_size=30))
 def test_a_registered_value_never_survives(before: str, secret: str, after: str) -> None:
     redactor = Redactor()
-    redactor.register(Secret(secret))
-    found = redactor.scrub(before + secret + after)
+    redactor.register_secret(Secret(secret))
+    found = redactor.redact(before + secret + after)
     assert secret not in found or secret in MASK or secret in (before + MASK + after)
 
 
 def test_of_two_secrets_the_longer_goes_first() -> None:
     redactor = Redactor()
-    redactor.register(Secret("secret"))
-    redactor.register(Secret("secret-and-more"))
-    assert redactor.scrub("secret-and-more") == MASK
+    redactor.register_secret(Secret("secret"))
+    redactor.register_secret(Secret("secret-and-more"))
+    assert redactor.redact("secret-and-more") == MASK
 
 
 def test_very_short_values_do_not_tear_ordinary_text() -> None:
     redactor = Redactor()
     for text in ("", "a", "abc"):
-        redactor.register(Secret(text))
-    redactor.register(Secret("root"))
-    assert redactor.scrub("abc a cm9v") == "abc a cm9v"
+        redactor.register_secret(Secret(text))
+    redactor.register_secret(Secret("root"))
+    assert redactor.redact("abc a cm9v") == "abc a cm9v"
 
 
 @pytest.mark.parametrize("kind", ["", "OPENSSH ", "RSA "])
 def test_private_keys_are_hidden_unregistered(kind: str) -> None:
     text = f"a\n-----BEGIN {kind}PRIVATE KEY-----\nMC4CAQAw\nBQYDK2Vw\n-----END {kind}PRIVATE KEY-----\nb"
-    assert Redactor().scrub(text) == f"a\n{MASK}\nb"
-    assert Redactor().scrub(text[:60]) == f"a\n{MASK}"
+    assert Redactor().redact(text) == f"a\n{MASK}\nb"
+    assert Redactor().redact(text[:60]) == f"a\n{MASK}"
 
 
 @pytest.fixture
-def logged(redactor: Redactor) -> Iterator[tuple[logging.Logger, io.StringIO]]:
+def redacted_log(redactor: Redactor) -> Iterator[tuple[logging.Logger, io.StringIO]]:
     out = io.StringIO()
     handler = logging.StreamHandler(out)
     handler.addFilter(redactor)
@@ -111,22 +111,22 @@ def logged(redactor: Redactor) -> Iterator[tuple[logging.Logger, io.StringIO]]:
     log.removeHandler(handler)
 
 
-class Shy:
+class Unprintable:
     def __str__(self) -> str:
         raise RuntimeError("cannot be shown")
 
 
 def test_logs_with_arguments_tracebacks_and_stacks_are_scrubbed(
-    logged: tuple[logging.Logger, io.StringIO], capsys: pytest.CaptureFixture[str]
+    redacted_log: tuple[logging.Logger, io.StringIO], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    log, out = logged
+    log, out = redacted_log
     log.info("password=%s and %r", CANARY, {"a": CANARY.encode()})
     try:
         raise ValueError(CANARY)
     except ValueError:
         log.exception("failed with %s", CANARY, stack_info=True)
     log.info("too few: %s %s", *[CANARY])
-    log.info("shy %s %s", Shy(), CANARY)
+    log.info("shy %s %s", Unprintable(), CANARY)
     log.info("no arguments 100%")
     text = out.getvalue() + capsys.readouterr().err
     assert "p@ss" not in text

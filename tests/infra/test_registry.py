@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from gpurent.errors import PluginError
-from gpurent.infra.registry.registry import Registry
+from gpurent.infra.registry.registry import EntryPointRegistry
 from gpurent.roles.entries import LeaseEntry, SessionEntry
 
-GOOD = """
+GOOD_SOURCE = """
 from gpurent.api import SessionEntry, hookimpl
 
 @hookimpl
 def gpurent_register_session():
     return [SessionEntry(name={name!r}, summary="good", build=lambda host: None)]
 """
-BROKEN = {
+BROKEN_SOURCES = {
     "raises-at-import": ("raise RuntimeError('no luck')", "no luck"),
     "exits-at-import": ("import sys; sys.exit(3)", "cannot be imported: SystemExit"),
     "misses-a-module": ("import no_such_module_at_all", "no_such_module_at_all"),
@@ -59,7 +59,7 @@ def gpurent_register_session():
 }
 
 
-def install(site: Path, distribution: str, source: str) -> None:
+def install_distribution(site: Path, distribution: str, source: str) -> None:
     """A distribution as pip leaves it: a module and its dist-info with an entry point."""
     module = distribution.replace("-", "_")
     (site / f"{module}.py").write_text(source)
@@ -75,42 +75,42 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def problems(registry: Registry, distribution: str) -> list[str]:
+def list_problems(registry: EntryPointRegistry, distribution: str) -> list[str]:
     return [problem.what for problem in registry.problems if problem.distribution == distribution]
 
 
-@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize("kind", BROKEN_SOURCES)
 def test_broken_plugins_are_named_and_stop_nothing(site: Path, kind: str) -> None:
-    source, said = BROKEN[kind]
-    install(site, f"bad-{kind}", source)
-    install(site, f"good-{kind}", GOOD.format(name=f"good-{kind}"[:30].strip("-")))
-    registry = Registry.load()
-    (what,) = problems(registry, f"bad-{kind}")
+    source, said = BROKEN_SOURCES[kind]
+    install_distribution(site, f"bad-{kind}", source)
+    install_distribution(site, f"good-{kind}", GOOD_SOURCE.format(name=f"good-{kind}"[:30].strip("-")))
+    registry = EntryPointRegistry.load()
+    (what,) = list_problems(registry, f"bad-{kind}")
     assert said in what
-    assert f"good-{kind}"[:30].strip("-") in registry.entries(SessionEntry)
-    assert "screen" in registry.entries(SessionEntry)
+    assert f"good-{kind}"[:30].strip("-") in registry.get_entries(SessionEntry)
+    assert "screen" in registry.get_entries(SessionEntry)
 
 
 def test_two_claimants_of_a_name_both_are_named_and_nobody_wins(site: Path) -> None:
     for distribution in ("one-claim", "two-claim"):
-        install(site, distribution, GOOD.format(name="contested"))
-    registry = Registry.load()
+        install_distribution(site, distribution, GOOD_SOURCE.format(name="contested"))
+    registry = EntryPointRegistry.load()
     (problem,) = [found for found in registry.problems if "contested" in found.what]
     assert "one-claim" in problem.what
     assert "two-claim" in problem.what
-    assert "contested" not in registry.entries(SessionEntry)
+    assert "contested" not in registry.get_entries(SessionEntry)
     with pytest.raises(PluginError, match=r"one-claim and two-claim|two-claim and one-claim"):
-        registry.entry(SessionEntry, "contested")
+        registry.get_entry(SessionEntry, "contested")
 
 
 def test_a_module_that_two_distributions_name_alike_counts_once(site: Path) -> None:
-    install(site, "module-owner", GOOD.format(name="shared"))
-    install(site, "module-borrower", GOOD.format(name="own"))
+    install_distribution(site, "module-owner", GOOD_SOURCE.format(name="shared"))
+    install_distribution(site, "module-borrower", GOOD_SOURCE.format(name="own"))
     for distribution in ("module_owner", "module_borrower"):
         points = site / f"{distribution}-1.0.dist-info" / "entry_points.txt"
         points.write_text("[gpurent]\nalike = module_owner\nother = module_owner\n")
-    registry = Registry.load()
-    assert "shared" in registry.entries(SessionEntry)
+    registry = EntryPointRegistry.load()
+    assert "shared" in registry.get_entries(SessionEntry)
     (bearer,) = [plugin for plugin in registry.plugins if ("session", "shared") in plugin.entries]
     assert bearer.distribution in ("module-owner", "module-borrower")
     broken = [found.what for found in registry.problems if found.distribution.startswith("module-")]
@@ -119,25 +119,25 @@ def test_a_module_that_two_distributions_name_alike_counts_once(site: Path) -> N
 
 
 def test_the_other_hooks_of_a_plugin_with_an_unknown_hook_count(site: Path) -> None:
-    source = GOOD.format(name="half") + "\n@hookimpl\ndef gpurent_register_future():\n    return []\n"
-    install(site, "half-plugin", source)
-    registry = Registry.load()
-    assert "half" in registry.entries(SessionEntry)
-    assert "gpurent_register_future" in problems(registry, "half-plugin")[0]
+    source = GOOD_SOURCE.format(name="half") + "\n@hookimpl\ndef gpurent_register_future():\n    return []\n"
+    install_distribution(site, "half-plugin", source)
+    registry = EntryPointRegistry.load()
+    assert "half" in registry.get_entries(SessionEntry)
+    assert "gpurent_register_future" in list_problems(registry, "half-plugin")[0]
 
 
 def test_a_missing_name_says_what_to_install_or_what_is_near() -> None:
-    registry = Registry.load()
+    registry = EntryPointRegistry.load()
     with pytest.raises(PluginError) as caught:
-        registry.entry(LeaseEntry, "vastai")
+        registry.get_entry(LeaseEntry, "vastai")
     assert "pip install gpurent-plugin-vastai" in caught.value.hint
     with pytest.raises(PluginError) as caught:
-        registry.entry(SessionEntry, "scren")
+        registry.get_entry(SessionEntry, "scren")
     assert "screen" in caught.value.hint
 
 
 def test_the_command_line_lists_the_broken_and_goes_on(site: Path) -> None:
-    install(site, "bad-cli", "raise RuntimeError('no luck')")
+    install_distribution(site, "bad-cli", "raise RuntimeError('no luck')")
     environment = {**os.environ, "PYTHONPATH": str(site), "LANG": "C.UTF-8"}
     done = subprocess.run(
         [sys.executable, "-m", "gpurent.cli.main", "plugins"],

@@ -13,43 +13,43 @@ import pytest
 from gpurent.domain.access import Endpoint
 from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError, HostKeyChanged, UnavailableError
-from gpurent.infra.platform.posix.system import private_folder
-from gpurent.infra.ssh.client import SshConnector
+from gpurent.infra.platform.posix.system import make_private_folder
+from gpurent.infra.ssh.connector import SshConnector
 from gpurent.testing.fakes.ssh_server import recording_ssh_server
-from gpurent.testing.ssh_fixture import LEASE, PASSWORD, SshFixture, endpoint_of
+from gpurent.testing.ssh_fixture import LEASE, PASSWORD, SshFixture, get_endpoint
 
 
 @pytest.fixture
 def ssh(tmp_path: Path) -> SshConnector:
-    return SshConnector(private_folder(tmp_path / "ssh"), connect_timeout=10)
+    return SshConnector(make_private_folder(tmp_path / "ssh"), connect_timeout=10)
 
 
-def fresh(kind: str = "ssh-ed25519") -> asyncssh.SSHKey:
+def make_host_key(kind: str = "ssh-ed25519") -> asyncssh.SSHKey:
     return asyncssh.generate_private_key(kind)
 
 
 async def test_pin_gives_the_fingerprint_and_sends_nothing(ssh: SshConnector) -> None:
-    key = fresh()
+    key = make_host_key()
     async with recording_ssh_server(key) as server:
-        assert await ssh.pin(LEASE, server.endpoint) == key.get_fingerprint()
+        assert await ssh.pin_host_key(LEASE, server.endpoint) == key.get_fingerprint()
         assert (server.users, server.passwords) == ([], [])
     # Pinned: it needs no machine any more.
-    assert await ssh.pin(LEASE, server.endpoint) == key.get_fingerprint()
+    assert await ssh.pin_host_key(LEASE, server.endpoint) == key.get_fingerprint()
 
 
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256"])
 async def test_r13_another_host_key_stops_everything_before_the_password(
     ssh: SshConnector, kind: str
 ) -> None:
-    first = fresh()
+    first = make_host_key()
     async with recording_ssh_server(first) as server:
-        await ssh.pin(LEASE, server.endpoint)
-    second = fresh(kind)
+        await ssh.pin_host_key(LEASE, server.endpoint)
+    second = make_host_key(kind)
     async with recording_ssh_server(second, port=server.endpoint.port) as server:
         with pytest.raises(HostKeyChanged):
-            await ssh.open(LEASE, server.endpoint, PASSWORD)
+            await ssh.open_connection(LEASE, server.endpoint, PASSWORD)
         with pytest.raises(HostKeyChanged) as caught:
-            await ssh.open(LEASE, server.endpoint, PASSWORD)
+            await ssh.open_connection(LEASE, server.endpoint, PASSWORD)
         assert (server.users, server.passwords) == ([], [])
     assert first.get_fingerprint() in caught.value.message
     assert second.get_fingerprint() in caught.value.message
@@ -57,68 +57,70 @@ async def test_r13_another_host_key_stops_everything_before_the_password(
 
 
 async def test_r13_the_same_address_for_the_next_lease_starts_fresh(ssh: SshConnector) -> None:
-    async with recording_ssh_server(fresh()) as server:
-        await ssh.pin(LEASE, server.endpoint)
-    second = fresh()
+    async with recording_ssh_server(make_host_key()) as server:
+        await ssh.pin_host_key(LEASE, server.endpoint)
+    second = make_host_key()
     async with recording_ssh_server(second, port=server.endpoint.port) as server:
-        assert await ssh.pin("lease-2", server.endpoint) == second.get_fingerprint()
+        assert await ssh.pin_host_key("lease-2", server.endpoint) == second.get_fingerprint()
         with pytest.raises(AuthError, match="refused the password"):
-            await ssh.open("lease-2", server.endpoint, PASSWORD)
+            await ssh.open_connection("lease-2", server.endpoint, PASSWORD)
         assert server.passwords == [PASSWORD.reveal()]
         with pytest.raises(HostKeyChanged):
-            await ssh.open(LEASE, server.endpoint, Secret("of the first lease"))
+            await ssh.open_connection(LEASE, server.endpoint, Secret("of the first lease"))
         assert server.passwords == [PASSWORD.reveal()]
 
 
-async def test_forget_pins_anew_and_keeps_the_key_pair(ssh: SshConnector) -> None:
-    async with recording_ssh_server(fresh()) as server:
-        await ssh.pin(LEASE, server.endpoint)
-        before = ssh.files(LEASE)[0].read_bytes()
-    second = fresh()
+async def test_delete_host_key_pins_anew_and_keeps_the_key_pair(ssh: SshConnector) -> None:
+    async with recording_ssh_server(make_host_key()) as server:
+        await ssh.pin_host_key(LEASE, server.endpoint)
+        before = ssh.get_key_files(LEASE)[0].read_bytes()
+    second = make_host_key()
     async with recording_ssh_server(second, port=server.endpoint.port) as server:
-        ssh.forget(LEASE)
-        assert await ssh.pin(LEASE, server.endpoint) == second.get_fingerprint()
-    assert ssh.files(LEASE)[0].read_bytes() == before
-    ssh.forget("never seen")
+        ssh.delete_host_key(LEASE)
+        assert await ssh.pin_host_key(LEASE, server.endpoint) == second.get_fingerprint()
+    assert ssh.get_key_files(LEASE)[0].read_bytes() == before
+    ssh.delete_host_key("never seen")
 
 
-async def test_drop_removes_the_key(ssh: SshConnector, tmp_path: Path) -> None:
-    key, _ = ssh.files(LEASE)
+async def test_delete_lease_files_removes_the_key(ssh: SshConnector, tmp_path: Path) -> None:
+    key, _ = ssh.get_key_files(LEASE)
     assert key.exists()
-    ssh.drop(LEASE)
+    ssh.delete_lease_files(LEASE)
     assert list((tmp_path / "ssh").iterdir()) == []
 
 
 async def test_nobody_there_is_retryable(ssh: SshConnector) -> None:
-    async with recording_ssh_server(fresh()) as server:
+    async with recording_ssh_server(make_host_key()) as server:
         pass
     with pytest.raises(UnavailableError) as caught:
-        await ssh.open(LEASE, server.endpoint, PASSWORD)
+        await ssh.open_connection(LEASE, server.endpoint, PASSWORD)
     assert caught.value.retryable
 
 
 async def test_port_22_is_found_again_in_our_own_known_hosts(ssh: SshConnector) -> None:
     """OpenSSH and asyncssh both look port 22 up by the bare name."""
-    key = fresh()
+    key = make_host_key()
     try:
         async with recording_ssh_server(key, host="127.0.0.2", port=22) as server:
-            await ssh.pin(LEASE, server.endpoint)
+            await ssh.pin_host_key(LEASE, server.endpoint)
             with pytest.raises(AuthError, match="refused the password"):
-                await ssh.open(LEASE, server.endpoint, PASSWORD)
+                await ssh.open_connection(LEASE, server.endpoint, PASSWORD)
     except PermissionError:
         pytest.skip("only root may listen on port 22")
 
 
 @pytest.mark.parametrize("port", [22, 10022])
 def test_openssh_finds_the_pinned_key(ssh: SshConnector, port: int) -> None:
-    from gpurent.infra.platform.posix.system import write_private
+    from gpurent.infra.platform.posix.system import write_private_file
     from gpurent.infra.ssh.lease_files import known_hosts_name
 
     keygen = shutil.which("ssh-keygen")
     assert keygen, "ssh-keygen is missing (package openssh-client)"
     endpoint = Endpoint("mist", "gpu.example.org", port)
-    known = ssh.files(LEASE)[1]
-    write_private(known, f"{known_hosts_name(endpoint)} {fresh().export_public_key().decode()}".encode())
+    known = ssh.get_key_files(LEASE)[1]
+    write_private_file(
+        known, f"{known_hosts_name(endpoint)} {make_host_key().export_public_key().decode()}".encode()
+    )
     asked = "gpu.example.org" if port == 22 else f"[gpu.example.org]:{port}"
     found = subprocess.run(
         [keygen, "-F", asked, "-f", str(known)], capture_output=True, text=True, check=False
@@ -129,7 +131,7 @@ def test_openssh_finds_the_pinned_key(ssh: SshConnector, port: int) -> None:
 
 async def test_our_files_are_ours_alone(machines: SshFixture) -> None:
     machine = await machines.boot()
-    async with machines.connected(machine) as link:
+    async with machines.open_connection(machine) as link:
         assert link.key_file.parent == machines.folder / LEASE
         assert link.known_hosts.read_text().startswith(f"[{machine.host}]:{machine.port} ssh-ed25519 ")
     room = machines.folder / LEASE
@@ -142,7 +144,7 @@ async def test_our_files_are_ours_alone(machines: SshFixture) -> None:
 
 async def test_a_machine_whose_key_was_replaced_is_refused_with_the_key_too(machines: SshFixture) -> None:
     machine = await machines.boot()
-    async with machines.connected(machine):
+    async with machines.open_connection(machine):
         pass
     await machines.driver.kill(machine.id)
     other = await machines.boot(data="lab/43", port=machine.port)
@@ -150,8 +152,8 @@ async def test_a_machine_whose_key_was_replaced_is_refused_with_the_key_too(mach
     assert other.host_key != machine.host_key
     with pytest.raises(HostKeyChanged):
         await machines.connect(other)
-    machines.ssh.forget(LEASE)
+    machines.ssh.delete_host_key(LEASE)
     link = await machines.connect(other)
-    assert (await link.run("echo in")).out == "in\n"
-    await link.aclose()
-    assert endpoint_of(other) == endpoint_of(machine)
+    assert (await link.run("echo in")).stdout == "in\n"
+    await link.close()
+    assert get_endpoint(other) == get_endpoint(machine)

@@ -14,19 +14,19 @@ import pytest
 from gpurent.domain.access import Endpoint
 from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError
-from gpurent.infra.platform.posix.system import write_private
-from gpurent.testing.sandbox.machines import Machine
-from gpurent.testing.ssh_fixture import LEASE, SshFixture, endpoint_of
+from gpurent.infra.platform.posix.system import write_private_file
+from gpurent.testing.sandbox.machines import BootedMachine
+from gpurent.testing.ssh_fixture import LEASE, SshFixture, get_endpoint
 
 
-async def stay(machines: SshFixture, machine: Machine, command: str) -> str:
-    async with machines.connected(machine) as link:
+async def run_checked(machines: SshFixture, machine: BootedMachine, command: str) -> str:
+    async with machines.open_connection(machine) as link:
         ran = await link.run(command)
-    assert ran.status == 0, ran
-    return ran.out
+    assert ran.exit_status == 0, ran
+    return ran.stdout
 
 
-async def prepare(machines: SshFixture, machine: Machine, command: str) -> None:
+async def run_before_lease(machines: SshFixture, machine: BootedMachine, command: str) -> None:
     """Run ``command`` on the machine before any lease has touched it."""
     async with asyncssh.connect(
         machine.host,
@@ -54,7 +54,7 @@ async def test_a_wrong_password_is_an_auth_error_without_the_password(machines: 
 async def test_another_user_is_refused(machines: SshFixture) -> None:
     machine = await machines.boot()
     with pytest.raises(AuthError):
-        await machines.ssh.open(
+        await machines.ssh.open_connection(
             LEASE, Endpoint("stranger", machine.host, machine.port), Secret(machine.spec.password)
         )
 
@@ -67,11 +67,11 @@ async def test_without_a_password_and_without_an_installed_key_it_says_so(machin
 
 async def test_the_second_time_needs_no_password(machines: SshFixture) -> None:
     machine = await machines.boot()
-    async with machines.connected(machine):
+    async with machines.open_connection(machine):
         pass
     link = await machines.connect(machine, password=None)
-    assert (await link.run("id -un; echo done")).status == 0
-    await link.aclose()
+    assert (await link.run("id -un; echo done")).exit_status == 0
+    await link.close()
 
 
 @pytest.mark.parametrize(
@@ -85,50 +85,50 @@ async def test_the_key_is_installed_once_beside_what_was_there(machines: SshFixt
         write = (
             f"mkdir -p ~/.ssh && chmod 755 ~/.ssh && printf %s {shlex.quote(before)} > ~/.ssh/authorized_keys"
         )
-        await prepare(machines, machine, write)
-    async with machines.connected(machine):
+        await run_before_lease(machines, machine, write)
+    async with machines.open_connection(machine):
         pass
     # As if our note of it had been lost: the installer runs again.
     (machines.folder / LEASE / "state.json").unlink()
-    text = await stay(machines, machine, "cat ~/.ssh/authorized_keys")
+    text = await run_checked(machines, machine, "cat ~/.ssh/authorized_keys")
     ours = (machines.folder / LEASE / "key.pub").read_text().strip()
     assert text.splitlines() == [*before.splitlines(), ours]
     assert text.endswith("\n")
-    modes = await stay(machines, machine, "stat -c '%a %n' ~/.ssh ~/.ssh/*; ls -A ~/.ssh")
+    modes = await run_checked(machines, machine, "stat -c '%a %n' ~/.ssh ~/.ssh/*; ls -A ~/.ssh")
     assert [line.split()[0] for line in modes.splitlines()] == ["700", "600", "authorized_keys"]
 
 
 async def test_two_leases_on_one_machine_keep_both_keys(machines: SshFixture) -> None:
     machine = await machines.boot()
-    async with machines.connected(machine, "lease-1"), machines.connected(machine, "lease-2"):
+    async with machines.open_connection(machine, "lease-1"), machines.open_connection(machine, "lease-2"):
         pass
     for lease in ("lease-1", "lease-2"):
         link = await machines.connect(machine, lease, password=None)
-        assert (await link.run("wc -l < ~/.ssh/authorized_keys")).out.strip() == "2"
-        await link.aclose()
+        assert (await link.run("wc -l < ~/.ssh/authorized_keys")).stdout.strip() == "2"
+        await link.close()
 
 
 async def test_a_key_that_was_taken_away_is_installed_again_by_the_password(machines: SshFixture) -> None:
     machine = await machines.boot()
-    async with machines.connected(machine) as link:
+    async with machines.open_connection(machine) as link:
         await link.run("rm ~/.ssh/authorized_keys")
     with pytest.raises(AuthError):
         await machines.connect(machine, password=None)
-    async with machines.connected(machine):
+    async with machines.open_connection(machine):
         pass
     link = await machines.connect(machine, password=None)
-    await link.aclose()
+    await link.close()
 
 
-async def test_a_home_that_cannot_be_written_is_said(machines: SshFixture) -> None:
+async def test_an_unwritable_home_is_reported(machines: SshFixture) -> None:
     machine = await machines.boot()
-    await prepare(machines, machine, "echo not a folder > ~/.ssh")
+    await run_before_lease(machines, machine, "echo not a folder > ~/.ssh")
     with pytest.raises(AuthError, match="could not be installed"):
         await machines.connect(machine)
 
 
 @asynccontextmanager
-async def agent(path: Path) -> AsyncIterator[list[bytes]]:
+async def recording_agent(path: Path) -> AsyncIterator[list[bytes]]:
     """An SSH agent's socket that remembers what it was asked."""
     asked: list[bytes] = []
 
@@ -158,19 +158,19 @@ async def test_the_users_own_ssh_set_up_plays_no_part(
         f"  IdentityFile {home}/.ssh/id_ed25519\n"
     )
     users = asyncssh.generate_private_key("ssh-ed25519")
-    write_private(home / ".ssh" / "id_ed25519", users.export_private_key())
+    write_private_file(home / ".ssh" / "id_ed25519", users.export_private_key())
     line = shlex.quote(users.export_public_key().decode().strip())
-    await prepare(
+    await run_before_lease(
         machines, machine, f"umask 077; mkdir -p ~/.ssh && printf '%s\\n' {line} > ~/.ssh/authorized_keys"
     )
     monkeypatch.setenv("HOME", str(home))
-    async with agent(tmp_path / "agent.sock") as asked:
+    async with recording_agent(tmp_path / "agent.sock") as asked:
         monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent.sock"))
         with pytest.raises(AuthError):
             await machines.connect(machine, password=Secret("wrong"))
-        async with machines.connected(machine) as link:
-            assert (await link.run('echo "${SSH_AUTH_SOCK-none}"')).out == "none\n"
+        async with machines.open_connection(machine) as link:
+            assert (await link.run('echo "${SSH_AUTH_SOCK-none}"')).stdout == "none\n"
         assert asked == []
     assert not mark.exists()
     assert not (home / ".ssh" / "known_hosts").exists()
-    assert endpoint_of(machine).user == machine.spec.user
+    assert get_endpoint(machine).user == machine.spec.user

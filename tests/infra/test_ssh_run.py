@@ -8,27 +8,27 @@ import pytest
 from attrs import evolve, frozen
 
 from gpurent.errors import UnavailableError
-from gpurent.infra.ssh.client import SshConnector
 from gpurent.infra.ssh.connection import AsyncsshConnection
+from gpurent.infra.ssh.connector import SshConnector
 from gpurent.testing.contracts.connection import ConnectionContract
-from gpurent.testing.patience import eventually, factor
-from gpurent.testing.sandbox.faults import Plan
-from gpurent.testing.sandbox.machines import Machine
-from gpurent.testing.ssh_fixture import LEASE, SshFixture, endpoint_of
+from gpurent.testing.load_timeouts import load_factor, wait_until
+from gpurent.testing.sandbox.fault_plan import FaultPlan
+from gpurent.testing.sandbox.machines import BootedMachine
+from gpurent.testing.ssh_fixture import LEASE, SshFixture, get_endpoint
 
 
 @frozen
-class SandboxPlace:
+class SandboxRemote:
     """One machine of the sandbox."""
 
     machines: SshFixture
-    machine: Machine
+    machine: BootedMachine
 
     async def connect(self) -> AsyncsshConnection:
         return await self.machines.connect(self.machine)
 
-    async def cut(self) -> None:
-        await self.machines.driver.cut(self.machine.id)
+    async def cut_connections(self) -> None:
+        await self.machines.driver.cut_connections(self.machine.id)
 
     async def kill(self) -> None:
         await self.machines.driver.kill(self.machine.id)
@@ -36,34 +36,34 @@ class SandboxPlace:
 
 class TestAsyncsshConnection(ConnectionContract):
     @pytest.fixture
-    async def place(self, machines: SshFixture) -> SandboxPlace:
-        return SandboxPlace(machines, await machines.boot())
+    async def remote(self, machines: SshFixture) -> SandboxRemote:
+        return SandboxRemote(machines, await machines.boot())
 
 
-async def test_the_time_limit_holds_on_a_line_that_has_fallen_silent(machines: SshFixture) -> None:
+async def test_the_time_limit_holds_on_a_silent_connection(machines: SshFixture) -> None:
     machine = await machines.boot()
     connection = await machines.connect(machine)
-    machine.line.plan = Plan(stall=True)
+    machine.proxy.plan = FaultPlan(stall=True)
     for command in ("echo never", "cat"):
         before = monotonic()
         with pytest.raises(UnavailableError) as caught:
             await connection.run(command, timeout=1)
-        assert monotonic() - before < 3 * factor()
+        assert monotonic() - before < 3 * load_factor()
         assert caught.value.message
     before = monotonic()
-    await connection.aclose()
-    assert monotonic() - before < 5 * factor()
-    assert not connection.alive
+    await connection.close()
+    assert monotonic() - before < 5 * load_factor()
+    assert not connection.is_alive
 
 
 async def test_a_machine_that_accepts_and_says_nothing_runs_into_the_time_limit(machines: SshFixture) -> None:
     machine = await machines.boot()
-    machine.line.plan = Plan(stall=True)
+    machine.proxy.plan = FaultPlan(stall=True)
     patient = evolve(machines, ssh=SshConnector(machines.folder, connect_timeout=1))
     before = monotonic()
     with pytest.raises(UnavailableError) as caught:
         await patient.connect(machine)
-    assert monotonic() - before < 5 * factor()
+    assert monotonic() - before < 5 * load_factor()
     assert caught.value.retryable
 
 
@@ -72,15 +72,15 @@ async def test_r4_a_cut_anywhere_in_the_login_is_retryable_and_the_next_login_wo
     machines: SshFixture, at: int
 ) -> None:
     machine = await machines.boot()
-    await machines.ssh.pin(LEASE, endpoint_of(machine))
+    await machines.ssh.pin_host_key(LEASE, get_endpoint(machine))
 
     async def silent() -> bool:
-        return not machine.line.connections
+        return not machine.proxy.connection_count
 
-    await eventually(silent)
-    machine.line.plan = Plan(cut_up=at, times=1)
+    await wait_until(silent)
+    machine.proxy.plan = FaultPlan(cut_upload_after=at, times=1)
     with pytest.raises(UnavailableError) as caught:
         await machines.connect(machine)
     assert caught.value.retryable
-    async with machines.connected(machine) as connection:
-        assert (await connection.run("wc -l < ~/.ssh/authorized_keys")).out.strip() == "1"
+    async with machines.open_connection(machine) as connection:
+        assert (await connection.run("wc -l < ~/.ssh/authorized_keys")).stdout.strip() == "1"

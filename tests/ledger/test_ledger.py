@@ -14,26 +14,26 @@ from attrs import evolve
 from hypothesis import given, strategies as st
 
 from gpurent.domain.ledger import (
-    Account,
+    LedgerAccount,
     LedgerLine,
     Posting,
     Transaction,
-    balances,
-    lines,
-    missing,
-    transaction,
+    group_lines,
+    make_missing_transactions,
+    make_transaction,
+    sum_balances,
 )
 from gpurent.domain.money import CNY, USD, Currency, Money, Rate
-from gpurent.domain.receipt import Charge, ChargeKind, totals
+from gpurent.domain.receipt import Charge, ChargeKind, sum_charges
 from gpurent.errors import MoneyError
-from gpurent.infra.sqlite.database import Database, statements
+from gpurent.infra.sqlite.database import Database, split_statements
 from gpurent.infra.sqlite.ledger import SqliteLedger
 
 AT = datetime(2026, 3, 1, 8, tzinfo=UTC)
 CHAIN = Currency("DBC", 15)
 
 
-def charge(
+def make_charge(
     kind: ChargeKind, amount: int, ref: str = "r1", *, growing: bool = False, hours: int = 0
 ) -> Charge:
     at = AT + timedelta(hours=hours)
@@ -54,20 +54,26 @@ def ledger(database: Database) -> SqliteLedger:
 
 @given(kind=st.sampled_from(ChargeKind), amount=st.integers(1, 10**30))
 def test_every_kind_sums_to_zero(kind: ChargeKind, amount: int) -> None:
-    entry = transaction(Charge(at=AT, kind=kind, money=Money(amount, CHAIN), ref="r"), "shop")
+    entry = make_transaction(Charge(at=AT, kind=kind, money=Money(amount, CHAIN), ref="r"), "shop")
     assert sum(posting.money.amount for posting in entry.postings) == 0
     assert entry.money.amount == amount
-    wallet = balances([entry])[Account("wallet:shop"), CHAIN].amount
-    home = kind in (ChargeKind.REFUND, ChargeKind.DEPOSIT_BACK, ChargeKind.TOP_UP)
+    wallet = sum_balances([entry])[LedgerAccount("wallet:shop"), CHAIN].amount
+    home = kind in (ChargeKind.REFUND, ChargeKind.DEPOSIT_RETURN, ChargeKind.TOP_UP)
     assert wallet == (amount if home else -amount)
 
 
 @pytest.mark.parametrize(
     "postings",
     [
-        (Posting(Account("outside"), Money(5, CNY)), Posting(Account("wallet:x"), Money(-4, CNY))),
-        (Posting(Account("outside"), Money(5, CNY)), Posting(Account("wallet:x"), Money(-5, USD))),
-        (Posting(Account("outside"), Money(0, CNY)),),
+        (
+            Posting(LedgerAccount("outside"), Money(5, CNY)),
+            Posting(LedgerAccount("wallet:x"), Money(-4, CNY)),
+        ),
+        (
+            Posting(LedgerAccount("outside"), Money(5, CNY)),
+            Posting(LedgerAccount("wallet:x"), Money(-5, USD)),
+        ),
+        (Posting(LedgerAccount("outside"), Money(0, CNY)),),
     ],
 )
 def test_what_does_not_sum_to_zero_is_no_entry(postings: tuple[Posting, ...]) -> None:
@@ -76,7 +82,7 @@ def test_what_does_not_sum_to_zero_is_no_entry(postings: tuple[Posting, ...]) ->
 
 
 def test_an_entry_needs_a_zone_and_a_reference() -> None:
-    entry = transaction(charge(ChargeKind.USE, 5), "shop")
+    entry = make_transaction(make_charge(ChargeKind.USE, 5), "shop")
     with pytest.raises(MoneyError):
         evolve(entry, at=datetime(2026, 3, 1))  # noqa: DTZ001
     with pytest.raises(MoneyError):
@@ -87,18 +93,18 @@ def test_what_was_written_is_read_back(ledger: SqliteLedger) -> None:
     rate = Rate(CHAIN, USD, Decimal("0.002600000000000000001"), AT, "chain")
     money = Money(90_000 * 10**15 + 1, CHAIN)
     given = Charge(at=AT, kind=ChargeKind.DEPOSIT, money=money, ref="r", note="注", rate=rate)
-    entry = transaction(given, "shop", lease="l", trip="t", gpu="卡")
-    assert ledger.enter([entry]) == 1
-    assert list(ledger.entries()) == [entry]
+    entry = make_transaction(given, "shop", lease="l", trip="t", gpu="卡")
+    assert ledger.add_transactions([entry]) == 1
+    assert list(ledger.list_transactions()) == [entry]
 
 
 def test_entered_twice_it_is_there_once(ledger: SqliteLedger) -> None:
-    entry = transaction(charge(ChargeKind.USE, 5), "shop")
-    other = transaction(charge(ChargeKind.REFUND, 5), "shop")
-    assert ledger.enter([entry, entry, other]) == 2
-    assert ledger.enter([entry, transaction(charge(ChargeKind.USE, 9), "shop")]) == 0
-    assert [found.money.amount for found in ledger.entries()] == [5, 5]
-    assert ledger.enter([transaction(charge(ChargeKind.USE, 5), "another")]) == 1
+    entry = make_transaction(make_charge(ChargeKind.USE, 5), "shop")
+    other = make_transaction(make_charge(ChargeKind.REFUND, 5), "shop")
+    assert ledger.add_transactions([entry, entry, other]) == 2
+    assert ledger.add_transactions([entry, make_transaction(make_charge(ChargeKind.USE, 9), "shop")]) == 0
+    assert [found.money.amount for found in ledger.list_transactions()] == [5, 5]
+    assert ledger.add_transactions([make_transaction(make_charge(ChargeKind.USE, 5), "another")]) == 1
 
 
 @pytest.mark.parametrize(
@@ -117,32 +123,32 @@ def test_entered_twice_it_is_there_once(ledger: SqliteLedger) -> None:
 def test_sqlite_itself_refuses_changes(
     database: Database, ledger: SqliteLedger, tmp_path: Path, statement: str
 ) -> None:
-    entry = transaction(charge(ChargeKind.USE, 5), "shop")
-    ledger.enter([entry])
+    entry = make_transaction(make_charge(ChargeKind.USE, 5), "shop")
+    ledger.add_transactions([entry])
     with sqlite3.connect(tmp_path / "journal.sqlite") as stranger, pytest.raises(sqlite3.IntegrityError):
         stranger.execute(statement)
     stranger.close()
-    assert list(ledger.entries()) == [entry]
+    assert list(ledger.list_transactions()) == [entry]
 
 
 def test_a_posting_without_its_entry_is_refused_at_the_commit(
     database: Database, ledger: SqliteLedger
 ) -> None:
-    with pytest.raises(sqlite3.IntegrityError), database.write():
+    with pytest.raises(sqlite3.IntegrityError), database.write_transaction():
         database.execute("INSERT INTO postings VALUES (7, 0, 'outside', 'CNY', 2, '5')")
-    assert database.rows("SELECT * FROM postings") == []
+    assert database.fetch_rows("SELECT * FROM postings") == []
 
 
 def test_filters(ledger: SqliteLedger) -> None:
     every = [
-        transaction(charge(ChargeKind.USE, 1, "a", hours=0), "one", lease="l1", trip="t1"),
-        transaction(charge(ChargeKind.USE, 2, "b", hours=1), "one", lease="l2", trip="t1"),
-        transaction(charge(ChargeKind.USE, 4, "c", hours=2), "two", lease="l3", trip="t2"),
+        make_transaction(make_charge(ChargeKind.USE, 1, "a", hours=0), "one", lease="l1", trip="t1"),
+        make_transaction(make_charge(ChargeKind.USE, 2, "b", hours=1), "one", lease="l2", trip="t1"),
+        make_transaction(make_charge(ChargeKind.USE, 4, "c", hours=2), "two", lease="l3", trip="t2"),
     ]
-    ledger.enter(every)
+    ledger.add_transactions(every)
 
     def found(**which: Any) -> int:
-        return sum(entry.money.amount for entry in ledger.entries(**which))
+        return sum(entry.money.amount for entry in ledger.list_transactions(**which))
 
     assert found() == 7
     assert found(provider="one") == 3
@@ -153,34 +159,36 @@ def test_filters(ledger: SqliteLedger) -> None:
     assert found(since=AT + timedelta(hours=1), until=AT + timedelta(hours=2), provider="one") == 2
 
 
-def known(entries: list[Transaction]) -> dict[tuple[str, ChargeKind], LedgerLine]:
-    return {line.key: line for line in lines(entries)}
+def lines_by_key(entries: list[Transaction]) -> dict[tuple[str, ChargeKind], LedgerLine]:
+    return {line.key: line for line in group_lines(entries)}
 
 
 def test_a_meter_is_entered_by_what_it_added_until_it_stops() -> None:
     book: list[Transaction] = []
     for amount, growing, parts in ((5, True, 1), (5, True, 1), (9, True, 2), (9, False, 3), (20, False, 3)):
-        book += missing(charge(ChargeKind.USE, amount, growing=growing), "shop", known(book))
+        book += make_missing_transactions(
+            make_charge(ChargeKind.USE, amount, growing=growing), "shop", lines_by_key(book)
+        )
         assert len(book) == parts, (amount, growing)
-    (line,) = lines(book)
+    (line,) = group_lines(book)
     assert line.money.amount == 9
     assert not line.last.growing
 
 
-def test_a_hold_is_taken_back_when_the_books_have_it() -> None:
-    book = missing(charge(ChargeKind.HOLD, 7), "shop", {})
-    (total,) = totals(line.charge for line in lines(book))
+def test_a_hold_is_reversed_when_the_statement_has_it() -> None:
+    book = make_missing_transactions(make_charge(ChargeKind.HOLD, 7), "shop", {})
+    (total,) = sum_charges(line.charge for line in group_lines(book))
     assert (total.held.amount, total.spent.amount) == (7, 0)
     for _again in range(2):
-        book += missing(charge(ChargeKind.USE, 7), "shop", known(book))
-        book += missing(charge(ChargeKind.HOLD, 7), "shop", known(book))
-    (total,) = totals(line.charge for line in lines(book))
+        book += make_missing_transactions(make_charge(ChargeKind.USE, 7), "shop", lines_by_key(book))
+        book += make_missing_transactions(make_charge(ChargeKind.HOLD, 7), "shop", lines_by_key(book))
+    (total,) = sum_charges(line.charge for line in group_lines(book))
     assert (total.held.amount, total.spent.amount) == (0, 7)
-    assert balances(book)[Account("wallet:shop"), CNY].amount == -7
+    assert sum_balances(book)[LedgerAccount("wallet:shop"), CNY].amount == -7
 
 
 def test_statements_are_split_outside_triggers_only() -> None:
     script = (
         "CREATE TABLE a (b);\nCREATE TRIGGER t BEFORE DELETE ON a BEGIN SELECT 1; SELECT 2; END;\nPRAGMA x;\n"
     )
-    assert [text.split()[1] for text in statements(script)] == ["TABLE", "TRIGGER", "x;"]
+    assert [text.split()[1] for text in split_statements(script)] == ["TABLE", "TRIGGER", "x;"]

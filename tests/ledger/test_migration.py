@@ -17,11 +17,11 @@ import pytest
 
 from gpurent.errors import UsageError
 from gpurent.infra.sqlite import database
-from gpurent.infra.sqlite.schema import SCHEMA, STEPS
+from gpurent.infra.sqlite.schema import MIGRATIONS, SCHEMA_VERSION
 from gpurent.infra.sqlite.store import SqliteStore
 
 # As the first release wrote them.
-FIRST = """
+FIRST_SCHEMA = """
 CREATE TABLE trips (
     id TEXT PRIMARY KEY, kind TEXT NOT NULL, want TEXT NOT NULL, lease TEXT NOT NULL DEFAULT '',
     begun_at TEXT NOT NULL, ended_at TEXT, outcome TEXT NOT NULL DEFAULT ''
@@ -36,33 +36,33 @@ CREATE TABLE leases (
 CREATE TABLE notes (scope TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (scope, name)) STRICT;
 PRAGMA user_version=1;
 """
-AT = "2026-01-02T03:04:05+00:00"
+BEGUN_AT = "2026-01-02T03:04:05+00:00"
 ROWS = 40
 RECORDED = Path(__file__).with_name("recorded")
 
 
-def first(path: Path) -> None:
+def write_first_release(path: Path) -> None:
     """A file of the first release with something in it."""
     with closing(sqlite3.connect(path)) as db, db:
-        db.executescript(FIRST)
+        db.executescript(FIRST_SCHEMA)
         db.execute(
             "INSERT INTO trips (id, kind, want, begun_at) VALUES ('t1', 'rent', ?, ?)",
-            ('{"provider": "shop"}', AT),
+            ('{"provider": "shop"}', BEGUN_AT),
         )
-        db.execute("INSERT INTO steps VALUES ('t1', 'leg0.pay', ?, NULL, NULL)", (AT,))
+        db.execute("INSERT INTO steps VALUES ('t1', 'leg0.pay', ?, NULL, NULL)", (BEGUN_AT,))
         db.executemany(
             "INSERT INTO notes VALUES ('dbc', ?, ?)", [(f"bill/{n}", "x" * 300) for n in range(ROWS)]
         )
     path.chmod(0o600)
 
 
-def recorded(path: Path) -> None:
+def copy_recorded(path: Path) -> None:
     """What the release before this one left: see `recorded/README.md`."""
     shutil.copyfile(RECORDED / "journal.sqlite", path)
     path.chmod(0o600)
 
 
-def state(path: Path) -> tuple[int, int, int]:
+def read_state(path: Path) -> tuple[int, int, int]:
     """``(schema, notes, steps)`` as they lie there, of a file that is whole."""
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -73,42 +73,46 @@ def state(path: Path) -> tuple[int, int, int]:
         return version, notes, steps
 
 
-def opened(path: Path) -> SqliteStore:
+def open_store(path: Path) -> SqliteStore:
     return SqliteStore(path, lambda: datetime(2026, 1, 3, tzinfo=UTC))
 
 
-class Dying(sqlite3.Connection):
+class KillingConnection(sqlite3.Connection):
     """Kills its process before or after its ``point``-th statement; a backup is one, and has a middle."""
 
-    point = 0
-    late = False
-    done = 0
+    kill_point = 0
+    kills_after = False
+    statement_count = 0
 
-    def _die(self, now: bool) -> None:
-        if now and Dying.done == Dying.point:
+    def _kill_if(self, now: bool) -> None:
+        if now and KillingConnection.statement_count == KillingConnection.kill_point:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def execute(self, *given: Any) -> sqlite3.Cursor:
-        Dying.done += 1
-        self._die(not Dying.late)
+        KillingConnection.statement_count += 1
+        self._kill_if(not KillingConnection.kills_after)
         cursor = super().execute(*given)
-        self._die(Dying.late)
+        self._kill_if(KillingConnection.kills_after)
         return cursor
 
     def backup(self, target: sqlite3.Connection, **_given: Any) -> None:
-        Dying.done += 1
-        self._die(not Dying.late)
-        super().backup(target, pages=1, progress=lambda *_left: self._die(Dying.late))
+        KillingConnection.statement_count += 1
+        self._kill_if(not KillingConnection.kills_after)
+        super().backup(target, pages=1, progress=lambda *_left: self._kill_if(KillingConnection.kills_after))
 
 
-def dies(path: Path, point: int, late: bool) -> bool:
+def is_killed_at(path: Path, point: int, late: bool) -> bool:
     """Whether a process that opens the file is killed at this point."""
     child = os.fork()
     if not child:
-        Dying.point, Dying.late, Dying.done = point, late, 0
-        pytest.MonkeyPatch().setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Dying))
+        KillingConnection.kill_point, KillingConnection.kills_after, KillingConnection.statement_count = (
+            point,
+            late,
+            0,
+        )
+        pytest.MonkeyPatch().setattr(sqlite3, "connect", partial(sqlite3.connect, factory=KillingConnection))
         try:
-            opened(path).close()
+            open_store(path).close()
             os._exit(0)
         finally:
             os._exit(1)
@@ -118,28 +122,28 @@ def dies(path: Path, point: int, late: bool) -> bool:
 
 
 def test_the_first_schema_is_still_the_first_step() -> None:
-    assert FIRST.replace("PRAGMA user_version=1;\n", "") == STEPS[0]
+    assert FIRST_SCHEMA.replace("PRAGMA user_version=1;\n", "") == MIGRATIONS[0]
 
 
 def test_a_file_of_the_first_release_is_migrated_and_kept_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
-    first(path)
-    store = opened(path)
-    assert [row.id for row in store.trips()] == ["t1"]
-    assert store.note("dbc", "bill/0") == "x" * 300
+    write_first_release(path)
+    store = open_store(path)
+    assert [row.id for row in store.list_trips()] == ["t1"]
+    assert store.get_note("dbc", "bill/0") == "x" * 300
     store.close()
     backup = tmp_path / "journal.sqlite.schema1"
-    assert state(path) == (SCHEMA, ROWS, 1)
-    assert state(backup) == (1, ROWS, 1)
+    assert read_state(path) == (SCHEMA_VERSION, ROWS, 1)
+    assert read_state(backup) == (1, ROWS, 1)
     assert backup.stat().st_mode & 0o777 == 0o600
     before = backup.stat().st_mtime_ns
-    opened(path).close()
+    open_store(path).close()
     assert backup.stat().st_mtime_ns == before, "once is enough"
     assert sorted(found.name for found in tmp_path.iterdir()) == [path.name, backup.name]
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("make", [first, recorded], ids=["first", "recorded"])
+@pytest.mark.parametrize("make", [write_first_release, copy_recorded], ids=["first", "recorded"])
 def test_killed_at_every_statement(tmp_path: Path, make: Callable[[Path], None], late: bool) -> None:
     point = 1
     while True:
@@ -147,17 +151,17 @@ def test_killed_at_every_statement(tmp_path: Path, make: Callable[[Path], None],
         folder.mkdir()
         path = folder / "journal.sqlite"
         make(path)
-        schema, notes, steps = state(path)
-        died = dies(path, point, late)
-        version, *kept = state(path)
+        schema, notes, steps = read_state(path)
+        died = is_killed_at(path, point, late)
+        version, *kept = read_state(path)
         assert kept == [notes, steps]
-        assert version in (schema, SCHEMA)
+        assert version in (schema, SCHEMA_VERSION)
         backup = folder / f"journal.sqlite.schema{schema}"
-        if version == SCHEMA:
-            assert state(backup) == (schema, notes, steps)
-        opened(path).close()
-        assert state(path) == (SCHEMA, notes, steps)
-        assert state(backup) == (schema, notes, steps)
+        if version == SCHEMA_VERSION:
+            assert read_state(backup) == (schema, notes, steps)
+        open_store(path).close()
+        assert read_state(path) == (SCHEMA_VERSION, notes, steps)
+        assert read_state(backup) == (schema, notes, steps)
         if not died:
             break
         point += 1
@@ -166,14 +170,14 @@ def test_killed_at_every_statement(tmp_path: Path, make: Callable[[Path], None],
 
 def test_an_older_release_refuses_the_newer_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "journal.sqlite"
-    opened(path).close()
+    open_store(path).close()
     content = path.read_bytes()
-    monkeypatch.setattr(database, "SCHEMA", 1)
-    with pytest.raises(UsageError, match=rf"newer gpurent \(schema {SCHEMA}, this one knows 1\)"):
-        opened(path)
+    monkeypatch.setattr(database, "SCHEMA_VERSION", 1)
+    with pytest.raises(UsageError, match=rf"newer gpurent \(schema {SCHEMA_VERSION}, this one knows 1\)"):
+        open_store(path)
     assert path.read_bytes() == content
 
 
 def test_a_fresh_file_needs_no_backup(tmp_path: Path) -> None:
-    opened(tmp_path / "journal.sqlite").close()
+    open_store(tmp_path / "journal.sqlite").close()
     assert [found.name for found in tmp_path.iterdir()] == ["journal.sqlite"]

@@ -15,14 +15,23 @@ from typing import Any
 import pytest
 
 from gpurent.domain.lease import LeaseState
-from gpurent.domain.ledger import Account, balances, lines, transaction
+from gpurent.domain.ledger import LedgerAccount, group_lines, make_transaction, sum_balances
 from gpurent.domain.money import CNY, Currency, Money
 from gpurent.domain.offer import Bill, Metered, Offer, Order, OrderKind, Payment, Requirements
 from gpurent.domain.question import Question, QuestionKind
-from gpurent.domain.trip import JobSpec, OnError, Plan, Results, Setup, TripLimits, TripSpec, Upload
+from gpurent.domain.trip import (
+    JobSpec,
+    OnError,
+    ResultsSpec,
+    SetupSpec,
+    TripLimits,
+    TripPlan,
+    TripSpec,
+    UploadSpec,
+)
 from gpurent.infra.clock import WallClock
 from gpurent.infra.sqlite.codec import dumps
-from gpurent.infra.sqlite.schema import SCHEMA
+from gpurent.infra.sqlite.schema import SCHEMA_VERSION
 from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.infra.vault import VaultAccess
 from gpurent.workflow.payments.quotes import Funding
@@ -61,30 +70,30 @@ def store(home: Path) -> Iterator[SqliteStore]:
     made.close()
 
 
-def rows(path: Path, sql: str) -> list[Any]:
+def read_rows(path: Path, sql: str) -> list[Any]:
     with closing(sqlite3.connect(path)) as db:
         return db.execute(sql).fetchall()
 
 
-def contains(found: Any, old: Any) -> bool:
+def contains_old(found: Any, old: Any) -> bool:
     """Whether everything that the old JSON says is said, too; new fields may be there beside it."""
     if isinstance(old, dict):
-        return isinstance(found, dict) and all(contains(found.get(name), old[name]) for name in old)
+        return isinstance(found, dict) and all(contains_old(found.get(name), old[name]) for name in old)
     return bool(found == old)
 
 
 def test_the_backup_is_the_file_as_it_was(home: Path, store: SqliteStore) -> None:
     store.close()
     backup = home / "journal.sqlite.schema2"
-    assert rows(backup, "PRAGMA integrity_check") == [("ok",)]
-    assert rows(home / "journal.sqlite", "PRAGMA user_version") == [(SCHEMA,)]
+    assert read_rows(backup, "PRAGMA integrity_check") == [("ok",)]
+    assert read_rows(home / "journal.sqlite", "PRAGMA user_version") == [(SCHEMA_VERSION,)]
     assert backup.stat().st_mode & 0o777 == 0o600
     with (
         closing(sqlite3.connect(backup)) as left,
         closing(sqlite3.connect(RECORDED / "journal.sqlite")) as right,
     ):
         assert list(left.iterdump()) == list(right.iterdump())
-    assert rows(backup, "PRAGMA user_version") == [(2,)]
+    assert read_rows(backup, "PRAGMA user_version") == [(2,)]
 
 
 def test_rows_that_need_no_new_form_are_the_same(home: Path, store: SqliteStore) -> None:
@@ -93,24 +102,24 @@ def test_rows_that_need_no_new_form_are_the_same(home: Path, store: SqliteStore)
         sql = f"SELECT {columns} FROM {table}{where} ORDER BY rowid"  # noqa: S608
         if table == "postings":
             sql = f"SELECT {columns} FROM {table} ORDER BY entry, line"  # noqa: S608
-        before = rows(RECORDED / "journal.sqlite", sql)
+        before = read_rows(RECORDED / "journal.sqlite", sql)
         assert before
-        assert rows(home / "journal.sqlite", sql) == before
+        assert read_rows(home / "journal.sqlite", sql) == before
 
 
 def test_every_lease_is_there_with_all_that_was_known(store: SqliteStore) -> None:
-    old = dict(rows(RECORDED / "journal.sqlite", "SELECT id, value FROM leases"))
-    assert {lease.id for lease in store.leases()} == set(old)
-    for lease in store.leases():
-        assert contains(json.loads(dumps(lease)), json.loads(old[lease.id])), lease.id
-    assert {lease.id: lease.state for lease in store.open_leases()} == {
+    old = dict(read_rows(RECORDED / "journal.sqlite", "SELECT id, value FROM leases"))
+    assert {lease.id for lease in store.list_leases()} == set(old)
+    for lease in store.list_leases():
+        assert contains_old(json.loads(dumps(lease)), json.loads(old[lease.id])), lease.id
+    assert {lease.id: lease.state for lease in store.list_open_leases()} == {
         "mistgpu-wk7tn": LeaseState.READY,
         "mistgpu-fzf9h": LeaseState.READY,
         "1024gpu-kaaq5": LeaseState.READY,
         "mistgpu-uyk9r": LeaseState.READY,
         "1024gpu-np7am": LeaseState.PAYABLE,
     }
-    by_hand = store.lease("mistgpu-uyk9r")
+    by_hand = store.find_lease("mistgpu-uyk9r")
     assert by_hand is not None
     assert by_hand.declared is not None
     assert isinstance(by_hand.declared.tariff, Metered)
@@ -118,17 +127,17 @@ def test_every_lease_is_there_with_all_that_was_known(store: SqliteStore) -> Non
     assert by_hand.declared.balance == CNY.money("40")
     assert by_hand.found is not None
     assert by_hand.found.system == "Debian GNU/Linux 12 (bookworm)"
-    renewed = store.lease("1024gpu-kaaq5")
+    renewed = store.find_lease("1024gpu-kaaq5")
     assert renewed is not None
     assert renewed.pending is not None
     assert (renewed.pending.kind, renewed.pending.paid) == (OrderKind.EXTEND, False)
-    changed = renewed.to(LeaseState.RELEASING)
+    changed = renewed.with_state(LeaseState.RELEASING)
     assert store.swap_lease(renewed, changed), "an older value is recognised and moved"
-    assert store.lease(renewed.id) == changed
+    assert store.find_lease(renewed.id) == changed
 
 
 def test_the_trips_say_what_was_wanted_in_the_new_parts(store: SqliteStore) -> None:
-    assert [(trip.id, trip.kind, trip.outcome) for trip in store.trips()] == [
+    assert [(trip.id, trip.kind, trip.outcome) for trip in store.list_trips()] == [
         ("t1129-ahkqm", "run", "done"),
         ("t1129-wk7tn", "rent", "done"),
         (DETACHED, "run", ""),
@@ -136,16 +145,16 @@ def test_the_trips_say_what_was_wanted_in_the_new_parts(store: SqliteStore) -> N
         (RENEWAL, "renew", ""),
         (STAGED, "run", ""),
     ]
-    specs = {trip.id: trip.spec for trip in store.trips()}
+    specs = {trip.id: trip.spec for trip in store.list_trips()}
     assert specs["t1129-wk7tn"] == TripSpec(
         provider="mistgpu", rent_only=True, limits=TripLimits(idle=timedelta(hours=1))
     )
     assert specs[RENEWAL] == TripSpec(provider="1024gpu")
     assert specs[DETACHED] == TripSpec(
         provider="mistgpu",
-        upload=Upload(folder=PROJECT, include=("long.py", "native")),
-        job=JobSpec(command=("long.py",), setup=Setup(commands=("echo ready",))),
-        results=Results(paths=("out",), dir=RESULTS, every=timedelta(minutes=30)),
+        upload=UploadSpec(folder=PROJECT, include=("long.py", "native")),
+        job=JobSpec(command=("long.py",), setup=SetupSpec(commands=("echo ready",))),
+        results=ResultsSpec(paths=("out",), dir=RESULTS, every=timedelta(minutes=30)),
         limits=TripLimits(
             deadline_in=timedelta(days=3), after_job=timedelta(minutes=30), keep=True, on_error=OnError.KEEP
         ),
@@ -153,7 +162,7 @@ def test_the_trips_say_what_was_wanted_in_the_new_parts(store: SqliteStore) -> N
     )
     assert specs[STAGED] == TripSpec(
         requirements=Requirements(gpu="1080Ti", gpus=1, memory=1, disk=5),
-        upload=Upload(
+        upload=UploadSpec(
             folder=PROJECT,
             include=("train.py", "native", "requirements.txt"),
             transfer="sftp",
@@ -164,9 +173,9 @@ def test_the_trips_say_what_was_wanted_in_the_new_parts(store: SqliteStore) -> N
             name="digits",
             session="tmux",
             launcher="plain",
-            setup=Setup(requirements="requirements.txt", commands=("make -C native",), needs=("native",)),
+            setup=SetupSpec(requirements="requirements.txt", commands=("make -C native",), needs=("native",)),
         ),
-        results=Results(paths=("out",), dir=RESULTS, every=timedelta(minutes=10)),
+        results=ResultsSpec(paths=("out",), dir=RESULTS, every=timedelta(minutes=10)),
         limits=TripLimits(
             term=timedelta(days=1),
             budget=Money(200_000 * 10**8, DBC),
@@ -185,39 +194,39 @@ def test_the_trips_say_what_was_wanted_in_the_new_parts(store: SqliteStore) -> N
 
 
 def test_a_staged_trip_goes_on_where_its_process_died(store: SqliteStore) -> None:
-    plan = store.recall_step(STAGED, "plan", Plan)
+    plan = store.find_step_value(STAGED, "plan", TripPlan)
     assert plan is not None
     assert [(leg.upload, leg.job, leg.order.kind) for leg in plan.legs] == [
         (True, False, OrderKind.NEW),
         (False, True, OrderKind.SWITCH),
     ]
-    offer = store.recall_step(STAGED, "select", Offer)
+    offer = store.find_step_value(STAGED, "select", Offer)
     assert offer == plan.offer
-    funding = store.recall_step(STAGED, "fund", Funding)
+    funding = store.find_step_value(STAGED, "fund", Funding)
     assert funding is not None
     assert funding.budget == Money(200_000 * 10**8, DBC)
-    bill = store.recall_step(STAGED, "leg0.bill", Bill)
-    lease = store.lease(f"1024gpu-{STAGED.partition('-')[2]}")
+    bill = store.find_step_value(STAGED, "leg0.bill", Bill)
+    lease = store.find_lease(f"1024gpu-{STAGED.partition('-')[2]}")
     assert lease is not None
     assert lease.pending is not None
     assert lease.pending.bill == bill is not None
-    assert store.recall_step(STAGED, "leg0.pay", Payment) is None
-    steps = {step.name: step.done_at for step in store.steps(STAGED)}
+    assert store.find_step_value(STAGED, "leg0.pay", Payment) is None
+    steps = {step.name: step.done_at for step in store.list_steps(STAGED)}
     assert [name for name, done in steps.items() if done is None] == ["leg0.pay"]
-    assert json.loads(store.note("1024gpu", f"order/{STAGED}-stage") or "")["ref"] == lease.pending.ref
+    assert json.loads(store.get_note("1024gpu", f"order/{STAGED}-stage") or "")["ref"] == lease.pending.ref
 
 
 def test_an_unfinished_renewal_keeps_its_order_and_its_bill(store: SqliteStore) -> None:
-    order = store.recall_step(RENEWAL, "order", Order)
+    order = store.find_step_value(RENEWAL, "order", Order)
     assert order is not None
     assert (order.kind, order.term, order.onto) == (
         OrderKind.EXTEND,
         timedelta(days=1),
         "1ad3e5fd33c01d066e50b534",
     )
-    bills = store.recorded_steps(RENEWAL, ".bill", Bill)
+    bills = store.list_recorded_steps(RENEWAL, ".bill", Bill)
     assert [(name, bill.amount) for name, bill in bills] == [("leg0.bill", Money(198556648462, DBC))]
-    assert store.recall_step(RENEWAL, "leg0.pay", Payment) is None
+    assert store.find_step_value(RENEWAL, "leg0.pay", Payment) is None
 
 
 async def test_recorded_steps_are_not_done_again(store: SqliteStore) -> None:
@@ -230,24 +239,24 @@ async def test_recorded_steps_are_not_done_again(store: SqliteStore) -> None:
 
 
 def test_the_ledger_stays_and_grows(store: SqliteStore) -> None:
-    entries = store.ledger.entries()
+    entries = store.ledger.list_transactions()
     assert len(entries) == 6
-    assert store.ledger.enter(entries) == 0
-    wallets = balances(entries)
-    assert wallets[Account("wallet:mistgpu"), CNY] == CNY.money("299.90")
-    assert wallets[Account("held:1024gpu"), DBC] == Money(93790000, DBC)
-    assert wallets[Account("spent:use"), DBC] == Money(396979846924, DBC)
-    (line,) = lines(store.ledger.entries(lease="mistgpu-ahkqm"))
-    more = transaction(line.charge, "mistgpu", lease="mistgpu-ahkqm")
-    assert store.ledger.enter([more]) == 0, "the same charge"
-    assert store.ledger.providers() == ["1024gpu", "mistgpu"]
+    assert store.ledger.add_transactions(entries) == 0
+    wallets = sum_balances(entries)
+    assert wallets[LedgerAccount("wallet:mistgpu"), CNY] == CNY.money("299.90")
+    assert wallets[LedgerAccount("held:1024gpu"), DBC] == Money(93790000, DBC)
+    assert wallets[LedgerAccount("spent:use"), DBC] == Money(396979846924, DBC)
+    (line,) = group_lines(store.ledger.list_transactions(lease="mistgpu-ahkqm"))
+    more = make_transaction(line.charge, "mistgpu", lease="mistgpu-ahkqm")
+    assert store.ledger.add_transactions([more]) == 0, "the same charge"
+    assert store.ledger.list_providers() == ["1024gpu", "mistgpu"]
 
 
 def test_questions_have_a_place(store: SqliteStore) -> None:
     store.put_question(Question(id="q", kind=QuestionKind.SPEND, text="?", trip="t"))
-    assert store.answer("q") is None
+    assert store.find_answer("q") is None
     store.put_answer("q", "yes")
-    assert store.answer("q") == "yes"
+    assert store.find_answer("q") == "yes"
 
 
 async def test_the_vault_opens_with_its_own_key(home: Path, store: SqliteStore) -> None:
@@ -256,14 +265,14 @@ async def test_the_vault_opens_with_its_own_key(home: Path, store: SqliteStore) 
 
     secrets = VaultAccess(home / "vault", {}, ask)
     await secrets.unlock()
-    kept = secrets.scoped("credentials").get("mistgpu")
+    kept = secrets.get_vault("credentials").get("mistgpu")
     assert kept is not None
     assert json.loads(kept.reveal()) == {"username": "student", "password": "student-pass"}
     for auth, account in (("mistgpu", "student"), ("dbc", "AUzAjx3Fb56XfS9UgHypGSXTCRRJXu63mH")):
-        login = secrets.scoped("logins").get(auth)
+        login = secrets.get_vault("logins").get(auth)
         assert login is not None
         assert json.loads(login.reveal())["account"] == account
-    for lease in store.leases():
-        password = secrets.scoped(lease.provider).get(lease.password_ref)
+    for lease in store.list_leases():
+        password = secrets.get_vault(lease.provider).get(lease.password_ref)
         assert password is not None, lease.id
         assert password.reveal()

@@ -17,11 +17,11 @@ FOLDERS = {
 }
 
 
-def distribution(name: str) -> str:
+def distribution_name(name: str) -> str:
     return "gpurent" if name == "gpurent" else f"gpurent-plugin-{name}"
 
 
-def package(name: str) -> str:
+def package_name(name: str) -> str:
     return "gpurent" if name == "gpurent" else f"gpurent_plugin_{name}"
 
 
@@ -30,7 +30,7 @@ def build_wheels(target: Path) -> dict[str, Path]:
     folders = map(str, FOLDERS.values())
     subprocess.run([*command, "--no-index", "--wheel-dir", str(target), *folders], check=True)
     found = {path.name.partition("-")[0]: path for path in target.glob("*.whl")}
-    return {name: found[distribution(name).replace("-", "_")] for name in FOLDERS}
+    return {name: found[distribution_name(name).replace("-", "_")] for name in FOLDERS}
 
 
 @pytest.mark.slow
@@ -49,8 +49,8 @@ def check_wheel(wheels: dict[str, Path], name: str, place: Path) -> None:
     with zipfile.ZipFile(wheels[name]) as archive:
         names = archive.namelist()
     tops = {entry.partition("/")[0] for entry in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {package(name)}
-    assert f"{package(name)}/py.typed" in names
+    assert {top for top in tops if not top.endswith(".dist-info")} == {package_name(name)}
+    assert f"{package_name(name)}/py.typed" in names
     assert ("gpurent/data/gpurent.schema.json" in names) is (name == "gpurent")
     venv = place / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
@@ -67,15 +67,15 @@ def check_wheel(wheels: dict[str, Path], name: str, place: Path) -> None:
     (site / "thirds.pth").write_text(str(thirds))
     code = (
         "import sys, gpurent, gpurent.infra.registry.registry as r\n"
-        f"import {package(name)} as mine\n"
+        f"import {package_name(name)} as mine\n"
         "assert mine.__file__.startswith(sys.prefix), mine.__file__\n"
-        "found = r.Registry.load()\n"
+        "found = r.EntryPointRegistry.load()\n"
         "assert not found.problems, found.problems\n"
         "print(sorted(plugin.distribution for plugin in found.plugins))\n"
     )
     python = venv / "bin" / "python"
     done = subprocess.run([str(python), "-c", code], check=True, capture_output=True, text=True, cwd=place)
-    expected = [] if name == "gpurent" else [distribution(name)]
+    expected = [] if name == "gpurent" else [distribution_name(name)]
     assert done.stdout.strip() == str(expected)
     done = subprocess.run(
         [str(python), "-m", "gpurent.cli.main", "--help"],

@@ -11,11 +11,11 @@ from random import Random
 import pytest
 
 from gpurent.domain.access import MachineProfile
-from gpurent.domain.machine_facts import Gpu, Interpreter, MachineFacts, Space, corrected
-from gpurent.remote.machine_facts import MOST, facts_are_whole, facts_command, parse_facts
+from gpurent.domain.machine_facts import DiskSpace, Gpu, MachineFacts, PythonInterpreter, correct_profile
+from gpurent.remote.machine_facts import MAX_ROWS, facts_command, is_facts_output_complete, parse_facts
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-GOOD = """
+GOOD_ANSWER = """
 Welcome to Ubuntu 18.04!
 gpurent-found:user mist
 gpurent-found:sudo free
@@ -36,8 +36,8 @@ gpurent-found:end ok
 
 
 def test_a_whole_answer() -> None:
-    assert facts_are_whole(GOOD)
-    assert parse_facts(GOOD, NOW, "/data") == MachineFacts(
+    assert is_facts_output_complete(GOOD_ANSWER)
+    assert parse_facts(GOOD_ANSWER, NOW, "/data") == MachineFacts(
         at=NOW,
         user="mist",
         sudo="free",
@@ -45,15 +45,15 @@ def test_a_whole_answer() -> None:
         cpus=8,
         memory=64301,
         pythons=(
-            Interpreter(name="python3", version="3.6.9"),
-            Interpreter(name="python", version="2.7.17"),
-            Interpreter(name="/home/mist/miniconda3/bin/python", version="3.9.1"),
+            PythonInterpreter(name="python3", version="3.6.9"),
+            PythonInterpreter(name="python", version="2.7.17"),
+            PythonInterpreter(name="/home/mist/miniconda3/bin/python", version="3.9.1"),
         ),
         cuda="11.1",
         driver="455.45.01",
         cards=(Gpu(name="GeForce RTX 3090", memory=24268),) * 2,
-        home=Space(path="~", free=1000 * 1024, total=4000 * 1024),
-        data=Space(path="/data", free=500 * 1024, total=900 * 1024),
+        home=DiskSpace(path="~", free=1000 * 1024, total=4000 * 1024),
+        data=DiskSpace(path="/data", free=500 * 1024, total=900 * 1024),
         packages="apt-get",
     )
 
@@ -91,14 +91,14 @@ def test_what_does_not_fit_is_not_there(line: str) -> None:
 def test_the_first_word_counts_and_floods_are_cut() -> None:
     assert parse_facts("gpurent-found:user mist\ngpurent-found:user root\n", NOW).user == "mist"
     flood = "gpurent-found:card 1.0, 1, GPU\n" * 100_000 + "gpurent-found:end ok\n"
-    assert len(parse_facts(flood, NOW).cards) <= MOST
-    assert not facts_are_whole(flood), "an end far behind the limit was not seen"
+    assert len(parse_facts(flood, NOW).cards) <= MAX_ROWS
+    assert not is_facts_output_complete(flood), "an end far behind the limit was not seen"
 
 
 def test_random_answers_never_fail() -> None:
     random = Random(7)
     pieces = [
-        *GOOD.split("\n"),
+        *GOOD_ANSWER.split("\n"),
         "gpurent-found:",
         " ",
         "\r",
@@ -126,7 +126,7 @@ def test_the_script_runs_under_plain_sh_and_comes_to_its_end(tmp_path: Path) -> 
         env={**os.environ, "HOME": str(tmp_path)},
     )
     found = parse_facts(done.stdout, NOW, "/nowhere at all")
-    assert facts_are_whole(done.stdout)
+    assert is_facts_output_complete(done.stdout)
     assert found.user
     assert found.cpus > 0
     assert found.home is not None
@@ -134,10 +134,12 @@ def test_the_script_runs_under_plain_sh_and_comes_to_its_end(tmp_path: Path) -> 
     assert any(python.version.startswith("3.") for python in found.pythons)
 
 
-SHOP = MachineProfile(user="mist", data="/data", install="sudo apt-get install -y", kept=timedelta(days=15))
+PROVIDER_PROFILE = MachineProfile(
+    user="mist", data_dir="/data", install_prefix="sudo apt-get install -y", files_kept_for=timedelta(days=15)
+)
 
 
-def found(**facts: object) -> MachineFacts:
+def make_facts(**facts: object) -> MachineFacts:
     return MachineFacts(at=NOW, **facts)  # type: ignore[arg-type]
 
 
@@ -150,24 +152,24 @@ def found(**facts: object) -> MachineFacts:
         ({"sudo": "password", "packages": "apt-get"}, "python3", "", ""),
         ({"sudo": "", "packages": "apk"}, "python3", "", ""),
         (
-            {"pythons": (Interpreter(name="python", version="3.9.1"),)},
+            {"pythons": (PythonInterpreter(name="python", version="3.9.1"),)},
             "python",
             "sudo apt-get install -y",
             "",
         ),
         (
-            {"pythons": (Interpreter(name="python", version="2.7.1"),)},
+            {"pythons": (PythonInterpreter(name="python", version="2.7.1"),)},
             "python3",
             "sudo apt-get install -y",
             "",
         ),
-        ({"data": Space(path="/data", free=1, total=2)}, "python3", "sudo apt-get install -y", "/data"),
+        ({"data": DiskSpace(path="/data", free=1, total=2)}, "python3", "sudo apt-get install -y", "/data"),
     ],
 )
 def test_the_profile_follows_what_was_found(
     facts: dict[str, object], python: str, install: str, data: str
 ) -> None:
-    profile = corrected(SHOP, found(**facts))
-    assert (profile.python, profile.install, profile.data) == (python, install, data)
-    assert profile.kept == SHOP.kept
-    assert corrected(SHOP, None) is SHOP
+    profile = correct_profile(PROVIDER_PROFILE, make_facts(**facts))
+    assert (profile.python, profile.install_prefix, profile.data_dir) == (python, install, data)
+    assert profile.files_kept_for == PROVIDER_PROFILE.files_kept_for
+    assert correct_profile(PROVIDER_PROFILE, None) is PROVIDER_PROFILE

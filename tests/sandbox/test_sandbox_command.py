@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.infra.registry.registry import Registry
+from gpurent.infra.registry.registry import EntryPointRegistry
 
 ROOT = Path(__file__).parents[2]
 
 
-def gpurent(
+def run_gpurent(
     *arguments: str, timeout: float = 60, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -39,38 +39,38 @@ def gpurent(
 
 def test_up_status_env_down(tmp_path: Path) -> None:
     root = str(tmp_path / "sandbox")
-    said = gpurent(
+    said = run_gpurent(
         "sandbox", "up", "--root", root, "--speed", "60", "--machines", "3", "--driver", "embedded"
     )
     assert said.returncode == 0, said.stderr
     try:
-        assert gpurent("sandbox", "up", "--root", root).returncode == 2, "one at a time"
-        state = json.loads(gpurent("sandbox", "status", "--root", root, "--json").stdout)["data"]
-        assert set(state["urls"]) == set(Registry.load().names("simulator"))
+        assert run_gpurent("sandbox", "up", "--root", root).returncode == 2, "one at a time"
+        state = json.loads(run_gpurent("sandbox", "status", "--root", root, "--json").stdout)["data"]
+        assert set(state["urls"]) == set(EntryPointRegistry.load().list_names("simulator"))
         assert {"mistgpu", "1024gpu", "dbc", "dbc-chain"} <= set(state["urls"])
         assert state["burning"] == state["machines"] == []
         assert all(route["evidence"] for routes in state["routes"].values() for route in routes)
-        assert "source" in gpurent("sandbox", "status", "--root", root).stdout
-        lines = gpurent("sandbox", "env", "--root", root).stdout.splitlines()
+        assert "source" in run_gpurent("sandbox", "status", "--root", root).stdout
+        lines = run_gpurent("sandbox", "env", "--root", root).stdout.splitlines()
         pairs = [shlex.split(line)[1].partition("=") for line in lines]
         environment = {name: value for name, _mark, value in pairs}
-        offers = gpurent("offers", "-p", "mistgpu", "--json", environment=environment)
+        offers = run_gpurent("offers", "-p", "mistgpu", "--json", environment=environment)
         assert json.loads(offers.stdout)["data"][0]["error"], "not logged in yet"
         before = state["now"]
-        assert gpurent("sandbox", "advance", "86400", "--root", root).returncode == 0
-        later = json.loads(gpurent("sandbox", "status", "--root", root, "--json").stdout)["data"]["now"]
+        assert run_gpurent("sandbox", "advance", "86400", "--root", root).returncode == 0
+        later = json.loads(run_gpurent("sandbox", "status", "--root", root, "--json").stdout)["data"]["now"]
         assert later[:10] > before[:10]
         pid = json.loads((tmp_path / "sandbox" / "sandbox.json").read_text())["pid"]
     finally:
-        down = gpurent("sandbox", "down", "--root", root)
+        down = run_gpurent("sandbox", "down", "--root", root)
     assert down.returncode == 0, down.stderr
     assert not Path(f"/proc/{pid}").exists()
-    assert gpurent("sandbox", "status", "--root", root).returncode == 2
+    assert run_gpurent("sandbox", "status", "--root", root).returncode == 2
 
 
 @pytest.mark.slow
 def test_demo_makes_both_trips_and_leaves_nothing(tmp_path: Path) -> None:
-    said = gpurent("demo", timeout=110, environment={"TMPDIR": str(tmp_path)})
+    said = run_gpurent("demo", timeout=110, environment={"TMPDIR": str(tmp_path)})
     assert said.returncode == 0, said.stdout + said.stderr
     assert "0 machines left" in said.stdout
     assert "✗" not in said.stdout
@@ -83,6 +83,6 @@ def test_demo_makes_both_trips_and_leaves_nothing(tmp_path: Path) -> None:
 def test_demo_fails_when_the_job_does(tmp_path: Path) -> None:
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "train.py").write_text("import sys\nsys.exit('no luck')\n")
-    said = gpurent("demo", "--driver", "embedded", "--example", str(tmp_path / "project"), timeout=110)
+    said = run_gpurent("demo", "--driver", "embedded", "--example", str(tmp_path / "project"), timeout=110)
     assert said.returncode != 0
     assert "0 machines left" not in said.stdout

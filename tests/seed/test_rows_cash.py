@@ -15,33 +15,33 @@ import httpx2
 import pytest
 import segno
 
-from tests.cli.test_qr import matrix_of
-from tests.seed.test_rows_metered import enter, rent
-from tests.workflow.test_market import configure, rates
-from tests.workflow.world import World, world
+from tests.cli.test_qr import read_matrix
+from tests.seed.test_rows_metered import log_in_with_money, rent_machine
+from tests.workflow.test_market import make_rates_section, write_config
+from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
 
 BLOCKS = set(" ▀▄█")
 
 
 @pytest.fixture
-async def land(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path, speed=60, machines=3) as made:
+async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
+    async with trip_sandbox(tmp_path, speed=60, machines=3) as made:
         yield made
 
 
-def code_in(out: str) -> list[list[int]]:
+def find_code(out: str) -> list[list[int]]:
     """The code that was printed among the other lines."""
     lines = [line for line in out.splitlines() if len(line) > 20 and set(line) <= BLOCKS]
-    return matrix_of("\n".join(lines))
+    return read_matrix("\n".join(lines))
 
 
-def code_of(text: str) -> list[list[int]]:
+def make_code(text: str) -> list[list[int]]:
     return [list(row) for row in segno.make(text, error="m", micro=False).matrix]
 
 
-async def wallet(land: World, dbc: str) -> str:
-    address = str((await land.cli("login", "1024gpu", "--json")).data["account"])
-    async with httpx2.AsyncClient(base_url=land.cloud.urls["dbc"]) as client:
+async def log_in_with_dbc(sandbox: TripSandbox, dbc: str) -> str:
+    address = str((await sandbox.run_command("login", "1024gpu", "--json")).data["account"])
+    async with httpx2.AsyncClient(base_url=sandbox.cloud.urls["dbc"]) as client:
         given = {"address": address, "amount": dbc}
         assert (await client.post("/sandbox/faucet", json=given)).status_code == 200
     return address
@@ -51,12 +51,14 @@ async def wallet(land: World, dbc: str) -> str:
 
 
 @pytest.fixture
-async def waiting(land: World) -> AsyncIterator[tuple[World, asyncio.subprocess.Process, str, list[str]]]:
+async def waiting_topup(
+    sandbox: TripSandbox,
+) -> AsyncIterator[tuple[TripSandbox, asyncio.subprocess.Process, str, list[str]]]:
     """`gpurent topup` of 100 CNY under way: the process, the payment's URL, and what it printed so far."""
-    await enter(land, "")
+    await log_in_with_money(sandbox, "")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-u", "-m", "gpurent.cli.main", "topup", "mistgpu", "100",
-        cwd=land.home, env={**land.environment(), "LANG": "C.UTF-8"},
+        cwd=sandbox.home, env={**sandbox.environment(), "LANG": "C.UTF-8"},
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
@@ -66,16 +68,16 @@ async def waiting(land: World) -> AsyncIterator[tuple[World, asyncio.subprocess.
     while not shown or "server is shut at once" not in shown[-1]:
         shown.append((await process.stdout.readline()).decode().rstrip("\n"))
     url = next(line for line in shown if line.startswith("http"))
-    yield land, process, url, shown
+    yield sandbox, process, url, shown
     if process.returncode is None:
         process.kill()
         await process.wait()
 
 
-async def test_f2_the_payment_is_a_code_and_its_arrival_is_seen(waiting: Any) -> None:
-    land, process, url, shown = waiting
+async def test_f2_the_payment_is_a_code_and_its_arrival_is_seen(waiting_topup: Any) -> None:
+    land, process, url, shown = waiting_topup
     assert url.startswith(land.cloud.urls["mistgpu"] + "/pay/alipay/")
-    assert code_in("\n".join(shown)) == code_of(url)
+    assert find_code("\n".join(shown)) == make_code(url)
     async with httpx2.AsyncClient() as client:
         assert (await client.post(f"{url}/settle")).status_code == 200
     out, _err = await process.communicate()
@@ -83,97 +85,99 @@ async def test_f2_the_payment_is_a_code_and_its_arrival_is_seen(waiting: Any) ->
     assert "It is there. Balance: 100.00 CNY" in out.decode()
 
 
-async def test_f2_leaving_the_wait_says_that_what_was_paid_arrives(waiting: Any) -> None:
-    land, process, url, _shown = waiting
+async def test_f2_leaving_the_wait_says_that_what_was_paid_arrives(waiting_topup: Any) -> None:
+    land, process, url, _shown = waiting_topup
     os.kill(process.pid, signal.SIGINT)
     _out, err = await process.communicate()
     assert process.returncode == 130
     assert "gpurent paid nothing; what you paid arrives" in err.decode()
     async with httpx2.AsyncClient() as client:
         assert (await client.post(f"{url}/settle")).status_code == 200
-    (row,) = (await land.cli("balance", "mistgpu", "--json")).data
+    (row,) = (await land.run_command("balance", "mistgpu", "--json")).data
     assert row["balance"]["available"]["minor"] == 10000
 
 
-async def test_f2_scripts_get_one_document_and_do_not_wait_unless_asked(land: World) -> None:
-    await enter(land, "")
-    way = (await land.cli("topup", "mistgpu", "3", "--json")).data
+async def test_f2_scripts_get_one_document_and_do_not_wait_unless_asked(sandbox: TripSandbox) -> None:
+    await log_in_with_money(sandbox, "")
+    way = (await sandbox.run_command("topup", "mistgpu", "3", "--json")).data
     assert way["arrived"] is False
     assert way["qr"] == way["url"]
-    land.extra["PYTHONIOENCODING"] = "ascii"
-    plain = await land.cli("topup", "mistgpu", "3", "--no-wait")
+    sandbox.extra_environment["PYTHONIOENCODING"] = "ascii"
+    plain = await sandbox.run_command("topup", "mistgpu", "3", "--no-wait")
     assert plain.code == 0, plain.err
     assert "/pay/alipay/" in plain.out
     assert not set("▀▄█") & set(plain.out), "no blocks where they cannot be shown"
 
 
-async def test_f2_the_wallet_advises_what_is_missing_and_says_why(land: World) -> None:
-    address = await wallet(land, "5000")
-    said = await land.cli("topup", "1024gpu", "--no-wait")
+async def test_f2_the_wallet_advises_what_is_missing_and_says_why(sandbox: TripSandbox) -> None:
+    address = await log_in_with_dbc(sandbox, "5000")
+    said = await sandbox.run_command("topup", "1024gpu", "--no-wait")
     assert said.code == 0, said.err
     assert "Advised: 75,000 DBC" in said.out
     assert "60,000 DBC lie as the deposit" in said.out
     assert f"buy_1?address_user={address}" in said.out
-    assert code_in(said.out) == code_of(address)
-    way = (await land.cli("topup", "1024gpu", "--json")).data
+    assert find_code(said.out) == make_code(address)
+    way = (await sandbox.run_command("topup", "1024gpu", "--json")).data
     assert way["amount"]["amount"] == way["advised"]["money"]["amount"] == "75000.00000000"
-    await wallet(land, "75000")
-    said = await land.cli("topup", "1024gpu")
+    await log_in_with_dbc(sandbox, "75000")
+    said = await sandbox.run_command("topup", "1024gpu")
     assert said.code == 2
     assert "The balance is 80,000 DBC" in said.err or "balance is 80,000 DBC" in said.err
-    assert (await land.cli("topup", "mistgpu")).code != 0
+    assert (await sandbox.run_command("topup", "mistgpu")).code != 0
 
 
 # O6
 
 
-async def spend(land: World) -> int:
+async def spend_205_cny(sandbox: TripSandbox) -> int:
     """Rent the dearest machine for as long as 205 CNY last; gives the fen that were spent."""
-    await enter(land, "205")
-    await rent(land)
-    await land.cloud.advance(timedelta(hours=200))
+    await log_in_with_money(sandbox, "205")
+    await rent_machine(sandbox)
+    await sandbox.cloud.advance(timedelta(hours=200))
     return 20500
 
 
-async def test_o6_invoice_from_200_cny_spent(land: World) -> None:
-    await enter(land, "20")
-    said = await land.cli("invoice", "mistgpu")
+async def test_o6_invoice_from_200_cny_spent(sandbox: TripSandbox) -> None:
+    await log_in_with_money(sandbox, "20")
+    said = await sandbox.run_command("invoice", "mistgpu")
     assert said.code == 0, said.err
     assert "from 200.00 CNY spent; so far it is 0.00 CNY, 200.00 CNY are missing" in said.out
-    assert (await land.cli("invoice", "mistgpu", "-r")).code == 5
-    lease = await rent(land)
-    await land.cloud.advance(timedelta(hours=1))
-    assert (await land.cli("release", lease)).code == 0
-    found = (await land.cli("invoice", "mistgpu", "--json")).data["invoice"]
-    ledger = land.cloud.ledgers()["mistgpu"]
+    assert (await sandbox.run_command("invoice", "mistgpu", "-r")).code == 5
+    lease = await rent_machine(sandbox)
+    await sandbox.cloud.advance(timedelta(hours=1))
+    assert (await sandbox.run_command("release", lease)).code == 0
+    found = (await sandbox.run_command("invoice", "mistgpu", "--json")).data["invoice"]
+    ledger = sandbox.cloud.ledgers()["mistgpu"]
     used = -sum(line.amount.amount for line in ledger if line.kind == "usage")
     assert found["spent"]["minor"] == used > 0, "the account's own books"
     assert found["ready"] is False
 
 
-async def test_o6_the_request_is_walked_through_and_counts_once(land: World) -> None:
-    fen = await spend(land)
-    said = await land.cli("invoice", "mistgpu")
+async def test_o6_the_request_is_walked_through_and_counts_once(sandbox: TripSandbox) -> None:
+    fen = await spend_205_cny(sandbox)
+    said = await sandbox.run_command("invoice", "mistgpu")
     assert f"over {fen // 100}.00 CNY" in said.out
     assert "/user/invoice/" in said.out
     fields = ("-f", "title=一所大学", "-f", "tax_id=91440000X", "-f", "email=lab@example.org")
-    assert (await land.cli("invoice", "mistgpu", "-r", *fields)).code == 2, "nobody said yes"
-    asked = await land.cli("-y", "invoice", "mistgpu", "200", "-r", *fields, "--json")
+    assert (await sandbox.run_command("invoice", "mistgpu", "-r", *fields)).code == 2, "nobody said yes"
+    asked = await sandbox.run_command("-y", "invoice", "mistgpu", "200", "-r", *fields, "--json")
     assert asked.code == 0, asked.err
     assert asked.data["requested"] == "FP00001"
-    portal: Any = land.cloud.portals["mistgpu"]
-    (kept,) = portal.books.accounts["student"].invoices
+    portal: Any = sandbox.cloud.simulators_by_name["mistgpu"]
+    (kept,) = portal.state.accounts["student"].invoices
     assert (kept.title, kept.fen) == ("一所大学", 20000)
-    assert (await land.cli("-y", "invoice", "mistgpu", "6", "-r", *fields)).code == 5, "only 5 are open"
-    assert (await land.cli("-y", "invoice", "mistgpu", "-r", *fields)).code == 0
-    assert "has its invoice" in (await land.cli("invoice", "mistgpu")).out
-    evidence = {r.path: r.evidence.value for r in portal.routes()}
+    assert (await sandbox.run_command("-y", "invoice", "mistgpu", "6", "-r", *fields)).code == 5, (
+        "only 5 are open"
+    )
+    assert (await sandbox.run_command("-y", "invoice", "mistgpu", "-r", *fields)).code == 0
+    assert "has its invoice" in (await sandbox.run_command("invoice", "mistgpu")).out
+    evidence = {r.path: r.evidence.value for r in portal.list_routes()}
     assert evidence["/user/invoice/"] == "assumed"
 
 
-async def test_o6_1024gpu_gives_none(land: World) -> None:
-    await wallet(land, "1")
-    said = await land.cli("invoice", "1024gpu")
+async def test_o6_1024gpu_gives_none(sandbox: TripSandbox) -> None:
+    await log_in_with_dbc(sandbox, "1")
+    said = await sandbox.run_command("invoice", "1024gpu")
     assert said.code == 2
     assert "gives no invoices" in said.err
 
@@ -181,26 +185,26 @@ async def test_o6_1024gpu_gives_none(land: World) -> None:
 # O7
 
 
-async def test_o7_cash_out_by_selling_with_the_value_at_a_dated_rate(land: World) -> None:
-    configure(land, rates(land))
-    address = await wallet(land, "20000")
-    before = land.cloud.ledgers()["dbc"]
-    said = await land.cli("withdraw", "1024gpu")
+async def test_o7_cash_out_by_selling_with_the_value_at_a_dated_rate(sandbox: TripSandbox) -> None:
+    write_config(sandbox, make_rates_section(sandbox))
+    address = await log_in_with_dbc(sandbox, "20000")
+    before = sandbox.cloud.ledgers()["dbc"]
+    said = await sandbox.run_command("withdraw", "1024gpu")
     assert said.code == 0, said.err
     assert "https://www.dbctrade.io/trade/sell_1" in said.out
     assert "20,000 DBC are worth about 369.20 CNY now" in said.out, "20000 x 0.0026 x 7.10"
     assert "1 DBC = 0.0026 USD" in said.out
     assert "1 USD = 7.10 CNY: the bank's board" in said.out
-    part = (await land.cli("withdraw", "1024gpu", "1000DBC", "--in", "USD", "--json")).data
+    part = (await sandbox.run_command("withdraw", "1024gpu", "1000DBC", "--in", "USD", "--json")).data
     assert part["worth"] == {"amount": "2.60", "minor": 260, "currency": "USD"}
     assert part["rates"][0]["value"] == "0.0026"
-    assert (await land.cli("withdraw", "1024gpu", "20001DBC")).code == 5
-    assert (await land.cli("withdraw", "1024gpu", "100CNY")).code == 5, "no silent conversion"
-    assert land.cloud.ledgers()["dbc"] == before, f"nothing left {address}"
+    assert (await sandbox.run_command("withdraw", "1024gpu", "20001DBC")).code == 5
+    assert (await sandbox.run_command("withdraw", "1024gpu", "100CNY")).code == 5, "no silent conversion"
+    assert sandbox.cloud.ledgers()["dbc"] == before, f"nothing left {address}"
 
 
-async def test_o7_mistgpu_pays_nothing_out(land: World) -> None:
-    await enter(land, "")
-    said = await land.cli("withdraw", "mistgpu")
+async def test_o7_mistgpu_pays_nothing_out(sandbox: TripSandbox) -> None:
+    await log_in_with_money(sandbox, "")
+    said = await sandbox.run_command("withdraw", "mistgpu")
     assert said.code == 2
     assert "nothing can be cashed out" in said.err

@@ -15,13 +15,13 @@ from urllib.parse import quote
 import asyncssh
 import pytest
 
-from tests.seed.test_rows_metered import enter, land, rent
-from tests.workflow.world import World
+from tests.seed.test_rows_metered import log_in_with_money, rent_machine, sandbox
+from tests.workflow.trip_sandbox import TripSandbox
 
-__all__ = ["land"]
+__all__ = ["sandbox"]
 
 
-async def client(*arguments: str, home: Path) -> tuple[int, str, str]:
+async def run_client(*arguments: str, home: Path) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
         *arguments,
         env={"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"},
@@ -34,20 +34,20 @@ async def client(*arguments: str, home: Path) -> tuple[int, str, str]:
     return process.returncode or 0, out.decode(), err.decode()
 
 
-def fields(card: str) -> dict[str, str]:
+def parse_card(card: str) -> dict[str, str]:
     """What a person reads off the card."""
     return {line.split("  ")[0]: line.rpartition("  ")[2] for line in card.splitlines()}
 
 
-def room(land: World, lease: str) -> Path:
-    return land.home / "state" / "ssh" / lease
+def get_lease_folder(sandbox: TripSandbox, lease: str) -> Path:
+    return sandbox.home / "state" / "ssh" / lease
 
 
-async def test_a2_xshell_session_profile(land: World, tmp_path: Path) -> None:
-    await enter(land)
-    lease = await rent(land)
+async def test_a2_xshell_session_profile(sandbox: TripSandbox, tmp_path: Path) -> None:
+    await log_in_with_money(sandbox)
+    lease = await rent_machine(sandbox)
     path = tmp_path / "session.xsh"
-    said = await land.cli("export", "xshell", lease, "-o", str(path), "--with-password", "--json")
+    said = await sandbox.run_command("export", "xshell", lease, "-o", str(path), "--with-password", "--json")
     assert said.code == 0, said.err
     assert path.stat().st_mode & 0o777 == 0o600
     found = ConfigParser(interpolation=None)
@@ -59,30 +59,30 @@ async def test_a2_xshell_session_profile(land: World, tmp_path: Path) -> None:
 
     # XShell keeps passwords in a form of its own: the session asks, and the card says what to type.
     assert found["CONNECTION:AUTHENTICATION"]["Password"] == ""
-    password = fields(said.data["text"])["password"]
+    password = parse_card(said.data["text"])["password"]
     assert password.encode("utf-16-le") not in path.read_bytes()
-    known = asyncssh.import_known_hosts((room(land, lease) / "known_hosts").read_text())
+    known = asyncssh.import_known_hosts((get_lease_folder(sandbox, lease) / "known_hosts").read_text())
     login: dict[str, Any] = {"username": user, "password": password, "client_keys": None, "config": None}
     async with asyncssh.connect(host, port, known_hosts=known, **login) as connection:
         assert (await connection.run("echo $USER")).stdout == "mist\n"
 
-    again = await land.cli("export", "xshell", lease, "-o", str(path))
+    again = await sandbox.run_command("export", "xshell", lease, "-o", str(path))
     assert again.code == 2
     assert "--force" in again.err
 
 
 @pytest.mark.skipif(shutil.which("lftp") is None, reason="lftp is not installed")
-async def test_a3_ftp_rush_quick_connect_profile(land: World, tmp_path: Path) -> None:
-    await enter(land)
-    lease = await rent(land)
+async def test_a3_ftp_rush_quick_connect_profile(sandbox: TripSandbox, tmp_path: Path) -> None:
+    await log_in_with_money(sandbox)
+    lease = await rent_machine(sandbox)
     path = tmp_path / "site.json"
-    said = await land.cli("export", "ftprush", lease, "-o", str(path), "--with-password", "--json")
+    said = await sandbox.run_command("export", "ftprush", lease, "-o", str(path), "--with-password", "--json")
     assert said.code == 0, said.err
     (folder,) = json.loads(path.read_text())["RootItem"]["Children"]
     (site,) = folder["Children"]
     server = site["Server"]
     assert server["Protocol"] == 2
-    card = fields(said.data["text"])
+    card = parse_card(said.data["text"])
     assert card["protocol"].startswith("SFTP (SSH FTP")
     assert (card["host"], card["port"], card["user"]) == (
         server["Host"],
@@ -91,7 +91,7 @@ async def test_a3_ftp_rush_quick_connect_profile(land: World, tmp_path: Path) ->
     )
 
     # Another SFTP program logs in by the profile's host, port, user and password alone.
-    hosts = room(land, lease) / "known_hosts"
+    hosts = get_lease_folder(sandbox, lease) / "known_hosts"
     ssh = f"ssh -a -x -F none -o UserKnownHostsFile={hosts} -o PubkeyAuthentication=no"
     (tmp_path / "upload.txt").write_text("by SFTP")
     password = b64decode(server["Base64Password"]).decode()
@@ -100,20 +100,20 @@ async def test_a3_ftp_rush_quick_connect_profile(land: World, tmp_path: Path) ->
         f"open -u {server['Username']},{password} -p {server['Port']} sftp://{server['Host']}; "
         f"put {tmp_path / 'upload.txt'}; cat upload.txt; bye"
     )
-    code, out, err = await client("lftp", "-f", "/dev/null", "-c", script, home=tmp_path)
+    code, out, err = await run_client("lftp", "-f", "/dev/null", "-c", script, home=tmp_path)
     assert (code, out.strip().splitlines()[-1]) == (0, "by SFTP"), err
-    assert (await land.cli("exec", lease, "cat upload.txt")).out == "by SFTP"
+    assert (await sandbox.run_command("exec", lease, "cat upload.txt")).out == "by SFTP"
 
 
-async def test_a2_a3_no_password_unless_asked_for(land: World, tmp_path: Path) -> None:
-    await enter(land)
-    lease = await rent(land)
-    card = (await land.cli("export", "xshell", lease, "--with-password", "--json")).data["text"]
-    password = fields(card)["password"].encode()
+async def test_a2_a3_no_password_unless_asked_for(sandbox: TripSandbox, tmp_path: Path) -> None:
+    await log_in_with_money(sandbox)
+    lease = await rent_machine(sandbox)
+    card = (await sandbox.run_command("export", "xshell", lease, "--with-password", "--json")).data["text"]
+    password = parse_card(card)["password"].encode()
     shapes = (password, b64encode(password).rstrip(b"="), quote(password, safe="").encode())
     for program in ("xshell", "ftprush", "filezilla", "winscp", "openssh", "vscode"):
         path = tmp_path / program
-        said = await land.cli("export", program, lease, "-o", str(path), "--json")
+        said = await sandbox.run_command("export", program, lease, "-o", str(path), "--json")
         assert said.code == 0, said.err
         assert said.data["leases"] == [f"gpurent-{lease}"]
         for shape in shapes:

@@ -9,109 +9,123 @@ from pathlib import Path
 
 import pytest
 
-from tests.doctor import standin
-from tests.workflow.world import World, world
+from tests.doctor import fake_programs
+from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
 
-SAVED = Path(__file__).parents[2] / "plugins" / "torch" / "tests" / "saved"
+SAVED_MODELS = Path(__file__).parents[2] / "plugins" / "torch" / "tests" / "saved"
 NO_TORCH = "PyTorch is not installed here: make test-torch brings it"
 
 
 @pytest.fixture
-async def land(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path, speed=60) as made:
-        async with made.application() as application:
-            await application.account_commands.login(
+async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
+    async with trip_sandbox(tmp_path, speed=60) as made:
+        async with made.open_application() as application:
+            await application.account_commands.log_in(
                 "mistgpu", {"username": "student", "password": "student-pass"}
             )
-            await made.settle_alipay(application, "20")
+            await made.top_up_mistgpu(application, "20")
         yield made
 
 
-async def rent(land: World) -> str:
-    said = await land.cli("rent", "-p", "mistgpu", "--json")
+async def rent_machine(sandbox: TripSandbox) -> str:
+    said = await sandbox.run_command("rent", "-p", "mistgpu", "--json")
     assert said.code == 0, said.err
     return str(said.data["id"])
 
 
-def programs(land: World) -> Path:
-    (machine,) = land.cloud.driver.machines()
+def get_programs_folder(sandbox: TripSandbox) -> Path:
+    (machine,) = sandbox.cloud.driver.list_machines()
     return Path(machine.home).parent / "opt" / "bin"
 
 
-async def test_r2_torchrun_is_only_taken_when_it_is_asked_for(land: World, tmp_path: Path) -> None:
+async def test_r2_torchrun_is_only_taken_when_it_is_asked_for(sandbox: TripSandbox, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "train.py").write_text("print('alone')\nimport time; time.sleep(1)\n")
-    said = await land.cli("run", "-p", "mistgpu", "--folder", str(folder), "--", "train.py")
+    said = await sandbox.run_command("run", "-p", "mistgpu", "--folder", str(folder), "--", "train.py")
     assert said.out.split("\n")[0] == "alone"
 
 
-async def test_r2_torchrun_is_one_process_where_no_gpu_is_found(land: World, tmp_path: Path) -> None:
+async def test_r2_torchrun_is_one_process_where_no_gpu_is_found(sandbox: TripSandbox, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
-    said = await land.cli("torch-helper", str(folder))
+    said = await sandbox.run_command("torch-helper", str(folder))
     assert said.code == 0, said.err
     (folder / "train.py").write_text(
-        "import sys, gpurent_torch\nprint('world', gpurent_torch.world(), sys.argv[1:])\nimport time; time.sleep(1)\n"
+        "import sys, gpurent_torch\nprint('world', gpurent_torch.world_size(), sys.argv[1:])\n"
+        "import time; time.sleep(1)\n"
     )
-    said = await land.cli(
+    said = await sandbox.run_command(
         "run", "-p", "mistgpu", "--launcher", "torchrun", "--folder", str(folder), "--", "train.py", "a b"
     )
     assert said.code == 0, said.err
     assert "world 1 ['a b']" in said.out
     assert "one process" in said.out, "the job's log says how it was started"
-    wrong = await land.cli(
+    wrong = await sandbox.run_command(
         "run", "-p", "mistgpu", "--launcher", "torchrun", "--folder", str(folder), "--", "make"
     )
     assert wrong.code == 2
     assert "torchrun starts Python files" in wrong.err
-    assert land.cloud.driver.machines() == []
+    assert sandbox.cloud.driver.list_machines() == []
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("torch") is None, reason=NO_TORCH)
-async def test_r2_weights_are_unwrapped_on_the_machine(land: World) -> None:
-    lease = await rent(land)
-    python = programs(land) / "python3"
+async def test_r2_weights_are_unwrapped_on_the_machine(sandbox: TripSandbox) -> None:
+    lease = await rent_machine(sandbox)
+    python = get_programs_folder(sandbox) / "python3"
     standin_text = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
     python.write_text(standin_text)
     python.chmod(0o755)
-    assert (await land.cli("push", lease, str(SAVED / "nested.pt"))).code == 0
-    shown = (await land.cli("checkpoint", "show", "nested.pt", "--lease", lease, "--json")).data
+    assert (await sandbox.run_command("push", lease, str(SAVED_MODELS / "nested.pt"))).code == 0
+    shown = (await sandbox.run_command("checkpoint", "show", "nested.pt", "--lease", lease, "--json")).data
     assert shown["prefix"] == "module."
-    made = await land.cli("checkpoint", "unwrap", "nested.pt", "-o", "bare.pt", "--lease", lease)
+    made = await sandbox.run_command("checkpoint", "unwrap", "nested.pt", "-o", "bare.pt", "--lease", lease)
     assert made.code == 0, made.err
     assert "7 tensors in bare.pt" in made.out
-    assert (await land.cli("pull", lease, "bare.pt")).code == 0
-    local = (await land.cli("checkpoint", "show", "bare.pt", "--json")).data
+    assert (await sandbox.run_command("pull", lease, "bare.pt")).code == 0
+    local = (await sandbox.run_command("checkpoint", "show", "bare.pt", "--json")).data
     assert local["prefix"] == ""
-    again = await land.cli("checkpoint", "unwrap", "bare.pt", "--lease", lease)
+    again = await sandbox.run_command("checkpoint", "unwrap", "bare.pt", "--lease", lease)
     assert again.code == 7
     assert "no name has a prefix" in again.err
     # The doctor, with the real framework: a convolution on the machine's processor.
-    said = await land.cli("doctor", lease, "--json")
+    said = await sandbox.run_command("doctor", lease, "--json")
     assert said.data["framework"].startswith("torch 2.")
-    assert (await land.cli("release", lease)).code == 0
+    assert (await sandbox.run_command("release", lease)).code == 0
 
 
-async def test_o5_a_machine_whose_cudnn_does_not_fit_is_given_back(land: World, tmp_path: Path) -> None:
+async def test_r2_weights_that_the_machine_cannot_read_are_told(sandbox: TripSandbox) -> None:
+    """With PyTorch there or without: the machine's own words come back."""
+    lease = await rent_machine(sandbox)
+    shown = await sandbox.run_command("checkpoint", "show", "missing.pt", "--lease", lease)
+    assert shown.code == 7
+    assert "the machine could not do it: " in shown.err
+    assert (await sandbox.run_command("release", lease)).code == 0
+
+
+async def test_o5_a_machine_whose_cudnn_does_not_fit_is_released(
+    sandbox: TripSandbox, tmp_path: Path
+) -> None:
     """The words of the wiki's day, from the far program that really runs; only the framework is a stand-in."""
-    lease = await rent(land)
-    standin.driver(programs(land), "1080ti-440")
-    (machine,) = land.cloud.driver.machines()
+    lease = await rent_machine(sandbox)
+    fake_programs.write_nvidia_smi(get_programs_folder(sandbox), "1080ti-440")
+    (machine,) = sandbox.cloud.driver.list_machines()
     home = Path(machine.home)
-    standin.framework(home, "Loaded runtime CuDNN library: 7.1.2 but source was compiled with: 7.4.1.")
-    python = programs(land) / "python3"
+    fake_programs.write_torch(
+        home, "Loaded runtime CuDNN library: 7.1.2 but source was compiled with: 7.4.1."
+    )
+    python = get_programs_folder(sandbox) / "python3"
     python.write_text(f'#!/bin/sh\nPYTHONPATH="{home}/lib" exec /usr/bin/env -S "{sys.executable}" "$@"\n')
     python.chmod(0o755)
-    said = await land.cli("doctor", lease)
+    said = await sandbox.run_command("doctor", lease)
     assert said.code == 7
     assert "cuDNN 7.1.2 is loaded, but the framework was built with 7.4.1" in said.out
     assert "Make both the same" in said.out
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "train.py").write_text("print('never')\n")
-    said = await land.cli(
+    said = await sandbox.run_command(
         "run",
         "--lease",
         lease,
@@ -127,4 +141,4 @@ async def test_o5_a_machine_whose_cudnn_does_not_fit_is_given_back(land: World, 
     assert "7.1.2" in said.err
     assert "was given back" in said.err
     assert "never" not in said.out
-    assert land.cloud.driver.machines() == []
+    assert sandbox.cloud.driver.list_machines() == []

@@ -11,110 +11,126 @@ import httpx2
 import pytest
 
 from gpurent.domain.access import Endpoint
-from tests.workflow.world import World, world
+from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
 
 
 @pytest.fixture
-async def land(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path, speed=60, machines=14) as made:
+async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
+    async with trip_sandbox(tmp_path, speed=60, machines=14) as made:
         yield made
 
 
-async def enter(land: World, yuan: str = "20") -> None:
-    said = await land.cli(
-        "login", "mistgpu", "-f", "username=student", "--stdin", "password", given="student-pass\n"
+async def log_in_with_money(sandbox: TripSandbox, yuan: str = "20") -> None:
+    said = await sandbox.run_command(
+        "login", "mistgpu", "-f", "username=student", "--stdin", "password", input_text="student-pass\n"
     )
     assert said.code == 0, said.err
     if yuan:
-        way = (await land.cli("topup", "mistgpu", yuan, "--json")).data
+        way = (await sandbox.run_command("topup", "mistgpu", yuan, "--json")).data
         async with httpx2.AsyncClient() as client:
             assert (await client.post(f"{way['url']}/settle")).status_code == 200
 
 
-async def rent(land: World) -> str:
-    said = await land.cli("rent", "--provider", "mistgpu", "--json")
+async def rent_machine(sandbox: TripSandbox) -> str:
+    said = await sandbox.run_command("rent", "--provider", "mistgpu", "--json")
     assert said.code == 0, said.err
     return str(said.data["id"])
 
 
-async def test_o1_number_of_machines(land: World) -> None:
-    overview = {item["name"]: item["overview"] for item in (await land.cli("providers", "--json")).data}
-    await enter(land, "")
-    (listed,) = (await land.cli("offers", "-p", "mistgpu", "--all", "--json")).data
+async def test_o1_number_of_machines(sandbox: TripSandbox) -> None:
+    overview = {
+        item["name"]: item["overview"] for item in (await sandbox.run_command("providers", "--json")).data
+    }
+    await log_in_with_money(sandbox, "")
+    (listed,) = (await sandbox.run_command("offers", "-p", "mistgpu", "--all", "--json")).data
     assert overview["mistgpu"]["machines"] == "14" == str(len(listed["offers"]))
     assert overview["1024gpu"]["machines"] == "31"
 
 
-async def test_o2_difficulty_and_price(land: World) -> None:
-    said = await land.cli("providers")
+async def test_o2_difficulty_and_price(sandbox: TripSandbox) -> None:
+    said = await sandbox.run_command("providers")
     assert "simple" in said.out
     assert "3-6 CNY/h" in said.out
     assert "1-2 CNY/h" in said.out
-    await enter(land, "")
-    (listed,) = (await land.cli("offers", "-p", "mistgpu", "--json")).data
+    await log_in_with_money(sandbox, "")
+    (listed,) = (await sandbox.run_command("offers", "-p", "mistgpu", "--json")).data
     assert all(
         300 <= int(float(offer["tariff"]["price"]["value"]) * 100) <= 600 for offer in listed["offers"]
     )
 
 
-async def test_f1_log_in_with_phone_number_or_mail(land: World) -> None:
-    async with httpx2.AsyncClient(base_url=land.cloud.urls["mistgpu"]) as client:
+async def test_f1_log_in_with_phone_number_or_mail(sandbox: TripSandbox) -> None:
+    async with httpx2.AsyncClient(base_url=sandbox.cloud.urls["mistgpu"]) as client:
         form = {"username": "13800000000", "password": "secret-word"}
         assert (await client.post("/signup/", data=form)).status_code == 302
-    said = await land.cli(
-        "login", "mistgpu", "-f", "username=13800000000", "--stdin", "password", given="secret-word\n"
+    said = await sandbox.run_command(
+        "login", "mistgpu", "-f", "username=13800000000", "--stdin", "password", input_text="secret-word\n"
     )
     assert said.code == 0, said.err
-    assert (await land.cli("whoami", "--json")).data == [{"provider": "mistgpu", "account": "13800000000"}]
-    assert (await land.cli("balance", "mistgpu", "--json")).code == 0
-    assert (await land.cli("logout", "mistgpu")).code == 0
-    assert (await land.cli("balance", "mistgpu")).code == 4
+    assert (await sandbox.run_command("whoami", "--json")).data == [
+        {"provider": "mistgpu", "account": "13800000000"}
+    ]
+    assert (await sandbox.run_command("balance", "mistgpu", "--json")).code == 0
+    assert (await sandbox.run_command("logout", "mistgpu")).code == 0
+    assert (await sandbox.run_command("balance", "mistgpu")).code == 4
 
 
-async def test_f2_top_up_by_alipay_counts_once(land: World) -> None:
-    await enter(land, "")
-    way = (await land.cli("topup", "mistgpu", "¥100", "--json")).data
+async def test_f2_top_up_by_alipay_counts_once(sandbox: TripSandbox) -> None:
+    await log_in_with_money(sandbox, "")
+    way = (await sandbox.run_command("topup", "mistgpu", "¥100", "--json")).data
     async with httpx2.AsyncClient() as client:
         for _again in range(2):
             assert (await client.post(f"{way['url']}/settle")).status_code == 200
-    (row,) = (await land.cli("balance", "--json")).data
+    (row,) = (await sandbox.run_command("balance", "--json")).data
     assert row["balance"]["available"] == {"amount": "100.00", "minor": 10000, "currency": "CNY"}
-    assert (await land.cli("topup", "mistgpu", "100DBC")).code == 5
+    assert (await sandbox.run_command("topup", "mistgpu", "100DBC")).code == 5
 
 
-async def test_a1_user_address_and_port_from_the_server_list(land: World) -> None:
-    await enter(land)
-    lease = await rent(land)
-    endpoint = Endpoint(**(await land.cli("show", lease, "--json")).data["endpoint"])
+async def test_a1_user_address_and_port_from_the_server_list(sandbox: TripSandbox) -> None:
+    await log_in_with_money(sandbox)
+    lease = await rent_machine(sandbox)
+    endpoint = Endpoint(**(await sandbox.run_command("show", lease, "--json")).data["endpoint"])
     assert str(endpoint).startswith("ssh mist@")
     assert Endpoint.parse(str(endpoint)) == endpoint
-    said = await land.cli("exec", lease, "--", "sh", "-c", "echo $USER; exit 7")
+    said = await sandbox.run_command("exec", lease, "--", "sh", "-c", "echo $USER; exit 7")
     assert (said.code, said.out.strip()) == (7, "mist")
-    assert (await land.cli("release", lease)).code == 0
+    assert (await sandbox.run_command("release", lease)).code == 0
 
 
 async def test_a1_taken_over_by_its_ssh_line_alone(tmp_path: Path) -> None:
-    async with world(tmp_path, speed=60, settings={"mistgpu.api": "off"}) as land:
-        site = await land.cloud.hand("mistgpu").rent_by_hand()
-        assert site.line.startswith("ssh mist@")
-        assert (await land.cli("offers", "-p", "mistgpu")).out.count("left out") == 1, "the portal is off"
-        common = ("adopt", site.line, "-p", "mistgpu", "--price", "3.5CNY/h", "--stdin", "password", "--json")
-        said = await land.cli(*common, given=f"{site.password}\n")
+    async with trip_sandbox(tmp_path, speed=60, settings={"mistgpu.api": "off"}) as land:
+        site = await land.cloud.get_manual_rental("mistgpu").rent_manually()
+        assert site.ssh_command.startswith("ssh mist@")
+        assert (await land.run_command("offers", "-p", "mistgpu")).out.count("left out") == 1, (
+            "the portal is off"
+        )
+        common = (
+            "adopt",
+            site.ssh_command,
+            "-p",
+            "mistgpu",
+            "--price",
+            "3.5CNY/h",
+            "--stdin",
+            "password",
+            "--json",
+        )
+        said = await land.run_command(*common, input_text=f"{site.password}\n")
         assert said.code == 0, said.err
         lease = said.data["id"]
-        assert str(Endpoint(**said.data["endpoint"])) == site.line
+        assert str(Endpoint(**said.data["endpoint"])) == site.ssh_command
         assert said.data["found"]["pythons"]
-        assert (await land.cli("exec", lease, "echo $USER")).out.strip() == "mist"
-        assert (await land.cli("release", lease)).code == 0
+        assert (await land.run_command("exec", lease, "echo $USER")).out.strip() == "mist"
+        assert (await land.run_command("release", lease)).code == 0
         assert list(land.cloud.burning()) == []
 
 
-async def test_f5_gpu_boots_at_once_and_is_billed_by_the_minute(land: World) -> None:
-    await enter(land)
-    lease = await rent(land)
-    found = (await land.cli("show", lease, "--json")).data
+async def test_f5_gpu_boots_at_once_and_is_billed_by_the_minute(sandbox: TripSandbox) -> None:
+    await log_in_with_money(sandbox)
+    lease = await rent_machine(sandbox)
+    found = (await sandbox.run_command("show", lease, "--json")).data
     assert found["state"] == "ready"
-    released = (await land.cli("release", lease, "--json")).data
+    released = (await sandbox.run_command("release", lease, "--json")).data
     (charge,) = released["receipt"]["charges"]
     assert charge["kind"] == "use"
     minutes = int(charge["note"].split()[0])
@@ -122,86 +138,88 @@ async def test_f5_gpu_boots_at_once_and_is_billed_by_the_minute(land: World) -> 
     assert charge["money"]["minor"] == int(price * 100) * minutes // 60
 
 
-async def test_f6_the_balance_decides_how_long_it_lasts(land: World) -> None:
-    await enter(land, "3.10")
-    lease = await rent(land)
-    await land.cloud.advance(timedelta(hours=2))
-    said = await land.cli("ls", "--refresh", "--all")
+async def test_f6_the_balance_decides_how_long_it_lasts(sandbox: TripSandbox) -> None:
+    await log_in_with_money(sandbox, "3.10")
+    lease = await rent_machine(sandbox)
+    await sandbox.cloud.advance(timedelta(hours=2))
+    said = await sandbox.run_command("ls", "--refresh", "--all")
     assert lease in said.out
     assert "余额不足" in said.out
-    assert land.cloud.driver.machines() == []
+    assert sandbox.cloud.driver.list_machines() == []
 
 
-async def test_f7_shut_files_stay_fifteen_days_and_come_back(land: World, tmp_path: Path) -> None:
-    await enter(land)
-    lease = await rent(land)
+async def test_f7_shut_files_stay_fifteen_days_and_come_back(sandbox: TripSandbox, tmp_path: Path) -> None:
+    await log_in_with_money(sandbox)
+    lease = await rent_machine(sandbox)
     (tmp_path / "data.txt").write_text("precious")
-    assert (await land.cli("push", lease, str(tmp_path / "data.txt"))).code == 0
-    assert (await land.cli("release", lease)).code == 0
-    found = (await land.cli("show", lease, "--json")).data
+    assert (await sandbox.run_command("push", lease, str(tmp_path / "data.txt"))).code == 0
+    assert (await sandbox.run_command("release", lease)).code == 0
+    found = (await sandbox.run_command("show", lease, "--json")).data
     assert found["state"] == "kept"
-    await land.cloud.advance(timedelta(days=14))
-    again = (await land.cli("restart", lease, "--json")).data["id"]
-    assert (await land.cli("exec", again, "cat data.txt")).out == "precious"
-    assert (await land.cli("release", again)).code == 0
-    await land.cloud.advance(timedelta(days=15, minutes=1))
-    said = await land.cli("restart", again)
+    await sandbox.cloud.advance(timedelta(days=14))
+    again = (await sandbox.run_command("restart", lease, "--json")).data["id"]
+    assert (await sandbox.run_command("exec", again, "cat data.txt")).out == "precious"
+    assert (await sandbox.run_command("release", again)).code == 0
+    await sandbox.cloud.advance(timedelta(days=15, minutes=1))
+    said = await sandbox.run_command("restart", again)
     assert said.code != 0
-    assert "precious" not in str(list(land.cloud.root.rglob("data.txt")))
-    assert not list(land.cloud.root.rglob("data.txt"))
+    assert "precious" not in str(list(sandbox.cloud.root.rglob("data.txt")))
+    assert not list(sandbox.cloud.root.rglob("data.txt"))
 
 
-async def test_f7_the_stop_script_ends_machine_and_billing(land: World) -> None:
-    await enter(land)
-    lease = await rent(land)
+async def test_f7_the_stop_script_ends_machine_and_billing(sandbox: TripSandbox) -> None:
+    await log_in_with_money(sandbox)
+    lease = await rent_machine(sandbox)
     stop = "if [ -e /mistgpu/shutdown.sh ]; then sh /mistgpu/shutdown.sh; else sh ~/shutdown.sh; fi"
-    await land.cli("exec", lease, stop)
+    await sandbox.run_command("exec", lease, stop)
     for _try in range(50):
-        if not land.cloud.driver.machines():
+        if not sandbox.cloud.driver.list_machines():
             break
         await asyncio.sleep(0.1)
-    found = (await land.cli("ls", "--refresh", "--all", "--json")).data
+    found = (await sandbox.run_command("ls", "--refresh", "--all", "--json")).data
     assert [item["state"] for item in found] == ["kept"]
-    spent = sum(line.amount.amount for line in land.cloud.ledgers()["mistgpu"])
-    await land.cloud.advance(timedelta(hours=5))
-    assert sum(line.amount.amount for line in land.cloud.ledgers()["mistgpu"]) == spent
+    spent = sum(line.amount.amount for line in sandbox.cloud.ledgers()["mistgpu"])
+    await sandbox.cloud.advance(timedelta(hours=5))
+    assert sum(line.amount.amount for line in sandbox.cloud.ledgers()["mistgpu"]) == spent
 
 
-async def test_r1_a_python_file_runs(land: World, tmp_path: Path) -> None:
-    await enter(land)
-    lease = await rent(land)
+async def test_r1_a_python_file_runs(sandbox: TripSandbox, tmp_path: Path) -> None:
+    await log_in_with_money(sandbox)
+    lease = await rent_machine(sandbox)
     (tmp_path / "train.py").write_text("print(f'{1 + 1}')")
-    assert (await land.cli("push", lease, str(tmp_path / "train.py"))).code == 0
-    assert (await land.cli("exec", lease, "python train.py")).out.strip() == "2"
-    assert (await land.cli("release", lease)).code == 0
+    assert (await sandbox.run_command("push", lease, str(tmp_path / "train.py"))).code == 0
+    assert (await sandbox.run_command("exec", lease, "python train.py")).out.strip() == "2"
+    assert (await sandbox.run_command("release", lease)).code == 0
 
 
 async def test_r3_screen_is_installed_listed_and_taken_up(tmp_path: Path) -> None:
-    async with world(tmp_path, speed=60, settings={"mistgpu.missing": "screen"}) as land:
-        await enter(land)
-        lease = await rent(land)
-        assert (await land.cli("exec", lease, "command -v screen")).code != 0
-        said = await land.cli("start", lease, "--name", "training", "--", "sh", "-c", "echo begun; sleep 60")
+    async with trip_sandbox(tmp_path, speed=60, settings={"mistgpu.missing": "screen"}) as land:
+        await log_in_with_money(land)
+        lease = await rent_machine(land)
+        assert (await land.run_command("exec", lease, "command -v screen")).code != 0
+        said = await land.run_command(
+            "start", lease, "--name", "training", "--", "sh", "-c", "echo begun; sleep 60"
+        )
         assert said.code == 0, said.err
-        (session,) = (await land.cli("sessions", lease, "--json")).data
+        (session,) = (await land.run_command("sessions", lease, "--json")).data
         assert session["id"].endswith(".training")
         assert session["attached"] is False
-        assert await land.cloud.cut() >= 0
-        assert "begun" in (await land.cli("logs", lease, "training")).out
-        again = await land.cli("start", lease, "--name", "training", "--", "sh", "-c", "echo twice")
+        assert await land.cloud.cut_connections() >= 0
+        assert "begun" in (await land.run_command("logs", lease, "training")).out
+        again = await land.run_command("start", lease, "--name", "training", "--", "sh", "-c", "echo twice")
         assert again.code == 0
-        assert "twice" not in (await land.cli("logs", lease, "training")).out
-        assert (await land.cli("stop", lease, "training")).code == 0
-        assert (await land.cli("sessions", lease, "--json")).data == []
-        assert (await land.cli("release", lease)).code == 0
+        assert "twice" not in (await land.run_command("logs", lease, "training")).out
+        assert (await land.run_command("stop", lease, "training")).code == 0
+        assert (await land.run_command("sessions", lease, "--json")).data == []
+        assert (await land.run_command("release", lease)).code == 0
 
 
-async def test_r4_a_shut_server_takes_the_session_with_it(land: World) -> None:
-    await enter(land)
-    lease = await rent(land)
-    assert (await land.cli("start", lease, "--name", "long", "--", "sleep", "600")).code == 0
-    assert (await land.cli("release", lease)).code == 0
-    said = await land.cli("logs", lease, "long")
+async def test_r4_a_shut_server_takes_the_session_with_it(sandbox: TripSandbox) -> None:
+    await log_in_with_money(sandbox)
+    lease = await rent_machine(sandbox)
+    assert (await sandbox.run_command("start", lease, "--name", "long", "--", "sleep", "600")).code == 0
+    assert (await sandbox.run_command("release", lease)).code == 0
+    said = await sandbox.run_command("logs", lease, "long")
     assert said.code == 6
     assert "not running" in said.err
     assert "files are kept until" in said.err.lower()

@@ -11,25 +11,25 @@ import pytest
 from gpurent.infra.clock import WallClock
 from gpurent.testing.contracts.clock import ClockContract, TranslatingClock
 from gpurent.testing.fakes import START, ManualClock
-from gpurent.testing.sandbox.timing import SandboxClock
+from gpurent.testing.sandbox.clock import SandboxClock
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 
 class TestWallClock(ClockContract):
-    def make(self, folder: Path) -> TranslatingClock:
+    def make_clock(self, folder: Path) -> TranslatingClock:
         return WallClock()
 
 
 class TestSandboxClock(ClockContract):
-    def make(self, folder: Path) -> TranslatingClock:
+    def make_clock(self, folder: Path) -> TranslatingClock:
         clock = SandboxClock(folder / "clock.json", speed=60)
         clock.start()
         return clock
 
 
 class TestManualClock(ClockContract):
-    def make(self, folder: Path) -> TranslatingClock:
+    def make_clock(self, folder: Path) -> TranslatingClock:
         return ManualClock(eager=True)
 
 
@@ -49,14 +49,14 @@ async def test_sleepers_wake_in_order_and_only_when_due() -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert woken == [10, 20]
-        assert clock.sleepers == 2
+        assert clock.sleeper_count == 2
         clock.advance_to_next()
         assert clock.now() == START + 30 * MINUTE
         clock.advance_to(START + 120 * MINUTE)
         clock.advance_to(START)
     assert woken == [10, 20, 30, 90]
     assert clock.now() == START + 120 * MINUTE
-    assert clock.sleepers == 0
+    assert clock.sleeper_count == 0
     clock.advance_to_next()
 
 
@@ -64,7 +64,7 @@ async def test_a_cancelled_sleeper_is_forgotten() -> None:
     clock = ManualClock()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(clock.sleep(DAY), 0.01)
-    assert clock.sleepers == 0
+    assert clock.sleeper_count == 0
     clock.advance(2 * DAY)
 
 
@@ -112,7 +112,7 @@ async def test_a_driven_task_finds_its_time_passed_whenever_it_sleeps() -> None:
 def test_the_wall_is_whatever_a_test_says() -> None:
     wall = datetime(2030, 1, 1, tzinfo=UTC)
     clock = ManualClock(wall=lambda: wall)
-    assert clock.from_wall(wall - MINUTE) == START - MINUTE
+    assert clock.from_wall_time(wall - MINUTE) == START - MINUTE
     clock.advance(DAY)
-    assert clock.to_wall(START + DAY) == wall
-    assert clock.from_wall(wall) == START + DAY
+    assert clock.to_wall_time(START + DAY) == wall
+    assert clock.from_wall_time(wall) == START + DAY

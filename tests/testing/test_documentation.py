@@ -12,14 +12,14 @@ from pathlib import Path
 PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
 
 
-def blocks(language: str) -> list[str]:
+def find_code_blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
 
 
 def test_its_examples_run_with_its_settings(tmp_path: Path) -> None:
-    for number, text in enumerate(blocks("python")):
+    for number, text in enumerate(find_code_blocks("python")):
         (tmp_path / f"test_example{number}.py").write_text(text)
-    (settings,) = blocks("toml")
+    (settings,) = find_code_blocks("toml")
     (tmp_path / "pyproject.toml").write_text(settings)
     assert tomllib.loads(settings)["tool"]["pytest"]["ini_options"]["time_limit"] == 60
     ran = subprocess.run(

@@ -30,44 +30,44 @@ def connector(machines: FakeMachines, tmp_path: Path) -> FakeConnector:
     return made
 
 
-async def boot(machines: FakeMachines, data: str = "disk") -> FakeMachine:
+async def boot_machine(machines: FakeMachines, data: str = "disk") -> FakeMachine:
     return await machines.boot(user="root", password=PASSWORD.reveal(), hostname="gpu", data=data)
 
 
 async def test_the_password_opens_it_once_and_the_key_from_then_on(
     machines: FakeMachines, connector: FakeConnector
 ) -> None:
-    machine = await boot(machines)
+    machine = await boot_machine(machines)
     for wrong in (None, Secret("wrong")):
         with pytest.raises(AuthError):
-            await connector.open("lease", machine.endpoint, wrong)
-    entered = await connector.open("lease", machine.endpoint, PASSWORD)
-    assert (await entered.run("echo $HOME")).out.strip() == str(machine.home)
-    again = await connector.open("lease", machine.endpoint, None)
-    assert again.alive
+            await connector.open_connection("lease", machine.endpoint, wrong)
+    entered = await connector.open_connection("lease", machine.endpoint, PASSWORD)
+    assert (await entered.run("echo $HOME")).stdout.strip() == str(machine.home)
+    again = await connector.open_connection("lease", machine.endpoint, None)
+    assert again.is_alive
     with pytest.raises(AuthError):
-        await connector.open("another", machine.endpoint, None)
+        await connector.open_connection("another", machine.endpoint, None)
 
 
 async def test_a_machine_that_is_off_is_unavailable(machines: FakeMachines, connector: FakeConnector) -> None:
-    machine = await boot(machines)
-    assert await connector.probe("lease", machine.endpoint) is Reachability.ANSWERS
+    machine = await boot_machine(machines)
+    assert await connector.probe_endpoint("lease", machine.endpoint) is Reachability.REACHABLE
     await machine.kill()
-    assert await connector.probe("lease", machine.endpoint) is Reachability.REFUSED
+    assert await connector.probe_endpoint("lease", machine.endpoint) is Reachability.REFUSED
     with pytest.raises(UnavailableError):
-        await connector.open("lease", machine.endpoint, PASSWORD)
+        await connector.open_connection("lease", machine.endpoint, PASSWORD)
 
 
 async def test_another_machine_at_the_address_is_not_entered(
     machines: FakeMachines, connector: FakeConnector
 ) -> None:
-    machine = await boot(machines)
-    await connector.pin("lease", machine.endpoint)
+    machine = await boot_machine(machines)
+    await connector.pin_host_key("lease", machine.endpoint)
     await machine.kill()
-    other = await boot(machines, "another disk")
+    other = await boot_machine(machines, "another disk")
     other.port = machine.port
-    assert await connector.probe("lease", machine.endpoint) is Reachability.OTHER
+    assert await connector.probe_endpoint("lease", machine.endpoint) is Reachability.OTHER_MACHINE
     with pytest.raises(HostKeyChanged):
-        await connector.open("lease", machine.endpoint, PASSWORD)
-    connector.forget("lease")
-    assert (await connector.open("lease", machine.endpoint, PASSWORD)).alive
+        await connector.open_connection("lease", machine.endpoint, PASSWORD)
+    connector.delete_host_key("lease")
+    assert (await connector.open_connection("lease", machine.endpoint, PASSWORD)).is_alive

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from gpurent.domain.question import Mail
-from gpurent.testing.contracts.mailbox import NOON, SHOP, MailboxContract, MailboxUnderTest
+from gpurent.testing.contracts.mailbox import NOON, SENDER, MailboxContract, MailboxUnderTest
 from gpurent.testing.fakes import ADDRESS, FakeMailbox, FakePostOffice, ManualClock
 
 
@@ -27,8 +27,8 @@ async def test_the_post_office_knows_its_addresses() -> None:
     office = FakePostOffice(ManualClock(NOON))
     mine, other = office.open_mailbox(), office.open_mailbox("other@sandbox.example")
     assert office.open_mailbox(ADDRESS.upper()) is mine
-    await office.send(to=ADDRESS, sender=SHOP, subject="code", text="1")
-    await office.send(to="nobody@sandbox.example", sender=SHOP, subject="code", text="2")
+    await office.send(to=ADDRESS, sender=SENDER, subject="code", text="1")
+    await office.send(to="nobody@sandbox.example", sender=SENDER, subject="code", text="2")
     assert [mail.text for mail in mine.mails] == ["1"]
     assert other.mails == []
 
@@ -40,8 +40,8 @@ async def test_a_mail_can_be_spoilt_or_lost_on_its_way() -> None:
         return None if mail.text == "lost" else evolve(mail, text=mail.text.upper())
 
     mailbox.alter = alter
-    mailbox.deliver(SHOP, "code", "lost")
-    mailbox.deliver(SHOP, "code", "found")
-    assert [mail.text for mail in await mailbox.search(since=NOON, sender=SHOP, subject="")] == ["FOUND"]
-    mailbox.available = False
-    assert list(await mailbox.search(since=NOON, sender=SHOP, subject="")) == []
+    mailbox.deliver(SENDER, "code", "lost")
+    mailbox.deliver(SENDER, "code", "found")
+    assert [mail.text for mail in await mailbox.search(since=NOON, sender=SENDER, subject="")] == ["FOUND"]
+    mailbox.is_available = False
+    assert list(await mailbox.search(since=NOON, sender=SENDER, subject="")) == []

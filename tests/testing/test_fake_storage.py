@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 
 from gpurent.domain.secret import Secret
-from gpurent.infra.platform.posix.system import private_folder
+from gpurent.infra.platform.posix.system import make_private_folder
 from gpurent.infra.sqlite.store import ScopedState, SqliteStore
 from gpurent.infra.vault import FileVault
 from gpurent.ports.services import PluginState, Vault
@@ -18,12 +18,12 @@ from gpurent.testing.fakes import MemoryState, MemoryVault, ProcessKilled
 
 
 class TestFileVault(VaultContract):
-    def make(self, folder: Path) -> Vault:
-        return FileVault(private_folder(folder / "vault"), lambda _first: None).scoped("plugin")
+    def make_vault(self, folder: Path) -> Vault:
+        return FileVault(make_private_folder(folder / "vault"), lambda _first: None).get_vault("plugin")
 
 
 class TestMemoryVault(VaultContract):
-    def make(self, folder: Path) -> Vault:
+    def make_vault(self, folder: Path) -> Vault:
         return MemoryVault()
 
 
@@ -34,12 +34,12 @@ class TestScopedState(PluginStateContract):
         yield
         self.store.close()
 
-    def make(self, folder: Path) -> PluginState:
+    def make_state(self, folder: Path) -> PluginState:
         return ScopedState(self.store, "plugin")
 
 
 class TestMemoryState(PluginStateContract):
-    def make(self, folder: Path) -> PluginState:
+    def make_state(self, folder: Path) -> PluginState:
         return MemoryState()
 
 
@@ -50,14 +50,14 @@ def test_a_process_dies_at_the_write_it_is_told_to(
     state = MemoryState()
     state.kill_at(2, moment)
     state.put("first", "1")
-    assert state.armed()
+    assert state.is_armed()
     with pytest.raises(ProcessKilled):
         state.put("second", "2")
-    assert not state.armed()
+    assert not state.is_armed()
     assert (state.get("first"), state.get("second")) == ("1", left)
     state.put("third", "3")
     vault = MemoryVault({"key": Secret("x")})
     vault.kill_at(1, "before")
     with pytest.raises(ProcessKilled):
-        vault.drop("key")
+        vault.delete("key")
     assert vault.get("key") == Secret("x")

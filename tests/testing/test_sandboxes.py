@@ -15,7 +15,7 @@ from gpurent.domain.question import Mail
 from gpurent.errors import UsageError
 from gpurent.roles.entries import AuthEntry, LeaseEntry, MailboxEntry
 from gpurent.roles.lease import LeaseProvider
-from gpurent.testing.patience import factor
+from gpurent.testing.load_timeouts import load_factor
 from gpurent.testing.sandbox_harness import installed_plugins, sandbox_harness
 from gpurent.testing.shared_sandbox import CommandLineUser, SharedSandbox, shared_sandbox
 
@@ -33,23 +33,23 @@ def user(sandbox: SharedSandbox, tmp_path: Path) -> CommandLineUser:
 
 def providers_with_a_simulator() -> list[str]:
     registry = installed_plugins()
-    return sorted(set(registry.names("lease")) & set(registry.names("simulator")))
+    return sorted(set(registry.list_names("lease")) & set(registry.list_names("simulator")))
 
 
 @pytest.mark.parametrize("name", providers_with_a_simulator())
 async def test_every_provider_lists_its_machines_to_a_new_user(name: str) -> None:
     registry = installed_plugins()
-    entry = registry.entry(LeaseEntry, name)
-    names = {name, entry.auth, entry.billing} & set(registry.names("simulator"))
+    entry = registry.get_entry(LeaseEntry, name)
+    names = {name, entry.auth, entry.billing} & set(registry.list_names("simulator"))
     async with sandbox_harness(*names) as sandbox:
         first, second = sandbox.user(), sandbox.user()
         assert first.mail.address != second.mail.address
         provider = first.provider(name)
         assert isinstance(provider, LeaseProvider)
-        if not registry.entry(AuthEntry, entry.auth).fields[0].secret:
+        if not registry.get_entry(AuthEntry, entry.auth).fields[0].secret:
             return  # an account by name, which only its own tests know how to open
         assert (await first.login(name)).account != (await second.login(name)).account
-        found = await provider.offers(Requirements())
+        found = await provider.list_offers(Requirements())
         assert isinstance(found, Known)
         assert found.items
 
@@ -57,20 +57,20 @@ async def test_every_provider_lists_its_machines_to_a_new_user(name: str) -> Non
 async def test_a_world_costs_next_to_nothing_and_its_time_none() -> None:
     begun = time.monotonic()
     for _world in range(5):
-        async with sandbox_harness(*installed_plugins().names("simulator")) as sandbox:
+        async with sandbox_harness(*installed_plugins().list_names("simulator")) as sandbox:
             before = sandbox.clock.now()
             await sandbox.advance(timedelta(days=30))
             assert sandbox.clock.now() - before == timedelta(days=30)
             with pytest.raises(UsageError):
                 sandbox.simulator("nobody", object)
-    assert time.monotonic() - begun < 5 * factor()
+    assert time.monotonic() - begun < 5 * load_factor()
 
 
 def test_one_user_of_a_shared_sandbox_does_not_see_the_other(
     sandbox: SharedSandbox, user: CommandLineUser, tmp_path: Path
 ) -> None:
     name = next(
-        iter(n for n in providers_with_a_simulator() if installed_plugins().entry(LeaseEntry, n).auth)
+        iter(n for n in providers_with_a_simulator() if installed_plugins().get_entry(LeaseEntry, n).auth)
     )
     other = sandbox.user(tmp_path / "other")
     assert other.address != user.address
@@ -88,8 +88,8 @@ def test_the_shared_sandbox_s_mail_goes_to_whom_it_is_for(
 
     other = sandbox.user(tmp_path / "other")
     sender = "notice@provider.example"
-    sandbox.call(sandbox.cloud.mail.deliver(to=user.address, sender=sender, subject="code", text="1"))
-    entry = installed_plugins().entry(MailboxEntry, "imap")
+    sandbox.run_in_loop(sandbox.cloud.mail.deliver(to=user.address, sender=sender, subject="code", text="1"))
+    entry = installed_plugins().get_entry(MailboxEntry, "imap")
 
     async def mails(of: CommandLineUser) -> list[Mail]:
         prefix = "GPURENT_IMAP_"
@@ -100,8 +100,8 @@ def test_the_shared_sandbox_s_mail_goes_to_whom_it_is_for(
         since = sandbox.cloud.clock.now() - timedelta(days=36500)
         return list(await box.search(since=since, sender=sender, subject=""))
 
-    assert [mail.text.strip() for mail in sandbox.call(mails(user))] == ["1"]
-    assert sandbox.call(mails(other)) == []
+    assert [mail.text.strip() for mail in sandbox.run_in_loop(mails(user))] == ["1"]
+    assert sandbox.run_in_loop(mails(other)) == []
 
 
 def test_the_shared_sandbox_leaves_no_thread(tmp_path: Path) -> None:

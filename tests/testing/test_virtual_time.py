@@ -20,7 +20,7 @@ T = TypeVar("T")
 HOUR = timedelta(hours=1)
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def run_virtual(work: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(work)
 
@@ -42,7 +42,7 @@ def test_sleeps_of_the_loop_and_of_its_clock_are_one_time() -> None:
         return woken
 
     begun = time.monotonic()
-    assert run(work()) == [("loop", HOUR / 2), ("clock", HOUR)]
+    assert run_virtual(work()) == [("loop", HOUR / 2), ("clock", HOUR)]
     assert time.monotonic() - begun < 60
 
 
@@ -53,7 +53,7 @@ def test_a_time_limit_passes_on_the_clock() -> None:
                 await asyncio.Event().wait()
         return virtual_clock().now() - START
 
-    assert run(work()) == 2 * HOUR
+    assert run_virtual(work()) == 2 * HOUR
 
 
 def test_who_moves_the_clock_moves_nothing_else() -> None:
@@ -67,7 +67,7 @@ def test_who_moves_the_clock_moves_nothing_else() -> None:
         await sleeping
         return asyncio.get_running_loop().time()
 
-    assert run(work()) == 0
+    assert run_virtual(work()) == 0
 
 
 def test_time_stands_still_while_a_thread_works() -> None:
@@ -79,7 +79,7 @@ def test_time_stands_still_while_a_thread_works() -> None:
         await sleeping
         return passed
 
-    assert run(work()) == timedelta()
+    assert run_virtual(work()) == timedelta()
 
 
 def test_time_stands_still_while_something_outside_is_waited_for() -> None:
@@ -93,7 +93,7 @@ def test_time_stands_still_while_something_outside_is_waited_for() -> None:
         await sleeping
         return passed
 
-    assert run(work()) == timedelta()
+    assert run_virtual(work()) == timedelta()
 
 
 async def test_any_other_loop_knows_no_virtual_time() -> None:

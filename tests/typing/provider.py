@@ -15,7 +15,7 @@ from gpurent.api import (
     BillingProvider,
     Charge,
     Currency,
-    Field,
+    InputField,
     Known,
     Lease,
     LeaseEntry,
@@ -38,61 +38,61 @@ from gpurent.api import (
 )
 
 
-class Site(LeaseProvider, SupportsRenewal):
+class TypedProvider(LeaseProvider, SupportsRenewal):
     def __init__(self, context: PluginContext) -> None:
         self.context = context
 
-    async def offers(self, wish: Requirements) -> Known[Offer] | Unknown:
-        answer = await self.context.http.request("GET", "/offers", params={"gpu": wish.gpu})
+    async def list_offers(self, requirements: Requirements) -> Known[Offer] | Unknown:
+        answer = await self.context.http.request("GET", "/offers", params={"gpu": requirements.gpu})
         assert_type(answer.status, int)
         assert_type(answer.headers, Mapping[str, str])
         return Unknown("not yet")
 
-    async def reserve(self, order: Order) -> Lease:
+    async def reserve_lease(self, order: Order) -> Lease:
         assert_type(order.term, timedelta | None)
         return Lease(id="", provider="site", offer=order.offer)
 
-    async def confirm(self, lease: Lease, payment: Payment) -> Lease:
+    async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
         assert_type(payment.amount, Money)
-        return lease.to(LeaseState.PROVISIONING)
+        return lease.with_state(LeaseState.PROVISIONING)
 
-    async def refresh(self, lease: Lease) -> Lease:
+    async def refresh_lease(self, lease: Lease) -> Lease:
         assert_type(self.context.vault.get("key"), Secret | None)
         return lease
 
-    async def release(self, lease: Lease) -> Lease:
-        return lease.to(LeaseState.RELEASED)
+    async def release_lease(self, lease: Lease) -> Lease:
+        return lease.with_state(LeaseState.RELEASED)
 
-    async def leases(self) -> Known[Lease] | Unknown:
+    async def list_leases(self) -> Known[Lease] | Unknown:
         return Known(())
 
-    def extension(self, lease: Lease, term: timedelta, key: str) -> Order:
+    def make_renewal_order(self, lease: Lease, term: timedelta, key: str) -> Order:
         raise NotImplementedError
 
 
-class Wallet(BillingProvider):
-    async def balance(self) -> Balance:
+class TypedBilling(BillingProvider):
+    async def get_balance(self) -> Balance:
         raise NotImplementedError
 
-    async def rate(self, quote: Currency) -> Rate:
+    async def get_rate(self, quote: Currency) -> Rate:
         raise NotImplementedError
 
-    async def top_up(self, money: Money) -> TopUp:
+    async def create_top_up(self, money: Money) -> TopUp:
         return TopUp(steps=(f"pay {money}",))
 
-    async def pay(self, bill: Bill) -> Payment:
+    async def pay_bill(self, bill: Bill) -> Payment:
         assert_type(bill.amount + bill.amount, Money)
         raise NotImplementedError
 
-    async def charges(self, lease: Lease) -> Known[Charge] | Unknown:
+    async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
         return Known(())
 
 
 class ByPassword(Authenticator):
-    async def login(self, given: Mapping[str, Secret]) -> Login:
-        return Login(account="me", token=given["password"])
+    async def log_in(self, fields: Mapping[str, Secret]) -> Login:
+        return Login(account="me", token=fields["password"])
 
-    async def valid(self, login: Login) -> bool:
+    async def is_valid(self, login: Login) -> bool:
         return bool(login.account)
 
 
@@ -101,21 +101,21 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
     entry = LeaseEntry(
         name="site",
         summary="a site",
-        build=Site,
+        build=TypedProvider,
         auth="site",
         billing="site",
         profile=MachineProfile(user="root"),
     )
-    assert_type(entry.hosts, tuple[str, ...])
+    assert_type(entry.web_hosts, tuple[str, ...])
     return [entry]
 
 
 @hookimpl
 def gpurent_register_billing() -> Sequence[BillingEntry]:
-    return [BillingEntry(name="site", summary="", build=lambda context: Wallet(), currency="CNY")]
+    return [BillingEntry(name="site", summary="", build=lambda context: TypedBilling(), currency="CNY")]
 
 
 @hookimpl
 def gpurent_register_auth() -> Sequence[AuthEntry]:
-    fields = (Field(name="password", label="password", secret=True),)
+    fields = (InputField(name="password", label="password", secret=True),)
     return [AuthEntry(name="site", summary="", build=lambda context: ByPassword(), fields=fields)]

@@ -10,7 +10,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 
 
-def check(name: str) -> list[tuple[int, str]]:
+def run_mypy(name: str) -> list[tuple[int, str]]:
     """Line and code of each error in a module of this folder, checked outside of the repository's settings."""
     done = subprocess.run(
         [
@@ -29,10 +29,10 @@ def check(name: str) -> list[tuple[int, str]]:
 
 
 def test_a_provider_written_against_the_api_is_clean() -> None:
-    assert check("provider.py") == []
+    assert run_mypy("provider.py") == []
 
 
-def test_what_a_stranger_gets_wrong_is_said() -> None:
+def test_what_a_stranger_gets_wrong_is_reported() -> None:
     lines = (HERE / "wrong_provider.py").read_text("utf-8").splitlines()
     marked = [
         (number, line.partition("# wrong: ")[2])
@@ -40,4 +40,4 @@ def test_what_a_stranger_gets_wrong_is_said() -> None:
         if "# wrong: " in line
     ]
     assert len(marked) == 4
-    assert check("wrong_provider.py") == marked
+    assert run_mypy("wrong_provider.py") == marked

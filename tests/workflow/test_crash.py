@@ -15,26 +15,26 @@ from typing import Any
 import pytest
 
 from gpurent.domain.offer import Requirements
-from gpurent.domain.trip import JobSpec, Results, Setup, TripLimits, TripSpec, Upload
-from gpurent.infra.sqlite.codec import converter
-from gpurent.testing.patience import factor
-from tests.workflow.world import DIGITS, ROOT, World, world
-from tests.workflow.zygote import kills
+from gpurent.domain.trip import JobSpec, ResultsSpec, SetupSpec, TripLimits, TripSpec, UploadSpec
+from gpurent.infra.sqlite.codec import get_converter
+from gpurent.testing.load_timeouts import load_factor
+from tests.workflow.crash_process import is_kill_point
+from tests.workflow.trip_sandbox import DIGITS_EXAMPLE, ROOT, TripSandbox, trip_sandbox
 
 JOB = ("train.py", "--epochs", "2", "--hidden", "8")
-LONGEST_CHAIN = 120
+MAX_KILLS = 120
 # Slow enough that a busy computer does not miss the shop's time to pay, in which the client dies up to nine times.
 SPEED = 90
 SPEED_OF_ALL_KILLS = 30
 
 
-class Zygote:
-    """The warmed process of `tests.workflow.zygote`."""
+class CrashProcess:
+    """The warmed process of `tests.workflow.crash_process`."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def run(self, **task: Any) -> dict[str, Any]:
+    async def run_task(self, **task: Any) -> dict[str, Any]:
         """One client's life; it may die in it."""
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("no pipes")
@@ -45,50 +45,50 @@ class Zygote:
 
 
 @asynccontextmanager
-async def zygote() -> AsyncIterator[Zygote]:
+async def start_crash_process() -> AsyncIterator[CrashProcess]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.workflow.zygote",
+        "tests.workflow.crash_process",
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        yield Zygote(process)
+        yield CrashProcess(process)
     finally:
         if process.stdin is not None:
             process.stdin.close()
         await process.wait()
 
 
-async def prepare(land: World, provider: str, home: Path) -> TripSpec:
+async def prepare(sandbox: TripSandbox, provider: str, home: Path) -> TripSpec:
     """An account with money in it, and a wish."""
-    async with land.application() as application:
+    async with sandbox.open_application() as application:
         if provider == "mistgpu":
-            await application.account_commands.login(
+            await application.account_commands.log_in(
                 "mistgpu", {"username": "student", "password": "student-pass"}
             )
-            await land.settle_alipay(application, "10")
+            await sandbox.top_up_mistgpu(application, "10")
         else:
-            await application.account_commands.login("1024gpu", {})
-            await land.faucet(application, "90000")
+            await application.account_commands.log_in("1024gpu", {})
+            await sandbox.add_dbc(application, "90000")
     gpu = "" if provider == "mistgpu" else "2080Ti"
     term = None if provider == "mistgpu" else timedelta(days=1)
     return TripSpec(
         requirements=Requirements(gpu=gpu),
-        upload=Upload(folder=str(DIGITS)),
-        job=JobSpec(command=JOB, setup=Setup(commands=("echo ready >> made",))),
-        results=Results(paths=("out",), dir=str(home)),
+        upload=UploadSpec(folder=str(DIGITS_EXAMPLE)),
+        job=JobSpec(command=JOB, setup=SetupSpec(commands=("echo ready >> made",))),
+        results=ResultsSpec(paths=("out",), dir=str(home)),
         limits=TripLimits(term=term),
         providers=(provider,),
     )
 
 
-def books(land: World, provider: str) -> Counter[tuple[str, str, str]]:
+def count_movements(sandbox: TripSandbox, provider: str) -> Counter[tuple[str, str, str]]:
     """The portals' ledgers without what depends on how long a trip took: what moved for which reason, how often."""
     found: Counter[tuple[str, str, str]] = Counter()
-    for portal, lines in land.cloud.ledgers().items():
+    for portal, lines in sandbox.cloud.ledgers().items():
         for line in lines:
             fixed = line.kind in ("recharge", "bought")
             if line.kind != "usage":
@@ -96,22 +96,25 @@ def books(land: World, provider: str) -> Counter[tuple[str, str, str]]:
     return found
 
 
-async def live_through(
+async def run_through_kills(
     tmp_path: Path, provider: str, *, share: int
-) -> tuple[Counter[tuple[str, str, str]], list[str], World]:
+) -> tuple[Counter[tuple[str, str, str]], list[str], TripSandbox]:
     speed = SPEED_OF_ALL_KILLS if share == 1 else SPEED
-    async with world(tmp_path, speed=max(1, int(speed / factor()))) as land, zygote() as client:
+    async with (
+        trip_sandbox(tmp_path, speed=max(1, int(speed / load_factor()))) as land,
+        start_crash_process() as client,
+    ):
         want = await prepare(land, provider, tmp_path / "home")
         environment = dict(land.environment())
         task = {
             "environment": environment,
             "home": str(land.home / "state"),
-            "want": json.dumps(converter().unstructure(want)),
+            "want": json.dumps(get_converter().unstructure(want)),
         }
         spare: list[str] = []
         answer: dict[str, Any] = {}
-        for _life in range(LONGEST_CHAIN):
-            answer = await client.run(**task, spare=spare, share=share)
+        for _life in range(MAX_KILLS):
+            answer = await client.run_task(**task, spare=spare, share=share)
             if "died" not in answer:
                 break
             assert answer["died"] not in spare, "dead twice at one point"
@@ -120,30 +123,32 @@ async def live_through(
         metrics = json.loads((tmp_path / "home" / "out" / "metrics.json").read_text())
         assert metrics["planned_epochs"] == len(metrics["epochs"]) == 2
         assert list(land.cloud.burning()) == []
-        assert land.cloud.driver.machines() == []
-        await balanced(land, provider)
-        return books(land, provider), spare, land
+        assert land.cloud.driver.list_machines() == []
+        await check_receipt(land, provider)
+        return count_movements(land, provider), spare, land
 
 
-async def balanced(land: World, provider: str) -> None:
+async def check_receipt(sandbox: TripSandbox, provider: str) -> None:
     """The receipt says what the portal's own ledger says, to the last unit."""
-    async with land.application() as application:
-        (lease,) = application.store.leases()
-        receipt = await application.receipts.current_receipt(lease.id)
-        account = dict(application.account_commands.whoami())[provider]
+    async with sandbox.open_application() as application:
+        (lease,) = application.store.list_leases()
+        receipt = await application.receipts.get_current_receipt(lease.id)
+        account = dict(application.account_commands.list_logins())[provider]
         portal = "mistgpu" if provider == "mistgpu" else "dbc"
-        lines = [line for line in land.cloud.ledgers()[portal] if line.account == account]
-        balance = (await application.account_money.balance(provider)).available
+        lines = [line for line in sandbox.cloud.ledgers()[portal] if line.account == account]
+        balance = (await application.account_money.get_balance(provider)).available
         assert sum(line.amount.amount for line in lines) == balance.amount
         bought = sum(line.amount.amount for line in lines if line.kind in ("recharge", "bought"))
         binding = sum(
-            -line.amount.amount for line in land.cloud.ledgers()[provider] if line.kind == "binding"
+            -line.amount.amount for line in sandbox.cloud.ledgers()[provider] if line.kind == "binding"
         )
         (total,) = receipt.totals()
         assert total.held.amount == 0
         assert bought - balance.amount == total.spent.amount + binding
         differences = [
-            finding for finding in await application.reconciliation.compare(provider) if not finding.fine
+            finding
+            for finding in await application.reconciliation.compare_provider(provider)
+            if not finding.is_consistent
         ]
         assert differences == [], "the ledger lost nothing and has nothing twice"
 
@@ -162,8 +167,8 @@ async def test_killed_at_every_step_and_resumed(tmp_path: Path, provider: str, s
     """At one of ``share`` points; by night at all of them."""
     for name in ("calm", "storm"):
         (tmp_path / name / "home").mkdir(parents=True)
-    calm, none, _land = await live_through(tmp_path / "calm", provider, share=0)
-    storm, points, _land = await live_through(tmp_path / "storm", provider, share=share)
+    calm, none, _land = await run_through_kills(tmp_path / "calm", provider, share=0)
+    storm, points, _land = await run_through_kills(tmp_path / "storm", provider, share=share)
     assert none == []
     assert storm == calm, "the same payments, the same number of times"
     expected = {
@@ -184,6 +189,6 @@ async def test_killed_at_every_step_and_resumed(tmp_path: Path, provider: str, s
         expected |= {"bind.request", "bind.pay", "bind", "leg1.pay", "leg1.confirm"}
     every = {f"{step}:{phase}" for step in expected for phase in ("begun", "effect", "recorded")}
     # Once the address is bound the shop says so, and a resumed walk has nothing left to record.
-    due = {point for point in every if kills(point, share)} - {"bind:recorded"}
+    due = {point for point in every if is_kill_point(point, share)} - {"bind:recorded"}
     assert len(due) > 10
     assert due <= set(points)

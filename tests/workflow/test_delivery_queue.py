@@ -10,16 +10,16 @@ from time import monotonic, sleep
 import pytest
 
 from gpurent.domain.secret import Secret
-from gpurent.infra.redact import Redactor, pieces
+from gpurent.infra.redact import Redactor, split_secret
 from gpurent.workflow.runtime.delivery_queue import (
-    CAPACITY,
+    MAX_PENDING,
+    DeliveryOutcome,
     DeliveryQueue,
-    Outcome,
-    filter_streams,
-    restore_streams,
+    install_stream_filters,
+    remove_stream_filters,
 )
 
-LONG = 30.0
+LONG_SECONDS = 30.0
 
 
 @pytest.fixture
@@ -29,76 +29,76 @@ def gate() -> Iterator[threading.Event]:
     made.set()
 
 
-def test_everything_is_sent_in_order_and_told() -> None:
+def test_everything_is_sent_in_order_and_reported() -> None:
     sent: list[int] = []
-    heard: list[Outcome] = []
-    queue: DeliveryQueue[int] = DeliveryQueue("x", sent.append, LONG, heard.append)
+    heard: list[DeliveryOutcome] = []
+    queue: DeliveryQueue[int] = DeliveryQueue("x", sent.append, LONG_SECONDS, heard.append)
     for number in range(20):
         queue.put(number)
-    assert queue.drain(LONG) == 0
+    assert queue.drain(LONG_SECONDS) == 0
     assert sent == list(range(20))
-    assert [outcome.why for outcome in heard] == [""] * 20
+    assert [outcome.reason for outcome in heard] == [""] * 20
 
 
 def test_the_oldest_makes_room(gate: threading.Event) -> None:
     sent: list[int] = []
 
     def send(number: int) -> None:
-        gate.wait(LONG)
+        gate.wait(LONG_SECONDS)
         sent.append(number)
 
-    queue: DeliveryQueue[int] = DeliveryQueue("x", send, LONG, lambda outcome: None)
-    for number in range(CAPACITY + 10):
+    queue: DeliveryQueue[int] = DeliveryQueue("x", send, LONG_SECONDS, lambda outcome: None)
+    for number in range(MAX_PENDING + 10):
         queue.put(number)
     gate.set()
-    assert queue.drain(LONG) == 0
-    assert sent[-1] == CAPACITY + 9
+    assert queue.drain(LONG_SECONDS) == 0
+    assert sent[-1] == MAX_PENDING + 9
     assert sent == sorted(sent)
-    assert queue.dropped + len(sent) == CAPACITY + 10
-    assert queue.dropped >= 9
+    assert queue.dropped_count + len(sent) == MAX_PENDING + 10
+    assert queue.dropped_count >= 9
 
 
 def test_whoever_hangs_is_reported_and_not_waited_for(gate: threading.Event) -> None:
-    heard: list[Outcome] = []
+    heard: list[DeliveryOutcome] = []
     queue: DeliveryQueue[int] = DeliveryQueue("x", lambda number: gate.wait(), 0.2, heard.append)
     queue.put(1)
     queue.put(2)
-    assert queue.drain(LONG) == 2, "returns as soon as the limit is exceeded, not after LONG"
-    assert "0.2 s" in heard[0].why
+    assert queue.drain(LONG_SECONDS) == 2, "returns as soon as the limit is exceeded, not after LONG"
+    assert "0.2 s" in heard[0].reason
     assert len(heard) == 1, "the second is not begun beside the first"
     gate.set()
-    end = monotonic() + LONG
+    end = monotonic() + LONG_SECONDS
     while queue.drain(0.1) and monotonic() < end:
         sleep(0.01)
-    assert [outcome.good for outcome in heard] == [False, True]
+    assert [outcome.ok for outcome in heard] == [False, True]
 
 
 @pytest.mark.parametrize(
     "error", [RuntimeError("bad"), SystemExit(3), KeyboardInterrupt(), Exception(object())]
 )
 def test_any_end_is_contained(error: BaseException) -> None:
-    heard: list[Outcome] = []
+    heard: list[DeliveryOutcome] = []
 
     def send(number: int) -> None:
         raise error
 
-    queue: DeliveryQueue[int] = DeliveryQueue("x", send, LONG, heard.append)
+    queue: DeliveryQueue[int] = DeliveryQueue("x", send, LONG_SECONDS, heard.append)
     queue.put(1)
     queue.put(2)
-    assert queue.drain(LONG) == 0
-    assert [type(error).__name__ in outcome.why for outcome in heard] == [True, True]
+    assert queue.drain(LONG_SECONDS) == 0
+    assert [type(error).__name__ in outcome.reason for outcome in heard] == [True, True]
 
 
 def test_what_a_thread_prints_is_dropped_and_ours_is_not(capsys: pytest.CaptureFixture[str]) -> None:
-    filter_streams()
+    install_stream_filters()
     try:
-        queue: DeliveryQueue[str] = DeliveryQueue("x", print, LONG, lambda outcome: None)
+        queue: DeliveryQueue[str] = DeliveryQueue("x", print, LONG_SECONDS, lambda outcome: None)
         queue.put("hush-CANARY")
-        queue.drain(LONG)
+        queue.drain(LONG_SECONDS)
         print("mine")
         print("mine too", file=sys.stderr)
     finally:
-        restore_streams()
+        remove_stream_filters()
     said = capsys.readouterr()
     assert (said.out, said.err) == ("mine\n", "mine too\n")
 
@@ -114,9 +114,9 @@ def test_what_a_thread_prints_is_dropped_and_ours_is_not(capsys: pytest.CaptureF
 )
 def test_parts_of_a_secret_address_are_hidden_too(setting: str, hidden: list[str], seen: list[str]) -> None:
     redactor = Redactor()
-    for piece in pieces(setting):
-        redactor.register(Secret(piece))
+    for piece in split_secret(setting):
+        redactor.register_secret(Secret(piece))
     for part in hidden:
-        assert part not in redactor.scrub(f"it said {part}!")
+        assert part not in redactor.redact(f"it said {part}!")
     for part in seen:
-        assert part in redactor.scrub(f"it said {part}!")
+        assert part in redactor.redact(f"it said {part}!")

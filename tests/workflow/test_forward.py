@@ -15,11 +15,11 @@ import pytest
 
 from gpurent.composition.application import Application
 from gpurent.domain.trip import TripSpec
-from gpurent.workflow.connection.reach import browser_host, exposure_warning
-from tests.workflow.world import World, world
+from gpurent.workflow.connection.port_forwarding import browser_host, exposure_warning
+from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
 
 # Writes the port that it got into a file: two machines of one computer must not quarrel about one.
-SERVE = """
+SERVER_SCRIPT = """
 import http.server, os
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -37,41 +37,41 @@ server.serve_forever()
 
 
 @asynccontextmanager
-async def renting(land: World) -> AsyncIterator[tuple[Application, str]]:
-    async with land.application() as application:
-        await application.account_commands.login(
+async def rented_machine(sandbox: TripSandbox) -> AsyncIterator[tuple[Application, str]]:
+    async with sandbox.open_application() as application:
+        await application.account_commands.log_in(
             "mistgpu", {"username": "student", "password": "student-pass"}
         )
-        await land.settle_alipay(application, "20")
+        await sandbox.top_up_mistgpu(application, "20")
         yield application, (await application.trips.rent(TripSpec(provider="mistgpu"))).id
 
 
-def home(land: World) -> Path:
-    (machine,) = land.cloud.driver.machines()
+def get_machine_home(sandbox: TripSandbox) -> Path:
+    (machine,) = sandbox.cloud.driver.list_machines()
     return Path(machine.home)
 
 
-async def serving(land: World, application: Application, lease: str) -> int:
+async def start_server(sandbox: TripSandbox, application: Application, lease: str) -> int:
     """A real HTTP server as a job on the machine; its port there."""
-    (home(land) / "serve.py").write_text(SERVE)
-    await application.machine_commands.start(lease, "web", ("python3", "serve.py"), ".", "", "")
+    (get_machine_home(sandbox) / "serve.py").write_text(SERVER_SCRIPT)
+    await application.machine_commands.start_job(lease, "web", ("python3", "serve.py"), ".", "", "")
     for _try in range(600):
-        if (home(land) / "port").exists():
+        if (get_machine_home(sandbox) / "port").exists():
             break
         await asyncio.sleep(0.1)
-    return int((home(land) / "port").read_text())
+    return int((get_machine_home(sandbox) / "port").read_text())
 
 
 @asynccontextmanager
-async def gpurent(land: World, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def running_gpurent(sandbox: TripSandbox, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """The command as it runs in a terminal, until it is interrupted."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "gpurent.cli.main",
         *arguments,
-        cwd=land.home,
-        env={**land.environment(), "LANG": "C.UTF-8"},
+        cwd=sandbox.home,
+        env={**sandbox.environment(), "LANG": "C.UTF-8"},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -84,7 +84,7 @@ async def gpurent(land: World, *arguments: str) -> AsyncIterator[asyncio.subproc
             await process.wait()
 
 
-async def line(process: asyncio.subprocess.Process) -> str:
+async def read_line(process: asyncio.subprocess.Process) -> str:
     assert process.stdout is not None
     async with asyncio.timeout(60):
         found = (await process.stdout.readline()).decode().strip()
@@ -93,7 +93,7 @@ async def line(process: asyncio.subprocess.Process) -> str:
     return found
 
 
-async def fetch(url: str, size: int = 0) -> str:
+async def fetch_page(url: str, size: int = 0) -> str:
     """Until it answers: a line that was cut takes a moment to come back."""
     async with asyncio.timeout(60), httpx2.AsyncClient() as client:
         while True:
@@ -104,18 +104,18 @@ async def fetch(url: str, size: int = 0) -> str:
 
 
 async def test_a_page_of_the_machine_before_and_after_a_cut(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, renting(land) as (application, lease):
-        there = await serving(land, application, lease)
-        async with gpurent(land, "forward", lease, f"0:{there}", f"0:{there}") as process:
-            first, second = await line(process), await line(process)
+    async with trip_sandbox(tmp_path) as land, rented_machine(land) as (application, lease):
+        there = await start_server(land, application, lease)
+        async with running_gpurent(land, "forward", lease, f"0:{there}", f"0:{there}") as process:
+            first, second = await read_line(process), await read_line(process)
             assert first.startswith("http://127.0.0.1:")
             assert first != second
-            assert await fetch(f"{first}a") == "here is /a"
-            assert await fetch(f"{second}b") == "here is /b"
-            assert len(await fetch(f"{first}big", 3_000_000)) > 3_000_000
+            assert await fetch_page(f"{first}a") == "here is /a"
+            assert await fetch_page(f"{second}b") == "here is /b"
+            assert len(await fetch_page(f"{first}big", 3_000_000)) > 3_000_000
             for _again in range(2):
-                assert await land.cloud.cut() >= 1
-                assert await fetch(f"{first}back") == "here is /back"
+                assert await land.cloud.cut_connections() >= 1
+                assert await fetch_page(f"{first}back") == "here is /back"
             process.send_signal(signal.SIGINT)
             async with asyncio.timeout(30):
                 _out, err = await process.communicate()
@@ -127,16 +127,16 @@ async def test_a_page_of_the_machine_before_and_after_a_cut(tmp_path: Path) -> N
                     await client.get(first)
 
 
-async def test_a_port_where_nothing_listens_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, renting(land) as (application, lease):
-        there = await serving(land, application, lease)
-        async with gpurent(land, "forward", lease, "0:1", f"0:{there}", "--json") as process:
-            first, second = json.loads(await line(process))["data"]
+async def test_a_port_where_nothing_listens_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path) as land, rented_machine(land) as (application, lease):
+        there = await start_server(land, application, lease)
+        async with running_gpurent(land, "forward", lease, "0:1", f"0:{there}", "--json") as process:
+            first, second = json.loads(await read_line(process))["data"]
             assert (first["port"], second["port"]) == (1, there)
             async with httpx2.AsyncClient() as client:
                 with pytest.raises(httpx2.TransportError):
                     await client.get(first["url"])
-            assert await fetch(second["url"]) == "here is /"
+            assert await fetch_page(second["url"]) == "here is /"
             process.send_signal(signal.SIGINT)
             async with asyncio.timeout(30):
                 _out, err = await process.communicate()
@@ -144,11 +144,11 @@ async def test_a_port_where_nothing_listens_is_told_and_the_rest_goes_on(tmp_pat
 
 
 async def test_it_ends_with_the_machine_and_says_so(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, renting(land) as (application, lease):
-        there = await serving(land, application, lease)
-        async with gpurent(land, "forward", lease, f"0:{there}") as process:
-            await line(process)
-            await application.releases.release(lease)
+    async with trip_sandbox(tmp_path) as land, rented_machine(land) as (application, lease):
+        there = await start_server(land, application, lease)
+        async with running_gpurent(land, "forward", lease, f"0:{there}") as process:
+            await read_line(process)
+            await application.releases.release_lease(lease)
             async with asyncio.timeout(60):
                 _out, err = await process.communicate()
             assert process.returncode == 6
@@ -156,15 +156,15 @@ async def test_it_ends_with_the_machine_and_says_so(tmp_path: Path) -> None:
 
 
 async def test_a_port_taken_here_is_a_usage_error(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, renting(land) as (_service, lease):
+    async with trip_sandbox(tmp_path) as land, rented_machine(land) as (_service, lease):
         taken = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
         port = taken.sockets[0].getsockname()[1]
-        said = await land.cli("forward", lease, str(port))
+        said = await land.run_command("forward", lease, str(port))
         taken.close()
         assert said.code == 2
         assert f":{port}" in said.err
-        assert (await land.cli("forward", lease, "0:99999")).code == 2
-        assert (await land.cli("forward", lease, "8888:-1")).code == 2
+        assert (await land.run_command("forward", lease, "0:99999")).code == 2
+        assert (await land.run_command("forward", lease, "8888:-1")).code == 2
 
 
 def test_others_get_in_only_with_a_warning() -> None:

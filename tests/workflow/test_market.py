@@ -17,45 +17,46 @@ import pytest
 
 from gpurent.composition.application import Application
 from gpurent.domain.offer import Requirements
-from gpurent.testing.sandbox.faults import FaultProxy, Plan
+from gpurent.testing.sandbox.fault_plan import FaultPlan
+from gpurent.testing.sandbox.fault_proxy import FaultProxy
 from gpurent.workflow.reports.offers import MarketOffers, PricedOffer
-from tests.workflow.world import World, world
+from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-async def land(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path, speed=60, machines=3) as made:
+async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
+    async with trip_sandbox(tmp_path, speed=60, machines=3) as made:
         yield made
 
 
-def configure(land: World, text: str) -> None:
-    (land.home / "state").mkdir(mode=0o700, parents=True, exist_ok=True)
-    (land.home / "state" / "config.toml").write_text(text, "utf-8")
+def write_config(sandbox: TripSandbox, text: str) -> None:
+    (sandbox.home / "state").mkdir(mode=0o700, parents=True, exist_ok=True)
+    (sandbox.home / "state" / "config.toml").write_text(text, "utf-8")
 
 
-SHOPS = ("1024gpu", "mistgpu")
+PROVIDERS = ("1024gpu", "mistgpu")
 
 
-def rates(land: World, age: timedelta = timedelta()) -> str:
-    at = land.cloud.clock.now() - age
+def make_rates_section(sandbox: TripSandbox, age: timedelta = timedelta()) -> str:
+    at = sandbox.cloud.clock.now() - age
     return f'[rates]\n"USD/CNY" = 7.10\nat = {at.date()}\nsource = "the bank\'s board"\n'
 
 
-async def enter(application: Application) -> None:
-    await application.account_commands.login("mistgpu", {"username": "student", "password": "student-pass"})
-    await application.account_commands.login("1024gpu", {})
+async def log_in_everywhere(application: Application) -> None:
+    await application.account_commands.log_in("mistgpu", {"username": "student", "password": "student-pass"})
+    await application.account_commands.log_in("1024gpu", {})
 
 
-async def look(
+async def compare_offers(
     application: Application, term: timedelta = DAY, code: str = "CNY", disk: int = 0
 ) -> MarketOffers:
-    return await application.market.compare_offers(Requirements(disk=disk), SHOPS, term, code)
+    return await application.market.compare_offers(Requirements(disk=disk), PROVIDERS, term, code)
 
 
-def of(found: MarketOffers, provider: str, gpu: str) -> PricedOffer:
+def find_offer(found: MarketOffers, provider: str, gpu: str) -> PricedOffer:
     (item,) = [
         item for item in (*found.ranked, *found.unconverted)
         if (item.offer.provider, item.offer.hardware.gpu) == (provider, gpu)
@@ -63,17 +64,17 @@ def of(found: MarketOffers, provider: str, gpu: str) -> PricedOffer:
     return item
 
 
-async def test_offers_are_ranked_across_currencies_by_dated_rates(land: World) -> None:
-    configure(land, rates(land))
-    async with land.application() as application:
-        await enter(application)
-        found = await look(application)
+async def test_offers_are_ranked_across_currencies_by_dated_rates(sandbox: TripSandbox) -> None:
+    write_config(sandbox, make_rates_section(sandbox))
+    async with sandbox.open_application() as application:
+        await log_in_everywhere(application)
+        found = await compare_offers(application)
     assert found.unconverted == []
     assert found.unavailable == []
     highs = [item.converted.high.amount for item in found.ranked if item.converted]
     assert highs == sorted(highs)
     assert {item.offer.provider for item in found.ranked} == {"mistgpu", "1024gpu"}
-    item = of(found, "1024gpu", "2080Ti")
+    item = find_offer(found, "1024gpu", "2080Ti")
     usd = Fraction("0.215") * 24
     low = Fraction(floor(usd / Fraction("0.0026") * 10**8), 10**8)
     assert item.quote.low.amount == low * 10**8
@@ -83,107 +84,113 @@ async def test_offers_are_ranked_across_currencies_by_dated_rates(land: World) -
     high = Fraction(item.quote.high.decimal)
     assert item.converted.high.amount == ceil(high * Fraction("0.0026") * Fraction("7.10") * 100)
     assert [rate.source for rate in item.converted.conversion.rates][1] == "the bank's board"
-    assert item.converted.conversion.oldest == item.converted.conversion.rates[1].at
+    assert item.converted.conversion.oldest_rate_at == item.converted.conversion.rates[1].at
     assert item.quote.deposit is not None
     assert item.quote.deposit.decimal == 60001, "it is locked while one uploads"
-    own = of(found, "mistgpu", "2080Ti").converted
+    own = find_offer(found, "mistgpu", "2080Ti").converted
     assert own is not None
     assert own.low.amount == 7200
 
 
-async def test_without_a_rate_an_offer_stands_apart_in_its_own_currency(land: World) -> None:
-    async with land.application() as application:
-        await enter(application)
-        found = await look(application)
+async def test_without_a_rate_an_offer_stands_apart_in_its_own_currency(sandbox: TripSandbox) -> None:
+    async with sandbox.open_application() as application:
+        await log_in_everywhere(application)
+        found = await compare_offers(application)
         assert {item.offer.provider for item in found.ranked} == {"mistgpu"}
-        assert {item.net.high.currency.code for item in found.unconverted} == {"DBC"}
-        assert all("no rate between DBC and CNY" in item.why for item in found.unconverted)
-        dollars = await look(application, code="USD")
+        assert {item.net_quote.high.currency.code for item in found.unconverted} == {"DBC"}
+        assert all("no rate between DBC and CNY" in item.unconverted_reason for item in found.unconverted)
+        dollars = await compare_offers(application, code="USD")
         assert {item.offer.provider for item in dollars.ranked} == {"1024gpu"}
         assert {item.offer.provider for item in dollars.unconverted} == {"mistgpu"}
 
 
 @pytest.mark.parametrize("text", ["0", "-7.10", "nan"])
-async def test_a_written_rate_that_is_none_converts_nothing(land: World, text: str) -> None:
-    configure(land, f'[rates]\n"USD/CNY" = "{text}"\nat = {land.cloud.clock.now().date()}\n')
-    async with land.application() as application:
-        await enter(application)
-        found = await look(application)
+async def test_a_written_rate_that_is_none_converts_nothing(sandbox: TripSandbox, text: str) -> None:
+    write_config(sandbox, f'[rates]\n"USD/CNY" = "{text}"\nat = {sandbox.cloud.clock.now().date()}\n')
+    async with sandbox.open_application() as application:
+        await log_in_everywhere(application)
+        found = await compare_offers(application)
     assert {item.offer.provider for item in found.unconverted} == {"1024gpu"}
-    assert all("gives a rate of" in item.why for item in found.unconverted)
+    assert all("gives a rate of" in item.unconverted_reason for item in found.unconverted)
 
 
-async def test_an_old_written_rate_converts_nothing_and_its_date_is_told(land: World) -> None:
-    configure(land, rates(land, age=timedelta(days=60)))
-    async with land.application() as application:
-        await enter(application)
-        found = await look(application)
+async def test_an_old_written_rate_converts_nothing_and_its_date_is_told(sandbox: TripSandbox) -> None:
+    write_config(sandbox, make_rates_section(sandbox, age=timedelta(days=60)))
+    async with sandbox.open_application() as application:
+        await log_in_everywhere(application)
+        found = await compare_offers(application)
     assert {item.offer.provider for item in found.unconverted} == {"1024gpu"}
-    then = land.cloud.clock.now() - timedelta(days=60)
-    assert all(f"{then:%Y-%m}" in item.why for item in found.unconverted)
+    then = sandbox.cloud.clock.now() - timedelta(days=60)
+    assert all(f"{then:%Y-%m}" in item.unconverted_reason for item in found.unconverted)
 
 
-async def test_minimum_term_and_disk_are_part_of_the_price(land: World) -> None:
-    async with land.application() as application:
-        await enter(application)
-        short = of(await look(application, timedelta(minutes=30), "USD"), "1024gpu", "2080Ti")
+async def test_minimum_term_and_disk_are_part_of_the_price(sandbox: TripSandbox) -> None:
+    async with sandbox.open_application() as application:
+        await log_in_everywhere(application)
+        short = find_offer(
+            await compare_offers(application, timedelta(minutes=30), "USD"), "1024gpu", "2080Ti"
+        )
         assert short.term == HOUR, "the shop lets nothing shorter"
         assert short.price.decimal == Decimal("0.215")
-        assert short.refundable.amount == short.quote.high.amount - short.net.high.amount > 0
-        assert short.net.low.amount == floor(Fraction("0.1075") / Fraction("0.0026") * 10**8)
-        disk = of(await look(application, HOUR, "USD", disk=100), "1024gpu", "2080Ti")
+        assert short.refundable.amount == short.quote.high.amount - short.net_quote.high.amount > 0
+        assert short.net_quote.low.amount == floor(Fraction("0.1075") / Fraction("0.0026") * 10**8)
+        disk = find_offer(await compare_offers(application, HOUR, "USD", disk=100), "1024gpu", "2080Ti")
         exact = Fraction("0.215") + 70 * Fraction("0.000033333334")
         assert disk.price.amount == ceil(exact * 10**8)
-        begun = of(await look(application, timedelta(minutes=20, seconds=1)), "mistgpu", "2080Ti")
+        begun = find_offer(
+            await compare_offers(application, timedelta(minutes=20, seconds=1)), "mistgpu", "2080Ti"
+        )
         assert begun.price.amount == 105, "21 begun minutes of 3 CNY an hour"
 
 
 @contextlib.asynccontextmanager
-async def behind(land: World, *portals: str) -> AsyncIterator[dict[str, FaultProxy]]:
+async def proxied_simulators(sandbox: TripSandbox, *portals: str) -> AsyncIterator[dict[str, FaultProxy]]:
     """A fault proxy before each portal."""
     async with contextlib.AsyncExitStack() as stack:
         found = {}
         for name in portals:
-            parts = urlsplit(land.cloud.urls[name])
+            parts = urlsplit(sandbox.cloud.urls[name])
             proxy = FaultProxy(str(parts.hostname), int(parts.port or 0))
             found[name] = await stack.enter_async_context(proxy)
             variable = "GPURENT_" + name.upper() + "_URL"
-            land.extra[variable] = f"http://{proxy.host}:{proxy.port}"
+            sandbox.extra_environment[variable] = f"http://{proxy.host}:{proxy.port}"
         yield found
 
 
-async def test_portals_that_hang_or_fail_are_named_and_cost_one_timeout(land: World) -> None:
-    async with behind(land, "mistgpu", "1024gpu", "dbc") as proxies:
-        land.extra["GPURENT_OFFERS_TIMEOUT"] = "4"
-        async with land.application() as application:
-            await enter(application)
-            proxies["mistgpu"].plan = Plan(stall=True)
-            proxies["dbc"].plan = Plan(stall=True)
+async def test_simulators_that_hang_or_fail_are_named_and_cost_one_timeout(sandbox: TripSandbox) -> None:
+    async with proxied_simulators(sandbox, "mistgpu", "1024gpu", "dbc") as proxies:
+        sandbox.extra_environment["GPURENT_OFFERS_TIMEOUT"] = "4"
+        async with sandbox.open_application() as application:
+            await log_in_everywhere(application)
+            proxies["mistgpu"].plan = FaultPlan(stall=True)
+            proxies["dbc"].plan = FaultPlan(stall=True)
             begun = time.monotonic()
-            found = await look(application)
+            found = await compare_offers(application)
             took = time.monotonic() - begun
         assert 3.9 < took < 7.5, "the slowest decides, not the sum"
         reasons = dict(found.unavailable)
         assert "no answer within 4 s" in reasons["mistgpu"]
         assert "dbc gives no rate within 4 s" in reasons["1024gpu"]
-        proxies["dbc"].plan = Plan()
-        proxies["mistgpu"].plan = Plan(refuse=True)
-        async with land.application() as application:
-            found = await look(application, code="USD")
+        proxies["dbc"].plan = FaultPlan()
+        proxies["mistgpu"].plan = FaultPlan(refuse=True)
+        async with sandbox.open_application() as application:
+            found = await compare_offers(application, code="USD")
         assert [name for name, _reason in found.unavailable] == ["mistgpu"]
         assert {item.offer.provider for item in found.ranked} == {"1024gpu"}
 
 
-async def test_offers_on_the_command_line_name_every_rate(land: World) -> None:
-    configure(land, rates(land))
-    async with land.application() as application:
-        await enter(application)
-    said = await land.cli("offers", "--for", "1天", "--in", "usd")
+async def test_offers_on_the_command_line_name_every_rate(sandbox: TripSandbox) -> None:
+    write_config(sandbox, make_rates_section(sandbox))
+    async with sandbox.open_application() as application:
+        await log_in_everywhere(application)
+    said = await sandbox.run_command("offers", "--for", "1天", "--in", "usd")
     assert said.code == 0, said.err
     assert "1 DBC = 0.0026 USD" in said.out
     assert "1 USD = 7.10 CNY: the bank's board" in said.out
-    rows = (await land.cli("offers", "--for", "1d", "--json", "-p", "1024gpu", "-p", "mistgpu")).data
-    assert [row["provider"] for row in rows] == list(SHOPS)
+    rows = (
+        await sandbox.run_command("offers", "--for", "1d", "--json", "-p", "1024gpu", "-p", "mistgpu")
+    ).data
+    assert [row["provider"] for row in rows] == list(PROVIDERS)
     offers = [offer for row in rows for offer in row["offers"]]
     assert sorted(offer["rank"] for offer in offers) == list(range(1, len(offers) + 1))
     (own,) = [offer for offer in rows[0]["offers"] if offer["hardware"]["gpu"] == "2080Ti"]
@@ -191,43 +198,45 @@ async def test_offers_on_the_command_line_name_every_rate(land: World) -> None:
     assert own["quote"]["low"]["currency"] == "DBC"
     assert own["quote"]["converted"]["low"]["currency"] == "CNY"
     assert [rate["source"] for rate in own["quote"]["converted"]["rates"]][1] == "the bank's board"
-    assert (await land.cli("offers", "--in", "EUR", "--json")).code == 2, "nobody knows it"
+    assert (await sandbox.run_command("offers", "--in", "EUR", "--json")).code == 2, "nobody knows it"
 
 
-def state(land: World) -> tuple[object, ...]:
+def read_simulator_state(sandbox: TripSandbox) -> tuple[object, ...]:
     """Everything at the shops that a planner must not touch."""
-    portals: Any = land.cloud.portals
+    portals: Any = sandbox.cloud.simulators_by_name
     return (
-        land.cloud.ledgers(),
-        dict(portals["1024gpu"].books.orders),
-        dict(portals["1024gpu"].books.emails),
-        dict(portals["mistgpu"].books.servers),
-        dict(portals["mistgpu"].books.recharges),
-        list(land.cloud.burning()),
+        sandbox.cloud.ledgers(),
+        dict(portals["1024gpu"].state.orders),
+        dict(portals["1024gpu"].state.emails),
+        dict(portals["mistgpu"].state.servers),
+        dict(portals["mistgpu"].state.recharges),
+        list(sandbox.cloud.burning()),
     )
 
 
 @pytest.mark.parametrize("provider", ["1024gpu", "mistgpu"])
-async def test_plan_says_what_run_would_do_and_touches_nothing(land: World, provider: str) -> None:
-    configure(land, rates(land))
-    async with land.application() as application:
-        await enter(application)
-        await land.faucet(application, "90000")
-        await land.settle_alipay(application, "50")
-    before = state(land)
-    plan = await land.cli(
+async def test_plan_says_what_run_would_do_and_touches_nothing(sandbox: TripSandbox, provider: str) -> None:
+    write_config(sandbox, make_rates_section(sandbox))
+    async with sandbox.open_application() as application:
+        await log_in_everywhere(application)
+        await sandbox.add_dbc(application, "90000")
+        await sandbox.top_up_mistgpu(application, "50")
+    before = read_simulator_state(sandbox)
+    plan = await sandbox.run_command(
         "plan", "-p", provider, "--gpu", "2080ti", "--for", "1d", "--budget", "2000CNY", "--json",
         "--", "train.py", "--epochs", "2",
     )  # fmt: skip
     assert plan.code == 0, plan.err
-    text = await land.cli("plan", "-p", provider, "--gpu", "2080ti", "--for", "1d", "--", "train.py")
+    text = await sandbox.run_command(
+        "plan", "-p", provider, "--gpu", "2080ti", "--for", "1d", "--", "train.py"
+    )
     assert text.code == 0, text.err
     assert "Nothing was ordered, paid or written." in text.out
-    assert state(land) == before
-    async with land.application() as application:
-        assert list(application.trip_register.trips()) == []
-        assert application.store.leases() == []
-        assert application.bookkeeping.spending() == ()
+    assert read_simulator_state(sandbox) == before
+    async with sandbox.open_application() as application:
+        assert list(application.trip_tracker.list_trips()) == []
+        assert application.store.list_leases() == []
+        assert application.bookkeeping.sum_spending() == ()
     legs, data = plan.data["legs"], plan.data
     assert data["budgets"] == [
         {

@@ -17,10 +17,16 @@ import httpx2
 import pytest
 
 from gpurent.domain.session import JobState
-from tests.workflow.test_forward import fetch, gpurent, home, line, renting
-from tests.workflow.world import World, world
+from tests.workflow.test_forward import (
+    fetch_page,
+    get_machine_home,
+    read_line,
+    rented_machine,
+    running_gpurent,
+)
+from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
 
-STAND_IN = r"""#!/usr/bin/env python3
+FAKE_JUPYTER = r"""#!/usr/bin/env python3
 # A stand-in for jupyter: enough of it to be started, found and asked. It is no notebook.
 import http.server, json, os, sys
 from urllib.parse import parse_qs, urlsplit
@@ -45,7 +51,7 @@ server.serve_forever()
 """
 
 # What `pip install` would have done, done by a stand-in for pip's module; it says what it was asked.
-PIP = r"""
+FAKE_PIP = r"""
 import pathlib, sys
 home = pathlib.Path.home()
 (home / "pip.log").write_text(" ".join(sys.argv[1:]))
@@ -56,18 +62,18 @@ target.chmod(0o755)
 """
 
 
-def bring(land: World, *, there: bool) -> None:
+def install_fake_jupyter(sandbox: TripSandbox, *, installed: bool) -> None:
     """The stand-in, on the machine already or ready to be installed."""
-    base = home(land)
-    (base / "stand-in").write_text(STAND_IN)
-    if there:
+    base = get_machine_home(sandbox)
+    (base / "stand-in").write_text(FAKE_JUPYTER)
+    if installed:
         program = base / ".local" / "bin" / "jupyter"
         program.parent.mkdir(parents=True)
-        program.write_text(STAND_IN)
+        program.write_text(FAKE_JUPYTER)
         program.chmod(0o755)
         return
     (base / ".pip").mkdir()
-    (base / ".pip" / "pip.py").write_text(PIP)
+    (base / ".pip" / "pip.py").write_text(FAKE_PIP)
     with (base / ".profile").open("a") as file:
         file.write(f"export PYTHONPATH={base}/.pip\n")
     with (base / ".bashrc").open("r+") as file:
@@ -76,7 +82,7 @@ def bring(land: World, *, there: bool) -> None:
         file.write(f"export PYTHONPATH={base}/.pip\n{text}")
 
 
-def arguments() -> list[tuple[str, str]]:
+def list_command_lines() -> list[tuple[str, str]]:
     """The argument list of every process here, the machine's too: an embedded one shares our process list."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -85,7 +91,7 @@ def arguments() -> list[tuple[str, str]]:
     return found
 
 
-async def end(process: asyncio.subprocess.Process) -> str:
+async def interrupt(process: asyncio.subprocess.Process) -> str:
     process.send_signal(signal.SIGINT)
     async with asyncio.timeout(30):
         _out, err = await process.communicate()
@@ -94,64 +100,66 @@ async def end(process: asyncio.subprocess.Process) -> str:
 
 
 async def test_it_is_started_once_reached_over_a_cut_and_ended(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, renting(land) as (application, lease):
-        bring(land, there=True)
-        async with gpurent(land, "jupyter", lease, "--json") as process:
-            first = json.loads(await line(process))["data"]
+    async with trip_sandbox(tmp_path) as land, rented_machine(land) as (application, lease):
+        install_fake_jupyter(land, installed=True)
+        async with running_gpurent(land, "jupyter", lease, "--json") as process:
+            first = json.loads(await read_line(process))["data"]
             assert first["fresh"] is True
             parts = urlsplit(first["url"])
             assert (parts.hostname, parts.path) == ("127.0.0.1", "/lab")
             token = parse_qs(parts.query)["token"][0]
             assert len(token) == 48
-            argv = json.loads(await fetch(first["url"]))
+            argv = json.loads(await fetch_page(first["url"]))
             assert "--ip=127.0.0.1" in argv
-            assert [pid for pid, given in arguments() if "--ip=127.0.0.1" in given]
-            assert not [pid for pid, given in arguments() if token in given]
-            await land.cloud.cut()
-            assert json.loads(await fetch(first["url"])) == argv
+            assert [pid for pid, given in list_command_lines() if "--ip=127.0.0.1" in given]
+            assert not [pid for pid, given in list_command_lines() if token in given]
+            await land.cloud.cut_connections()
+            assert json.loads(await fetch_page(first["url"])) == argv
             async with httpx2.AsyncClient() as client:
                 assert (await client.get(first["url"].partition("?")[0])).status_code == 403
-            await end(process)
+            await interrupt(process)
 
-        async with gpurent(land, "jupyter", lease, "--no-browser") as process:
-            again = await line(process)
+        async with running_gpurent(land, "jupyter", lease, "--no-browser") as process:
+            again = await read_line(process)
             assert parse_qs(urlsplit(again).query)["token"] == [token]
-            await end(process)
+            await interrupt(process)
 
-        assert (await land.cli("jupyter", lease, "--stop", "--json")).data == {"stopped": first["job"]}
+        assert (await land.run_command("jupyter", lease, "--stop", "--json")).data == {
+            "stopped": first["job"]
+        }
         assert (
-            await application.machine_commands.logs(lease, first["job"], follow=False)
+            await application.machine_commands.show_log(lease, first["job"], follow=False)
         ).state is not JobState.RUNNING
-        assert (await land.cli("jupyter", lease, "--stop", "--json")).data == {"stopped": ""}
-        async with gpurent(land, "jupyter", lease, "--json") as process:
-            fresh = json.loads(await line(process))["data"]
+        assert (await land.run_command("jupyter", lease, "--stop", "--json")).data == {"stopped": ""}
+        async with running_gpurent(land, "jupyter", lease, "--json") as process:
+            fresh = json.loads(await read_line(process))["data"]
             assert fresh["job"] != first["job"]
             assert token not in fresh["url"]
-            await end(process)
+            await interrupt(process)
 
 
 async def test_what_is_missing_is_installed_only_by_consent(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, renting(land) as (_service, lease):
-        bring(land, there=False)
-        said = await land.cli("jupyter", lease)
+    async with trip_sandbox(tmp_path) as land, rented_machine(land) as (_service, lease):
+        install_fake_jupyter(land, installed=False)
+        said = await land.run_command("jupyter", lease)
         assert said.code == 2
         assert "--install" in said.err
-        assert not (home(land) / "pip.log").exists()
-        async with gpurent(land, "jupyter", lease, "--install", "--json") as process:
-            found = json.loads(await line(process))["data"]
-            assert json.loads(await fetch(found["url"]))
-            await end(process)
-        asked = (home(land) / "pip.log").read_text().split()
+        assert not (get_machine_home(land) / "pip.log").exists()
+        async with running_gpurent(land, "jupyter", lease, "--install", "--json") as process:
+            found = json.loads(await read_line(process))["data"]
+            assert json.loads(await fetch_page(found["url"]))
+            await interrupt(process)
+        asked = (get_machine_home(land) / "pip.log").read_text().split()
         assert asked[0] == "install"
         assert asked[-2:] == ["--user", "jupyterlab"]
 
 
-async def test_a_server_that_ends_at_once_is_told_with_its_words(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, renting(land) as (_service, lease):
-        bring(land, there=True)
-        broken = STAND_IN.replace("token = os", "sys.exit('no space for notebooks')\ntoken = os")
-        (home(land) / ".local" / "bin" / "jupyter").write_text(broken)
-        said = await land.cli("jupyter", lease)
+async def test_a_server_that_ends_at_once_is_reported_with_its_output(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path) as land, rented_machine(land) as (_service, lease):
+        install_fake_jupyter(land, installed=True)
+        broken = FAKE_JUPYTER.replace("token = os", "sys.exit('no space for notebooks')\ntoken = os")
+        (get_machine_home(land) / ".local" / "bin" / "jupyter").write_text(broken)
+        said = await land.run_command("jupyter", lease)
         assert said.code == 7
         assert "no space for notebooks" in said.err
         assert "gpurent logs" in said.err
@@ -161,8 +169,8 @@ async def test_a_server_that_ends_at_once_is_told_with_its_words(tmp_path: Path)
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_the_real_jupyterlab(tmp_path: Path) -> None:
-    async with world(tmp_path) as land, renting(land) as (_service, lease):
-        async with gpurent(land, "jupyter", lease, "--install", "--json") as process:
+    async with trip_sandbox(tmp_path) as land, rented_machine(land) as (_service, lease):
+        async with running_gpurent(land, "jupyter", lease, "--install", "--json") as process:
             assert process.stdout is not None
             said = await asyncio.wait_for(process.stdout.readline(), 800)
             if not said and process.stderr is not None:
@@ -175,8 +183,8 @@ async def test_the_real_jupyterlab(tmp_path: Path) -> None:
                 answer = await client.get("/api/kernelspecs", params={"token": token})
                 assert "python3" in answer.json()["kernelspecs"]
                 assert "JupyterLab" in (await client.get("/lab", params={"token": token})).text
-                await land.cloud.cut()
-            assert "kernelspecs" in await fetch(f"{base}/api/kernelspecs?token={token}")
-            assert not [pid for pid, argv in arguments() if token in argv]
-            await end(process)
-        assert (await land.cli("jupyter", lease, "--stop", "--json")).data["stopped"]
+                await land.cloud.cut_connections()
+            assert "kernelspecs" in await fetch_page(f"{base}/api/kernelspecs?token={token}")
+            assert not [pid for pid, argv in list_command_lines() if token in argv]
+            await interrupt(process)
+        assert (await land.run_command("jupyter", lease, "--stop", "--json")).data["stopped"]

@@ -18,53 +18,56 @@ import pytest
 from attrs import define, field
 
 from gpurent.composition.application import Application
-from gpurent.domain.events import EventKind, Level, Notice
+from gpurent.domain.events import EventKind, Notice, NoticeLevel
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.money import CNY, UnitPrice
 from gpurent.domain.offer import Hardware, Metered, Offer, Prepaid, Requirements
-from gpurent.domain.trip import JobSpec, TripLimits, TripSpec, Upload
+from gpurent.domain.trip import JobSpec, TripLimits, TripSpec, UploadSpec
 from gpurent.errors import PluginError, UsageError
-from gpurent.infra.registry import plain
-from gpurent.infra.registry.registry import Registry
-from gpurent.roles.entries import Field, NotifierEntry
+from gpurent.infra.registry import builtin_entries
+from gpurent.infra.registry.registry import EntryPointRegistry
+from gpurent.roles.entries import InputField, NotifierEntry
 from gpurent.roles.hookspecs import hookimpl
 from gpurent.roles.messages import Notifier
 from gpurent.roles.plugin_context import PluginContext
 from gpurent.testing.fakes.http_server import http_server
-from tests.workflow.world import DIGITS, Person, world
+from tests.workflow.trip_sandbox import DIGITS_EXAMPLE, ScriptedUser, trip_sandbox
 
 HOUR = timedelta(hours=1)
 
 
 @define
-class Ear(Notifier):
+class RecordingNotifier(Notifier):
     """Does ``trouble`` and keeps what it was told."""
 
-    trouble: Callable[[Notice], object] = lambda notice: None
-    heard: list[Notice] = field(factory=list)
+    action: Callable[[Notice], object] = lambda notice: None
+    notices: list[Notice] = field(factory=list)
 
     def notify(self, notice: Notice) -> None:
-        self.trouble(notice)
-        self.heard.append(notice)
+        self.action(notice)
+        self.notices.append(notice)
 
 
-def building(ear: object) -> Callable[[PluginContext], Notifier]:
+def build_notifier(notifier: object) -> Callable[[PluginContext], Notifier]:
     """Gives ``ear``, whatever it is."""
-    return lambda _context: cast(Notifier, ear)
+    return lambda _context: cast(Notifier, notifier)
 
 
-async def hearing(home: Path, person: Person, *ears: tuple[str, object], **environment: str) -> Application:
+async def open_notified_application(
+    home: Path, person: ScriptedUser, *ears: tuple[str, object], **environment: str
+) -> Application:
     """An application whose notifiers are ``ears``."""
     module = ModuleType("ears")
 
     def gpurent_register_notifier() -> list[NotifierEntry]:
-        secret = (Field(name="key", label="Key", secret=True),)
+        secret = (InputField(name="key", label="Key", secret=True),)
         return [
-            NotifierEntry(name=name, summary="", build=building(ear), settings=secret) for name, ear in ears
+            NotifierEntry(name=name, summary="", build=build_notifier(ear), settings=secret)
+            for name, ear in ears
         ]
 
     vars(module)["gpurent_register_notifier"] = hookimpl(gpurent_register_notifier)
-    registry = Registry.load(builtin=[plain, module], points=[])
+    registry = EntryPointRegistry.load(builtin=[builtin_entries, module], points=[])
     assert not registry.problems
     keys = {f"GPURENT_{name.upper()}_KEY": f"key-CANARY-{name}" for name, _ear in ears}
     made = Application(registry, home / "state", {**keys, **environment}, person)
@@ -72,7 +75,7 @@ async def hearing(home: Path, person: Person, *ears: tuple[str, object], **envir
     return made
 
 
-def lease(tariff: Metered | Prepaid, expires_at: datetime | None = None) -> Lease:
+def make_lease(tariff: Metered | Prepaid, expires_at: datetime | None = None) -> Lease:
     hardware = Hardware(gpu="2080 Ti", gpus=1)
     offer = Offer(provider="shop", key="m1", hardware=hardware, tariff=tariff)
     return Lease(id="shop-abcde", provider="shop", offer=offer, state=LeaseState.READY, expires_at=expires_at)
@@ -81,7 +84,7 @@ def lease(tariff: Metered | Prepaid, expires_at: datetime | None = None) -> Leas
 PRICE = UnitPrice(Decimal("1.5"), CNY, HOUR)
 
 
-def warnings(person: Person) -> list[str]:
+def list_warnings(person: ScriptedUser) -> list[str]:
     return [event.text for event in person.events if event.kind is EventKind.WARNING]
 
 
@@ -93,13 +96,13 @@ def gate() -> Iterator[threading.Event]:
 
 
 async def test_the_default_tells_what_matters_and_nothing_else(tmp_path: Path) -> None:
-    ear = Ear()
-    application = await hearing(tmp_path, Person(), ("ear", ear))
+    ear = RecordingNotifier()
+    application = await open_notified_application(tmp_path, ScriptedUser(), ("ear", ear))
     for kind in EventKind:
         application.events.emit(kind, f"about {kind.value}")
     application.events.emit(EventKind.LEASE_CHANGED, "it died", state="gone")
     await application.aclose()
-    kinds = [notice.event.kind for notice in ear.heard]
+    kinds = [notice.event.kind for notice in ear.notices]
     assert set(kinds) >= {
         EventKind.JOB_ENDED,
         EventKind.TIME_LOW,
@@ -115,8 +118,8 @@ async def test_the_default_tells_what_matters_and_nothing_else(tmp_path: Path) -
         EventKind.WAITING,
     }
     assert kinds[-1] is EventKind.LEASE_CHANGED
-    assert ear.heard[-1].level is Level.WARNING
-    assert len({notice.id for notice in ear.heard}) == len(ear.heard)
+    assert ear.notices[-1].level is NoticeLevel.WARNING
+    assert len({notice.id for notice in ear.notices}) == len(ear.notices)
 
 
 async def test_the_user_chooses(tmp_path: Path) -> None:
@@ -124,21 +127,23 @@ async def test_the_user_chooses(tmp_path: Path) -> None:
     (tmp_path / "state" / "config.toml").write_text(
         '[notify]\nevents = ["job-started", "paid"]\nlanguage = "zh"\n'
     )
-    ear = Ear()
-    application = await hearing(tmp_path, Person(), ("ear", ear))
+    ear = RecordingNotifier()
+    application = await open_notified_application(tmp_path, ScriptedUser(), ("ear", ear))
     for kind in (EventKind.WARNING, EventKind.JOB_STARTED, EventKind.PAID):
         application.events.emit(kind, "x")
     await application.aclose()
-    assert [notice.event.kind for notice in ear.heard] == [EventKind.JOB_STARTED, EventKind.PAID]
+    assert [notice.event.kind for notice in ear.notices] == [EventKind.JOB_STARTED, EventKind.PAID]
 
 
 async def test_a_level_chooses_too(tmp_path: Path) -> None:
-    ear = Ear()
-    application = await hearing(tmp_path, Person(), ("ear", ear), GPURENT_NOTIFY_LEVEL="warning")
+    ear = RecordingNotifier()
+    application = await open_notified_application(
+        tmp_path, ScriptedUser(), ("ear", ear), GPURENT_NOTIFY_LEVEL="warning"
+    )
     for kind in (EventKind.PAID, EventKind.TIME_LOW):
         application.events.emit(kind, "x")
     await application.aclose()
-    assert [notice.event.kind for notice in ear.heard] == [EventKind.TIME_LOW]
+    assert [notice.event.kind for notice in ear.notices] == [EventKind.TIME_LOW]
 
 
 @pytest.mark.parametrize(
@@ -146,47 +151,49 @@ async def test_a_level_chooses_too(tmp_path: Path) -> None:
     [("EVENTS", "job-endet"), ("EVENTS", "progress"), ("LEVEL", "loud"), ("LIMIT", "soon"), ("LIMIT", "0")],
 )
 async def test_a_wrong_setting_warns_and_stops_nothing(tmp_path: Path, wrong: tuple[str, str]) -> None:
-    person, ear = Person(), Ear()
-    application = await hearing(tmp_path, person, ("ear", ear), **{f"GPURENT_NOTIFY_{wrong[0]}": wrong[1]})
+    person, ear = ScriptedUser(), RecordingNotifier()
+    application = await open_notified_application(
+        tmp_path, person, ("ear", ear), **{f"GPURENT_NOTIFY_{wrong[0]}": wrong[1]}
+    )
     application.events.emit(EventKind.PAID, "x")
     application.events.emit(EventKind.PAID, "y")
     with pytest.raises(UsageError, match="notify"):
-        await application.notifications.test()
+        await application.notifications.send_test()
     await application.aclose()
-    assert [notice.event.text for notice in ear.heard] == ["x", "y"]
-    assert len(warnings(person)) == 1
+    assert [notice.event.text for notice in ear.notices] == ["x", "y"]
+    assert len(list_warnings(person)) == 1
 
 
 async def test_a_message_says_what_when_and_what_to_do(tmp_path: Path) -> None:
-    ear = Ear()
-    application = await hearing(tmp_path, Person(), ("ear", ear))
+    ear = RecordingNotifier()
+    application = await open_notified_application(tmp_path, ScriptedUser(), ("ear", ear))
     now = datetime.now(UTC)
     application.store.save_lease(
-        lease(Prepaid(price=PRICE, minimum=HOUR), expires_at=now + timedelta(minutes=25, seconds=30))
+        make_lease(Prepaid(price=PRICE, minimum=HOUR), expires_at=now + timedelta(minutes=25, seconds=30))
     )
     application.events.emit(EventKind.TIME_LOW, "25 min left", lease="shop-abcde", minutes=25)
-    application.store.save_lease(lease(Metered(price=PRICE)))
+    application.store.save_lease(make_lease(Metered(price=PRICE)))
     application.events.emit(EventKind.TIME_LOW, "12 min left", lease="shop-abcde", minutes=12)
     application.events.emit(EventKind.FAILED, "the job is lost", lease="shop-abcde")
     await application.aclose()
-    prepaid, metered, failed = (notice.body for notice in ear.heard)
+    prepaid, metered, failed = (notice.body for notice in ear.notices)
     assert "shop-abcde at shop: 2080 Ti" in prepaid
     assert str(PRICE) in prepaid
     assert "Time left: 25 min" in prepaid
     assert "gpurent renew shop-abcde" in prepaid
     assert "gpurent topup shop" in metered
     assert "gpurent release shop-abcde" in failed
-    assert ear.heard[0].title == "gpurent: Little time is left (shop-abcde)"
+    assert ear.notices[0].title == "gpurent: Little time is left (shop-abcde)"
 
 
 async def test_no_secret_and_no_escape_sequence_leaves(tmp_path: Path) -> None:
-    ear = Ear()
-    application = await hearing(tmp_path, Person(), ("ear", ear))
+    ear = RecordingNotifier()
+    application = await open_notified_application(tmp_path, ScriptedUser(), ("ear", ear))
     application.events.emit(
         EventKind.WARNING, "\x1b[31mred\x1b[0m key-CANARY-ear \u202eevil", note="key-CANARY-ear\x07"
     )
     await application.aclose()
-    (notice,) = ear.heard
+    (notice,) = ear.notices
     assert notice.event.text == "red *** evil"
     assert notice.event.data == {"note": "***"}
     assert "CANARY" not in repr(notice)
@@ -194,40 +201,40 @@ async def test_no_secret_and_no_escape_sequence_leaves(tmp_path: Path) -> None:
 
 
 async def test_a_warning_that_repeats_is_sent_once(tmp_path: Path) -> None:
-    ear = Ear()
-    application = await hearing(tmp_path, Person(), ("ear", ear))
+    ear = RecordingNotifier()
+    application = await open_notified_application(tmp_path, ScriptedUser(), ("ear", ear))
     for _time in range(5):
         application.events.emit(EventKind.WARNING, "the portal does not answer", lease="a")
     application.events.emit(EventKind.WARNING, "the portal does not answer", lease="b")
     await application.aclose()
-    assert [notice.event.lease for notice in ear.heard] == ["a", "b"]
+    assert [notice.event.lease for notice in ear.notices] == ["a", "b"]
 
 
-def exits(notice: Notice) -> None:
+def exit_process(notice: Notice) -> None:
     sys.exit(7)
 
 
-def fails(notice: Notice) -> None:
+def raise_error(notice: Notice) -> None:
     raise PluginError("refused with key-CANARY-bad \x1b[31m")
 
 
-def chatters(notice: Notice) -> None:
+def print_and_raise(notice: Notice) -> None:
     print("key-CANARY-bad")
     print("key-CANARY-bad", file=sys.stderr)
     raise RuntimeError("key-CANARY-bad")
 
 
-@pytest.mark.parametrize("trouble", [exits, fails, chatters])
+@pytest.mark.parametrize("trouble", [exit_process, raise_error, print_and_raise])
 async def test_trouble_is_contained_and_reported_once(
     tmp_path: Path, trouble: Callable[[Notice], object], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    person, good, bad = Person(), Ear(), Ear(trouble)
-    application = await hearing(tmp_path, person, ("bad", bad), ("good", good))
+    person, good, bad = ScriptedUser(), RecordingNotifier(), RecordingNotifier(trouble)
+    application = await open_notified_application(tmp_path, person, ("bad", bad), ("good", good))
     for number in range(4):
         application.events.emit(EventKind.PAID, str(number))
     await application.aclose()
-    assert [notice.event.text for notice in good.heard] == ["0", "1", "2", "3"]
-    (said,) = warnings(person)
+    assert [notice.event.text for notice in good.notices] == ["0", "1", "2", "3"]
+    (said,) = list_warnings(person)
     assert "bad" in said
     assert "CANARY" not in said
     assert "\x1b" not in said
@@ -240,27 +247,31 @@ async def test_it_is_reported_again_after_it_worked(tmp_path: Path) -> None:
         if notice.event.text == "bad":
             raise RuntimeError("away")
 
-    person = Person()
-    application = await hearing(tmp_path, person, ("ear", Ear(trouble)))
+    person = ScriptedUser()
+    application = await open_notified_application(tmp_path, person, ("ear", RecordingNotifier(trouble)))
     for text in ("bad", "bad", "good", "bad", "bad"):
         application.events.emit(EventKind.PAID, text)
     await application.aclose()
-    assert len(warnings(person)) == 2
+    assert len(list_warnings(person)) == 2
 
 
 async def test_one_that_cannot_be_built_is_only_reported(tmp_path: Path) -> None:
-    person = Person()
-    application = await hearing(tmp_path, person, ("ear", "no notifier"))
+    person = ScriptedUser()
+    application = await open_notified_application(tmp_path, person, ("ear", "no notifier"))
     application.events.emit(EventKind.PAID, "x")
     await application.aclose()
-    (said,) = warnings(person)
+    (said,) = list_warnings(person)
     assert "not a Notifier" in said
 
 
 async def test_one_that_hangs_delays_nobody(tmp_path: Path, gate: threading.Event) -> None:
-    person, good = Person(), Ear()
-    application = await hearing(
-        tmp_path, person, ("bad", Ear(lambda notice: gate.wait())), ("good", good), GPURENT_NOTIFY_LIMIT="1"
+    person, good = ScriptedUser(), RecordingNotifier()
+    application = await open_notified_application(
+        tmp_path,
+        person,
+        ("bad", RecordingNotifier(lambda notice: gate.wait())),
+        ("good", good),
+        GPURENT_NOTIFY_LIMIT="1",
     )
     begun = monotonic()
     for number in range(50):
@@ -268,84 +279,90 @@ async def test_one_that_hangs_delays_nobody(tmp_path: Path, gate: threading.Even
     assert len(application.notifications._queues) == 2
     await asyncio.wait_for(application.aclose(), 60)
     assert monotonic() - begun < 40, "50 notices of one second each would take longer"
-    assert len(good.heard) == 50
-    said = warnings(person)
+    assert len(good.notices) == 50
+    said = list_warnings(person)
     assert any("no answer within 1 s" in text for text in said)
     assert any("50 messages were not sent" in text for text in said)
 
 
 async def test_a_test_message_tells_the_truth(tmp_path: Path, gate: threading.Event) -> None:
-    good = Ear()
-    ears = (("good", good), ("fails", Ear(fails)), ("hangs", Ear(lambda notice: gate.wait())))
-    application = await hearing(tmp_path, Person(), *ears, GPURENT_NOTIFY_LIMIT="0.5")
-    outcomes = {outcome.name: outcome for outcome in await application.notifications.test()}
-    assert outcomes["good"].good
-    assert not outcomes["fails"].good
-    assert "0.5 s" in outcomes["hangs"].why
-    assert [notice.event.kind for notice in good.heard] == [EventKind.TEST]
-    (alone,) = await application.notifications.test("good")
-    assert alone.good
+    good = RecordingNotifier()
+    ears = (
+        ("good", good),
+        ("fails", RecordingNotifier(raise_error)),
+        ("hangs", RecordingNotifier(lambda notice: gate.wait())),
+    )
+    application = await open_notified_application(tmp_path, ScriptedUser(), *ears, GPURENT_NOTIFY_LIMIT="0.5")
+    outcomes = {outcome.name: outcome for outcome in await application.notifications.send_test()}
+    assert outcomes["good"].ok
+    assert not outcomes["fails"].ok
+    assert "0.5 s" in outcomes["hangs"].reason
+    assert [notice.event.kind for notice in good.notices] == [EventKind.TEST]
+    (alone,) = await application.notifications.send_test("good")
+    assert alone.ok
     with pytest.raises(PluginError):
-        await application.notifications.test("nobody")
+        await application.notifications.send_test("nobody")
     await application.aclose()
 
 
 async def test_without_settings_nothing_is_in_use(tmp_path: Path) -> None:
-    application = await hearing(tmp_path, Person(), ("ear", Ear()), GPURENT_EAR_KEY="")
+    application = await open_notified_application(
+        tmp_path, ScriptedUser(), ("ear", RecordingNotifier()), GPURENT_EAR_KEY=""
+    )
     application.events.emit(EventKind.PAID, "x")
     with pytest.raises(UsageError, match="no notifier") as caught:
-        await application.notifications.test()
+        await application.notifications.send_test()
     assert '[ear]\nkey = "…"' in caught.value.hint
     await application.aclose()
 
 
-async def test_a_whole_trip_is_told_to_a_web_hook(tmp_path: Path) -> None:
+async def test_a_whole_trip_is_sent_to_a_webhook(tmp_path: Path) -> None:
     """The kinds that arrive, in order; and none of the secrets of the trip."""
-    async with http_server() as server, world(tmp_path, speed=120) as land:
-        land.extra = {
+    async with http_server() as server, trip_sandbox(tmp_path, speed=120) as land:
+        land.extra_environment = {
             "GPURENT_WEBHOOK_URL": f"{server.url}/key-CANARY-1",
             "GPURENT_WEBHOOK_SECRET": "sign-CANARY-2",
             "GPURENT_NOTIFY_EVENTS": "paid job-started job-ended released failed",
         }
-        person = Person()
-        async with land.application(person) as application:
-            await application.account_commands.login("1024gpu", {})
-            await land.faucet(application, "90000")
+        person = ScriptedUser()
+        async with land.open_application(person) as application:
+            await application.account_commands.log_in("1024gpu", {})
+            await land.add_dbc(application, "90000")
             want = TripSpec(
                 requirements=Requirements(gpu="2080Ti"),
-                upload=Upload(folder=str(DIGITS)),
+                upload=UploadSpec(folder=str(DIGITS_EXAMPLE)),
                 job=JobSpec(command=("train.py", "--epochs", "1", "--hidden", "4")),
                 limits=TripLimits(term=timedelta(days=1)),
                 provider="1024gpu",
             )
             end = await application.trips.run(want)
-            shop = application.secrets.scoped("1024gpu").get(
-                application.leases.find_lease(end.lease).password_ref
+            shop = application.secrets.get_vault("1024gpu").get(
+                application.leases.get_lease(end.lease_id).password_ref
             )
             keys = [
-                secret.reveal() for secret in application.account_commands.credentials("1024gpu").values()
+                secret.reveal() for secret in application.account_commands.get_credentials("1024gpu").values()
             ]
-    assert not [text for text in warnings(person) if "notifier" in text]
-    found = [json.loads(request.body) for request in server.seen]
+    assert not [text for text in list_warnings(person) if "notifier" in text]
+    found = [json.loads(request.body) for request in server.requests]
     kinds = [item["kind"] for item in found]
     told = [event.kind.value for event in person.events]
-    assert kinds == [kind for kind in told if kind in land.extra["GPURENT_NOTIFY_EVENTS"].split()]
+    assert kinds == [kind for kind in told if kind in land.extra_environment["GPURENT_NOTIFY_EVENTS"].split()]
     assert kinds[-3:] == ["job-started", "job-ended", "released"]
     assert set(kinds[:-3]) == {"paid"}
     assert found[-2]["data"]["exit_code"] == 0
-    assert {item["lease"] for item in found[-3:]} == {end.lease}
-    sent = b"".join(request.body for request in server.seen).decode()
+    assert {item["lease"] for item in found[-3:]} == {end.lease_id}
+    sent = b"".join(request.body for request in server.requests).decode()
     assert shop is not None
     assert keys
     for secret in ("CANARY", shop.reveal(), *keys):
         assert secret not in sent
-    assert all(request.headers["x-gpurent-signature"].startswith("sha256=") for request in server.seen)
-    assert len({request.headers["idempotency-key"] for request in server.seen}) == len(kinds)
+    assert all(request.headers["x-gpurent-signature"].startswith("sha256=") for request in server.requests)
+    assert len({request.headers["idempotency-key"] for request in server.requests}) == len(kinds)
 
 
 async def test_a_trip_s_own_choice_of_events_is_for_that_trip_alone(tmp_path: Path) -> None:
-    ear = Ear()
-    application = await hearing(tmp_path, Person(), ("ear", ear))
+    ear = RecordingNotifier()
+    application = await open_notified_application(tmp_path, ScriptedUser(), ("ear", ear))
     application.store.begin_trip("t1-quiet", "run", TripSpec(notify=("failed",)))
     application.store.begin_trip("t1-silent", "run", TripSpec(notify=()))
     application.store.begin_trip("t1-usual", "run", TripSpec())
@@ -353,7 +370,7 @@ async def test_a_trip_s_own_choice_of_events_is_for_that_trip_alone(tmp_path: Pa
         for kind in (EventKind.JOB_ENDED, EventKind.FAILED, EventKind.WAITING):
             application.events.emit(kind, f"{kind.value} of {trip}", trip=trip)
     await application.aclose()
-    assert [(notice.event.trip, notice.event.kind) for notice in ear.heard] == [
+    assert [(notice.event.trip, notice.event.kind) for notice in ear.notices] == [
         ("t1-quiet", EventKind.FAILED),
         ("t1-usual", EventKind.JOB_ENDED),
         ("t1-usual", EventKind.FAILED),

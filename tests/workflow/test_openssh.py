@@ -8,27 +8,30 @@ from pathlib import Path
 import pytest
 
 from gpurent.domain.events import Event, EventKind
-from gpurent.domain.trip import JobSpec, Results, TripSpec, Upload
-from gpurent.testing.sandbox.machines import why_not_bwrap
-from tests.workflow.world import DIGITS, Person, world
+from gpurent.domain.trip import JobSpec, ResultsSpec, TripSpec, UploadSpec
+from gpurent.testing.sandbox.machines import find_bwrap_problem
+from tests.workflow.trip_sandbox import DIGITS_EXAMPLE, ScriptedUser, trip_sandbox
 
 
 @pytest.mark.bwrap
-async def test_metered_trip_on_openssh_with_a_cut_line(tmp_path: Path) -> None:
-    if why := await why_not_bwrap():
+async def test_metered_trip_on_openssh_with_a_cut_connection(tmp_path: Path) -> None:
+    if why := await find_bwrap_problem():
         pytest.skip(why)
-    person = Person()
+    person = ScriptedUser()
     (tmp_path / "home").mkdir()
-    async with world(tmp_path, speed=120, driver="bwrap") as land, land.application(person) as application:
-        await application.account_commands.login(
+    async with (
+        trip_sandbox(tmp_path, speed=120, driver="bwrap") as land,
+        land.open_application(person) as application,
+    ):
+        await application.account_commands.log_in(
             "mistgpu", {"username": "student", "password": "student-pass"}
         )
-        await land.settle_alipay(application, "10")
+        await land.top_up_mistgpu(application, "10")
         cuts: list[int] = []
 
         def cut(event: Event) -> None:
             async def drop() -> None:
-                cuts.append(await land.cloud.cut())
+                cuts.append(await land.cloud.cut_connections())
 
             if event.kind is EventKind.JOB_STARTED:
                 cuts_task.append(asyncio.get_running_loop().create_task(drop()))
@@ -37,15 +40,15 @@ async def test_metered_trip_on_openssh_with_a_cut_line(tmp_path: Path) -> None:
         person.watchers.append(cut)
         end = await application.trips.run(
             TripSpec(
-                upload=Upload(folder=str(DIGITS)),
+                upload=UploadSpec(folder=str(DIGITS_EXAMPLE)),
                 job=JobSpec(command=("train.py", "--epochs", "2", "--hidden", "8"), session="tmux"),
-                results=Results(paths=("out",), dir=str(tmp_path / "home")),
+                results=ResultsSpec(paths=("out",), dir=str(tmp_path / "home")),
                 provider="mistgpu",
             )
         )
         assert end.exit_code == 0
         assert cuts == [1]
-        assert EventKind.LINE_LOST in person.kinds()
+        assert EventKind.CONNECTION_LOST in person.event_kinds()
         assert (tmp_path / "home" / "out" / "metrics.json").is_file()
-        assert application.leases.find_lease(end.lease).over
-        assert land.cloud.driver.machines() == []
+        assert application.leases.get_lease(end.lease_id).is_over
+        assert land.cloud.driver.list_machines() == []

@@ -16,35 +16,35 @@ from attrs import define, evolve, field
 from gpurent.composition.application import Application
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.offer import Requirements
-from gpurent.domain.trip import JobSpec, OnError, Results, Setup, TripLimits, TripSpec, Upload
+from gpurent.domain.trip import JobSpec, OnError, ResultsSpec, SetupSpec, TripLimits, TripSpec, UploadSpec
 from gpurent.errors import JobError, TransferError
 from gpurent.infra.http import HttpClient
-from gpurent.infra.sqlite.codec import converter
-from gpurent.infra.ssh.client import SshConnector
-from tests.workflow.test_crash import zygote
-from tests.workflow.world import Person, Tally, Watched, World, world
+from gpurent.infra.sqlite.codec import get_converter
+from gpurent.infra.ssh.connector import SshConnector
+from tests.workflow.test_crash import start_crash_process
+from tests.workflow.trip_sandbox import ByteCounter, ScriptedUser, TripSandbox, WatchedCounter, trip_sandbox
 
-PATIENCE = 60.0  # real seconds; only a failing test waits so long
+WAIT_SECONDS = 60.0  # real seconds; only a failing test waits so long
 
 
 @pytest.fixture
-async def land(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path, speed=120) as made:
+async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
+    async with trip_sandbox(tmp_path, speed=120) as made:
         yield made
 
 
 @define
-class Onlooker(Person):
+class UploadWatchingUser(ScriptedUser):
     """``at_upload`` is called with the first bytes of every upload, from whatever thread carries them."""
 
     at_upload: Callable[[], None] = lambda: None
-    uploads: list[Tally] = field(factory=list)
+    upload_counters: list[ByteCounter] = field(factory=list)
 
-    def start_progress(self, title: str) -> Tally:
+    def start_progress(self, title: str) -> ByteCounter:
         if title != "upload":
-            return Tally()
-        self.uploads.append(Watched(first=self.at_upload))
-        return self.uploads[-1]
+            return ByteCounter()
+        self.upload_counters.append(WatchedCounter(on_first_bytes=self.at_upload))
+        return self.upload_counters[-1]
 
 
 @pytest.fixture
@@ -55,9 +55,9 @@ def job(tmp_path: Path) -> TripSpec:
     (folder / "native" / "Makefile").write_text("all:\n")
     (folder / "data.bin").write_bytes(bytes(range(256)) * 400)
     return TripSpec(
-        upload=Upload(folder=str(folder)),
-        job=JobSpec(command=("train.py",), setup=Setup(needs=("native",))),
-        results=Results(paths=("out",)),
+        upload=UploadSpec(folder=str(folder)),
+        job=JobSpec(command=("train.py",), setup=SetupSpec(needs=("native",))),
+        results=ResultsSpec(paths=("out",)),
         provider="mistgpu",
     )
 
@@ -78,9 +78,9 @@ def with_setup(
     )
 
 
-async def enter(land: World, application: Application) -> None:
-    await application.account_commands.login("mistgpu", {"username": "student", "password": "student-pass"})
-    await land.settle_alipay(application, "10")
+async def log_in_with_money(sandbox: TripSandbox, application: Application) -> None:
+    await application.account_commands.log_in("mistgpu", {"username": "student", "password": "student-pass"})
+    await sandbox.top_up_mistgpu(application, "10")
 
 
 # the first byte
@@ -88,10 +88,10 @@ async def enter(land: World, application: Application) -> None:
 
 @pytest.mark.parametrize("provider", ["mistgpu", "1024gpu"])
 async def test_nothing_stands_between_the_first_answer_and_the_first_bytes(
-    land: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str
+    sandbox: TripSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str
 ) -> None:
     log: list[str] = []
-    asked, opened = HttpClient.request, SshConnector.open
+    asked, opened = HttpClient.request, SshConnector.open_connection
 
     async def request(self: HttpClient, method: str, path: str, **more: Any) -> Any:
         log.append(f"http {path}")
@@ -106,20 +106,22 @@ async def test_nothing_stands_between_the_first_answer_and_the_first_bytes(
         if event.kind in (EventKind.STEP_BEGUN, EventKind.STEP_DONE, EventKind.WAITING):
             log.append(f"{event.kind.value} {event.step}")
 
-    person = Onlooker(watchers=[note], at_upload=lambda: log.append("bytes"))
+    person = UploadWatchingUser(watchers=[note], at_upload=lambda: log.append("bytes"))
     monkeypatch.setattr(HttpClient, "request", request)
-    monkeypatch.setattr(SshConnector, "open", ssh_open)
+    monkeypatch.setattr(SshConnector, "open_connection", ssh_open)
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "train.py").write_text("print(1)\n")
     want = TripSpec(
-        upload=Upload(folder=str(tmp_path / "work")), job=JobSpec(command=("train.py",)), provider=provider
+        upload=UploadSpec(folder=str(tmp_path / "work")),
+        job=JobSpec(command=("train.py",)),
+        provider=provider,
     )
-    async with land.application(person) as application:
+    async with sandbox.open_application(person) as application:
         if provider == "mistgpu":
-            await enter(land, application)
+            await log_in_with_money(sandbox, application)
         else:
-            await application.account_commands.login("1024gpu", {})
-            await land.faucet(application, "90000")
+            await application.account_commands.log_in("1024gpu", {})
+            await sandbox.add_dbc(application, "90000")
             want = evolve(
                 want, requirements=Requirements(gpu="2080Ti"), limits=TripLimits(term=timedelta(days=1))
             )
@@ -140,14 +142,16 @@ async def test_nothing_stands_between_the_first_answer_and_the_first_bytes(
 # the setup beside it
 
 
-def until(path: Path) -> bool:
-    end = monotonic() + PATIENCE
+def wait_for_path(path: Path) -> bool:
+    end = monotonic() + WAIT_SECONDS
     while not path.exists() and monotonic() < end:
         sleep(0.02)
     return path.exists()
 
 
-async def test_each_goes_on_while_the_other_does(land: World, job: TripSpec, tmp_path: Path) -> None:
+async def test_setup_and_upload_resume_independently(
+    sandbox: TripSandbox, job: TripSpec, tmp_path: Path
+) -> None:
     begun, seen = tmp_path / "begun", list[bool]()
     # The upload's bytes wait for the setup's begin, and the setup's end for the upload's last file.
     setup = (
@@ -156,16 +160,16 @@ async def test_each_goes_on_while_the_other_does(land: World, job: TripSpec, tmp
     )
 
     def hold_back() -> None:
-        if len(person.uploads) > 1:  # after the files that the setup needs
-            seen.append(until(begun))
+        if len(person.upload_counters) > 1:  # after the files that the setup needs
+            seen.append(wait_for_path(begun))
 
-    person = Onlooker(at_upload=hold_back)
+    person = UploadWatchingUser(at_upload=hold_back)
     (Path(job.upload.folder) / "data.bin").write_bytes(bytes(9 << 20))
-    async with land.application(person) as application:
-        await enter(land, application)
+    async with sandbox.open_application(person) as application:
+        await log_in_with_money(sandbox, application)
         end = await application.trips.run(with_setup(job, *setup, transfer="turbo"))
         assert end.exit_code == 0
-        steps = {row.name.partition(".")[2]: row for row in application.store.steps(end.trip)}
+        steps = {row.name.partition(".")[2]: row for row in application.store.list_steps(end.trip_id)}
     assert seen == [True]
     order: list[tuple[EventKind, str]] = [
         (event.kind, event.step.partition(".")[2])
@@ -185,92 +189,98 @@ async def test_each_goes_on_while_the_other_does(land: World, job: TripSpec, tmp
     assert (Path(job.upload.folder) / "out" / "made").read_text() == "1\n"
 
 
-async def test_a_setup_that_needs_nothing_makes_its_folder(land: World, job: TripSpec) -> None:
-    person = Onlooker()
-    async with land.application(person) as application:
-        await enter(land, application)
+async def test_a_setup_that_needs_nothing_makes_its_folder(sandbox: TripSandbox, job: TripSpec) -> None:
+    person = UploadWatchingUser()
+    async with sandbox.open_application(person) as application:
+        await log_in_with_money(sandbox, application)
         end = await application.trips.run(with_setup(job, "echo 1 > made", needs=()))
-        names = [row.name for row in application.store.steps(end.trip)]
+        names = [row.name for row in application.store.list_steps(end.trip_id)]
     assert end.exit_code == 0
     assert "leg0.needs" not in names
-    assert len(person.uploads) == 1
+    assert len(person.upload_counters) == 1
     assert (Path(job.upload.folder) / "out" / "made").read_text() == "1\n"
 
 
-async def test_a_failed_setup_cuts_the_upload_and_is_told(land: World, job: TripSpec, tmp_path: Path) -> None:
+async def test_a_failed_setup_cuts_the_upload_and_is_reported(
+    sandbox: TripSandbox, job: TripSpec, tmp_path: Path
+) -> None:
     begun = tmp_path / "begun"
 
     def hold_back() -> None:
-        if len(person.uploads) > 1:
-            until(begun)
+        if len(person.upload_counters) > 1:
+            wait_for_path(begun)
 
-    person = Onlooker(at_upload=hold_back)
+    person = UploadWatchingUser(at_upload=hold_back)
     (Path(job.upload.folder) / "data.bin").write_bytes(bytes(range(256)) * (1 << 16))
-    async with land.application(person) as application:
-        await enter(land, application)
+    async with sandbox.open_application(person) as application:
+        await log_in_with_money(sandbox, application)
         setup = (f"touch {begun}; echo broken pipe of dreams; exit 7",)
         with pytest.raises(JobError, match="exit code 7") as error:
             await application.trips.run(with_setup(job, *setup, on_error=OnError.KEEP))
         assert "broken pipe of dreams" in error.value.hint
         (lease,) = error.value.burning
-        ran = await application.machine_commands.ask(
+        ran = await application.machine_commands.run_command(
             lease, "ls gpurent/*/native/Makefile && ls .gpurent/jobs"
         )
-        assert "Makefile" in ran.out, "what has arrived stays"
-        (row,) = application.trip_register.trips()
-        assert ran.out.split()[1:] == [f"setup-{row.id}"]
+        assert "Makefile" in ran.stdout, "what has arrived stays"
+        (row,) = application.trip_tracker.list_trips()
+        assert ran.stdout.split()[1:] == [f"setup-{row.id}"]
         assert row.outcome == "failed: job"
-        await application.releases.release(lease)
-    assert land.cloud.burning() == []
+        await application.releases.release_lease(lease)
+    assert sandbox.cloud.burning() == []
 
 
 async def test_an_upload_that_fails_for_good_ends_the_setup(
-    land: World, job: TripSpec, tmp_path: Path
+    sandbox: TripSandbox, job: TripSpec, tmp_path: Path
 ) -> None:
     begun = tmp_path / "begun"
 
     def fail() -> None:
-        if len(person.uploads) > 1 and until(begun):
+        if len(person.upload_counters) > 1 and wait_for_path(begun):
             raise TransferError("no more")
 
-    person = Onlooker(at_upload=fail)
-    async with land.application(person) as application:
-        await enter(land, application)
+    person = UploadWatchingUser(at_upload=fail)
+    async with sandbox.open_application(person) as application:
+        await log_in_with_money(sandbox, application)
         setup = (f"touch {begun}; sleep 600",)
         with pytest.raises(TransferError, match="no more") as error:
             await application.trips.run(with_setup(job, *setup, on_error=OnError.KEEP, transfer="turbo"))
         (lease,) = error.value.burning
-        ran = await application.machine_commands.ask(
+        ran = await application.machine_commands.run_command(
             lease, "cut -d' ' -f1 .gpurent/jobs/setup-*/exit; ps -e -o args | grep -c '[s]leep 600'"
         )
-        assert ran.out.split() == ["143", "0"]
-        await application.releases.release(lease)
-    assert land.cloud.burning() == []
+        assert ran.stdout.split() == ["143", "0"]
+        await application.releases.release_lease(lease)
+    assert sandbox.cloud.burning() == []
 
 
-async def test_a_cut_of_both_lines_repeats_neither(land: World, job: TripSpec, tmp_path: Path) -> None:
+async def test_a_cut_of_both_connections_repeats_neither(
+    sandbox: TripSandbox, job: TripSpec, tmp_path: Path
+) -> None:
     begun, cuts = tmp_path / "begun", list[int]()
     loop = asyncio.get_running_loop()
 
     def cut() -> None:
-        if len(person.uploads) == 2 and until(begun):
-            cuts.append(asyncio.run_coroutine_threadsafe(land.cloud.cut(), loop).result(PATIENCE))
+        if len(person.upload_counters) == 2 and wait_for_path(begun):
+            cuts.append(
+                asyncio.run_coroutine_threadsafe(sandbox.cloud.cut_connections(), loop).result(WAIT_SECONDS)
+            )
 
-    person = Onlooker(at_upload=cut)
+    person = UploadWatchingUser(at_upload=cut)
     (Path(job.upload.folder) / "data.bin").write_bytes(bytes(range(256)) * (1 << 16))
-    async with land.application(person) as application:
-        await enter(land, application)
+    async with sandbox.open_application(person) as application:
+        await log_in_with_money(sandbox, application)
         setup = (f"echo 1 >> made; touch {begun}; sleep 2",)
         end = await application.trips.run(with_setup(job, *setup, transfer="turbo"))
     assert end.exit_code == 0
     assert cuts == [2]
-    assert person.kinds().count(EventKind.LINE_BACK) >= 1
+    assert person.event_kinds().count(EventKind.CONNECTION_RESTORED) >= 1
     assert (Path(job.upload.folder) / "out" / "made").read_text() == "1\n"
 
 
 # killed anywhere
 
-ELSEWHERE = (
+OTHER_STEPS = (
     "choose", "login", "select", "plan", "fund", "leg0.reserve", "leg0.bill", "leg0.pay", "leg0.confirm", "leg0.ready",
     "leg0.monitor", "leg0.pull", "release", "receipt",
 )  # fmt: skip
@@ -279,21 +289,21 @@ ELSEWHERE = (
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_killed_anywhere_beside_the_upload_and_resumed(tmp_path: Path, job: TripSpec) -> None:
-    async with world(tmp_path, speed=60) as land, zygote() as client:
-        async with land.application() as application:
-            await enter(land, application)
+    async with trip_sandbox(tmp_path, speed=60) as land, start_crash_process() as client:
+        async with land.open_application() as application:
+            await log_in_with_money(land, application)
         # Twice at once would meet its own folder; twice in a row would write two lines.
         setup = ("mkdir busy || exit 9; echo 1 >> made; sleep 1; rmdir busy",)
         task = {
             "environment": dict(land.environment()),
             "home": str(land.home / "state"),
-            "want": json.dumps(converter().unstructure(with_setup(job, *setup))),
+            "want": json.dumps(get_converter().unstructure(with_setup(job, *setup))),
         }
-        spare = [f"{step}:{phase}" for step in ELSEWHERE for phase in ("begun", "effect", "recorded")]
+        spare = [f"{step}:{phase}" for step in OTHER_STEPS for phase in ("begun", "effect", "recorded")]
         died: list[str] = []
         answer: dict[str, Any] = {}
         for _life in range(40):
-            answer = await client.run(**task, spare=spare + died)
+            answer = await client.run_task(**task, spare=spare + died)
             if "died" not in answer:
                 break
             died.append(answer["died"])

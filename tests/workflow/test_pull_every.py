@@ -14,16 +14,16 @@ from attrs import define, field
 
 from gpurent.composition.application import Application
 from gpurent.domain.events import Event, EventKind
-from gpurent.domain.trip import JobSpec, Results, TripSpec, Upload
+from gpurent.domain.trip import JobSpec, ResultsSpec, TripSpec, UploadSpec
 from gpurent.errors import LeaseGone
-from gpurent.testing.sandbox.faults import Plan
-from tests.workflow.world import Person, Tally, Watched, World, world
+from gpurent.testing.sandbox.fault_plan import FaultPlan
+from tests.workflow.trip_sandbox import ByteCounter, ScriptedUser, TripSandbox, WatchedCounter, trip_sandbox
 
-EVERY = timedelta(minutes=10)
-SIZE = 4 << 20
-SLACK = 1.5  # real seconds: a look of the watch, a login, a few files
+PULL_INTERVAL = timedelta(minutes=10)
+LARGE_BYTES = 4 << 20
+SLACK_SECONDS = 1.5  # real seconds: a look of the watch, a login, a few files
 # Writes whole files by rename, so that what has come home can be read at any time; ends when it is told to.
-TICKS = """\
+TICKING_JOB = """\
 import os, random, time
 os.makedirs("out", exist_ok=True)
 with open("out/large", "wb") as file:
@@ -40,66 +40,66 @@ while not os.path.exists({stop!r}):
 
 
 @define
-class Onlooker(Person):
+class PullWatchingUser(ScriptedUser):
     """``at_pull`` is called with the first bytes of every pull, and how many pulls began."""
 
     at_pull: Callable[[int], None] = lambda _number: None
-    pulls: list[Tally] = field(factory=list)
+    pull_counters: list[ByteCounter] = field(factory=list)
 
-    def start_progress(self, title: str) -> Tally:
+    def start_progress(self, title: str) -> ByteCounter:
         if title != "results":
-            return Tally()
-        number = len(self.pulls) + 1
-        self.pulls.append(Watched(first=lambda: self.at_pull(number)))
-        return self.pulls[-1]
+            return ByteCounter()
+        number = len(self.pull_counters) + 1
+        self.pull_counters.append(WatchedCounter(on_first_bytes=lambda: self.at_pull(number)))
+        return self.pull_counters[-1]
 
 
-def ticking(tmp_path: Path, size: int = 0, transfer: str = "") -> TripSpec:
+def make_ticking_spec(tmp_path: Path, size: int = 0, transfer: str = "") -> TripSpec:
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "train.py").write_text(
-        TICKS.format(stop=f"{tmp_path}/stop", witness=f"{tmp_path}/witness", size=size)
+        TICKING_JOB.format(stop=f"{tmp_path}/stop", witness=f"{tmp_path}/witness", size=size)
     )
     home = tmp_path / "home"
     home.mkdir()
     return TripSpec(
-        upload=Upload(folder=str(folder), transfer=transfer),
+        upload=UploadSpec(folder=str(folder), transfer=transfer),
         job=JobSpec(command=("train.py",)),
-        results=Results(paths=("out",), dir=str(home), every=EVERY),
+        results=ResultsSpec(paths=("out",), dir=str(home), every=PULL_INTERVAL),
         provider="mistgpu",
     )
 
 
-async def enter(land: World, application: Application, yuan: str = "10") -> None:
-    await application.account_commands.login("mistgpu", {"username": "student", "password": "student-pass"})
-    await land.settle_alipay(application, yuan)
+async def log_in_with_money(sandbox: TripSandbox, application: Application, yuan: str = "10") -> None:
+    await application.account_commands.log_in("mistgpu", {"username": "student", "password": "student-pass"})
+    await sandbox.top_up_mistgpu(application, yuan)
 
 
-def said(path: Path) -> float:
+def read_time(path: Path) -> float:
     """When the job wrote it, by the computer's clock."""
     return float(path.read_text().split()[0])
 
 
 async def test_an_end_of_the_money_loses_no_more_than_one_interval(tmp_path: Path) -> None:
     begun: list[float] = []
-    person = Onlooker(at_pull=lambda _number: begun.append(time()))
-    async with world(tmp_path, speed=600) as land, land.application(person) as application:
-        await enter(land, application, "3.20")
+    person = PullWatchingUser(at_pull=lambda _number: begun.append(time()))
+    async with trip_sandbox(tmp_path, speed=600) as land, land.open_application(person) as application:
+        await log_in_with_money(land, application, "3.20")
         with pytest.raises(LeaseGone):
-            await application.trips.run(ticking(tmp_path))
-    interval = EVERY.total_seconds() / 600
+            await application.trips.run(make_ticking_spec(tmp_path))
+    interval = PULL_INTERVAL.total_seconds() / 600
     assert len(begun) >= 3
-    lost = said(tmp_path / "witness") - said(tmp_path / "home" / "out" / "ticks")
+    lost = read_time(tmp_path / "witness") - read_time(tmp_path / "home" / "out" / "ticks")
     # Beyond the interval only what this computer needs to see that it is over, and to carry.
     late = max(after - before for before, after in pairwise(begun)) - interval
-    assert lost <= interval + max(0.0, late) + SLACK
+    assert lost <= interval + max(0.0, late) + SLACK_SECONDS
 
 
-def all_home(tmp_path: Path) -> None:
+def check_results(tmp_path: Path) -> None:
     """Whole, as the job left it, and nothing beside it."""
     out = tmp_path / "home" / "out"
     assert (out / "ticks").read_text() == (tmp_path / "witness").read_text()
-    assert (out / "large").read_bytes() == Random(1).randbytes(SIZE)
+    assert (out / "large").read_bytes() == Random(1).randbytes(LARGE_BYTES)
     assert sorted(path.name for path in out.iterdir()) == ["large", "ticks"]
 
 
@@ -108,44 +108,44 @@ async def test_a_pull_under_way_when_the_job_ends_is_no_trouble(tmp_path: Path, 
     moved: list[int] = []
 
     def slow(rate: int | None) -> None:
-        for machine in land.cloud.driver.machines():
-            machine.line.plan = Plan(rate=rate)
+        for machine in land.cloud.driver.list_machines():
+            machine.proxy.plan = FaultPlan(rate=rate)
 
     def note(event: Event) -> None:
         if event.kind is EventKind.JOB_STARTED:
             slow(200_000)
         if event.kind is EventKind.JOB_ENDED:
-            moved.append(person.pulls[0].moved)
+            moved.append(person.pull_counters[0].moved)
             slow(None)
 
-    person = Onlooker(watchers=[note], at_pull=lambda _number: (tmp_path / "stop").touch())
-    async with world(tmp_path, speed=600) as land, land.application(person) as application:
-        await enter(land, application)
-        end = await application.trips.run(ticking(tmp_path, SIZE, transfer))
+    person = PullWatchingUser(watchers=[note], at_pull=lambda _number: (tmp_path / "stop").touch())
+    async with trip_sandbox(tmp_path, speed=600) as land, land.open_application(person) as application:
+        await log_in_with_money(land, application)
+        end = await application.trips.run(make_ticking_spec(tmp_path, LARGE_BYTES, transfer))
     assert end.exit_code == 0
     assert len(moved) == 1
-    assert moved[0] < SIZE, "it was under way: only its first bytes made the job end"
-    assert len(person.pulls) == 2
-    all_home(tmp_path)
+    assert moved[0] < LARGE_BYTES, "it was under way: only its first bytes made the job end"
+    assert len(person.pull_counters) == 2
+    check_results(tmp_path)
     assert land.cloud.burning() == []
 
 
 @pytest.mark.parametrize("transfer", ["turbo", "sftp"])
-async def test_a_pull_that_is_cut_is_taken_up_again(tmp_path: Path, transfer: str) -> None:
+async def test_a_pull_that_is_cut_is_resumed(tmp_path: Path, transfer: str) -> None:
     def note(event: Event) -> None:
         if event.kind is EventKind.JOB_STARTED:
-            for machine in land.cloud.driver.machines():
-                machine.line.plan = Plan(cut_down=SIZE // 2, times=1)
+            for machine in land.cloud.driver.list_machines():
+                machine.proxy.plan = FaultPlan(cut_download_after=LARGE_BYTES // 2, times=1)
 
     def at_pull(number: int) -> None:
         if number == 3:  # the first, the same again, and a whole one
             (tmp_path / "stop").touch()
 
-    person = Onlooker(watchers=[note], at_pull=at_pull)
-    async with world(tmp_path, speed=600) as land, land.application(person) as application:
-        await enter(land, application)
-        end = await application.trips.run(ticking(tmp_path, SIZE, transfer))
+    person = PullWatchingUser(watchers=[note], at_pull=at_pull)
+    async with trip_sandbox(tmp_path, speed=600) as land, land.open_application(person) as application:
+        await log_in_with_money(land, application)
+        end = await application.trips.run(make_ticking_spec(tmp_path, LARGE_BYTES, transfer))
     assert end.exit_code == 0
-    assert EventKind.LINE_BACK in person.kinds()
-    all_home(tmp_path)
+    assert EventKind.CONNECTION_RESTORED in person.event_kinds()
+    check_results(tmp_path)
     assert land.cloud.burning() == []

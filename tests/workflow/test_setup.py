@@ -16,14 +16,14 @@ from gpurent.composition.application import Application
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.money import CNY, UnitPrice
 from gpurent.domain.offer import Hardware, Metered, Offer, Prepaid
-from gpurent.domain.trip import JobSpec, OnError, Setup, TripLimits, TripSpec, Upload
+from gpurent.domain.trip import JobSpec, OnError, SetupSpec, TripLimits, TripSpec, UploadSpec
 from gpurent.errors import JobError, UsageError
-from gpurent.remote.setup_script import NO_CONDA, environment_lines, setup_script
+from gpurent.remote.setup_script import NO_CONDA_STATUS, make_environment_lines, make_setup_script
 from gpurent.workflow.runtime.settings import Settings
-from gpurent.workflow.steps.upload import pushes_of
+from gpurent.workflow.steps.upload import make_pushes
 from gpurent.workflow.timing.guard_policy import GuardPolicies, GuardPolicy
-from gpurent.workflow.timing.timers import timer_deadline
-from tests.workflow.world import Person, World, world
+from gpurent.workflow.timing.timers import compute_timer_deadline
+from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
 
 HOUR = timedelta(hours=1)
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -32,7 +32,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 # the script, by a real shell
 
 
-class Machine:
+class LocalMachine:
     """A home and a folder; ``pip`` installs into the home alone."""
 
     def __init__(self, root: Path) -> None:
@@ -49,13 +49,13 @@ class Machine:
         self.programs = root / "bin"
         self.programs.mkdir()
 
-    def run(self, text: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def run_script(self, text: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["sh", "-c", text], cwd=folder or self.folder, env=self.environment, capture_output=True, text=True,
             check=False,
         )  # fmt: skip
 
-    def wheel(self, name: str) -> str:
+    def make_wheel(self, name: str) -> str:
         """A package of one module, as pip takes it without a network."""
         path = self.folder / f"{name}-1.0-py3-none-any.whl"
         info = f"{name}-1.0.dist-info"
@@ -70,53 +70,53 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
+def machine(tmp_path: Path) -> LocalMachine:
+    return LocalMachine(tmp_path)
 
 
 def test_nothing_to_do_is_no_script() -> None:
-    assert setup_script(Setup(), "python3") == ""
-    assert environment_lines(Setup()) == ""
+    assert make_setup_script(SetupSpec(), "python3") == ""
+    assert make_environment_lines(SetupSpec()) == ""
 
 
-def test_pip_by_the_machine_s_own_python(machine: Machine) -> None:
-    if machine.run("python3 -m pip --version").returncode:
+def test_pip_by_the_machine_s_own_python(machine: LocalMachine) -> None:
+    if machine.run_script("python3 -m pip --version").returncode:
         pytest.skip("this computer's own Python has no pip")
-    (machine.folder / "requirements.txt").write_text(f"./{machine.wheel('gpurent_tried')}\n")
-    text = setup_script(Setup(requirements="requirements.txt"), "python3")
-    first = machine.run(text)
+    (machine.folder / "requirements.txt").write_text(f"./{machine.make_wheel('gpurent_tried')}\n")
+    text = make_setup_script(SetupSpec(requirements="requirements.txt"), "python3")
+    first = machine.run_script(text)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "+ pip install -r requirements.txt" in first.stdout
     assert (machine.home / "site" / "gpurent_tried.py").exists()
-    again = machine.run(text)
+    again = machine.run_script(text)
     assert again.stdout == "= pip install -r requirements.txt\n"
 
 
-def test_a_missing_package_is_a_failure(machine: Machine) -> None:
-    text = setup_script(
-        Setup(commands=("touch after",), pip=("gpurent-no-such-package",)),
+def test_a_missing_package_is_a_failure(machine: LocalMachine) -> None:
+    text = make_setup_script(
+        SetupSpec(commands=("touch after",), pip=("gpurent-no-such-package",)),
         "python3",
     )
-    ran = machine.run(text)
+    ran = machine.run_script(text)
     assert ran.returncode != 0
     assert not (machine.folder / "after").exists()
 
 
-def test_commands_are_run_once_in_order_and_stop_at_a_failure(machine: Machine) -> None:
-    want = Setup(commands=("echo one >> log", "echo two >> log; false", "echo three >> log"))
-    assert machine.run(setup_script(want, "python3")).returncode == 1
+def test_commands_are_run_once_in_order_and_stop_at_a_failure(machine: LocalMachine) -> None:
+    want = SetupSpec(commands=("echo one >> log", "echo two >> log; false", "echo three >> log"))
+    assert machine.run_script(make_setup_script(want, "python3")).returncode == 1
     assert (machine.folder / "log").read_text() == "one\ntwo\n"
     mended = evolve(want, commands=("echo one >> log", "echo 2 >> log", "echo three >> log"))
-    assert machine.run(setup_script(mended, "python3")).stdout.count("= ") == 1
+    assert machine.run_script(make_setup_script(mended, "python3")).stdout.count("= ") == 1
     assert (machine.folder / "log").read_text() == "one\ntwo\n2\nthree\n"
     changed = evolve(mended, commands=("echo zero >> log", *mended.commands))
-    machine.run(setup_script(changed, "python3"))
+    machine.run_script(make_setup_script(changed, "python3"))
     assert (machine.folder / "log").read_text().split()[-4:] == ["zero", "one", "2", "three"], (
         "all that follows"
     )
 
 
-def test_what_belongs_to_a_folder_is_done_again_in_another(machine: Machine) -> None:
+def test_what_belongs_to_a_folder_is_done_again_in_another(machine: LocalMachine) -> None:
     (machine.programs / "python9").write_text('#!/bin/sh\necho "$@" >> "$HOME/pip.log"\n')
     (machine.programs / "python9").chmod(0o755)
     other = machine.home / "other"
@@ -124,21 +124,21 @@ def test_what_belongs_to_a_folder_is_done_again_in_another(machine: Machine) -> 
     for folder in (machine.folder, other):
         (folder / "far.txt").write_text("numpy\n")
         (folder / "near.txt").write_text("-e .\n")
-    far = setup_script(Setup(commands=("touch made",), requirements="far.txt"), "python9")
-    near = setup_script(Setup(requirements="near.txt"), "python9")
+    far = make_setup_script(SetupSpec(commands=("touch made",), requirements="far.txt"), "python9")
+    near = make_setup_script(SetupSpec(requirements="near.txt"), "python9")
     for text in (far, near):
         for folder in (machine.folder, other):
-            assert machine.run(text, folder).returncode == 0
+            assert machine.run_script(text, folder).returncode == 0
     calls = (machine.home / "pip.log").read_text().split("\n")[:-1]
     assert [call.rpartition(" ")[2] for call in calls] == ["far.txt", "near.txt", "near.txt"]
     assert (other / "made").exists()
     (other / "far.txt").write_text("numpy\nscipy\n")
-    assert machine.run(far, other).returncode == 0
+    assert machine.run_script(far, other).returncode == 0
     assert (machine.home / "pip.log").read_text().count("far.txt") == 2, "another list is another setup"
 
 
 # Stands in for conda, which cannot be had here: it makes the folder of an environment, and enters it.
-CONDA = """#!/bin/sh
+FAKE_CONDA = """#!/bin/sh
 echo "$@" >> "$HOME/conda.log"
 case $1 in
 env) mkdir -p "$5/conda-meta" ;;
@@ -147,38 +147,38 @@ esac
 """
 
 
-def test_conda_makes_the_environment_and_everything_runs_in_it(machine: Machine) -> None:
+def test_conda_makes_the_environment_and_everything_runs_in_it(machine: LocalMachine) -> None:
     (machine.folder / "environment.yml").write_text("dependencies:\n- python=3.11\n")
-    want = Setup(commands=('echo "$ENTERED" > entered',), conda="environment.yml")
-    missing = machine.run(setup_script(want, "python3"))
-    assert missing.returncode == NO_CONDA
+    want = SetupSpec(commands=('echo "$ENTERED" > entered',), conda="environment.yml")
+    missing = machine.run_script(make_setup_script(want, "python3"))
+    assert missing.returncode == NO_CONDA_STATUS
     assert "conda is not on this machine" in missing.stdout
     home = machine.home / "miniconda3" / "bin"
     home.mkdir(parents=True)
-    (home / "conda").write_text(CONDA)
+    (home / "conda").write_text(FAKE_CONDA)
     (home / "conda").chmod(0o755)
-    made = machine.run(setup_script(want, "python3"))
+    made = machine.run_script(make_setup_script(want, "python3"))
     assert made.returncode == 0, made.stdout + made.stderr
     calls = (machine.home / "conda.log").read_text().split("\n")
     (place,) = (machine.home / ".gpurent" / "conda").iterdir()
     assert calls[0] == f"env create -q -p {place} -f environment.yml"
     assert (machine.folder / "entered").read_text().strip() == str(place)
-    job = machine.run(environment_lines(want) + 'echo "$ENTERED"')
+    job = machine.run_script(make_environment_lines(want) + 'echo "$ENTERED"')
     assert job.stdout.strip() == str(place)
     (machine.folder / "environment.yml").write_text("dependencies:\n- python=3.12\n")
-    machine.run(setup_script(want, "python3"))
+    machine.run_script(make_setup_script(want, "python3"))
     assert len(list((machine.home / ".gpurent" / "conda").iterdir())) == 2
 
 
 @pytest.mark.parametrize("name", ["a'b.yml", "$(touch bad).txt", "; touch bad", "-x", "a b.txt"])
-def test_odd_names_are_only_names(machine: Machine, name: str) -> None:
+def test_odd_names_are_only_names(machine: LocalMachine, name: str) -> None:
     (machine.folder / name).write_text("x\n")
-    (machine.programs / "conda").write_text(CONDA)
+    (machine.programs / "conda").write_text(FAKE_CONDA)
     (machine.programs / "conda").chmod(0o755)
     (machine.programs / "python9").write_text("#!/bin/sh\nexit 0\n")
     (machine.programs / "python9").chmod(0o755)
-    for setup in (Setup(requirements=name), Setup(conda=name)):
-        ran = machine.run(setup_script(setup, "python9"))
+    for setup in (SetupSpec(requirements=name), SetupSpec(conda=name)):
+        ran = machine.run_script(make_setup_script(setup, "python9"))
         assert ran.returncode == 0, ran.stdout + ran.stderr
     assert not (machine.folder / "bad").exists()
 
@@ -187,8 +187,8 @@ def test_odd_names_are_only_names(machine: Machine, name: str) -> None:
 
 
 @pytest.fixture
-async def land(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path, speed=120) as made:
+async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
+    async with trip_sandbox(tmp_path, speed=120) as made:
         yield made
 
 
@@ -197,23 +197,27 @@ def job(tmp_path: Path) -> TripSpec:
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "train.py").write_text("print(open('ready').read())\n")
-    return TripSpec(upload=Upload(folder=str(folder)), job=JobSpec(command=("train.py",)), provider="mistgpu")
+    return TripSpec(
+        upload=UploadSpec(folder=str(folder)), job=JobSpec(command=("train.py",)), provider="mistgpu"
+    )
 
 
 def with_setup(spec: TripSpec, *commands: str, limits: TripLimits | None = None) -> TripSpec:
-    job = evolve(spec.job, setup=Setup(commands=commands))
+    job = evolve(spec.job, setup=SetupSpec(commands=commands))
     return evolve(spec, job=job, limits=limits or spec.limits)
 
 
-async def enter(land: World, application: Application) -> None:
-    await application.account_commands.login("mistgpu", {"username": "student", "password": "student-pass"})
-    await land.settle_alipay(application, "10")
+async def log_in_with_money(sandbox: TripSandbox, application: Application) -> None:
+    await application.account_commands.log_in("mistgpu", {"username": "student", "password": "student-pass"})
+    await sandbox.top_up_mistgpu(application, "10")
 
 
-async def test_a_failed_setup_is_told_and_the_machine_given_back(land: World, job: TripSpec) -> None:
-    person = Person()
-    async with land.application(person) as application:
-        await enter(land, application)
+async def test_a_failed_setup_is_reported_and_the_machine_released(
+    sandbox: TripSandbox, job: TripSpec
+) -> None:
+    person = ScriptedUser()
+    async with sandbox.open_application(person) as application:
+        await log_in_with_money(sandbox, application)
         with pytest.raises(JobError) as error:
             await application.trips.run(
                 with_setup(job, "echo so far", "echo broken pipe of dreams >&2; exit 7")
@@ -221,20 +225,20 @@ async def test_a_failed_setup_is_told_and_the_machine_given_back(land: World, jo
         assert "exit code 7" in error.value.message
         assert "broken pipe of dreams" in error.value.hint
         assert error.value.burning == ()
-        (row,) = application.trip_register.trips()
+        (row,) = application.trip_tracker.list_trips()
         log = application.home / "logs" / f"setup-{row.id}.log"
         assert str(log) in error.value.hint
         assert "+ echo so far" in log.read_text()
-        assert b"so far" in person.said
+        assert b"so far" in person.output
         assert row.outcome == "failed: job"
-        assert [step.name for step in application.store.steps(row.id) if "launch" in step.name] == []
-    assert land.cloud.burning() == []
+        assert [step.name for step in application.store.list_steps(row.id) if "launch" in step.name] == []
+    assert sandbox.cloud.burning() == []
 
 
-async def test_a_machine_that_a_failed_setup_kept_can_be_used(land: World, job: TripSpec) -> None:
-    person = Person()
-    async with land.application(person) as application:
-        await enter(land, application)
+async def test_a_machine_that_a_failed_setup_kept_can_be_used(sandbox: TripSandbox, job: TripSpec) -> None:
+    person = ScriptedUser()
+    async with sandbox.open_application(person) as application:
+        await log_in_with_money(sandbox, application)
         bad = with_setup(job, "echo made > ready; false", limits=TripLimits(on_error=OnError.KEEP))
         with pytest.raises(JobError) as error:
             await application.trips.run(bad)
@@ -242,18 +246,18 @@ async def test_a_machine_that_a_failed_setup_kept_can_be_used(land: World, job: 
         good = with_setup(evolve(job, lease=lease), "echo made > ready", limits=TripLimits(keep=True))
         end = await application.trips.run(good)
         assert end.exit_code == 0
-        assert b"made" in person.said
-        await application.releases.release(lease)
-    assert land.cloud.burning() == []
+        assert b"made" in person.output
+        await application.releases.release_lease(lease)
+    assert sandbox.cloud.burning() == []
 
 
-async def test_a_setup_is_no_idle_time(land: World, job: TripSpec) -> None:
-    async with land.application() as application:
-        await enter(land, application)
+async def test_a_setup_is_no_idle_time(sandbox: TripSandbox, job: TripSpec) -> None:
+    async with sandbox.open_application() as application:
+        await log_in_with_money(sandbox, application)
         # Two real seconds are four minutes here.
         end = await application.trips.run(with_setup(job, "sleep 2; echo made > ready"))
         assert end.receipt is not None
-        steps = {row.name: row for row in application.store.steps(end.trip)}
+        steps = {row.name: row for row in application.store.list_steps(end.trip_id)}
         setup, pushed, launched = (steps[f"leg0.{name}"] for name in ("setup", "push", "launch"))
         assert setup.done_at is not None
         assert pushed.done_at is not None
@@ -266,7 +270,7 @@ async def test_a_setup_is_no_idle_time(land: World, job: TripSpec) -> None:
 # what the trip's own rules do
 
 
-def lease(tariff: Metered | Prepaid) -> Lease:
+def make_lease(tariff: Metered | Prepaid) -> Lease:
     offer = Offer(provider="shop", key="m1", hardware=Hardware(gpu="2080 Ti", gpus=1), tariff=tariff)
     return Lease(id="shop-a", provider="shop", offer=offer, state=LeaseState.READY, started_at=NOW - HOUR)
 
@@ -276,23 +280,23 @@ PRICE = UnitPrice(Decimal("1.5"), CNY, HOUR)
 
 @pytest.mark.parametrize("tariff", [Metered(price=PRICE), Prepaid(price=PRICE)])
 def test_the_deadline_arms_the_timer_on_any_machine(tariff: Metered | Prepaid) -> None:
-    found = lease(tariff)
+    found = make_lease(tariff)
     for policy in (GuardPolicy(), GuardPolicy(timer_off=True)):
         limits = TripLimits(deadline_in=5 * HOUR)
-        assert timer_deadline(found, limits, policy, NOW) == NOW + 4 * HOUR
+        assert compute_timer_deadline(found, limits, policy, NOW) == NOW + 4 * HOUR
         limits = TripLimits(deadline_at=NOW + 2 * HOUR)
-        assert timer_deadline(found, limits, policy, NOW) == NOW + 2 * HOUR
-    assert timer_deadline(found, TripLimits(), GuardPolicy(), NOW) is None
+        assert compute_timer_deadline(found, limits, policy, NOW) == NOW + 2 * HOUR
+    assert compute_timer_deadline(found, TripLimits(), GuardPolicy(), NOW) is None
 
 
 def test_the_earlier_of_term_and_deadline_holds() -> None:
-    found = lease(Metered(price=PRICE))
+    found = make_lease(Metered(price=PRICE))
     limits = TripLimits(term=2 * HOUR, deadline_in=9 * HOUR)
-    assert timer_deadline(found, limits, GuardPolicy(), NOW) == NOW + HOUR + timedelta(minutes=30)
+    assert compute_timer_deadline(found, limits, GuardPolicy(), NOW) == NOW + HOUR + timedelta(minutes=30)
     earlier = evolve(limits, deadline_in=HOUR * 3 / 2)
-    assert timer_deadline(found, earlier, GuardPolicy(), NOW) == NOW + HOUR / 2
+    assert compute_timer_deadline(found, earlier, GuardPolicy(), NOW) == NOW + HOUR / 2
     switch = TripLimits(deadline_in=9 * HOUR)
-    assert timer_deadline(found, switch, GuardPolicy(timer=HOUR), NOW) == NOW + HOUR
+    assert compute_timer_deadline(found, switch, GuardPolicy(timer=HOUR), NOW) == NOW + HOUR
 
 
 def test_the_guard_takes_the_trip_s_rules_between_the_provider_s_and_the_lease_s(tmp_path: Path) -> None:
@@ -303,23 +307,23 @@ def test_the_guard_takes_the_trip_s_rules_between_the_provider_s_and_the_lease_s
     }
     policies = GuardPolicies(Settings(tmp_path, {}, config))
     limits = TripLimits(idle=3 * HOUR, deadline_in=20 * HOUR, after_job=HOUR)
-    found = policies.policy("shop", limits, lease="l2", trip="t1")
+    found = policies.get_policy("shop", limits, lease="l2", trip="t1")
     assert (found.idle, found.deadline, found.after_job) == (3 * HOUR, 20 * HOUR, HOUR)
     assert found.save_before == timedelta(minutes=9)
-    assert policies.policy("shop", limits, lease="l1", trip="t1").idle == 4 * HOUR
-    assert policies.policy("shop", lease="l2", trip="t1").idle == 2 * HOUR
+    assert policies.get_policy("shop", limits, lease="l1", trip="t1").idle == 4 * HOUR
+    assert policies.get_policy("shop", lease="l2", trip="t1").idle == 2 * HOUR
 
 
 def test_inputs_keep_their_places(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     for name in ("src/a.py", "src/b.py", "data.csv"):
         (tmp_path / name).touch()
-    loads = pushes_of(tmp_path, ("src/a.py", "data.csv", "src/b.py"), "gpurent/t1")
+    loads = make_pushes(tmp_path, ("src/a.py", "data.csv", "src/b.py"), "gpurent/t1")
     assert {load.target: [path.name for path in load.sources] for load in loads} == {
         "gpurent/t1/src": ["a.py", "b.py"],
         "gpurent/t1": ["data.csv"],
     }
-    (whole,) = pushes_of(tmp_path, (), "gpurent/t1")
-    assert whole.content
+    (whole,) = make_pushes(tmp_path, (), "gpurent/t1")
+    assert whole.contents_only
     with pytest.raises(UsageError, match="does not exist"):
-        pushes_of(tmp_path, ("gone",), "gpurent/t1")
+        make_pushes(tmp_path, ("gone",), "gpurent/t1")

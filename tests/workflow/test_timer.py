@@ -20,30 +20,30 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import CNY, UnitPrice
 from gpurent.domain.offer import Hardware, Metered, Offer, Prepaid
-from gpurent.domain.trip import JobSpec, TripLimits, TripSpec, Upload
+from gpurent.domain.trip import JobSpec, TripLimits, TripSpec, UploadSpec
 from gpurent.errors import JobError
-from gpurent.testing.sandbox.machines import why_not_bwrap
+from gpurent.testing.sandbox.machines import find_bwrap_problem
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.timing.guard_policy import GuardPolicy
-from gpurent.workflow.timing.timers import TimerCommands, timer_deadline
-from tests.workflow.world import Person, World, world
+from gpurent.workflow.timing.timers import TimerCommands, compute_timer_deadline
+from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 NOW = datetime(2020, 6, 1, 12, tzinfo=UTC)
 PRICE = UnitPrice(Decimal(3), CNY)
-METER = Metered(price=PRICE)
-FOREVER = "import time\nprint('begun', flush=True)\ntime.sleep(600)\n"
+METERED = Metered(price=PRICE)
+ENDLESS_JOB = "import time\nprint('begun', flush=True)\ntime.sleep(600)\n"
 
 
 @pytest.fixture(params=["embedded", pytest.param("bwrap", marks=pytest.mark.bwrap)])
 async def driver(request: pytest.FixtureRequest) -> str:
-    if request.param == "bwrap" and (why := await why_not_bwrap()):
+    if request.param == "bwrap" and (why := await find_bwrap_problem()):
         pytest.skip(why)
     return str(request.param)
 
 
-async def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
+async def wait_until_true(condition: Callable[[], Any], seconds: float = 60) -> Any:
     deadline = asyncio.get_running_loop().time() + seconds
     while not (value := condition()):
         assert asyncio.get_running_loop().time() < deadline, "it did not happen in time"
@@ -51,14 +51,14 @@ async def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
     return value
 
 
-async def enter(application: Application, land: World, yuan: str = "200") -> None:
-    await application.account_commands.login("mistgpu", {"username": "student", "password": "student-pass"})
-    await land.settle_alipay(application, yuan)
+async def log_in_with_money(application: Application, sandbox: TripSandbox, yuan: str = "200") -> None:
+    await application.account_commands.log_in("mistgpu", {"username": "student", "password": "student-pass"})
+    await sandbox.top_up_mistgpu(application, yuan)
 
 
-def usage(land: World) -> int:
+def get_usage(sandbox: TripSandbox) -> int:
     """Fen that the portal's own ledger says were used."""
-    return -sum(line.amount.amount for line in land.cloud.ledgers()["mistgpu"] if line.kind == "usage")
+    return -sum(line.amount.amount for line in sandbox.cloud.ledgers()["mistgpu"] if line.kind == "usage")
 
 
 async def test_a_forgotten_machine_is_released_although_the_users_computer_is_off(
@@ -66,11 +66,11 @@ async def test_a_forgotten_machine_is_released_although_the_users_computer_is_of
 ) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
-    (folder / "train.py").write_text(FOREVER)
-    async with world(tmp_path, speed=600, driver=driver) as land:
-        land.extra["GPURENT_GUARD_TIMER"] = "10m"
-        async with land.application() as application:
-            await enter(application, land)
+    (folder / "train.py").write_text(ENDLESS_JOB)
+    async with trip_sandbox(tmp_path, speed=600, driver=driver) as land:
+        land.extra_environment["GPURENT_GUARD_TIMER"] = "10m"
+        async with land.open_application() as application:
+            await log_in_with_money(application, land)
         process = await asyncio.create_subprocess_exec(
             *(
                 sys.executable,
@@ -98,38 +98,38 @@ async def test_a_forgotten_machine_is_released_although_the_users_computer_is_of
         process.kill()
         await process.wait()
         assert len(land.cloud.burning()) == 1
-        await eventually(lambda: not land.cloud.burning())
-        await eventually(lambda: not land.cloud.driver.machines())
-        async with land.application() as application:
-            (lease,) = await application.leases.view_leases(over=True)
-            deadline = timer_note(application, lease)
+        await wait_until_true(lambda: not land.cloud.burning())
+        await wait_until_true(lambda: not land.cloud.driver.list_machines())
+        async with land.open_application() as application:
+            (lease,) = await application.leases.list_refreshed_leases(include_over=True)
+            deadline = get_timer_note(application, lease)
             assert lease.started_at is not None
             assert lease.ended_at is not None
             # Seconds of a loaded machine are minutes of this clock.
             assert deadline - MINUTE <= lease.ended_at <= deadline + 2 * HOUR
             price = lease.offer.tariff.price
             begun_minutes = (lease.ended_at - lease.started_at) // MINUTE + 1
-            expected = price.cost(begun_minutes * MINUTE, up=False).amount
-            assert usage(land) == expected
-            (total,) = (await application.receipts.current_receipt(lease.id)).totals()
+            expected = price.cost(begun_minutes * MINUTE, round_up=False).amount
+            assert get_usage(land) == expected
+            (total,) = (await application.receipts.get_current_receipt(lease.id)).totals()
             assert total.spent.amount == expected
         await land.cloud.advance(timedelta(days=1))
-        assert usage(land) == expected, "nothing is billed after the stop"
+        assert get_usage(land) == expected, "nothing is billed after the stop"
 
 
-def timer_note(application: Application, lease: Lease) -> datetime:
-    noted = application.store.note("timer", lease.id)
+def get_timer_note(application: Application, lease: Lease) -> datetime:
+    noted = application.store.get_note("timer", lease.id)
     assert noted
     return datetime.fromisoformat(noted)
 
 
 @frozen
-class Ground:
+class RentedMachine:
     """One rented machine and its user."""
 
-    land: World
+    land: TripSandbox
     application: Application
-    person: Person
+    person: ScriptedUser
     lease: Lease
 
     @property
@@ -138,12 +138,12 @@ class Ground:
 
     def connect(self) -> ReconnectingConnection:
         """A connection of its own, closed behind the block."""
-        return self.application.connections.to(self.lease.id)
+        return self.application.connections.make_connection(self.lease.id)
 
     def processes(self) -> list[int]:
-        (machine,) = self.land.cloud.driver.machines()
+        (machine,) = self.land.cloud.driver.list_machines()
         found = []
-        for pid in self.land.cloud.driver.processes(machine.id):
+        for pid in self.land.cloud.driver.list_processes(machine.id):
             with contextlib.suppress(psutil.Error):
                 if "timer.sh" in psutil.Process(pid).cmdline():
                     found.append(pid)
@@ -154,100 +154,104 @@ class Ground:
 
 
 @pytest.fixture
-async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
-    person = Person()
-    async with world(tmp_path, speed=60) as land, land.application(person) as application:
-        await enter(application, land)
-        yield Ground(land, application, person, await application.trips.rent(TripSpec(provider="mistgpu")))
+async def rented(tmp_path: Path) -> AsyncIterator[RentedMachine]:
+    person = ScriptedUser()
+    async with trip_sandbox(tmp_path, speed=60) as land, land.open_application(person) as application:
+        await log_in_with_money(application, land)
+        yield RentedMachine(
+            land, application, person, await application.trips.rent(TripSpec(provider="mistgpu"))
+        )
 
 
-async def test_extend_and_off(ground: Ground) -> None:
-    assert not (await ground.timers.state(ground.lease.id)).armed
-    until = ground.now() + 20 * HOUR
-    armed = await ground.timers.arm(ground.lease.id, until)
+async def test_extend_and_off(rented: RentedMachine) -> None:
+    assert not (await rented.timers.get_timer(rented.lease.id)).is_armed
+    until = rented.now() + 20 * HOUR
+    armed = await rented.timers.arm_timer(rented.lease.id, until)
     assert armed.until is not None
     assert abs(armed.until - until) < 20 * MINUTE
-    later = await ground.timers.extend(ground.lease.id, 2 * HOUR)
+    later = await rented.timers.extend_timer(rented.lease.id, 2 * HOUR)
     assert later.until is not None
     assert abs(later.until - until - 2 * HOUR) < 20 * MINUTE
-    assert timer_note(ground.application, ground.lease) == later.until
-    earlier = await ground.timers.arm(ground.lease.id, until - 5 * HOUR)
+    assert get_timer_note(rented.application, rented.lease) == later.until
+    earlier = await rented.timers.arm_timer(rented.lease.id, until - 5 * HOUR)
     assert earlier.until is not None
     assert earlier.until < until, "arming anew moves it to earlier too"
-    assert len(ground.processes()) == 1
-    assert not (await ground.timers.off(ground.lease.id)).armed
-    await eventually(lambda: not ground.processes())
-    assert ground.application.machine_timers.remembered(ground.lease) is None
+    assert len(rented.processes()) == 1
+    assert not (await rented.timers.disarm_timer(rented.lease.id)).is_armed
+    await wait_until_true(lambda: not rented.processes())
+    assert rented.application.machine_timers.find_deadline(rented.lease) is None
 
 
-async def test_it_survives_a_cut_line_and_two_arms_are_one(ground: Ground) -> None:
-    timers, until = ground.application.machine_timers, ground.now() + 20 * HOUR
-    async with ground.connect() as one, ground.connect() as other:
+async def test_it_survives_a_cut_connection_and_two_arms_are_one(rented: RentedMachine) -> None:
+    timers, until = rented.application.machine_timers, rented.now() + 20 * HOUR
+    async with rented.connect() as one, rented.connect() as other:
         await asyncio.gather(
-            timers.arm(one, ground.lease, until), timers.arm(other, ground.lease, until + HOUR)
+            timers.arm_timer(one, rented.lease, until), timers.arm_timer(other, rented.lease, until + HOUR)
         )
-        assert await ground.land.cloud.cut() >= 1
-        assert (await timers.state(one)).armed
-    await eventually(lambda: len(ground.processes()) == 1)
-    assert (await ground.timers.state(ground.lease.id)).armed
+        assert await rented.land.cloud.cut_connections() >= 1
+        assert (await timers.get_timer(one)).is_armed
+    await wait_until_true(lambda: len(rented.processes()) == 1)
+    assert (await rented.timers.get_timer(rented.lease.id)).is_armed
 
 
-async def closing(ground: Ground, connection: ReconnectingConnection, wanted: bool) -> None:
+async def wait_for_closing(rented: RentedMachine, connection: ReconnectingConnection, wanted: bool) -> None:
     async with asyncio.timeout(60):
         # A look over the line takes long enough to be its own pause.
-        while (await ground.application.machine_timers.state(connection)).closing is not wanted:
+        while (await rented.application.machine_timers.get_timer(connection)).closing is not wanted:
             continue
 
 
-async def test_in_the_last_minutes_no_job_starts(ground: Ground) -> None:
-    timers, machine = ground.application.machine_timers, ground.application.machine_commands
-    async with ground.connect() as connection:
-        await timers.arm(connection, ground.lease, ground.now() + 5 * HOUR, grace=6 * HOUR)
-        await closing(ground, connection, True)
+async def test_in_the_last_minutes_no_job_starts(rented: RentedMachine) -> None:
+    timers, machine = rented.application.machine_timers, rented.application.machine_commands
+    async with rented.connect() as connection:
+        await timers.arm_timer(connection, rented.lease, rented.now() + 5 * HOUR, grace=6 * HOUR)
+        await wait_for_closing(rented, connection, True)
         with pytest.raises(JobError, match="about to shut"):
-            await machine.start(ground.lease.id, "late", ("true",), ".", "", "")
-        await timers.extend(connection, ground.lease, ground.now() + 40 * HOUR)
-        await closing(ground, connection, False)
-        await machine.start(ground.lease.id, "early", ("true",), ".", "", "")
+            await machine.start_job(rented.lease.id, "late", ("true",), ".", "", "")
+        await timers.extend_timer(connection, rented.lease, rented.now() + 40 * HOUR)
+        await wait_for_closing(rented, connection, False)
+        await machine.start_job(rented.lease.id, "early", ("true",), ".", "", "")
 
 
-async def test_the_command_line(ground: Ground) -> None:
-    land, lease = ground.land, ground.lease.id
-    said = await land.cli("timer", lease)
+async def test_the_command_line(rented: RentedMachine) -> None:
+    land, lease = rented.land, rented.lease.id
+    said = await land.run_command("timer", lease)
     assert said.out.strip() == "no timer runs in the machine"
-    said = await land.cli("start", lease, "--for", "20h", "--json", "--", "true")
+    said = await land.run_command("start", lease, "--for", "20h", "--json", "--", "true")
     assert said.code == 0, said.err
     assert said.data["timer"]["until"]
-    moved = (await land.cli("timer", lease, "--extend", "2h", "--json")).data
+    moved = (await land.run_command("timer", lease, "--extend", "2h", "--json")).data
     assert moved["until"] > said.data["timer"]["until"]
-    assert (await land.cli("show", lease, "--json")).data["timer"] == moved["until"]
-    assert (await land.cli("timer", lease, "--for", "1h", "--off")).code == 2
-    assert (await land.cli("timer", lease, "--until", "2001-01-01T00:00")).code == 2
-    assert (await land.cli("timer", lease, "--off", "--json")).data["until"] is None
-    assert (await land.cli("show", lease, "--json")).data["timer"] is None
-    assert (await land.cli("release", lease)).code == 0
-    assert (await land.cli("timer", lease)).code == 6
+    assert (await land.run_command("show", lease, "--json")).data["timer"] == moved["until"]
+    assert (await land.run_command("timer", lease, "--for", "1h", "--off")).code == 2
+    assert (await land.run_command("timer", lease, "--until", "2001-01-01T00:00")).code == 2
+    assert (await land.run_command("timer", lease, "--off", "--json")).data["until"] is None
+    assert (await land.run_command("show", lease, "--json")).data["timer"] is None
+    assert (await land.run_command("release", lease)).code == 0
+    assert (await land.run_command("timer", lease)).code == 6
 
 
-async def test_a_trip_without_for_says_that_it_has_no_timer(ground: Ground) -> None:
-    told = [event.text for event in ground.person.events if event.kind is EventKind.TIMER]
+async def test_a_trip_without_for_says_that_it_has_no_timer(rented: RentedMachine) -> None:
+    told = [event.text for event in rented.person.events if event.kind is EventKind.TIMER]
     assert len(told) == 1
     assert "no timer in the machine" in told[0]
 
 
 async def test_a_dead_mans_switch_is_moved_on_while_somebody_watches(tmp_path: Path) -> None:
     """The job takes longer than the switch: it ends well only because the monitor moves the switch on."""
-    person = Person()
+    person = ScriptedUser()
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "train.py").write_text("import time\ntime.sleep(13)\n")
-    async with world(tmp_path, speed=600) as land:
-        land.extra["GPURENT_GUARD_TIMER"] = "100m"
-        async with land.application(person) as application:
-            await enter(application, land)
+    async with trip_sandbox(tmp_path, speed=600) as land:
+        land.extra_environment["GPURENT_GUARD_TIMER"] = "100m"
+        async with land.open_application(person) as application:
+            await log_in_with_money(application, land)
             end = await application.trips.run(
                 TripSpec(
-                    upload=Upload(folder=str(folder)), job=JobSpec(command=("train.py",)), provider="mistgpu"
+                    upload=UploadSpec(folder=str(folder)),
+                    job=JobSpec(command=("train.py",)),
+                    provider="mistgpu",
                 )
             )
             assert end.exit_code == 0
@@ -264,7 +268,7 @@ async def test_a_dead_mans_switch_is_moved_on_while_somebody_watches(tmp_path: P
 
 def test_when_a_machine_gets_a_timer() -> None:
     def when(
-        term: timedelta | None = None, tariff: Metered | Prepaid = METER, **written: Any
+        term: timedelta | None = None, tariff: Metered | Prepaid = METERED, **written: Any
     ) -> datetime | None:
         lease = Lease(
             id="x-1",
@@ -272,7 +276,7 @@ def test_when_a_machine_gets_a_timer() -> None:
             offer=Offer(key="1", provider="x", hardware=Hardware(), tariff=tariff),
             started_at=NOW - HOUR,
         )
-        return timer_deadline(lease, TripLimits(term=term), GuardPolicy(**written), NOW)
+        return compute_timer_deadline(lease, TripLimits(term=term), GuardPolicy(**written), NOW)
 
     assert when() is None
     assert when(3 * HOUR) == NOW + 2 * HOUR + 30 * MINUTE, "from the start, with a margin"

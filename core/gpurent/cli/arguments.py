@@ -12,30 +12,30 @@ import click
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
-def plugin_names(word: str) -> Completer:
+def complete_plugins(kind: str) -> Completer:
     """The names of one kind of plugin: lease, transfer, session, launcher, exporter."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         from gpurent.cli.builtin import load_registry
 
-        return [name for name in load_registry().names(word) if name.startswith(incomplete)]
+        return [name for name in load_registry().list_names(kind) if name.startswith(incomplete)]
 
     return complete
 
 
-def _stored_ids(table: str) -> Completer:
+def _complete_stored_ids(table: str) -> Completer:
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-        from gpurent.composition.system import recent_ids
+        from gpurent.composition.system import list_recent_ids
 
-        return [name for name in recent_ids(table) if name.startswith(incomplete)]
+        return [name for name in list_recent_ids(table) if name.startswith(incomplete)]
 
     return complete
 
 
-provider_names = plugin_names("lease")
-lease_ids = _stored_ids("leases")
-trip_ids = _stored_ids("trips")
+complete_providers = complete_plugins("lease")
+complete_leases = _complete_stored_ids("leases")
+complete_trips = _complete_stored_ids("trips")
 
 
-LEASE = click.argument("lease", shell_complete=lease_ids)
-PROVIDER = click.argument("provider", shell_complete=provider_names)
+lease_argument = click.argument("lease", shell_complete=complete_leases)
+provider_argument = click.argument("provider", shell_complete=complete_providers)

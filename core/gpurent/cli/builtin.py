@@ -13,7 +13,7 @@ from gpurent.locale import N_
 from gpurent.roles.entries import CommandEntry
 from gpurent.roles.hookspecs import hookimpl
 
-_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
+_COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     (
         N_("The whole trip"),
         "trips",
@@ -61,7 +61,7 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ),
     (
         N_("Account and money"),
-        "cash",
+        "payments",
         (
             ("topup", N_("Show how money gets in, and wait for it")),
             ("invoice", N_("Show whether an invoice can be had, and ask for it")),
@@ -97,7 +97,7 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ),
     (
         N_("Files and sessions"),
-        "work",
+        "machine",
         (
             ("push", N_("Carry files to a machine")),
             ("pull", N_("Bring files from a machine")),
@@ -144,7 +144,7 @@ _GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
 )
 
 
-def _build(module: str, name: str) -> Callable[[], click.Command]:
+def _command_builder(module: str, name: str) -> Callable[[], click.Command]:
     def build() -> click.Command:
         found: click.Command = getattr(import_module(f"gpurent.cli.commands.{module}"), f"{name}_command")
         return found
@@ -155,12 +155,12 @@ def _build(module: str, name: str) -> Callable[[], click.Command]:
 @hookimpl
 def gpurent_register_command() -> Sequence[CommandEntry]:
     return [
-        CommandEntry(name=name, summary=summary, build=_build(module, name), group=group)
-        for group, module, commands in _GROUPS
+        CommandEntry(name=name, summary=summary, build=_command_builder(module, name), group=group)
+        for group, module, commands in _COMMAND_GROUPS
         for name, summary in commands
     ]
 
 
-def load_registry() -> system.Registry:
+def load_registry() -> system.EntryPointRegistry:
     """Core's own entries and those of every installed plugin."""
     return system.load_registry([sys.modules[__name__]])

@@ -11,11 +11,11 @@ from io import TextIOWrapper
 import click
 
 from gpurent import __version__
-from gpurent.cli.app import App
 from gpurent.cli.builtin import load_registry
+from gpurent.cli.context import CliContext
 from gpurent.composition import system
 from gpurent.errors import GpurentError, PluginError, UsageError
-from gpurent.locale import _, choose
+from gpurent.locale import _, set_language
 from gpurent.roles.entries import CommandEntry
 
 
@@ -23,12 +23,12 @@ class LazyGroup(click.Group):
     """``--help`` shows the entries' summaries; no command module is imported for it."""
 
     @cached_property
-    def registry(self) -> system.Registry:
+    def registry(self) -> system.EntryPointRegistry:
         return load_registry()
 
     @property
     def entries(self) -> Mapping[str, CommandEntry]:
-        return self.registry.entries(CommandEntry)
+        return self.registry.get_entries(CommandEntry)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for name, entry in self.entries.items() if not entry.hidden]
@@ -93,10 +93,10 @@ def cli(
 ) -> None:
     """Rent GPU servers by the hour, run jobs that nothing but the server's end can stop, account for every cent."""
     if lang:
-        choose(lang)
+        set_language(lang)
     if home:
         os.environ["GPURENT_HOME"] = home
-    app: App = ctx.obj
+    app: CliContext = ctx.obj
     app.as_json, app.yes, app.no_input, app.verbose = as_json, yes, no_input, verbose
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
@@ -108,16 +108,16 @@ def main(arguments: list[str] | None = None) -> None:
         # A terminal that lacks a letter shows a mark in its place; it must not end a command that spends money.
         if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="replace")
-    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+    sys.exit(_run_command_line(sys.argv[1:] if arguments is None else arguments))
 
 
-def _run(given: list[str]) -> int:
+def _run_command_line(given: list[str]) -> int:
     own = given[: given.index("--")] if "--" in given else given  # behind it is the job's command
-    _early_language(own)
+    _apply_language_option(own)
     as_json = "--json" in own
-    app: App | None = None
+    app: CliContext | None = None
     try:
-        app = App(registry=cli.registry)
+        app = CliContext(registry=cli.registry)
         code = cli.main(given, prog_name="gpurent", standalone_mode=False, obj=app)
         return code if isinstance(code, int) else 0
     except GpurentError as error:
@@ -137,41 +137,41 @@ def _run(given: list[str]) -> int:
         return 141
     except OSError as error:
         if error.filename is not None:
-            return _crashed(error)
+            return _report_crash(error)
         click.secho(_("the output cannot be written: {why}").format(why=error.strerror), fg="red", err=True)
         # What is left in the buffer would fail once more at the interpreter's end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except Exception as error:  # noqa: BLE001 - the last net: the user gets a line, the report goes to a file
-        return _crashed(error)
+        return _report_crash(error)
 
 
-def _command_of(app: App | None) -> str:
+def _command_of(app: CliContext | None) -> str:
     return app.command if app is not None else ""
 
 
-def _early_language(given: list[str]) -> None:
+def _apply_language_option(given: list[str]) -> None:
     """Help is printed before options are handled, so the language is looked for first."""
     for index, text in enumerate(given):
         if text == "--lang" and index + 1 < len(given):
-            choose(given[index + 1])
+            set_language(given[index + 1])
         elif text.startswith("--lang="):
-            choose(text.partition("=")[2])
+            set_language(text.partition("=")[2])
 
 
 def _show_error(error: GpurentError, json_of: str | None) -> int:
     """For people, or as the JSON document of the command ``json_of``."""
     if json_of is not None:
-        from gpurent.cli.data import failure
+        from gpurent.cli.json_output import error_json
 
-        click.echo(failure(json_of, error))
+        click.echo(error_json(json_of, error))
         return error.exit_code
-    from gpurent.cli.views.render import spent_text
+    from gpurent.cli.views.render import format_spent
 
     click.secho(_("Error: {message}").format(message=error.message), fg="red", err=True)
     if error.hint:
         click.echo(error.hint, err=True)
-    click.echo(spent_text(error), err=True)
+    click.echo(format_spent(error), err=True)
     for lease in error.burning:
         click.secho(
             _("{lease} still costs money. Give it back with: gpurent release {lease}").format(lease=lease),
@@ -181,7 +181,7 @@ def _show_error(error: GpurentError, json_of: str | None) -> int:
     return error.exit_code
 
 
-def _crashed(error: Exception) -> int:
+def _report_crash(error: Exception) -> int:
     """An error that nobody foresaw: its report is kept without the values of any frame."""
     import tempfile
     import traceback

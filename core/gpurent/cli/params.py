@@ -13,29 +13,29 @@ import click
 
 from gpurent.domain.field_values import parse_moment
 from gpurent.domain.money import UnitPrice
-from gpurent.domain.money_text import parse_money, parse_price
-from gpurent.domain.offer import Metered, Terms
+from gpurent.domain.money_text import parse_amount, parse_price
+from gpurent.domain.offer import DeclaredTerms, Metered
 from gpurent.errors import UsageError
 from gpurent.locale import N_, _
-from gpurent.locale.spans import parse_span
+from gpurent.locale.durations import parse_duration
 from gpurent.ports.connection import PortPair
 
 T = TypeVar("T")
-When = datetime | timedelta
+MomentOrSpan = datetime | timedelta
 
-_RATE = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([kKmMgG]?)(?:i?[bB])?(?:/s)?")
-_SIZES = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
+_BANDWIDTH_PATTERN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([kKmMgG]?)(?:i?[bB])?(?:/s)?")
+_UNIT_FACTORS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
 
 
-def parse_rate(text: str) -> int:
+def parse_bandwidth(text: str) -> int:
     """``2MB/s``, ``500k``, ``800000``: bytes a second. Anything else is a `ValueError`."""
-    match = _RATE.fullmatch(text.strip())
+    match = _BANDWIDTH_PATTERN.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"no rate: {text!r}")
-    return int(Decimal(match[1]) * _SIZES[match[2].upper()])
+    return int(Decimal(match[1]) * _UNIT_FACTORS[match[2].upper()])
 
 
-def parse_ports(text: str) -> PortPair:
+def parse_port_pair(text: str) -> PortPair:
     """Here and there: ``8888``, ``8889:8888``, ``0:8888`` for any free port here. Else a `ValueError`."""
     here, colon, there = text.partition(":")
     there = there if colon else here
@@ -45,15 +45,15 @@ def parse_ports(text: str) -> PortPair:
     return PortPair(int(here), int(there))
 
 
-def parse_when(text: str) -> When:
+def parse_moment_or_span(text: str) -> MomentOrSpan:
     """A span from now on, or a time. Else a `ValueError`."""
     try:
-        return parse_span(text)
+        return parse_duration(text)
     except ValueError:
-        return _moment(text)
+        return _parse_moment(text)
 
 
-def _moment(text: str) -> datetime:
+def _parse_moment(text: str) -> datetime:
     """A time of the user's own clock and zone, unless it says its zone; the next such time when no day is said."""
     return parse_moment(text, datetime.now(UTC))
 
@@ -64,7 +64,7 @@ class TypedParam(click.ParamType[T]):
     def __init__(self, name: str, parse: Callable[[str], T], refusal: str) -> None:
         self.name = name
         self._parse = parse
-        self._refusal = refusal
+        self._error_text = refusal
 
     def convert(self, value: str | T, param: click.Parameter | None, ctx: click.Context | None) -> T:
         if not isinstance(value, str):
@@ -72,27 +72,29 @@ class TypedParam(click.ParamType[T]):
         try:
             return self._parse(value)
         except ValueError:
-            self.fail(_(self._refusal).format(text=repr(value)), param, ctx)
+            self.fail(_(self._error_text).format(text=repr(value)), param, ctx)
 
 
-RATE = TypedParam("rate", parse_rate, N_("{text} is no rate; write 2MB/s or 500k"))
-SPAN = TypedParam("time", parse_span, N_("{text} is no span of time; write 1d, 2h30m, 1天"))
-MOMENT = TypedParam("moment", _moment, N_("{text} is no time; write 18:30 or 2026-11-24T18:30"))
-MONEY = TypedParam("money", parse_money, N_("{text} is no amount of money; write 200CNY, ¥200, 200000DBC"))
+BANDWIDTH = TypedParam("rate", parse_bandwidth, N_("{text} is no rate; write 2MB/s or 500k"))
+SPAN = TypedParam("time", parse_duration, N_("{text} is no span of time; write 1d, 2h30m, 1天"))
+MOMENT = TypedParam("moment", _parse_moment, N_("{text} is no time; write 18:30 or 2026-11-24T18:30"))
+MONEY = TypedParam("money", parse_amount, N_("{text} is no amount of money; write 200CNY, ¥200, 200000DBC"))
 PRICE = TypedParam("price", parse_price, N_("{text} is no price; write 3.5CNY/h, ¥3.5/h"))
-WHEN = TypedParam("when", parse_when, N_("{text} is no time; write 2h30m, 18:30 or 2026-11-24T18:30"))
-PORTS = TypedParam("port", parse_ports, N_("{text} is no port; write 8888, or 9000:8888"))
+MOMENT_OR_SPAN = TypedParam(
+    "when", parse_moment_or_span, N_("{text} is no time; write 2h30m, 18:30 or 2026-11-24T18:30")
+)
+PORT_PAIR = TypedParam("port", parse_port_pair, N_("{text} is no port; write 8888, or 9000:8888"))
 
 
-def ends_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def declared_end_options(command: Callable[..., Any]) -> Callable[..., Any]:
     until = _("When the provider ends it: 2h30m, 18:30, 2026-11-24T18:30.")
     balance = _("What the account holds now, for this machine: 40CNY.")
     return click.option("--balance", type=MONEY, help=balance)(
-        click.option("--until", type=WHEN, help=until)(command)
+        click.option("--until", type=MOMENT_OR_SPAN, help=until)(command)
     )
 
 
-def no_browser(command: Callable[..., Any]) -> Callable[..., Any]:
+def no_browser_option(command: Callable[..., Any]) -> Callable[..., Any]:
     def note(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         if value:
             os.environ["GPURENT_CORE_BROWSER"] = "no"
@@ -101,7 +103,7 @@ def no_browser(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--no-browser", is_flag=True, expose_value=False, callback=note, help=text)(command)
 
 
-def end_of(when: When | None, now: datetime) -> datetime | None:
+def resolve_end(when: MomentOrSpan | None, now: datetime) -> datetime | None:
     """The moment that was meant; one that has passed is a `UsageError`."""
     found = now + when if isinstance(when, timedelta) else when
     if found is not None and found <= now:
@@ -109,10 +111,10 @@ def end_of(when: When | None, now: datetime) -> datetime | None:
     return found
 
 
-def terms_of(
-    now: datetime, price: UnitPrice, balance: tuple[Decimal, str] | None, until: When | None
-) -> Terms:
-    from gpurent.workflow.manual.billing import declared_money
+def make_terms(
+    now: datetime, price: UnitPrice, balance: tuple[Decimal, str] | None, until: MomentOrSpan | None
+) -> DeclaredTerms:
+    from gpurent.workflow.manual.billing import parse_declared_amount
 
-    held = declared_money(balance, price.currency.zero) if balance else None
-    return Terms(tariff=Metered(price=price), at=now, balance=held, until=end_of(until, now))
+    held = parse_declared_amount(balance, price.currency.zero) if balance else None
+    return DeclaredTerms(tariff=Metered(price=price), at=now, balance=held, until=resolve_end(until, now))

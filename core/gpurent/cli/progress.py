@@ -17,16 +17,16 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-EVERY = 5.0
+REPORT_INTERVAL = 5.0
 
 
-class Bars:
+class ConsoleProgress:
     """Implements `gpurent.roles.machine.Progress`."""
 
     def __init__(self, title: str) -> None:
         self._title = title
-        self._files = self._done_files = self._size = self._done = 0
-        self._begun = self._told = monotonic()
+        self._files_total = self._files_done = self._bytes_total = self._bytes_done = 0
+        self._started_at = self._reported_at = monotonic()
         self._bar: Progress | None = None
         if sys.stderr.isatty():
             self._bar = Progress(
@@ -44,40 +44,40 @@ class Bars:
             self._task = self._bar.add_task(title, total=None, files="")
             self._bar.start()
 
-    def total(self, files: int, size: int) -> None:
-        self._files, self._size = files, size
+    def set_total(self, files: int, size: int) -> None:
+        self._files_total, self._bytes_total = files, size
         if self._bar is not None:
             self._bar.update(self._task, total=max(size, 1))
 
     def advance(self, size: int, name: str = "") -> None:
-        self._done += size
+        self._bytes_done += size
         if self._bar is not None:
             self._bar.update(self._task, advance=size)
-        elif monotonic() - self._told > EVERY:
-            self._told = monotonic()
-            click.echo(f"  {self._line()}", err=True)
+        elif monotonic() - self._reported_at > REPORT_INTERVAL:
+            self._reported_at = monotonic()
+            click.echo(f"  {self._format_line()}", err=True)
 
-    def file_done(self, name: str) -> None:
-        self._done_files += 1
+    def finish_file(self, name: str) -> None:
+        self._files_done += 1
         if self._bar is not None:
-            self._bar.update(self._task, files=f"{self._done_files}/{self._files}")
+            self._bar.update(self._task, files=f"{self._files_done}/{self._files_total}")
 
-    def _line(self) -> str:
-        seconds = max(monotonic() - self._begun, 0.001)
-        percent = 100 * self._done // max(self._size, 1)
+    def _format_line(self) -> str:
+        seconds = max(monotonic() - self._started_at, 0.001)
+        percent = 100 * self._bytes_done // max(self._bytes_total, 1)
         return (
-            f"{self._title}: {self._done_files}/{self._files}, {_size(self._done)} ({percent} %), "
-            f"{_size(int(self._done / seconds))}/s"
+            f"{self._title}: {self._files_done}/{self._files_total}, {_format_size(self._bytes_done)} ({percent} %), "
+            f"{_format_size(int(self._bytes_done / seconds))}/s"
         )
 
     def close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
-        if self._files:
-            click.echo(f"  {self._line()}", err=True)
+        if self._files_total:
+            click.echo(f"  {self._format_line()}", err=True)
 
 
-def _size(count: int) -> str:
+def _format_size(count: int) -> str:
     size = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000 or unit == "GB":

@@ -18,7 +18,7 @@ from gpurent.domain.terminal_text import strip_terminal
 from gpurent.locale import N_, _
 from gpurent.ports.terminal import Progress
 
-STEPS = {
+STEP_TITLES = {
     "login": N_("logging in"),
     "bind.request": N_("binding your e-mail address"),
     "bind": N_("confirming your e-mail address"),
@@ -41,14 +41,14 @@ STEPS = {
     "release": N_("giving the machine back"),
     "receipt": N_("settling the account"),
 }
-_YES = ("y", "yes", "是", "好")
-_NO = ("", "n", "no", "否")
-_TRANSFERS = ("needs", "push", "pull")
-_COLOURS = {
+_YES_ANSWERS = ("y", "yes", "是", "好")
+_NO_ANSWERS = ("", "n", "no", "否")
+_TRANSFER_STEPS = ("needs", "push", "pull")
+_EVENT_COLOURS = {
     EventKind.WARNING: "yellow",
     EventKind.TIME_LOW: "yellow",
-    EventKind.LINE_LOST: "yellow",
-    EventKind.BY_HAND: "cyan",
+    EventKind.CONNECTION_LOST: "yellow",
+    EventKind.MANUAL_TASK: "cyan",
 }
 
 
@@ -61,17 +61,17 @@ class UserTerminal:
     def __init__(self, *, quiet: bool = False, yes: bool = False, no_input: bool = False) -> None:
         self._quiet = quiet
         self._yes = yes
-        self.interactive = not no_input and sys.stdin.isatty()
+        self.is_interactive = not no_input and sys.stdin.isatty()
         self._decoder = getincrementaldecoder("utf-8")("replace")
-        self._last = ""
+        self._last_line = ""
         self._progress: Any = None
 
     def close(self) -> None:
         self._end_progress()
 
-    def _say(self, text: str, colour: str | None = None) -> None:
-        if text != self._last:
-            self._last = text
+    def _print_line(self, text: str, colour: str | None = None) -> None:
+        if text != self._last_line:
+            self._last_line = text
             click.secho(text, fg=colour, err=True)
 
     def show_event(self, event: Event) -> None:
@@ -80,9 +80,9 @@ class UserTerminal:
                 # A setup may begin beside the upload: its bar goes on below whatever is said.
                 if not event.step.endswith(".setup"):
                     self._end_progress()
-                name = event.step if event.step in STEPS else event.step.rpartition(".")[2]
-                self._say(f"· {_(STEPS.get(name, name))}{_leg(event.step)}", "blue")
-            case EventKind.STEP_DONE if event.step.rpartition(".")[2] in _TRANSFERS:
+                name = event.step if event.step in STEP_TITLES else event.step.rpartition(".")[2]
+                self._print_line(f"· {_(STEP_TITLES.get(name, name))}{_format_leg(event.step)}", "blue")
+            case EventKind.STEP_DONE if event.step.rpartition(".")[2] in _TRANSFER_STEPS:
                 self._end_progress()
             case EventKind.PROGRESS:
                 # A transfer came to its end, or another one takes over.
@@ -91,29 +91,29 @@ class UserTerminal:
                 # That a lease ended is told by its change, the error at the end.
                 return
             case EventKind.LEASE_CHANGED:
-                from gpurent.cli.views.render import STATES
+                from gpurent.cli.views.render import STATE_TITLES
 
-                state = _(STATES[str(event.data["state"])])
+                state = _(STATE_TITLES[str(event.data["state"])])
                 note = f" - {event.text}" if event.text not in ("", state) else ""
-                self._say(f"  {event.lease}: {state}{note}")
+                self._print_line(f"  {event.lease}: {state}{note}")
             case _:
                 if event.text:
-                    self._say(f"  {strip_terminal(event.text)}", _COLOURS.get(event.kind))
+                    self._print_line(f"  {strip_terminal(event.text)}", _EVENT_COLOURS.get(event.kind))
 
     async def confirm(self, question: Question) -> bool:
         if self._yes:
             return True
-        if not self.interactive:
+        if not self.is_interactive:
             return False
         while True:
             answer = await self._read_line(f"{question.text} [y/N]: ")
-            if answer is None or answer.strip().lower() in _NO:
+            if answer is None or answer.strip().lower() in _NO_ANSWERS:
                 return False
-            if answer.strip().lower() in _YES:
+            if answer.strip().lower() in _YES_ANSWERS:
                 return True
 
-    async def ask(self, question: Question) -> str | None:
-        if not self.interactive:
+    async def ask_question(self, question: Question) -> str | None:
+        if not self.is_interactive:
             return None
         return await self._read_line(f"{question.text}: ", secret=question.secret) or None
 
@@ -126,10 +126,10 @@ class UserTerminal:
         click.echo(strip_terminal(self._decoder.decode(data)), nl=False, err=self._quiet)
 
     def start_progress(self, title: str) -> Progress:
-        from gpurent.cli.progress import Bars
+        from gpurent.cli.progress import ConsoleProgress
 
         self._end_progress()
-        self._progress = bars = Bars(title)
+        self._progress = bars = ConsoleProgress(title)
         return bars
 
     def _end_progress(self) -> None:
@@ -138,7 +138,7 @@ class UserTerminal:
             bars.close()
 
 
-def _leg(step: str) -> str:
+def _format_leg(step: str) -> str:
     """On which machine of the trip, from the second on; people count from one."""
     leg = step.partition(".")[0]
     if not leg.removeprefix("leg").isdecimal() or leg == "leg0":
@@ -149,13 +149,13 @@ def _leg(step: str) -> str:
 class HiddenProgress:
     """A transfer that nobody watches."""
 
-    def total(self, files: int, size: int) -> None:
+    def set_total(self, files: int, size: int) -> None:
         pass
 
     def advance(self, size: int, name: str = "") -> None:
         pass
 
-    def file_done(self, name: str) -> None:
+    def finish_file(self, name: str) -> None:
         pass
 
 
@@ -170,10 +170,10 @@ class QuietTerminal(UserTerminal):
         super().show_event(event)
         code = str(event.data.get("qr", ""))
         if event.kind is EventKind.TOP_UP and code and sys.stderr.isatty():
-            from gpurent.cli.views.qr import drawable, qr_text
+            from gpurent.cli.views.qr import can_draw_qr, format_qr
 
-            if drawable():
-                click.echo(qr_text(code), err=True)
+            if can_draw_qr():
+                click.echo(format_qr(code), err=True)
 
     def show_output(self, data: bytes) -> None:
         pass
@@ -182,7 +182,7 @@ class QuietTerminal(UserTerminal):
         return HiddenProgress()
 
 
-LARGEST = 64 * 1024
+MAX_LINE_SIZE = 64 * 1024
 
 
 async def read_line(*, secret: bool = False) -> str | None:
@@ -193,12 +193,12 @@ async def read_line(*, secret: bool = False) -> str | None:
     buffer = bytearray()
 
     def read() -> None:
-        chunk = os.read(handle, LARGEST)
+        chunk = os.read(handle, MAX_LINE_SIZE)
         buffer.extend(chunk)
-        if not found.done() and (not chunk or b"\n" in chunk or len(buffer) > LARGEST):
+        if not found.done() and (not chunk or b"\n" in chunk or len(buffer) > MAX_LINE_SIZE):
             found.set_result(bytes(buffer))
 
-    with _hidden(handle) if secret else nullcontext():
+    with _disable_echo(handle) if secret else nullcontext():
         loop.add_reader(handle, read)
         try:
             data = await found
@@ -210,7 +210,7 @@ async def read_line(*, secret: bool = False) -> str | None:
 
 
 @contextmanager
-def _hidden(handle: int) -> Iterator[None]:
+def _disable_echo(handle: int) -> Iterator[None]:
     """Without echo; the line's end is printed afterwards, since it was not echoed either."""
     import termios
 

@@ -10,35 +10,35 @@ from typing import Any
 
 import click
 
-from gpurent.cli.app import App
-from gpurent.cli.arguments import plugin_names
-from gpurent.domain.field_values import EXPECTED, typed_value
-from gpurent.domain.session import NAME
+from gpurent.cli.arguments import complete_plugins
+from gpurent.cli.context import CliContext
+from gpurent.domain.field_values import EXPECTED_MESSAGES, parse_typed_value
+from gpurent.domain.session import SESSION_NAME_PATTERN
 from gpurent.domain.trip import TripSpec
-from gpurent.domain.trip_fields import FIELD_OF, FIELDS, FieldKind, TripField
-from gpurent.domain.trip_values import make_spec
+from gpurent.domain.trip_fields import FIELDS_BY_NAME, TRIP_FIELDS, FieldKind, TripField
+from gpurent.domain.trip_values import make_trip_spec
 from gpurent.errors import UsageError
 from gpurent.locale import _
 
-_SHORT = {"provider": ("-p",)}
+_SHORT_OPTIONS = {"provider": ("-p",)}
 _METAVARS = {"notify": "EVENT"}
-_SINGULAR = {FieldKind.TEXTS: "text", FieldKind.PATHS: "path", FieldKind.PACKAGES: "package"}
+_SINGULAR_NAMES = {FieldKind.TEXT_LIST: "text", FieldKind.PATH_LIST: "path", FieldKind.PACKAGES: "package"}
 
 
-class FieldType(click.ParamType[Any]):
+class FieldParamType(click.ParamType[Any]):
     """Reads what was typed as the project file reads it."""
 
     def __init__(self, field: TripField) -> None:
         self._field = field
-        self.name = "name" if field.plugin else _SINGULAR.get(field.kind, field.kind.value)
+        self.name = "name" if field.plugin_kind else _SINGULAR_NAMES.get(field.kind, field.kind.value)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
             return value
         try:
-            return typed_value(self._field, value, datetime.now(UTC))
+            return parse_typed_value(self._field, value, datetime.now(UTC))
         except ValueError as error:
-            expected = str(error) or _(EXPECTED[self._field.kind])
+            expected = str(error) or _(EXPECTED_MESSAGES[self._field.kind])
             self.fail(_("{text}: {expected}").format(text=repr(value), expected=expected), param, ctx)
 
 
@@ -52,7 +52,7 @@ def field_options(
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         for name in reversed(names):
-            command = _option(FIELD_OF[name], default)(command)
+            command = _field_option(FIELDS_BY_NAME[name], default)(command)
         return command
 
     return add
@@ -61,59 +61,66 @@ def field_options(
 def trip_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """All options that say what trip is wanted, and the job's command."""
     command = click.argument("command", nargs=-1, type=click.UNPROCESSED)(command)
-    return field_options([field.name for field in FIELDS if field.name != "command"])(command)
+    return field_options([field.name for field in TRIP_FIELDS if field.name != "command"])(command)
 
 
-def _option(field: TripField, default: str | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    about = _(field.about)
+def _field_option(
+    field: TripField, default: str | None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    about = _(field.help_text)
     about = about if about.endswith("…") else f"{about}."
     if field.kind is FieldKind.FLAG:
         return click.option(
-            f"{field.option}/--no-{field.option.removeprefix('--')}", field.name, default=None, help=about
+            f"{field.option_name}/--no-{field.option_name.removeprefix('--')}",
+            field.name,
+            default=None,
+            help=about,
         )
-    if field.kind.many:
+    if field.kind.is_list:
         about = _("{about} Repeatable.").format(about=about)
     return click.option(
-        field.option,
-        *_SHORT.get(field.name, ()),
+        field.option_name,
+        *_SHORT_OPTIONS.get(field.name, ()),
         field.name,
-        type=_type(field),
+        type=_param_type(field),
         metavar=_METAVARS.get(field.name),
-        multiple=field.kind.many,
+        multiple=field.kind.is_list,
         default=default,
-        shell_complete=plugin_names(field.plugin) if field.plugin else None,
+        shell_complete=complete_plugins(field.plugin_kind) if field.plugin_kind else None,
         help=about,
     )
 
 
-def _type(field: TripField) -> click.ParamType[Any]:
+def _param_type(field: TripField) -> click.ParamType[Any]:
     if field.choices:
         return click.Choice(field.choices)
-    if field.kind is FieldKind.PATH and not field.below:
+    if field.kind is FieldKind.PATH and not field.relative_to_upload:
         return click.Path(path_type=Path, file_okay=False)
-    return FieldType(field)
+    return FieldParamType(field)
 
 
-def given_values(given: dict[str, Any]) -> dict[str, Any]:
+def collect_field_values(given: dict[str, Any]) -> dict[str, Any]:
     """What was given of the fields' options, as the values of `gpurent.domain.trip_values.make_spec`."""
-    return {name: _given(name, value) for name, value in given.items() if value not in (None, ())}
+    return {name: _normalize_value(name, value) for name, value in given.items() if value not in (None, ())}
 
 
-def _given(name: str, value: Any) -> Any:
-    if FIELD_OF[name].kind.many:
+def _normalize_value(name: str, value: Any) -> Any:
+    if FIELDS_BY_NAME[name].kind.is_list:
         return tuple(item for part in value for item in ((part,) if isinstance(part, str) else part))
     return str(value.resolve()) if isinstance(value, Path) else value
 
 
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-PROJECT = click.option(
-    "--project", type=_FILE, help=_("A project file; else gpurent.toml of this folder or one above.")
+_PROJECT_FILE_TYPE = click.Path(path_type=Path, exists=True, dir_okay=False)
+project_option = click.option(
+    "--project",
+    type=_PROJECT_FILE_TYPE,
+    help=_("A project file; else gpurent.toml of this folder or one above."),
 )
-NO_PROJECT = click.option("--no-project", is_flag=True, help=_("Use no project file."))
+no_project_option = click.option("--no-project", is_flag=True, help=_("Use no project file."))
 
 
-def spec_of(
-    app: App, project: Path | None, no_project: bool, given: dict[str, Any], *, lease: str = ""
+def build_trip_spec(
+    app: CliContext, project: Path | None, no_project: bool, given: dict[str, Any], *, lease: str = ""
 ) -> TripSpec:
     """The trip that the fields' options describe, over the project file. Odd ones are a `UsageError`.
 
@@ -121,14 +128,14 @@ def spec_of(
     """
     if lease and given["provider"]:
         raise UsageError(_("--provider and --lease exclude each other"))
-    values = _project_values(app, project, no_project)
-    typed = given_values(given)
+    values = _read_project_values(app, project, no_project)
+    typed = collect_field_values(given)
     if "folder" in typed:
         values.pop("include", None)
     values = {"folder": str(Path.cwd()), **values, **typed}
     if lease:
         values = {"on_error": "keep", **values, "provider": ()}
-    spec = check_spec(app, make_spec(_with_requirements_file(values)))
+    spec = check_spec(app, make_trip_spec(_with_requirements_file(values)))
     if not spec.job.command:
         raise UsageError(
             _("say what to run: COMMAND, or command in gpurent.toml"),
@@ -144,18 +151,18 @@ def spec_of(
     return spec
 
 
-def _project_values(app: App, given: Path | None, nothing: bool) -> dict[str, Any]:
+def _read_project_values(app: CliContext, given: Path | None, nothing: bool) -> dict[str, Any]:
     """Of the file that was named, else of the nearest one; said on stderr, so that nobody uses one unawares."""
-    from gpurent.composition.files import find_project, read_project
+    from gpurent.composition.files import find_project_file, read_project_file
 
     if nothing:
         if given is not None:
             raise UsageError(_("--project and --no-project exclude each other"))
         return {}
-    path = given or find_project(Path.cwd(), Path.home())
+    path = given or find_project_file(Path.cwd(), Path.home())
     if path is None:
         return {}
-    values = read_project(path, datetime.now(UTC))
+    values = read_project_file(path, datetime.now(UTC))
     if not app.as_json:
         click.secho(f"· {path}", fg="blue", err=True)
     return values
@@ -169,20 +176,20 @@ def _with_requirements_file(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def check_spec(app: App, spec: TripSpec) -> TripSpec:
+def check_spec(app: CliContext, spec: TripSpec) -> TripSpec:
     """All that can be known to be wrong before anything is rented: names of plugins, files, the session's name."""
     for name in spec.providers or ((spec.provider,) if spec.provider else ()):
-        app.registry.check("lease", name)
+        app.registry.check_entry("lease", name)
     named = {"transfer": spec.upload.transfer, "session": spec.job.session, "launcher": spec.job.launcher}
     for kind, name in named.items():
         if name:
-            app.registry.check(kind, name)
+            app.registry.check_entry(kind, name)
     _check_files(spec)
     if spec.limits.deadline_at is not None and spec.limits.deadline_at <= datetime.now(UTC):
         raise UsageError(
             _("that time has passed"), hint=f"deadline: {spec.limits.deadline_at:%Y-%m-%d %H:%M} UTC"
         )
-    if spec.job.name and not re.fullmatch(NAME, spec.job.name):
+    if spec.job.name and not re.fullmatch(SESSION_NAME_PATTERN, spec.job.name):
         raise UsageError(
             _("{name} is no name for a session").format(name=repr(spec.job.name)[:60]),
             hint=_("Letters, digits, - and _, at most 41 of them."),

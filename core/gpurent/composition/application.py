@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from gpurent.composition.trips import TripParts
     from gpurent.roles.lease import LeaseProvider
     from gpurent.workflow.guard.scheduler import Guard, GuardLock
-    from gpurent.workflow.reports.overview import Overview
+    from gpurent.workflow.reports.overview import LeaseOverview
 
 T = TypeVar("T")
 
 
-def _part(find: Callable[[Application], T]) -> cached_property[T]:
+def _delegate(find: Callable[[Application], T]) -> cached_property[T]:
     """A part of a room; the room is loaded and built when one of its parts is first asked for."""
     return cached_property(find)
 
@@ -30,16 +30,16 @@ class Application(RuntimeParts):
 
     async def start(self) -> None:
         """Subscribe whoever hears of events, and open the vault where a passphrase is needed."""
-        self.events.subscribe(self.notifications.receive)
-        self.events.subscribe(self._end_exports)
+        self.events.subscribe(self.notifications.on_event)
+        self.events.subscribe(self._clean_up_exports)
         await self.secrets.unlock()
 
-    def _end_exports(self, event: Event) -> None:
+    def _clean_up_exports(self, event: Event) -> None:
         if event.kind is EventKind.LEASE_CHANGED:
             self.machines.export_cleanup.on_event(event)
 
     def _make_manual_provider(self) -> LeaseProvider:
-        return self.machines.adopted_leases
+        return self.machines.adopted_lease_provider
 
     # rooms
 
@@ -75,37 +75,43 @@ class Application(RuntimeParts):
 
     # what commands use of them
 
-    account_money = _part(lambda it: it.money.account_money)
-    budgets = _part(lambda it: it.money.budgets)
-    offer_listing = _part(lambda it: it.money.offer_listing)
-    receipts = _part(lambda it: it.money.receipts)
-    reconciliation = _part(lambda it: it.money.reconciliation)
-    cost_reports = _part(lambda it: it.money.cost_reports)
+    account_money = _delegate(lambda it: it.money.account_money)
+    budgets = _delegate(lambda it: it.money.budgets)
+    offer_listing = _delegate(lambda it: it.money.offer_listing)
+    receipts = _delegate(lambda it: it.money.receipts)
+    reconciliation = _delegate(lambda it: it.money.reconciliation)
+    cost_reports = _delegate(lambda it: it.money.cost_reports)
 
-    connections = _part(lambda it: it.machines.connections)
-    file_commands = _part(lambda it: it.machines.file_commands)
-    machine_commands = _part(lambda it: it.machines.machine_commands)
-    machine_facts = _part(lambda it: it.machines.machine_facts)
-    doctor = _part(lambda it: it.machines.doctor)
-    notebooks = _part(lambda it: it.machines.notebooks)
-    exports = _part(lambda it: it.machines.exports)
-    forwarding = _part(lambda it: it.machines.forwarding)
-    timer_commands = _part(lambda it: it.machines.timer_commands)
-    manual_commands = _part(lambda it: it.machines.manual_commands)
+    connections = _delegate(lambda it: it.machines.connections)
+    file_commands = _delegate(lambda it: it.machines.file_commands)
+    machine_commands = _delegate(lambda it: it.machines.machine_commands)
+    machine_facts = _delegate(lambda it: it.machines.machine_facts)
+    doctor = _delegate(lambda it: it.machines.doctor)
+    notebooks = _delegate(lambda it: it.machines.notebooks)
+    exports = _delegate(lambda it: it.machines.exports)
+    forwarding = _delegate(lambda it: it.machines.forwarding)
+    timer_commands = _delegate(lambda it: it.machines.timer_commands)
+    manual_commands = _delegate(lambda it: it.machines.manual_commands)
 
-    trips = _part(lambda it: it.use_cases.trips)
-    releases = _part(lambda it: it.use_cases.releases)
-    lease_changes = _part(lambda it: it.use_cases.lease_changes)
-    provider_selector = _part(lambda it: it.use_cases.provider_selector)
-    dry_run = _part(lambda it: it.use_cases.dry_run)
-    market = _part(lambda it: it.use_cases.market)
+    trips = _delegate(lambda it: it.use_cases.trips)
+    releases = _delegate(lambda it: it.use_cases.releases)
+    lease_changes = _delegate(lambda it: it.use_cases.lease_changes)
+    provider_selector = _delegate(lambda it: it.use_cases.provider_selector)
+    dry_run = _delegate(lambda it: it.use_cases.dry_run)
+    market = _delegate(lambda it: it.use_cases.market)
 
-    def overview(self, *, patience: float = 15.0, over: bool = False) -> Overview:
+    def make_overview(self, *, timeout: float = 15.0, include_over: bool = False) -> LeaseOverview:
         """All leases live, for one command, which closes it."""
-        from gpurent.workflow.reports.overview import LeaseTimes, MachineSampler, Overview
+        from gpurent.workflow.reports.overview import LeaseOverview, LeaseTimes, MachineSampler
 
         sampler = MachineSampler(self.connector, self.secrets, self.clock)
-        times = LeaseTimes(self.time_left.read, self.alarms.thresholds)
-        return Overview(
-            self.leases, self.bookkeeping, sampler, times, self.clock, patience=patience, over=over
+        times = LeaseTimes(self.time_left.get_time_left, self.alarms.get_thresholds)
+        return LeaseOverview(
+            self.leases,
+            self.bookkeeping,
+            sampler,
+            times,
+            self.clock,
+            timeout=timeout,
+            include_over=include_over,
         )

@@ -1,14 +1,14 @@
 """What makes the guard start by itself on this system, for the command line."""
 
 from gpurent.infra.platform.posix.autostart import (
-    LABEL as LABEL,
-    UNIT as UNIT,
-    Start as Start,
-    cron as cron,
-    folder as folder,
-    kept as kept,
-    launchd as launchd,
-    systemd as systemd,
-    systemd_timer as systemd_timer,
-    with_line as with_line,
+    LAUNCHD_LABEL as LAUNCHD_LABEL,
+    SYSTEMD_UNIT as SYSTEMD_UNIT,
+    AutostartProgram as AutostartProgram,
+    make_cron_line as make_cron_line,
+    make_launchd_agent as make_launchd_agent,
+    make_systemd_service as make_systemd_service,
+    make_systemd_timer as make_systemd_timer,
+    replace_cron_line as replace_cron_line,
+    select_environment as select_environment,
+    unit_folder as unit_folder,
 )

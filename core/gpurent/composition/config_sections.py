@@ -6,22 +6,24 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gpurent.domain.config_sections import CORE_SECTIONS, ConfigKey, ConfigSection
-from gpurent.roles.entries import AuthEntry, Entry
+from gpurent.roles.entries import AuthEntry, PluginEntry
 from gpurent.workflow.timing.guard_policy import GUARD_SECTION
 
 if TYPE_CHECKING:
-    from gpurent.infra.registry.registry import Registry
+    from gpurent.infra.registry.registry import EntryPointRegistry
 
 
-def declared_sections(registry: Registry) -> Sequence[ConfigSection]:
+def declared_sections(registry: EntryPointRegistry) -> Sequence[ConfigSection]:
     """What one name declares in several entries stands in one section."""
     sections = {section.name: section for section in (*CORE_SECTIONS, GUARD_SECTION)}
-    for entry in registry.all_entries():
-        if not isinstance(entry, Entry):
+    for entry in registry.iter_entries():
+        if not isinstance(entry, PluginEntry):
             continue
         for field in (*entry.settings, *(entry.fields if isinstance(entry, AuthEntry) else ())):
             known = sections.get(entry.name, ConfigSection(entry.name, ()))
             if field.name not in [key.name for key in known.keys]:
                 key = ConfigKey(field.name, f'"{field.default or "…"}"')
-                sections[entry.name] = ConfigSection(entry.name, (*known.keys, key), known.per, known.pattern)
+                sections[entry.name] = ConfigSection(
+                    entry.name, (*known.keys, key), known.part_kinds, known.key_pattern
+                )
     return list(sections.values())

@@ -12,7 +12,7 @@ from gpurent.workflow.guard import (
     observe_lease,
     observe_provider,
     purchases,
-    records,
+    saved_state,
     scheduler,
     spending,
     warnings,
@@ -24,25 +24,25 @@ def make_guard(
 ) -> scheduler.Guard:
     """Everything of the guard, from what it observes to what it does."""
     store, plugins, leases, clock = base.store, base.plugins, base.leases, base.clock
-    log = records.ActionLog(store, base.events, base.locks, clock)
-    memories = records.GuardMemories(store)
+    log = saved_state.ActionLog(store, base.events, base.locks, clock)
+    memories = saved_state.GuardMemories(store)
     in_store = observe_lease.StoreObserver(store, base.locks)
     facts = observe_lease.FactsCollector(in_store, memories, plugins, base.machine_timers, base.alarms)
-    on_machine = observe_lease.MachineObserver(base.connector, base.secrets, machines.runners, clock)
-    topups = purchases.TopUps(log, plugins, money.budgets)
+    on_machine = observe_lease.MachineObserver(base.connector, base.secrets, machines.job_runners, clock)
+    topups = purchases.TopUpRequests(log, plugins, money.budgets)
     month = spending.MonthBudgets(money.budgets, base.bookkeeping, clock)
     at_provider = observe_provider.ProviderObserver(plugins, leases, base.time_left, topups, month)
 
-    renewals = purchases.Renewals(log, plugins, leases, trips.lease_orders, machines.timer_commands)
-    saver = ends.ResultSaver(machines.connections, machines.runners, machines.transfers, memories)
-    saves = ends.Saves(log, in_store, saver)
-    lease_ends = ends.Ends(log, in_store, saves, trips.release_step, money.receipts)
+    renewals = purchases.LeaseRenewals(log, plugins, leases, trips.lease_orders, machines.timer_commands)
+    saver = ends.ResultSaver(machines.connections, machines.job_runners, machines.transfers, memories)
+    saves = ends.ResultSaves(log, in_store, saver)
+    lease_ends = ends.LeaseEndings(log, in_store, saves, trips.release_step, money.receipts)
     recorded = controller.RecordedActions(log, renewals, saves, lease_ends)
     timers = controller.GuardTimers(machines.connections, machines.trip_timers, in_store, clock)
     lease_warnings = warnings.GuardWarnings(base.alarms, memories, base.events)
     actions = controller.GuardActions(recorded, topups, timers, trips.trips, lease_warnings)
 
-    leftovers = controller.Leftovers(log, recorded, trips.trips, store)
+    leftovers = controller.UnfinishedActions(log, recorded, trips.trips, store)
     observer = observe_lease.LeaseObserver(machines.guard_policies, on_machine, facts, clock)
     lease_controller = controller.GuardController(observer, actions, leftovers, lease_warnings)
     live_settings = scheduler.LiveSettings(base.settings, lease_warnings, base.read_settings)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 
 from gpurent.composition.runtime import RuntimeParts
-from gpurent.infra.ssh.client import load_key
-from gpurent.workflow.connection import exports, jobs, probes, reach, reconnecting, transfers
-from gpurent.workflow.manual import adopt, hand_over, instructions, provider
+from gpurent.infra.ssh.connector import load_private_key
+from gpurent.workflow.connection import exports, jobs, port_forwarding, probes, reconnecting, transfers
+from gpurent.workflow.manual import adopt, instructions, provider, rental
 from gpurent.workflow.timing import guard_policy, timers
 
 
@@ -20,14 +20,14 @@ class MachineParts:
         self.transfers = transfers.FileTransfers(plugins, base.events, base.terminal)
         self.predialler = transfers.Predialler(connector, self.transfers)
         self.file_commands = transfers.FileCommands(self.connections, self.transfers, self.predialler)
-        self.runners = jobs.JobRunners(plugins)
+        self.job_runners = jobs.JobRunners(plugins)
         self.machine_commands = jobs.MachineCommands(
-            self.connections, self.runners, base.store, base.terminal
+            self.connections, self.job_runners, base.store, base.terminal
         )
         self.machine_facts = probes.MachineFactsReader(plugins, clock, self.connections, leases)
         self.doctor = probes.Doctor(self.connections, plugins, clock)
-        self.notebooks = reach.Notebooks(
-            self.connections, self.runners, plugins, base.questions, base.redactor
+        self.notebooks = port_forwarding.NotebookServers(
+            self.connections, self.job_runners, plugins, base.questions, base.redactor
         )
         profiles = exports.LeaseProfiles(self.connections, connector, base.secrets)
         self.exports = exports.Exports(plugins, leases, profiles, base.settings, base.questions)
@@ -40,19 +40,23 @@ class MachineParts:
             self.connections, in_machines, policies, clock, base.events
         )
 
-        self.instructions = instructions.InstructionsSender(
+        self.instructions = instructions.ManualInstructions(
             plugins, base.settings, base.events, base.platform
         )
         adoption = adopt.Adoption(leases, connector, base.secrets, base.redactor, self.machine_facts)
         self.manual_commands = adopt.ManualCommands(plugins, adoption, leases, connector, clock)
-        mailed = hand_over.MailedAccess(base.mail, base.store, base.poller)
-        asked = hand_over.HandOverQuestions(base.questions, clock, load_key)
-        self.hand_over = hand_over.HandOver(self.instructions, mailed, asked, adoption, clock)
-        by_user = provider.EndByUser(self.instructions, base.mail, base.questions, base.poller, base.events)
-        self.adopted_leases = provider.AdoptedLeaseProvider(plugins, clock, connector, base.secrets, by_user)
+        mailed = rental.AccessMailReader(base.mail, base.store, base.poller)
+        asked = rental.ManualRentalQuestions(base.questions, clock, load_private_key)
+        self.manual_rental = rental.ManualRental(self.instructions, mailed, asked, adoption, clock)
+        by_user = provider.ManualRelease(
+            self.instructions, base.mail, base.questions, base.poller, base.events
+        )
+        self.adopted_lease_provider = provider.AdoptedLeaseProvider(
+            plugins, clock, connector, base.secrets, by_user
+        )
 
     @cached_property
-    def forwarding(self) -> reach.Forwarding:
+    def forwarding(self) -> port_forwarding.PortForwarder:
         from gpurent.infra.ssh.tunnel import SshTunnel  # brings the SSH library
 
-        return reach.Forwarding(self.connections, SshTunnel)
+        return port_forwarding.PortForwarder(self.connections, SshTunnel)

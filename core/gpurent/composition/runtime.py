@@ -7,12 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpurent.composition.state import USUAL, Outside, StoredState
+from gpurent.composition.state import DEFAULT_DEPENDENCIES, ExternalDependencies, StoredState
 from gpurent.domain.events import Event, EventKind
 from gpurent.infra.platform.posix import system as posix
 from gpurent.infra.plugin_context import PluginContextFactory
 from gpurent.infra.redact import Redactor
-from gpurent.infra.ssh.client import SshConnector
+from gpurent.infra.ssh.connector import SshConnector
 from gpurent.infra.vault import VaultAccess
 from gpurent.ports.system import Platform
 from gpurent.workflow.runtime import durable_steps, logins, notices, notifications, questions, waiting
@@ -20,11 +20,11 @@ from gpurent.workflow.timing.time_reader import TimeLeftReader
 
 if TYPE_CHECKING:
     from gpurent.domain.money import Money
-    from gpurent.infra.registry.registry import Registry
+    from gpurent.infra.registry.registry import EntryPointRegistry
     from gpurent.ports.connection import Connector
     from gpurent.ports.terminal import Terminal
     from gpurent.roles.account import Login
-    from gpurent.roles.entries import Entry
+    from gpurent.roles.entries import PluginEntry
     from gpurent.roles.plugin_context import PluginContext
     from gpurent.workflow.payments.bookkeeping import Bookkeeping
 
@@ -34,11 +34,11 @@ class RuntimeParts(StoredState):
 
     def __init__(
         self,
-        registry: Registry,
+        registry: EntryPointRegistry,
         home: Path,
         environment: Mapping[str, str],
         terminal: Terminal,
-        outside: Outside = USUAL,
+        outside: ExternalDependencies = DEFAULT_DEPENDENCIES,
     ) -> None:
         super().__init__(registry, home, environment, outside)
         self.terminal = terminal
@@ -48,39 +48,41 @@ class RuntimeParts(StoredState):
         self.questions = questions.Questions(self.store, terminal, self.clock)
         self.file_locks = posix.FileLocks(self.home / "locks")
         self.locks = waiting.WorkLocks(self.file_locks, self.poller)
-        self.trip_register = durable_steps.TripRegister(self.store, self.events, self.locks, self.clock)
+        self.trip_tracker = durable_steps.TripTracker(self.store, self.events, self.locks, self.clock)
         self.time_left = TimeLeftReader(self.store, self.plugins, self.clock)
-        self.secrets = VaultAccess(self._folder("vault"), environment, self.questions.ask)
-        self.connector: Connector = outside.connector or SshConnector(self._folder("ssh"))
+        self.secrets = VaultAccess(
+            self._make_private_folder("vault"), environment, self.questions.ask_question
+        )
+        self.connector: Connector = outside.connector or SshConnector(self._make_private_folder("ssh"))
         self.mail = questions.ConfiguredMailReader(self.plugins, self.settings)
-        self.challenges = questions.ChallengeAnswerer(self.mail, self.poller, self.questions)
+        self.challenge_answerer = questions.ChallengeAnswerer(self.mail, self.poller, self.questions)
         self.logins = logins.Logins(
             self.plugins, self.secrets, self.redactor, self.settings, self.questions, self.events
         )
         self.account_commands = logins.AccountCommands(self.plugins, self.logins)
         self.plugin_contexts = PluginContextFactory(
             registry=registry,
-            declared=self.settings.declared,
+            get_settings=self.settings.get_plugin_settings,
             clock=self.clock,
             secrets=self.secrets,
             store=self.store,
             redactor=self.redactor,
             mail=self.mail,
-            log_in=self._log_in,
-            answer=self.challenges.answer,
+            log_in=self._get_login,
+            answer_challenge=self.challenge_answerer.answer_challenge,
             wrap_http=outside.wrap_http,
         )
         notifiers = notifications.ConfiguredNotifiers(
-            self.plugins, self.settings, self.plugin_contexts.hide_settings
+            self.plugins, self.settings, self.plugin_contexts.register_secrets
         )
-        writer = notices.NoticeWriter(self.store, self.clock, self.redactor, self._spending)
+        writer = notices.NoticeBuilder(self.store, self.clock, self.redactor, self._get_spending)
         self.notifications = notifications.Notifications(
-            notifiers, writer, self.settings, self.store, self._warn
+            notifiers, writer, self.settings, self.store, self._show_warning
         )
         self.events.subscribe(terminal.show_event)
 
-    def _folder(self, name: str) -> Path:
-        return posix.private_folder(self.home / name)
+    def _make_private_folder(self, name: str) -> Path:
+        return posix.make_private_folder(self.home / name)
 
     async def aclose(self) -> None:
         """Everything that is open; the Store last."""
@@ -94,15 +96,15 @@ class RuntimeParts(StoredState):
 
         return Bookkeeping(self.store, self.plugins, self.events)
 
-    async def _log_in(self, auth: str, renew: bool) -> Login:
-        return await self.logins.login(auth, renew=renew)
+    async def _get_login(self, auth: str, renew: bool) -> Login:
+        return await self.logins.get_login(auth, renew=renew)
 
-    def _make_context(self, entry: Entry[Any], auth: str) -> PluginContext:
+    def _make_context(self, entry: PluginEntry[Any], auth: str) -> PluginContext:
         return self.plugin_contexts.make_context(entry, auth)
 
-    def _spending(self, lease_id: str) -> Sequence[Money]:
-        return [total.spent for total in self.bookkeeping.spending(lease=lease_id) if total.spent.amount]
+    def _get_spending(self, lease_id: str) -> Sequence[Money]:
+        return [total.spent for total in self.bookkeeping.sum_spending(lease=lease_id) if total.spent.amount]
 
-    def _warn(self, text: str) -> None:
+    def _show_warning(self, text: str) -> None:
         """To the terminal alone: the notifiers themselves would go in circles."""
         self.terminal.show_event(Event(kind=EventKind.WARNING, at=self.clock.now(), text=text))

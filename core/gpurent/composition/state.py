@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from gpurent.infra.clock import clock_from
-from gpurent.infra.platform.posix.system import private_folder
+from gpurent.infra.clock import make_clock
+from gpurent.infra.platform.posix.system import make_private_folder
 from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.workflow.manual.owner import ManualLeases
 from gpurent.workflow.runtime import events, leases, plugins, settings
 from gpurent.workflow.timing import machine_timer, time_left
 
 if TYPE_CHECKING:
-    from gpurent.infra.registry.registry import Registry
+    from gpurent.infra.registry.registry import EntryPointRegistry
     from gpurent.ports.connection import Connector
     from gpurent.ports.services import Http
     from gpurent.ports.system import ProviderClock
-    from gpurent.roles.entries import Entry
+    from gpurent.roles.entries import PluginEntry
     from gpurent.roles.lease import LeaseProvider
     from gpurent.roles.plugin_context import PluginContext
 
 
 @frozen(kw_only=True, eq=False)
-class Outside:
+class ExternalDependencies:
     """What is reached beyond our own process, where that is not the usual: other clocks, machines, networks.
 
     None: ``clock`` as the environment names it, ``connector`` by SSH. ``open_store(path, now)`` opens the state.
@@ -40,29 +40,33 @@ class Outside:
     wrap_http: Callable[[Http, str], Http] = lambda client, _url: client
 
 
-USUAL = Outside()
+DEFAULT_DEPENDENCIES = ExternalDependencies()
 
 
 class StoredState:
     """The Store, the settings, and the parts that only read them."""
 
     def __init__(
-        self, registry: Registry, home: Path, environment: Mapping[str, str], outside: Outside = USUAL
+        self,
+        registry: EntryPointRegistry,
+        home: Path,
+        environment: Mapping[str, str],
+        outside: ExternalDependencies = DEFAULT_DEPENDENCIES,
     ) -> None:
         self.registry = registry
-        self.home = private_folder(home)
-        self.clock: ProviderClock = outside.clock or clock_from(environment.get("GPURENT_CLOCK", ""))
+        self.home = make_private_folder(home)
+        self.clock: ProviderClock = outside.clock or make_clock(environment.get("GPURENT_CLOCK", ""))
         self.store = outside.open_store(home / "journal.sqlite", self.clock.now)
         self.settings = settings.Settings(self.home, environment, self.read_settings())
         self.events = events.EventEmitter(self.clock)
         by_hand = ManualLeases(self.clock, self._make_manual_provider)
         self.plugins = plugins.Plugins(registry, self._make_context, [by_hand])
         self.leases = leases.LeaseTracker(self.store, self.plugins, self.events)
-        self.last_seen = time_left.LastSeenTime(self.store, self.plugins, self.clock)
+        self.last_seen = time_left.LastSeenTimeReader(self.store, self.plugins, self.clock)
         self.alarms = time_left.TimeAlarms(self.store, self.settings, self.events)
         self.machine_timers = machine_timer.MachineTimers(self.plugins, self.store, self.clock)
 
-    def _make_context(self, entry: Entry[Any], auth: str) -> PluginContext:
+    def _make_context(self, entry: PluginEntry[Any], auth: str) -> PluginContext:
         raise LookupError("a listing builds no plugin")
 
     def _make_manual_provider(self) -> LeaseProvider:
@@ -76,10 +80,12 @@ class StoredState:
         from gpurent.composition.config_sections import declared_sections
         from gpurent.infra.config.config_file import read_config
 
-        return read_config(path, lambda: declared_sections(self.registry), self._names)
+        return read_config(path, lambda: declared_sections(self.registry), self._list_names)
 
-    def _names(self, kind: str) -> Sequence[str]:
+    def _list_names(self, kind: str) -> Sequence[str]:
         """What a part of a section may be named after."""
         if kind == "provider":
-            return self.registry.names("lease")
-        return [item.id for item in (self.store.leases() if kind == "lease" else self.store.trips())]
+            return self.registry.list_names("lease")
+        return [
+            item.id for item in (self.store.list_leases() if kind == "lease" else self.store.list_trips())
+        ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from gpurent.infra.registry.registry import Registry as Registry
+    from gpurent.infra.registry.registry import EntryPointRegistry as EntryPointRegistry
 
 
 def data_folder() -> Path:
@@ -23,16 +23,16 @@ def data_folder() -> Path:
     return user_data_path("gpurent")
 
 
-def load_registry(builtin: Iterable[ModuleType]) -> Registry:
+def load_registry(builtin: Iterable[ModuleType]) -> EntryPointRegistry:
     """The entries of ``builtin`` modules, core's other ones, and those of every installed plugin."""
-    from gpurent.infra.registry import plain
-    from gpurent.infra.registry.registry import Registry
+    from gpurent.infra.registry import builtin_entries
+    from gpurent.infra.registry.registry import EntryPointRegistry
 
-    return Registry.load(builtin=[*builtin, plain])
+    return EntryPointRegistry.load(builtin=[*builtin, builtin_entries])
 
 
-def recent_ids(table: str) -> list[str]:
+def list_recent_ids(table: str) -> list[str]:
     """Of "leases" the ids that changed last, of "trips" those that were begun last, newest first."""
     from gpurent.infra.sqlite import database
 
-    return database.recent_ids(data_folder() / "journal.sqlite", table)
+    return database.list_recent_ids(data_folder() / "journal.sqlite", table)

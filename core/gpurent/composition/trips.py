@@ -32,7 +32,7 @@ class TripParts:
     def __init__(self, base: RuntimeParts, money: MoneyParts, machines: MachineParts) -> None:
         store, plugins, leases = base.store, base.plugins, base.leases
         poller, clock, settings = base.poller, base.clock, base.settings
-        timers, connections, runners = machines.trip_timers, machines.connections, machines.runners
+        timers, connections, runners = machines.trip_timers, machines.connections, machines.job_runners
 
         login_step = login.LoginStep(plugins, base.logins)
         bind_mail_step = bind_mail.BindMailStep(plugins, money.payments, settings, base.questions, poller)
@@ -52,7 +52,7 @@ class TripParts:
         download_step = download.DownloadStep(machines.transfers, connections, poller)
         self.release_step = release.ReleaseStep(leases, plugins, base.locks, poller, base.bookkeeping)
 
-        preview = previews.PlanPreview(select_offer_step, make_plan_step)
+        preview = previews.PlanPreviewer(select_offer_step, make_plan_step)
         self.provider_selector = previews.ProviderSelector(
             machines.instructions, login_step, preview, money.budgets, base.events
         )
@@ -61,9 +61,9 @@ class TripParts:
             plugins, money.offer_listing, money.quotes, money.rates, make_plan_step.make_plan
         )
 
-        self.releases = operations.Releases(base.trip_register, leases, self.release_step, money.receipts)
+        self.releases = operations.Releases(base.trip_tracker, leases, self.release_step, money.receipts)
         self.lease_orders = operations.LeaseOrders(
-            base.trip_register, money.quotes, money.budgets, provision_step, self.releases
+            base.trip_tracker, money.quotes, money.budgets, provision_step, self.releases
         )
         self.lease_changes = operations.LeaseChanges(
             leases, plugins, money.offer_listing, self.lease_orders, machines.timer_commands
@@ -72,12 +72,12 @@ class TripParts:
         planner = execute.TripPlanner(
             login_step, bind_mail_step, select_offer_step, make_plan_step, check_funds_step
         )
-        preparation = machine_work.Preparation(connections, upload_step, setup_step, timers)
+        preparation = machine_work.MachinePreparation(connections, upload_step, setup_step, timers)
         job = machine_work.TripJob(runners, timers, launch_step, monitor_step, download_step)
-        work = machine_work.MachineWork(connect_step, doctor_step, preparation, job, timers)
-        rescue = execute.ResultRescue(connections, runners, download_step)
-        settlement = execute.Settlement(store, rescue, self.release_step, money.receipts)
-        executor = execute.TripExecutor(planner, provision_step, machines.hand_over, work, settlement)
+        work = machine_work.LegRunner(connect_step, doctor_step, preparation, job, timers)
+        rescue = execute.FinalDownload(connections, runners, download_step)
+        settlement = execute.TripFinalizer(store, rescue, self.release_step, money.receipts)
+        executor = execute.TripExecutor(planner, provision_step, machines.manual_rental, work, settlement)
         self.trips = operations.Trips(
-            base.trip_register, leases, self.provider_selector, executor, self.lease_orders
+            base.trip_tracker, leases, self.provider_selector, executor, self.lease_orders
         )

@@ -15,7 +15,7 @@ _USER = r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME = rf"{_LABEL}(?:\.{_LABEL})*"
 _HOST = rf"(?:{_NAME}|\[[0-9A-Fa-f:.]{{2,45}}\])"
-_LINE = re.compile(
+_SSH_LINE = re.compile(
     rf"(?:ssh[ ]+)?(?:-p[ ]+(?P<before>\d{{1,5}})[ ]+)?"
     rf"(?P<user>{_USER})@(?P<host>{_HOST})"
     r"(?:[ ]+-p[ ]+(?P<after>\d{1,5}))?"
@@ -43,17 +43,17 @@ def _is_host(host: str) -> bool:
     return True
 
 
-def _host(instance: object, attribute: object, value: str) -> None:
+def _check_host(instance: object, attribute: object, value: str) -> None:
     if not _is_host(value):
         raise UsageError(_("not a host name or address: {text!r}").format(text=value[:60]))
 
 
-def _user(instance: object, attribute: object, value: str) -> None:
+def _check_user(instance: object, attribute: object, value: str) -> None:
     if not re.fullmatch(_USER, value, re.ASCII):
         raise UsageError(_("not a user name: {text!r}").format(text=value[:60]))
 
 
-def _port(instance: object, attribute: object, value: int) -> None:
+def _check_port(instance: object, attribute: object, value: int) -> None:
     if not 1 <= value <= 65535:
         raise UsageError(_("not a port: {port}").format(port=value))
 
@@ -62,14 +62,14 @@ def _port(instance: object, attribute: object, value: int) -> None:
 class Endpoint:
     """``user@host -p port``; every part is checked, so that none can ever be read as an option."""
 
-    user: str = field(validator=_user)
-    host: str = field(validator=_host)
-    port: int = field(default=22, validator=_port)
+    user: str = field(validator=_check_user)
+    host: str = field(validator=_check_host)
+    port: int = field(default=22, validator=_check_port)
 
     @classmethod
     def parse(cls, line: str) -> Endpoint:
         """Read ``[ssh] user@host [-p port]`` (the port before or after). Anything else is a `UsageError`."""
-        match = _LINE.fullmatch(line.strip(" \t")) if line.isascii() else None
+        match = _SSH_LINE.fullmatch(line.strip(" \t")) if line.isascii() else None
         if match is None:
             raise UsageError(
                 _("not an SSH line: {line!r}").format(line=line[:80]),
@@ -93,7 +93,7 @@ class Endpoint:
 class MachineProfile:
     """What a provider's machines are like.
 
-    ``stop_script`` is a shell command that ends machine and billing from within, empty if there is none;
+    ``make_stop_script`` is a shell command that ends machine and billing from within, empty if there is none;
     ``install`` is the shell command before a package's name, empty if packages cannot be installed.
     ``kept`` is how long files stay after the end, None if they do not.
     """
@@ -101,7 +101,7 @@ class MachineProfile:
     user: str
     python: str = "python3"
     home: str = "~"
-    data: str = ""
-    install: str = ""
+    data_dir: str = ""
+    install_prefix: str = ""
     stop_script: str = ""
-    kept: timedelta | None = None
+    files_kept_for: timedelta | None = None

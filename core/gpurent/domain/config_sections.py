@@ -8,12 +8,12 @@ from decimal import Decimal, InvalidOperation
 
 from attrs import frozen
 
-from gpurent.domain.events import Level
-from gpurent.domain.money_text import parse_money
-from gpurent.domain.trip_fields import DOCTOR, EVENTS
-from gpurent.locale.spans import parse_spans
+from gpurent.domain.events import NoticeLevel
+from gpurent.domain.money_text import parse_amount
+from gpurent.domain.trip_fields import DOCTOR_POLICIES, NOTIFIABLE_EVENTS
+from gpurent.locale.durations import parse_durations
 
-OFF = ("no", "off", "none", "never", "")
+OFF_WORDS = ("no", "off", "none", "never", "")
 
 
 @frozen
@@ -34,8 +34,8 @@ class ConfigSection:
 
     name: str
     keys: tuple[ConfigKey, ...]
-    per: tuple[str, ...] = ()
-    pattern: ConfigKey | None = None
+    part_kinds: tuple[str, ...] = ()
+    key_pattern: ConfigKey | None = None
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
@@ -49,7 +49,7 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return check
 
 
-def whole_number(least: int, most: int) -> Callable[[str], int]:
+def integer_between(least: int, most: int) -> Callable[[str], int]:
     def check(text: str) -> int:
         number = int(text)
         if not least <= number <= most:
@@ -59,18 +59,18 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
     return check
 
 
-def _money(text: str) -> object:
-    value, code = parse_money(text)
+def _check_money(text: str) -> object:
+    value, code = parse_amount(text)
     if not code or not value:
         raise ValueError
     return value
 
 
-def _spans(text: str) -> object:
-    return () if text.strip().lower() in OFF else parse_spans(text)
+def _check_durations(text: str) -> object:
+    return () if text.strip().lower() in OFF_WORDS else parse_durations(text)
 
 
-def _seconds(most: float) -> Callable[[str], float]:
+def _seconds_up_to(most: float) -> Callable[[str], float]:
     def check(text: str) -> float:
         seconds = float(text)
         if not 0 < seconds <= most:
@@ -80,14 +80,14 @@ def _seconds(most: float) -> Callable[[str], float]:
     return check
 
 
-def _events(text: str) -> object:
+def _check_events(text: str) -> object:
     names = text.replace(",", " ").split()
-    if set(names) - set(EVENTS):
-        raise ValueError(", ".join(EVENTS))
+    if set(names) - set(NOTIFIABLE_EVENTS):
+        raise ValueError(", ".join(NOTIFIABLE_EVENTS))
     return names
 
 
-def _decimal(text: str) -> Decimal:
+def _check_decimal(text: str) -> Decimal:
     try:
         return Decimal(text)
     except InvalidOperation:
@@ -97,17 +97,17 @@ def _decimal(text: str) -> Decimal:
 CORE_SECTIONS: tuple[ConfigSection, ...] = (
     ConfigSection("core", (ConfigKey("browser", '"no"', one_of("yes", "no")),)),
     ConfigSection("mail", (ConfigKey("address", '"me@example.com"'),)),
-    ConfigSection("doctor", (ConfigKey("policy", '"warn"', one_of(*DOCTOR)),)),
-    ConfigSection("offers", (ConfigKey("timeout", "30", _seconds(600)),)),
-    ConfigSection("budget", (ConfigKey("month", '"500CNY"', _money),), per=("provider",)),
-    ConfigSection("warn", (ConfigKey("at", '"60m, 15m, 5m"', _spans),), per=("provider",)),
+    ConfigSection("doctor", (ConfigKey("policy", '"warn"', one_of(*DOCTOR_POLICIES)),)),
+    ConfigSection("offers", (ConfigKey("timeout", "30", _seconds_up_to(600)),)),
+    ConfigSection("budget", (ConfigKey("month", '"500CNY"', _check_money),), part_kinds=("provider",)),
+    ConfigSection("warn", (ConfigKey("at", '"60m, 15m, 5m"', _check_durations),), part_kinds=("provider",)),
     ConfigSection(
         "notify",
         (
-            ConfigKey("events", '["job-ended", "failed"]', _events),
-            ConfigKey("level", '"notice"', one_of(*(level.value for level in Level))),
+            ConfigKey("events", '["job-ended", "failed"]', _check_events),
+            ConfigKey("level", '"notice"', one_of(*(level.value for level in NoticeLevel))),
             ConfigKey("language", '"zh"', one_of("en", "zh", "")),
-            ConfigKey("limit", "10", _seconds(300)),
+            ConfigKey("limit", "10", _seconds_up_to(300)),
         ),
     ),
     ConfigSection(
@@ -115,8 +115,8 @@ CORE_SECTIONS: tuple[ConfigSection, ...] = (
         (
             ConfigKey("at", "2026-11-24", datetime.fromisoformat),
             ConfigKey("source", '"my bank"'),
-            ConfigKey("limit_days", "45", whole_number(1, 9999)),
+            ConfigKey("limit_days", "45", integer_between(1, 9999)),
         ),
-        pattern=ConfigKey("[A-Z]{3,5}/[A-Z]{3,5}", '"USD/CNY" = 7.10', _decimal),
+        key_pattern=ConfigKey("[A-Z]{3,5}/[A-Z]{3,5}", '"USD/CNY" = 7.10', _check_decimal),
     ),
 )

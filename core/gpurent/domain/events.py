@@ -22,8 +22,8 @@ class EventKind(Enum):
     JOB_OUTPUT = "job-output"
     JOB_STARTED = "job-started"
     JOB_ENDED = "job-ended"
-    LINE_LOST = "line-lost"
-    LINE_BACK = "line-back"
+    CONNECTION_LOST = "line-lost"
+    CONNECTION_RESTORED = "line-back"
     TIME_LOW = "time-low"
     RELEASED = "released"
     WARNING = "warning"
@@ -32,10 +32,10 @@ class EventKind(Enum):
     FAILED = "failed"
     TEST = "test"
     RENEWED = "renewed"
-    SAVED = "saved"
+    RESULTS_SAVED = "saved"
     TOP_UP = "top-up"
     TOPPED_UP = "topped-up"
-    BY_HAND = "by-hand"
+    MANUAL_TASK = "by-hand"
     HOST_KEY = "host-key"
 
 
@@ -52,7 +52,7 @@ class Event:
     data: Mapping[str, str | int] = field(factory=dict)
 
 
-class Level(Enum):
+class NoticeLevel(Enum):
     """How much a notice matters, the least first."""
 
     DETAIL = "detail"
@@ -62,7 +62,7 @@ class Level(Enum):
 
     @property
     def rank(self) -> int:
-        return list(Level).index(self)
+        return list(NoticeLevel).index(self)
 
 
 @frozen(kw_only=True)
@@ -74,7 +74,7 @@ class Notice:
     """
 
     id: str
-    level: Level
+    level: NoticeLevel
     title: str
     body: str
     event: Event

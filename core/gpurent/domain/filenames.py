@@ -5,30 +5,32 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Container, Sequence
 
-_LONGEST_LINK = 4000  # bytes; systems end at 4096
+_MAX_LINK_BYTES = 4000  # bytes; systems end at 4096
 
-_FORBIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_FORBIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
-def shown(name: str) -> str:
+def escape_name(name: str) -> str:
     """``name`` as it may be printed: odd characters escaped."""
-    return "".join(c if unicodedata.category(c) not in _FORBIDDEN else f"\\u{ord(c):04x}" for c in name)[:300]
+    return "".join(
+        c if unicodedata.category(c) not in _FORBIDDEN_CATEGORIES else f"\\u{ord(c):04x}" for c in name
+    )[:300]
 
 
-def objection(name: str, longest: int) -> str:
+def name_reject_reason(name: str, longest: int) -> str:
     """Why ``name`` (one component) is refused; empty if it is fine."""
     if name in ("", ".", ".."):
         return "not a name"
     if "/" in name or "\0" in name:
         return "holds a separator"
-    if any(unicodedata.category(c) in _FORBIDDEN for c in name):
+    if any(unicodedata.category(c) in _FORBIDDEN_CATEGORIES for c in name):
         return "holds control or direction characters, or is not UTF-8"
     if len(name.encode()) > longest:
         return "is too long"
     return ""
 
 
-def link_objection(place: Sequence[str], target: str, tops: Container[str], longest: int) -> str:
+def link_reject_reason(place: Sequence[str], target: str, tops: Container[str], longest: int) -> str:
     """Why a symbolic link in the folder ``place`` (components, below one of ``tops``) may not point to ``target``.
 
     Empty if it may. Judged by name alone: what it points to need not be there. It may go up at its start only: where
@@ -38,14 +40,14 @@ def link_objection(place: Sequence[str], target: str, tops: Container[str], long
         return "points nowhere"
     if target.startswith("/"):
         return "points to an absolute place"
-    if len(target.encode("utf-8", "surrogateescape")) > _LONGEST_LINK:
+    if len(target.encode("utf-8", "surrogateescape")) > _MAX_LINK_BYTES:
         return "points to a name that is too long"
     parts = [part for part in target.split("/") if part not in ("", ".")]
     up = next((at for at, part in enumerate(parts) if part != ".."), len(parts))
     if ".." in parts[up:]:
         return "goes down and up again"
     for part in parts[up:]:
-        if why := objection(part, longest):
+        if why := name_reject_reason(part, longest):
             return f"points to a name that {why}"
     found = [*place[: len(place) - up], *parts[up:]]
     if up > len(place) or not found or found[0] not in tops:

@@ -19,7 +19,7 @@ class Verdict(Enum):
     UNCHECKED = "unchecked"
 
 
-class Policy(Enum):
+class DoctorPolicy(Enum):
     """What a trip does with a machine before its job starts on it.
 
     ``WARN`` tells what was found; ``REQUIRE`` gives a machine back that failed.
@@ -42,7 +42,7 @@ class Finding:
 
 
 @frozen(kw_only=True)
-class Health:
+class HealthReport:
     """One examination. ``cuda``: the newest that the driver serves; ``toolkit``: what is installed to build with.
 
     ``framework`` is the one that made the convolution ("torch 2.1.0, CUDA 12.1, cuDNN 8.9.2").
@@ -57,13 +57,13 @@ class Health:
     framework: str = ""
     gpus: tuple[Gpu, ...] = ()
 
-    def of(self, verdict: Verdict) -> tuple[Finding, ...]:
+    def findings_with(self, verdict: Verdict) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.verdict is verdict)
 
     @property
     def verdict(self) -> Verdict:
         """The worst of all; what was not checked makes nothing worse."""
         for verdict in (Verdict.FAILURE, Verdict.WARNING, Verdict.OK):
-            if self.of(verdict):
+            if self.findings_with(verdict):
                 return verdict
         return Verdict.UNCHECKED

@@ -11,7 +11,7 @@ from attrs import evolve, field, frozen
 
 from gpurent.domain.access import Endpoint
 from gpurent.domain.machine_facts import MachineFacts
-from gpurent.domain.offer import Bill, Offer, OrderKind, Terms
+from gpurent.domain.offer import Bill, DeclaredTerms, Offer, OrderKind
 from gpurent.errors import LeaseError
 from gpurent.locale import _
 
@@ -33,13 +33,13 @@ class LeaseState(Enum):
 
 
 _S = LeaseState
-_ENDS = frozenset({_S.RELEASED, _S.EXPIRED, _S.KEPT, _S.GONE, _S.FAILED})
-_MOVES = {
+_END_STATES = frozenset({_S.RELEASED, _S.EXPIRED, _S.KEPT, _S.GONE, _S.FAILED})
+_TRANSITIONS = {
     _S.REQUESTED: frozenset({_S.PAYABLE, _S.PROVISIONING, _S.READY, _S.CANCELLED, _S.FAILED, _S.GONE}),
     _S.PAYABLE: frozenset({_S.PROVISIONING, _S.READY, _S.CANCELLED, _S.FAILED, _S.EXPIRED, _S.GONE}),
-    _S.PROVISIONING: frozenset({_S.READY, _S.RELEASING, *_ENDS}),
-    _S.READY: frozenset({_S.PROVISIONING, _S.RELEASING, *_ENDS}),
-    _S.RELEASING: frozenset({_S.READY, *_ENDS}),
+    _S.PROVISIONING: frozenset({_S.READY, _S.RELEASING, *_END_STATES}),
+    _S.READY: frozenset({_S.PROVISIONING, _S.RELEASING, *_END_STATES}),
+    _S.RELEASING: frozenset({_S.READY, *_END_STATES}),
     _S.RELEASED: frozenset({_S.KEPT, _S.GONE}),
     _S.EXPIRED: frozenset({_S.KEPT, _S.GONE, _S.RELEASED}),
     _S.KEPT: frozenset({_S.GONE, _S.RELEASED}),
@@ -47,12 +47,12 @@ _MOVES = {
     _S.CANCELLED: frozenset({_S.GONE}),
     _S.GONE: frozenset[LeaseState](),
 }
-MOVES: Mapping[LeaseState, frozenset[LeaseState]] = MappingProxyType(_MOVES)
-OVER = frozenset({_S.RELEASED, _S.EXPIRED, _S.FAILED, _S.CANCELLED, _S.KEPT, _S.GONE})
+TRANSITIONS: Mapping[LeaseState, frozenset[LeaseState]] = MappingProxyType(_TRANSITIONS)
+OVER_STATES = frozenset({_S.RELEASED, _S.EXPIRED, _S.FAILED, _S.CANCELLED, _S.KEPT, _S.GONE})
 
 
 @frozen(kw_only=True)
-class Pending:
+class PendingOrder:
     """An order that runs on a lease. ``ref`` is the shop's order; ``bill`` is there once it can be paid.
 
     ``paid`` true: paid and shown to the shop, which has not yet said that it saw the payment.
@@ -81,7 +81,7 @@ class Lease:
     state: LeaseState = LeaseState.REQUESTED
     ref: str = ""
     label: str = ""
-    pending: Pending | None = None
+    pending: PendingOrder | None = None
     endpoint: Endpoint | None = None
     password_ref: str = ""
     started_at: datetime | None = None
@@ -91,12 +91,12 @@ class Lease:
     bills: tuple[Bill, ...] = ()
     shop: Mapping[str, str] = field(factory=dict)
     note: str = ""
-    declared: Terms | None = None
+    declared: DeclaredTerms | None = None
     found: MachineFacts | None = None
 
-    def to(self, state: LeaseState, note: str = "") -> Lease:
+    def with_state(self, state: LeaseState, note: str = "") -> Lease:
         """This lease in another state; a move that is not in `MOVES` is a `LeaseError`."""
-        if state is not self.state and state not in MOVES[self.state]:
+        if state is not self.state and state not in TRANSITIONS[self.state]:
             raise LeaseError(
                 _("lease {id} cannot go from {before} to {after}").format(
                     id=self.id, before=self.state.value, after=state.value
@@ -105,6 +105,6 @@ class Lease:
         return evolve(self, state=state, note=note or self.note)
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether it costs nothing any more."""
-        return self.state in OVER
+        return self.state in OVER_STATES

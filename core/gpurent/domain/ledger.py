@@ -15,7 +15,7 @@ from gpurent.locale import _
 
 
 @frozen
-class Account:
+class LedgerAccount:
     """``wallet:NAME`` is the user's money with a provider, ``held:NAME`` is locked there, ``spent:KIND`` is gone,
     ``outside`` is where the money comes from.
     """
@@ -23,22 +23,22 @@ class Account:
     name: str = field(validator=validators.matches_re(r"(wallet|held|spent):[^\s:]{1,80}|outside"))
 
 
-OUTSIDE = Account("outside")
+OUTSIDE_ACCOUNT = LedgerAccount("outside")
 _KINDS = ChargeKind
-_SPENT = (_KINDS.USE, _KINDS.RENEWAL, _KINDS.FEE, _KINDS.REFUND)
+_SPENT_KINDS = (_KINDS.USE, _KINDS.RENEWAL, _KINDS.FEE, _KINDS.REFUND)
 
 
 @cache
-def _path(kind: ChargeKind, provider: str) -> tuple[Account, Account]:
+def _accounts_for(kind: ChargeKind, provider: str) -> tuple[LedgerAccount, LedgerAccount]:
     """Where a movement of ``kind`` leaves and where it goes."""
-    wallet = Account(f"wallet:{provider}")
-    if kind in _SPENT:
-        way = (wallet, Account(f"spent:{kind.value}"))
-    elif kind in (_KINDS.DEPOSIT, _KINDS.HOLD, _KINDS.DEPOSIT_BACK):
-        way = (wallet, Account(f"held:{provider}"))
+    wallet = LedgerAccount(f"wallet:{provider}")
+    if kind in _SPENT_KINDS:
+        way = (wallet, LedgerAccount(f"spent:{kind.value}"))
+    elif kind in (_KINDS.DEPOSIT, _KINDS.HOLD, _KINDS.DEPOSIT_RETURN):
+        way = (wallet, LedgerAccount(f"held:{provider}"))
     else:
-        way = (wallet, OUTSIDE)
-    home = kind in (_KINDS.REFUND, _KINDS.DEPOSIT_BACK, _KINDS.TOP_UP)
+        way = (wallet, OUTSIDE_ACCOUNT)
+    home = kind in (_KINDS.REFUND, _KINDS.DEPOSIT_RETURN, _KINDS.TOP_UP)
     return (way[1], way[0]) if home else way
 
 
@@ -46,7 +46,7 @@ def _path(kind: ChargeKind, provider: str) -> tuple[Account, Account]:
 class Posting:
     """``money`` above zero goes into ``account``, below zero leaves it."""
 
-    account: Account
+    account: LedgerAccount
     money: Money
 
 
@@ -97,11 +97,11 @@ class Transaction:
         return -self.postings[0].money
 
 
-def transaction(
+def make_transaction(
     charge: Charge, provider: str, *, lease: str = "", trip: str = "", gpu: str = "", part: int = 0
 ) -> Transaction:
     """``charge`` as double entry."""
-    taken, put = _path(charge.kind, provider)
+    taken, put = _accounts_for(charge.kind, provider)
     return Transaction(
         at=charge.at,
         kind=charge.kind,
@@ -150,7 +150,7 @@ class LedgerLine:
             growing=last.growing,
         )
 
-    def added(self, charge: Charge) -> Charge | None:
+    def missing_charge(self, charge: Charge) -> Charge | None:
         """What of ``charge`` is not in this line yet. A line that ended is never added to."""
         if not self.last.growing or charge.money.currency != self.money.currency:
             return None
@@ -160,7 +160,7 @@ class LedgerLine:
         # A part of nothing says that the meter stopped.
         return evolve(charge, money=more)
 
-    def reversal(self, at: datetime, note: str) -> Transaction:
+    def make_reversal(self, at: datetime, note: str) -> Transaction:
         """An entry that takes the whole line back."""
         last = self.last
         return evolve(
@@ -177,7 +177,7 @@ class LedgerLine:
         )
 
 
-def lines(transactions: Iterable[Transaction]) -> Sequence[LedgerLine]:
+def group_lines(transactions: Iterable[Transaction]) -> Sequence[LedgerLine]:
     """The entries by what they are parts of, in the order of the first part."""
     found: dict[tuple[str, str, ChargeKind], list[Transaction]] = {}
     for entry in transactions:
@@ -190,7 +190,7 @@ def lines(transactions: Iterable[Transaction]) -> Sequence[LedgerLine]:
     return made
 
 
-def missing(
+def make_missing_transactions(
     charge: Charge,
     provider: str,
     known: Mapping[Key, LedgerLine],
@@ -201,20 +201,20 @@ def missing(
 ) -> list[Transaction]:
     """The entries that bring ``known`` up to ``charge``; what was on hold for it is posted by taking the hold back."""
     line = known.get((charge.ref, charge.kind))
-    rest = line.added(charge) if line is not None else charge
+    rest = line.missing_charge(charge) if line is not None else charge
     made = []
     if rest is not None:
         part = line.last.part + 1 if line is not None else 0
-        made.append(transaction(rest, provider, lease=lease, trip=trip, gpu=gpu, part=part))
+        made.append(make_transaction(rest, provider, lease=lease, trip=trip, gpu=gpu, part=part))
     hold = known.get((charge.ref, ChargeKind.HOLD))
     if hold is not None and hold.money.amount and charge.kind is not ChargeKind.HOLD:
-        made.append(hold.reversal(hold.last.at, charge.kind.value))
+        made.append(hold.make_reversal(hold.last.at, charge.kind.value))
     return made
 
 
-def balances(transactions: Iterable[Transaction]) -> dict[tuple[Account, Currency], Money]:
+def sum_balances(transactions: Iterable[Transaction]) -> dict[tuple[LedgerAccount, Currency], Money]:
     """What each account holds by these entries."""
-    found: dict[tuple[Account, Currency], Money] = {}
+    found: dict[tuple[LedgerAccount, Currency], Money] = {}
     for entry in transactions:
         for posting in entry.postings:
             key = (posting.account, posting.money.currency)

@@ -28,7 +28,7 @@ class Gpu:
 
 
 @frozen(kw_only=True)
-class Interpreter:
+class PythonInterpreter:
     """A Python by the name that starts it."""
 
     name: str
@@ -36,7 +36,7 @@ class Interpreter:
 
 
 @frozen(kw_only=True)
-class Space:
+class DiskSpace:
     """A file system: the folder it was asked through, free and whole size in bytes."""
 
     path: str
@@ -58,16 +58,16 @@ class MachineFacts:
     system: str = ""
     cpus: int = 0
     memory: int = 0
-    pythons: tuple[Interpreter, ...] = ()
+    pythons: tuple[PythonInterpreter, ...] = ()
     cuda: str = ""
     driver: str = ""
     cards: tuple[Gpu, ...] = ()
-    home: Space | None = None
-    data: Space | None = None
+    home: DiskSpace | None = None
+    data: DiskSpace | None = None
     packages: str = ""
 
 
-_INSTALL = {
+_INSTALL_COMMANDS = {
     "apt-get": "apt-get install -y",
     "dnf": "dnf install -y",
     "yum": "yum install -y",
@@ -75,22 +75,26 @@ _INSTALL = {
     "zypper": "zypper -n install",
     "pacman": "pacman -S --noconfirm",
 }
-_SUDO = {"root": "", "free": "sudo "}
+_SUDO_PREFIXES = {"root": "", "free": "sudo "}
 
 
-def corrected(profile: MachineProfile, found: MachineFacts | None) -> MachineProfile:
+def correct_profile(profile: MachineProfile, facts: MachineFacts | None) -> MachineProfile:
     """``profile`` as the machine itself turned out to be; what was not found out stays as the provider says."""
-    if found is None:
+    if facts is None:
         return profile
-    modern = [python.name for python in found.pythons if python.version.startswith("3.")]
-    install = profile.install
-    if found.packages in _INSTALL:
+    modern = [python.name for python in facts.pythons if python.version.startswith("3.")]
+    install = profile.install_prefix
+    if facts.packages in _INSTALL_COMMANDS:
         # A password at every step would wait for nobody.
-        install = f"{_SUDO[found.sudo]}{_INSTALL[found.packages]}" if found.sudo in _SUDO else ""
+        install = (
+            f"{_SUDO_PREFIXES[facts.sudo]}{_INSTALL_COMMANDS[facts.packages]}"
+            if facts.sudo in _SUDO_PREFIXES
+            else ""
+        )
     return evolve(
         profile,
-        user=found.user or profile.user,
+        user=facts.user or profile.user,
         python=profile.python if profile.python in modern or not modern else modern[0],
-        install=install,
-        data=found.data.path if found.data is not None else "",
+        install_prefix=install,
+        data_dir=facts.data.path if facts.data is not None else "",
     )

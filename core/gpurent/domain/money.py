@@ -15,22 +15,22 @@ from gpurent.errors import MoneyError, UsageError
 from gpurent.locale import _
 
 HOUR = timedelta(hours=1)
-MICRO = timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)
 _NUMBER = re.compile(r"[+-]?(?P<whole>\d{0,40})(?:\.(?P<part>\d{0,40}))?", re.ASCII)
 
 
-def rounded(exact: Fraction, currency: Currency, *, up: bool) -> Money:
+def round_money(exact: Fraction, currency: Currency, *, round_up: bool) -> Money:
     """``exact`` whole units as money: rounded once, and from the exact value (a Decimal has 28 digits only)."""
     minor = exact * 10**currency.exponent
-    return Money(ceil(minor) if up else floor(minor), currency)
+    return Money(ceil(minor) if round_up else floor(minor), currency)
 
 
-def _whole(instance: object, attribute: object, value: int) -> None:
+def _check_integer(instance: object, attribute: object, value: int) -> None:
     if type(value) is not int:
         raise TypeError(f"money is a whole number of minor units, not {type(value).__name__}")
 
 
-def _price(instance: object, attribute: object, value: Decimal) -> None:
+def _check_price(instance: object, attribute: object, value: Decimal) -> None:
     if not isinstance(value, Decimal):
         raise TypeError(f"a price is a Decimal, not {type(value).__name__}")
     if not value.is_finite() or value < 0:
@@ -71,7 +71,7 @@ CNY = Currency("CNY", 2)
 USD = Currency("USD", 2)
 
 
-def _same(one: Money, other: Money) -> None:
+def _check_same_currency(one: Money, other: Money) -> None:
     if one.currency != other.currency:
         raise MoneyError(
             _("{one} and {other} cannot be mixed without a rate").format(
@@ -84,26 +84,26 @@ def _same(one: Money, other: Money) -> None:
 class Money:
     """``amount`` integer minor units of ``currency``."""
 
-    amount: int = field(validator=_whole)
+    amount: int = field(validator=_check_integer)
     currency: Currency
 
     def __add__(self, other: Money) -> Money:
-        _same(self, other)
+        _check_same_currency(self, other)
         return Money(self.amount + other.amount, self.currency)
 
     def __sub__(self, other: Money) -> Money:
-        _same(self, other)
+        _check_same_currency(self, other)
         return Money(self.amount - other.amount, self.currency)
 
     def __neg__(self) -> Money:
         return Money(-self.amount, self.currency)
 
     def __lt__(self, other: Money) -> bool:
-        _same(self, other)
+        _check_same_currency(self, other)
         return self.amount < other.amount
 
     def __le__(self, other: Money) -> bool:
-        _same(self, other)
+        _check_same_currency(self, other)
         return self.amount <= other.amount
 
     def __gt__(self, other: Money) -> bool:
@@ -131,14 +131,16 @@ class Money:
 class UnitPrice:
     """``value`` whole units of ``currency`` for each ``per``; may be finer than the currency's minor unit."""
 
-    value: Decimal = field(validator=_price)
+    value: Decimal = field(validator=_check_price)
     currency: Currency
     per: timedelta = HOUR
 
-    def cost(self, time: timedelta, *, up: bool = True) -> Money:
+    def cost(self, time: timedelta, *, round_up: bool = True) -> Money:
         """What ``time`` costs, rounded up (or down) to one minor unit, once."""
-        return rounded(
-            Fraction(self.value) * Fraction(time // MICRO, self.per // MICRO), self.currency, up=up
+        return round_money(
+            Fraction(self.value) * Fraction(time // MICROSECOND, self.per // MICROSECOND),
+            self.currency,
+            round_up=round_up,
         )
 
     def __str__(self) -> str:
@@ -156,10 +158,10 @@ class Rate:
     at: datetime
     source: str
 
-    def check(self, now: datetime, limit: timedelta) -> Rate:
+    def check_age(self, now: datetime, max_age: timedelta) -> Rate:
         """This rate, if it is above zero and within ``limit`` of ``now``; else `MoneyError`, nothing spent."""
-        self.sane()
-        if abs(now - self.at) > limit:
+        self.check_positive()
+        if abs(now - self.at) > max_age:
             raise MoneyError(
                 _("the rate {base}/{quote} of {source} is from {at:%Y-%m-%d %H:%M} UTC").format(
                     base=self.base.code, quote=self.quote.code, source=self.source, at=self.at
@@ -169,7 +171,7 @@ class Rate:
             )
         return self
 
-    def sane(self) -> None:
+    def check_positive(self) -> None:
         """`MoneyError` unless the value is finite and above zero."""
         if not self.value.is_finite() or self.value <= 0:
             raise MoneyError(
@@ -179,13 +181,13 @@ class Rate:
                 hint=_("Nothing was paid. Wait until the source gives a sane rate."),
             )
 
-    def convert(self, money: Money, *, up: bool = True) -> Money:
+    def convert(self, money: Money, *, round_up: bool = True) -> Money:
         """``money`` in the other currency, rounded once to a minor unit. A rate not above zero: `MoneyError`."""
-        self.sane()
+        self.check_positive()
         if money.currency == self.base:
-            return rounded(Fraction(money.decimal) * Fraction(self.value), self.quote, up=up)
+            return round_money(Fraction(money.decimal) * Fraction(self.value), self.quote, round_up=round_up)
         if money.currency == self.quote:
-            return rounded(Fraction(money.decimal) / Fraction(self.value), self.base, up=up)
+            return round_money(Fraction(money.decimal) / Fraction(self.value), self.base, round_up=round_up)
         raise MoneyError(
             _("the rate {base}/{quote} cannot convert {code}").format(
                 base=self.base.code, quote=self.quote.code, code=money.currency.code
@@ -205,26 +207,26 @@ class Conversion:
     floats: bool = False
 
     @property
-    def oldest(self) -> datetime | None:
+    def oldest_rate_at(self) -> datetime | None:
         """The date of the oldest rate that takes part."""
         return min((rate.at for rate in self.rates), default=None)
 
-    def convert(self, money: Money, *, up: bool = True) -> Money:
+    def convert(self, money: Money, *, round_up: bool = True) -> Money:
         """``money`` in the target currency, rounded once, at the end. A rate not above zero: `MoneyError`."""
         exact, code = Fraction(money.decimal), money.currency.code
         for rate in self.rates:
-            exact, code = _step(rate, exact, code)
+            exact, code = _apply_rate(rate, exact, code)
         if code != self.target.code:
             raise MoneyError(
                 _("{code} cannot be converted to {target} by these rates").format(
                     code=money.currency.code, target=self.target.code
                 )
             )
-        return rounded(exact, self.target, up=up)
+        return round_money(exact, self.target, round_up=round_up)
 
 
-def _step(rate: Rate, exact: Fraction, code: str) -> tuple[Fraction, str]:
-    rate.sane()
+def _apply_rate(rate: Rate, exact: Fraction, code: str) -> tuple[Fraction, str]:
+    rate.check_positive()
     if code == rate.base.code:
         return exact * Fraction(rate.value), rate.quote.code
     if code == rate.quote.code:
@@ -236,7 +238,7 @@ def _step(rate: Rate, exact: Fraction, code: str) -> tuple[Fraction, str]:
     )
 
 
-def shortest(rates: Sequence[Rate], source: str, target: str) -> tuple[Rate, ...] | None:
+def find_rate_path(rates: Sequence[Rate], source: str, target: str) -> tuple[Rate, ...] | None:
     """The fewest of ``rates`` that lead from the code ``source`` to ``target``; None when they do not meet."""
     ways: list[tuple[str, tuple[Rate, ...]]] = [(source, ())]
     seen = {source}

@@ -8,32 +8,34 @@ from decimal import Decimal
 
 from gpurent.domain.money import CNY, USD, Currency, Money, UnitPrice
 
-KNOWN = {"CNY": CNY, "USD": USD}
-_SIGNS = {"¥": "CNY", "￥": "CNY", "元": "CNY", "$": "USD"}
+KNOWN_CURRENCIES = {"CNY": CNY, "USD": USD}
+_CURRENCY_SIGNS = {"¥": "CNY", "￥": "CNY", "元": "CNY", "$": "USD"}
 _MONEY = re.compile(r"(?:([¥￥$])\s*)?(\d{1,12}(?:\.\d{1,18})?)\s*([A-Za-z]{3,5}|元)?")
 
 
-def parse_money(text: str) -> tuple[Decimal, str]:
+def parse_amount(text: str) -> tuple[Decimal, str]:
     """``200000DBC``, ``100CNY``, ``¥100``, ``100元``, ``100``: the number and the currency's code, if one was said."""
     match = _MONEY.fullmatch(text.strip())
     if match is None or (match[1] and match[3]):
         raise ValueError(f"no amount of money: {text!r}")
-    code = _SIGNS.get(match[1] or match[3] or "", (match[3] or "").upper())
+    code = _CURRENCY_SIGNS.get(match[1] or match[3] or "", (match[3] or "").upper())
     return Decimal(match[2]), code
 
 
-def money_of(amount: tuple[Decimal, str]) -> Money:
+def make_money(amount: tuple[Decimal, str]) -> Money:
     """An amount whose currency was said; one that core does not know gets as many decimals as were typed."""
     value, code = amount
     exponent = value.as_tuple().exponent
-    currency = KNOWN.get(code) or Currency(code, max(0, -exponent if isinstance(exponent, int) else 0))
+    currency = KNOWN_CURRENCIES.get(code) or Currency(
+        code, max(0, -exponent if isinstance(exponent, int) else 0)
+    )
     return currency.money(value)
 
 
-def fine(money: Money, exponent: int = 8) -> Money:
+def with_precision(money: Money, exponent: int = 8) -> Money:
     """The same amount in a currency with at least so many decimals, unless it is one that core knows."""
     currency = money.currency
-    if currency.code in KNOWN or currency.exponent >= exponent:
+    if currency.code in KNOWN_CURRENCIES or currency.exponent >= exponent:
         return money
     return Currency(currency.code, exponent).money(money.decimal)
 
@@ -43,13 +45,13 @@ _PRICE = re.compile(
     r"(h|hour|hr|小时|时|m|min|minute|分钟|分|d|day|天)",
     re.ASCII | re.IGNORECASE,
 )
-_SPANS = {
+_PRICE_UNITS = {
     **dict.fromkeys(("h", "hour", "hr", "小时", "时"), timedelta(hours=1)),
     **dict.fromkeys(("m", "min", "minute", "分钟", "分"), timedelta(minutes=1)),
     **dict.fromkeys(("d", "day", "天"), timedelta(days=1)),
 }
 # Enough for every token of the field; a price must not be rounded away.
-_FINE = 8
+_PRICE_DECIMALS = 8
 
 
 def parse_price(text: str) -> UnitPrice:
@@ -60,6 +62,6 @@ def parse_price(text: str) -> UnitPrice:
     match = _PRICE.fullmatch(text)
     if match is None or bool(match[1]) == bool(match[3]):
         raise ValueError(f"no price: {text[:40]!r}")
-    code = _SIGNS.get(match[1] or match[3]) or match[3].upper()
-    currency = KNOWN.get(code) or Currency(code, _FINE)
-    return UnitPrice(Decimal(match[2]), currency, _SPANS[match[4].lower()])
+    code = _CURRENCY_SIGNS.get(match[1] or match[3]) or match[3].upper()
+    currency = KNOWN_CURRENCIES.get(code) or Currency(code, _PRICE_DECIMALS)
+    return UnitPrice(Decimal(match[2]), currency, _PRICE_UNITS[match[4].lower()])

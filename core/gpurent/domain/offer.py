@@ -147,7 +147,7 @@ class Order:
 
     ``onto`` is the shop's reference of the lease that a SWITCH or EXTEND builds on.
     ``password_ref`` names the vault entry of the machine's first password: put there by core before
-    `LeaseProvider.reserve` where the user chooses it, by the plugin when the provider sends one.
+    `LeaseProvider.reserve_lease` where the user chooses it, by the plugin when the provider sends one.
     """
 
     key: str
@@ -161,7 +161,7 @@ class Order:
     image: str = ""
 
 
-class Purpose(Enum):
+class PaymentPurpose(Enum):
     """What a payment is for; a DEPOSIT is held, everything else is spent."""
 
     RENT = "rent"
@@ -181,7 +181,7 @@ class Bill:
     key: str
     payee: str
     amount: Money
-    purpose: Purpose = Purpose.RENT
+    purpose: PaymentPurpose = PaymentPurpose.RENT
     memo: str = ""
     due: datetime | None = None
 
@@ -198,7 +198,7 @@ class Payment:
 
 
 @frozen(kw_only=True)
-class Terms:
+class DeclaredTerms:
     """Declared, not the shop's: the tariff, what the account held ``at`` the beginning, when the shop ends it.
 
     ``balance`` is this machine's own: two machines on one account are declared with a share each.
@@ -219,7 +219,7 @@ class Terms:
         ticks = -(-max(timedelta(), span) // tick)
         return self.price.cost(ticks * tick)
 
-    def ends(self, started_at: datetime) -> datetime | None:
+    def end_time(self, started_at: datetime) -> datetime | None:
         """When the machine ends by these terms: the declared end, or the balance used up; None: open."""
         found = [self.until] if self.until is not None else []
         many_hours = timedelta(hours=1000)

@@ -12,7 +12,7 @@ from gpurent.domain.money import Currency, Money, Rate
 
 
 class ChargeKind(Enum):
-    """USE, RENEWAL, FEE are spent; DEPOSIT and HOLD are held; REFUND, DEPOSIT_BACK come home.
+    """USE, RENEWAL, FEE are spent; DEPOSIT and HOLD are held; REFUND, DEPOSIT_RETURN come back.
 
     HOLD: left the account, and the shop's books do not have it yet. TOP_UP and TRANSFER are the user's own.
     """
@@ -22,7 +22,7 @@ class ChargeKind(Enum):
     FEE = "fee"
     DEPOSIT = "deposit"
     REFUND = "refund"
-    DEPOSIT_BACK = "deposit-back"
+    DEPOSIT_RETURN = "deposit-back"
     TOP_UP = "top-up"
     HOLD = "hold"
     TRANSFER = "transfer"
@@ -44,11 +44,11 @@ class Charge:
     growing: bool = False
 
 
-_OUT = (ChargeKind.USE, ChargeKind.RENEWAL, ChargeKind.FEE)
+_SPENT_KINDS = (ChargeKind.USE, ChargeKind.RENEWAL, ChargeKind.FEE)
 
 
 @frozen(kw_only=True)
-class Total:
+class ReceiptTotal:
     """One currency of a receipt: paid, come back, really spent, deposits still held."""
 
     currency: Currency
@@ -58,21 +58,21 @@ class Total:
     held: Money
 
 
-def totals(charges: Iterable[Charge]) -> tuple[Total, ...]:
+def sum_charges(charges: Iterable[Charge]) -> tuple[ReceiptTotal, ...]:
     """Per currency, never summed across."""
     found: dict[Currency, dict[str, int]] = {}
     for charge in charges:
         row = found.setdefault(charge.money.currency, {"paid": 0, "back": 0, "held": 0})
-        if charge.kind in _OUT:
+        if charge.kind in _SPENT_KINDS:
             row["paid"] += charge.money.amount
         elif charge.kind is ChargeKind.REFUND:
             row["back"] += charge.money.amount
         elif charge.kind in (ChargeKind.DEPOSIT, ChargeKind.HOLD):
             row["held"] += charge.money.amount
-        elif charge.kind is ChargeKind.DEPOSIT_BACK:
+        elif charge.kind is ChargeKind.DEPOSIT_RETURN:
             row["held"] -= charge.money.amount
     return tuple(
-        Total(
+        ReceiptTotal(
             currency=currency,
             paid=Money(row["paid"], currency),
             refunded=Money(row["back"], currency),
@@ -101,5 +101,5 @@ class Receipt:
     note: str = ""
     declared: str = ""
 
-    def totals(self) -> tuple[Total, ...]:
-        return totals(self.charges)
+    def totals(self) -> tuple[ReceiptTotal, ...]:
+        return sum_charges(self.charges)

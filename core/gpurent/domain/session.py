@@ -8,7 +8,7 @@ from enum import Enum
 
 from attrs import field, frozen, validators
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}"
+SESSION_NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}"
 
 
 @frozen(kw_only=True)
@@ -18,13 +18,13 @@ class Job:
     Log, exit code, pid and start mark lie under ``.gpurent/jobs/<name>/`` of the remote home.
     """
 
-    name: str = field(validator=validators.matches_re(NAME))
+    name: str = field(validator=validators.matches_re(SESSION_NAME_PATTERN))
     command: str
     folder: str = "."
     env: Mapping[str, str] = field(factory=dict)
 
     @property
-    def room(self) -> str:
+    def state_dir(self) -> str:
         return f".gpurent/jobs/{self.name}"
 
 

@@ -12,14 +12,14 @@ from math import floor, lcm
 from attrs import evolve, frozen
 
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.money import MICRO, Money, UnitPrice
+from gpurent.domain.money import MICROSECOND, Money, UnitPrice
 from gpurent.domain.offer import Metered
 from gpurent.errors import MoneyError
 from gpurent.locale import _
 
-LONGEST = timedelta(days=3660)
-_DIGITS = 400
-_UNBEGUN = (LeaseState.REQUESTED, LeaseState.PAYABLE)
+MAX_TIME_LEFT = timedelta(days=3660)
+_DECIMAL_PRECISION = 400
+_UNSTARTED_STATES = (LeaseState.REQUESTED, LeaseState.PAYABLE)
 
 
 class TimeKind(Enum):
@@ -53,46 +53,48 @@ class TimeLeft:
     note: str = ""
 
 
-def ends(kind: TimeKind, until: datetime | None, now: datetime, note: str = "") -> TimeLeft:
+def time_left_until(kind: TimeKind, until: datetime | None, now: datetime, note: str = "") -> TimeLeft:
     """A figure with a known end; past ends are zero."""
     left = max(timedelta(), until - now) if until is not None else None
     return TimeLeft(kind=kind, until=until, left=left, note=note)
 
 
-def drains(lease: Lease) -> bool:
+def drains_balance(lease: Lease) -> bool:
     """Whether ``lease`` takes from a balance as time passes."""
-    return isinstance(lease.offer.tariff, Metered) and not lease.over and lease.state not in _UNBEGUN
+    return (
+        isinstance(lease.offer.tariff, Metered) and not lease.is_over and lease.state not in _UNSTARTED_STATES
+    )
 
 
-def by_itself(lease: Lease, now: datetime) -> TimeLeft | None:
+def time_left_by_lease(lease: Lease, now: datetime) -> TimeLeft | None:
     """What the lease alone tells; None where its account's balance decides."""
     if lease.state is LeaseState.KEPT and lease.kept_until is not None:
-        return ends(TimeKind.KEPT, lease.kept_until, now)
-    if lease.over:
+        return time_left_until(TimeKind.KEPT, lease.kept_until, now)
+    if lease.is_over:
         return TimeLeft(kind=TimeKind.OVER)
     if lease.declared is not None:
         # Its own balance or end; with neither, the shop's account decides, which is not ours to see.
         kind = TimeKind.BALANCE if lease.declared.balance else TimeKind.PREPAID
-        figure = ends(kind if lease.expires_at else TimeKind.OPEN, lease.expires_at, now)
+        figure = time_left_until(kind if lease.expires_at else TimeKind.OPEN, lease.expires_at, now)
         return evolve(figure, burn=lease.declared.price)
     if lease.offer.deposit is not None:
-        return ends(TimeKind.DEPOSIT, lease.expires_at, now)
+        return time_left_until(TimeKind.DEPOSIT, lease.expires_at, now)
     if lease.expires_at is not None:
-        return ends(TimeKind.PREPAID, lease.expires_at, now)
-    return None if drains(lease) else TimeLeft(kind=TimeKind.OPEN)
+        return time_left_until(TimeKind.PREPAID, lease.expires_at, now)
+    return None if drains_balance(lease) else TimeLeft(kind=TimeKind.OPEN)
 
 
-def burn_of(prices: Sequence[UnitPrice]) -> UnitPrice:
+def sum_prices(prices: Sequence[UnitPrice]) -> UnitPrice:
     """The sum of one or more prices, exactly: spans that differ are brought to a common one, values never divided."""
     if any(price.currency != prices[0].currency for price in prices):
         raise MoneyError(_("prices in several currencies cannot be summed without a rate"))
-    span = lcm(*(price.per // MICRO for price in prices))
-    with localcontext(prec=_DIGITS):
-        value = sum((price.value * (span // (price.per // MICRO)) for price in prices), Decimal(0))
-    return UnitPrice(value, prices[0].currency, span * MICRO)
+    span = lcm(*(price.per // MICROSECOND for price in prices))
+    with localcontext(prec=_DECIMAL_PRECISION):
+        value = sum((price.value * (span // (price.per // MICROSECOND)) for price in prices), Decimal(0))
+    return UnitPrice(value, prices[0].currency, span * MICROSECOND)
 
 
-def runway(balance: Money, burn: UnitPrice) -> timedelta | None:
+def compute_runway(balance: Money, burn: UnitPrice) -> timedelta | None:
     """How long ``balance`` lasts, to the microsecond below, at most `LONGEST`; None when nothing is burnt."""
     if balance.currency != burn.currency:
         raise MoneyError(
@@ -102,13 +104,15 @@ def runway(balance: Money, burn: UnitPrice) -> timedelta | None:
         )
     if not burn.value:
         return None
-    exact = Fraction(balance.decimal) / Fraction(burn.value) * (burn.per // MICRO)
-    return min(max(0, floor(exact)), LONGEST // MICRO) * MICRO
+    exact = Fraction(balance.decimal) / Fraction(burn.value) * (burn.per // MICROSECOND)
+    return min(max(0, floor(exact)), MAX_TIME_LEFT // MICROSECOND) * MICROSECOND
 
 
-def by_balance(balance: Money, at: datetime, burn: UnitPrice, now: datetime, note: str = "") -> TimeLeft:
+def time_left_by_balance(
+    balance: Money, at: datetime, burn: UnitPrice, now: datetime, note: str = ""
+) -> TimeLeft:
     """The figure that every lease on one balance shares; ``balance`` is what was there at ``at``."""
-    lasting = runway(balance, burn)
+    lasting = compute_runway(balance, burn)
     if lasting is None:
         return TimeLeft(kind=TimeKind.OPEN, burn=burn, note=note)
     until = at + lasting
@@ -118,7 +122,7 @@ def by_balance(balance: Money, at: datetime, burn: UnitPrice, now: datetime, not
 
 
 @frozen(kw_only=True)
-class Timer:
+class MachineTimer:
     """Shuts a machine from within. ``until`` is when, in provider time; None while it is off.
 
     ``closing``: the last minutes run, and no new job starts.
@@ -128,5 +132,5 @@ class Timer:
     closing: bool = False
 
     @property
-    def armed(self) -> bool:
+    def is_armed(self) -> bool:
         return self.until is not None

@@ -8,7 +8,7 @@ from attrs import frozen
 
 
 @frozen(kw_only=True)
-class Limits:
+class TransferLimits:
     """How much one transfer may hold before it is refused as hostile or mistaken. Sizes in bytes.
 
     On the way down other names than ``files`` (folders, links) may be as many again.
@@ -21,7 +21,7 @@ class Limits:
 
 
 @frozen(kw_only=True)
-class Push:
+class PushRequest:
     """Carry ``sources`` (files or folders) into the remote folder ``target`` (relative to the home).
 
     A folder's *content* goes into ``target`` when it is the only source and ``content`` is true (the user's project
@@ -35,28 +35,28 @@ class Push:
 
     sources: tuple[Path, ...]
     target: str
-    content: bool = False
-    ignore: bool = True
-    limit: int = 0
+    contents_only: bool = False
+    use_ignore_files: bool = True
+    bandwidth_limit: int = 0
     verify: str = "fast"
     delete: bool = False
     dry_run: bool = False
-    limits: Limits = Limits()
+    limits: TransferLimits = TransferLimits()
 
 
 @frozen(kw_only=True)
-class Pull:
+class PullRequest:
     """Bring the remote ``sources`` (relative to the home or absolute) into the local folder ``target``."""
 
     sources: tuple[str, ...]
     target: Path
-    limit: int = 0
+    bandwidth_limit: int = 0
     verify: str = "fast"
-    limits: Limits = Limits()
+    limits: TransferLimits = TransferLimits()
 
 
 @frozen(kw_only=True)
-class Skipped:
+class SkippedName:
     """A name that was not carried, and why in words."""
 
     name: str
@@ -75,5 +75,5 @@ class TransferReport:
     sent: int
     resumed: int
     seconds: float
-    skipped: tuple[Skipped, ...] = ()
+    skipped: tuple[SkippedName, ...] = ()
     deleted: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from enum import Enum
 from attrs import frozen
 
 from gpurent.domain.money import Money, Rate
-from gpurent.domain.offer import Offer, Order, Quote, Requirements, Terms
+from gpurent.domain.offer import DeclaredTerms, Offer, Order, Quote, Requirements
 
 
 class OnError(Enum):
@@ -19,7 +19,7 @@ class OnError(Enum):
 
 
 @frozen(kw_only=True)
-class Upload:
+class UploadSpec:
     """What is uploaded: the local ``folder``, or of it only ``include``. ``transfer``: the backend, empty for the best.
 
     ``staged``: upload on a cheaper machine first, where there is one; None: unless only a machine is wanted.
@@ -32,7 +32,7 @@ class Upload:
 
 
 @frozen(kw_only=True)
-class Setup:
+class SetupSpec:
     """What makes the machine ready for the job: ``conda``, then ``requirements`` and ``pip``, then shell ``commands``.
 
     ``requirements`` and ``conda`` are files below the folder. ``needs``: the files that the setup needs, so that it
@@ -46,7 +46,7 @@ class Setup:
     needs: tuple[str, ...] | None = None
 
     @property
-    def wanted(self) -> bool:
+    def is_needed(self) -> bool:
         return bool(self.requirements or self.pip or self.conda or self.commands)
 
 
@@ -60,11 +60,11 @@ class JobSpec:
     name: str = ""
     session: str = ""
     launcher: str = ""
-    setup: Setup = Setup()
+    setup: SetupSpec = SetupSpec()
 
 
 @frozen(kw_only=True)
-class Results:
+class ResultsSpec:
     """``paths`` below the job's folder are downloaded into ``dir`` (empty: the uploaded folder).
 
     ``every``: also at this interval while the job runs, so that an end of the money loses at most that much.
@@ -96,7 +96,7 @@ class TripLimits:
     keep: bool = False
     on_error: OnError = OnError.RELEASE
 
-    def deadline(self, started_at: datetime) -> datetime | None:
+    def deadline_for(self, started_at: datetime) -> datetime | None:
         if self.deadline_in is not None:
             return started_at + self.deadline_in
         return self.deadline_at
@@ -113,14 +113,14 @@ class TripSpec:
     """
 
     requirements: Requirements = Requirements()
-    upload: Upload = Upload()
+    upload: UploadSpec = UploadSpec()
     job: JobSpec = JobSpec()
-    results: Results = Results()
+    results: ResultsSpec = ResultsSpec()
     limits: TripLimits = TripLimits()
     provider: str = ""
     providers: tuple[str, ...] = ()
     lease: str = ""
-    terms: Terms | None = None
+    terms: DeclaredTerms | None = None
     rent_only: bool = False
     doctor: str = ""
     notify: tuple[str, ...] | None = None
@@ -139,7 +139,7 @@ class AgreedPrice:
     rate: Rate | None = None
 
     @classmethod
-    def of(cls, quote: Quote) -> AgreedPrice:
+    def from_quote(cls, quote: Quote) -> AgreedPrice:
         return cls(ceiling=quote.high, deposit=quote.deposit, rate=quote.rate)
 
 
@@ -154,7 +154,7 @@ class Leg:
 
 
 @frozen(kw_only=True)
-class Plan:
+class TripPlan:
     """The legs in order and what they may cost in all."""
 
     offer: Offer
@@ -175,7 +175,7 @@ class TripRecord:
     outcome: str
 
     @property
-    def under_way(self) -> bool:
+    def is_open(self) -> bool:
         return not self.outcome
 
 

@@ -13,17 +13,17 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.trip import OnError
 from gpurent.locale import N_
 
-FILE = "gpurent.toml"
+PROJECT_FILE = "gpurent.toml"
 
 
 class FieldKind(Enum):
     TEXT = "text"
-    WORDS = "words"
-    TEXTS = "texts"
+    COMMAND = "words"
+    TEXT_LIST = "texts"
     PATH = "path"
-    PATHS = "paths"
+    PATH_LIST = "paths"
     PACKAGES = "packages"
-    SPAN = "span"
+    DURATION = "span"
     MOMENT = "moment"
     MONEY = "money"
     NUMBER = "number"
@@ -31,12 +31,12 @@ class FieldKind(Enum):
     FLAG = "flag"
 
     @property
-    def many(self) -> bool:
+    def is_list(self) -> bool:
         """Whether it holds several values: an option that is repeated, a list in the file."""
-        return self in (FieldKind.TEXTS, FieldKind.PATHS, FieldKind.PACKAGES)
+        return self in (FieldKind.TEXT_LIST, FieldKind.PATH_LIST, FieldKind.PACKAGES)
 
 
-class Group(Enum):
+class FieldGroup(Enum):
     """The headings of help and docs, in their order."""
 
     MACHINE = N_("The machine")
@@ -58,42 +58,42 @@ class TripField:
 
     name: str
     kind: FieldKind
-    group: Group
-    place: str
+    group: FieldGroup
+    attribute_path: str
     example: str
-    about: str
+    help_text: str
     choices: tuple[str, ...] = ()
-    least: int = 0
-    plugin: str = ""
-    below: bool = True
+    minimum: int = 0
+    plugin_kind: str = ""
+    relative_to_upload: bool = True
 
     @property
-    def option(self) -> str:
+    def option_name(self) -> str:
         return f"--{self.name.replace('_', '-')}"
 
 
 # Never worth a message: there are too many of them.
-EVENTS = tuple(
+NOTIFIABLE_EVENTS = tuple(
     kind.value
     for kind in EventKind
     if kind not in (EventKind.PROGRESS, EventKind.JOB_OUTPUT, EventKind.STEP_BEGUN, EventKind.STEP_DONE)
 )
-DOCTOR = ("off", "warn", "require")
+DOCTOR_POLICIES = ("off", "warn", "require")
 
 
-_K, _G = FieldKind, Group
-FIELDS: tuple[TripField, ...] = (
+_K, _G = FieldKind, FieldGroup
+TRIP_FIELDS: tuple[TripField, ...] = (
     TripField(
         "provider",
-        _K.TEXTS,
+        _K.TEXT_LIST,
         _G.MACHINE,
         "providers",
         '["first", "second"]',
         N_("Where to rent; of several, the first that has a fitting machine"),
-        plugin="lease",
+        plugin_kind="lease",
     ),
     TripField("gpu", _K.TEXT, _G.MACHINE, "requirements.gpu", '"2080Ti"', N_("Part of the GPU's name")),
-    TripField("gpus", _K.NUMBER, _G.MACHINE, "requirements.gpus", "1", N_("Number of GPUs"), least=1),
+    TripField("gpus", _K.NUMBER, _G.MACHINE, "requirements.gpus", "1", N_("Number of GPUs"), minimum=1),
     TripField(
         "gpu_memory",
         _K.NUMBER,
@@ -135,9 +135,9 @@ FIELDS: tuple[TripField, ...] = (
         "doctor",
         '"warn"',
         N_("Examine the machine before the job; require: release it when it fails"),
-        choices=DOCTOR,
+        choices=DOCTOR_POLICIES,
     ),
-    TripField("for", _K.SPAN, _G.LIMITS, "limits.term", '"1d"', N_("How long to rent: 1d, 2h30m, 1天")),
+    TripField("for", _K.DURATION, _G.LIMITS, "limits.term", '"1d"', N_("How long to rent: 1d, 2h30m, 1天")),
     TripField(
         "budget",
         _K.MONEY,
@@ -156,7 +156,7 @@ FIELDS: tuple[TripField, ...] = (
     ),
     TripField(
         "idle",
-        _K.SPAN,
+        _K.DURATION,
         _G.LIMITS,
         "limits.idle",
         '"1h"',
@@ -172,7 +172,7 @@ FIELDS: tuple[TripField, ...] = (
     ),
     TripField(
         "timer",
-        _K.SPAN,
+        _K.DURATION,
         _G.LIMITS,
         "limits.timer",
         '"4h"',
@@ -180,7 +180,7 @@ FIELDS: tuple[TripField, ...] = (
     ),
     TripField(
         "after_job",
-        _K.SPAN,
+        _K.DURATION,
         _G.LIMITS,
         "limits.after_job",
         '"30m"',
@@ -188,7 +188,7 @@ FIELDS: tuple[TripField, ...] = (
     ),
     TripField(
         "save_before",
-        _K.SPAN,
+        _K.DURATION,
         _G.LIMITS,
         "limits.save_before",
         '"20m"',
@@ -213,11 +213,11 @@ FIELDS: tuple[TripField, ...] = (
         "upload.folder",
         '"."',
         N_("Folder to upload (default: the current one)"),
-        below=False,
+        relative_to_upload=False,
     ),
     TripField(
         "include",
-        _K.PATHS,
+        _K.PATH_LIST,
         _G.UPLOAD,
         "upload.include",
         '["train.py", "data"]',
@@ -230,7 +230,7 @@ FIELDS: tuple[TripField, ...] = (
         "upload.transfer",
         '"NAME"',
         N_("Transfer backend; auto: the best that the machine supports"),
-        plugin="transfer",
+        plugin_kind="transfer",
     ),
     TripField(
         "staged",
@@ -258,7 +258,7 @@ FIELDS: tuple[TripField, ...] = (
     ),
     TripField(
         "setup",
-        _K.TEXTS,
+        _K.TEXT_LIST,
         _G.SETUP,
         "job.setup.commands",
         '["make -C native"]',
@@ -266,7 +266,7 @@ FIELDS: tuple[TripField, ...] = (
     ),
     TripField(
         "setup_needs",
-        _K.PATHS,
+        _K.PATH_LIST,
         _G.SETUP,
         "job.setup.needs",
         '["native"]',
@@ -274,7 +274,7 @@ FIELDS: tuple[TripField, ...] = (
     ),
     TripField(
         "command",
-        _K.WORDS,
+        _K.COMMAND,
         _G.JOB,
         "job.command",
         '["python3", "train.py", "--epochs", "20"]',
@@ -288,7 +288,7 @@ FIELDS: tuple[TripField, ...] = (
         "job.session",
         '"NAME"',
         N_("Session backend: screen, tmux, …"),
-        plugin="session",
+        plugin_kind="session",
     ),
     TripField(
         "launcher",
@@ -297,10 +297,15 @@ FIELDS: tuple[TripField, ...] = (
         "job.launcher",
         '"plain"',
         N_("Launcher that turns the command into a process"),
-        plugin="launcher",
+        plugin_kind="launcher",
     ),
     TripField(
-        "results", _K.PATHS, _G.RESULTS, "results.paths", '["out"]', N_("Result file or folder to download")
+        "results",
+        _K.PATH_LIST,
+        _G.RESULTS,
+        "results.paths",
+        '["out"]',
+        N_("Result file or folder to download"),
     ),
     TripField(
         "results_dir",
@@ -309,11 +314,11 @@ FIELDS: tuple[TripField, ...] = (
         "results.dir",
         '"results"',
         N_("Where to download results (default: the uploaded folder)"),
-        below=False,
+        relative_to_upload=False,
     ),
     TripField(
         "results_every",
-        _K.SPAN,
+        _K.DURATION,
         _G.RESULTS,
         "results.every",
         '"10m"',
@@ -321,12 +326,12 @@ FIELDS: tuple[TripField, ...] = (
     ),
     TripField(
         "notify",
-        _K.TEXTS,
+        _K.TEXT_LIST,
         _G.MESSAGES,
         "notify",
         '["job-ended", "failed", "time-low"]',
         N_("Events to be notified of, instead of those in the settings"),
-        choices=EVENTS,
+        choices=NOTIFIABLE_EVENTS,
     ),
 )
-FIELD_OF = {field.name: field for field in FIELDS}
+FIELDS_BY_NAME = {field.name: field for field in TRIP_FIELDS}

@@ -8,38 +8,38 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from gpurent.domain.offer import Requirements
-from gpurent.domain.trip import JobSpec, OnError, Results, Setup, TripLimits, TripSpec, Upload
-from gpurent.domain.trip_fields import FIELDS
+from gpurent.domain.trip import JobSpec, OnError, ResultsSpec, SetupSpec, TripLimits, TripSpec, UploadSpec
+from gpurent.domain.trip_fields import TRIP_FIELDS
 
 Values = Mapping[str, Any]
 
 
-def make_spec(values: Values) -> TripSpec:
+def make_trip_spec(values: Values) -> TripSpec:
     """The trip that ``values`` describe, by field name as their readers give them; what is missing has its default."""
     parts: dict[str, dict[str, Any]] = {}
-    for field in FIELDS:
+    for field in TRIP_FIELDS:
         if field.name in values:
-            part, _dot, name = field.place.rpartition(".")
+            part, _dot, name = field.attribute_path.rpartition(".")
             parts.setdefault(part, {})[name] = values[field.name]
-    setup = Setup(**_setup(parts.get("job.setup", {})))
-    upload = Upload(**parts.get("upload", {}))
+    setup = SetupSpec(**_setup_arguments(parts.get("job.setup", {})))
+    upload = UploadSpec(**parts.get("upload", {}))
     needed = setup.needs or tuple(name for name in (setup.requirements, setup.conda) if name)
     return TripSpec(
         requirements=Requirements(**parts.get("requirements", {})),
-        upload=Upload(
+        upload=UploadSpec(
             folder=upload.folder,
-            include=include_needed(upload.include, needed),
+            include=include_needed_files(upload.include, needed),
             transfer=upload.transfer,
             staged=upload.staged,
         ),
         job=JobSpec(**parts.get("job", {}), setup=setup),
-        results=Results(**parts.get("results", {})),
-        limits=TripLimits(**_limits(parts.get("limits", {}))),
-        **_top(parts.get("", {})),
+        results=ResultsSpec(**parts.get("results", {})),
+        limits=TripLimits(**_limit_arguments(parts.get("limits", {}))),
+        **_trip_arguments(parts.get("", {})),
     )
 
 
-def _setup(given: dict[str, Any]) -> dict[str, Any]:
+def _setup_arguments(given: dict[str, Any]) -> dict[str, Any]:
     """``pip`` is a requirements file or a list of packages; what is needed brings along the files that setup reads."""
     pip = given.pop("pip", ())
     found = {**given, "requirements": pip} if isinstance(pip, str) else {**given, "pip": tuple(pip)}
@@ -50,7 +50,7 @@ def _setup(given: dict[str, Any]) -> dict[str, Any]:
     return {**found, "needs": tuple(dict.fromkeys((*needs, *files)))}
 
 
-def _limits(given: dict[str, Any]) -> dict[str, Any]:
+def _limit_arguments(given: dict[str, Any]) -> dict[str, Any]:
     deadline = given.pop("deadline", None)
     if "on_error" in given:
         given["on_error"] = OnError(given["on_error"])
@@ -59,13 +59,13 @@ def _limits(given: dict[str, Any]) -> dict[str, Any]:
     return {**given, "deadline_in" if isinstance(deadline, timedelta) else "deadline_at": deadline}
 
 
-def _top(given: dict[str, Any]) -> dict[str, Any]:
+def _trip_arguments(given: dict[str, Any]) -> dict[str, Any]:
     """One provider is the provider; several stay a choice."""
     providers = tuple(dict.fromkeys(given.pop("providers", ())))
     return {**given, "provider": providers[0]} if len(providers) == 1 else {**given, "providers": providers}
 
 
-def include_needed(include: Sequence[str], needed: Sequence[str]) -> tuple[str, ...]:
+def include_needed_files(include: Sequence[str], needed: Sequence[str]) -> tuple[str, ...]:
     """What the setup reads is uploaded too. The whole folder is no list."""
     if not include or "." in include:
         return ()

@@ -11,8 +11,8 @@ from attrs import define, frozen
 from gpurent.errors import UsageError
 from gpurent.locale import _
 
-SHORTEST = 0.02
-GLANCE = 0.5
+MIN_SLEEP = 0.02
+MAX_SLEEP = 0.5
 
 
 class WallClock:
@@ -24,34 +24,38 @@ class WallClock:
 
         await asyncio.sleep(max(0.0, span.total_seconds()))
 
-    def from_wall(self, at: datetime) -> datetime:
+    def from_wall_time(self, at: datetime) -> datetime:
         return at
 
-    def to_wall(self, at: datetime) -> datetime:
+    def to_wall_time(self, at: datetime) -> datetime:
         return at
 
 
 @frozen(kw_only=True)
-class Course:
+class ClockScale:
     """How a scaled clock runs: at the wall's ``wall`` it showed ``shown``, and goes ``speed`` times as fast."""
 
-    wall: datetime
-    shown: datetime
+    wall_start: datetime
+    provider_start: datetime
     speed: int
 
-    def at(self, wall: datetime) -> datetime:
-        return self.shown + (wall - self.wall) * self.speed
+    def from_wall_time(self, wall: datetime) -> datetime:
+        return self.provider_start + (wall - self.wall_start) * self.speed
 
-    def wall_at(self, shown: datetime) -> datetime:
-        return self.wall + (shown - self.shown) / self.speed
+    def to_wall_time(self, shown: datetime) -> datetime:
+        return self.wall_start + (shown - self.provider_start) / self.speed
 
-    def dump(self) -> bytes:
+    def to_json(self) -> bytes:
         return json.dumps(
-            {"wall": self.wall.isoformat(), "shown": self.shown.isoformat(), "speed": self.speed}
+            {
+                "wall": self.wall_start.isoformat(),
+                "shown": self.provider_start.isoformat(),
+                "speed": self.speed,
+            }
         ).encode()
 
     @classmethod
-    def load(cls, text: str) -> Course:
+    def from_json(cls, text: str) -> ClockScale:
         """What `dump` wrote; a `ValueError` if it is anything else."""
         try:
             raw = json.loads(text)
@@ -61,7 +65,7 @@ class Course:
             raise ValueError(f"no clock: {type(error).__name__}") from None
         if wall.tzinfo is None or shown.tzinfo is None or type(speed) is not int or speed < 1:
             raise ValueError("a clock needs two times with a zone and a speed of 1 or more")
-        return cls(wall=wall.astimezone(UTC), shown=shown.astimezone(UTC), speed=speed)
+        return cls(wall_start=wall.astimezone(UTC), provider_start=shown.astimezone(UTC), speed=speed)
 
 
 @define(eq=False)
@@ -69,45 +73,45 @@ class ScaledClock:
     """A sandbox's time, as the file at ``path`` says; read anew when the sandbox has rewritten it."""
 
     path: Path
-    _course: Course | None = None
-    _stamp: tuple[int, int] = (0, 0)
+    _scale: ClockScale | None = None
+    _file_stamp: tuple[int, int] = (0, 0)
 
-    def course(self) -> Course:
+    def read_scale(self) -> ClockScale:
         try:
             found = self.path.stat()
             stamp = (found.st_mtime_ns, found.st_ino)
-            if self._course is None or stamp != self._stamp:
-                self._course, self._stamp = Course.load(self.path.read_text("utf-8")), stamp
+            if self._scale is None or stamp != self._file_stamp:
+                self._scale, self._file_stamp = ClockScale.from_json(self.path.read_text("utf-8")), stamp
         except (OSError, ValueError) as error:
             raise UsageError(
                 _("the sandbox's clock {path} cannot be read: {error}").format(path=self.path, error=error),
                 hint=_("Is the sandbox still up? See: gpurent sandbox status"),
             ) from None
-        return self._course
+        return self._scale
 
     def now(self) -> datetime:
-        return self.course().at(datetime.now(UTC))
+        return self.read_scale().from_wall_time(datetime.now(UTC))
 
     async def sleep(self, span: timedelta) -> None:
         """At least `SHORTEST` real seconds, so that polling does not spin; a jump ahead wakes within `GLANCE`."""
         import asyncio
 
         end = self.now() + span
-        rest = span.total_seconds() / self.course().speed
+        rest = span.total_seconds() / self.read_scale().speed
         while True:
-            await asyncio.sleep(min(max(SHORTEST, rest), GLANCE))
-            rest = (end - self.now()).total_seconds() / self.course().speed
+            await asyncio.sleep(min(max(MIN_SLEEP, rest), MAX_SLEEP))
+            rest = (end - self.now()).total_seconds() / self.read_scale().speed
             if rest <= 0:
                 return
 
-    def from_wall(self, at: datetime) -> datetime:
-        return self.course().at(at)
+    def from_wall_time(self, at: datetime) -> datetime:
+        return self.read_scale().from_wall_time(at)
 
-    def to_wall(self, at: datetime) -> datetime:
-        return self.course().wall_at(at)
+    def to_wall_time(self, at: datetime) -> datetime:
+        return self.read_scale().to_wall_time(at)
 
 
-def clock_from(text: str) -> WallClock | ScaledClock:
+def make_clock(text: str) -> WallClock | ScaledClock:
     """The clock that ``GPURENT_CLOCK`` names: empty for the wall's, ``file:PATH`` for a sandbox's."""
     if not text:
         return WallClock()

@@ -23,13 +23,13 @@ from gpurent.locale import _
 if TYPE_CHECKING:
     import httpx2
 
-LARGEST = 8 << 20
-HEAD = 1000
-SAFE = ("GET", "HEAD")
+MAX_BODY_BYTES = 8 << 20
+MAX_ERROR_CHARS = 1000
+SAFE_METHODS = ("GET", "HEAD")
 
 
 @frozen
-class HttpAnswer:
+class ReadHttpResponse:
     """Implements `gpurent.ports.services.HttpResponse`. ``spent``: what an unreadable answer leaves open."""
 
     status: int
@@ -41,23 +41,23 @@ class HttpAnswer:
 
     def json(self) -> Any:
         try:
-            return json.loads(self.text, parse_float=Decimal, parse_constant=_no_constant)
+            return json.loads(self.text, parse_float=Decimal, parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
             raise UnexpectedResponse(
                 _("the answer of {url} is no JSON (status {status})").format(
                     url=self.url, status=self.status
                 ),
                 url=self.url,
-                body=strip_terminal(self.text[:HEAD]),
+                body=strip_terminal(self.text[:MAX_ERROR_CHARS]),
                 spent=self.spent,
             ) from None
 
 
-def _no_constant(name: str) -> Any:
+def _refuse_constant(name: str) -> Any:
     raise ValueError(name)
 
 
-class _Sent:
+class _SendTracker:
     """Told by the transport what it does. As long as no request was begun, nothing can have happened.
 
     From then on the whole answer has ``seconds``; before, the transport limits each step of connecting by itself
@@ -65,14 +65,14 @@ class _Sent:
     """
 
     def __init__(self, seconds: float) -> None:
-        self.any = False
-        self.limit = asyncio.timeout(None)
+        self.started = False
+        self.timeout = asyncio.timeout(None)
         self._seconds = seconds
 
     async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         if event.endswith("send_request_headers.started"):
-            self.any = True
-            self.limit.reschedule(asyncio.get_running_loop().time() + self._seconds)
+            self.started = True
+            self.timeout.reschedule(asyncio.get_running_loop().time() + self._seconds)
 
 
 class HttpClient:
@@ -83,11 +83,11 @@ class HttpClient:
         self._base = base_url.rstrip("/")
         self._redact = redact
         self._log = log
-        self._host = _host_of(self._base)
+        self._host = _parse_host(self._base)
         self._live = "" if is_loopback(self._host) else live
         self._client: httpx2.AsyncClient | None = None
 
-    def _open(self) -> httpx2.AsyncClient:
+    def _get_client(self) -> httpx2.AsyncClient:
         if self._client is None:
             import ssl
 
@@ -96,7 +96,7 @@ class HttpClient:
             local = is_loopback(self._host)
             if not self._host:
                 raise UsageError(
-                    _("{url!r} is no web address").format(url=self._redact.scrub(self._base)),
+                    _("{url!r} is no web address").format(url=self._redact.redact(self._base)),
                     hint=_("Set the plugin's url in config.toml."),
                 )
             plain = urlsplit(self._base).scheme == "http"
@@ -131,65 +131,67 @@ class HttpClient:
         cookies: Mapping[str, Secret] | None = None,
         json: Any = None,
         timeout: float = 30.0,
-    ) -> HttpAnswer:
+    ) -> ReadHttpResponse:
         """See `Http` of the ports; ``timeout`` is in real seconds, for connecting and again for the answer."""
         import httpx2
 
-        sent = _Sent(timeout)
-        shown = self._shown(path, params)
-        request = self._build(
+        sent = _SendTracker(timeout)
+        shown = self._make_safe_url(path, params)
+        request = self._build_request(
             method,
             path,
             shown,
             params=params or None,
-            data=self._plain(form),
+            data=self._reveal_values(form),
             json=json,
-            headers={"Cookie": "; ".join(f"{k}={v}" for k, v in self._plain(cookies).items())}
+            headers={"Cookie": "; ".join(f"{k}={v}" for k, v in self._reveal_values(cookies).items())}
             if cookies
             else {},
             timeout=timeout,
             extensions={"trace": sent},
         )
         self._log.debug("%s %s", method, shown)
-        spent = Spent.NO if method in SAFE else Spent.UNKNOWN
+        spent = Spent.NO if method in SAFE_METHODS else Spent.UNKNOWN
         try:
-            async with sent.limit:
-                answer = await self._open().send(request, stream=True)
+            async with sent.timeout:
+                answer = await self._get_client().send(request, stream=True)
                 try:
-                    text = await _read(answer, shown, spent)
+                    text = await _read_body(answer, shown, spent)
                 finally:
                     await answer.aclose()
         except (httpx2.HTTPError, TimeoutError) as error:
-            raise self._no_answer(method, shown, error, sent.any) from None
-        return HttpAnswer(
+            raise self._make_no_answer_error(method, shown, error, sent.started) from None
+        return ReadHttpResponse(
             status=answer.status_code,
             url=shown,
             text=text,
             headers={name.lower(): value for name, value in answer.headers.items()},
-            cookies=_set_cookies(answer.headers.get_list("set-cookie")),
+            cookies=_parse_cookies(answer.headers.get_list("set-cookie")),
             spent=spent,
         )
 
-    def _shown(self, path: str, params: Mapping[str, str] | None) -> str:
+    def _make_safe_url(self, path: str, params: Mapping[str, str] | None) -> str:
         """The URL for people and logs."""
-        url = self._redact.scrub(quote(self._redact.scrub(self._base + path), safe="/:?&=%[]@*"))
+        url = self._redact.redact(quote(self._redact.redact(self._base + path), safe="/:?&=%[]@*"))
         if not params:
             return url
-        return f"{url}?{urlencode({k: self._redact.scrub(v) for k, v in params.items()}, safe=MASK)}"
+        return f"{url}?{urlencode({k: self._redact.redact(v) for k, v in params.items()}, safe=MASK)}"
 
-    def _plain(self, given: Mapping[str, str | Secret] | Mapping[str, Secret] | None) -> dict[str, str]:
+    def _reveal_values(
+        self, given: Mapping[str, str | Secret] | Mapping[str, Secret] | None
+    ) -> dict[str, str]:
         """What goes over the line; every secret in it is known to the redactor from here on."""
         found = {}
         for name, value in (given or {}).items():
             if isinstance(value, Secret):
-                self._redact.register(value)
+                self._redact.register_secret(value)
             found[name] = value.reveal() if isinstance(value, Secret) else value
         return found
 
-    def _build(self, method: str, path: str, shown: str, **parts: Any) -> httpx2.Request:
+    def _build_request(self, method: str, path: str, shown: str, **parts: Any) -> httpx2.Request:
         import httpx2
 
-        client = self._open()
+        client = self._get_client()
         if path and not path.startswith("/"):
             # "https://shop" + ".evil.example/" would be another host.
             raise UsageError(_("the path {path!r} does not begin with /").format(path=path[:80]))
@@ -203,10 +205,12 @@ class HttpClient:
             raise UsageError(_("{shown} is not at {host}").format(shown=shown, host=self._host))
         return request
 
-    def _no_answer(self, method: str, shown: str, error: Exception, sent: bool) -> UnavailableError:
+    def _make_no_answer_error(
+        self, method: str, shown: str, error: Exception, sent: bool
+    ) -> UnavailableError:
         place = urlsplit(shown).netloc
-        what = strip_terminal(self._redact.scrub(str(error))) or type(error).__name__
-        if method in SAFE or not sent:
+        what = strip_terminal(self._redact.redact(str(error))) or type(error).__name__
+        if method in SAFE_METHODS or not sent:
             return UnavailableError(
                 _("{place} does not answer: {what}").format(place=place, what=what),
                 hint=self._live,
@@ -223,7 +227,7 @@ class HttpClient:
         )
 
 
-def _host_of(base: str) -> str:
+def _parse_host(base: str) -> str:
     """The host of a base URL, empty if it is none of ours: another scheme, a name or password in it, a query."""
     try:
         parts = urlsplit(base)
@@ -233,13 +237,15 @@ def _host_of(base: str) -> str:
         return ""
 
 
-async def _read(answer: httpx2.Response, shown: str, spent: Spent) -> str:
+async def _read_body(answer: httpx2.Response, shown: str, spent: Spent) -> str:
     body = bytearray()
     async for chunk in answer.aiter_bytes():
         body += chunk
-        if len(body) > LARGEST:
+        if len(body) > MAX_BODY_BYTES:
             raise UnexpectedResponse(
-                _("the answer of {shown} is larger than {most} MiB").format(shown=shown, most=LARGEST >> 20),
+                _("the answer of {shown} is larger than {most} MiB").format(
+                    shown=shown, most=MAX_BODY_BYTES >> 20
+                ),
                 url=shown,
                 spent=spent,
             )
@@ -249,7 +255,7 @@ async def _read(answer: httpx2.Response, shown: str, spent: Spent) -> str:
         return body.decode("utf-8", "replace")
 
 
-def _set_cookies(lines: list[str]) -> dict[str, str]:
+def _parse_cookies(lines: list[str]) -> dict[str, str]:
     found = {}
     for line in lines:
         name, mark, value = line.partition(";")[0].partition("=")

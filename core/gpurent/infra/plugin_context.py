@@ -12,12 +12,12 @@ from attrs import define, field, frozen
 
 from gpurent.domain.question import Challenge
 from gpurent.domain.secret import Secret
-from gpurent.infra.redact import Redactor, pieces
+from gpurent.infra.redact import Redactor, split_secret
 from gpurent.infra.sqlite.store import ScopedState, SqliteStore
 from gpurent.ports.services import Http, MailReader, PluginState, SecretStore, Vault
 from gpurent.ports.system import Clock
 from gpurent.roles.account import Login
-from gpurent.roles.entries import Entry, Field, LeaseEntry, PluginRegistry
+from gpurent.roles.entries import InputField, LeaseEntry, PluginEntry, PluginRegistry
 from gpurent.roles.plugin_context import PluginContext
 
 if TYPE_CHECKING:
@@ -31,22 +31,22 @@ class BuiltPluginContext:
     http: Http
     clock: Clock
     vault: Vault
-    notes: PluginState
+    state: PluginState
     mail: MailReader
     settings: Mapping[str, str] = field(repr=False)  # some are secret
     log: Logger
     log_in: Callable[[bool], Awaitable[Login]]
-    put_question: Callable[[Challenge], Awaitable[str]]
-    open_at: Callable[[str], Http]
+    answer: Callable[[Challenge], Awaitable[str]]
+    make_http: Callable[[str], Http]
 
-    def at(self, setting: str) -> Http:
-        return self.open_at(setting)
+    def http_for(self, setting: str) -> Http:
+        return self.make_http(setting)
 
-    async def login(self, *, renew: bool = False) -> Login:
+    async def get_login(self, *, renew: bool = False) -> Login:
         return await self.log_in(renew)
 
-    async def ask(self, challenge: Challenge) -> str:
-        return await self.put_question(challenge)
+    async def answer_challenge(self, challenge: Challenge) -> str:
+        return await self.answer(challenge)
 
 
 @define(kw_only=True)
@@ -58,25 +58,25 @@ class PluginContextFactory:
     """
 
     registry: PluginRegistry
-    declared: Callable[[str, tuple[Field, ...]], Mapping[str, str]]
+    get_settings: Callable[[str, tuple[InputField, ...]], Mapping[str, str]]
     clock: Clock
     secrets: SecretStore
     store: SqliteStore
     redactor: Redactor
     mail: MailReader
     log_in: Callable[[str, bool], Awaitable[Login]]
-    answer: Callable[[Challenge], Awaitable[str]]
+    answer_challenge: Callable[[Challenge], Awaitable[str]]
     wrap_http: Callable[[Http, str], Http]
     _clients: list[HttpClient] = field(factory=list)
 
-    def make_context(self, entry: Entry[Any], auth: str) -> PluginContext:
+    def make_context(self, entry: PluginEntry[Any], auth: str) -> PluginContext:
         """For the plugin of ``entry``, which logs in by ``auth``. Its secret settings are hidden from now on."""
         from gpurent.infra.http import HttpClient
 
-        settings = self.declared(entry.name, entry.settings)
-        self.hide_settings(entry)
+        settings = self.get_settings(entry.name, entry.settings)
+        self.register_secrets(entry)
         log = logging.getLogger(f"gpurent.plugin.{entry.name}")
-        live = self._live(entry.name)
+        live = self._find_live_notes(entry.name)
 
         def open_at(setting: str) -> Http:
             url = settings.get(setting, "")
@@ -87,28 +87,28 @@ class PluginContextFactory:
         return BuiltPluginContext(
             http=open_at("url"),
             clock=self.clock,
-            vault=self.secrets.scoped(entry.name),
-            notes=ScopedState(self.store, entry.name),
+            vault=self.secrets.get_vault(entry.name),
+            state=ScopedState(self.store, entry.name),
             mail=self.mail,
             settings=settings,
             log=log,
             log_in=partial(self.log_in, auth),
-            put_question=self.answer,
-            open_at=open_at,
+            answer=self.answer_challenge,
+            make_http=open_at,
         )
 
-    def hide_settings(self, entry: Entry[Any]) -> None:
+    def register_secrets(self, entry: PluginEntry[Any]) -> None:
         """Register the entry's secret settings, and the parts of them that give them away."""
-        settings = self.declared(entry.name, entry.settings)
+        settings = self.get_settings(entry.name, entry.settings)
         for declared in entry.settings:
             if declared.secret:
-                for piece in pieces(settings.get(declared.name, "")):
-                    self.redactor.register(Secret(piece))
+                for piece in split_secret(settings.get(declared.name, "")):
+                    self.redactor.register_secret(Secret(piece))
 
-    def _live(self, name: str) -> str:
+    def _find_live_notes(self, name: str) -> str:
         """What is known of the real service of the provider that is called ``name``, or logs in or pays by it."""
-        entries = self.registry.entries(LeaseEntry).values()
-        return next((x.live for x in entries if name in (x.name, x.auth, x.billing)), "")
+        entries = self.registry.get_entries(LeaseEntry).values()
+        return next((x.live_notes for x in entries if name in (x.name, x.auth, x.billing)), "")
 
     async def aclose(self) -> None:
         for client in self._clients:

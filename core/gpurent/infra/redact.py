@@ -12,11 +12,13 @@ from urllib.parse import quote, quote_plus, unquote
 from gpurent.domain.secret import Secret
 
 MASK = "***"
-SHORTEST = 4
-_KEYS = re.compile(r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.*?(?:-----END \1PRIVATE KEY-----|\Z)", re.DOTALL)
+MIN_SECRET_LENGTH = 4
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.*?(?:-----END \1PRIVATE KEY-----|\Z)", re.DOTALL
+)
 
 
-def _disguises(text: str) -> set[str]:
+def _encode_variants(text: str) -> set[str]:
     """``text`` as URLs, JSON, HTML, Python and base64 write it; the last at each of its three alignments."""
     raw = text.encode("utf-8", "surrogatepass")
     found = {
@@ -36,13 +38,13 @@ def _disguises(text: str) -> set[str]:
         # Characters that also hold bits of a neighbour are left out.
         first, last = (lead * 8 + 5) // 6, (lead + len(raw)) * 8 // 6
         padded = b"\0" * lead + raw
-        if last - first >= 2 * SHORTEST:  # fewer would tear ordinary text
+        if last - first >= 2 * MIN_SECRET_LENGTH:  # fewer would tear ordinary text
             codes = (base64.b64encode(padded), base64.urlsafe_b64encode(padded))
             found |= {code.decode()[first:last] for code in codes}
-    return {value for value in found if len(value) >= SHORTEST}
+    return {value for value in found if len(value) >= MIN_SECRET_LENGTH}
 
 
-def pieces(text: str) -> set[str]:
+def split_secret(text: str) -> set[str]:
     """A secret setting and the parts of it that give it away: of several, each; of a URL, its keys and passwords."""
     found = {text}
     for item in re.split(r"[\s,]+", text):
@@ -53,16 +55,16 @@ def pieces(text: str) -> set[str]:
         password = re.match(r"[^/@]*?:([^/@]+)@", rest)
         if password:
             found |= {password[1], unquote(password[1])}
-        found |= {part for part in re.split(r"[/:@?&=;#]", rest) if _telling(part)}
+        found |= {part for part in re.split(r"[/:@?&=;#]", rest) if _looks_secret(part)}
     return {part for part in found if part}
 
 
-def _telling(part: str) -> bool:
+def _looks_secret(part: str) -> bool:
     """Whether a part of a URL looks like a key, and not like a host's name or a word of a path."""
-    if len(part) < 2 * SHORTEST or re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}|[\d.]+", part):
+    if len(part) < 2 * MIN_SECRET_LENGTH or re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}|[\d.]+", part):
         return False
     mixed = part.lower() != part != part.upper()
-    return len(part) >= 5 * SHORTEST or mixed or any(c.isdigit() for c in part)
+    return len(part) >= 5 * MIN_SECRET_LENGTH or mixed or any(c.isdigit() for c in part)
 
 
 class Redactor(logging.Filter):
@@ -73,32 +75,32 @@ class Redactor(logging.Filter):
         self._values: set[str] = set()
         self._longest_first: list[str] = []
 
-    def register(self, secret: Secret) -> None:
+    def register_secret(self, secret: Secret) -> None:
         """Hide ``secret`` from now on; very short values are not registered, they would tear ordinary text."""
         text = secret.reveal()
-        if len(text) < SHORTEST:
+        if len(text) < MIN_SECRET_LENGTH:
             return
-        self._values.update(_disguises(text))
+        self._values.update(_encode_variants(text))
         self._longest_first = sorted(self._values, key=len, reverse=True)
 
-    def scrub(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """``text`` without any registered value (the longest go first) and without private keys."""
         for value in self._longest_first:
             text = text.replace(value, MASK)
-        return _KEYS.sub(MASK, text)
+        return _PRIVATE_KEY.sub(MASK, text)
 
     def filter(self, record: logging.LogRecord) -> bool:
         try:
             text = record.getMessage()
         except Exception as error:  # noqa: BLE001 - logging would print the arguments as they are
             text = f"{record.msg} (arguments withheld: {type(error).__name__})"
-        record.msg = self.scrub(text)
+        record.msg = self.redact(text)
         record.args = None
         if record.stack_info:
-            record.stack_info = self.scrub(record.stack_info)
+            record.stack_info = self.redact(record.stack_info)
         if record.exc_info:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
             record.exc_info = None
         if record.exc_text:
-            record.exc_text = self.scrub(record.exc_text)
+            record.exc_text = self.redact(record.exc_text)
         return True

@@ -20,23 +20,23 @@ from attrs import frozen
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError
-from gpurent.infra.platform.posix.system import read_private, sweep, write_private
+from gpurent.infra.platform.posix.system import delete_partial_files, read_private_file, write_private_file
 from gpurent.locale import _
 from gpurent.ports.services import Vault
 
-VERSION = 1
+FORMAT_VERSION = 1
 MEMORY_KIB, ROUNDS, LANES = 64 * 1024, 3, 1
 KEY_BYTES = 32
-CHECK = "check"
+CHECK_RECORD = "check"
 
 AskPassphrase = Callable[[bool], Secret | None]
 
 
-def _b64(data: bytes) -> str:
+def _encode_base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _bytes(secret: Secret) -> bytes:
+def _encode_secret(secret: Secret) -> bytes:
     # An environment variable that is no UTF-8 arrives with surrogates; an error here would carry the secret.
     return secret.reveal().encode("utf-8", "surrogatepass")
 
@@ -54,13 +54,13 @@ class FileVault:
         self._ask = ask_passphrase
         self._key: bytes | None = None
 
-    def scoped(self, prefix: str) -> ScopedVault:
+    def get_vault(self, prefix: str) -> ScopedVault:
         return ScopedVault(self, prefix)
 
     # the file
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _hold_lock(self) -> Iterator[None]:
         handle = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -68,43 +68,43 @@ class FileVault:
         finally:
             os.close(handle)
 
-    def _read(self) -> dict[str, Any]:
+    def _read_file(self) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = json.loads(read_private(self._path))
+            found: dict[str, Any] = json.loads(read_private_file(self._path))
             version, shape = found["version"], (found["check"], found["kdf"]["kind"], found["records"].keys())
         except FileNotFoundError:
             return {}
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            raise self._damaged() from None
-        if version != VERSION or shape[1] not in ("file", "argon2id"):
+            raise self._damaged_error() from None
+        if version != FORMAT_VERSION or shape[1] not in ("file", "argon2id"):
             raise AuthError(_("{path} was written by another version of gpurent").format(path=self._path))
         return found
 
-    def _damaged(self) -> AuthError:
+    def _damaged_error(self) -> AuthError:
         return AuthError(
             _("{path} is damaged").format(path=self._path),
             hint=_("Nothing was changed. Restore it from a copy."),
         )
 
-    def _write(self, content: dict[str, Any]) -> None:
-        sweep(self._path)
-        write_private(self._path, json.dumps(content, indent=1).encode())
+    def _write_file(self, content: dict[str, Any]) -> None:
+        delete_partial_files(self._path)
+        write_private_file(self._path, json.dumps(content, indent=1).encode())
 
     # the key
 
-    def _unlock(self, content: dict[str, Any]) -> dict[str, Any]:
+    def _unlock_content(self, content: dict[str, Any]) -> dict[str, Any]:
         """The file's content with the key at hand; a new vault gets its header here."""
         if not content:
-            return self._create()
+            return self._create_vault()
         # Looked at every time: the vault may have been made anew since the key was derived.
-        if self._key is None or self._open(CHECK, content["check"]) is None:
-            self._key = self._derive(content["kdf"], first=False)
-            if self._open(CHECK, content["check"]) is None:
+        if self._key is None or self._decrypt(CHECK_RECORD, content["check"]) is None:
+            self._key = self._derive_key(content["kdf"], first=False)
+            if self._decrypt(CHECK_RECORD, content["check"]) is None:
                 self._key = None
-                raise self._refused(content["kdf"]["kind"])
+                raise self._wrong_key_error(content["kdf"]["kind"])
         return content
 
-    def _refused(self, kind: str) -> AuthError:
+    def _wrong_key_error(self, kind: str) -> AuthError:
         if kind == "file":
             return AuthError(
                 _("{key_path} is not the key of {path}, or one of them was tampered with").format(
@@ -117,29 +117,34 @@ class FileVault:
             hint=_("It is GPURENT_PASSPHRASE, or the one you chose at first use. Nothing was changed."),
         )
 
-    def _create(self) -> dict[str, Any]:
-        kdf: dict[str, Any] = {"kind": "argon2id", "salt": _b64(secrets.token_bytes(16))}
+    def _create_vault(self) -> dict[str, Any]:
+        kdf: dict[str, Any] = {"kind": "argon2id", "salt": _encode_base64(secrets.token_bytes(16))}
         kdf |= {"memory": MEMORY_KIB, "rounds": ROUNDS, "lanes": LANES}
         passphrase = self._ask(True)
         if passphrase is None:
             kdf = {"kind": "file"}
             if not self._key_path.exists():
-                sweep(self._key_path)
-                write_private(self._key_path, secrets.token_bytes(KEY_BYTES))
-        self._key = self._derive(kdf, first=True, passphrase=passphrase)
-        content = {"version": VERSION, "kdf": kdf, "check": self._seal(CHECK, b"gpurent"), "records": {}}
-        self._write(content)
+                delete_partial_files(self._key_path)
+                write_private_file(self._key_path, secrets.token_bytes(KEY_BYTES))
+        self._key = self._derive_key(kdf, first=True, passphrase=passphrase)
+        content = {
+            "version": FORMAT_VERSION,
+            "kdf": kdf,
+            "check": self._encrypt(CHECK_RECORD, b"gpurent"),
+            "records": {},
+        }
+        self._write_file(content)
         return content
 
-    def _derive(self, kdf: dict[str, Any], *, first: bool, passphrase: Secret | None = None) -> bytes:
+    def _derive_key(self, kdf: dict[str, Any], *, first: bool, passphrase: Secret | None = None) -> bytes:
         if kdf["kind"] == "file":
-            return self._key_file()
+            return self._read_key_file()
         from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
         asked_for = (kdf.get("memory"), kdf.get("rounds"), kdf.get("lanes"))
         if asked_for != (MEMORY_KIB, ROUNDS, LANES) or not isinstance(kdf.get("salt"), str):
             # A header that asks for less is an attack, one that asks for more may eat all memory.
-            raise self._damaged()
+            raise self._damaged_error()
         given = passphrase or self._ask(first)
         if given is None:
             raise AuthError(
@@ -155,12 +160,12 @@ class FileVault:
                 memory_cost=MEMORY_KIB,
             )
         except ValueError:
-            raise self._damaged() from None
-        return made.derive(_bytes(given))
+            raise self._damaged_error() from None
+        return made.derive(_encode_secret(given))
 
-    def _key_file(self) -> bytes:
+    def _read_key_file(self) -> bytes:
         try:
-            key = read_private(self._key_path)
+            key = read_private_file(self._key_path)
         except FileNotFoundError:
             raise AuthError(
                 _("{key_path} is missing; without it the vault cannot be read").format(
@@ -174,21 +179,21 @@ class FileVault:
             )
         return key
 
-    def _cipher(self) -> Any:
+    def _make_cipher(self) -> Any:
         from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
         return ChaCha20Poly1305(self._key or b"")
 
-    def _seal(self, name: str, data: bytes) -> str:
+    def _encrypt(self, name: str, data: bytes) -> str:
         nonce = secrets.token_bytes(12)
-        return _b64(nonce + self._cipher().encrypt(nonce, data, name.encode()))
+        return _encode_base64(nonce + self._make_cipher().encrypt(nonce, data, name.encode()))
 
-    def _open(self, name: str, text: str) -> bytes | None:
+    def _decrypt(self, name: str, text: str) -> bytes | None:
         from cryptography.exceptions import InvalidTag
 
         try:
             raw = base64.b64decode(str(text), validate=True)
-            data: bytes = self._cipher().decrypt(raw[:12], raw[12:], name.encode())
+            data: bytes = self._make_cipher().decrypt(raw[:12], raw[12:], name.encode())
         except (InvalidTag, ValueError):
             return None
         return data
@@ -200,23 +205,23 @@ class FileVault:
         return self._path.exists()
 
     @property
-    def locked(self) -> bool:
+    def is_locked(self) -> bool:
         """Whether a passphrase is needed before anything can be read."""
-        content = self._read()
+        content = self._read_file()
         return bool(content) and self._key is None and content["kdf"]["kind"] == "argon2id"
 
     def unlock(self) -> None:
         """Use the passphrase now; a wrong one is an `AuthError`. A vault that is not there needs none."""
-        content = self._read()
+        content = self._read_file()
         if content:
-            self._unlock(content)
+            self._unlock_content(content)
 
     def get(self, name: str) -> Secret | None:
-        content = self._read()
+        content = self._read_file()
         if name not in content.get("records", {}):
             return None
-        content = self._unlock(content)
-        data = self._open(name, content["records"][name])
+        content = self._unlock_content(content)
+        data = self._decrypt(name, content["records"][name])
         if data is None:
             raise AuthError(
                 _("the record {name!r} of {path} was tampered with or is damaged").format(
@@ -227,20 +232,20 @@ class FileVault:
         return Secret(data.decode("utf-8", "surrogatepass"))
 
     def put(self, name: str, secret: Secret) -> None:
-        found = self._read()
+        found = self._read_file()
         if found:
             # A person may be asked here: others must not wait for the lock meanwhile.
-            self._unlock(found)
-        with self._locked():
-            content = self._unlock(self._read())
-            content["records"][name] = self._seal(name, _bytes(secret))
-            self._write(content)
+            self._unlock_content(found)
+        with self._hold_lock():
+            content = self._unlock_content(self._read_file())
+            content["records"][name] = self._encrypt(name, _encode_secret(secret))
+            self._write_file(content)
 
-    def drop(self, name: str) -> None:
-        with self._locked():
-            content = self._read()
+    def delete(self, name: str) -> None:
+        with self._hold_lock():
+            content = self._read_file()
             if content.get("records", {}).pop(name, None) is not None:
-                self._write(content)
+                self._write_file(content)
 
 
 @frozen
@@ -256,11 +261,11 @@ class ScopedVault:
     def put(self, name: str, secret: Secret) -> None:
         self.vault.put(f"{self.prefix}/{name}", secret)
 
-    def drop(self, name: str) -> None:
-        self.vault.drop(f"{self.prefix}/{name}")
+    def delete(self, name: str) -> None:
+        self.vault.delete(f"{self.prefix}/{name}")
 
 
-VARIABLE = "GPURENT_PASSPHRASE"
+PASSPHRASE_VARIABLE = "GPURENT_PASSPHRASE"  # noqa: S105 - the variable's name
 
 
 class VaultAccess:
@@ -272,25 +277,25 @@ class VaultAccess:
         environment: Mapping[str, str],
         ask: Callable[[Question], Awaitable[str | None]],
     ) -> None:
-        given = environment.get(VARIABLE)
+        given = environment.get(PASSPHRASE_VARIABLE)
         self._passphrase = Secret(given) if given else None
         self._ask = ask
-        self._chosen = False
+        self._was_asked = False
         self._vault = FileVault(folder, lambda _first: self._passphrase)
 
-    def scoped(self, scope: str) -> Vault:
-        return self._vault.scoped(scope)
+    def get_vault(self, scope: str) -> Vault:
+        return self._vault.get_vault(scope)
 
     async def unlock(self, *, create: bool = False) -> None:
         """See the port. Vaults lie on this computer: deriving the key takes a good half second, once."""
-        if self._passphrase is None and self._vault.locked:
-            self._passphrase = await self._answer(_("Your passphrase"))
+        if self._passphrase is None and self._vault.is_locked:
+            self._passphrase = await self._ask_passphrase(_("Your passphrase"))
             if self._passphrase is not None:  # else it stays locked: not every command reads a secret
                 self._vault.unlock()
-        elif self._passphrase is None and create and not self._vault.exists and not self._chosen:
-            self._chosen = True
-            self._passphrase = await self._answer(_("A passphrase for your keys (empty: none)"))
+        elif self._passphrase is None and create and not self._vault.exists and not self._was_asked:
+            self._was_asked = True
+            self._passphrase = await self._ask_passphrase(_("A passphrase for your keys (empty: none)"))
 
-    async def _answer(self, text: str) -> Secret | None:
+    async def _ask_passphrase(self, text: str) -> Secret | None:
         given = await self._ask(Question(id="vault", kind=QuestionKind.CODE, text=text, secret=True))
         return Secret(given) if given else None

@@ -8,32 +8,32 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-DOMAIN = "gpurent"
-_chosen: list[str] = []
+TEXT_DOMAIN = "gpurent"
+_chosen_language: list[str] = []
 
 
-def choose(language: str) -> None:
+def set_language(language: str) -> None:
     """Speak ``language`` (``en``, ``zh``, ``zh_CN``) from now on, whatever the environment says."""
-    _chosen[:] = [language]
-    _translate.cache_clear()
+    _chosen_language[:] = [language]
+    _load_catalogue.cache_clear()
 
 
 @contextmanager
-def speaking(language: str) -> Iterator[None]:
+def use_language(language: str) -> Iterator[None]:
     """Speak ``language`` inside the block; an empty one changes nothing. Only for blocks that do not await."""
-    before = list(_chosen)
+    before = list(_chosen_language)
     if language:
-        _chosen[:] = [language]
+        _chosen_language[:] = [language]
     try:
         yield
     finally:
-        _chosen[:] = before
+        _chosen_language[:] = before
 
 
-def language() -> str:
+def get_language() -> str:
     """``zh`` or ``en``: what was chosen, else GPURENT_LANG, LC_ALL, LC_MESSAGES, LANG."""
     names = [
-        *_chosen,
+        *_chosen_language,
         *(os.environ.get(name, "") for name in ("GPURENT_LANG", "LC_ALL", "LC_MESSAGES", "LANG")),
     ]
     for name in names:
@@ -43,7 +43,7 @@ def language() -> str:
 
 
 @cache
-def _translate(wanted: str, package: str) -> object:
+def _load_catalogue(wanted: str, package: str) -> object:
     # gettext costs some milliseconds to import; English needs none of it.
     import gettext
     from importlib.util import find_spec
@@ -54,7 +54,7 @@ def _translate(wanted: str, package: str) -> object:
     return gettext.translation(package, folder, [wanted], fallback=True).gettext
 
 
-def translator(package: str) -> Callable[[str], str]:
+def make_translator(package: str) -> Callable[[str], str]:
     """The ``_`` of a package that keeps its catalogues in ``locale/<language>/LC_MESSAGES/<package>.mo``.
 
     It gives the message in the user's language; placeholders stay, to be filled by ``format``. Reads nothing until a
@@ -62,15 +62,15 @@ def translator(package: str) -> Callable[[str], str]:
     """
 
     def translate(message: str) -> str:
-        if language() == "en":
+        if get_language() == "en":
             return message
-        found: str = _translate("zh_CN", package)(message)  # type: ignore[operator]
+        found: str = _load_catalogue("zh_CN", package)(message)  # type: ignore[operator]
         return found
 
     return translate
 
 
-_ = translator(DOMAIN)
+_ = make_translator(TEXT_DOMAIN)
 
 
 def N_(message: str) -> str:  # noqa: N802 - gettext's own name

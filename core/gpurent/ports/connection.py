@@ -17,9 +17,9 @@ from gpurent.domain.secret import Secret
 class CommandResult:
     """What a remote command did: its exit status (128 and more: ended by a signal), and what it printed."""
 
-    status: int
-    out: str
-    err: str
+    exit_status: int
+    stdout: str
+    stderr: str
 
 
 class SshConnection(Protocol):
@@ -45,8 +45,8 @@ class OpenConnection(SshConnection, Protocol):
     """A connection as core itself holds it."""
 
     @property
-    def alive(self) -> bool: ...
-    async def aclose(self) -> None: ...
+    def is_alive(self) -> bool: ...
+    async def close(self) -> None: ...
     async def wait_closed(self) -> None:
         """Until it is dropped or closed."""
 
@@ -60,10 +60,10 @@ class OpenConnection(SshConnection, Protocol):
 class Reachability(Enum):
     """What a probe of a machine's port shows. OTHER: another machine has the address now."""
 
-    ANSWERS = "answers"
-    OTHER = "other"
+    REACHABLE = "answers"
+    OTHER_MACHINE = "other"
     REFUSED = "refused"
-    SILENT = "silent"
+    NO_ANSWER = "silent"
     UNKNOWN = "unknown"
 
 
@@ -85,7 +85,7 @@ class KeyLoader(Protocol):
 class Connector(Protocol):
     """Opens connections: by the lease's own key, to the host key that is pinned for the lease."""
 
-    async def open(
+    async def open_connection(
         self, lease_id: str, endpoint: Endpoint, password: Secret | None, own_key: PrivateKey | None = None
     ) -> OpenConnection:
         """By the lease's key when it was installed before, else by ``password`` or ``own_key``, which installs it.
@@ -93,28 +93,28 @@ class Connector(Protocol):
         Errors: `UnavailableError` when it does not answer, `AuthError` when it refuses us, `HostKeyChanged`.
         """
 
-    async def probe(self, lease_id: str, endpoint: Endpoint) -> Reachability:
+    async def probe_endpoint(self, lease_id: str, endpoint: Endpoint) -> Reachability:
         """Whether the pinned machine is still there; sends nothing that needs a login."""
 
-    async def pin(self, lease_id: str, endpoint: Endpoint) -> str:
+    async def pin_host_key(self, lease_id: str, endpoint: Endpoint) -> str:
         """Pin the host key of ``endpoint`` for this lease, before anything secret is sent; its fingerprint."""
 
-    def pinned(self, lease_id: str, endpoint: Endpoint) -> tuple[str, str] | None:
+    def find_pinned_key(self, lease_id: str, endpoint: Endpoint) -> tuple[str, str] | None:
         """The pinned host key as text ("ssh-ed25519 AAAA…") and its fingerprint; None before the first contact."""
 
-    def target(self, lease_id: str, endpoint: Endpoint) -> SshConnection | None:
+    def find_ssh_target(self, lease_id: str, endpoint: Endpoint) -> SshConnection | None:
         """What a tool that connects for itself needs, where the key is installed and the host key pinned."""
 
-    def files(self, lease_id: str) -> tuple[Path, Path]:
+    def get_key_files(self, lease_id: str) -> tuple[Path, Path]:
         """The lease's private key and its known hosts."""
 
-    def write_alias(self, lease_id: str, name: str, host_key: str) -> Path:
+    def write_known_hosts_alias(self, lease_id: str, name: str, host_key: str) -> Path:
         """A known-hosts file that pins ``host_key`` under ``name``, whatever the address: for a HostKeyAlias."""
 
-    def forget(self, lease_id: str) -> None:
+    def delete_host_key(self, lease_id: str) -> None:
         """The provider said that the machine was replaced: the next pin starts fresh. The key pair stays."""
 
-    def drop(self, lease_id: str) -> None:
+    def delete_lease_files(self, lease_id: str) -> None:
         """The lease is over for good: its key pair and its pinned host key are deleted."""
 
 

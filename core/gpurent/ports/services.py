@@ -53,7 +53,7 @@ class MailReader(Protocol):
     """The user's mailbox, or `available` False when none is set up."""
 
     @property
-    def available(self) -> bool: ...
+    def is_available(self) -> bool: ...
     async def search(self, *, since: datetime, sender: str, subject: str) -> Sequence[Mail]:
         """Mails from exactly ``sender`` since then, whose subject contains ``subject``; oldest first."""
 
@@ -70,13 +70,13 @@ class Vault(Protocol):
 
     def get(self, name: str) -> Secret | None: ...
     def put(self, name: str, secret: Secret) -> None: ...
-    def drop(self, name: str) -> None: ...
+    def delete(self, name: str) -> None: ...
 
 
 class SecretStore(Protocol):
     """The user's vault; one part of it for each plugin, and for core itself."""
 
-    def scoped(self, scope: str) -> Vault: ...
+    def get_vault(self, scope: str) -> Vault: ...
     async def unlock(self, *, create: bool = False) -> None:
         """Ask for the passphrase now if it will be needed; ``create``: or chosen, because a secret is to be stored."""
 
@@ -84,8 +84,8 @@ class SecretStore(Protocol):
 class SecretRegistry(Protocol):
     """Knows the values that must not be seen in any log, message or notice."""
 
-    def register(self, secret: Secret) -> None:
+    def register_secret(self, secret: Secret) -> None:
         """Hide ``secret`` from now on."""
 
-    def scrub(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """``text`` without any registered value and without private keys."""

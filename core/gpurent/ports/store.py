@@ -18,31 +18,31 @@ T = TypeVar("T")
 class TripStore(Protocol):
     """Trips and their durable steps. What was written is on the disk when the call returns."""
 
-    def begin_trip(self, trip: str, kind: str, spec: TripSpec, lease: str = "") -> TripRecord: ...
-    def set_trip_spec(self, trip: str, spec: TripSpec) -> None: ...
-    def set_trip_lease(self, trip: str, lease: str) -> None: ...
-    def end_trip(self, trip: str, outcome: str) -> None: ...
-    def trips(self, lease: str = "") -> Sequence[TripRecord]:
+    def begin_trip(self, trip_id: str, kind: str, spec: TripSpec, lease_id: str = "") -> TripRecord: ...
+    def set_trip_spec(self, trip_id: str, spec: TripSpec) -> None: ...
+    def set_trip_lease(self, trip_id: str, lease_id: str) -> None: ...
+    def end_trip(self, trip_id: str, outcome: str) -> None: ...
+    def list_trips(self, lease_id: str = "") -> Sequence[TripRecord]:
         """All trips, or those of one lease, oldest first."""
 
-    def open_trips(self) -> Sequence[TripRecord]:
+    def list_open_trips(self) -> Sequence[TripRecord]:
         """Those without an outcome, oldest first."""
 
-    def trip(self, trip: str) -> TripRecord | None: ...
+    def find_trip(self, trip_id: str) -> TripRecord | None: ...
 
-    def begin_step(self, trip: str, step: str) -> None:
+    def begin_step(self, trip_id: str, step: str) -> None:
         """Write the intent. Begun before and never recorded: the first begin stands."""
 
-    def record_step(self, trip: str, step: str, value: object) -> None:
+    def record_step(self, trip_id: str, step: str, value: object) -> None:
         """Write what the step gave. A step that was never begun is a `LookupError`: its intent was not on disk."""
 
-    def recall_step(self, trip: str, step: str, kind: type[T]) -> T | None:
+    def find_step_value(self, trip_id: str, step: str, kind: type[T]) -> T | None:
         """What the step gave, None if it was not recorded."""
 
-    def steps(self, trip: str) -> Sequence[StepRecord]:
+    def list_steps(self, trip_id: str) -> Sequence[StepRecord]:
         """In the order in which they were begun."""
 
-    def recorded_steps(self, trip: str, suffix: str, kind: type[T]) -> Sequence[tuple[str, T]]:
+    def list_recorded_steps(self, trip_id: str, suffix: str, kind: type[T]) -> Sequence[tuple[str, T]]:
         """``(step, value)`` of the trip's recorded steps whose name ends with ``suffix``, oldest first."""
 
 
@@ -53,18 +53,18 @@ class LeaseStore(Protocol):
     def swap_lease(self, before: Lease, after: Lease) -> bool:
         """Write ``after`` only if the lease still stands as ``before``; another process may have moved it meanwhile."""
 
-    def lease(self, lease: str) -> Lease | None: ...
-    def leases(self) -> Sequence[Lease]:
+    def find_lease(self, lease_id: str) -> Lease | None: ...
+    def list_leases(self) -> Sequence[Lease]:
         """All leases ever, oldest first."""
 
-    def open_leases(self) -> Sequence[Lease]:
+    def list_open_leases(self) -> Sequence[Lease]:
         """The leases that are not over, oldest first."""
 
 
 class NoteStore(Protocol):
     """Small texts by scope and name."""
 
-    def note(self, scope: str, name: str) -> str | None: ...
+    def get_note(self, scope: str, name: str) -> str | None: ...
     def put_note(self, scope: str, name: str, value: str) -> None: ...
     def swap_note(self, scope: str, name: str, before: str | None, after: str) -> bool:
         """Write ``after`` only if the note still says ``before`` (None: is not there)."""
@@ -76,23 +76,23 @@ class QuestionStore(Protocol):
     def put_question(self, question: Question) -> None:
         """Asked now; asked again, the first time stands."""
 
-    def answer(self, question: str) -> str | None: ...
-    def put_answer(self, question: str, answer: str) -> None: ...
+    def find_answer(self, question_id: str) -> str | None: ...
+    def put_answer(self, question_id: str, answer: str) -> None: ...
 
 
 class LedgerStore(Protocol):
     """The append-only ledger."""
 
-    def enter(self, transactions: Iterable[Transaction]) -> int:
+    def add_transactions(self, transactions: Iterable[Transaction]) -> int:
         """Add what is not there yet, in one commit; the number that was added."""
 
-    def has(self, provider: str, ref: str) -> bool:
+    def has_entry(self, provider: str, ref: str) -> bool:
         """Whether anything was entered under the provider's ``ref``."""
 
-    def providers(self) -> Sequence[str]:
+    def list_providers(self) -> Sequence[str]:
         """Those that any entry is about."""
 
-    def entries(
+    def list_transactions(
         self,
         *,
         provider: str = "",

@@ -22,10 +22,10 @@ class Clock(Protocol):
 class ProviderClock(Clock, Protocol):
     """A `Clock` whose times can be told as this computer's, and the reverse."""
 
-    def from_wall(self, at: datetime) -> datetime:
+    def from_wall_time(self, at: datetime) -> datetime:
         """The time of this clock when the wall's was ``at``."""
 
-    def to_wall(self, at: datetime) -> datetime:
+    def to_wall_time(self, at: datetime) -> datetime:
         """The wall's time when this clock shows ``at``."""
 
 
@@ -33,19 +33,19 @@ class Locks(Protocol):
     """Locks by name; the system lets go of them when their holder dies."""
 
     def hold(self, name: str) -> AbstractContextManager[None]:
-        """Hold the lock ``name``, or `Busy` at once. Not reentrant: a second try in one process is `Busy` too."""
+        """Hold the lock ``name``, or `BusyError` at once, also for a second try in one process."""
 
 
 class Platform(Protocol):
     """Private files, the user's browser. Everything else of a system stays in its own implementation."""
 
-    def private_folder(self, path: Path) -> Path:
+    def make_private_folder(self, path: Path) -> Path:
         """``path`` as a folder that is ours alone, made if missing. Someone else's, or open to others: `UsageError`."""
 
-    def read_private(self, path: Path) -> bytes:
+    def read_private_file(self, path: Path) -> bytes:
         """What ``path`` holds. A link, readable by others or not ours: `UsageError`. Missing: `FileNotFoundError`."""
 
-    def write_private(self, path: Path, data: bytes) -> None:
+    def write_private_file(self, path: Path, data: bytes) -> None:
         """Replace ``path`` by ``data`` in one move; on the disk when this returns."""
 
     def open_page(self, url: str, hosts: Collection[str]) -> bool:

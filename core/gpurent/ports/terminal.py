@@ -17,26 +17,26 @@ class Prompter(Protocol):
     """Whoever sits there, or nobody at all. A cancelled question is taken back from the screen."""
 
     @property
-    def interactive(self) -> bool:
+    def is_interactive(self) -> bool:
         """Whether somebody is there to answer."""
 
     async def confirm(self, question: Question) -> bool:
         """Yes or no; nobody there is no."""
 
-    async def ask(self, question: Question) -> str | None:
+    async def ask_question(self, question: Question) -> str | None:
         """A line of text; None when nobody is there, or nothing was typed."""
 
 
 class Progress(Protocol):
     """Receives what happens while files travel. Bytes of files, not of the connection."""
 
-    def total(self, files: int, size: int) -> None:
+    def set_total(self, files: int, size: int) -> None:
         """How much there is; may be called again as the scan goes on."""
 
     def advance(self, size: int, name: str = "") -> None:
         """``size`` more bytes are verifiably there (or were there already)."""
 
-    def file_done(self, name: str) -> None: ...
+    def finish_file(self, name: str) -> None: ...
 
 
 class Display(Protocol):

@@ -1,6 +1,6 @@
 """Jobs on a machine: the script of one; the commands that write, watch and end it by its files, and what they print.
 
-A job's script, log, exit code and pid lie in `Job.room`, whatever session backend keeps it.
+A job's script, log, exit code and pid lie in `Job.state_dir`, whatever session backend keeps it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 
 from attrs import evolve
 
-from gpurent.domain.session import NAME, Job, JobState, JobStatus
+from gpurent.domain.session import SESSION_NAME_PATTERN, Job, JobState, JobStatus
 from gpurent.domain.terminal_text import strip_terminal
 from gpurent.errors import UnavailableError, UsageError
 from gpurent.locale import _
 from gpurent.remote import timer_script
-from gpurent.remote.shell import fill_in, parts_behind_marks
+from gpurent.remote.shell import fill_template, split_after_marks
 
-TAIL = 5
+TAIL_LINES = 5
 
 # Whether the process that wrote its pid is still that process, and no zombie.
 _ALIVE = r"""
@@ -32,7 +32,7 @@ pid=$(cat pid 2>/dev/null); born=$(cat born 2>/dev/null)
 """
 
 # The job's files. No pid long after the start: it ended before it could write one.
-_STATUS = rf"""
+_STATUS_SCRIPT = rf"""
 cd "$HOME/@room@" 2>/dev/null || {{ echo absent; exit 0; }}
 [ -d started ] || {{ echo absent; exit 0; }}
 echo "begun $(cat begun 2>/dev/null)"
@@ -47,7 +47,7 @@ if [ -f exit ]; then echo "exit $(cat exit)"; else echo lost; fi
 """
 
 # The whole group, also who outlives its leader. Only what was killed so hard that it left no exit code gets one here.
-_STOP = rf"""
+_STOP_SCRIPT = rf"""
 cd "$HOME/@room@" 2>/dev/null || exit 0
 [ -f exit ] && exit 0
 {_ALIVE}
@@ -60,7 +60,7 @@ kill -KILL -"$pid" 2>/dev/null || kill -KILL "$pid" 2>/dev/null
 """
 
 _LOG_MARK = "gpurent-log-follows"
-_STATES = {
+_STATES_BY_WORD = {
     "absent": JobState.ABSENT,
     "starting": JobState.RUNNING,
     "running": JobState.RUNNING,
@@ -68,37 +68,37 @@ _STATES = {
 }
 
 
-def write_command(job: Job) -> str:
+def write_script_command(job: Job) -> str:
     """Put the input, the job's script, into its place. Status `timer_script.CLOSING`: nothing may start now."""
-    room = shlex.quote(job.room)
+    room = shlex.quote(job.state_dir)
     return (
-        f'{timer_script.gate()}umask 077; mkdir -p "$HOME"/{room} && cat > "$HOME"/{room}/run.sh.$$ '
+        f'{timer_script.closing_gate()}umask 077; mkdir -p "$HOME"/{room} && cat > "$HOME"/{room}/run.sh.$$ '
         f'&& mv "$HOME"/{room}/run.sh.$$ "$HOME"/{room}/run.sh'
     )
 
 
 def status_command(name: str) -> str:
     """How the job stands by its own files; see `parse_status`."""
-    return fill_in(_STATUS, room=_room(name))
+    return fill_template(_STATUS_SCRIPT, room=_job_dir(name))
 
 
 def parse_status(output: str) -> JobStatus:
     """Nothing that is known: `UnavailableError`."""
     lines = [line.split() for line in output.splitlines() if line.strip()]
-    begun = next((_time(line[1]) for line in lines if line[0] == "begun" and len(line) > 1), None)
+    begun = next((_parse_time(line[1]) for line in lines if line[0] == "begun" and len(line) > 1), None)
     last = lines[-1] if lines else ["absent"]
     if last[0] == "exit":
-        code = _number(last[1]) if len(last) > 1 else None
-        ended = _time(last[2]) if len(last) > 2 else None
+        code = _parse_number(last[1]) if len(last) > 1 else None
+        ended = _parse_time(last[2]) if len(last) > 2 else None
         return JobStatus(state=JobState.ENDED, exit_code=code, started_at=begun, ended_at=ended)
-    if last[0] not in _STATES:
-        raise _not_understood()
-    return JobStatus(state=_STATES[last[0]], started_at=begun)
+    if last[0] not in _STATES_BY_WORD:
+        raise _unreadable_error()
+    return JobStatus(state=_STATES_BY_WORD[last[0]], started_at=begun)
 
 
 def tail_command(name: str) -> str:
     """The last words of the job's output; see `explain_end`."""
-    return f'tail -n {TAIL} "$HOME"/{_room(name)}/log'
+    return f'tail -n {TAIL_LINES} "$HOME"/{_job_dir(name)}/log'
 
 
 def explain_end(status: JobStatus, tail: str) -> JobStatus:
@@ -113,41 +113,41 @@ def explain_end(status: JobStatus, tail: str) -> JobStatus:
 def log_command(name: str, offset: int, limit: int) -> str:
     """Up to ``limit`` bytes of the job's output from byte ``offset``; see `parse_log`."""
     return (
-        f'cd "$HOME"/{_room(name)} && [ -f log ] && echo {_LOG_MARK} && '
+        f'cd "$HOME"/{_job_dir(name)} && [ -f log ] && echo {_LOG_MARK} && '
         f"tail -c +{offset + 1} log | head -c {limit} | base64"
     )
 
 
 def parse_log(output: str) -> bytes:
     """Empty when there is no log yet; cut off: `UnavailableError`."""
-    parts = parts_behind_marks(output, _LOG_MARK)
+    parts = split_after_marks(output, _LOG_MARK)
     try:
         return b64decode(parts[0]) if parts else b""
     except ValueError:
-        raise _not_understood() from None
+        raise _unreadable_error() from None
 
 
 def stop_command(name: str) -> str:
     """End the job with all of its processes; silent when there is none."""
-    return fill_in(_STOP, room=_room(name))
+    return fill_template(_STOP_SCRIPT, room=_job_dir(name))
 
 
-def _room(name: str) -> str:
-    if not re.fullmatch(NAME, name):
+def _job_dir(name: str) -> str:
+    if not re.fullmatch(SESSION_NAME_PATTERN, name):
         raise UsageError(_("{name} is no name for a session").format(name=repr(name)[:60]))
     return f".gpurent/jobs/{name}"
 
 
-def _not_understood() -> UnavailableError:
+def _unreadable_error() -> UnavailableError:
     return UnavailableError(_("the machine gave no sensible answer about the job"), retryable=True)
 
 
-def _number(text: str) -> int | None:
+def _parse_number(text: str) -> int | None:
     return int(text) if re.fullmatch("[0-9]{1,10}", text) else None
 
 
-def _time(text: str) -> datetime | None:
-    seconds = _number(text)
+def _parse_time(text: str) -> datetime | None:
+    seconds = _parse_number(text)
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
@@ -155,7 +155,7 @@ def _time(text: str) -> datetime | None:
 # there is one): neither the terminal's hang-up nor a Ctrl-C typed into it reaches the job, which has its signals
 # as usual (env: a shell cannot undo an ignored one for its children). The terminal only shows the log. The leader
 # outlives a TERM to its group: what the command made of it is the exit code.
-_SCRIPT = r"""#!/bin/sh
+_RUN_SCRIPT = r"""#!/bin/sh
 cd "$HOME/@room@" || exit 1
 mkdir started 2>/dev/null || exit 0
 trap '' HUP INT QUIT
@@ -193,11 +193,11 @@ fi
 """
 
 
-def run_script(job: Job) -> str:
+def make_run_script(job: Job) -> str:
     """The text of ``run.sh`` for ``job``; every value quoted, the command as the user's own shell line."""
     env = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in sorted(job.env.items()))
     parts = {
-        "room": job.room,
+        "room": job.state_dir,
         "env": env,
         "folder": shlex.quote(job.folder),
         "command": shlex.quote(job.command),
@@ -206,4 +206,4 @@ def run_script(job: Job) -> str:
     while end in "".join(parts.values()):
         end += "_"
     parts["end"] = end
-    return fill_in(_SCRIPT, **parts)
+    return fill_template(_RUN_SCRIPT, **parts)

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from gpurent.domain.machine_facts import Gpu, Interpreter, MachineFacts, Space
-from gpurent.remote.gpu import CARD, CARD_QUERY
-from gpurent.remote.shell import marked_lines, probe_command
+from gpurent.domain.machine_facts import DiskSpace, Gpu, MachineFacts, PythonInterpreter
+from gpurent.remote.nvidia_smi import CARD_PATTERN, CARD_QUERY
+from gpurent.remote.shell import iter_marked_lines, probe_command
 
-TIMEOUT = 90.0
-READ = 64 * 1024
-MOST = 64
+FACTS_TIMEOUT = 90.0
+MAX_OUTPUT_CHARS = 64 * 1024
+MAX_ROWS = 64
 _MARK = "gpurent-found:"
 
 # Each fact on a line of its own behind the mark. $1 is the data folder.
@@ -52,7 +52,7 @@ say end ok
 """
 
 _VERSION = r"\d{1,4}(?:\.\d{1,6}){1,3}"
-_FORMS = {
+_FACT_PATTERNS = {
     "user": r"([A-Za-z_][A-Za-z0-9_.-]{0,31})",
     "sudo": r"(root|free|password)",
     "system": r"([A-Za-z0-9][A-Za-z0-9 .,()/_-]{0,79})",
@@ -61,7 +61,7 @@ _FORMS = {
     "python": rf"((?:/[A-Za-z0-9_.-]+)+|python[23]?) ({_VERSION})",
     "packages": r"([a-z-]{2,16})",
     "cuda": rf"({_VERSION})",
-    "card": CARD,
+    "card": CARD_PATTERN,
     "home": r"(\d{1,18}) (\d{1,18})",
     "data": r"(\d{1,18}) (\d{1,18})",
     "end": r"(ok)",
@@ -76,9 +76,9 @@ def facts_command(data: str) -> str:
 def parse_facts(output: str, at: datetime, data: str = "") -> MachineFacts:
     """What of ``output`` fits; the first word on a subject counts. Never fails."""
     facts: dict[str, list[tuple[str, ...]]] = {}
-    for name, parts in _facts(output[:READ]):
+    for name, parts in _iter_facts(output[:MAX_OUTPUT_CHARS]):
         facts.setdefault(name, []).append(parts)
-    cards = facts.get("card", [])[:MOST]
+    cards = facts.get("card", [])[:MAX_ROWS]
 
     def word(name: str) -> str:
         return facts[name][0][0] if name in facts else ""
@@ -90,39 +90,39 @@ def parse_facts(output: str, at: datetime, data: str = "") -> MachineFacts:
         system=word("system").strip(),
         cpus=int(word("cpus") or 0),
         memory=int(word("memory") or 0),
-        pythons=_pythons(facts.get("python", [])),
+        pythons=_parse_pythons(facts.get("python", [])),
         cuda=word("cuda"),
         driver=cards[0][0] if cards else "",
         cards=tuple(Gpu(name=name.strip(), memory=int(memory)) for _driver, memory, name in cards),
-        home=_space(facts.get("home"), "~"),
-        data=_space(facts.get("data"), data or "/data"),
+        home=_parse_space(facts.get("home"), "~"),
+        data=_parse_space(facts.get("data"), data or "/data"),
         packages=word("packages"),
     )
 
 
-def facts_are_whole(output: str) -> bool:
+def is_facts_output_complete(output: str) -> bool:
     """Whether the script came to its end."""
-    return any(line == "end ok" for line in marked_lines(output[:READ], _MARK))
+    return any(line == "end ok" for line in iter_marked_lines(output[:MAX_OUTPUT_CHARS], _MARK))
 
 
-def _facts(output: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for line in marked_lines(output, _MARK):
+def _iter_facts(output: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for line in iter_marked_lines(output, _MARK):
         name, _, value = line.partition(" ")
-        form = _FORMS.get(name)
+        form = _FACT_PATTERNS.get(name)
         match = re.fullmatch(form, value.strip(" "), re.ASCII) if form and len(value) <= 200 else None
         if match is not None:
             yield name, match.groups()
 
 
-def _pythons(rows: Sequence[tuple[str, ...]]) -> tuple[Interpreter, ...]:
-    found: dict[str, Interpreter] = {}
-    for name, version in rows[:MOST]:
-        found.setdefault(name, Interpreter(name=name, version=version))
+def _parse_pythons(rows: Sequence[tuple[str, ...]]) -> tuple[PythonInterpreter, ...]:
+    found: dict[str, PythonInterpreter] = {}
+    for name, version in rows[:MAX_ROWS]:
+        found.setdefault(name, PythonInterpreter(name=name, version=version))
     return tuple(found.values())
 
 
-def _space(rows: Sequence[tuple[str, ...]] | None, path: str) -> Space | None:
+def _parse_space(rows: Sequence[tuple[str, ...]] | None, path: str) -> DiskSpace | None:
     if not rows:
         return None
     free, total = (int(value) * 1024 for value in rows[0])
-    return Space(path=path, free=free, total=total) if free <= total else None
+    return DiskSpace(path=path, free=free, total=total) if free <= total else None

@@ -6,26 +6,26 @@ import json
 import re
 
 from gpurent.domain.session import Job
-from gpurent.remote.shell import marked_lines, probe_command, sh_command
+from gpurent.remote.shell import iter_marked_lines, probe_command, sh_command
 
 FIRST_PORT = 8888
 _MARK = "gpurent-notebook "
 _PATH = 'PATH="$HOME/.gpurent/jupyter/bin:$HOME/.local/bin:$PATH"; export PATH'
 
 # lab, or notebook, or nothing.
-_FIND = """
+_FIND_APP_SCRIPT = """
 @path@
 for app in lab notebook; do
   if jupyter "$app" --version >/dev/null 2>&1; then echo @mark@"$app"; break; fi
 done
 """
 
-_NUMBERS = r"""
+_LIST_NUMBERS_SCRIPT = r"""
 cd "$HOME/.gpurent/jobs" 2>/dev/null || exit 0
 ls -d jupyter-* 2>/dev/null | sed -n 's/^jupyter-\([0-9][0-9]*\)$/@mark@\1/p'
 """
 
-_RUNTIME = r"""
+_READ_RUNTIME_SCRIPT = r"""
 cd "$HOME/.gpurent/jobs/@job@/runtime" 2>/dev/null || exit 0
 for file in jpserver-*.json nbserver-*.json; do
   if [ -s "$file" ]; then echo @mark@"$(tr -d '\n' < "$file")"; break; fi
@@ -33,7 +33,7 @@ done
 """
 
 # A Python that its system keeps for itself takes packages only in an environment.
-_INSTALL = r"""
+_INSTALL_SCRIPT = r"""
 if "$1" -m pip install --quiet --disable-pip-version-check --user jupyterlab; then exit 0; fi
 "$1" -m venv --system-site-packages "$HOME/.gpurent/jupyter" &&
 "$HOME/.gpurent/jupyter/bin/python" -m pip install --quiet --disable-pip-version-check jupyterlab
@@ -44,35 +44,35 @@ def job_name(number: int) -> str:
     return f"jupyter-{number}"
 
 
-def app_command() -> str:
+def find_app_command() -> str:
     """Which notebook program is installed; see `parse_app`."""
-    return probe_command(_FIND, name="notebook", mark=_MARK, path=_PATH)
+    return probe_command(_FIND_APP_SCRIPT, name="notebook", mark=_MARK, path=_PATH)
 
 
 def parse_app(output: str) -> str:
     """``lab`` or ``notebook``, empty when there is neither."""
-    found = next(marked_lines(output, _MARK), "")
+    found = next(iter_marked_lines(output, _MARK), "")
     return found if found in ("lab", "notebook") else ""
 
 
-def numbers_command() -> str:
+def list_numbers_command() -> str:
     """The numbers of all servers that were ever started; see `parse_numbers`."""
-    return probe_command(_NUMBERS, name="notebook", mark=_MARK)
+    return probe_command(_LIST_NUMBERS_SCRIPT, name="notebook", mark=_MARK)
 
 
 def parse_numbers(output: str) -> list[int]:
-    return [int(text) for text in marked_lines(output, _MARK) if re.fullmatch("[0-9]{1,6}", text)]
+    return [int(text) for text in iter_marked_lines(output, _MARK) if re.fullmatch("[0-9]{1,6}", text)]
 
 
-def runtime_command(name: str) -> str:
+def read_runtime_command(name: str) -> str:
     """The runtime file of the server that is the job ``name``; see `parse_runtime`."""
-    return probe_command(_RUNTIME, name="notebook", mark=_MARK, job=name)
+    return probe_command(_READ_RUNTIME_SCRIPT, name="notebook", mark=_MARK, job=name)
 
 
 def parse_runtime(output: str) -> tuple[int, str] | None:
     """Port and token; None when the file is not there, not whole yet, or not sensible."""
     try:
-        found = json.loads(next(marked_lines(output, _MARK), ""))
+        found = json.loads(next(iter_marked_lines(output, _MARK), ""))
         port, token = int(found["port"]), str(found["token"])
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
@@ -80,10 +80,10 @@ def parse_runtime(output: str) -> tuple[int, str] | None:
 
 
 def install_command(python: str) -> str:
-    return sh_command(_INSTALL, python, name="notebook")
+    return sh_command(_INSTALL_SCRIPT, python, name="notebook")
 
 
-def server_job(number: int, app: str, token: str) -> Job:
+def make_server_job(number: int, app: str, token: str) -> Job:
     """A new server. The token goes by the environment: everyone on the machine can read an argument list."""
     name = job_name(number)
     command = (

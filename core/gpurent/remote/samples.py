@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from gpurent.domain.terminal_text import strip_terminal
-from gpurent.remote.gpu import LOAD_QUERY, parse_loads
-from gpurent.remote.shell import fill_in, parts_behind_marks, probe_command
+from gpurent.remote.nvidia_smi import LOAD_QUERY, parse_loads
+from gpurent.remote.shell import fill_template, probe_command, split_after_marks
 
 _GUARD_MARK = "gpurent-guard"
 # A container sees its host's /proc/stat; its own control group, where there is one, knows better.
-_GUARD_LOOK = r"""
+_GUARD_SCRIPT = r"""
 echo @mark@
 echo "now $(date +%s)"
 cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
@@ -31,7 +31,7 @@ done
 @results@
 true
 """
-_RESULT = """
+_RESULT_SCRIPT = """
 if [ -e "$HOME"/@path@ ]; then
   echo "result @number@ $(du -sbL -- "$HOME"/@path@ 2>/dev/null | awk '{print $1; exit}')"
 fi
@@ -45,50 +45,53 @@ class GuardSample:
     asking; a result that is not there is left out. None: the machine did not say.
     """
 
-    now: int | None = None
-    wrote: int | None = None
-    gpu: int | None = None
-    ticks: tuple[int, int] | None = None
+    machine_time: int | None = None
+    last_output: int | None = None
+    gpu_load: int | None = None
+    cpu_ticks: tuple[int, int] | None = None
     result_sizes: dict[int, int]
 
 
-def guard_command(results: Sequence[str]) -> str:
+def guard_sample_command(results: Sequence[str]) -> str:
     """The shell command. ``results``: paths relative to the home."""
-    asked = [fill_in(_RESULT, path=shlex.quote(path), number=number) for number, path in enumerate(results)]
+    asked = [
+        fill_template(_RESULT_SCRIPT, path=shlex.quote(path), number=number)
+        for number, path in enumerate(results)
+    ]
     return probe_command(
-        _GUARD_LOOK, name="guard", mark=_GUARD_MARK, loads=LOAD_QUERY, results="".join(asked)
+        _GUARD_SCRIPT, name="guard", mark=_GUARD_MARK, loads=LOAD_QUERY, results="".join(asked)
     )
 
 
 def parse_guard_sample(output: str) -> GuardSample:
     """What of ``output`` is known; anything else is passed over."""
-    text = (parts_behind_marks(output, _GUARD_MARK) or [""])[0]
+    text = (split_after_marks(output, _GUARD_MARK) or [""])[0]
     written = [int(at) for at in re.findall(r"^output (\d{1,12})$", text, re.MULTILINE)]
     ticks = re.findall(r"^cpu (\d{1,18}) (\d{1,18})$", text, re.MULTILINE)
     loads = parse_loads("\n".join(re.findall(r"^gpu (.*)$", text, re.MULTILINE)))
     sizes = re.findall(r"^result (\d{1,6}) (\d{0,18})$", text, re.MULTILINE)
     now = re.findall(r"^now (\d{1,12})$", text, re.MULTILINE)
     return GuardSample(
-        now=int(now[-1]) if now else None,
-        wrote=max(written, default=None),
-        gpu=max(loads, default=None),
-        ticks=(int(ticks[-1][0]), int(ticks[-1][1])) if ticks else None,
+        machine_time=int(now[-1]) if now else None,
+        last_output=max(written, default=None),
+        gpu_load=max(loads, default=None),
+        cpu_ticks=(int(ticks[-1][0]), int(ticks[-1][1])) if ticks else None,
         result_sizes={int(number): int(size or 0) for number, size in sizes},
     )
 
 
-def cpu_load(before: tuple[int, int] | None, after: tuple[int, int] | None) -> int | None:
+def compute_cpu_load(before: tuple[int, int] | None, after: tuple[int, int] | None) -> int | None:
     """Percent of all processors between two looks; None when they cannot be compared."""
     if before is None or after is None or after[1] <= before[1] or after[0] < before[0]:
         return None
     return min(100, 100 * (after[0] - before[0]) // (after[1] - before[1]))
 
 
-LINES = 8
-LONGEST = 300
+MAX_LOG_LINES = 8
+MAX_LINE_LENGTH = 300
 _VIEW_MARK = "gpurent-glimpse"
 # The load of each GPU, then the newest log among the jobs'.
-_VIEW_LOOK = r"""
+_VIEW_SCRIPT = r"""
 echo @mark@
 has nvidia-smi && @loads@
 echo @mark@
@@ -98,19 +101,19 @@ true
 """
 
 
-def sample_command() -> str:
-    return probe_command(_VIEW_LOOK, name="sample", mark=_VIEW_MARK, loads=LOAD_QUERY)
+def view_sample_command() -> str:
+    return probe_command(_VIEW_SCRIPT, name="sample", mark=_VIEW_MARK, loads=LOAD_QUERY)
 
 
-def parse_sample(output: str) -> tuple[int | None, tuple[str, ...]]:
+def parse_view_sample(output: str) -> tuple[int | None, tuple[str, ...]]:
     """The load (percent, the mean of all GPUs, None without one) and the log's last lines, safe to be shown.
 
     Of a line that was drawn over, only what is to be seen.
     """
-    parts = parts_behind_marks(output, _VIEW_MARK, 2)
+    parts = split_after_marks(output, _VIEW_MARK, 2)
     if parts is None:
         return None, ()
     loads = parse_loads(parts[0])
     seen = (line.rstrip("\r").rpartition("\r")[2] for line in parts[1].split("\n"))
-    lines = [strip_terminal(line)[:LONGEST].rstrip() for line in seen]
-    return round(sum(loads) / len(loads)) if loads else None, tuple([x for x in lines if x][-LINES:])
+    lines = [strip_terminal(line)[:MAX_LINE_LENGTH].rstrip() for line in seen]
+    return round(sum(loads) / len(loads)) if loads else None, tuple([x for x in lines if x][-MAX_LOG_LINES:])

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from gpurent.domain.trip import Setup
+from gpurent.domain.trip import SetupSpec
 from gpurent.locale import _
-from gpurent.remote.shell import fill_in
+from gpurent.remote.shell import fill_template
 
-NO_CONDA = 96
+NO_CONDA_STATUS = 96
 
-_HEAD = r"""
+_SCRIPT_HEAD = r"""
 marks="$HOME/.gpurent/setup"
 mkdir -p "$marks" || exit 1
 here=$PWD
@@ -38,63 +38,65 @@ once() {
 }
 """
 
-_CONDA = r"""conda=$(command -v conda || for d in "$HOME"/miniconda3 "$HOME"/anaconda3 "$HOME"/miniforge3 \
+_FIND_CONDA = r"""conda=$(command -v conda || for d in "$HOME"/miniconda3 "$HOME"/anaconda3 "$HOME"/miniforge3 \
   "$HOME"/mambaforge /opt/conda /opt/miniconda3 /opt/anaconda3 /usr/local/miniconda3; do
   [ -x "$d/bin/conda" ] && echo "$d/bin/conda" && break; done)
 [ -n "$conda" ] || { echo @missing@; exit @code@; }
 env="$HOME/.gpurent/conda/$(sha256sum < @file@ | cut -c1-16)"
 """
-_MAKE = r"""if [ -d "$env/conda-meta" ]; then "$conda" env update -q -p "$env" -f @file@
+_MAKE_ENVIRONMENT = r"""if [ -d "$env/conda-meta" ]; then "$conda" env update -q -p "$env" -f @file@
 else "$conda" env create -q -p "$env" -f @file@; fi
 """
-_ENTER = r"""eval "$("$conda" shell.posix hook)" && conda activate "$env" || exit 1
+_ACTIVATE_ENVIRONMENT = r"""eval "$("$conda" shell.posix hook)" && conda activate "$env" || exit 1
 """
 
 
 @frozen
-class _Part:
+class _SetupPart:
     """One thing to do. ``local``: it belongs to the folder, not to the machine. ``file``: what it reads, or empty."""
 
-    local: bool
+    per_folder: bool
     title: str
     file: str
     line: str
 
 
-def setup_script(setup: Setup, python: str) -> str:
+def make_setup_script(setup: SetupSpec, python: str) -> str:
     """A shell text, to be run in the job's folder; empty when there is nothing to do. ``python``: the machine's."""
-    parts = list(_parts(setup, python))
+    parts = list(_iter_parts(setup, python))
     if not parts:
         return ""
     calls = [
-        shlex.join(["once", "folder" if part.local else "machine", part.title, part.file, part.line])
+        shlex.join(["once", "folder" if part.per_folder else "machine", part.title, part.file, part.line])
         for part in parts
     ]
-    return _HEAD + "\n".join(calls) + "\n"
+    return _SCRIPT_HEAD + "\n".join(calls) + "\n"
 
 
-def environment_lines(setup: Setup) -> str:
+def make_environment_lines(setup: SetupSpec) -> str:
     """Shell lines that go before whatever runs in the trip's environment; empty when it has none."""
-    return _conda(setup.conda) + _ENTER if setup.conda else ""
+    return _find_conda_lines(setup.conda) + _ACTIVATE_ENVIRONMENT if setup.conda else ""
 
 
-def _conda(file: str) -> str:
+def _find_conda_lines(file: str) -> str:
     missing = _("conda is not on this machine; use pip instead, or pick a machine that has it")
-    return fill_in(_CONDA, file=shlex.quote(file), code=NO_CONDA, missing=shlex.quote(missing))
+    return fill_template(
+        _FIND_CONDA, file=shlex.quote(file), code=NO_CONDA_STATUS, missing=shlex.quote(missing)
+    )
 
 
-def _parts(setup: Setup, python: str) -> Iterator[_Part]:
-    inside = environment_lines(setup)
+def _iter_parts(setup: SetupSpec, python: str) -> Iterator[_SetupPart]:
+    inside = make_environment_lines(setup)
     if file := setup.conda:
-        make = _conda(file) + fill_in(_MAKE, file=shlex.quote(file))
-        yield _Part(False, f"conda env create -f {shlex.quote(file)}", file, make)
+        make = _find_conda_lines(file) + fill_template(_MAKE_ENVIRONMENT, file=shlex.quote(file))
+        yield _SetupPart(False, f"conda env create -f {shlex.quote(file)}", file, make)
     pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     if file := setup.requirements:
         line = shlex.join([*pip, "-r", file])
-        yield _Part(False, shlex.join(["pip", "install", "-r", file]), file, inside + line)
+        yield _SetupPart(False, shlex.join(["pip", "install", "-r", file]), file, inside + line)
     if setup.pip:
         local = any(item.startswith((".", "file:")) or "/" in item for item in setup.pip)
         title = shlex.join(["pip", "install", *setup.pip])
-        yield _Part(local, title, "", inside + shlex.join([*pip, "--", *setup.pip]))
+        yield _SetupPart(local, title, "", inside + shlex.join([*pip, "--", *setup.pip]))
     for command in setup.commands:
-        yield _Part(True, command, "", inside + command)
+        yield _SetupPart(True, command, "", inside + command)

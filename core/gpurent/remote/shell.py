@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from attrs import frozen
 
 
-def fill_in(template: str, **parts: str | int) -> str:
+def fill_template(template: str, **parts: str | int) -> str:
     """``template`` with each ``@name@`` replaced, in one pass: a value that looks like a mark stays what it is."""
     return re.sub("@([a-z]+)@", lambda mark: str(parts[mark[1]]), template)
 
@@ -33,43 +33,43 @@ _NAME = r"[a-z][a-z-]{0,20}(?: [A-Za-z0-9_./~-]{1,200})?"
 
 def probe_command(script: str, *arguments: str, name: str = "gpurent", **parts: str | int) -> str:
     """The shell command of one probe: ``script`` with ``parts`` filled in, given ``arguments`` as $1 and so on."""
-    return sh_command(_PRELUDE + fill_in(script, **parts), *arguments, name=name)
+    return sh_command(_PRELUDE + fill_template(script, **parts), *arguments, name=name)
 
 
-def marked_lines(output: str, mark: str) -> Iterator[str]:
+def iter_marked_lines(output: str, mark: str) -> Iterator[str]:
     """Of each line that begins with ``mark``, the rest."""
     for line in output.split("\n"):
         if line.startswith(mark):
             yield line.removeprefix(mark).rstrip("\r")
 
 
-def parts_behind_marks(output: str, mark: str, count: int = 1) -> list[str] | None:
+def split_after_marks(output: str, mark: str, count: int = 1) -> list[str] | None:
     """The ``count`` parts that each follow a line which is ``mark``; None when a mark is missing."""
     parts = output.split(f"{mark}\n", count)
     return parts[1:] if len(parts) > count else None
 
 
 @frozen
-class Section:
+class ProbeSection:
     """What one tool printed. ``status`` is its exit status, None: it did not end in its time."""
 
-    status: int | None
-    out: str
-    err: str = ""
+    exit_status: int | None
+    stdout: str
+    stderr: str = ""
 
     @property
-    def hangs(self) -> bool:
-        return self.status is None
+    def timed_out(self) -> bool:
+        return self.exit_status is None
 
 
-def parse_sections(output: str, mark: str) -> Mapping[str, Section]:
+def parse_sections(output: str, mark: str) -> Mapping[str, ProbeSection]:
     """Framed answers, ``begin NAME``, ``err NAME`` and ``end NAME STATUS`` each behind ``mark``.
 
     The first of a name counts; one without its end is left out.
     """
     begin_line = re.compile(rf"{mark}begin ({_NAME})", re.ASCII)
     end_line = re.compile(rf"{mark}end ({_NAME}) (\d{{1,3}}|hangs)", re.ASCII)
-    found: dict[str, Section] = {}
+    found: dict[str, ProbeSection] = {}
     name, streams, lines = "", [], list[str]()
     for line in output.split("\n"):
         if begin := begin_line.fullmatch(line):
@@ -80,7 +80,7 @@ def parse_sections(output: str, mark: str) -> Mapping[str, Section]:
             streams.append(lines)
         elif name and (end := end_line.fullmatch(line)) and end[1] == name:
             out, err = (*("\n".join(stream).strip() for stream in streams), "")[:2]
-            found.setdefault(name, Section(None if end[2] == "hangs" else int(end[2]), out, err))
+            found.setdefault(name, ProbeSection(None if end[2] == "hangs" else int(end[2]), out, err))
             name = ""
         else:
             lines.append(line)

@@ -14,14 +14,14 @@ import shlex
 
 from attrs import frozen
 
-from gpurent.remote.shell import fill_in
+from gpurent.remote.shell import fill_template
 
 UPTIME = "/proc/uptime"
-ROOM = ".gpurent/timer"
-LONGEST_NAP = 1000
+TIMER_DIR = ".gpurent/timer"
+MAX_NAP = 1000
 _MARK = "gpurent-timer"
 
-_KNOWN = r"""
+_COMMON_FUNCTIONS = r"""
 now() {
   if read -r up _ 2>/dev/null < @uptime@; then now=$((${up%.*} * 100 + 1${up#*.} - 100))
   else now=$(date +%s)00; fi
@@ -110,7 +110,7 @@ while :; do
 done
 """
 
-_REPORT = r"""
+_REPORT_FUNCTION = r"""
 report() {
   if alive && read -r due grace after 2>/dev/null < deadline; then
     now
@@ -124,7 +124,7 @@ report() {
 """
 
 # Standard input is the program. @later@ is yes when a deadline that is later already stays.
-_ARM = r"""
+_ARM_SCRIPT = r"""
 umask 077
 mkdir -p "$HOME/@room@" && cd "$HOME/@room@" || exit 1
 cat > timer.sh.$$ && mv timer.sh.$$ timer.sh || exit 1
@@ -149,7 +149,7 @@ fi
 report
 """
 
-_DISARM = r"""
+_DISARM_SCRIPT = r"""
 cd "$HOME/@room@" 2>/dev/null || { echo "@mark@ off"; exit 0; }
 @known@
 @report@
@@ -159,7 +159,7 @@ rm -f pid closing
 report
 """
 
-_STATE = r"""
+_STATE_SCRIPT = r"""
 cd "$HOME/@room@" 2>/dev/null || { echo "@mark@ off"; exit 0; }
 @known@
 @report@
@@ -172,12 +172,12 @@ if ( cd "$HOME/@room@" 2>/dev/null || exit 1
 [ -e closing ] && alive ); then exit @closing@; fi
 """
 
-CLOSING = 75
+CLOSING_STATUS = 75
 """The exit status of `gate` while the machine is about to be shut."""
 
 
 @frozen(kw_only=True)
-class Setting:
+class TimerSettings:
     """Spans in hundredths of a second: ``span`` from now to the stop, ``grace`` before it in which no job starts.
 
     ``after``: this long after the last job's end it fires earlier, 0 for never. ``stop`` is the machine's own stop
@@ -187,72 +187,78 @@ class Setting:
 
     span: int
     grace: int
-    after: int = 0
-    stop: str = ""
-    warning: str = ""
-    moved: str = ""
-    look: int = LONGEST_NAP
-    patience: int = 10
+    after_job: int = 0
+    stop_script: str = ""
+    closing_notice: str = ""
+    moved_notice: str = ""
+    check_interval: int = MAX_NAP
+    retry_seconds: int = 10
 
 
 @frozen(kw_only=True)
-class Reading:
+class TimerReading:
     """``left`` in hundredths of a second, below 0 when the stop is overdue; None while no timer runs."""
 
     left: int | None = None
     closing: bool = False
 
 
-def _filled(text: str, uptime: str, **parts: str | int) -> str:
+def _fill_script(text: str, uptime: str, **parts: str | int) -> str:
     """The snippets first: they have marks of their own."""
-    text = text.replace("@known@", _KNOWN).replace("@report@", _REPORT)
-    given = {"room": ROOM, "mark": _MARK, "uptime": shlex.quote(uptime), "closing": CLOSING, **parts}
-    return fill_in(text, **given)
+    text = text.replace("@known@", _COMMON_FUNCTIONS).replace("@report@", _REPORT_FUNCTION)
+    given = {
+        "room": TIMER_DIR,
+        "mark": _MARK,
+        "uptime": shlex.quote(uptime),
+        "closing": CLOSING_STATUS,
+        **parts,
+    }
+    return fill_template(text, **given)
 
 
-def program(setting: Setting, uptime: str = UPTIME) -> str:
+def make_timer_program(setting: TimerSettings, uptime: str = UPTIME) -> str:
     """The text of ``timer.sh``."""
-    return _filled(
+    return _fill_script(
         _PROGRAM,
         uptime,
-        look=max(5, setting.look),
-        patience=setting.patience,
-        stop=shlex.quote(setting.stop),
-        warning=shlex.quote(setting.warning),
-        moved=shlex.quote(setting.moved),
+        look=max(5, setting.check_interval),
+        patience=setting.retry_seconds,
+        stop=shlex.quote(setting.stop_script),
+        warning=shlex.quote(setting.closing_notice),
+        moved=shlex.quote(setting.moved_notice),
     )
 
 
-def arm(setting: Setting, *, later: bool = False, uptime: str = UPTIME) -> str:
+def arm_command(setting: TimerSettings, *, later: bool = False, uptime: str = UPTIME) -> str:
     """Write the program (standard input), set the deadline, start the timer if none runs. ``later``: never earlier."""
-    return _filled(
-        _ARM,
+    return _fill_script(
+        _ARM_SCRIPT,
         uptime,
         span=setting.span,
         grace=setting.grace,
-        after=setting.after,
+        after=setting.after_job,
         later="yes" if later else "no",
     )
 
 
-def disarm(uptime: str = UPTIME) -> str:
+def disarm_command(uptime: str = UPTIME) -> str:
     """End the timer. Only the process that is the timer by its mark is killed."""
-    return _filled(_DISARM, uptime)
+    return _fill_script(_DISARM_SCRIPT, uptime)
 
 
-def state(uptime: str = UPTIME) -> str:
-    return _filled(_STATE, uptime)
+def state_command(uptime: str = UPTIME) -> str:
+    return _fill_script(_STATE_SCRIPT, uptime)
 
 
-def gate() -> str:
+def closing_gate() -> str:
     """Shell text that ends with status `CLOSING` while a timer's last minutes run."""
-    return _filled(_GATE, UPTIME)
+    return _fill_script(_GATE, UPTIME)
 
 
-def parse(text: str) -> Reading | None:
+def parse_timer(text: str) -> TimerReading | None:
     """What `arm`, `disarm` and `state` print; None if it is nothing of theirs."""
     found = re.findall(rf"^{_MARK} (?:off|armed (-?\d{{1,18}}) (waiting|closing))\s*$", text, re.MULTILINE)
     if not found:
         return None
     left, how = found[-1]
-    return Reading(left=int(left), closing=how == "closing") if left else Reading()
+    return TimerReading(left=int(left), closing=how == "closing") if left else TimerReading()

@@ -28,11 +28,11 @@ class Authenticator(ABC):
     """Turns declared fields into a login."""
 
     @abstractmethod
-    async def login(self, given: Mapping[str, Secret]) -> Login:
+    async def log_in(self, fields: Mapping[str, Secret]) -> Login:
         """Log in with the entry's fields by name. Refused is an `AuthError`. Spends nothing."""
 
     @abstractmethod
-    async def valid(self, login: Login) -> bool:
+    async def is_valid(self, login: Login) -> bool:
         """Whether ``login`` still works; one look."""
 
 
@@ -40,7 +40,7 @@ class SupportsEnrolment(ABC):
     """Capability of an authenticator: the first use makes the key that is the account."""
 
     @abstractmethod
-    async def enrol(self) -> Mapping[str, Secret]:
+    async def create_credentials(self) -> Mapping[str, Secret]:
         """Make new credentials, fit to be given to `login`. The user is told to keep them; spends nothing."""
 
 
@@ -64,7 +64,7 @@ class TopUp:
 
 
 @frozen(kw_only=True)
-class Advice:
+class TopUpAdvice:
     """``money`` is how much to top up now; ``why`` in words."""
 
     money: Money
@@ -72,7 +72,7 @@ class Advice:
 
 
 @frozen(kw_only=True)
-class Invoice:
+class InvoiceInfo:
     """``ready``: one can be asked for now. ``spent`` by the account's books, ``needed`` before the first one can be
     had, ``open`` what an invoice would be over. ``steps`` in words, for who asks on the ``url``'s page.
     """
@@ -89,23 +89,23 @@ class BillingProvider(ABC):
     """An account or a wallet."""
 
     @abstractmethod
-    async def balance(self) -> Balance:
+    async def get_balance(self) -> Balance:
         """What is there now; one look."""
 
     @abstractmethod
-    async def rate(self, quote: Currency) -> Rate:
+    async def get_rate(self, quote: Currency) -> Rate:
         """What one unit of this account's currency is worth in ``quote``; always dated. None known: `MoneyError`."""
 
     @abstractmethod
-    async def top_up(self, money: Money) -> TopUp:
+    async def create_top_up(self, money: Money) -> TopUp:
         """How the user brings ``money`` in. Never pays by itself."""
 
-    async def advised(self) -> Advice | None:
+    async def suggest_top_up(self) -> TopUpAdvice | None:
         """How much to top up now; None when this account has no advice to give, or enough is there."""
         return None
 
     @abstractmethod
-    async def pay(self, bill: Bill) -> Payment:
+    async def pay_bill(self, bill: Bill) -> Payment:
         """SPENDS ``bill.amount``. Idempotent on ``bill.key``: called again, it gives the first payment.
 
         Where the price floats until the very payment, the bill is the most and the payment may be less; never more.
@@ -113,7 +113,7 @@ class BillingProvider(ABC):
         """
 
     @abstractmethod
-    async def charges(self, lease: Lease) -> Known[Charge] | Unknown:
+    async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
         """Every movement for ``lease`` so far, by the account's own books, oldest first."""
 
 
@@ -121,10 +121,10 @@ class SupportsStatement(ABC):
     """Capability: the whole account's movements, those that belong to no lease too."""
 
     @abstractmethod
-    async def statement(self) -> Known[Charge] | Unknown:
+    async def get_statement(self) -> Known[Charge] | Unknown:
         """Everything that the account's own books list, oldest first; money that came in is a TOP_UP.
 
-        A movement that `BillingProvider.charges` also tells of has the same ``ref`` here.
+        A movement that `BillingProvider.list_charges` also tells of has the same ``ref`` here.
         """
 
 
@@ -137,7 +137,7 @@ class SupportsInvoices(ABC):
         return ()
 
     @abstractmethod
-    async def invoice(self) -> Invoice:
+    async def get_invoice_info(self) -> InvoiceInfo:
         """How it stands, by the account's own books; one look."""
 
     @abstractmethod

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from gpurent.roles.simulator import ProviderSimulator, SimulatorContext
 
 RoleT = TypeVar("RoleT")
-NAME = r"[a-z0-9][a-z0-9-]{0,30}"
+ENTRY_NAME_PATTERN = r"[a-z0-9][a-z0-9-]{0,30}"
 
 
 @frozen(kw_only=True, eq=False)
-class Field:
+class InputField:
     """An input that the plugin declares: prompts, help and redaction come from it.
 
-    A login field's ``name`` is a key of what `Authenticator.login` is given; a setting's one of
+    A login field's ``name`` is a key of what `Authenticator.log_in` is given; a setting's one of
     `PluginContext.settings`.
     """
 
@@ -40,31 +40,31 @@ class Field:
 
 
 @frozen(kw_only=True, eq=False)
-class Entry(Generic[RoleT]):
+class PluginEntry(Generic[RoleT]):
     """``name`` is what the user types; ``summary`` one line; ``settings`` what can be configured."""
 
-    name: str = field(validator=validators.matches_re(NAME))
+    name: str = field(validator=validators.matches_re(ENTRY_NAME_PATTERN))
     summary: str
     build: Callable[[PluginContext], RoleT]
-    settings: tuple[Field, ...] = ()
+    settings: tuple[InputField, ...] = ()
 
 
 @frozen(kw_only=True, eq=False)
-class AuthEntry(Entry["Authenticator"]):
+class AuthEntry(PluginEntry["Authenticator"]):
     """``fields`` are asked for at login, in this order."""
 
-    fields: tuple[Field, ...] = ()
+    fields: tuple[InputField, ...] = ()
 
 
 @frozen(kw_only=True, eq=False)
-class BillingEntry(Entry["BillingProvider"]):
+class BillingEntry(PluginEntry["BillingProvider"]):
     """``currency`` is the code of the account's money."""
 
     currency: str
 
 
 @frozen(kw_only=True, eq=False)
-class LeaseEntry(Entry["LeaseProvider"]):
+class LeaseEntry(PluginEntry["LeaseProvider"]):
     """A provider: names its auth and billing entries, describes its machines, and declares what it can do.
 
     ``overview`` is the row of `gpurent providers` in words: machines, difficulty, price, upload, cpu_only,
@@ -76,13 +76,13 @@ class LeaseEntry(Entry["LeaseProvider"]):
     billing: str = ""
     profile: MachineProfile
     overview: Mapping[str, str] = field(factory=dict)
-    live: str = ""
-    mailbox: bool = False
-    hosts: tuple[str, ...] = ()
+    live_notes: str = ""
+    needs_mailbox: bool = False
+    web_hosts: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True, eq=False)
-class RankedEntry(Entry[RoleT]):
+class RankedEntry(PluginEntry[RoleT]):
     """``rank``: the highest available one is taken when the user does not choose."""
 
     rank: int = 0
@@ -109,23 +109,23 @@ class LauncherEntry(RankedEntry["Launcher"]):
     __slots__ = ()
 
 
-class MailboxEntry(Entry["Mailbox"]):
+class MailboxEntry(PluginEntry["Mailbox"]):
     """A mailbox is in use when its settings are filled."""
 
     __slots__ = ()
 
 
-class NotifierEntry(Entry["Notifier"]):
+class NotifierEntry(PluginEntry["Notifier"]):
     """A notifier is in use when its settings are filled. Which events it is sent is the user's choice."""
 
     __slots__ = ()
 
 
 @frozen(kw_only=True, eq=False)
-class ExporterEntry(Entry["Exporter"]):
+class ExporterEntry(PluginEntry["Exporter"]):
     """``gpurent export NAME``; with ``opens`` also ``gpurent open LEASE --NAME``, by the role's `Opening`."""
 
-    opens: bool = False
+    can_open: bool = False
 
 
 @frozen(kw_only=True, eq=False)
@@ -148,15 +148,15 @@ class SimulatorEntry:
     build: Callable[[SimulatorContext], ProviderSimulator]
 
 
-AnyEntry = Entry[Any] | CommandEntry | SimulatorEntry
+AnyEntry = PluginEntry[Any] | CommandEntry | SimulatorEntry
 EntryT = TypeVar("EntryT", bound=AnyEntry)
 
 
 class PluginRegistry(Protocol):
     """What the installed plugins registered, by the entry's class and name. Looking builds and imports nothing."""
 
-    def entries(self, kind: type[EntryT]) -> Mapping[str, EntryT]:
+    def get_entries(self, kind: type[EntryT]) -> Mapping[str, EntryT]:
         """All of one kind that no other distribution claims too."""
 
-    def entry(self, kind: type[EntryT], name: str) -> EntryT:
+    def get_entry(self, kind: type[EntryT], name: str) -> EntryT:
         """One entry; a `PluginError` says who clashes, what is near, or what to install."""

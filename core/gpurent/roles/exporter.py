@@ -12,14 +12,14 @@ from gpurent.domain.access import Endpoint
 from gpurent.domain.secret import Secret
 
 # Small letters: ssh and URLs do not tell them from capitals.
-ALIAS = r"[a-z0-9][a-z0-9._-]{0,62}"
-_PART = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9_+@.,-]+"
-FOLDER = rf"/(?:{_PART}(?:/{_PART})*)?"
-HOST_KEY = r"[a-z0-9@.-]+ [A-Za-z0-9+/=]+"
+ALIAS_PATTERN = r"[a-z0-9][a-z0-9._-]{0,62}"
+_PATH_PART_PATTERN = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9_+@.,-]+"
+FOLDER_PATTERN = rf"/(?:{_PATH_PART_PATTERN}(?:/{_PATH_PART_PATTERN})*)?"
+HOST_KEY_PATTERN = r"[a-z0-9@.-]+ [A-Za-z0-9+/=]+"
 
 
 @frozen(kw_only=True)
-class Exported:
+class ExportedLease:
     """A lease as other programs need it: where, and the files that prove who is who.
 
     ``name`` is also the machine's alias: ``known_hosts`` pins ``host_key`` ("ssh-ed25519 AAAA…") under it.
@@ -28,13 +28,13 @@ class Exported:
     The two paths are the user's own and may hold anything that a path may.
     """
 
-    name: str = field(validator=validators.matches_re(ALIAS))
+    name: str = field(validator=validators.matches_re(ALIAS_PATTERN))
     endpoint: Endpoint
     key_file: Path
     known_hosts: Path
-    host_key: str = field(default="", validator=validators.matches_re(rf"(?:{HOST_KEY})?"))
+    host_key: str = field(default="", validator=validators.matches_re(rf"(?:{HOST_KEY_PATTERN})?"))
     fingerprint: str = field(default="", validator=validators.matches_re(r"(?:SHA256:[A-Za-z0-9+/]{43})?"))
-    folder: str = field(default="", validator=validators.matches_re(rf"(?:{FOLDER})?"))
+    folder: str = field(default="", validator=validators.matches_re(rf"(?:{FOLDER_PATTERN})?"))
     password: Secret | None = None
 
 
@@ -62,7 +62,7 @@ class Exporter(ABC):
     """Writes connection profiles of one program."""
 
     @abstractmethod
-    def export(self, leases: Sequence[Exported]) -> Export:
+    def export_leases(self, leases: Sequence[ExportedLease]) -> Export:
         """All ``leases``, at least one, as the program reads them; pure. Passwords only where ``password`` is set."""
 
 
@@ -73,15 +73,15 @@ class SupportsInstall(ABC):
     """
 
     @abstractmethod
-    def install(self, leases: Sequence[Exported], home: Path) -> Sequence[str]:
+    def install_leases(self, leases: Sequence[ExportedLease], home: Path) -> Sequence[str]:
         """Put ``leases`` beside those that are there already; the same name is replaced."""
 
     @abstractmethod
-    def installed(self, home: Path) -> Sequence[str]:
+    def list_installed(self, home: Path) -> Sequence[str]:
         """The names that are there now; looks, changes nothing."""
 
     @abstractmethod
-    def uninstall(self, names: Sequence[str], home: Path) -> Sequence[str]:
+    def uninstall_leases(self, names: Sequence[str], home: Path) -> Sequence[str]:
         """Take ``names`` out; with the last one everything that `install` ever put there."""
 
 
@@ -89,9 +89,9 @@ class SupportsOpen(ABC):
     """Capability: the program can be started on a machine."""
 
     @abstractmethod
-    def command(self, lease: Exported) -> tuple[str, ...]:
+    def open_command(self, lease: ExportedLease) -> tuple[str, ...]:
         """What starts it here, as an argument list; tried only when its first word is on PATH."""
 
     @abstractmethod
-    def link(self, lease: Exported) -> str:
+    def open_link(self, lease: ExportedLease) -> str:
         """The URL that starts it by hand."""

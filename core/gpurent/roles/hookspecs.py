@@ -5,8 +5,8 @@ A plugin module under the entry-point group ``gpurent`` implements the ones it n
     from gpurent.api import SessionEntry, hookimpl
 
     def _screen(host):
-        from gpurent_plugin_screen.keeper import Screen
-        return Screen()
+        from gpurent_plugin_screen.backend import ScreenBackend
+        return ScreenBackend()
 
     @hookimpl
     def gpurent_register_session():

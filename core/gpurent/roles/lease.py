@@ -21,11 +21,11 @@ class LeaseProvider(ABC):
     """A shop. Every call returns at once; core waits and polls."""
 
     @abstractmethod
-    async def offers(self, wish: Requirements) -> Known[Offer] | Unknown:
+    async def list_offers(self, requirements: Requirements) -> Known[Offer] | Unknown:
         """What can be rented now and fits. A page in an unknown shape is `UnexpectedResponse`."""
 
     @abstractmethod
-    async def reserve(self, order: Order) -> Lease:
+    async def reserve_lease(self, order: Order) -> Lease:
         """Ask for a machine; free of charge. Idempotent on ``order.key``.
 
         NEW: a lease REQUESTED (not yet payable) or PAYABLE with ``pending.bill``. SWITCH and EXTEND: ``order.onto`` is
@@ -34,7 +34,7 @@ class LeaseProvider(ABC):
         """
 
     @abstractmethod
-    async def confirm(self, lease: Lease, payment: Payment) -> Lease:
+    async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
         """Show the payment; starts the meter. Idempotent on ``lease.pending.key``.
 
         Returns with ``pending`` still there (``paid`` true) while the shop has not seen the payment: core calls again.
@@ -43,15 +43,15 @@ class LeaseProvider(ABC):
         """
 
     @abstractmethod
-    async def refresh(self, lease: Lease) -> Lease:
+    async def refresh_lease(self, lease: Lease) -> Lease:
         """One look, never waits. A lease that the shop does not know is GONE only when the shop says so."""
 
     @abstractmethod
-    async def release(self, lease: Lease) -> Lease:
+    async def release_lease(self, lease: Lease) -> Lease:
         """Give back (an unpaid order: cancel). Idempotent; silent when already over. May ask for a mailed code."""
 
     @abstractmethod
-    async def leases(self) -> Known[Lease] | Unknown:
+    async def list_leases(self) -> Known[Lease] | Unknown:
         """What the shop says that this account has now, ours or not; ``id`` is empty on these."""
 
 
@@ -59,7 +59,7 @@ class SupportsStaging(ABC):
     """Capability: a cheaper machine to upload on first, which the wanted one then replaces."""
 
     @abstractmethod
-    def staging(self, order: Order) -> Order:
+    def make_staging_order(self, order: Order) -> Order:
         """The order of the cheaper machine for ``order``; pure."""
 
 
@@ -67,7 +67,7 @@ class SupportsRenewal(ABC):
     """Capability: more time on a prepaid lease."""
 
     @abstractmethod
-    def extension(self, lease: Lease, term: timedelta, key: str) -> Order:
+    def make_renewal_order(self, lease: Lease, term: timedelta, key: str) -> Order:
         """The EXTEND order that adds ``term``; pure."""
 
 
@@ -75,12 +75,12 @@ class SupportsRestart(ABC):
     """Capability: kept files come back with a new start."""
 
     @abstractmethod
-    def restart(self, lease: Lease, key: str) -> Order:
+    def make_restart_order(self, lease: Lease, key: str) -> Order:
         """The NEW order that starts a KEPT lease again with its files; pure."""
 
 
 @frozen(kw_only=True)
-class Binding:
+class MailBinding:
     """An e-mail address being bound to the account. ``bill`` is there when the shop wants to be paid for it."""
 
     email: str
@@ -93,15 +93,15 @@ class SupportsMailBinding(ABC):
     """Capability: the shop sends codes and access by mail, so an address must be bound first."""
 
     @abstractmethod
-    async def bound(self) -> str:
+    async def get_bound_email(self) -> str:
         """The address bound now, empty if none."""
 
     @abstractmethod
-    async def request_binding(self, email: str, key: str) -> Binding:
+    async def request_binding(self, email: str, key: str) -> MailBinding:
         """Ask the shop to mail a code, read it (`Host.ask`), and say what is to be paid with it."""
 
     @abstractmethod
-    async def bind(self, binding: Binding, payment: Payment | None) -> Binding:
+    async def complete_binding(self, binding: MailBinding, payment: Payment | None) -> MailBinding:
         """Finish; one look, ``done`` false while the shop still verifies."""
 
 
@@ -114,7 +114,7 @@ class ManualTask(Enum):
 
 
 @frozen(kw_only=True)
-class Instructions:
+class TaskInstructions:
     """``url`` lies on one of the entry's `hosts`; ``steps`` in the user's language.
 
     ``sender`` and ``subject``: the mail that this errand brings, empty if none. ``code``: a pattern with one group for
@@ -129,7 +129,7 @@ class Instructions:
 
 
 @frozen(kw_only=True)
-class Access:
+class MachineAccess:
     """How a machine is reached, as a mail or a page says it. ``ref`` is the shop's order, where it is said."""
 
     endpoint: Endpoint
@@ -142,14 +142,14 @@ class AssistedRental(ABC):
 
     @property
     @abstractmethod
-    def by_hand(self) -> bool:
+    def is_manual(self) -> bool:
         """Whether renting is the user's to do now (a setting, or an API that is not known)."""
 
     @abstractmethod
-    def guide(self, errand: ManualTask, lease: Lease | None = None) -> Instructions:
+    def get_instructions(self, task: ManualTask, lease: Lease | None = None) -> TaskInstructions:
         """Where to go and what to do there; pure."""
 
-    def access(self, mail: Mail) -> Access | None:
+    def parse_access(self, mail: Mail) -> MachineAccess | None:
         """The access in a mail of the guide's sender, by a strict grammar; None: it says none. Pure."""
         return None
 
@@ -158,26 +158,26 @@ class ManualProvider(LeaseProvider, AssistedRental):
     """Base of a shop that has nothing but pages: only `guide` is left to write."""
 
     @property
-    def by_hand(self) -> bool:
+    def is_manual(self) -> bool:
         return True
 
-    def _no(self) -> UnavailableError:
+    def _no_api_error(self) -> UnavailableError:
         return UnavailableError(_("this provider has no API"), hint='gpurent adopt "ssh user@host -p port"')
 
-    async def offers(self, wish: Requirements) -> Known[Offer] | Unknown:
+    async def list_offers(self, requirements: Requirements) -> Known[Offer] | Unknown:
         return Known(())
 
-    async def reserve(self, order: Order) -> Lease:
-        raise self._no()
+    async def reserve_lease(self, order: Order) -> Lease:
+        raise self._no_api_error()
 
-    async def confirm(self, lease: Lease, payment: Payment) -> Lease:
-        raise self._no()
+    async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
+        raise self._no_api_error()
 
-    async def refresh(self, lease: Lease) -> Lease:
+    async def refresh_lease(self, lease: Lease) -> Lease:
         return lease
 
-    async def release(self, lease: Lease) -> Lease:
-        raise self._no()
+    async def release_lease(self, lease: Lease) -> Lease:
+        raise self._no_api_error()
 
-    async def leases(self) -> Known[Lease] | Unknown:
-        return Unknown(self._no().message)
+    async def list_leases(self) -> Known[Lease] | Unknown:
+        return Unknown(self._no_api_error().message)

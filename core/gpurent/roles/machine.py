@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from gpurent.domain.access import MachineProfile
 from gpurent.domain.session import SessionInfo
-from gpurent.domain.transfer import Pull, Push, TransferReport
+from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
 from gpurent.ports.connection import SshConnection
 from gpurent.ports.terminal import Progress
 
@@ -23,11 +23,15 @@ class TransferBackend(ABC):
     """
 
     @abstractmethod
-    async def push(self, link: SshConnection, cargo: Push, progress: Progress) -> TransferReport:
+    async def push(
+        self, connection: SshConnection, request: PushRequest, progress: Progress
+    ) -> TransferReport:
         """Carry up. A full remote disk is a `TransferError` before, where it can be known, else during."""
 
     @abstractmethod
-    async def pull(self, link: SshConnection, cargo: Pull, progress: Progress) -> TransferReport:
+    async def pull(
+        self, connection: SshConnection, request: PullRequest, progress: Progress
+    ) -> TransferReport:
         """Bring home. The far side is hostile: never a byte outside ``cargo.target``."""
 
 
@@ -39,7 +43,7 @@ class SupportsPredial(TransferBackend):
     """
 
     @abstractmethod
-    def dial(self, link: SshConnection, cargo: Push) -> Callable[[], None] | None:
+    def start_login(self, connection: SshConnection, request: PushRequest) -> Callable[[], None] | None:
         """Begin the login that a push of ``cargo`` will need, and return at once; None: not here, not for this cargo.
 
         What comes back ends a login that no push took; after a push it does nothing. Nothing is sent but the login.
@@ -50,7 +54,7 @@ class Launcher(ABC):
     """A pure function from command to command."""
 
     @abstractmethod
-    def launch(self, command: tuple[str, ...], profile: MachineProfile) -> str:
+    def launch_command(self, command: tuple[str, ...], profile: MachineProfile) -> str:
         """The shell line that runs ``command`` on a machine of ``profile``; arguments quoted."""
 
 
@@ -58,33 +62,33 @@ class SessionBackend(ABC):
     """A terminal keeper such as screen. Session names are checked by core (`gpurent.domain.session.NAME`)."""
 
     @abstractmethod
-    def probe(self) -> str:
+    def probe_command(self) -> str:
         """A shell command whose status says whether the tool is there: 0 yes."""
 
     @abstractmethod
-    def install(self, prefix: str) -> str:
+    def install_command(self, prefix: str) -> str:
         """The shell command that installs it, given the machine's package command (``sudo apt-get install -y``)."""
 
     @abstractmethod
-    def start(self, name: str, script: str) -> str:
+    def start_command(self, name: str, script: str) -> str:
         """A shell command that starts ``sh script`` detached under ``name`` and returns at once."""
 
     @abstractmethod
-    def listing(self) -> str:
+    def list_command(self) -> str:
         """A shell command that prints the sessions; its status does not matter."""
 
     @abstractmethod
-    def parse(self, output: str) -> Sequence[SessionInfo]:
+    def parse_sessions(self, output: str) -> Sequence[SessionInfo]:
         """The sessions in what `listing` printed; unknown lines are passed over."""
 
     @abstractmethod
-    def attach(self, session: SessionInfo) -> str:
+    def attach_command(self, session: SessionInfo) -> str:
         """The command to run under a PTY to get into ``session``, taking it over from a line that was lost."""
 
     @abstractmethod
-    def stop(self, session: SessionInfo) -> str:
+    def stop_command(self, session: SessionInfo) -> str:
         """The shell command that ends ``session`` and everything in it."""
 
-    def hint(self) -> str:
+    def detach_hint(self) -> str:
         """How a person leaves an attached session without ending it, in words ("Ctrl+a d")."""
         return ""

@@ -22,7 +22,7 @@ class PluginContext(Protocol):
     @property
     def vault(self) -> Vault: ...
     @property
-    def notes(self) -> PluginState: ...
+    def state(self) -> PluginState: ...
     @property
     def mail(self) -> MailReader: ...
     @property
@@ -31,13 +31,13 @@ class PluginContext(Protocol):
 
     @property
     def log(self) -> Logger: ...
-    def at(self, setting: str) -> Http:
+    def http_for(self, setting: str) -> Http:
         """A client below the base URL that ``setting`` names, for a plugin that speaks to two services."""
 
-    async def login(self, *, renew: bool = False) -> Login:
+    async def get_login(self, *, renew: bool = False) -> Login:
         """The provider's valid login; ``renew``: it was refused, log in again. None: `AuthError`."""
 
-    async def ask(self, challenge: Challenge) -> str:
+    async def answer_challenge(self, challenge: Challenge) -> str:
         """Group one of the challenge's pattern: from the mailbox first, then from the person.
 
         Waits for the mail some minutes of the clock's time; nobody there is a `InputRequired`.

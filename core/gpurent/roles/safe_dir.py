@@ -12,14 +12,14 @@ from itertools import count
 from pathlib import Path
 from threading import Lock
 
-from gpurent.domain.filenames import shown
+from gpurent.domain.filenames import escape_name
 from gpurent.errors import TransferError
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_MAX_OPEN = 64
-_PARTIALS = b".gpurent-part"
+_MAX_OPEN_FOLDERS = 64
+_PARTIALS_DIR = b".gpurent-part"
 Name = tuple[str | bytes, ...]
 
 
@@ -32,34 +32,34 @@ class SafeDir:
     """
 
     def __init__(self, target: Path) -> None:
-        with self.reporting((str(target),)):
+        with self.convert_errors((str(target),)):
             target.mkdir(parents=True, exist_ok=True)
-            self._root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._folders: OrderedDict[Name, int] = OrderedDict()
-        self._partials = -1
-        self._numbers = count(1)
+            self._root_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._folder_fds: OrderedDict[Name, int] = OrderedDict()
+        self._partials_fd = -1
+        self._temporary_numbers = count(1)
         self._lock = Lock()
 
     def close(self) -> None:
         """The folder for partials is removed when it is empty."""
         with self._lock:
-            for handle in self._folders.values():
+            for handle in self._folder_fds.values():
                 os.close(handle)
-            self._folders.clear()
-            if self._partials >= 0:
-                os.close(self._partials)
-                self._partials = -1
+            self._folder_fds.clear()
+            if self._partials_fd >= 0:
+                os.close(self._partials_fd)
+                self._partials_fd = -1
             with suppress(OSError):
-                os.rmdir(_PARTIALS, dir_fd=self._root)
-            os.close(self._root)
+                os.rmdir(_PARTIALS_DIR, dir_fd=self._root_fd)
+            os.close(self._root_fd)
 
     @contextmanager
-    def reporting(self, name: Name) -> Iterator[None]:
+    def convert_errors(self, name: Name) -> Iterator[None]:
         """An `OSError` that ``name`` meets becomes a `TransferError`."""
         try:
             yield
         except OSError as error:
-            raise _write_error(name, error) from None
+            raise _make_write_error(name, error) from None
 
     def make_folder(self, name: Name) -> None:
         """A link or a file in its way is refused."""
@@ -69,10 +69,10 @@ class SafeDir:
     def _open_folder(self, name: Name) -> int:
         """An open handle of a folder, which stays ours. The lock is held."""
         if not name:
-            return self._root
-        found = self._folders.get(name)
+            return self._root_fd
+        found = self._folder_fds.get(name)
         if found is not None:
-            self._folders.move_to_end(name)
+            self._folder_fds.move_to_end(name)
             return found
         above = self._open_folder(name[:-1])
         try:
@@ -82,26 +82,26 @@ class SafeDir:
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
                 raise TransferError(
-                    f"{_printable(name)} cannot be written here: a link or a file is in the way"
+                    f"{_format_name(name)} cannot be written here: a link or a file is in the way"
                 ) from None
-            raise _write_error(name, error) from None
-        self._folders[name] = found
-        while len(self._folders) > _MAX_OPEN:
-            _, oldest = self._folders.popitem(last=False)
+            raise _make_write_error(name, error) from None
+        self._folder_fds[name] = found
+        while len(self._folder_fds) > _MAX_OPEN_FOLDERS:
+            _, oldest = self._folder_fds.popitem(last=False)
             os.close(oldest)
         return found
 
     def _open_partials(self) -> int:
         """An open handle of the folder for partials, which stays ours. The lock is held."""
-        if self._partials < 0:
-            with self.reporting((_PARTIALS,)):
+        if self._partials_fd < 0:
+            with self.convert_errors((_PARTIALS_DIR,)):
                 with suppress(FileExistsError):
-                    os.mkdir(_PARTIALS, 0o700, dir_fd=self._root)
-                self._partials = os.open(_PARTIALS, _FOLDER_FLAGS, dir_fd=self._root)
-        return self._partials
+                    os.mkdir(_PARTIALS_DIR, 0o700, dir_fd=self._root_fd)
+                self._partials_fd = os.open(_PARTIALS_DIR, _FOLDER_FLAGS, dir_fd=self._root_fd)
+        return self._partials_fd
 
     @contextmanager
-    def _open_places(self, name: Name, temporary: bytes = b"") -> Iterator[tuple[int, int]]:
+    def _open_folders(self, name: Name, temporary: bytes = b"") -> Iterator[tuple[int, int]]:
         """The folders for partials and of ``name``; ``temporary``, a partial, is removed when something fails."""
         with self._lock:
             partials, folder = self._open_partials(), os.dup(self._open_folder(name[:-1]))
@@ -111,7 +111,7 @@ class SafeDir:
             if temporary:
                 with suppress(OSError):
                     os.unlink(temporary, dir_fd=partials)
-            raise _write_error(name, error) from None
+            raise _make_write_error(name, error) from None
         finally:
             os.close(folder)
 
@@ -123,8 +123,8 @@ class SafeDir:
 
     def write_file(self, name: Name, data: memoryview, mode: int, time: int) -> None:
         """A whole file at once; ``time`` of change in ns. We may always read and write what comes."""
-        temporary = b"t%d.%d" % (os.getpid(), next(self._numbers))
-        with self._open_places(name, temporary) as (partials, folder):
+        temporary = b"t%d.%d" % (os.getpid(), next(self._temporary_numbers))
+        with self._open_folders(name, temporary) as (partials, folder):
             handle = os.open(temporary, _FILE_FLAGS | os.O_EXCL, 0o600, dir_fd=partials)
             try:
                 _write_at(handle, data, 0)
@@ -134,10 +134,10 @@ class SafeDir:
                 os.close(handle)
             os.rename(temporary, name[-1], src_dir_fd=partials, dst_dir_fd=folder)
 
-    def make_link(self, name: Name, target: str | bytes) -> bool:
+    def make_symlink(self, name: Name, target: str | bytes) -> bool:
         """A symbolic link in place of a file, a link or nothing; false where a folder has its name."""
-        temporary = b"l%d.%d" % (os.getpid(), next(self._numbers))
-        with self._open_places(name, temporary) as (partials, folder):
+        temporary = b"l%d.%d" % (os.getpid(), next(self._temporary_numbers))
+        with self._open_folders(name, temporary) as (partials, folder):
             try:
                 mode = os.stat(name[-1], dir_fd=folder, follow_symlinks=False).st_mode
             except FileNotFoundError:
@@ -152,7 +152,7 @@ class SafeDir:
 
     def open_partial(self, name: Name, partial: bytes, size: int) -> tuple[int, bool]:
         """The partial of a file of ``size``: open, and whether an earlier try or the older file put anything in it."""
-        with self._open_places(name) as (partials, folder):
+        with self._open_folders(name) as (partials, folder):
             handle = os.open(partial, _FILE_FLAGS, 0o600, dir_fd=partials)
             held = os.fstat(handle).st_size
             if held != size:
@@ -163,22 +163,22 @@ class SafeDir:
         """The partial of a file that comes from its front: open, and how much of it an earlier try may have brought."""
         with self._lock:
             partials = self._open_partials()
-        with self.reporting(name):
+        with self.convert_errors(name):
             handle = os.open(partial, _FILE_FLAGS, 0o600, dir_fd=partials)
         return handle, os.fstat(handle).st_size
 
     def resize_partial(self, name: Name, handle: int, size: int) -> None:
         """Cut a partial short, or let it grow by a hole."""
-        with self.reporting(name):
+        with self.convert_errors(name):
             os.ftruncate(handle, size)
 
     def write_partial(self, name: Name, handle: int, data: memoryview, at: int) -> None:
-        with self.reporting(name):
+        with self.convert_errors(name):
             _write_at(handle, data, at)
 
     def commit_partial(self, name: Name, partial: bytes, handle: int, mode: int, time: int) -> None:
         """The partial is complete: it gets its name. Others whose names begin with the same 20 bytes are removed."""
-        with self._open_places(name) as (partials, folder):
+        with self._open_folders(name) as (partials, folder):
             os.fchmod(handle, mode | 0o600)
             os.utime(handle, ns=(time, time))
             os.rename(partial, name[-1], src_dir_fd=partials, dst_dir_fd=folder)
@@ -186,21 +186,21 @@ class SafeDir:
                 if os.fsencode(entry).startswith(partial[:20]):
                     os.unlink(entry, dir_fd=partials)
 
-    def drop_partial(self, partial: bytes) -> None:
+    def delete_partial(self, partial: bytes) -> None:
         with self._lock, suppress(OSError):
             os.unlink(partial, dir_fd=self._open_partials())
 
 
-def _printable(name: Name) -> str:
-    return shown(b"/".join(map(os.fsencode, name)).decode("utf-8", "surrogateescape"))
+def _format_name(name: Name) -> str:
+    return escape_name(b"/".join(map(os.fsencode, name)).decode("utf-8", "surrogateescape"))
 
 
-def _write_error(name: Name, error: OSError) -> TransferError:
+def _make_write_error(name: Name, error: OSError) -> TransferError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return TransferError(
             "the disk of this computer is full", hint="Free some space, then pull again; it goes on."
         )
-    return TransferError(f"{_printable(name)} cannot be written here: {error.strerror}")
+    return TransferError(f"{_format_name(name)} cannot be written here: {error.strerror}")
 
 
 def _write_at(handle: int, data: memoryview, at: int) -> None:

@@ -24,7 +24,7 @@ class Evidence(Enum):
 
 
 @frozen(kw_only=True)
-class Route:
+class SimulatorRoute:
     """One route of a portal: ``POST /login/``."""
 
     method: str
@@ -55,7 +55,7 @@ class SandboxMachine(Protocol):
     def port(self) -> int: ...
 
 
-class Machines(Protocol):
+class SandboxMachines(Protocol):
     """The sandbox's machines as a portal sees them."""
 
     async def boot(
@@ -76,7 +76,7 @@ class Machines(Protocol):
     async def kill(self, machine_id: str) -> None:
         """End everything in it at once; silent when already gone. The disk stays."""
 
-    async def erase(self, data: str) -> None:
+    async def delete_disk(self, data: str) -> None:
         """Delete a disk."""
 
 
@@ -91,7 +91,7 @@ class SimulatorContext:
     """What the sandbox gives to a portal. ``urls``: base URLs of all portals by name, filled before any request."""
 
     clock: Clock
-    machines: Machines
+    machines: SandboxMachines
     send_mail: SendMail
     urls: Mapping[str, str]
     machine_count: int
@@ -102,7 +102,7 @@ class ProviderSimulator(ABC):
     """The fake service itself; keeps its own books and never trusts the client."""
 
     @abstractmethod
-    def app(self) -> Any:
+    def get_app(self) -> Any:
         """The ASGI application that serves it."""
 
     @abstractmethod
@@ -113,19 +113,19 @@ class ProviderSimulator(ABC):
         """
 
     @abstractmethod
-    def ledger(self) -> Sequence[SimulatorLedgerEntry]:
+    def list_ledger_entries(self) -> Sequence[SimulatorLedgerEntry]:
         """The service's own books, oldest first."""
 
     @abstractmethod
-    def routes(self) -> Sequence[Route]:
+    def list_routes(self) -> Sequence[SimulatorRoute]:
         """Every route with its evidence."""
 
     @abstractmethod
-    def environment(self, url: str) -> Mapping[str, str]:
+    def make_plugin_settings(self, url: str) -> Mapping[str, str]:
         """The plugin's settings (by their names) that point it at this portal."""
 
     @abstractmethod
-    def burning(self) -> Sequence[str]:
+    def list_billed_machines(self) -> Sequence[str]:
         """Machines that cost money now, by the service's own reference."""
 
 
@@ -133,7 +133,7 @@ class ProviderSimulator(ABC):
 class ManualAccess:
     """What the site's page or mail tells a person who rented there: the SSH line, and the password."""
 
-    line: str
+    ssh_command: str
     password: str
     ref: str
 
@@ -142,9 +142,9 @@ class SupportsManualRental(ABC):
     """Capability of a portal: its pages are there for a person, also when its API is switched off (``api = off``)."""
 
     @abstractmethod
-    async def rent_by_hand(self) -> ManualAccess:
+    async def rent_manually(self) -> ManualAccess:
         """What a person does on the site to get a machine, money included."""
 
     @abstractmethod
-    async def stop_by_hand(self, ref: str) -> None:
+    async def stop_manually(self, ref: str) -> None:
         """What a person clicks to end it. Silent when it has ended."""

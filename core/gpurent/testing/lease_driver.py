@@ -20,7 +20,7 @@ from gpurent.testing.sandbox_harness import SandboxUser
 
 P = TypeVar("P", bound=LeaseProvider)
 T = TypeVar("T")
-MOST_LOST = 5
+MAX_LOST_ANSWERS = 5
 
 
 @define
@@ -35,7 +35,7 @@ class LeaseDriver(Generic[P]):
     user: SandboxUser
     name: str
     kind: type[P]
-    pace: timedelta = timedelta(seconds=6)
+    poll_interval: timedelta = timedelta(seconds=6)
     faults: HttpFaults = field(factory=HttpFaults)
     lease: Lease | None = None
     restarts: int = 0
@@ -44,48 +44,48 @@ class LeaseDriver(Generic[P]):
     billing: BillingProvider = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.begin_process(self.faults)
+        self.start_process(self.faults)
 
-    def begin_process(self, faults: HttpFaults | None = None) -> None:
+    def start_process(self, faults: HttpFaults | None = None) -> None:
         """Only what the user's vault and notes hold is what it was."""
         self.faults = faults or HttpFaults()
         self.provider = self.user.provider(self.name, self.kind, faults=self.faults)
         self.billing = self.user.billing(self.name, faults=self.faults)
 
-    async def until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def retry_lost_answers(self, request: Callable[[], Awaitable[T]]) -> T:
         """``ask``, by a new process after each answer that was lost."""
         while True:
             try:
-                return await ask()
+                return await request()
             except UnavailableError:
                 self.restarts += 1
-                if self.restarts >= MOST_LOST:
+                if self.restarts >= MAX_LOST_ANSWERS:
                     raise
-                self.begin_process()
-                await self.user.clock.sleep(self.pace)
+                self.start_process()
+                await self.user.clock.sleep(self.poll_interval)
 
     @property
-    def held(self) -> Lease:
+    def current_lease(self) -> Lease:
         """The lease, which must be there."""
         if self.lease is None:
             raise AssertionError("nothing was reserved yet")
         return self.lease
 
-    async def reserve(self, order: Order) -> None:
+    async def reserve_lease(self, order: Order) -> None:
         onto = self.lease.ref if self.lease is not None else ""
-        answer = await self.until_answered(lambda: self.provider.reserve(evolve(order, onto=onto)))
+        answer = await self.retry_lost_answers(lambda: self.provider.reserve_lease(evolve(order, onto=onto)))
         if self.lease is None:
             self.lease = evolve(answer, id="lease", label=order.key, password_ref=order.password_ref)
         else:
             self.lease = evolve(self.lease, pending=answer.pending)
 
-    async def refresh(self) -> Lease:
-        self.lease = await self.until_answered(lambda: self.provider.refresh(self.held))
+    async def refresh_lease(self) -> Lease:
+        self.lease = await self.retry_lost_answers(lambda: self.provider.refresh_lease(self.current_lease))
         return self.lease
 
-    async def bill(self) -> Bill:
+    async def wait_for_bill(self) -> Bill:
         """The bill of what is pending; waits until the provider has written it."""
-        async for lease in self._looks("payable"):
+        async for lease in self._poll_lease("payable"):
             if lease.pending is None:
                 raise AssertionError(f"nothing is pending: {lease.note}")
             if lease.pending.bill is not None:
@@ -93,64 +93,68 @@ class LeaseDriver(Generic[P]):
                 return lease.pending.bill
         raise AssertionError
 
-    async def pay(self, bill: Bill) -> Payment:
-        payment = await self.until_answered(lambda: self.billing.pay(bill))
+    async def pay_bill(self, bill: Bill) -> Payment:
+        payment = await self.retry_lost_answers(lambda: self.billing.pay_bill(bill))
         assert payment.key == bill.key
         assert payment.amount <= bill.amount
         return payment
 
-    async def confirm(self, payment: Payment) -> None:
+    async def confirm_payment(self, payment: Payment) -> None:
         """Until the provider has seen the payment."""
-        while self.held.pending is not None:
-            self.lease = await self.until_answered(lambda: self.provider.confirm(self.held, payment))
+        while self.current_lease.pending is not None:
+            self.lease = await self.retry_lost_answers(
+                lambda: self.provider.confirm_lease(self.current_lease, payment)
+            )
             if self.lease.pending is not None:
-                await self.user.clock.sleep(self.pace)
+                await self.user.clock.sleep(self.poll_interval)
 
-    async def settle(self) -> Payment:
+    async def pay_and_confirm(self) -> Payment:
         """Pay the bill of what is pending, and show the payment until the provider has seen it."""
-        payment = await self.pay(await self.bill())
-        await self.confirm(payment)
+        payment = await self.pay_bill(await self.wait_for_bill())
+        await self.confirm_payment(payment)
         return payment
 
-    async def ready(self) -> Lease:
-        async for lease in self._looks("ready"):
+    async def wait_until_ready(self) -> Lease:
+        async for lease in self._poll_lease("ready"):
             if lease.state is LeaseState.READY and lease.endpoint is not None:
                 return lease
         raise AssertionError
 
-    async def rent(self, order: Order) -> Lease:
+    async def rent_machine(self, order: Order) -> Lease:
         """The whole way of one order, to a machine that is ours."""
-        await self.reserve(order)
-        await self.settle()
-        return self.held if order.kind is OrderKind.EXTEND else await self.ready()
+        await self.reserve_lease(order)
+        await self.pay_and_confirm()
+        return self.current_lease if order.kind is OrderKind.EXTEND else await self.wait_until_ready()
 
-    async def extend(self, term: timedelta, key: str) -> Lease:
+    async def renew_lease(self, term: timedelta, key: str) -> Lease:
         renewing: object = self.provider
         if not isinstance(renewing, SupportsRenewal):
             raise AssertionError(f"{self.name} has no renewal")
-        return await self.rent(renewing.extension(self.held, term, key))
+        return await self.rent_machine(renewing.make_renewal_order(self.current_lease, term, key))
 
-    async def release(self) -> Lease:
+    async def release_lease(self) -> Lease:
         """Until it is over and nothing is owed."""
-        async for _lease in self._looks("over"):
-            self.lease = await self.until_answered(lambda: self.provider.release(self.held))
-            if self.lease.over and self.lease.pending is None:
+        async for _lease in self._poll_lease("over"):
+            self.lease = await self.retry_lost_answers(
+                lambda: self.provider.release_lease(self.current_lease)
+            )
+            if self.lease.is_over and self.lease.pending is None:
                 return self.lease
         raise AssertionError
 
-    async def charges(self) -> Counter[ChargeKind]:
+    async def sum_charges(self) -> Counter[ChargeKind]:
         """What the account lists for the lease, in minor units by kind."""
-        found = await self.billing.charges(self.held)
+        found = await self.billing.list_charges(self.current_lease)
         assert isinstance(found, Known)
         sums: Counter[ChargeKind] = Counter()
         for charge in found.items:
             sums[charge.kind] += charge.money.amount
         return sums
 
-    async def _looks(self, wanted: str) -> AsyncIterator[Lease]:
+    async def _poll_lease(self, wanted: str) -> AsyncIterator[Lease]:
         """The lease now, then after each pause; an `AssertionError` when it never comes to an end."""
-        yield self.held
+        yield self.current_lease
         for _look in range(200):
-            await self.user.clock.sleep(self.pace)
-            yield await self.refresh()
-        raise AssertionError(f"never {wanted}: {self.held}")
+            await self.user.clock.sleep(self.poll_interval)
+            yield await self.refresh_lease()
+        raise AssertionError(f"never {wanted}: {self.current_lease}")

@@ -21,10 +21,10 @@ from typing import Any, TypeVar, overload
 from attrs import define, field
 
 from gpurent.errors import UsageError
-from gpurent.infra.registry.registry import Registry
+from gpurent.infra.registry.registry import EntryPointRegistry
 from gpurent.ports.services import HttpResponse
 from gpurent.roles.account import Authenticator, BillingProvider, Login
-from gpurent.roles.entries import AuthEntry, BillingEntry, Entry, LeaseEntry, SimulatorEntry
+from gpurent.roles.entries import AuthEntry, BillingEntry, LeaseEntry, PluginEntry, SimulatorEntry
 from gpurent.roles.lease import LeaseProvider
 from gpurent.testing.fakes import (
     FakeMachines,
@@ -41,9 +41,9 @@ S = TypeVar("S")
 
 
 @cache
-def installed_plugins() -> Registry:
+def installed_plugins() -> EntryPointRegistry:
     """Every installed plugin; loaded once, since a registry never changes."""
-    return Registry.load()
+    return EntryPointRegistry.load()
 
 
 @define(kw_only=True)
@@ -53,12 +53,12 @@ class SandboxUser(FakeUser):
     ``auth`` is needed where nothing says which login a provider or an account goes with.
     """
 
-    registry: Registry
+    registry: EntryPointRegistry
 
     def context(
-        self, entry: Entry[Any], auth: str = "", faults: HttpFaults | None = None
+        self, entry: PluginEntry[Any], auth: str = "", faults: HttpFaults | None = None
     ) -> FakePluginContext:
-        login: AuthEntry | None = self.registry.entries(AuthEntry).get(auth)
+        login: AuthEntry | None = self.registry.get_entries(AuthEntry).get(auth)
         return FakePluginContext(entry, user=self, auth=login, faults=faults)
 
     @overload
@@ -69,8 +69,8 @@ class SandboxUser(FakeUser):
         self, name: str, kind: type[Any] = LeaseProvider, *, faults: HttpFaults | None = None
     ) -> Any:
         """The provider of that name, as the ``kind`` it must be."""
-        entry = self.registry.entry(LeaseEntry, name)
-        return _as(kind, entry.build(self.context(entry, entry.auth, faults)))
+        entry = self.registry.get_entry(LeaseEntry, name)
+        return _check_role(kind, entry.build(self.context(entry, entry.auth, faults)))
 
     @overload
     def billing(self, provider: str, *, faults: HttpFaults | None = None) -> BillingProvider: ...
@@ -80,39 +80,39 @@ class SandboxUser(FakeUser):
         self, provider: str, kind: type[Any] = BillingProvider, *, faults: HttpFaults | None = None
     ) -> Any:
         """Where the bills of that provider are paid, as the ``kind`` it must be."""
-        entry = self.registry.entry(LeaseEntry, provider)
-        billing = self.registry.entry(BillingEntry, entry.billing)
-        return _as(kind, billing.build(self.context(billing, entry.auth, faults)))
+        entry = self.registry.get_entry(LeaseEntry, provider)
+        billing = self.registry.get_entry(BillingEntry, entry.billing)
+        return _check_role(kind, billing.build(self.context(billing, entry.auth, faults)))
 
     def authenticator(self, provider: str) -> Authenticator:
-        entry = self._auth(provider)
+        entry = self._auth_entry(provider)
         return entry.build(self.context(entry, entry.name))
 
     async def login(self, provider: str, *, renew: bool = False) -> Login:
         """By the user's ``credentials``; a key is made on first use where the plugin can do that."""
-        entry = self._auth(provider)
-        return await self.context(entry, entry.name).login(renew=renew)
+        entry = self._auth_entry(provider)
+        return await self.context(entry, entry.name).get_login(renew=renew)
 
-    def _auth(self, provider: str) -> AuthEntry:
-        return self.registry.entry(AuthEntry, self.registry.entry(LeaseEntry, provider).auth)
+    def _auth_entry(self, provider: str) -> AuthEntry:
+        return self.registry.get_entry(AuthEntry, self.registry.get_entry(LeaseEntry, provider).auth)
 
 
 @define(kw_only=True)
 class SandboxHarness:
     """The simulators, and everything around them that a test may turn."""
 
-    registry: Registry
+    registry: EntryPointRegistry
     clock: ManualClock
     machines: FakeMachines
     post_office: FakePostOffice
     simulators: RunningSimulators
-    _stranger: FakeUser
+    _anonymous_user: FakeUser
     _users: list[SandboxUser] = field(factory=list)
-    _numbers: count[int] = field(factory=lambda: count(1))
+    _user_numbers: count[int] = field(factory=lambda: count(1))
 
     def user(self, config: Mapping[str, Mapping[str, str]] | None = None) -> SandboxUser:
         """Somebody new, with a mailbox of their own. ``config``: settings by section, over the simulators' own."""
-        address = f"user{next(self._numbers)}@sandbox.example"
+        address = f"user{next(self._user_numbers)}@sandbox.example"
         settings = self.simulators.client_settings()
         for section, values in (config or {}).items():
             settings.setdefault(section, {}).update(values)
@@ -127,11 +127,11 @@ class SandboxHarness:
 
     def simulator(self, name: str, kind: type[S]) -> S:
         """The simulator of that name: a test looks behind its counter."""
-        return self.simulators.get(name, kind)
+        return self.simulators.get_simulator(name, kind)
 
     async def request(self, simulator: str, method: str, path: str, **given: Any) -> HttpResponse:
         """One call as a stranger makes it; see `gpurent.ports.services.Http`."""
-        client = self._stranger.client(simulator, self.simulators.urls[simulator])
+        client = self._anonymous_user.client(simulator, self.simulators.urls[simulator])
         return await client.request(method, path, **given)
 
     async def post(self, simulator: str, path: str, **given: Any) -> Any:
@@ -147,7 +147,7 @@ class SandboxHarness:
         await self.simulators.tick()
 
     async def aclose(self) -> None:
-        for user in (self._stranger, *self._users):
+        for user in (self._anonymous_user, *self._users):
             await user.aclose()
         await self.simulators.close()
         await self.machines.aclose()
@@ -170,7 +170,7 @@ async def sandbox_harness(
     fakes = FakeMachines(clock=clock)
     office = FakePostOffice(clock)
     running = RunningSimulators(
-        entries={name: registry.entry(SimulatorEntry, name) for name in names},
+        entries={name: registry.get_entry(SimulatorEntry, name) for name in names},
         clock=clock,
         machines=fakes,
         send_mail=office.send,
@@ -184,7 +184,7 @@ async def sandbox_harness(
         machines=fakes,
         post_office=office,
         simulators=running,
-        stranger=FakeUser(clock=clock),
+        anonymous_user=FakeUser(clock=clock),
     )
     try:
         await running.start()
@@ -193,7 +193,7 @@ async def sandbox_harness(
         await harness.aclose()
 
 
-def _as(kind: type[R], made: object) -> R:
+def _check_role(kind: type[R], made: object) -> R:
     if not isinstance(made, kind):
         raise UsageError(f"the plugin built a {type(made).__name__}, not a {kind.__name__}")
     return made

@@ -38,7 +38,7 @@ from gpurent.errors import UsageError
 from gpurent.infra.http import HttpClient
 from gpurent.infra.redact import Redactor
 from gpurent.ports.services import HttpResponse
-from gpurent.testing.sandbox.cloud import Cloud, Options
+from gpurent.testing.sandbox.simulated_cloud import SandboxOptions, SimulatedCloud
 from gpurent.testing.sandbox_harness import installed_plugins
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class CommandLineUser:
     address: str
     environment: Mapping[str, str]
 
-    def run(self, *arguments: str, given: str = "") -> CommandLineResult:
+    def run(self, *arguments: str, input_text: str = "") -> CommandLineResult:
         """The real command line, in this process and thread. No event loop may run here.
 
         ``given`` is its stdin, which is no terminal: a question is answered by an option, or fails.
@@ -78,7 +78,7 @@ class CommandLineUser:
 
         main = entry_points(group="console_scripts")["gpurent"].load()
         threshold = gc.get_threshold()
-        with _streams(given) as (out, err), _environment(self.environment):
+        with _streams(input_text) as (out, err), _environment(self.environment):
             try:
                 main(list(arguments))
                 code: object = 0
@@ -128,19 +128,19 @@ def _text(stream: TextIO) -> str:
 class SharedSandbox:
     """``cloud`` belongs to the sandbox's own thread: change it by `call`, read it when nothing is under way."""
 
-    cloud: Cloud
+    cloud: SimulatedCloud
     _loop: asyncio.AbstractEventLoop
     _clients: dict[str, HttpClient] = field(factory=dict)
-    _numbers: count[int] = field(factory=lambda: count(1))
+    _user_numbers: count[int] = field(factory=lambda: count(1))
 
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
+    def run_in_loop(self, work: Coroutine[Any, Any, T]) -> T:
         """Run ``work`` in the sandbox's event loop and give its result."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def user(self, home: Path) -> CommandLineUser:
         """Somebody new; ``home`` is the test's own folder."""
-        address = f"user{next(self._numbers)}@sandbox.example"
-        self.call(self.cloud.mail.open_mailbox(address))
+        address = f"user{next(self._user_numbers)}@sandbox.example"
+        self.run_in_loop(self.cloud.mail.open_mailbox(address))
         folder = home / "gpurent"
         folder.mkdir(mode=0o700, parents=True)
         variables = {"HOME": str(home), "LANG": "C.UTF-8", "GPURENT_LANG": "en"}
@@ -148,11 +148,11 @@ class SharedSandbox:
 
     def advance(self, **span: float) -> None:
         """Jump ahead, in `datetime.timedelta`'s words; every simulator lives through the time at once."""
-        self.call(self.cloud.advance(timedelta(**span)))
+        self.run_in_loop(self.cloud.advance(timedelta(**span)))
 
     def request(self, simulator: str, method: str, path: str, **given: Any) -> HttpResponse:
         """One call as a stranger makes it: a sign-up, a purchase. See `gpurent.ports.services.Http`."""
-        return self.call(self._request(simulator, method, path, given))
+        return self.run_in_loop(self._request(simulator, method, path, given))
 
     def post(self, simulator: str, path: str, **given: Any) -> Any:
         """The JSON answer to a POST of ``given`` that must be accepted."""
@@ -177,18 +177,18 @@ class SharedSandbox:
 
 @contextmanager
 def shared_sandbox(root: Path, **options: Any) -> Iterator[SharedSandbox]:
-    """A sandbox below ``root``, gone at the end with everything in it. ``options``: see `Options`."""
+    """A sandbox below ``root``, gone at the end with everything in it. ``options``: see `SandboxOptions`."""
     given = {"driver": "embedded", "settings": {}, **options}
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="sandbox", daemon=True)
     thread.start()
-    made = SharedSandbox(Cloud(root, installed_plugins(), Options(**given)), loop)
+    made = SharedSandbox(SimulatedCloud(root, installed_plugins(), SandboxOptions(**given)), loop)
     try:
-        made.call(made.cloud.start())
+        made.run_in_loop(made.cloud.start())
         yield made
     finally:
-        made.call(made.close())
-        made.call(loop.shutdown_default_executor())
+        made.run_in_loop(made.close())
+        made.run_in_loop(loop.shutdown_default_executor())
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

@@ -10,18 +10,24 @@ from attrs import define, evolve, field
 
 from gpurent.domain.access import Endpoint
 from gpurent.domain.secret import Secret
-from gpurent.infra.platform.posix.system import private_folder
-from gpurent.infra.ssh.client import SshConnector
+from gpurent.infra.platform.posix.system import make_private_folder
 from gpurent.infra.ssh.connection import AsyncsshConnection
-from gpurent.testing.sandbox.machines import DriverName, Machine, MachineDriver, MachineSpec, pick_driver
-from gpurent.testing.sandbox.machines.programs import shared_farms
+from gpurent.infra.ssh.connector import SshConnector
+from gpurent.testing.sandbox.machines import (
+    BootedMachine,
+    DriverName,
+    MachineDriver,
+    MachineSpec,
+    select_driver,
+)
+from gpurent.testing.sandbox.machines.programs import shared_link_farms
 
 PASSWORD = Secret("open sesame 7")
 SPEC = MachineSpec(user="mist", password=PASSWORD.reveal(), hostname="gpu28", data="lab/42")
 LEASE = "lease-1"
 
 
-def endpoint_of(machine: Machine) -> Endpoint:
+def get_endpoint(machine: BootedMachine) -> Endpoint:
     return Endpoint(machine.spec.user, machine.host, machine.port)
 
 
@@ -33,30 +39,32 @@ class SshFixture:
     ssh: SshConnector
     folder: Path
 
-    async def boot(self, **changes: object) -> Machine:
+    async def boot(self, **changes: object) -> BootedMachine:
         """A machine like `SPEC`, but for ``changes``."""
         return await self.driver.boot(evolve(SPEC, **changes))  # type: ignore[arg-type]
 
     async def connect(
-        self, machine: Machine, lease: str = LEASE, password: Secret | None = PASSWORD
+        self, machine: BootedMachine, lease: str = LEASE, password: Secret | None = PASSWORD
     ) -> AsyncsshConnection:
-        return await self.ssh.open(lease, endpoint_of(machine), password)
+        return await self.ssh.open_connection(lease, get_endpoint(machine), password)
 
     @asynccontextmanager
-    async def connected(self, machine: Machine, lease: str = LEASE) -> AsyncIterator[AsyncsshConnection]:
+    async def open_connection(
+        self, machine: BootedMachine, lease: str = LEASE
+    ) -> AsyncIterator[AsyncsshConnection]:
         """A connection that is closed at the end."""
         connection = await self.connect(machine, lease)
         try:
             yield connection
         finally:
-            await connection.aclose()
+            await connection.close()
 
 
 @asynccontextmanager
 async def ssh_fixture(driver: DriverName, root: Path) -> AsyncIterator[SshFixture]:
     """Machines below ``root``; everything in it ends with it."""
-    folder = private_folder(root / "ssh")
-    made = await pick_driver(driver, root / "sandbox", shared_farms())
+    folder = make_private_folder(root / "ssh")
+    made = await select_driver(driver, root / "sandbox", shared_link_farms())
     try:
         yield SshFixture(made, SshConnector(folder), folder)
     finally:
@@ -67,14 +75,14 @@ async def ssh_fixture(driver: DriverName, root: Path) -> AsyncIterator[SshFixtur
 class MachineFixture:
     """One machine and one lease's key. ``home`` is its home as this computer sees it, where it can."""
 
-    machine: Machine
+    machine: BootedMachine
     ssh: SshConnector
     home: Path
     _connections: list[AsyncsshConnection] = field(factory=list)
 
     async def connect(self) -> AsyncsshConnection:
         """A fresh connection; the earlier ones stay as they are, all are closed at the end."""
-        made = await self.ssh.open(LEASE, endpoint_of(self.machine), PASSWORD)
+        made = await self.ssh.open_connection(LEASE, get_endpoint(self.machine), PASSWORD)
         self._connections.append(made)
         return made
 
@@ -92,4 +100,4 @@ async def machine_fixture(
             yield made
         finally:
             for connection in made._connections:
-                await connection.aclose()
+                await connection.close()

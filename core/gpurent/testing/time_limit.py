@@ -21,27 +21,27 @@ from types import FrameType
 import pytest
 from attrs import define, field
 
-from gpurent.testing.patience import Deadline
+from gpurent.testing.load_timeouts import LoadDeadline
 
-LOOK = 0.5
+POLL_SECONDS = 0.5
 """Seconds between two looks of the watcher."""
-GRACE = 10.0
+GRACE_SECONDS = 10.0
 """Seconds of an idle computer in which a test that was stopped must end, its fixtures included."""
-STRIKES = 3
+MAX_STOPS = 3
 """So often a test is stopped; one that catches it (hypothesis tries the example again) has no more time after that."""
 EXIT_CODE = 70
 
 
 @define(eq=False)
-class Watcher:
+class TimeLimitWatcher:
     """Watches one test from a thread of its own. ``stop_test`` is called in that thread, ``give_up`` after it."""
 
     limit: float
     stop_test: Callable[[], None]
     give_up: Callable[[], None]
-    look: float = LOOK
-    grace: float = field(factory=lambda: GRACE)
-    _over: threading.Event = field(factory=threading.Event)
+    poll_seconds: float = POLL_SECONDS
+    grace_seconds: float = field(factory=lambda: GRACE_SECONDS)
+    _cancelled: threading.Event = field(factory=threading.Event)
     _thread: threading.Thread = field(init=False)
 
     def start(self) -> None:
@@ -50,47 +50,47 @@ class Watcher:
 
     def cancel(self) -> None:
         """The test has ended, or a person has stopped it to look."""
-        self._over.set()
+        self._cancelled.set()
         self._thread.join()
 
     def _watch(self) -> None:
-        for limit in (self.limit, *[self.grace] * (STRIKES - 1)):
-            if self._ended_within(limit):
+        for limit in (self.limit, *[self.grace_seconds] * (MAX_STOPS - 1)):
+            if self._wait_for_end(limit):
                 return
             self.stop_test()
-        if not self._ended_within(self.grace):
+        if not self._wait_for_end(self.grace_seconds):
             self.give_up()
 
-    def _ended_within(self, seconds: float) -> bool:
-        deadline = Deadline(seconds)
-        while not deadline.over:
-            if self._over.wait(min(self.look, seconds / 4)):
+    def _wait_for_end(self, seconds: float) -> bool:
+        deadline = LoadDeadline(seconds)
+        while not deadline.is_over:
+            if self._cancelled.wait(min(self.poll_seconds, seconds / 4)):
                 return True
         return False
 
 
-class TimeLimit:
+class TimeLimitPlugin:
     """The plugin's state: the watcher of the test that runs."""
 
     def __init__(self, seconds: float, stderr: int) -> None:
         """``stderr``: a descriptor that no capture has taken yet."""
         self._seconds = seconds
         self._stderr = stderr
-        self._watcher: Watcher | None = None
-        self._running = ""
+        self._watcher: TimeLimitWatcher | None = None
+        self._timeout_message = ""
 
-    def limit_of(self, item: pytest.Item) -> float:
+    def get_limit(self, item: pytest.Item) -> float:
         mark = item.get_closest_marker("timeout")
         return float(mark.args[0]) if mark is not None and mark.args else self._seconds
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        limit = self.limit_of(item)
+        limit = self.get_limit(item)
         if limit <= 0 or threading.current_thread() is not threading.main_thread():
             return (yield)
-        self._running = f"{item.nodeid} took more than {limit:g} s of an idle computer"
-        before = signal.signal(signal.SIGALRM, self._stopped)
-        self._watcher = Watcher(limit, _interrupt_main_thread, self._give_up)
+        self._timeout_message = f"{item.nodeid} took more than {limit:g} s of an idle computer"
+        before = signal.signal(signal.SIGALRM, self._on_alarm)
+        self._watcher = TimeLimitWatcher(limit, _interrupt_main_thread, self._give_up)
         self._watcher.start()
         try:
             return (yield)
@@ -107,14 +107,14 @@ class TimeLimit:
         if watcher is not None:
             watcher.cancel()
 
-    def _stopped(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_alarm(self, _number: int, _frame: FrameType | None) -> None:
         """Runs in the main thread, wherever the test is."""
         if self._watcher is not None:
-            pytest.fail(f"{self._running}\n{all_stacks()}", pytrace=True)
+            pytest.fail(f"{self._timeout_message}\n{format_all_stacks()}", pytrace=True)
 
     def _give_up(self) -> None:
         """The main thread is stuck in C, or swallows everything."""
-        os.write(self._stderr, f"\n{self._running} and cannot be stopped\n".encode())
+        os.write(self._stderr, f"\n{self._timeout_message} and cannot be stopped\n".encode())
         faulthandler.dump_traceback(self._stderr, all_threads=True)
         os._exit(EXIT_CODE)
 
@@ -125,7 +125,7 @@ def _interrupt_main_thread() -> None:
         signal.pthread_kill(main, signal.SIGALRM)
 
 
-def all_stacks() -> str:
+def format_all_stacks() -> str:
     """Where every thread is, and every task of the event loop that runs."""
     parts = []
     names = {thread.ident: thread.name for thread in threading.enumerate()}
@@ -151,5 +151,5 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "timeout(seconds): how long an idle computer may take for this test")
     # Nothing is captured yet; later the descriptor 2 is a file that ends with the process.
     config.pluginmanager.register(
-        TimeLimit(float(config.getini("time_limit")), os.dup(2)), "gpurent-time-limit"
+        TimeLimitPlugin(float(config.getini("time_limit")), os.dup(2)), "gpurent-time-limit"
     )

@@ -12,13 +12,13 @@ from urllib.parse import parse_qs
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope
 
-from gpurent.api import Event, EventKind, Level, Notice, UnavailableError, UsageError
+from gpurent.api import Event, EventKind, Notice, NoticeLevel, UnavailableError, UsageError
 from gpurent.testing.fakes.http_server import http_reply, http_server
-from gpurent_plugin_apprise.sender import AppriseNotifier
+from gpurent_plugin_apprise.notifier import AppriseNotifier
 
 NOTICE = Notice(
     id="0123456789abcdef",
-    level=Level.WARNING,
+    level=NoticeLevel.WARNING,
     title="gpurent: 时间不多了 (mistgpu-abcde)",
     body="12 分钟\ngpurent topup mistgpu AMOUNT",
     event=Event(kind=EventKind.TIME_LOW, at=datetime(2026, 3, 1, 12, tzinfo=UTC)),
@@ -32,7 +32,7 @@ async def send(urls: str) -> None:
 async def test_two_services_are_told() -> None:
     async with http_server() as one, http_server() as two:
         await send(f"json://127.0.0.1:{one.port}/a form://127.0.0.1:{two.port}/b")
-    (first,), (second,) = one.seen, two.seen
+    (first,), (second,) = one.requests, two.requests
     found = json.loads(first.body)
     assert (found["title"], found["message"], found["type"]) == (NOTICE.title, NOTICE.body, "warning")
     assert parse_qs(second.body.decode())["title"] == [NOTICE.title]
@@ -45,8 +45,8 @@ async def test_one_that_fails_keeps_nobody_from_being_told() -> None:
     ):
         with pytest.raises(UnavailableError, match="500") as caught:
             await send(f"json://user:pass-CANARY@127.0.0.1:{one.port}/ json://127.0.0.1:{two.port}/")
-    assert len(two.seen) == 1
-    assert len(one.seen) == 1, "nothing is repeated"
+    assert len(two.requests) == 1
+    assert len(one.requests) == 1, "nothing is repeated"
     assert "CANARY" not in caught.value.message
 
 
@@ -56,7 +56,7 @@ async def test_a_redirect_is_not_followed() -> None:
         async with http_server(http_reply(status="302 Found", headers=(location,))) as one:
             with pytest.raises(UnavailableError):
                 await send(f"json://127.0.0.1:{one.port}/")
-    assert other.seen == []
+    assert other.requests == []
 
 
 @pytest.mark.parametrize("urls", ["nonsense://key-CANARY/", "json://", " "])
@@ -66,7 +66,7 @@ def test_a_url_that_apprise_does_not_know_is_refused(urls: str) -> None:
     assert "CANARY" not in caught.value.message
 
 
-class Keep:
+class RecordingSmtpHandler:
     """An SMTP server that keeps what it is given."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class Keep:
 
 
 async def test_mail() -> None:
-    kept = Keep()
+    kept = RecordingSmtpHandler()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: SMTP(kept), "127.0.0.1", 0)
     async with server:

@@ -12,9 +12,9 @@ from gpurent.api import Bill, Currency, HttpResponse, Secret
 from gpurent.testing.fakes import FakePluginContext, HttpFaults, ManualClock, MemoryState
 from gpurent.testing.sandbox_harness import SandboxHarness, SandboxUser, sandbox_harness
 from gpurent_plugin_dbc import plugin
-from gpurent_plugin_dbc.keys import address_of, new_private, public_of
+from gpurent_plugin_dbc.keys import derive_address, derive_public_key, generate_private_key
 from gpurent_plugin_dbc.simulator.service import DbcLedgerSimulator
-from gpurent_plugin_dbc.wallet import Wallet
+from gpurent_plugin_dbc.wallet import DbcWallet
 
 DBC = Currency("DBC", 8)
 (AUTH,) = plugin.gpurent_register_auth()
@@ -31,7 +31,7 @@ class LedgerHarness:
 
     @property
     def address(self) -> str:
-        return address_of(public_of(self.key))
+        return derive_address(derive_public_key(self.key))
 
     @property
     def clock(self) -> ManualClock:
@@ -42,12 +42,12 @@ class LedgerHarness:
         return self.sandbox.simulator("dbc", DbcLedgerSimulator)
 
     @property
-    def notes(self) -> MemoryState:
+    def state(self) -> MemoryState:
         return self.user.state("dbc")
 
-    def wallet(self, **faults: Any) -> Wallet:
+    def make_wallet(self, **faults: Any) -> DbcWallet:
         """``faults``: see `HttpFaults`."""
-        return Wallet(FakePluginContext(BILLING, user=self.user, auth=AUTH, faults=HttpFaults(**faults)))
+        return DbcWallet(FakePluginContext(BILLING, user=self.user, auth=AUTH, faults=HttpFaults(**faults)))
 
     async def post(self, path: str, **given: Any) -> HttpResponse:
         return await self.sandbox.request("dbc", "POST", path, json=given)
@@ -55,27 +55,31 @@ class LedgerHarness:
     async def get(self, path: str, **params: str) -> HttpResponse:
         return await self.sandbox.request("dbc", "GET", path, params=params)
 
-    def units(self, address: str = "") -> int:
-        return self.simulator.balance(address or self.address)
+    def get_balance_units(self, address: str = "") -> int:
+        return self.simulator.compute_balance(address or self.address)
 
-    def outgoing(self) -> list[int]:
+    def list_outgoing(self) -> list[int]:
         """What left the account, in minor units; the first line of its ledger is the money that came."""
-        return [line.amount.amount for line in self.simulator.ledger() if line.account == self.address][1:]
+        return [
+            line.amount.amount
+            for line in self.simulator.list_ledger_entries()
+            if line.account == self.address
+        ][1:]
 
 
 @asynccontextmanager
 async def ledger_harness(money: str = "100000") -> AsyncIterator[LedgerHarness]:
     """A ledger with one user on it who has ``money``."""
     async with sandbox_harness("dbc") as sandbox:
-        made = LedgerHarness(sandbox, sandbox.user(), new_private())
+        made = LedgerHarness(sandbox, sandbox.user(), generate_private_key())
         made.user.credentials["dbc"] = {"private_key": made.key}
         await sandbox.post("dbc", "/sandbox/faucet", address=made.address, amount=money)
         yield made
 
 
-def new_address() -> str:
-    return address_of(public_of(new_private()))
+def make_address() -> str:
+    return derive_address(derive_public_key(generate_private_key()))
 
 
-def bill(amount: str = "1984.3848", payee: str = "", key: str = "trip-main", **more: Any) -> Bill:
-    return Bill(key=key, payee=payee or new_address(), amount=DBC.money(amount), **more)
+def make_bill(amount: str = "1984.3848", payee: str = "", key: str = "trip-main", **more: Any) -> Bill:
+    return Bill(key=key, payee=payee or make_address(), amount=DBC.money(amount), **more)

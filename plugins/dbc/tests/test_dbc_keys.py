@@ -8,11 +8,19 @@ import pytest
 from hypothesis import given, strategies as st
 
 from gpurent.api import AuthError, Secret, UsageError
-from gpurent_plugin_dbc.keys import KeyLogin, address_of, check_address, new_private, public_of, sign, verify
+from gpurent_plugin_dbc.keys import (
+    DbcAuthenticator,
+    check_address,
+    derive_address,
+    derive_public_key,
+    generate_private_key,
+    sign,
+    verify,
+)
 from gpurent_plugin_dbc.ripemd import ripemd160
 
 # The platform's address of 2020, read in the public web client: the one real address that we know.
-REAL = "AKMqDy51FuMnc4poiGBczQvPh6819hQuLH"
+REAL_ADDRESS = "AKMqDy51FuMnc4poiGBczQvPh6819hQuLH"
 
 
 @pytest.mark.parametrize(
@@ -29,26 +37,26 @@ def test_ripemd_gives_the_published_digests(text: bytes, digest: str) -> None:
 
 
 def test_addresses_are_the_same_where_openssl_hides_ripemd(monkeypatch: pytest.MonkeyPatch) -> None:
-    public = public_of(new_private())
-    before = address_of(public)
+    public = derive_public_key(generate_private_key())
+    before = derive_address(public)
 
     def hidden(name: str, data: bytes = b"") -> None:
         raise ValueError(f"unsupported hash type {name}")
 
     monkeypatch.setattr(hashlib, "new", hidden)
-    assert address_of(public) == before
+    assert derive_address(public) == before
 
 
 def test_the_real_address_passes_and_every_changed_letter_fails() -> None:
-    assert check_address(REAL) == REAL
-    for place, letter in enumerate(REAL):
+    assert check_address(REAL_ADDRESS) == REAL_ADDRESS
+    for place, letter in enumerate(REAL_ADDRESS):
         other = "2" if letter != "2" else "3"
         with pytest.raises(UsageError):
-            check_address(REAL[:place] + other + REAL[place + 1 :])
+            check_address(REAL_ADDRESS[:place] + other + REAL_ADDRESS[place + 1 :])
 
 
 def test_a_new_key_makes_a_neo_address() -> None:
-    address = address_of(public_of(new_private()))
+    address = derive_address(derive_public_key(generate_private_key()))
     assert address.startswith("A")
     assert len(address) == 34
     assert check_address(address) == address
@@ -63,33 +71,33 @@ def test_text_is_no_address(text: str) -> None:
 def test_the_generator_point_has_its_known_key() -> None:
     # secp256r1's base point, from its standard.
     one = Secret("0" * 63 + "1")
-    assert public_of(one) == "036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+    assert derive_public_key(one) == "036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
 
 
 @pytest.mark.parametrize("text", ["", "0" * 64, "f" * 64, "12", "g" * 64, "0x" + "1" * 64])
 async def test_what_is_no_private_key_is_refused_unseen(text: str) -> None:
     with pytest.raises(AuthError) as refused:
-        await KeyLogin().login({"private_key": Secret(text)})
+        await DbcAuthenticator().log_in({"private_key": Secret(text)})
     assert not text or text not in str(refused.value)
 
 
 async def test_first_use_makes_a_key_that_logs_in_again() -> None:
-    role = KeyLogin()
-    given_ = await role.enrol()
-    first = await role.login(given_)
-    again = await role.login({"private_key": Secret(given_["private_key"].reveal().upper() + "\n")})
+    role = DbcAuthenticator()
+    given_ = await role.create_credentials()
+    first = await role.log_in(given_)
+    again = await role.log_in({"private_key": Secret(given_["private_key"].reveal().upper() + "\n")})
     assert first.account == again.account
-    assert await role.valid(first)
+    assert await role.is_valid(first)
     assert given_["private_key"].reveal() not in repr(first)
-    other = await role.login(await role.enrol())
+    other = await role.log_in(await role.create_credentials())
     assert other.account != first.account
 
 
 def test_a_signature_holds_for_its_text_and_key_only() -> None:
-    key, other = new_private(), new_private()
+    key, other = generate_private_key(), generate_private_key()
     made = sign(key, "pay 1")
-    assert verify(public_of(key), "pay 1", made)
-    assert not verify(public_of(key), "pay 2", made)
-    assert not verify(public_of(other), "pay 1", made)
+    assert verify(derive_public_key(key), "pay 1", made)
+    assert not verify(derive_public_key(key), "pay 2", made)
+    assert not verify(derive_public_key(other), "pay 1", made)
     assert not verify("00", "pay 1", made)
-    assert not verify(public_of(key), "pay 1", "zz")
+    assert not verify(derive_public_key(key), "pay 1", "zz")

@@ -12,25 +12,25 @@ from attrs import evolve
 
 from gpurent.api import CNY, HttpResponse, Money, MoneyError, Spent, UnavailableError, UsageError
 from gpurent.testing.fakes import FakePluginContext, ProcessKilled
-from gpurent_plugin_dbc.wallet import Wallet
-from plugins.dbc.tests.ledger_harness import AUTH, BILLING, DBC, LedgerHarness, bill, new_address
+from gpurent_plugin_dbc.wallet import DbcWallet
+from plugins.dbc.tests.ledger_harness import AUTH, BILLING, DBC, LedgerHarness, make_address, make_bill
 
 
 async def test_a_bill_is_paid_to_the_last_unit(ledger: LedgerHarness) -> None:
-    asked = bill("1984.38480001")
-    payment = await ledger.wallet().pay(asked)
-    assert ledger.units() == 100000 * 10**8 - 198438480001
-    assert ledger.units(asked.payee) == 198438480001
+    asked = make_bill("1984.38480001")
+    payment = await ledger.make_wallet().pay_bill(asked)
+    assert ledger.get_balance_units() == 100000 * 10**8 - 198438480001
+    assert ledger.get_balance_units(asked.payee) == 198438480001
     assert payment.amount == asked.amount
     assert (await ledger.get(f"/tx/{payment.proof}")).json()["to"] == asked.payee
 
 
 async def test_paid_again_it_gives_the_first_payment(ledger: LedgerHarness) -> None:
-    asked = bill()
-    first = await ledger.wallet().pay(asked)
+    asked = make_bill()
+    first = await ledger.make_wallet().pay_bill(asked)
     ledger.clock.advance(timedelta(hours=3))
-    assert await ledger.wallet().pay(asked) == first
-    assert ledger.outgoing() == [-198438480000]
+    assert await ledger.make_wallet().pay_bill(asked) == first
+    assert ledger.list_outgoing() == [-198438480000]
 
 
 @pytest.mark.parametrize("error", [UnavailableError, ProcessKilled])
@@ -39,86 +39,86 @@ async def test_paid_again_it_gives_the_first_payment(ledger: LedgerHarness) -> N
 async def test_lost_anywhere_and_repeated_it_is_one_transfer(
     ledger: LedgerHarness, call: int, way: str, error: type[BaseException]
 ) -> None:
-    asked = bill()
-    wallet = ledger.wallet(**{way: call, "error": error})
+    asked = make_bill()
+    wallet = ledger.make_wallet(**{way: call, "error": error})
     lost: BaseException | None = None
     try:
-        first = await wallet.pay(asked)
+        first = await wallet.pay_bill(asked)
     except (UnavailableError, ProcessKilled) as broken:
         lost, first = broken, None
     # Only two calls are made: the balance, then the transfer.
     assert (lost is None) == (call == 3)
-    again = await ledger.wallet().pay(asked)
+    again = await ledger.make_wallet().pay_bill(asked)
     assert first is None or again == first
-    assert ledger.outgoing() == [-198438480000]
+    assert ledger.list_outgoing() == [-198438480000]
     # And once more, where even the question what became of it is lost.
     with pytest.raises((UnavailableError, ProcessKilled)) as asking:
-        await ledger.wallet(**{way: 1, "error": error}).pay(asked)
+        await ledger.make_wallet(**{way: 1, "error": error}).pay_bill(asked)
     assert not isinstance(asking.value, UnavailableError) or asking.value.spent is Spent.UNKNOWN
-    assert (await ledger.wallet().pay(asked)).proof == again.proof
-    assert ledger.outgoing() == [-198438480000]
+    assert (await ledger.make_wallet().pay_bill(asked)).proof == again.proof
+    assert ledger.list_outgoing() == [-198438480000]
 
 
 @pytest.mark.parametrize("die", ["before", "after"])
 async def test_killed_at_the_note_nothing_has_left_yet(
     ledger: LedgerHarness, die: Literal["before", "after"]
 ) -> None:
-    asked = bill()
-    ledger.notes.kill_at(1, die)
+    asked = make_bill()
+    ledger.state.kill_at(1, die)
     with pytest.raises(ProcessKilled):
-        await ledger.wallet().pay(asked)
-    assert ledger.outgoing() == []
-    await ledger.wallet().pay(asked)
-    assert ledger.outgoing() == [-198438480000]
+        await ledger.make_wallet().pay_bill(asked)
+    assert ledger.list_outgoing() == []
+    await ledger.make_wallet().pay_bill(asked)
+    assert ledger.list_outgoing() == [-198438480000]
 
 
 async def test_with_its_notes_lost_it_still_pays_once(ledger: LedgerHarness) -> None:
-    asked = bill()
-    first = await ledger.wallet().pay(asked)
-    ledger.user.forget_state("dbc")
-    assert (await ledger.wallet().pay(asked)).proof == first.proof
-    assert ledger.outgoing() == [-198438480000]
+    asked = make_bill()
+    first = await ledger.make_wallet().pay_bill(asked)
+    ledger.user.delete_state("dbc")
+    assert (await ledger.make_wallet().pay_bill(asked)).proof == first.proof
+    assert ledger.list_outgoing() == [-198438480000]
 
 
 async def test_two_at_once_pay_once(ledger: LedgerHarness) -> None:
-    asked = bill()
-    both = await asyncio.gather(ledger.wallet().pay(asked), ledger.wallet().pay(asked))
+    asked = make_bill()
+    both = await asyncio.gather(ledger.make_wallet().pay_bill(asked), ledger.make_wallet().pay_bill(asked))
     assert both[0].proof == both[1].proof
-    assert ledger.outgoing() == [-198438480000]
+    assert ledger.list_outgoing() == [-198438480000]
 
 
 async def test_one_key_never_pays_a_second_amount_or_payee(ledger: LedgerHarness) -> None:
-    payee = new_address()
-    await ledger.wallet().pay(bill("10", payee))
-    for other in (bill("11", payee), bill("10", new_address())):
+    payee = make_address()
+    await ledger.make_wallet().pay_bill(make_bill("10", payee))
+    for other in (make_bill("11", payee), make_bill("10", make_address())):
         with pytest.raises(MoneyError, match="signed before"):
-            await ledger.wallet().pay(other)
-    ledger.user.forget_state("dbc")
+            await ledger.make_wallet().pay_bill(other)
+    ledger.user.delete_state("dbc")
     with pytest.raises(MoneyError, match="another payment") as refused:
-        await ledger.wallet().pay(bill("11", payee))
+        await ledger.make_wallet().pay_bill(make_bill("11", payee))
     assert refused.value.spent is Spent.UNKNOWN
-    assert ledger.outgoing() == [-10 * 10**8]
+    assert ledger.list_outgoing() == [-10 * 10**8]
 
 
-async def test_too_little_is_said_before_anything_is_signed(ledger: LedgerHarness) -> None:
+async def test_insufficient_balance_is_reported_before_signing(ledger: LedgerHarness) -> None:
     with pytest.raises(MoneyError) as refused:
-        await ledger.wallet().pay(bill("100000.00000001"))
+        await ledger.make_wallet().pay_bill(make_bill("100000.00000001"))
     assert refused.value.spent is Spent.NO
-    assert ledger.notes.records == {}
-    assert ledger.outgoing() == []
+    assert ledger.state.records == {}
+    assert ledger.list_outgoing() == []
 
 
-async def test_what_left_meanwhile_is_too_little_and_a_top_up_mends_it(ledger: LedgerHarness) -> None:
-    asked = bill("60000")
+async def test_balance_spent_meanwhile_is_refused_until_topped_up(ledger: LedgerHarness) -> None:
+    asked = make_bill("60000")
     with pytest.raises(ProcessKilled):
-        await ledger.wallet(lose_request=2, error=ProcessKilled).pay(asked)
-    await ledger.wallet().pay(bill("50000", key="other"))
+        await ledger.make_wallet(lose_request=2, error=ProcessKilled).pay_bill(asked)
+    await ledger.make_wallet().pay_bill(make_bill("50000", key="other"))
     with pytest.raises(MoneyError) as refused:
-        await ledger.wallet().pay(asked)
+        await ledger.make_wallet().pay_bill(asked)
     assert refused.value.spent is Spent.NO
     await ledger.post("/sandbox/faucet", address=ledger.address, amount="20000")
-    await ledger.wallet().pay(asked)
-    assert ledger.units() == 10000 * 10**8
+    await ledger.make_wallet().pay_bill(asked)
+    assert ledger.get_balance_units() == 10000 * 10**8
 
 
 @pytest.mark.parametrize(
@@ -126,44 +126,44 @@ async def test_what_left_meanwhile_is_too_little_and_a_top_up_mends_it(ledger: L
     ["", " ", "AKMqDy51FuMnc4poiGBczQvPh6819hQuLJ", "0x00", "1BoatSLRHtKNngkdXEeobR76b53LETtpyT", "А" * 34],
 )
 async def test_a_payee_that_is_no_address_gets_nothing(ledger: LedgerHarness, payee: str) -> None:
-    asked = bill()
+    asked = make_bill()
     with pytest.raises(MoneyError) as refused:
-        await ledger.wallet().pay(evolve(asked, payee=payee))
+        await ledger.make_wallet().pay_bill(evolve(asked, payee=payee))
     assert refused.value.spent is Spent.NO
-    assert ledger.outgoing() == []
+    assert ledger.list_outgoing() == []
 
 
-async def test_odd_amounts_get_nothing(ledger: LedgerHarness) -> None:
+async def test_invalid_amounts_are_not_paid(ledger: LedgerHarness) -> None:
     for amount in (Money(-1, DBC), Money(100, CNY), Money(500_000 * 10**8 + 1, DBC)):
         with pytest.raises(MoneyError) as refused:
-            await ledger.wallet().pay(evolve(bill(), amount=amount))
+            await ledger.make_wallet().pay_bill(evolve(make_bill(), amount=amount))
         assert refused.value.spent is Spent.NO
-    assert ledger.outgoing() == []
+    assert ledger.list_outgoing() == []
 
 
 async def test_a_bill_of_zero_is_paid_with_nothing(ledger: LedgerHarness) -> None:
-    payment = await ledger.wallet().pay(bill("0"))
+    payment = await ledger.make_wallet().pay_bill(make_bill("0"))
     assert payment.proof == ""
     assert payment.amount == DBC.zero
-    assert ledger.outgoing() == []
+    assert ledger.list_outgoing() == []
 
 
 async def test_no_secret_is_noted(ledger: LedgerHarness) -> None:
-    await ledger.wallet().pay(bill())
-    assert ledger.key.reveal() not in str(ledger.notes.records)
+    await ledger.make_wallet().pay_bill(make_bill())
+    assert ledger.key.reveal() not in str(ledger.state.records)
 
 
-async def test_without_a_ledger_it_says_that_the_chain_is_gone() -> None:
+async def test_without_a_ledger_url_the_error_says_the_chain_is_gone() -> None:
     with pytest.raises(UsageError, match="gone"):
-        await Wallet(FakePluginContext(BILLING, auth=AUTH)).balance()
+        await DbcWallet(FakePluginContext(BILLING, auth=AUTH)).get_balance()
 
 
-async def test_the_ledger_trusts_nobody(ledger: LedgerHarness) -> None:
-    asked = bill("10")
-    wallet = ledger.wallet(lose_request=2)
+async def test_the_ledger_rejects_forged_transfers(ledger: LedgerHarness) -> None:
+    asked = make_bill("10")
+    wallet = ledger.make_wallet(lose_request=2)
     with pytest.raises(UnavailableError):
-        await wallet.pay(asked)
-    record = json.loads(ledger.notes.records[f"bill/{asked.key}"])
+        await wallet.pay_bill(asked)
+    record = json.loads(ledger.state.records[f"bill/{asked.key}"])
 
     async def send(body: object, signature: object) -> HttpResponse:
         return await ledger.post("/transfer", body=body, signature=signature)
@@ -185,35 +185,35 @@ async def test_the_ledger_trusts_nobody(ledger: LedgerHarness) -> None:
     for body in odd:
         assert (await send(body, record["signature"])).status == 400
     assert (await send(record["body"], "00")).status == 400
-    assert ledger.outgoing() == []
+    assert ledger.list_outgoing() == []
     assert (await send(record["body"], record["signature"])).status == 200
     assert (await send(record["body"], record["signature"])).status == 200
-    assert ledger.outgoing() == [-10 * 10**8]
+    assert ledger.list_outgoing() == [-10 * 10**8]
 
 
 @pytest.mark.parametrize("amount", ["0", "-5", "1e9", "0.000000001", "NaN", "", "²"])
-async def test_the_purchase_gives_no_odd_amounts(ledger: LedgerHarness, amount: str) -> None:
-    before = ledger.units()
+async def test_the_faucet_refuses_invalid_amounts(ledger: LedgerHarness, amount: str) -> None:
+    before = ledger.get_balance_units()
     assert (await ledger.post("/sandbox/faucet", address=ledger.address, amount=amount)).status == 400
-    assert ledger.units() == before
+    assert ledger.get_balance_units() == before
 
 
-async def test_only_a_shop_s_address_can_be_paid_from_without_a_key(ledger: LedgerHarness) -> None:
-    given = {"from": ledger.address, "to": new_address(), "amount": "1", "memo": "refund", "key": "a"}
+async def test_only_platform_addresses_can_send_without_a_key(ledger: LedgerHarness) -> None:
+    given = {"from": ledger.address, "to": make_address(), "amount": "1", "memo": "refund", "key": "a"}
     assert (await ledger.post("/sandbox/platform/transfer", **given)).json() == {
         "error": "not a shop's address"
     }
     shop = (await ledger.post("/sandbox/platform/address")).json()["address"]
-    await ledger.wallet().pay(bill("5", shop))
+    await ledger.make_wallet().pay_bill(make_bill("5", shop))
     back = {**given, "from": shop, "to": ledger.address, "amount": "300000000"}
     for _twice in range(2):
         assert (await ledger.post("/sandbox/platform/transfer", **back)).status == 200
-    assert ledger.units(shop) == 200000000, "one key, one refund"
+    assert ledger.get_balance_units(shop) == 200000000, "one key, one refund"
 
 
 async def test_blocks_confirm_by_the_clock(ledger: LedgerHarness) -> None:
     ledger.clock.advance(timedelta(seconds=7))
-    payment = await ledger.wallet().pay(bill("5"))
+    payment = await ledger.make_wallet().pay_bill(make_bill("5"))
     seen = []
     for _step in range(5):
         seen.append((await ledger.get(f"/tx/{payment.proof}")).json()["confirmations"])

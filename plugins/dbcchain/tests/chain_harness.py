@@ -15,29 +15,29 @@ from gpurent.testing.fakes import FakeMachines, HttpFaults, ManualClock, MemoryS
 from gpurent.testing.lease_driver import LeaseDriver
 from gpurent.testing.sandbox_harness import SandboxHarness, SandboxUser, sandbox_harness
 from gpurent_plugin_dbcchain import wire
-from gpurent_plugin_dbcchain.extrinsic import RENT, Pallet, hash_of
-from gpurent_plugin_dbcchain.keys import Pair, new_phrase, pair_of, seed_of
+from gpurent_plugin_dbcchain.extrinsic import RENT_PALLET, Pallet, hash_extrinsic
+from gpurent_plugin_dbcchain.keys import Keypair, derive_keypair, derive_seed, generate_mnemonic
 from gpurent_plugin_dbcchain.plugin import NAME
-from gpurent_plugin_dbcchain.shop import Shop
+from gpurent_plugin_dbcchain.provider import ChainProvider
 from gpurent_plugin_dbcchain.simulator.chain import SimulatedChain
-from gpurent_plugin_dbcchain.simulator.pallets import Tenancy
+from gpurent_plugin_dbcchain.simulator.pallets import SimulatedOrder
 from gpurent_plugin_dbcchain.simulator.service import DbcChainSimulator
-from gpurent_plugin_dbcchain.wallet import Wallet
+from gpurent_plugin_dbcchain.wallet import ChainWallet
 
 HOUR = timedelta(hours=1)
 REAL_NODE = "https://rpc.example"
 """Stands for the real chain in a user's settings; its calls go to the simulated one."""
-Driver = LeaseDriver[Shop]
+Driver = LeaseDriver[ChainProvider]
 
 
-def dbc(text: str) -> int:
+def dbc_units(text: str) -> int:
     """An amount in the chain's smallest unit."""
     return wire.DBC.money(text).amount
 
 
-async def spent(driver: Driver) -> int:
+async def sum_spent(driver: Driver) -> int:
     """What the account says the lease cost, in the chain's smallest unit."""
-    charges = (await driver.charges()).items()
+    charges = (await driver.sum_charges()).items()
     return sum(-units if kind is ChargeKind.REFUND else units for kind, units in charges)
 
 
@@ -47,26 +47,26 @@ class ChainUser:
 
     harness: ChainHarness
     user: SandboxUser
-    pair: Pair
+    keypair: Keypair
 
     @property
     def address(self) -> str:
-        return self.pair.address
+        return self.keypair.address
 
     @property
-    def total(self) -> int:
+    def total_units(self) -> int:
         """Free and reserved, by the chain's state."""
-        account = self.harness.chain.state.account(self.pair.public)
+        account = self.harness.chain.state.account(self.keypair.public)
         return account.free + account.reserved
 
     @property
-    def booked(self) -> int:
+    def ledger_units(self) -> int:
         """The balance, by the chain's own ledger."""
-        lines = self.harness.simulator.ledger()
+        lines = self.harness.simulator.list_ledger_entries()
         return sum(line.amount.amount for line in lines if line.account == self.address)
 
     @property
-    def notes(self) -> MemoryState:
+    def state(self) -> MemoryState:
         return self.user.state(NAME)
 
     @property
@@ -74,25 +74,27 @@ class ChainUser:
         return self.user.vault(NAME)
 
     @property
-    def shop(self) -> Shop:
-        return self.user.provider(NAME, Shop)
+    def provider(self) -> ChainProvider:
+        return self.user.provider(NAME, ChainProvider)
 
     @property
-    def wallet(self) -> Wallet:
-        return self.user.billing(NAME, Wallet)
+    def wallet(self) -> ChainWallet:
+        return self.user.billing(NAME, ChainWallet)
 
-    def driver(self, **faults: Any) -> Driver:
+    def make_driver(self, **faults: Any) -> Driver:
         """``faults``: see `HttpFaults`."""
-        return LeaseDriver(self.user, NAME, Shop, faults=HttpFaults(**faults))
+        return LeaseDriver(self.user, NAME, ChainProvider, faults=HttpFaults(**faults))
 
-    async def offer(self, pallet: Pallet = RENT, shop: Shop | None = None) -> Offer:
+    async def find_offer(self, pallet: Pallet = RENT_PALLET, provider: ChainProvider | None = None) -> Offer:
         """The first free machine, listed by ``shop`` or by a fresh process."""
-        found = await (shop or self.shop).offers(Requirements())
+        found = await (provider or self.provider).list_offers(Requirements())
         assert isinstance(found, Known)
-        return next(o for o in found.items if o.shop["registry"] == pallet.rpc and o.free)
+        return next(o for o in found.items if o.shop["registry"] == pallet.rpc_prefix and o.free)
 
-    async def order(self, pallet: Pallet = RENT, term: timedelta = HOUR, shop: Shop | None = None) -> Order:
-        offer = await self.offer(pallet, shop)
+    async def make_order(
+        self, pallet: Pallet = RENT_PALLET, term: timedelta = HOUR, provider: ChainProvider | None = None
+    ) -> Order:
+        offer = await self.find_offer(pallet, provider)
         return Order(key="trip-main", kind=OrderKind.NEW, offer=offer, term=term, password_ref="password")
 
 
@@ -121,46 +123,46 @@ class ChainHarness:
     async def post(self, path: str, **given: Any) -> Any:
         return await self.sandbox.post(NAME, path, **given)
 
-    async def rpc(self, method: str, *params: Any) -> Any:
+    async def call_rpc(self, method: str, *params: Any) -> Any:
         return await self.post("/", jsonrpc="2.0", id=1, method=method, params=list(params))
 
     async def set_price(self, average: int) -> None:
         await self.post("/sandbox/price", average=average)
 
-    async def stranger(self, settings: Mapping[str, str] | None = None) -> ChainUser:
+    async def make_user(self, settings: Mapping[str, str] | None = None) -> ChainUser:
         """Somebody with a new key and no money; ``settings`` are the plugin's."""
         user = self.sandbox.user({NAME: settings or {}})
         user.redirects[REAL_NODE] = self.sandbox.simulators.urls[NAME]
-        phrase = new_phrase()
+        phrase = generate_mnemonic()
         user.credentials[NAME] = {"secret": phrase}
-        return ChainUser(self, user, pair_of(Secret("0x" + seed_of(phrase).hex())))
+        return ChainUser(self, user, derive_keypair(Secret("0x" + derive_seed(phrase).hex())))
 
-    async def funded_user(self, money: str = "5000", **settings: str) -> ChainUser:
-        made = await self.stranger(settings)
+    async def make_funded_user(self, money: str = "5000", **settings: str) -> ChainUser:
+        made = await self.make_user(settings)
         await self.post("/sandbox/faucet", address=made.address, amount=money)
         return made
 
-    def turn(self, **span: float) -> None:
+    def advance_clock(self, **span: float) -> None:
         """Move the clock; the chain notices with its next call or tick."""
         self.clock.advance(timedelta(**span))
 
-    async def later(self, **span: float) -> None:
+    async def advance(self, **span: float) -> None:
         await self.sandbox.advance(timedelta(**span))
 
-    def seal(self) -> None:
+    def seal_block(self) -> None:
         """What a test changed by hand is so from now on."""
-        self.chain.history.seal(self.chain.newest)
+        self.chain.history.seal_block(self.chain.newest_block)
 
-    def intercept(self, monkeypatch: pytest.MonkeyPatch, first: Callable[[bytes], bool]) -> None:
+    def intercept_submit(self, monkeypatch: pytest.MonkeyPatch, is_accepted: Callable[[bytes], bool]) -> None:
         """``first`` sees what comes into the pool; false: it is lost there, though it was said to be in."""
         honest = SimulatedChain.submit
 
         def submit(chain: SimulatedChain, body: bytes) -> str:
-            return honest(chain, body) if first(body) else hash_of(body)
+            return honest(chain, body) if is_accepted(body) else hash_extrinsic(body)
 
         monkeypatch.setattr(SimulatedChain, "submit", submit)
 
-    def orders(self) -> list[Tenancy]:
+    def list_orders(self) -> list[SimulatedOrder]:
         return list(self.chain.state.orders.values())
 
 

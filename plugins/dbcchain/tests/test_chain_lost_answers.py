@@ -9,45 +9,49 @@ from typing import Literal
 import pytest
 
 from gpurent.testing.fakes import ProcessKilled
-from gpurent_plugin_dbcchain.extrinsic import RENT, TERMINATING, Pallet
-from gpurent_plugin_dbcchain.sender import TRIES
-from plugins.dbcchain.tests.chain_harness import ChainHarness, ChainUser, Driver, chain_harness, spent
+from gpurent_plugin_dbcchain.extrinsic import RENT_PALLET, TERMINATING_PALLET, Pallet
+from gpurent_plugin_dbcchain.sender import MAX_TRIES
+from plugins.dbcchain.tests.chain_harness import ChainHarness, ChainUser, Driver, chain_harness, sum_spent
 
-WAYS = [(pallet, way) for pallet in (RENT, TERMINATING) for way in ("lose_answer", "lose_request")]
-IDS = [f"{pallet.rpc}-{way}" for pallet, way in WAYS]
-SHARE = 31
-MOST_NOTES = 40
+WAYS = [
+    (pallet, way) for pallet in (RENT_PALLET, TERMINATING_PALLET) for way in ("lose_answer", "lose_request")
+]
+IDS = [f"{pallet.rpc_prefix}-{way}" for pallet, way in WAYS]
+CALL_STEP = 31
+MAX_WRITES = 40
 
 
-async def canonical(user: ChainUser, driver: Driver, pallet: Pallet) -> None:
+async def run_canonical_trip(user: ChainUser, driver: Driver, pallet: Pallet) -> None:
     """Rent an hour, twenty minutes more, give back after half of it."""
-    await driver.rent(await driver.until_answered(lambda: user.order(pallet, shop=driver.provider)))
-    await driver.extend(timedelta(minutes=20), "trip-renew")
-    user.harness.turn(minutes=30)
-    await driver.release()
+    await driver.rent_machine(
+        await driver.retry_lost_answers(lambda: user.make_order(pallet, provider=driver.provider))
+    )
+    await driver.renew_lease(timedelta(minutes=20), "trip-renew")
+    user.harness.advance_clock(minutes=30)
+    await driver.release_lease()
 
 
-async def any_call_lost(pallet: Pallet, way: str, first: int, step: int) -> None:
+async def check_lost_calls(pallet: Pallet, way: str, first: int, step: int) -> None:
     async with chain_harness(machines=2, boot="6") as harness:
-        user = await harness.funded_user()
-        clean = user.driver()
-        await canonical(user, clean, pallet)
-        calls, expected = clean.faults.calls, set(await clean.charges())
+        user = await harness.make_funded_user()
+        clean = user.make_driver()
+        await run_canonical_trip(user, clean, pallet)
+        calls, expected = clean.faults.calls, set(await clean.sum_charges())
         assert 60 < calls < 250
         for number in range(first, calls + 1, step):
-            await harness.later(hours=2)
-            user = await harness.funded_user()
-            driver, before = user.driver(**{way: number}), user.total
-            await canonical(user, driver, pallet)
+            await harness.advance(hours=2)
+            user = await harness.make_funded_user()
+            driver, before = user.make_driver(**{way: number}), user.total_units
+            await run_canonical_trip(user, driver, pallet)
             what = f"{way} {number}: {clean.faults.sent[number - 1]}"
-            mine = [line for line in harness.simulator.ledger() if line.account == user.address]
+            mine = [line for line in harness.simulator.list_ledger_entries() if line.account == user.address]
             assert driver.restarts == 1 or "/api/v1" in what, what
             assert sum(line.kind == "fee" for line in mine) == 1, what
-            assert set(await driver.charges()) == expected, what
-            assert before - user.total == await spent(driver), what
-            assert user.booked == user.total, what
-            assert list(harness.simulator.burning()) == [], what
-            assert harness.machines.alive == {}, what
+            assert set(await driver.sum_charges()) == expected, what
+            assert before - user.total_units == await sum_spent(driver), what
+            assert user.ledger_units == user.total_units, what
+            assert list(harness.simulator.list_billed_machines()) == [], what
+            assert harness.machines.alive_machines == {}, what
 
 
 @pytest.mark.slow
@@ -56,36 +60,36 @@ async def test_some_answers_may_be_lost_and_nothing_is_paid_twice(
     number: int, pallet: Pallet, way: str
 ) -> None:
     """Every 31st call, from another one on in each run; the nightly run has them all."""
-    await any_call_lost(pallet, way, 1 + number * SHARE // len(WAYS), SHARE)
+    await check_lost_calls(pallet, way, 1 + number * CALL_STEP // len(WAYS), CALL_STEP)
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("pallet", "way"), WAYS, ids=IDS)
 async def test_any_answer_may_be_lost_and_nothing_is_paid_twice(pallet: Pallet, way: str) -> None:
-    await any_call_lost(pallet, way, 1, 1)
+    await check_lost_calls(pallet, way, 1, 1)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-async def test_a_process_may_die_at_any_note(
+async def test_a_process_may_die_at_any_state_write(
     harness: ChainHarness, moment: Literal["before", "after"]
 ) -> None:
     """The notes are what outlives it: dying before or after each of them never pays twice."""
-    for number in range(1, MOST_NOTES, 2):
-        user = await harness.funded_user()
-        driver, before = user.driver(), user.total
-        await driver.reserve(await user.order())
-        bill = await driver.bill()
-        user.notes.kill_at(number, moment)
+    for number in range(1, MAX_WRITES, 2):
+        user = await harness.make_funded_user()
+        driver, before = user.make_driver(), user.total_units
+        await driver.reserve_lease(await user.make_order())
+        bill = await driver.wait_for_bill()
+        user.state.kill_at(number, moment)
         with contextlib.suppress(ProcessKilled):
-            await user.wallet.pay(bill)
-        no_more = user.notes.armed()
-        user.notes.kill_at(0)
-        payment = await user.wallet.pay(bill)
-        assert payment == await user.wallet.pay(bill)
-        assert payment.amount.amount == before - user.total
+            await user.wallet.pay_bill(bill)
+        no_more = user.state.is_armed()
+        user.state.kill_at(0)
+        payment = await user.wallet.pay_bill(bill)
+        assert payment == await user.wallet.pay_bill(bill)
+        assert payment.amount.amount == before - user.total_units
         assert payment.amount <= bill.amount
-        await harness.later(hours=2)
+        await harness.advance(hours=2)
         if no_more:
             return
     raise AssertionError("more notes than expected")
@@ -94,20 +98,20 @@ async def test_a_process_may_die_at_any_note(
 async def test_bytes_that_never_arrived_are_signed_anew_only_when_their_era_is_over(
     harness: ChainHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    user = await harness.funded_user()
-    driver, before = user.driver(), user.total
-    await driver.reserve(await user.order())
+    user = await harness.make_funded_user()
+    driver, before = user.make_driver(), user.total_units
+    await driver.reserve_lease(await user.make_order())
     swallowed: list[bytes] = []
 
     def swallow(body: bytes) -> bool:
         swallowed.append(body)
         return len(swallowed) > 2
 
-    harness.intercept(monkeypatch, swallow)
+    harness.intercept_submit(monkeypatch, swallow)
     begun = harness.clock.now()
-    await driver.settle()
+    await driver.pay_and_confirm()
     assert swallowed[0] != swallowed[1]
     assert harness.clock.now() - begun > timedelta(seconds=6 * 128)
-    assert sum(line.kind == "fee" for line in harness.simulator.ledger()) == 1
-    assert before - user.total == await spent(driver)
-    assert TRIES > 2
+    assert sum(line.kind == "fee" for line in harness.simulator.list_ledger_entries()) == 1
+    assert before - user.total_units == await sum_spent(driver)
+    assert MAX_TRIES > 2

@@ -7,274 +7,293 @@ from typing import Any
 import pytest
 
 from gpurent_plugin_dbcchain import extrinsic
-from gpurent_plugin_dbcchain.extrinsic import RENT, TERMINATING, Call, Era, Pallet, failure
-from gpurent_plugin_dbcchain.keys import Pair, check_encode
-from gpurent_plugin_dbcchain.node import new_nonce
-from gpurent_plugin_dbcchain.simulator.chain import fee_of
+from gpurent_plugin_dbcchain.client_node import make_nonce
+from gpurent_plugin_dbcchain.extrinsic import (
+    RENT_PALLET,
+    TERMINATING_PALLET,
+    Era,
+    Pallet,
+    RuntimeCall,
+    find_failure,
+)
+from gpurent_plugin_dbcchain.keys import Keypair, base58check_encode
+from gpurent_plugin_dbcchain.simulator.chain import compute_network_fee
 from gpurent_plugin_dbcchain.simulator.pallets import CallFailed, PalletRules
-from plugins.dbcchain.tests.chain_harness import ChainHarness, ChainUser, chain_harness, dbc
+from plugins.dbcchain.tests.chain_harness import ChainHarness, ChainUser, chain_harness, dbc_units
 
 DAY = 14_400
 
 
-class Hand:
+class RawChainUser:
     """Signs calls and reads what the chain said, without anything of the wallet's."""
 
     def __init__(self, harness: ChainHarness, user: ChainUser) -> None:
-        self.harness, self.user, self.chain, self.pair = harness, user, harness.chain, user.pair
+        self.harness, self.user, self.chain, self.keypair = harness, user, harness.chain, user.keypair
 
-    def signed(self, call: Call, **changes: Any) -> bytes:
-        block = changes.pop("birth", self.chain.final)
-        era = Era(birth=block, birth_hash=bytes.fromhex(self.chain.history.hash(block)[2:]))
-        nonce = changes.pop("nonce", self.chain.next_nonce(self.pair.public))
-        place = changes.pop("place", self.chain.place())
-        return extrinsic.build(changes.pop("pair", self.pair), call.encode(), place, era, nonce)
+    def sign_call(self, call: RuntimeCall, **changes: Any) -> bytes:
+        block = changes.pop("birth", self.chain.final_block)
+        era = Era(birth=block, birth_hash=bytes.fromhex(self.chain.history.get_block_hash(block)[2:]))
+        nonce = changes.pop("nonce", self.chain.get_next_nonce(self.keypair.public))
+        place = changes.pop("place", self.chain.get_identity())
+        return extrinsic.build_extrinsic(changes.pop("pair", self.keypair), call.encode(), place, era, nonce)
 
-    async def push(self, body: bytes) -> Any:
-        answer = await self.harness.rpc("author_submitExtrinsic", "0x" + body.hex())
+    async def submit_extrinsic(self, body: bytes) -> Any:
+        answer = await self.harness.call_rpc("author_submitExtrinsic", "0x" + body.hex())
         return answer.get("error", answer.get("result"))
 
-    async def do(self, call: Call) -> str:
+    async def run_call(self, call: RuntimeCall) -> str:
         """Run ``call`` in the next block; the error's name, empty when it went well."""
-        body = self.signed(call)
-        answer = await self.push(body)
+        body = self.sign_call(call)
+        answer = await self.submit_extrinsic(body)
         assert isinstance(answer, str), answer
-        await self.harness.later(seconds=6)
-        block = self.chain.newest
-        listed = self.chain.extrinsics(block)
-        return failure(self.chain.history.events[block], listed.index(body))
+        await self.harness.advance(seconds=6)
+        block = self.chain.newest_block
+        listed = self.chain.list_extrinsics(block)
+        return find_failure(self.chain.history.events[block], listed.index(body))
 
-    def machine(self, pallet: Pallet = RENT, gpus: int = 1) -> str:
+    def find_machine_id(self, pallet: Pallet = RENT_PALLET, gpus: int = 1) -> str:
         hosts = self.chain.state.hosts.values()
         return next(h.id for h in hosts if h.pallet == pallet and h.gpus >= gpus)
 
-    def rent(self, blocks: int = 600, gpus: int = 1, pallet: Pallet = RENT, machine: str = "") -> Call:
-        machine = machine or self.machine(pallet, gpus)
-        return Call(pallet=pallet, verb="rent", machine=machine, gpus=gpus, blocks=blocks)
+    def make_rent_call(
+        self, blocks: int = 600, gpus: int = 1, pallet: Pallet = RENT_PALLET, machine: str = ""
+    ) -> RuntimeCall:
+        machine = machine or self.find_machine_id(pallet, gpus)
+        return RuntimeCall(pallet=pallet, verb="rent", machine=machine, gpus=gpus, blocks=blocks)
 
-    async def rented(self, pallet: Pallet = RENT, blocks: int = 600) -> int:
-        assert await self.do(self.rent(blocks, pallet=pallet)) == ""
-        return max(number for (name, number) in self.chain.state.orders if name == pallet.rpc)
+    async def rent_order(self, pallet: Pallet = RENT_PALLET, blocks: int = 600) -> int:
+        assert await self.run_call(self.make_rent_call(blocks, pallet=pallet)) == ""
+        return max(number for (name, number) in self.chain.state.orders if name == pallet.rpc_prefix)
 
-    def turn(self, blocks: int) -> None:
-        self.harness.turn(seconds=6 * blocks)
+    def advance_blocks(self, blocks: int) -> None:
+        self.harness.advance_clock(seconds=6 * blocks)
 
 
 @pytest.fixture
-async def hand(harness: ChainHarness) -> Hand:
-    return Hand(harness, await harness.funded_user())
+async def hand(harness: ChainHarness) -> RawChainUser:
+    return RawChainUser(harness, await harness.make_funded_user())
 
 
 # the pool
 
 
-async def test_a_wrong_signature_is_refused(hand: Hand) -> None:
-    body = bytearray(hand.signed(hand.rent()))
+async def test_a_wrong_signature_is_refused(hand: RawChainUser) -> None:
+    body = bytearray(hand.sign_call(hand.make_rent_call()))
     body[60] ^= 1
-    assert (await hand.push(bytes(body)))["data"] == "Transaction has a bad signature"
-    stranger = Pair(hand.pair.public, (await hand.harness.funded_user()).pair.secret)
-    assert (await hand.push(hand.signed(hand.rent(), pair=stranger)))["code"] == 1010
-    assert hand.harness.orders() == []
-    assert hand.user.total == dbc("5000")
+    assert (await hand.submit_extrinsic(bytes(body)))["data"] == "Transaction has a bad signature"
+    stranger = Keypair(hand.keypair.public, (await hand.harness.make_funded_user()).keypair.secret)
+    assert (await hand.submit_extrinsic(hand.sign_call(hand.make_rent_call(), pair=stranger)))["code"] == 1010
+    assert hand.harness.list_orders() == []
+    assert hand.user.total_units == dbc_units("5000")
 
 
 @pytest.mark.parametrize(("spec", "tx", "genesis"), [(410, 2, None), (411, 1, None), (411, 2, b"\x01" * 32)])
 async def test_a_signature_for_another_chain_is_refused(
-    hand: Hand, spec: int, tx: int, genesis: bytes | None
+    hand: RawChainUser, spec: int, tx: int, genesis: bytes | None
 ) -> None:
-    place = extrinsic.Place(spec=spec, tx=tx, genesis=genesis or hand.chain.place().genesis)
-    answer = await hand.push(hand.signed(hand.rent(), place=place))
+    place = extrinsic.ChainIdentity(
+        spec_version=spec, tx_version=tx, genesis=genesis or hand.chain.get_identity().genesis
+    )
+    answer = await hand.submit_extrinsic(hand.sign_call(hand.make_rent_call(), place=place))
     assert answer["data"] == "Transaction has a bad signature"
 
 
-async def test_a_reused_nonce_is_refused(hand: Hand) -> None:
-    body = hand.signed(hand.rent())
-    assert (await hand.push(body)) == extrinsic.hash_of(body)
-    assert (await hand.push(body))["code"] == 1013, "already there"
-    assert (await hand.push(hand.signed(hand.rent(300), nonce=0)))["code"] == 1014
-    hand.turn(1)
+async def test_a_reused_nonce_is_refused(hand: RawChainUser) -> None:
+    body = hand.sign_call(hand.make_rent_call())
+    assert (await hand.submit_extrinsic(body)) == extrinsic.hash_extrinsic(body)
+    assert (await hand.submit_extrinsic(body))["code"] == 1013, "already there"
+    assert (await hand.submit_extrinsic(hand.sign_call(hand.make_rent_call(300), nonce=0)))["code"] == 1014
+    hand.advance_blocks(1)
     await hand.harness.simulator.tick()
-    assert (await hand.push(body))["data"] == "Transaction is outdated"
-    assert (await hand.push(hand.signed(hand.rent(300), nonce=0)))["data"] == "Transaction is outdated"
-    hand.turn(5)
-    assert len(hand.harness.orders()) == 1
+    assert (await hand.submit_extrinsic(body))["data"] == "Transaction is outdated"
+    assert (await hand.submit_extrinsic(hand.sign_call(hand.make_rent_call(300), nonce=0)))[
+        "data"
+    ] == "Transaction is outdated"
+    hand.advance_blocks(5)
+    assert len(hand.harness.list_orders()) == 1
 
 
-async def test_an_extrinsic_dies_with_its_era(hand: Hand) -> None:
-    body = hand.signed(hand.rent())
-    hand.turn(extrinsic.PERIOD)
-    assert (await hand.push(body))["data"] == "Transaction has a bad signature"
-    late = hand.signed(hand.rent(), nonce=3)
-    assert isinstance(await hand.push(late), str)
-    hand.turn(extrinsic.PERIOD + 1)
+async def test_an_extrinsic_dies_with_its_era(hand: RawChainUser) -> None:
+    body = hand.sign_call(hand.make_rent_call())
+    hand.advance_blocks(extrinsic.ERA_PERIOD)
+    assert (await hand.submit_extrinsic(body))["data"] == "Transaction has a bad signature"
+    late = hand.sign_call(hand.make_rent_call(), nonce=3)
+    assert isinstance(await hand.submit_extrinsic(late), str)
+    hand.advance_blocks(extrinsic.ERA_PERIOD + 1)
     await hand.harness.simulator.tick()
     assert hand.chain.pool == []
-    assert hand.harness.orders() == []
+    assert hand.harness.list_orders() == []
 
 
 async def test_who_cannot_pay_the_networks_fee_is_refused(harness: ChainHarness) -> None:
-    hand = Hand(harness, await harness.funded_user(money="0.0001"))
-    assert "Inability to pay" in (await hand.push(hand.signed(hand.rent())))["data"]
+    hand = RawChainUser(harness, await harness.make_funded_user(money="0.0001"))
+    assert "Inability to pay" in (await hand.submit_extrinsic(hand.sign_call(hand.make_rent_call())))["data"]
 
 
 # the rules
 
 
 @pytest.mark.parametrize("blocks", [1, 299, 301, 599, 601])
-async def test_only_half_hours(hand: Hand, blocks: int) -> None:
-    body = hand.signed(hand.rent(blocks))
-    assert await hand.do(hand.rent(blocks)) == "OnlyHalfHourAllowed"
-    assert hand.user.total == dbc("5000") - fee_of(body), "the network's fee is gone, the order's is not"
-    assert hand.user.booked == hand.user.total
+async def test_only_half_hours(hand: RawChainUser, blocks: int) -> None:
+    body = hand.sign_call(hand.make_rent_call(blocks))
+    assert await hand.run_call(hand.make_rent_call(blocks)) == "OnlyHalfHourAllowed"
+    assert hand.user.total_units == dbc_units("5000") - compute_network_fee(body), (
+        "the network's fee is gone, the order's is not"
+    )
+    assert hand.user.ledger_units == hand.user.total_units
 
 
-async def test_the_rent_is_the_formulas(hand: Hand) -> None:
-    number = await hand.rented()
-    order = hand.chain.state.orders[RENT.rpc, number]
+async def test_the_rent_is_the_formulas(hand: RawChainUser) -> None:
+    number = await hand.rent_order()
+    order = hand.chain.state.orders[RENT_PALLET.rpc_prefix, number]
     assert order.stake == 104_166_500_000_000_000
     rent = order.stake
-    assert hand.chain.state.account(hand.pair.public).reserved == rent
-    assert await hand.do(Call(pallet=RENT, verb="confirm", order=number)) == ""
-    assert hand.chain.state.account(hand.pair.public).reserved == 0
-    fees = sum(line.amount.amount for line in hand.harness.simulator.ledger() if line.kind == "network")
-    assert hand.user.total == dbc("5000") - dbc("10") - rent + fees
-    assert hand.user.booked == hand.user.total
+    assert hand.chain.state.account(hand.keypair.public).reserved == rent
+    assert await hand.run_call(RuntimeCall(pallet=RENT_PALLET, verb="confirm", order=number)) == ""
+    assert hand.chain.state.account(hand.keypair.public).reserved == 0
+    fees = sum(
+        line.amount.amount for line in hand.harness.simulator.list_ledger_entries() if line.kind == "network"
+    )
+    assert hand.user.total_units == dbc_units("5000") - dbc_units("10") - rent + fees
+    assert hand.user.ledger_units == hand.user.total_units
 
 
 async def test_no_rent_is_longer_than_sixty_days(harness: ChainHarness) -> None:
-    hand = Hand(harness, await harness.funded_user(money="1000000"))
-    number = await hand.rented(blocks=61 * DAY)
-    order = hand.chain.state.orders[RENT.rpc, number]
+    hand = RawChainUser(harness, await harness.make_funded_user(money="1000000"))
+    number = await hand.rent_order(blocks=61 * DAY)
+    order = hand.chain.state.orders[RENT_PALLET.rpc_prefix, number]
     assert order.end - order.start == 60 * DAY
 
 
-async def test_a_confirmation_in_the_last_block_of_the_window_counts(hand: Hand) -> None:
-    number = await hand.rented()
-    order = hand.chain.state.orders[RENT.rpc, number]
-    hand.turn(149 - (hand.chain.newest - order.start))
-    assert await hand.do(Call(pallet=RENT, verb="confirm", order=number)) == ""
-    assert hand.chain.state.orders[RENT.rpc, number].confirmed == order.start + 150
+async def test_a_confirmation_in_the_last_block_of_the_window_counts(hand: RawChainUser) -> None:
+    number = await hand.rent_order()
+    order = hand.chain.state.orders[RENT_PALLET.rpc_prefix, number]
+    hand.advance_blocks(149 - (hand.chain.newest_block - order.start))
+    assert await hand.run_call(RuntimeCall(pallet=RENT_PALLET, verb="confirm", order=number)) == ""
+    assert hand.chain.state.orders[RENT_PALLET.rpc_prefix, number].confirmed == order.start + 150
 
 
-async def test_a_late_confirmation_is_refused_and_only_the_fee_is_lost(hand: Hand) -> None:
-    number = await hand.rented()
-    order = hand.chain.state.orders[RENT.rpc, number]
-    held = hand.chain.state.account(hand.pair.public).reserved
+async def test_a_late_confirmation_is_refused_and_only_the_fee_is_lost(hand: RawChainUser) -> None:
+    number = await hand.rent_order()
+    order = hand.chain.state.orders[RENT_PALLET.rpc_prefix, number]
+    held = hand.chain.state.account(hand.keypair.public).reserved
     assert held == order.stake > 0
-    hand.turn(150 - (hand.chain.newest - order.start))
-    refusal = await hand.do(Call(pallet=RENT, verb="confirm", order=number))
+    hand.advance_blocks(150 - (hand.chain.newest_block - order.start))
+    refusal = await hand.run_call(RuntimeCall(pallet=RENT_PALLET, verb="confirm", order=number))
     assert refusal == "Unknown", "at the end of the window's last block the order was dropped"
-    purse = hand.chain.state.account(hand.pair.public)
+    purse = hand.chain.state.account(hand.keypair.public)
     assert purse.reserved == 0
-    lines = [(line.kind, line.amount.amount) for line in hand.harness.simulator.ledger()]
-    assert [units for kind, units in lines if kind == "fee"] == [-dbc("10")]
+    lines = [(line.kind, line.amount.amount) for line in hand.harness.simulator.list_ledger_entries()]
+    assert [units for kind, units in lines if kind == "fee"] == [-dbc_units("10")]
     assert not [kind for kind, _units in lines if kind == "rent"]
-    assert hand.user.booked == purse.free
+    assert hand.user.ledger_units == purse.free
 
 
-async def test_the_late_confirmations_own_error_is_known_too(hand: Hand) -> None:
+async def test_the_late_confirmations_own_error_is_known_too(hand: RawChainUser) -> None:
     """The chain drops the order in the same block; should it not, it says so."""
-    number = await hand.rented()
-    hand.chain.state.orders[RENT.rpc, number].start -= 200
-    order = hand.chain.state.orders[RENT.rpc, number]
+    number = await hand.rent_order()
+    hand.chain.state.orders[RENT_PALLET.rpc_prefix, number].start -= 200
+    order = hand.chain.state.orders[RENT_PALLET.rpc_prefix, number]
     order.end += 400
-    rules = PalletRules(hand.chain.state, hand.chain.newest, lambda *_given: None)
+    rules = PalletRules(hand.chain.state, hand.chain.newest_block, lambda *_given: None)
     with pytest.raises(CallFailed, match="ExpiredConfirm"):
-        rules.run(hand.pair.public, Call(pallet=RENT, verb="confirm", order=number))
+        rules.run_call(hand.keypair.public, RuntimeCall(pallet=RENT_PALLET, verb="confirm", order=number))
 
 
 async def test_a_taken_or_unreachable_machine_is_refused() -> None:
     async with chain_harness(taken="1", offline="1") as harness:
-        hand = Hand(harness, await harness.funded_user())
+        hand = RawChainUser(harness, await harness.make_funded_user())
         offline, taken = list(hand.chain.state.hosts.values())[-2:]
-        assert await hand.do(hand.rent(machine=offline.id)) == "MachineNotRentable"
-        error = await hand.do(hand.rent(machine=taken.id, pallet=TERMINATING))
+        assert await hand.run_call(hand.make_rent_call(machine=offline.id)) == "MachineNotRentable"
+        error = await hand.run_call(hand.make_rent_call(machine=taken.id, pallet=TERMINATING_PALLET))
         assert error == "error 12 of pallet 113"
-        assert await hand.do(hand.rent(machine="00" * 32)) == "Unknown"
-        assert harness.orders() == []
+        assert await hand.run_call(hand.make_rent_call(machine="00" * 32)) == "Unknown"
+        assert harness.list_orders() == []
 
 
-async def test_more_gpus_than_are_free_are_refused(hand: Hand) -> None:
-    machine = hand.machine(RENT, gpus=4)
-    assert await hand.do(hand.rent(machine=machine, gpus=3)) == ""
-    assert await hand.do(hand.rent(machine=machine, gpus=2)) == "GPUNotEnough"
-    assert await hand.do(hand.rent(machine=machine, gpus=1)) == ""
+async def test_more_gpus_than_are_free_are_refused(hand: RawChainUser) -> None:
+    machine = hand.find_machine_id(RENT_PALLET, gpus=4)
+    assert await hand.run_call(hand.make_rent_call(machine=machine, gpus=3)) == ""
+    assert await hand.run_call(hand.make_rent_call(machine=machine, gpus=2)) == "GPUNotEnough"
+    assert await hand.run_call(hand.make_rent_call(machine=machine, gpus=1)) == ""
 
 
 async def test_who_has_too_little_is_refused(harness: ChainHarness) -> None:
     poor, poorer = (
-        Hand(harness, await harness.funded_user(money="50")),
-        Hand(harness, await harness.funded_user(money="9")),
+        RawChainUser(harness, await harness.make_funded_user(money="50")),
+        RawChainUser(harness, await harness.make_funded_user(money="9")),
     )
-    assert await poor.do(poor.rent()) == "InsufficientValue"
-    assert await poorer.do(poorer.rent()) == "PayTxFeeFailed"
-    assert dbc("49.99") < poor.user.total < dbc("50")
+    assert await poor.run_call(poor.make_rent_call()) == "InsufficientValue"
+    assert await poorer.run_call(poorer.make_rent_call()) == "PayTxFeeFailed"
+    assert dbc_units("49.99") < poor.user.total_units < dbc_units("50")
 
 
 async def test_relet_needs_ten_minutes_and_ends_within_sixty_days(harness: ChainHarness) -> None:
-    hand = Hand(harness, await harness.funded_user(money="1000000"))
-    number = await hand.rented(blocks=59 * DAY)
-    key = (RENT.rpc, number)
+    hand = RawChainUser(harness, await harness.make_funded_user(money="1000000"))
+    number = await hand.rent_order(blocks=59 * DAY)
+    key = (RENT_PALLET.rpc_prefix, number)
 
-    def more(blocks: int) -> Call:
-        return Call(pallet=RENT, verb="relet", order=number, blocks=blocks)
+    def more(blocks: int) -> RuntimeCall:
+        return RuntimeCall(pallet=RENT_PALLET, verb="relet", order=number, blocks=blocks)
 
-    assert await hand.do(more(100)) == "NoOrderExist", "not confirmed yet"
-    assert await hand.do(Call(pallet=RENT, verb="confirm", order=number)) == ""
-    assert await hand.do(more(99)) == "ReletTooShort"
+    assert await hand.run_call(more(100)) == "NoOrderExist", "not confirmed yet"
+    assert await hand.run_call(RuntimeCall(pallet=RENT_PALLET, verb="confirm", order=number)) == ""
+    assert await hand.run_call(more(99)) == "ReletTooShort"
     ends = hand.chain.state.orders[key].end
-    assert await hand.do(more(101)) == "", "no multiple of anything, whatever the wiki says"
+    assert await hand.run_call(more(101)) == "", "no multiple of anything, whatever the wiki says"
     assert hand.chain.state.orders[key].end == ends + 101
-    assert await hand.do(more(30 * DAY)) == ""
-    assert hand.chain.state.orders[key].end == hand.chain.newest + 60 * DAY, "cut, and paid for what is left"
-    stranger = Hand(harness, await harness.funded_user())
-    assert await stranger.do(more(100)) == "NotMachineRenter"
-    assert hand.user.booked == hand.user.total
+    assert await hand.run_call(more(30 * DAY)) == ""
+    assert hand.chain.state.orders[key].end == hand.chain.newest_block + 60 * DAY, (
+        "cut, and paid for what is left"
+    )
+    stranger = RawChainUser(harness, await harness.make_funded_user())
+    assert await stranger.run_call(more(100)) == "NotMachineRenter"
+    assert hand.user.ledger_units == hand.user.total_units
 
 
-async def test_terminating_pays_the_share_that_passed(hand: Hand) -> None:
-    number = await hand.rented(TERMINATING, blocks=900)
-    assert await hand.do(Call(pallet=TERMINATING, verb="confirm", order=number)) == ""
-    order = hand.chain.state.orders[TERMINATING.rpc, number]
-    assert hand.chain.state.account(hand.pair.public).reserved == order.stake
-    hand.turn(299)
-    before = hand.user.total
-    call = Call(pallet=TERMINATING, verb="terminate", order=number)
-    fee = fee_of(hand.signed(call))
-    assert await hand.do(call) == ""
-    passed = hand.chain.newest - order.start
+async def test_terminating_pays_the_share_that_passed(hand: RawChainUser) -> None:
+    number = await hand.rent_order(TERMINATING_PALLET, blocks=900)
+    assert await hand.run_call(RuntimeCall(pallet=TERMINATING_PALLET, verb="confirm", order=number)) == ""
+    order = hand.chain.state.orders[TERMINATING_PALLET.rpc_prefix, number]
+    assert hand.chain.state.account(hand.keypair.public).reserved == order.stake
+    hand.advance_blocks(299)
+    before = hand.user.total_units
+    call = RuntimeCall(pallet=TERMINATING_PALLET, verb="terminate", order=number)
+    fee = compute_network_fee(hand.sign_call(call))
+    assert await hand.run_call(call) == ""
+    passed = hand.chain.newest_block - order.start
     share = passed * 10**9 // 900
-    assert before - hand.user.total - fee == round_half_down(order.stake * share, 10**9)
-    assert hand.chain.state.account(hand.pair.public).reserved == 0
-    assert hand.user.booked == hand.user.total
+    assert before - hand.user.total_units - fee == round_half_down(order.stake * share, 10**9)
+    assert hand.chain.state.account(hand.keypair.public).reserved == 0
+    assert hand.user.ledger_units == hand.user.total_units
 
 
 def round_half_down(value: int, by: int) -> int:
     return (2 * value + by - 1) // (2 * by)
 
 
-async def test_an_order_runs_out_in_its_last_block(hand: Hand) -> None:
-    for pallet in (RENT, TERMINATING):
-        number = await hand.rented(pallet, blocks=300)
-        assert await hand.do(Call(pallet=pallet, verb="confirm", order=number)) == ""
-    hand.turn(400)
+async def test_an_order_runs_out_in_its_last_block(hand: RawChainUser) -> None:
+    for pallet in (RENT_PALLET, TERMINATING_PALLET):
+        number = await hand.rent_order(pallet, blocks=300)
+        assert await hand.run_call(RuntimeCall(pallet=pallet, verb="confirm", order=number)) == ""
+    hand.advance_blocks(400)
     await hand.harness.simulator.tick()
-    assert hand.harness.orders() == []
-    assert hand.chain.state.account(hand.pair.public).reserved == 0
+    assert hand.harness.list_orders() == []
+    assert hand.chain.state.account(hand.keypair.public).reserved == 0
     assert {h.status for h in hand.chain.state.hosts.values()} == {"online"}
-    assert hand.user.booked == hand.user.total
+    assert hand.user.ledger_units == hand.user.total_units
 
 
 # the client node
 
 
-async def asked(hand: Hand, number: int, path: str = "tasks", **changes: Any) -> Any:
-    nonce = changes.pop("nonce", new_nonce())
-    pair = changes.pop("pair", hand.pair)
+async def request_client_node(hand: RawChainUser, number: int, path: str = "tasks", **changes: Any) -> Any:
+    nonce = changes.pop("nonce", make_nonce())
+    pair = changes.pop("pair", hand.keypair)
     body = {
-        "peer_nodes_list": [hand.machine()],
+        "peer_nodes_list": [hand.find_machine_id()],
         "additional": {},
-        "wallet": hand.pair.address,
+        "wallet": hand.keypair.address,
         "nonce": nonce,
         "sign": pair.sign(nonce.encode()).hex(),
         "rent_order": str(number),
@@ -283,23 +302,23 @@ async def asked(hand: Hand, number: int, path: str = "tasks", **changes: Any) ->
     return await hand.harness.post(f"/api/v1/{path}", **body)
 
 
-async def test_the_client_node_wants_a_fresh_nonce_signed_by_the_renter(hand: Hand) -> None:
-    number = await hand.rented()
-    nonce = new_nonce()
-    assert (await asked(hand, number, nonce=nonce)) == {"errcode": 0, "message": []}
-    assert (await asked(hand, number, nonce=nonce))["message"] == "nonce is already exist"
-    stranger = await hand.harness.funded_user()
-    wrong = stranger.pair
-    assert (await asked(hand, number, pair=wrong))["message"] == "verify sign failed"
-    theirs = await asked(hand, number, pair=wrong, wallet=wrong.address)
+async def test_the_client_node_wants_a_fresh_nonce_signed_by_the_renter(hand: RawChainUser) -> None:
+    number = await hand.rent_order()
+    nonce = make_nonce()
+    assert (await request_client_node(hand, number, nonce=nonce)) == {"errcode": 0, "message": []}
+    assert (await request_client_node(hand, number, nonce=nonce))["message"] == "nonce is already exist"
+    stranger = await hand.harness.make_funded_user()
+    wrong = stranger.keypair
+    assert (await request_client_node(hand, number, pair=wrong))["message"] == "verify sign failed"
+    theirs = await request_client_node(hand, number, pair=wrong, wallet=wrong.address)
     assert theirs["message"] == "check authority failed: no running order"
-    assert (await asked(hand, number + 1))["errcode"] == -1
-    plain = check_encode(b"not a uuid")
-    assert (await asked(hand, number, nonce=plain))["message"] == "verify sign failed"
-    spoiled = (fresh := new_nonce())[:-1] + ("2" if fresh.endswith("1") else "1")
-    assert (await asked(hand, number, nonce=spoiled))["errcode"] == -1
-    sign = "0x" + hand.pair.sign((other := new_nonce()).encode()).hex()
-    assert (await asked(hand, number, nonce=other, sign=sign))["errcode"] == 0
+    assert (await request_client_node(hand, number + 1))["errcode"] == -1
+    plain = base58check_encode(b"not a uuid")
+    assert (await request_client_node(hand, number, nonce=plain))["message"] == "verify sign failed"
+    spoiled = (fresh := make_nonce())[:-1] + ("2" if fresh.endswith("1") else "1")
+    assert (await request_client_node(hand, number, nonce=spoiled))["errcode"] == -1
+    sign = "0x" + hand.keypair.sign((other := make_nonce()).encode()).hex()
+    assert (await request_client_node(hand, number, nonce=other, sign=sign))["errcode"] == 0
 
 
 @pytest.mark.parametrize(
@@ -312,8 +331,10 @@ async def test_the_client_node_wants_a_fresh_nonce_signed_by_the_renter(hand: Ha
         {"operation_system": "x"},
     ],
 )
-async def test_the_client_node_makes_no_odd_machine(hand: Hand, change: dict[str, Any]) -> None:
-    number = await hand.rented()
+async def test_the_client_node_refuses_invalid_sizes_and_images(
+    hand: RawChainUser, change: dict[str, Any]
+) -> None:
+    number = await hand.rent_order()
     wish = {
         "image_name": "ubuntu-22.04-cuda-12.2.qcow2",
         "desc": "x",
@@ -323,28 +344,30 @@ async def test_the_client_node_makes_no_odd_machine(hand: Hand, change: dict[str
         "mem_size": "4",
         "disk_size": "100",
     }
-    assert (await asked(hand, number, "tasks/start", additional={**wish, **change}))["errcode"] < 0
-    assert (await asked(hand, number, "tasks/start", additional=wish))["errcode"] == 0
+    assert (await request_client_node(hand, number, "tasks/start", additional={**wish, **change}))[
+        "errcode"
+    ] < 0
+    assert (await request_client_node(hand, number, "tasks/start", additional=wish))["errcode"] == 0
 
 
-async def test_files_stay_ten_days_after_the_order(hand: Hand) -> None:
-    number = await hand.rented()
+async def test_files_stay_ten_days_after_the_order(hand: RawChainUser) -> None:
+    number = await hand.rent_order()
     wish = {
         "image_name": "ubuntu-22.04-cuda-12.2.qcow2",
         "desc": "x",
         "operation_system": "linux",
         **dict.fromkeys(("gpu_count", "cpu_cores", "mem_size", "disk_size"), "1"),
     }
-    await asked(hand, number, "tasks/start", additional=wish)
-    assert await hand.do(Call(pallet=RENT, verb="confirm", order=number)) == ""
-    hand.turn(20)
+    await request_client_node(hand, number, "tasks/start", additional=wish)
+    assert await hand.run_call(RuntimeCall(pallet=RENT_PALLET, verb="confirm", order=number)) == ""
+    hand.advance_blocks(20)
     await hand.harness.simulator.tick()
-    assert len(hand.harness.machines.alive) == 1
-    hand.turn(600)
+    assert len(hand.harness.machines.alive_machines) == 1
+    hand.advance_blocks(600)
     await hand.harness.simulator.tick()
-    assert hand.harness.machines.alive == {}
+    assert hand.harness.machines.alive_machines == {}
     assert len(hand.harness.machines.disks) == 1
-    await hand.harness.later(days=9, hours=23)
+    await hand.harness.advance(days=9, hours=23)
     assert len(hand.harness.machines.disks) == 1
-    await hand.harness.later(hours=2)
+    await hand.harness.advance(hours=2)
     assert hand.harness.machines.disks == set()

@@ -27,69 +27,71 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedSandbox]
 
 
 @define
-class Renter:
+class ChainCliUser:
     """Somebody with a new key and money, in a folder with something to run."""
 
     sandbox: SharedSandbox
     user: CommandLineUser
     account: str
 
-    def balance(self) -> Decimal:
+    def get_balance(self) -> Decimal:
         found = self.user.run("balance", NAME, "--json").data[0]["balance"]
         assert found["held"]["minor"] == 0
         return Decimal(found["available"]["amount"])
 
-    def units(self) -> int:
+    def get_ledger_units(self) -> int:
         """What the account has, by the chain's own ledger."""
         lines = self.sandbox.cloud.ledgers()[NAME]
         return sum(line.amount.amount for line in lines if line.account == self.account)
 
-    def data(self, *arguments: str) -> Any:
+    def run_json(self, *arguments: str) -> Any:
         return self.user.run(*arguments, "--json").data
 
 
-def renter(sandbox: SharedSandbox, home: Path, money: str) -> Renter:
+def make_funded_user(sandbox: SharedSandbox, home: Path, money: str) -> ChainCliUser:
     user = sandbox.user(home)
     account = user.run("login", NAME, "--json").data["account"]
     sandbox.post(NAME, "/sandbox/faucet", address=account, amount=money)
-    return Renter(sandbox, user, account)
+    return ChainCliUser(sandbox, user, account)
 
 
 @pytest.mark.parametrize(("gpu", "refunds"), [("RTX3090", False), ("RTX2080Ti", True)])
 def test_a_trip_from_key_to_receipt(
     sandbox: SharedSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: str, refunds: bool
 ) -> None:
-    mine = renter(sandbox, tmp_path / "home", "5000")
+    mine = make_funded_user(sandbox, tmp_path / "home", "5000")
     monkeypatch.chdir(shutil.copytree(DIGITS, tmp_path / "work"))
-    before = mine.balance()
-    end = mine.data("run", "--no-project", "-p", NAME, "--gpu", gpu, "--for", "1d", "--results", "out", *JOB)
+    before = mine.get_balance()
+    end = mine.run_json(
+        "run", "--no-project", "-p", NAME, "--gpu", gpu, "--for", "1d", "--results", "out", *JOB
+    )
     assert end["exit_code"] == 0
     assert json.loads((tmp_path / "work" / "out" / "metrics.json").read_text())["planned_epochs"] == 2
     (total,) = end["totals"]
-    assert before - mine.balance() == Decimal(total["spent"]["amount"])
-    assert mine.units() == int(mine.balance() * 10**15)
+    assert before - mine.get_balance() == Decimal(total["spent"]["amount"])
+    assert mine.get_ledger_units() == int(mine.get_balance() * 10**15)
     kinds = {charge["kind"] for charge in end["receipt"]["charges"]}
     assert kinds == {"use", "fee"} | ({"refund"} if refunds else set())
-    assert mine.data("show", end["lease"])["state"] == "released"
-    assert mine.data("costs")["costs"]["totals"] == [total["spent"]]
+    assert mine.run_json("show", end["lease"])["state"] == "released"
+    assert mine.run_json("costs")["costs"]["totals"] == [total["spent"]]
     assert sandbox.cloud.burning() == []
-    assert list(sandbox.cloud.driver.machines()) == []
+    assert list(sandbox.cloud.driver.list_machines()) == []
 
 
 def test_a_rent_and_a_renewal_within_what_was_quoted(sandbox: SharedSandbox, tmp_path: Path) -> None:
     """The fee of a new order is in the quote: nobody is asked again."""
-    mine = renter(sandbox, tmp_path, "5000")
-    lease = mine.data("rent", "-p", NAME, "--gpu", "RTX3090", "--for", "1d")
+    mine = make_funded_user(sandbox, tmp_path, "5000")
+    lease = mine.run_json("rent", "-p", NAME, "--gpu", "RTX3090", "--for", "1d")
     assert lease["state"] == "ready"
-    renewed = mine.data("renew", lease["id"], "--for", "30m")
+    renewed = mine.run_json("renew", lease["id"], "--for", "30m")
     assert renewed["expires_at"] > lease["expires_at"]
-    receipt = mine.data("release", lease["id"])
+    receipt = mine.run_json("release", lease["id"])
     kinds = [charge["kind"] for charge in receipt["receipt"]["charges"]]
     assert kinds.count("renewal") == 1
 
 
-def test_too_little_is_refused_before_anything_is_signed(sandbox: SharedSandbox, tmp_path: Path) -> None:
-    mine = renter(sandbox, tmp_path, "110")
+def test_insufficient_balance_is_refused_before_signing(sandbox: SharedSandbox, tmp_path: Path) -> None:
+    mine = make_funded_user(sandbox, tmp_path, "110")
     refused = mine.user.run("rent", "-p", NAME, "--gpu", "RTX3090", "--for", "1h")
     assert refused.code == 5
     assert "does not cover" in refused.err

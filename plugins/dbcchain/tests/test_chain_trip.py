@@ -15,16 +15,16 @@ from gpurent.api import (
     LeaseError,
     LeaseState,
     MoneyError,
+    PaymentPurpose,
     Prepaid,
-    Purpose,
     Requirements,
     SoldOut,
     Spent,
     UsageError,
 )
 from gpurent.testing.fakes import ProcessKilled
-from gpurent_plugin_dbcchain.extrinsic import RENT, TERMINATING, Pallet
-from gpurent_plugin_dbcchain.wallet import is_here
+from gpurent_plugin_dbcchain.extrinsic import RENT_PALLET, TERMINATING_PALLET, Pallet
+from gpurent_plugin_dbcchain.wallet import is_local_url
 from plugins.dbcchain.tests.chain_harness import (
     HOUR,
     REAL_NODE,
@@ -32,271 +32,273 @@ from plugins.dbcchain.tests.chain_harness import (
     ChainUser,
     Driver,
     chain_harness,
-    dbc,
-    spent,
+    dbc_units,
+    sum_spent,
 )
 
 RENT_OF_AN_HOUR = 104_166_500_000_000_000
 
 
-def agree(user: ChainUser, before: int, spent: int) -> None:
+def check_ledgers_agree(user: ChainUser, before: int, expected: int) -> None:
     """Chain, ledger and receipt say the same to the last unit."""
-    assert before - user.total == spent
-    assert user.booked == user.total
-    assert list(user.harness.simulator.burning()) == []
-    assert user.harness.machines.alive == {}
+    assert before - user.total_units == expected
+    assert user.ledger_units == user.total_units
+    assert list(user.harness.simulator.list_billed_machines()) == []
+    assert user.harness.machines.alive_machines == {}
 
 
-async def reserved(user: ChainUser) -> Driver:
-    driver = user.driver()
-    await driver.reserve(await user.order())
+async def reserve_order(user: ChainUser) -> Driver:
+    driver = user.make_driver()
+    await driver.reserve_lease(await user.make_order())
     return driver
 
 
-async def billed(user: ChainUser) -> Bill:
-    return await (await reserved(user)).bill()
+async def make_bill(user: ChainUser) -> Bill:
+    return await (await reserve_order(user)).wait_for_bill()
 
 
 # offers
 
 
 async def test_offers_say_price_fee_and_that_nothing_comes_back(harness: ChainHarness) -> None:
-    user = await harness.funded_user()
-    found = await user.shop.offers(Requirements())
+    user = await harness.make_funded_user()
+    found = await user.provider.list_offers(Requirements())
     assert isinstance(found, Known)
     one = next(o for o in found.items if o.hardware.gpu == "GeForceRTX3090")
     assert isinstance(one.tariff, Prepaid)
     assert one.tariff.refundable is False
     assert one.tariff.fee is not None
-    assert one.tariff.fee.amount == dbc("10")
+    assert one.tariff.fee.amount == dbc_units("10")
     assert "no refund" in one.note
     assert "10 DBC" in one.note
     assert str(one.tariff.price) == "0.208334 USD/h"
-    refunding = [o for o in found.items if o.shop["registry"] == TERMINATING.rpc]
+    refunding = [o for o in found.items if o.shop["registry"] == TERMINATING_PALLET.rpc_prefix]
     assert refunding
     assert all(isinstance(o.tariff, Prepaid) and o.tariff.refundable for o in refunding)
-    rate = await user.wallet.rate(USD)
+    rate = await user.wallet.get_rate(USD)
     assert str(rate.value) == "0.002"
     assert rate.at == harness.clock.now()
-    balance = await user.wallet.balance()
-    assert (balance.available.amount, balance.held and balance.held.amount) == (dbc("5000"), 0)
+    balance = await user.wallet.get_balance()
+    assert (balance.available.amount, balance.held and balance.held.amount) == (dbc_units("5000"), 0)
 
 
 async def test_taken_and_unreachable_machines_are_not_offered() -> None:
     async with chain_harness(taken="1", offline="1") as harness:
-        user = await harness.funded_user()
-        found = await user.shop.offers(Requirements())
+        user = await harness.make_funded_user()
+        found = await user.provider.list_offers(Requirements())
         assert isinstance(found, Known)
         assert [(o.hardware.gpu, o.free) for o in found.items] == [
             ("GeForceRTX3090", True),
             ("GeForceRTX2080Ti", True),
             ("TeslaV100", False),
         ]
-        order = await user.order()
+        order = await user.make_order()
         harness.chain.state.hosts[order.offer.key].taken = 1
-        harness.seal()
+        harness.seal_block()
         with pytest.raises(SoldOut, match="0 of 1 GPUs"):
-            await user.shop.reserve(order)
+            await user.provider.reserve_lease(order)
 
 
 # the whole way
 
 
-@pytest.mark.parametrize("pallet", [RENT, TERMINATING], ids=lambda pallet: pallet.rpc)
-async def test_the_whole_way_with_all_books_equal(harness: ChainHarness, pallet: Pallet) -> None:
-    user = await harness.funded_user()
-    driver, before = user.driver(), user.total
-    await driver.reserve(await user.order(pallet))
-    bill = await driver.bill()
-    assert harness.orders() == []
-    assert user.total == before, "a bill is free"
-    assert bill.purpose is Purpose.RENT
-    assert ("no refund" in bill.memo) is not pallet.refunds
+@pytest.mark.parametrize("pallet", [RENT_PALLET, TERMINATING_PALLET], ids=lambda pallet: pallet.rpc_prefix)
+async def test_rent_renew_release_with_all_ledgers_equal(harness: ChainHarness, pallet: Pallet) -> None:
+    user = await harness.make_funded_user()
+    driver, before = user.make_driver(), user.total_units
+    await driver.reserve_lease(await user.make_order(pallet))
+    bill = await driver.wait_for_bill()
+    assert harness.list_orders() == []
+    assert user.total_units == before, "a bill is free"
+    assert bill.purpose is PaymentPurpose.RENT
+    assert ("no refund" in bill.memo) is not pallet.is_refundable
     assert "fee 10 DBC" in bill.memo
-    await driver.settle()
-    lease = await driver.ready()
-    machine = harness.machines.only
+    await driver.pay_and_confirm()
+    lease = await driver.wait_until_ready()
+    machine = harness.machines.only_machine
     assert lease.endpoint == Endpoint("dbc", "127.0.0.1", machine.port)
     password = user.vault.get("password")
     assert password is not None
     assert password.reveal() == machine.spec.password
-    (order,) = harness.orders()
-    assert lease.ref == f"{pallet.rpc}:{order.id}"
+    (order,) = harness.list_orders()
+    assert lease.ref == f"{pallet.rpc_prefix}:{order.id}"
     assert order.status == "renting"
-    assert lease.expires_at == harness.chain.when(order.end)
-    renewed = await driver.extend(timedelta(minutes=20), "trip-renew")
-    assert harness.orders()[0].end == order.start + 600 + 200
-    assert renewed.expires_at == harness.chain.when(order.start + 800)
-    harness.turn(minutes=30)
-    listed = await user.shop.leases()
+    assert lease.expires_at == harness.chain.get_block_time(order.end)
+    renewed = await driver.renew_lease(timedelta(minutes=20), "trip-renew")
+    assert harness.list_orders()[0].end == order.start + 600 + 200
+    assert renewed.expires_at == harness.chain.get_block_time(order.start + 800)
+    harness.advance_clock(minutes=30)
+    listed = await user.provider.list_leases()
     assert isinstance(listed, Known)
     assert [listing.ref for listing in listed.items] == [lease.ref]
-    assert (await driver.release()).state is LeaseState.RELEASED
-    charges = await driver.charges()
-    assert (ChargeKind.REFUND in charges) is pallet.refunds
-    if not pallet.refunds:
+    assert (await driver.release_lease()).state is LeaseState.RELEASED
+    charges = await driver.sum_charges()
+    assert (ChargeKind.REFUND in charges) is pallet.is_refundable
+    if not pallet.is_refundable:
         assert charges[ChargeKind.USE] == RENT_OF_AN_HOUR
     fixed, network = (
-        sum(-line.amount.amount for line in harness.simulator.ledger() if line.kind == kind)
+        sum(-line.amount.amount for line in harness.simulator.list_ledger_entries() if line.kind == kind)
         for kind in ("fee", "network")
     )
-    assert fixed == dbc("10")
+    assert fixed == dbc_units("10")
     assert charges[ChargeKind.FEE] == fixed + network
-    agree(user, before, await spent(driver))
+    check_ledgers_agree(user, before, await sum_spent(driver))
 
 
 async def test_the_payment_is_what_left_and_never_more_than_the_bill(harness: ChainHarness) -> None:
     """The price moves between bill and order; the chain's sum counts."""
-    user = await harness.funded_user()
-    before = user.total
-    driver = await reserved(user)
-    bill = await driver.bill()
+    user = await harness.make_funded_user()
+    before = user.total_units
+    driver = await reserve_order(user)
+    bill = await driver.wait_for_bill()
     await harness.set_price(1999)
-    payment = await driver.settle()
+    payment = await driver.pay_and_confirm()
     assert payment.amount < bill.amount
-    assert payment.amount.amount == before - user.total
-    assert (await driver.charges())[ChargeKind.USE] == 208_333 * 10**15 // 1999
+    assert payment.amount.amount == before - user.total_units
+    assert (await driver.sum_charges())[ChargeKind.USE] == 208_333 * 10**15 // 1999
 
 
 async def test_a_price_that_rose_too_far_is_not_paid(harness: ChainHarness) -> None:
-    user = await harness.funded_user()
-    bill = await billed(user)
+    user = await harness.make_funded_user()
+    bill = await make_bill(user)
     await harness.set_price(1900)
     with pytest.raises(MoneyError, match="price rose") as caught:
-        await user.wallet.pay(bill)
+        await user.wallet.pay_bill(bill)
     assert caught.value.spent is Spent.NO
-    assert harness.orders() == []
+    assert harness.list_orders() == []
 
 
 async def test_a_reserve_above_the_bill_is_never_confirmed(
     harness: ChainHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The price jumps after the last look, before the block: the fee is lost, the rent comes back."""
-    user = await harness.funded_user()
-    before = user.total
-    driver = await reserved(user)
-    bill = await driver.bill()
+    user = await harness.make_funded_user()
+    before = user.total_units
+    driver = await reserve_order(user)
+    bill = await driver.wait_for_bill()
 
     def jump(body: bytes) -> bool:
         harness.chain.state.average = 1500
         return True
 
-    harness.intercept(monkeypatch, jump)
+    harness.intercept_submit(monkeypatch, jump)
     back = f"{harness.clock.now():%H}:"
     with pytest.raises(MoneyError, match="more than was billed") as caught:
-        await driver.pay(bill)
+        await driver.pay_bill(bill)
     assert caught.value.spent is Spent.YES
     assert f"come back by {back}" in caught.value.message
     with pytest.raises(MoneyError, match="more than was billed"):
-        await user.wallet.pay(bill)
-    assert (await driver.release()).state is LeaseState.CANCELLED
-    await harness.later(minutes=16)
-    assert set(await driver.charges()) == {ChargeKind.FEE}
-    agree(user, before, await spent(driver))
+        await user.wallet.pay_bill(bill)
+    assert (await driver.release_lease()).state is LeaseState.CANCELLED
+    await harness.advance(minutes=16)
+    assert set(await driver.sum_charges()) == {ChargeKind.FEE}
+    check_ledgers_agree(user, before, await sum_spent(driver))
 
 
 async def test_a_machine_that_never_comes_up_is_not_confirmed() -> None:
     async with chain_harness(stuck="yes") as harness:
-        user = await harness.funded_user()
-        before, begun = user.total, harness.clock.now()
-        driver = await reserved(user)
+        user = await harness.make_funded_user()
+        before, begun = user.total_units, harness.clock.now()
+        driver = await reserve_order(user)
         with pytest.raises(MoneyError, match="did not come up in time") as caught:
-            await driver.settle()
+            await driver.pay_and_confirm()
         assert caught.value.spent is Spent.YES
         assert timedelta(minutes=13) < harness.clock.now() - begun < timedelta(minutes=15)
-        assert user.total < before - dbc("10")
-        await driver.release()
-        await harness.later(minutes=2)
-        assert harness.orders() == []
-        cost = await spent(driver)
-        assert dbc("10") < cost < dbc("10.001")
-        agree(user, before, cost)
+        assert user.total_units < before - dbc_units("10")
+        await driver.release_lease()
+        await harness.advance(minutes=2)
+        assert harness.list_orders() == []
+        cost = await sum_spent(driver)
+        assert dbc_units("10") < cost < dbc_units("10.001")
+        check_ledgers_agree(user, before, cost)
 
 
 async def test_a_late_confirmation_costs_the_fee_alone(harness: ChainHarness) -> None:
     """The process died after the rent and came back an hour later."""
-    somebody = await harness.funded_user()
-    other = somebody.driver()
-    await other.rent(await somebody.order(TERMINATING))
+    somebody = await harness.make_funded_user()
+    other = somebody.make_driver()
+    await other.rent_machine(await somebody.make_order(TERMINATING_PALLET))
     made = other.faults.sent.index("POST /api/v1/tasks/start") + 1
-    user = await harness.funded_user()
-    before = user.total
-    order = await user.order()
-    driver = user.driver(lose_request=made, error=ProcessKilled)
-    await driver.reserve(order)
+    user = await harness.make_funded_user()
+    before = user.total_units
+    order = await user.make_order()
+    driver = user.make_driver(lose_request=made, error=ProcessKilled)
+    await driver.reserve_lease(order)
     with pytest.raises(ProcessKilled):
-        await driver.settle()
-    assert [order.status for order in harness.orders() if order.pallet == RENT] == ["waitingVerifying"]
-    harness.turn(hours=2)
-    driver.begin_process()
+        await driver.pay_and_confirm()
+    assert [order.status for order in harness.list_orders() if order.pallet == RENT_PALLET] == [
+        "waitingVerifying"
+    ]
+    harness.advance_clock(hours=2)
+    driver.start_process()
     with pytest.raises(MoneyError, match="not confirmed") as caught:
-        await driver.settle()
+        await driver.pay_and_confirm()
     assert caught.value.spent is Spent.YES
-    await driver.release()
-    assert set(await driver.charges()) == {ChargeKind.FEE}
-    agree(user, before, await spent(driver))
+    await driver.release_lease()
+    assert set(await driver.sum_charges()) == {ChargeKind.FEE}
+    check_ledgers_agree(user, before, await sum_spent(driver))
 
 
 async def test_a_refused_order_costs_the_networks_fee_alone(
     harness: ChainHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody else has the machine in the very block."""
-    user = await harness.funded_user()
-    before = user.total
-    driver = await reserved(user)
+    user = await harness.make_funded_user()
+    before = user.total_units
+    driver = await reserve_order(user)
 
     def taken(body: bytes) -> bool:
-        harness.chain.state.hosts[driver.held.offer.key].taken = 1
+        harness.chain.state.hosts[driver.current_lease.offer.key].taken = 1
         return True
 
-    harness.intercept(monkeypatch, taken)
+    harness.intercept_submit(monkeypatch, taken)
     with pytest.raises(MoneyError, match="GPUNotEnough"):
-        await driver.settle()
-    cost = await spent(driver)
-    assert 0 < cost < dbc("0.001")
-    await driver.release()
-    agree(user, before, cost)
+        await driver.pay_and_confirm()
+    cost = await sum_spent(driver)
+    assert 0 < cost < dbc_units("0.001")
+    await driver.release_lease()
+    check_ledgers_agree(user, before, cost)
 
 
 async def test_an_order_runs_out_and_the_files_are_kept(harness: ChainHarness) -> None:
-    user = await harness.funded_user()
-    ends = (await user.driver().rent(await user.order())).expires_at
-    listed = await user.shop.leases()
+    user = await harness.make_funded_user()
+    ends = (await user.make_driver().rent_machine(await user.make_order())).expires_at
+    listed = await user.provider.list_leases()
     assert isinstance(listed, Known)
     (lease,) = listed.items
-    harness.turn(hours=1, minutes=1)
-    kept = await user.shop.refresh(lease)
+    harness.advance_clock(hours=1, minutes=1)
+    kept = await user.provider.refresh_lease(lease)
     assert kept.state is LeaseState.KEPT
     assert kept.endpoint is None
     assert kept.ended_at == ends
     assert ends is not None
     assert kept.kept_until == ends + timedelta(days=10)
-    harness.turn(days=11)
-    assert (await user.shop.refresh(kept)).state is LeaseState.GONE
+    harness.advance_clock(days=11)
+    assert (await user.provider.refresh_lease(kept)).state is LeaseState.GONE
 
 
 async def test_an_order_that_ends_before_its_time_is_gone_not_kept(harness: ChainHarness) -> None:
-    user = await harness.funded_user()
-    lease = await user.driver().rent(await user.order(TERMINATING))
+    user = await harness.make_funded_user()
+    lease = await user.make_driver().rent_machine(await user.make_order(TERMINATING_PALLET))
     harness.chain.state.orders.clear()
-    harness.seal()
-    assert (await user.shop.refresh(lease)).state is LeaseState.GONE
+    harness.seal_block()
+    assert (await user.provider.refresh_lease(lease)).state is LeaseState.GONE
 
 
-async def test_odd_wishes_are_refused_before_anything_is_signed(harness: ChainHarness) -> None:
-    user = await harness.funded_user(money="20")
+async def test_invalid_orders_are_refused_before_signing(harness: ChainHarness) -> None:
+    user = await harness.make_funded_user(money="20")
     with pytest.raises(LeaseError, match="60 days"):
-        await user.shop.reserve(await user.order(term=timedelta(days=61)))
+        await user.provider.reserve_lease(await user.make_order(term=timedelta(days=61)))
     with pytest.raises(MoneyError, match="the wallet has 20 DBC"):
-        await user.wallet.pay(await billed(user))
-    rich = await harness.funded_user(money="1000000")
-    driver = rich.driver()
-    await driver.rent(await rich.order())
+        await user.wallet.pay_bill(await make_bill(user))
+    rich = await harness.make_funded_user(money="1000000")
+    driver = rich.make_driver()
+    await driver.rent_machine(await rich.make_order())
     with pytest.raises(LeaseError, match="60 days from now"):
-        await driver.extend(timedelta(days=60), "trip-renew")
-    nobody = await harness.funded_user(node="")
+        await driver.renew_lease(timedelta(days=60), "trip-renew")
+    nobody = await harness.make_funded_user(node="")
     with pytest.raises(UsageError, match="no client node"):
-        await nobody.shop.reserve(await nobody.order())
+        await nobody.provider.reserve_lease(await nobody.make_order())
 
 
 # the switch for real money
@@ -315,23 +317,23 @@ async def test_odd_wishes_are_refused_before_anything_is_signed(harness: ChainHa
 async def test_the_real_chain_is_not_paid_without_both_settings(
     harness: ChainHarness, settings: dict[str, str], says: str
 ) -> None:
-    user = await harness.funded_user(url=REAL_NODE, **settings)
-    bill = await billed(user)
+    user = await harness.make_funded_user(url=REAL_NODE, **settings)
+    bill = await make_bill(user)
     with pytest.raises(MoneyError, match=says) as caught:
-        await user.wallet.pay(bill)
+        await user.wallet.pay_bill(bill)
     assert "Nothing was paid" in caught.value.hint
     assert "[dbc-chain]" in caught.value.hint
     assert caught.value.spent is Spent.NO
     assert harness.chain.pool == []
-    assert user.total == dbc("5000")
+    assert user.total_units == dbc_units("5000")
 
 
 async def test_the_ceiling_counts_all_orders_together(harness: ChainHarness) -> None:
-    user = await harness.funded_user(url=REAL_NODE, spend="yes", ceiling="200 DBC")
-    driver = user.driver()
-    await driver.rent(await user.order())
+    user = await harness.make_funded_user(url=REAL_NODE, spend="yes", ceiling="200 DBC")
+    driver = user.make_driver()
+    await driver.rent_machine(await user.make_order())
     with pytest.raises(MoneyError, match="above the ceiling of 200 DBC"):
-        await driver.extend(HOUR, "trip-renew")
+        await driver.renew_lease(HOUR, "trip-renew")
 
 
 @pytest.mark.parametrize(
@@ -347,4 +349,4 @@ async def test_the_ceiling_counts_all_orders_together(harness: ChainHarness) -> 
     ],
 )
 def test_what_is_on_this_computer(url: str, here: bool) -> None:
-    assert is_here(url) is here
+    assert is_local_url(url) is here

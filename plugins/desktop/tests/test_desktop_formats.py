@@ -15,15 +15,22 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from defusedxml import ElementTree  # type: ignore[import-untyped]
 
-from gpurent.api import Endpoint, Export, Exported, Secret
+from gpurent.api import Endpoint, Export, ExportedLease, Secret
 from gpurent.testing.contracts.exporter import ExporterContract, ParsedProfile
-from gpurent_plugin_desktop.exporters import FileZilla, FtpRush, WinScp, XShell
+from gpurent_plugin_desktop.exporters import (
+    FileZillaExporter,
+    FtpRushExporter,
+    WinScpExporter,
+    XShellExporter,
+)
 
 DIGEST = "SHA256:Ab+/" + "x" * 39
 
 
-def lease(name: str = "gpurent-mistgpu-abcde", password: str = "", folder: str = "/home/root") -> Exported:
-    return Exported(
+def make_lease(
+    name: str = "gpurent-mistgpu-abcde", password: str = "", folder: str = "/home/root"
+) -> ExportedLease:
+    return ExportedLease(
         name=name,
         endpoint=Endpoint("mist", "gpu28.mistgpu.com", 10000),
         key_file=Path("/home/me/key"),
@@ -35,7 +42,7 @@ def lease(name: str = "gpurent-mistgpu-abcde", password: str = "", folder: str =
     )
 
 
-def ini(content: bytes) -> ConfigParser:
+def parse_ini(content: bytes) -> ConfigParser:
     found = ConfigParser(interpolation=None, strict=True)
     found.optionxform = str  # type: ignore[assignment, method-assign]
     text = content.decode("utf-16")
@@ -45,20 +52,20 @@ def ini(content: bytes) -> ConfigParser:
 
 
 class TestXShell(ExporterContract):
-    exporter = XShell
+    exporter = XShellExporter
     stores_password = False
 
-    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[ParsedProfile]:
+    def read_profiles(self, export: Export, leases: Sequence[ExportedLease]) -> Sequence[ParsedProfile]:
         assert export.file is not None
         if len(leases) == 1:
-            return [self.site(Path(export.file.name), export.file.content)]
+            return [self.parse_site(Path(export.file.name), export.file.content)]
         with zipfile.ZipFile(io.BytesIO(export.file.content)) as archive:
             assert archive.testzip() is None
-            return [self.site(Path(name), archive.read(name)) for name in archive.namelist()]
+            return [self.parse_site(Path(name), archive.read(name)) for name in archive.namelist()]
 
-    def site(self, path: Path, content: bytes) -> ParsedProfile:
+    def parse_site(self, path: Path, content: bytes) -> ParsedProfile:
         assert path.suffix == ".xsh"
-        found = ini(content)
+        found = parse_ini(content)
         assert found.sections() == [
             "SessionInfo",
             "CONNECTION",
@@ -78,10 +85,10 @@ class TestXShell(ExporterContract):
 
 
 class TestFtpRush(ExporterContract):
-    exporter = FtpRush
+    exporter = FtpRushExporter
     stores_password = True
 
-    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[ParsedProfile]:
+    def read_profiles(self, export: Export, leases: Sequence[ExportedLease]) -> Sequence[ParsedProfile]:
         assert export.file is not None
         (folder,) = json.loads(export.file.content)["RootItem"]["Children"]
         servers = [child["Server"] for child in folder["Children"]]
@@ -99,10 +106,10 @@ class TestFtpRush(ExporterContract):
 
 
 class TestFileZilla(ExporterContract):
-    exporter = FileZilla
+    exporter = FileZillaExporter
     stores_password = True
 
-    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[ParsedProfile]:
+    def read_profiles(self, export: Export, leases: Sequence[ExportedLease]) -> Sequence[ParsedProfile]:
         assert export.file is not None
         root = ElementTree.fromstring(export.file.content)
         assert root.tag == "FileZilla3"
@@ -117,7 +124,7 @@ class TestFileZilla(ExporterContract):
             else:
                 assert (server.findtext("Logontype"), held.get("encoding")) == ("1", "base64")
             if given.folder.strip("/"):
-                assert unfold(server.findtext("RemoteDir")) == given.folder
+                assert parse_remote_dir(server.findtext("RemoteDir")) == given.folder
             sites.append(
                 ParsedProfile(
                     server.findtext("Name"),
@@ -130,7 +137,7 @@ class TestFileZilla(ExporterContract):
         return sites
 
 
-def unfold(text: str) -> str:
+def parse_remote_dir(text: str) -> str:
     """FileZilla's folders: kind, length of the prefix, then each part behind its length."""
     kind, prefix, rest = text.split(" ", 2)
     assert (kind, prefix) == ("1", "0")
@@ -143,10 +150,10 @@ def unfold(text: str) -> str:
 
 
 class TestWinScp(ExporterContract):
-    exporter = WinScp
+    exporter = WinScpExporter
     stores_password = True
 
-    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[ParsedProfile]:
+    def read_profiles(self, export: Export, leases: Sequence[ExportedLease]) -> Sequence[ParsedProfile]:
         sites = []
         for line, given in zip(export.text.split("\n"), leases, strict=True):
             parts = urlsplit(line)
@@ -174,7 +181,7 @@ class TestWinScp(ExporterContract):
 
 
 def test_xshell_session_to_the_byte() -> None:
-    export = XShell().export([lease()])
+    export = XShellExporter().export_leases([make_lease()])
     assert export.file is not None
     assert export.file.name == "gpurent-mistgpu-abcde.xsh"
     assert export.file.content.startswith(b"\xff\xfe[\x00S\x00")
@@ -196,36 +203,40 @@ def test_xshell_session_to_the_byte() -> None:
 
 
 def test_the_card_for_ftp_rush_2_names_the_protocol() -> None:
-    text = FtpRush().export([lease()]).text
+    text = FtpRushExporter().export_leases([make_lease()]).text
     assert re.search(r"^protocol +SFTP \(SSH FTP", text, re.MULTILINE)
     assert re.search(r"^host +gpu28\.mistgpu\.com$", text, re.MULTILINE)
     assert "password" not in text
     assert re.search(
-        r"^password +word-1234$", FtpRush().export([lease(password="word-1234")]).text, re.MULTILINE
+        r"^password +word-1234$",
+        FtpRushExporter().export_leases([make_lease(password="word-1234")]).text,
+        re.MULTILINE,
     )
 
 
 def test_the_card_is_one_line_a_field_whatever_a_path_holds() -> None:
-    odd = Exported(
+    odd = ExportedLease(
         name="a",
-        endpoint=lease().endpoint,
+        endpoint=make_lease().endpoint,
         key_file=Path("/x\nhost  evil"),
         known_hosts=Path("/x"),
         folder="/",
     )
-    assert not re.search(r"^host +evil", FtpRush().export([odd]).text, re.MULTILINE)
+    assert not re.search(r"^host +evil", FtpRushExporter().export_leases([odd]).text, re.MULTILINE)
 
 
 def test_filezilla_asks_when_the_key_file_cannot_be_written_down() -> None:
-    odd = Exported(name="a", endpoint=lease().endpoint, key_file=Path("/x\x01y"), known_hosts=Path("/x"))
-    export = FileZilla().export([odd])
+    odd = ExportedLease(
+        name="a", endpoint=make_lease().endpoint, key_file=Path("/x\x01y"), known_hosts=Path("/x")
+    )
+    export = FileZillaExporter().export_leases([odd])
     assert export.file is not None
     assert ElementTree.fromstring(export.file.content).findtext(".//Logontype") == "2"
 
 
 def test_winscp_url_to_the_letter() -> None:
     digest = "Ab-_" + "x" * 39
-    export = WinScp().export([lease(password="a b@c:/;%")])
+    export = WinScpExporter().export_leases([make_lease(password="a b@c:/;%")])
     assert export.text == (
         f"sftp://mist:a%20b%40c%3A%2F%3B%25;fingerprint=ssh-ed25519-{digest}"
         "@gpu28.mistgpu.com:10000/home/root/"
@@ -238,8 +249,8 @@ def test_winscp_url_to_the_letter() -> None:
 )
 def test_no_name_or_host_can_break_out(name: str) -> None:
     with pytest.raises(ValueError, match="name"):
-        lease(name=name)
+        make_lease(name=name)
     with pytest.raises(Exception, match="host"):
         Endpoint("mist", name, 22)
     with pytest.raises(ValueError, match="folder"):
-        lease(folder=f"/{name}" if name else "x")
+        make_lease(folder=f"/{name}" if name else "x")

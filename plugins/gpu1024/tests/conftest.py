@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from plugins.gpu1024.tests.gpu1024_harness import Gpu1024Harness, Renter, gpu1024_harness
+from plugins.gpu1024.tests.gpu1024_harness import Gpu1024Harness, Gpu1024Renter, gpu1024_harness
 
 
 @pytest.fixture
@@ -16,5 +16,5 @@ async def harness() -> AsyncIterator[Gpu1024Harness]:
 
 
 @pytest.fixture
-async def renter(harness: Gpu1024Harness) -> Renter:
-    return await harness.renter()
+async def renter(harness: Gpu1024Harness) -> Gpu1024Renter:
+    return await harness.make_renter()

@@ -23,21 +23,21 @@ from gpurent.testing.fakes import FakeMachines, HttpFaults, ManualClock, MemoryV
 from gpurent.testing.lease_driver import LeaseDriver
 from gpurent.testing.sandbox_harness import SandboxHarness, SandboxUser, sandbox_harness
 from gpurent_plugin_gpu1024.plugin import NAME
-from gpurent_plugin_gpu1024.shop import Shop
-from gpurent_plugin_gpu1024.simulator.books import Gpu1024Books
+from gpurent_plugin_gpu1024.provider import Gpu1024Provider
 from gpurent_plugin_gpu1024.simulator.records import ContainerOrder
 from gpurent_plugin_gpu1024.simulator.service import Gpu1024Simulator
+from gpurent_plugin_gpu1024.simulator.state import Gpu1024State
 
 LEDGER = "dbc"
 UNITS = 10**8
 DAY = timedelta(days=1)
-PACE = timedelta(seconds=30)
-Driver = LeaseDriver[Shop]
+POLL_INTERVAL = timedelta(seconds=30)
+Driver = LeaseDriver[Gpu1024Provider]
 _numbers = count(1)
 
 
 @define
-class Renter:
+class Gpu1024Renter:
     """One wallet. `driver` and `shop` are fresh processes of theirs."""
 
     harness: Gpu1024Harness
@@ -45,9 +45,9 @@ class Renter:
     address: str
 
     @property
-    def units(self) -> int:
+    def balance_units(self) -> int:
         """The balance, by the ledger's own books."""
-        lines = self.harness.ledger.ledger()
+        lines = self.harness.ledger.list_ledger_entries()
         return sum(line.amount.amount for line in lines if line.account == self.address)
 
     @property
@@ -59,38 +59,40 @@ class Renter:
         return self.user.vault(NAME)
 
     @property
-    def shop(self) -> Shop:
-        return self.user.provider(NAME, Shop)
+    def provider(self) -> Gpu1024Provider:
+        return self.user.provider(NAME, Gpu1024Provider)
 
-    def driver(self, **faults: Any) -> Driver:
+    def make_driver(self, **faults: Any) -> Driver:
         """``faults``: see `HttpFaults`. It looks now and then, so that most of its calls are different ones."""
-        return LeaseDriver(self.user, NAME, Shop, PACE, HttpFaults(**faults))
+        return LeaseDriver(self.user, NAME, Gpu1024Provider, POLL_INTERVAL, HttpFaults(**faults))
 
     async def top_up(self, amount: str = "100000") -> None:
         await self.harness.sandbox.post(LEDGER, "/sandbox/faucet", address=self.address, amount=amount)
 
-    async def bind(self) -> None:
-        binding = await self.shop.request_binding(self.email, f"bind-{self.address}")
+    async def bind_email(self) -> None:
+        binding = await self.provider.request_binding(self.email, f"bind-{self.address}")
         assert binding.bill is not None
-        payment = await self.user.billing(NAME).pay(binding.bill)
-        while not (binding := await self.shop.bind(binding, payment)).done:
+        payment = await self.user.billing(NAME).pay_bill(binding.bill)
+        while not (binding := await self.provider.complete_binding(binding, payment)).done:
             self.harness.clock.advance(timedelta(seconds=15))
 
-    async def offer(self, gpu: str = "2080Ti", shop: Shop | None = None) -> Offer:
+    async def find_offer(self, gpu: str = "2080Ti", provider: Gpu1024Provider | None = None) -> Offer:
         """The first free machine with such a GPU, listed by ``shop`` or by a fresh process."""
-        found = await (shop or self.shop).offers(Requirements(gpu=gpu))
+        found = await (provider or self.provider).list_offers(Requirements(gpu=gpu))
         assert isinstance(found, Known)
         return next(o for o in found.items if o.free and o.hardware.gpu == gpu)
 
-    async def order(self, kind: OrderKind = OrderKind.NEW, shop: Shop | None = None, **more: Any) -> Order:
+    async def make_order(
+        self, kind: OrderKind = OrderKind.NEW, provider: Gpu1024Provider | None = None, **more: Any
+    ) -> Order:
         given = {"term": DAY, "password_ref": "password", **more}
         if "offer" not in given:
-            given["offer"] = await self.offer(shop=shop)
+            given["offer"] = await self.find_offer(provider=provider)
         return Order(key=f"trip-{next(_numbers)}", kind=kind, **given)
 
-    def orders(self) -> list[ContainerOrder]:
+    def list_orders(self) -> list[ContainerOrder]:
         """Those that were created, by the provider's own books."""
-        orders = self.harness.books.orders.values()
+        orders = self.harness.state.orders.values()
         return [order for order in orders if order.wallet == self.address and order.created]
 
 
@@ -113,32 +115,32 @@ class Gpu1024Harness:
         return self.sandbox.simulator(NAME, Gpu1024Simulator)
 
     @property
-    def books(self) -> Gpu1024Books:
-        return self.simulator.books
+    def state(self) -> Gpu1024State:
+        return self.simulator.state
 
     @property
     def ledger(self) -> ProviderSimulator:
         return self.sandbox.simulators.simulators[LEDGER]
 
-    async def stranger(self) -> Renter:
+    async def make_unfunded_renter(self) -> Gpu1024Renter:
         """Somebody with a new key and nothing else."""
         user = self.sandbox.user()
-        return Renter(self, user, (await user.login(NAME)).account)
+        return Gpu1024Renter(self, user, (await user.login(NAME)).account)
 
-    async def renter(self) -> Renter:
+    async def make_renter(self) -> Gpu1024Renter:
         """Somebody with money and a bound address."""
-        made = await self.stranger()
+        made = await self.make_unfunded_renter()
         await made.top_up()
-        await made.bind()
+        await made.bind_email()
         return made
 
-    def agree(self) -> None:
+    def check_ledgers_agree(self) -> None:
         """The provider's books are the ledger's, to the last unit, for every wallet that it knows."""
-        billed = Counter((line.account, line.amount.amount) for line in self.simulator.ledger())
+        billed = Counter((line.account, line.amount.amount) for line in self.simulator.list_ledger_entries())
         wallets = {account for account, _amount in billed}
         assert billed == Counter(
             (line.account, line.amount.amount)
-            for line in self.ledger.ledger()
+            for line in self.ledger.list_ledger_entries()
             if line.account in wallets and line.kind != "bought"
         )
 

@@ -8,44 +8,52 @@ from datetime import timedelta
 import pytest
 from attrs import evolve
 
-from gpurent.api import ChargeKind, Endpoint, Known, LeaseState, OrderKind, Purpose, UnavailableError
+from gpurent.api import ChargeKind, Endpoint, Known, LeaseState, OrderKind, PaymentPurpose, UnavailableError
 from gpurent.testing.fakes import HttpFaults
-from plugins.gpu1024.tests.gpu1024_harness import UNITS, Driver, Gpu1024Harness, Renter, gpu1024_harness
+from plugins.gpu1024.tests.gpu1024_harness import (
+    UNITS,
+    Driver,
+    Gpu1024Harness,
+    Gpu1024Renter,
+    gpu1024_harness,
+)
 
 HOUR = timedelta(hours=1)
 
 
-async def canonical(renter: Renter, driver: Driver) -> None:
+async def run_canonical_trip(renter: Gpu1024Renter, driver: Driver) -> None:
     """CPU by deposit, switch to GPU, renew once, give back after five hours."""
     clock = renter.harness.clock
-    gpu = await driver.until_answered(lambda: renter.order(shop=driver.provider))
-    await driver.rent(driver.provider.staging(gpu))
+    gpu = await driver.retry_lost_answers(lambda: renter.make_order(provider=driver.provider))
+    await driver.rent_machine(driver.provider.make_staging_order(gpu))
     clock.advance(timedelta(minutes=40))
-    await driver.rent(await renter.order(OrderKind.SWITCH, offer=gpu.offer))
-    await driver.extend(2 * HOUR, f"{gpu.key}-more")
+    await driver.rent_machine(await renter.make_order(OrderKind.SWITCH, offer=gpu.offer))
+    await driver.renew_lease(2 * HOUR, f"{gpu.key}-more")
     clock.advance(5 * HOUR)
-    await driver.release()
+    await driver.release_lease()
 
 
-def spent(charges: Counter[ChargeKind]) -> int:
+def sum_spent(charges: Counter[ChargeKind]) -> int:
     return charges[ChargeKind.USE] + charges[ChargeKind.RENEWAL] - charges[ChargeKind.REFUND]
 
 
-async def test_f4_f5_f6_f7_the_whole_flow_step_by_step(harness: Gpu1024Harness, renter: Renter) -> None:
-    before = renter.units
-    driver = renter.driver()
-    gpu = await renter.order()
+async def test_f4_f5_f6_f7_the_whole_flow_step_by_step(
+    harness: Gpu1024Harness, renter: Gpu1024Renter
+) -> None:
+    before = renter.balance_units
+    driver = renter.make_driver()
+    gpu = await renter.make_order()
 
-    await driver.reserve(driver.provider.staging(gpu))
-    assert driver.held.state is LeaseState.REQUESTED
-    bill = await driver.bill()
-    assert bill.purpose is Purpose.DEPOSIT
+    await driver.reserve_lease(driver.provider.make_staging_order(gpu))
+    assert driver.current_lease.state is LeaseState.REQUESTED
+    bill = await driver.wait_for_bill()
+    assert bill.purpose is PaymentPurpose.DEPOSIT
     assert 60_000 * UNITS < bill.amount.amount < 60_001 * UNITS
     assert bill.due is not None
     assert bill.due - harness.clock.now() < timedelta(minutes=10)
-    await driver.confirm(await driver.pay(bill))
-    cpu = await driver.ready()
-    staged = harness.machines.only
+    await driver.confirm_payment(await driver.pay_bill(bill))
+    cpu = await driver.wait_until_ready()
+    staged = harness.machines.only_machine
     assert cpu.endpoint == Endpoint("root", "127.0.0.1", staged.port)
     password = renter.vault.get("password")
     assert password is not None
@@ -54,8 +62,8 @@ async def test_f4_f5_f6_f7_the_whole_flow_step_by_step(harness: Gpu1024Harness, 
     assert staged.spec.hostname.startswith("iZ")
     assert staged.spec.python == "python2"
 
-    switched = await driver.rent(await renter.order(OrderKind.SWITCH, offer=gpu.offer))
-    machine = harness.machines.only
+    switched = await driver.rent_machine(await renter.make_order(OrderKind.SWITCH, offer=gpu.offer))
+    machine = harness.machines.only_machine
     assert machine.spec.data == staged.spec.data, "the files came along"
     assert machine.spec.password != staged.spec.password
     password = renter.vault.get("password")
@@ -64,40 +72,40 @@ async def test_f4_f5_f6_f7_the_whole_flow_step_by_step(harness: Gpu1024Harness, 
     assert switched.endpoint == Endpoint("root", "127.0.0.1", machine.port)
     assert machine.port != staged.port
     assert switched.ref != cpu.ref
-    assert (await driver.charges())[ChargeKind.DEPOSIT_BACK] == bill.amount.amount
+    assert (await driver.sum_charges())[ChargeKind.DEPOSIT_RETURN] == bill.amount.amount
     assert switched.expires_at is not None
 
-    renewed = await driver.extend(2 * HOUR, "more")
+    renewed = await driver.renew_lease(2 * HOUR, "more")
     assert renewed.expires_at == switched.expires_at + 2 * HOUR
-    begun = harness.books.orders[renewed.ref].rented_at
+    begun = harness.state.orders[renewed.ref].rented_at
     assert begun is not None
     harness.clock.advance_to(begun + timedelta(hours=5, seconds=1))
-    over = await driver.release()
+    over = await driver.release_lease()
     assert over.state is LeaseState.RELEASED
     assert over.ended_at is not None
-    day = harness.books.orders[over.ref].terms[0][1]
+    day = harness.state.orders[over.ref].terms[0][1]
     used = -(-day * 301 // 1440)
-    assert spent(await driver.charges()) == before - renter.units == used
-    assert harness.machines.alive == {}
+    assert sum_spent(await driver.sum_charges()) == before - renter.balance_units == used
+    assert harness.machines.alive_machines == {}
     assert harness.machines.disks == set()
-    assert list(harness.simulator.burning()) == []
-    harness.agree()
+    assert list(harness.simulator.list_billed_machines()) == []
+    harness.check_ledgers_agree()
 
 
-async def test_between_payment_and_mail_the_machine_is_being_prepared(renter: Renter) -> None:
-    driver = renter.driver()
-    await driver.reserve(driver.provider.staging(await renter.order()))
-    await driver.confirm(await driver.pay(await driver.bill()))
-    assert driver.held.state is LeaseState.PROVISIONING
+async def test_between_payment_and_mail_the_machine_is_being_prepared(renter: Gpu1024Renter) -> None:
+    driver = renter.make_driver()
+    await driver.reserve_lease(driver.provider.make_staging_order(await renter.make_order()))
+    await driver.confirm_payment(await driver.pay_bill(await driver.wait_for_bill()))
+    assert driver.current_lease.state is LeaseState.PROVISIONING
 
 
-async def test_a_gpu_can_be_rented_without_staging(harness: Gpu1024Harness, renter: Renter) -> None:
-    driver = renter.driver()
-    await driver.rent(await renter.order(term=3 * HOUR))
+async def test_a_gpu_can_be_rented_without_staging(harness: Gpu1024Harness, renter: Gpu1024Renter) -> None:
+    driver = renter.make_driver()
+    await driver.rent_machine(await renter.make_order(term=3 * HOUR))
     # 0.215 USD an hour at 0.0026 USD: 82.69230769... DBC an hour, rounded up once.
-    assert renter.orders()[0].total == 24807692308
-    await driver.release()
-    harness.agree()
+    assert renter.list_orders()[0].total == 24807692308
+    await driver.release_lease()
+    harness.check_ledgers_agree()
 
 
 @pytest.mark.parametrize(
@@ -114,83 +122,85 @@ async def test_any_answer_may_be_lost_and_it_is_one_order_and_one_payment(
 ) -> None:
     """Every eighth call here, all of them by night."""
     async with gpu1024_harness(machines=1) as harness:
-        renter = await harness.renter()
-        clean = renter.driver()
-        await canonical(renter, clean)
-        calls, expected = clean.faults.calls, set(await clean.charges())
+        renter = await harness.make_renter()
+        clean = renter.make_driver()
+        await run_canonical_trip(renter, clean)
+        calls, expected = clean.faults.calls, set(await clean.sum_charges())
         assert 40 < calls < 150
         for number in range(first, calls + 1, step):
-            renter = await harness.renter()
-            driver, before = renter.driver(**{way: number}), renter.units
-            await canonical(renter, driver)
+            renter = await harness.make_renter()
+            driver, before = renter.make_driver(**{way: number}), renter.balance_units
+            await run_canonical_trip(renter, driver)
             what = f"{way} {number}: {clean.faults.sent[number - 1]}"
             assert driver.restarts == 1, what
-            orders = renter.orders()
+            orders = renter.list_orders()
             assert [order.kind for order in orders] == ["cpu", "gpu"], what
-            renewals = [r for r in harness.books.renewals.values() if r.order.wallet == renter.address]
+            renewals = [r for r in harness.state.renewals.values() if r.order.wallet == renter.address]
             assert [r.done for r in renewals if r.created_at] == [True], what
-            charges = await driver.charges()
+            charges = await driver.sum_charges()
             assert set(charges) == expected, what
-            assert charges[ChargeKind.DEPOSIT] == charges[ChargeKind.DEPOSIT_BACK], what
+            assert charges[ChargeKind.DEPOSIT] == charges[ChargeKind.DEPOSIT_RETURN], what
             stopped = orders[1].stopped_at
             assert stopped is not None, what
-            assert before - renter.units == spent(charges) == orders[1].used(stopped), what
-            assert driver.held.state is LeaseState.RELEASED, what
-            assert harness.machines.alive == {}, what
-        harness.agree()
+            assert before - renter.balance_units == sum_spent(charges) == orders[1].compute_used(stopped), (
+                what
+            )
+            assert driver.current_lease.state is LeaseState.RELEASED, what
+            assert harness.machines.alive_machines == {}, what
+        harness.check_ledgers_agree()
 
 
 async def test_f3_binding_costs_the_mailed_decimal_and_only_once(harness: Gpu1024Harness) -> None:
-    renter = await harness.stranger()
+    renter = await harness.make_unfunded_renter()
     await renter.top_up("1")
-    assert await renter.shop.bound() == ""
-    first = await renter.shop.request_binding(renter.email, "bind")
-    again = await renter.shop.request_binding(renter.email, "bind")
+    assert await renter.provider.get_bound_email() == ""
+    first = await renter.provider.request_binding(renter.email, "bind")
+    again = await renter.provider.request_binding(renter.email, "bind")
     assert first.bill is not None
     assert first.bill == again.bill, "asked again, the same code comes"
     assert 0 < first.bill.amount.amount < UNITS
-    payment = await renter.user.billing("1024gpu").pay(first.bill)
-    assert not (await renter.shop.bind(first, payment)).done
+    payment = await renter.user.billing("1024gpu").pay_bill(first.bill)
+    assert not (await renter.provider.complete_binding(first, payment)).done
     harness.clock.advance(timedelta(seconds=45))
-    assert (await renter.shop.bind(first, payment)).done
-    assert (await renter.shop.bind(first, payment)).done
-    assert await renter.shop.bound() == renter.email
-    assert renter.units == UNITS - first.bill.amount.amount
-    harness.agree()
+    assert (await renter.provider.complete_binding(first, payment)).done
+    assert (await renter.provider.complete_binding(first, payment)).done
+    assert await renter.provider.get_bound_email() == renter.email
+    assert renter.balance_units == UNITS - first.bill.amount.amount
+    harness.check_ledgers_agree()
 
 
 async def test_without_a_bound_address_nothing_can_be_ordered(harness: Gpu1024Harness) -> None:
-    renter = await harness.stranger()
+    renter = await harness.make_unfunded_renter()
     await renter.top_up()
     with pytest.raises(Exception, match="绑定邮箱"):
-        await renter.shop.reserve(await renter.order())
+        await renter.provider.reserve_lease(await renter.make_order())
 
 
-async def test_reserve_again_is_the_same_order(renter: Renter) -> None:
-    order = await renter.order()
-    first = await renter.shop.reserve(order)
-    again = await renter.shop.reserve(order)
+async def test_reserve_again_is_the_same_order(renter: Gpu1024Renter) -> None:
+    order = await renter.make_order()
+    first = await renter.provider.reserve_lease(order)
+    again = await renter.provider.reserve_lease(order)
     assert first.pending is not None
     assert again.pending is not None
     assert first.pending.ref == again.pending.ref
-    assert len(renter.orders()) == 1
+    assert len(renter.list_orders()) == 1
 
 
-async def test_leases_lists_what_the_shop_has(renter: Renter) -> None:
-    driver = renter.driver()
-    await driver.rent(await renter.order())
-    found = await renter.shop.leases()
+async def test_list_leases_returns_the_providers_leases(renter: Gpu1024Renter) -> None:
+    driver = renter.make_driver()
+    await driver.rent_machine(await renter.make_order())
+    found = await renter.provider.list_leases()
     assert isinstance(found, Known)
-    assert [(lease.ref, lease.id) for lease in found.items] == [(driver.held.ref, "")]
+    assert [(lease.ref, lease.id) for lease in found.items] == [(driver.current_lease.ref, "")]
 
 
-async def test_a_machine_without_cpu_container_says_so(renter: Renter) -> None:
-    order = await renter.order()
+async def test_staging_without_cpu_container_is_refused(renter: Gpu1024Renter) -> None:
+    order = await renter.make_order()
     with pytest.raises(Exception, match="no CPU container"):
-        renter.shop.staging(evolve(order, offer=evolve(order.offer, shop={"cpu": "no"})))
+        renter.provider.make_staging_order(evolve(order, offer=evolve(order.offer, shop={"cpu": "no"})))
 
 
-async def test_lost_line_is_unavailable_not_refused(renter: Renter) -> None:
-    deaf = renter.user.provider("1024gpu", type(renter.shop), faults=HttpFaults(lose_request=1))
+async def test_a_lost_connection_is_unavailable_not_refused(renter: Gpu1024Renter) -> None:
+    deaf = renter.user.provider("1024gpu", type(renter.provider), faults=HttpFaults(lose_request=1))
     with pytest.raises(UnavailableError):
-        await deaf.bound()
+        await deaf.get_bound_email()

@@ -11,11 +11,11 @@ import pytest
 
 from gpurent.api import AuthError, UnavailableError, UsageError
 from gpurent.testing.contracts.mailbox import MailboxContract, MailboxUnderTest
-from gpurent.testing.sandbox.faults import free_port
-from gpurent.testing.sandbox.mail import ADDRESS, MailServer
+from gpurent.testing.sandbox.local_ports import find_free_port
+from gpurent.testing.sandbox.mail_server import ADDRESS, MailServer
 from gpurent_plugin_imap.mailbox import ImapMailbox
 
-SHOP = "notice@1024gpu.example"
+PROVIDER_ADDRESS = "notice@1024gpu.example"
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LOG = logging.getLogger("test")
 
@@ -28,19 +28,23 @@ async def post() -> AsyncIterator[MailServer]:
     await server.close()
 
 
-def box(post: MailServer, **changes: str) -> ImapMailbox:
+def make_mailbox(post: MailServer, **changes: str) -> ImapMailbox:
     given = {
         "host": post.host,
         "port": str(post.port),
         "user": ADDRESS,
-        "password": post.password_of(ADDRESS),
+        "password": post.get_password(ADDRESS),
         "tls": "no",
     }
     return ImapMailbox({**given, **changes}, LOG)
 
 
-def raw(
-    body: bytes, *, sender: str = SHOP, subject: str = "code", kind: str = "text/plain; charset=utf-8"
+def make_raw_mail(
+    body: bytes,
+    *,
+    sender: str = PROVIDER_ADDRESS,
+    subject: str = "code",
+    kind: str = "text/plain; charset=utf-8",
 ) -> bytes:
     head = (
         f"From: {sender}\r\nTo: {ADDRESS}\r\nSubject: {subject}\r\nDate: Sun, 01 Mar 2026 12:00:30 +0000\r\n"
@@ -48,10 +52,10 @@ def raw(
     return f"{head}MIME-Version: 1.0\r\nContent-Type: {kind}\r\n\r\n".encode() + body
 
 
-async def found(post: MailServer, since: datetime = NOON, subject: str = "code") -> list[str]:
+async def search_texts(post: MailServer, since: datetime = NOON, subject: str = "code") -> list[str]:
     return [
         mail.text.strip().replace("\r\n", "\n")
-        for mail in await box(post).search(since=since, sender=SHOP, subject=subject)
+        for mail in await make_mailbox(post).search(since=since, sender=PROVIDER_ADDRESS, subject=subject)
     ]
 
 
@@ -61,24 +65,24 @@ class TestImapMailbox(MailboxContract):
         async def deliver(sender: str, subject: str, text: str, at: datetime) -> None:
             await post.deliver(to=ADDRESS, sender=sender, subject=subject, text=text, at=at)
 
-        return MailboxUnderTest(box(post), deliver)
+        return MailboxUnderTest(make_mailbox(post), deliver)
 
 
 async def test_f3_a_display_name_is_no_sender(post: MailServer) -> None:
-    sender = f'"{SHOP}" <evil@evil.example>'
+    sender = f'"{PROVIDER_ADDRESS}" <evil@evil.example>'
     await post.deliver(to=ADDRESS, sender=sender, subject="code", text="0.5", at=NOON)
-    assert await found(post) == []
+    assert await search_texts(post) == []
 
 
 async def test_nothing_in_the_mailbox_changes(post: MailServer) -> None:
     import imaplib
 
-    await post.deliver(to=ADDRESS, sender=SHOP, subject="code", text="0.123", at=NOON)
-    assert await found(post) == ["0.123"]
+    await post.deliver(to=ADDRESS, sender=PROVIDER_ADDRESS, subject="code", text="0.123", at=NOON)
+    assert await search_texts(post) == ["0.123"]
 
     def flags() -> bytes:
         with imaplib.IMAP4(post.host, post.port, timeout=60) as client:
-            client.login(ADDRESS, post.password_of(ADDRESS))
+            client.login(ADDRESS, post.get_password(ADDRESS))
             client.select("INBOX", readonly=True)
             return bytes(client.fetch("1", "(FLAGS)")[1][0])  # type: ignore[arg-type]
 
@@ -88,33 +92,36 @@ async def test_nothing_in_the_mailbox_changes(post: MailServer) -> None:
 @pytest.mark.parametrize(
     ("mail", "text"),
     [
-        (raw("验证码\n0.3848".encode("gbk"), kind="text/plain; charset=gb2312"), "验证码\n0.3848"),
+        (make_raw_mail("验证码\n0.3848".encode("gbk"), kind="text/plain; charset=gb2312"), "验证码\n0.3848"),
         (
-            raw(b"<style>x</style><p>ssh -p 20049 root@10.0.0.1</p>", kind="text/html"),
+            make_raw_mail(b"<style>x</style><p>ssh -p 20049 root@10.0.0.1</p>", kind="text/html"),
             "ssh -p 20049 root@10.0.0.1",
         ),
-        (raw(b"=300.5\r\n", kind="text/plain\r\nContent-Transfer-Encoding: quoted-printable"), "00.5"),
-        (raw(b"MC43\r\n", kind="text/plain\r\nContent-Transfer-Encoding: base64"), "0.7"),
+        (
+            make_raw_mail(b"=300.5\r\n", kind="text/plain\r\nContent-Transfer-Encoding: quoted-printable"),
+            "00.5",
+        ),
+        (make_raw_mail(b"MC43\r\n", kind="text/plain\r\nContent-Transfer-Encoding: base64"), "0.7"),
     ],
     ids=["gbk", "html-only", "quoted-printable", "base64"],
 )
 async def test_every_usual_form_is_read(post: MailServer, mail: bytes, text: str) -> None:
     await post.deliver_raw(ADDRESS, mail, NOON)
-    assert await found(post) == [text]
+    assert await search_texts(post) == [text]
 
 
 @pytest.mark.parametrize(
     "mail",
     [
-        raw(b"0.5", sender=f"{SHOP}, evil@evil.example"),
-        raw(b"0.5", sender=f"evil@evil.example\r\nFrom: {SHOP}"),
-        raw(b"0.5", sender=f"({SHOP}) evil@evil.example"),
-        raw(b"0.5", kind="text/plain; charset=no-such-charset"),
-        raw(b"MC41", kind="application/octet-stream\r\nContent-Disposition: attachment"),
-        raw(b"From: x\r\n\r\n0.5", kind="message/rfc822"),
-        raw(b"x" * (2 << 20)),
-        raw(b"<p>" * 200_000, kind="text/html"),
-        b"From: " + SHOP.encode() + b"\r\nSubject: code\r\n\r\n0.5",
+        make_raw_mail(b"0.5", sender=f"{PROVIDER_ADDRESS}, evil@evil.example"),
+        make_raw_mail(b"0.5", sender=f"evil@evil.example\r\nFrom: {PROVIDER_ADDRESS}"),
+        make_raw_mail(b"0.5", sender=f"({PROVIDER_ADDRESS}) evil@evil.example"),
+        make_raw_mail(b"0.5", kind="text/plain; charset=no-such-charset"),
+        make_raw_mail(b"MC41", kind="application/octet-stream\r\nContent-Disposition: attachment"),
+        make_raw_mail(b"From: x\r\n\r\n0.5", kind="message/rfc822"),
+        make_raw_mail(b"x" * (2 << 20)),
+        make_raw_mail(b"<p>" * 200_000, kind="text/html"),
+        b"From: " + PROVIDER_ADDRESS.encode() + b"\r\nSubject: code\r\n\r\n0.5",
         b"\xff\xfe\x00 not a mail at all",
     ],
     ids=[
@@ -132,19 +139,23 @@ async def test_every_usual_form_is_read(post: MailServer, mail: bytes, text: str
 )
 async def test_what_is_odd_is_passed_over_and_the_next_mail_counts(post: MailServer, mail: bytes) -> None:
     await post.deliver_raw(ADDRESS, mail, NOON)
-    await post.deliver(to=ADDRESS, sender=SHOP, subject="code", text="the real one", at=NOON)
-    assert await found(post) == ["the real one"]
+    await post.deliver(to=ADDRESS, sender=PROVIDER_ADDRESS, subject="code", text="the real one", at=NOON)
+    assert await search_texts(post) == ["the real one"]
 
 
 async def test_a_refused_password_is_said_so_and_not_shown(post: MailServer) -> None:
     with pytest.raises(AuthError) as caught:
-        await box(post, password="hunter2-hunter2").search(since=NOON, sender=SHOP, subject="")
+        await make_mailbox(post, password="hunter2-hunter2").search(
+            since=NOON, sender=PROVIDER_ADDRESS, subject=""
+        )
     assert "hunter2" not in f"{caught.value} {caught.value.hint} {caught.value.detail}"
 
 
 async def test_a_server_that_is_not_there_can_be_tried_again(post: MailServer) -> None:
     with pytest.raises(UnavailableError) as caught:
-        await box(post, port=str(free_port())).search(since=NOON, sender=SHOP, subject="")
+        await make_mailbox(post, port=str(find_free_port())).search(
+            since=NOON, sender=PROVIDER_ADDRESS, subject=""
+        )
     assert caught.value.retryable
 
 
@@ -158,13 +169,13 @@ async def test_a_server_that_hangs_up_in_the_middle_can_be_tried_again(post: Mai
     async with server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(UnavailableError) as caught:
-            await box(post, port=str(port)).search(since=NOON, sender=SHOP, subject="")
+            await make_mailbox(post, port=str(port)).search(since=NOON, sender=PROVIDER_ADDRESS, subject="")
     assert caught.value.retryable
 
 
 async def test_a_folder_that_is_not_there_is_a_setting_to_mend(post: MailServer) -> None:
     with pytest.raises(UsageError):
-        await box(post, folder="No/Such").search(since=NOON, sender=SHOP, subject="")
+        await make_mailbox(post, folder="No/Such").search(since=NOON, sender=PROVIDER_ADDRESS, subject="")
 
 
 @pytest.mark.parametrize(
@@ -180,4 +191,4 @@ async def test_a_folder_that_is_not_there_is_a_setting_to_mend(post: MailServer)
 )
 async def test_settings_that_cannot_be_are_refused(post: MailServer, changes: dict[str, str]) -> None:
     with pytest.raises(UsageError):
-        box(post, **changes)
+        make_mailbox(post, **changes)

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from plugins.mistgpu.tests.site_harness import SiteHarness, site_harness
+from plugins.mistgpu.tests.mistgpu_harness import MistgpuHarness, mistgpu_harness
 
 
 @pytest.fixture
-async def site() -> AsyncIterator[SiteHarness]:
-    async with site_harness() as made:
+async def site() -> AsyncIterator[MistgpuHarness]:
+    async with mistgpu_harness() as made:
         await made.top_up("10.00")
         yield made

@@ -11,24 +11,31 @@ from gpurent.api import CNY, GpurentError, UnexpectedResponse
 from gpurent_plugin_mistgpu import wire
 from plugins.mistgpu.tests.test_mistgpu_wire import LIST, ROW, SERVERS, URL
 
-READERS = (wire.offers, wire.servers, wire.balance, wire.runs, wire.recharges, wire.invoices)
+PARSERS = (
+    wire.parse_offers,
+    wire.parse_servers,
+    wire.parse_balance,
+    wire.parse_runs,
+    wire.parse_recharges,
+    wire.parse_invoices,
+)
 CARD = '<div class="card form-check"><input class="form-check-input" value="1"><i class="card-title">x</i>3 元/时'
 BILL = '<tr data-started="2020-03-01T00:00:00+00:00"><td>101</td><td>-</td><td>-</td><td>5</td><td>0.25 元</td></tr>'
 BILLS = f'<html><table id="bills">{BILL}</table></html>'
 # Several times what the slowest page takes, much less than it would in quadratic time.
-SECONDS = 15
+MAX_SECONDS = 15
 
 
-def read_all(page: str) -> float:
+def time_all_parsers(page: str) -> float:
     """Seconds of this process that all readers take together; any error but a told one fails."""
     began = time.process_time()
-    for reader in READERS:
+    for reader in PARSERS:
         try:
             reader(page, URL)
         except GpurentError:
             continue
-    wire.is_login(page)
-    wire.complaint(page)
+    wire.is_login_page(page)
+    wire.parse_error_text(page)
     return time.process_time() - began
 
 
@@ -68,15 +75,15 @@ HOSTILE: dict[str, Callable[[int], str]] = {
 
 
 @pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_page_of_half_a_megabyte_is_done_with_soon(make: Callable[[int], str]) -> None:
-    assert read_all(make(1 << 19)) < SECONDS
+def test_a_hostile_page_of_half_a_megabyte_is_parsed_in_time(make: Callable[[int], str]) -> None:
+    assert time_all_parsers(make(1 << 19)) < MAX_SECONDS
 
 
-def test_a_bill_of_a_megabyte_is_read() -> None:
+def test_a_bill_of_a_megabyte_is_parsed() -> None:
     page = BILLS.replace(BILL, BILL * 8_000)
     began = time.process_time()
-    assert len(wire.runs(page, URL)) == 8_000
-    assert time.process_time() - began < SECONDS
+    assert len(wire.parse_runs(page, URL)) == 8_000
+    assert time.process_time() - began < MAX_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -89,29 +96,29 @@ def test_a_bill_of_a_megabyte_is_read() -> None:
         "<a title='not closed ",
     ],
 )
-def test_what_swallows_or_bursts_a_page_proves_nothing(odd: str) -> None:
+def test_a_truncated_or_oversized_page_is_rejected(odd: str) -> None:
     """Nothing of such a page is taken: neither what stands before nor what stands behind."""
     for page in (SERVERS.replace("</tr><tr", f"</tr>{odd}<tr"), odd + SERVERS, f"{SERVERS}{odd}"):
         with pytest.raises(UnexpectedResponse):
-            wire.servers(page, URL)
+            wire.parse_servers(page, URL)
     for page in (odd + LIST, f"{LIST}{odd}"):
         with pytest.raises(UnexpectedResponse):
-            wire.offers(page, URL)
+            wire.parse_offers(page, URL)
     with pytest.raises(UnexpectedResponse):
-        wire.recharges(odd, URL)
+        wire.parse_recharges(odd, URL)
 
 
 def test_a_page_may_be_nested_much_deeper_than_the_site_does() -> None:
     page = "<div>" * 150 + SERVERS + "</div>" * 150
-    assert len(wire.servers(page, URL)) == 1
-    assert wire.complaint("<div>" * 190 + '<p class="alert-danger">deep</p>') == "deep"
-    assert wire.complaint("<div>" * 10_000 + '<p class="alert-danger">too deep</p>') == ""
-    assert not wire.is_login("<div>" * 10_000 + '<form action="/login/"><input name="password"></form>')
+    assert len(wire.parse_servers(page, URL)) == 1
+    assert wire.parse_error_text("<div>" * 190 + '<p class="alert-danger">deep</p>') == "deep"
+    assert wire.parse_error_text("<div>" * 10_000 + '<p class="alert-danger">too deep</p>') == ""
+    assert not wire.is_login_page("<div>" * 10_000 + '<form action="/login/"><input name="password"></form>')
 
 
-def test_a_row_of_a_thousand_parts_is_not_the_known_one() -> None:
+def test_a_row_of_a_thousand_elements_is_rejected() -> None:
     with pytest.raises(UnexpectedResponse):
-        wire.servers(SERVERS.replace("<td>028</td>", "<td>028</td>" + "<i></i>" * 1_000), URL)
+        wire.parse_servers(SERVERS.replace("<td>028</td>", "<td>028</td>" + "<i></i>" * 1_000), URL)
 
 
 @pytest.mark.parametrize(
@@ -129,20 +136,20 @@ def test_a_row_of_a_thousand_parts_is_not_the_known_one() -> None:
         f"\ufeff<?xml version='1.0' encoding='gb2312'?>{SERVERS}",
     ],
 )
-def test_what_a_browser_overlooks_hides_no_server(page: str) -> None:
-    (server,) = wire.servers(page, URL)
+def test_markup_that_browsers_tolerate_hides_no_server(page: str) -> None:
+    (server,) = wire.parse_servers(page, URL)
     assert (server.id, server.machine, server.gpu, server.running) == ("101", "028", "Titan RTX", True)
 
 
-def test_rows_that_are_not_closed_stay_apart() -> None:
+def test_unclosed_rows_stay_separate() -> None:
     row = ROW.replace("</td>", "").replace("</tr>", "")
     page = SERVERS.replace(ROW, row + row.replace('"101"', '"102"') + row.replace('"101"', '"103"'))
-    assert [server.id for server in wire.servers(page, URL)] == ["101", "102", "103"]
+    assert [server.id for server in wire.parse_servers(page, URL)] == ["101", "102", "103"]
 
 
-def test_references_are_text() -> None:
+def test_character_references_are_decoded() -> None:
     page = '<p id="balance">&#20313;&#39069;&nbsp;12&#46;34 &#20803;</p>'
-    assert wire.balance(page, URL) == (CNY.money("12.34"), CNY.zero)
-    assert wire.complaint('<p class="x alert-danger">1 &lt; 2 &#0;&#xD800;&#99999999;</p>').startswith(
+    assert wire.parse_balance(page, URL) == (CNY.money("12.34"), CNY.zero)
+    assert wire.parse_error_text('<p class="x alert-danger">1 &lt; 2 &#0;&#xD800;&#99999999;</p>').startswith(
         "1 < 2"
     )

@@ -8,9 +8,9 @@ from datetime import timedelta
 from hypothesis import given, settings, strategies as st
 
 from gpurent.api import CNY, ChargeKind, Known, LeaseState
-from plugins.mistgpu.tests.site_harness import USER, SiteHarness, site_harness
+from plugins.mistgpu.tests.mistgpu_harness import USER, MistgpuHarness, mistgpu_harness
 
-STEP = st.one_of(
+STEPS = st.one_of(
     st.tuples(st.just("wait"), st.integers(1, 5000)),
     st.tuples(st.just("create"), st.integers(0, 2)),
     st.tuples(st.just("stop"), st.integers(0, 3)),
@@ -19,34 +19,34 @@ STEP = st.one_of(
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(STEP, min_size=1, max_size=14))
+@given(st.lists(STEPS, min_size=1, max_size=14))
 def test_ledger_is_balance_and_every_run_costs_what_the_oracle_says(steps: list[tuple[str, int]]) -> None:
-    asyncio.run(play(steps))
+    asyncio.run(run_steps(steps))
 
 
-async def play(steps: list[tuple[str, int]]) -> None:
-    async with site_harness(taken="0") as site:
+async def run_steps(steps: list[tuple[str, int]]) -> None:
+    async with mistgpu_harness(taken="0") as site:
         await site.top_up("5.00")
         for number, (what, value) in enumerate(steps):
-            running = [server for server in site.books.servers.values() if server.running]
+            running = [server for server in site.state.servers.values() if server.running]
             if what == "wait":
-                await site.later(seconds=value)
+                await site.advance(seconds=value)
             elif what == "pay":
                 await site.top_up(f"{value / 100:.2f}")
             elif what == "stop" and running:
-                await site.books.shut_by_user(USER, running[value % len(running)].id)
-            elif what == "create" and site.books.accounts[USER].balance > 0:
-                free = await site.free_offers()
+                await site.state.shut_down_by_user(USER, running[value % len(running)].id)
+            elif what == "create" and site.state.accounts[USER].balance > 0:
+                free = await site.list_free_offers()
                 if free:
-                    lease = await site.rent(f"k{number}", free[value % len(free)])
+                    lease = await site.rent_lease(f"k{number}", free[value % len(free)])
                     # What is left may not pay for a whole minute: then it is shut with its first one.
-                    dry = site.books.accounts[USER].balance == 0
+                    dry = site.state.accounts[USER].balance == 0
                     assert lease.state is (LeaseState.KEPT if dry else LeaseState.READY)
-            check(site)
+            check_balances(site)
 
 
-def check(site: SiteHarness) -> None:
-    books = site.books
+def check_balances(site: MistgpuHarness) -> None:
+    books = site.state
     account = books.accounts[USER]
     assert account.balance >= 0
     assert sum(line.amount.amount for line in books.ledger if line.account == USER) == account.balance
@@ -63,66 +63,66 @@ def check(site: SiteHarness) -> None:
             assert run.paid <= full
     assert spent <= account.spent
     on = {server.data for server in books.servers.values() if server.running}
-    alive = {machine.spec.data for machine in site.machines.alive.values()}
+    alive = {machine.spec.data for machine in site.machines.alive_machines.values()}
     assert on == alive, "a machine is on exactly while it is billed"
 
 
 async def test_the_balance_runs_dry_to_the_minute() -> None:
-    async with site_harness(taken="0") as site:
+    async with mistgpu_harness(taken="0") as site:
         await site.top_up("7.00")
-        titan = next(offer for offer in await site.free_offers() if offer.hardware.gpu == "Titan RTX")
+        titan = next(offer for offer in await site.list_free_offers() if offer.hardware.gpu == "Titan RTX")
         started = site.clock.now()
-        await site.rent("k", titan)
+        await site.rent_lease("k", titan)
         # 3.50 CNY an hour: 7.00 lasts two hours, and the 120th begun minute takes the last fen.
-        await site.later(minutes=118, seconds=59)
-        assert len(site.machines.alive) == 1
-        await site.later(days=3)
-        (server,) = site.books.servers.values()
+        await site.advance(minutes=118, seconds=59)
+        assert len(site.machines.alive_machines) == 1
+        await site.advance(days=3)
+        (server,) = site.state.servers.values()
         assert server.runs[-1].ended_at == started + timedelta(minutes=119)
-        assert site.books.accounts[USER].balance == 0
-        assert site.machines.alive == {}
-        assert site.simulator.ledger()[-1].at == started + timedelta(minutes=119)
+        assert site.state.accounts[USER].balance == 0
+        assert site.machines.alive_machines == {}
+        assert site.simulator.list_ledger_entries()[-1].at == started + timedelta(minutes=119)
 
 
 async def test_two_servers_drain_one_balance_and_end_together() -> None:
-    async with site_harness(taken="0") as site:
+    async with mistgpu_harness(taken="0") as site:
         await site.top_up("6.50")
-        free = await site.free_offers()
-        await site.rent("a", free[0])
-        await site.rent("b", free[1])
-        await site.later(hours=2)
-        ends = {server.runs[-1].ended_at for server in site.books.servers.values()}
+        free = await site.list_free_offers()
+        await site.rent_lease("a", free[0])
+        await site.rent_lease("b", free[1])
+        await site.advance(hours=2)
+        ends = {server.runs[-1].ended_at for server in site.state.servers.values()}
         assert len(ends) == 1
         assert None not in ends
 
 
 async def test_top_up_counts_once() -> None:
-    async with site_harness() as site:
-        way = await site.account.top_up(CNY.money("3.00"))
+    async with mistgpu_harness() as site:
+        way = await site.billing.create_top_up(CNY.money("3.00"))
         for _again in range(3):
-            await site.settle(way.url)
-        assert (await site.account.balance()).available == CNY.money("3.00")
+            await site.settle_payment(way.url)
+        assert (await site.billing.get_balance()).available == CNY.money("3.00")
 
 
 async def test_the_statement_is_what_the_balance_is_made_of() -> None:
-    async with site_harness(taken="0") as site:
+    async with mistgpu_harness(taken="0") as site:
         await site.top_up("20.00")
-        await site.account.top_up(CNY.money("5.00"))
-        first = await site.rent("a")
-        await site.later(minutes=40)
-        await site.shop.release(first)
-        again = await site.rent("b")
-        await site.later(minutes=7)
-        found = await site.account.statement()
+        await site.billing.create_top_up(CNY.money("5.00"))
+        first = await site.rent_lease("a")
+        await site.advance(minutes=40)
+        await site.provider.release_lease(first)
+        again = await site.rent_lease("b")
+        await site.advance(minutes=7)
+        found = await site.billing.get_statement()
         assert isinstance(found, Known)
         assert [charge.kind for charge in found.items] == [ChargeKind.TOP_UP, ChargeKind.USE, ChargeKind.USE]
         assert [charge.growing for charge in found.items] == [False, False, True]
-        listed = await site.account.charges(again)
+        listed = await site.billing.list_charges(again)
         assert isinstance(listed, Known)
         assert list(listed.items) == [found.items[2]], "the same reference in both"
         came, *used = (charge.money.amount for charge in found.items)
-        assert came - sum(used) == (await site.account.balance()).available.amount
-        await site.later(days=16)
-        kept = await site.account.statement()
+        assert came - sum(used) == (await site.billing.get_balance()).available.amount
+        await site.advance(days=16)
+        kept = await site.billing.get_statement()
         assert isinstance(kept, Known)
         assert {charge.ref for charge in kept.items} == {charge.ref for charge in found.items}

@@ -28,14 +28,14 @@ SERVERS = f'<html><table id="servers"><tr><th>ID</th></tr>{ROW}</table></html>'
 
 
 def test_the_machine_list_of_2020() -> None:
-    one, two = wire.offers(LIST, URL)
+    one, two = wire.parse_offers(LIST, URL)
     assert (one.key, one.free, one.hardware.gpu, one.hardware.gpus) == ("000034", True, "Titan RTX", 1)
     assert one.tariff.price.value == Decimal("3.50")
     assert (two.free, two.hardware.gpu, two.hardware.gpus) == (False, "V100", 2)
 
 
 def test_the_server_list() -> None:
-    (server,) = wire.servers(SERVERS, URL)
+    (server,) = wire.parse_servers(SERVERS, URL)
     assert server.endpoint == Endpoint("mist", "gpu28.mistgpu.com", 10000)
     assert server.running
     assert server.started_at == datetime(2020, 3, 1, tzinfo=UTC)
@@ -52,9 +52,9 @@ def test_the_server_list() -> None:
         LIST.replace("card-title", "name"),
     ],
 )
-def test_a_list_that_drifted_is_told_and_not_guessed(page: str) -> None:
+def test_a_changed_machine_list_is_reported(page: str) -> None:
     with pytest.raises(UnexpectedResponse) as caught:
-        wire.offers(page, URL)
+        wire.parse_offers(page, URL)
     assert URL in caught.value.message
 
 
@@ -69,18 +69,18 @@ def test_a_list_that_drifted_is_told_and_not_guessed(page: str) -> None:
         SERVERS.replace('name="server_id"', 'name="sid"'),
     ],
 )
-def test_a_server_list_that_is_not_whole_proves_nothing(page: str) -> None:
+def test_an_incomplete_server_list_is_rejected(page: str) -> None:
     with pytest.raises(UnexpectedResponse):
-        wire.servers(page, URL)
+        wire.parse_servers(page, URL)
 
 
 def test_balance_and_bills() -> None:
     page = '<p id="balance">余额 12.34 元</p><p id="spent">累计消费 200.00 元</p>'
-    assert wire.balance(page, URL) == (CNY.money("12.34"), CNY.money("200.00"))
+    assert wire.parse_balance(page, URL) == (CNY.money("12.34"), CNY.money("200.00"))
     with pytest.raises(UnexpectedResponse):
-        wire.balance("<p id='balance'>余额 很多 元</p>", URL)
+        wire.parse_balance("<p id='balance'>余额 很多 元</p>", URL)
     with pytest.raises(UnexpectedResponse):
-        wire.runs("<table id='bills'><tr><td>1</td></tr></table>", URL)
+        wire.parse_runs("<table id='bills'><tr><td>1</td></tr></table>", URL)
 
 
 def test_nonsense_never_crashes() -> None:
@@ -106,10 +106,10 @@ def test_nonsense_never_crashes() -> None:
         for _change in range(dice.randint(1, 30)):
             text[dice.randrange(len(text))] = dice.choice(pieces)
         page = "".join(text)
-        for parse in (wire.offers, wire.servers, wire.balance, wire.runs):
+        for parse in (wire.parse_offers, wire.parse_servers, wire.parse_balance, wire.parse_runs):
             try:
                 parse(page, URL)
             except GpurentError:
                 continue
-        wire.complaint(page)
-        wire.is_login(page)
+        wire.parse_error_text(page)
+        wire.is_login_page(page)

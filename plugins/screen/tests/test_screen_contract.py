@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from gpurent.testing.contracts.session import SessionContract
-from gpurent_plugin_screen.keeper import Screen
+from gpurent_plugin_screen.backend import ScreenBackend
 
 
-class TestScreen(SessionContract):
-    keeper = Screen
+class TestScreenBackend(SessionContract):
+    backend_type = ScreenBackend
     program = "screen"
-    leave = b"\x01d"
+    detach_keys = b"\x01d"
 
 
 @pytest.mark.parametrize(
@@ -23,11 +23,11 @@ class TestScreen(SessionContract):
         ("\t12345.train\t(11/23/26 19:50:54)\t(Multi, attached)", "11/23/26 19:50:54", True),
     ],
 )
-def test_r3_the_listing_of_each_version(line: str, since: str, attached: bool) -> None:
+def test_r3_each_version_s_listing_is_parsed(line: str, since: str, attached: bool) -> None:
     text = f"There is a screen on:\n{line}\n1 Socket in /run/screen/S-root.\n"
-    (info,) = Screen().parse(text)
+    (info,) = ScreenBackend().parse_sessions(text)
     assert (info.id, info.name, info.since, info.attached) == ("12345.train", "train", since, attached)
 
 
-def test_a_dead_one_is_none() -> None:
-    assert Screen().parse("\t12345.train\t(11/23/26 19:50:54)\t(Dead ???)\n") == []
+def test_dead_sessions_are_not_listed() -> None:
+    assert ScreenBackend().parse_sessions("\t12345.train\t(11/23/26 19:50:54)\t(Dead ???)\n") == []

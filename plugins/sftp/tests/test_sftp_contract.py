@@ -7,54 +7,54 @@ from pathlib import Path
 import pytest
 
 from gpurent.testing.contracts.full_disk import FullDiskContract
-from gpurent.testing.contracts.permissions import FarPermissionsContract, NearPermissionsContract
+from gpurent.testing.contracts.permissions import LocalPermissionsContract, RemotePermissionsContract
 from gpurent.testing.contracts.transfer import TransferContract
-from gpurent.testing.ordinary import run_as_ordinary_user
-from gpurent.testing.sandbox.machines import why_not_bwrap
-from gpurent_plugin_sftp.backend import Sftp
+from gpurent.testing.sandbox.machines import find_bwrap_problem
+from gpurent.testing.unprivileged import run_as_unprivileged_user
+from gpurent_plugin_sftp.backend import SftpBackend
 
 
-class TestEmbedded(TransferContract):
-    def backend(self) -> Sftp:
-        return Sftp()
+class TestSftpEmbedded(TransferContract):
+    def make_backend(self) -> SftpBackend:
+        return SftpBackend()
 
 
 @pytest.mark.bwrap
-class TestOpenSsh(TransferContract):
+class TestSftpOpenSsh(TransferContract):
     driver = "bwrap"
 
-    def backend(self) -> Sftp:
-        return Sftp()
+    def make_backend(self) -> SftpBackend:
+        return SftpBackend()
 
 
 @pytest.mark.bwrap
-class TestFullDisk(FullDiskContract):
-    def backend(self) -> Sftp:
-        return Sftp()
+class TestSftpFullDisk(FullDiskContract):
+    def make_backend(self) -> SftpBackend:
+        return SftpBackend()
 
 
 @pytest.mark.bwrap
-class TestPermissionsThere(FarPermissionsContract):
-    def backend(self) -> Sftp:
-        return Sftp()
+class TestSftpRemotePermissions(RemotePermissionsContract):
+    def make_backend(self) -> SftpBackend:
+        return SftpBackend()
 
 
-class TestPermissionsHere(NearPermissionsContract):
-    def backend(self) -> Sftp:
-        return Sftp()
+class TestSftpLocalPermissions(LocalPermissionsContract):
+    def make_backend(self) -> SftpBackend:
+        return SftpBackend()
 
 
 @pytest.mark.bwrap
-async def test_permissions_here_as_an_ordinary_user(tmp_path: Path) -> None:
-    if why := await why_not_bwrap():
+async def test_local_permissions_as_an_ordinary_user(tmp_path: Path) -> None:
+    if why := await find_bwrap_problem():
         pytest.skip(why)
-    run_as_ordinary_user(tmp_path, f"{__file__}::TestPermissionsHere")
+    run_as_unprivileged_user(tmp_path, f"{__file__}::TestSftpLocalPermissions")
 
 
 @pytest.mark.bwrap
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
 async def test_everything_as_an_ordinary_user(tmp_path: Path) -> None:
-    if why := await why_not_bwrap():
+    if why := await find_bwrap_problem():
         pytest.skip(why)
-    run_as_ordinary_user(tmp_path, __file__, "-k", "not ordinary_user")
+    run_as_unprivileged_user(tmp_path, __file__, "-k", "not ordinary_user")

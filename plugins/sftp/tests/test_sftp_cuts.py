@@ -6,24 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.testing.contracts.cuts import Cuts
+from gpurent.testing.contracts.random_cuts import RandomCuts
 from gpurent.testing.ssh_fixture import machine_fixture
-from gpurent_plugin_sftp.backend import Sftp
+from gpurent_plugin_sftp.backend import SftpBackend
 
 
-async def cut(tmp_path: Path, seed: int, cuts: int) -> None:
+async def cut_transfers(tmp_path: Path, seed: int, cuts: int) -> None:
     async with machine_fixture(tmp_path) as place:
-        done = Cuts(place, Sftp, tmp_path, seed)
-        await done.run(cuts)
-        assert done.struck >= cuts
+        done = RandomCuts(place, SftpBackend, tmp_path, seed)
+        await done.run_until(cuts)
+        assert done.cut_count >= cuts
 
 
 async def test_cuts_at_random_bytes(tmp_path: Path) -> None:
-    await cut(tmp_path, 0, 40)
+    await cut_transfers(tmp_path, 0, 40)
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(100, 110))
 async def test_many_cuts_at_random_bytes(tmp_path: Path, seed: int) -> None:
-    await cut(tmp_path, seed, 250)
+    await cut_transfers(tmp_path, seed, 250)

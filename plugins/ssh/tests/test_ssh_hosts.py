@@ -14,28 +14,28 @@ from gpurent.api import (
     Unknown,
 )
 from gpurent_plugin_ssh import plugin
-from gpurent_plugin_ssh.hosts import AnyHost
+from gpurent_plugin_ssh.provider import AnySshProvider
 
 
 def test_its_entry_needs_no_account() -> None:
     (entry,) = plugin.gpurent_register_lease()
-    assert (entry.name, entry.auth, entry.billing, entry.hosts) == ("ssh", "", "", ())
+    assert (entry.name, entry.auth, entry.billing, entry.web_hosts) == ("ssh", "", "", ())
     made = entry.build(None)  # type: ignore[arg-type]
     assert isinstance(made, LeaseProvider)
     assert isinstance(made, AssistedRental)
 
 
 async def test_nothing_is_offered_and_no_list_says_what_is_gone() -> None:
-    host = AnyHost()
-    assert host.by_hand
-    assert await host.offers(Requirements()) == Known(())
-    assert isinstance(await host.leases(), Unknown)
+    host = AnySshProvider()
+    assert host.is_manual
+    assert await host.list_offers(Requirements()) == Known(())
+    assert isinstance(await host.list_leases(), Unknown)
     with pytest.raises(UnavailableError, match="no API"):
-        await host.reserve(None)  # type: ignore[arg-type]
+        await host.reserve_lease(None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("errand", ManualTask)
 def test_words_for_every_errand(errand: ManualTask) -> None:
-    guide = AnyHost().guide(errand)
+    guide = AnySshProvider().get_instructions(errand)
     assert guide.steps
     assert not guide.url

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from gpurent.testing.contracts.session import SessionContract
-from gpurent_plugin_tmux.keeper import Tmux
+from gpurent_plugin_tmux.backend import TmuxBackend
 
 
-class TestTmux(SessionContract):
-    keeper = Tmux
+class TestTmuxBackend(SessionContract):
+    backend_type = TmuxBackend
     program = "tmux"
-    leave = b"\x02d"
+    detach_keys = b"\x02d"

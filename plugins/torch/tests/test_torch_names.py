@@ -10,54 +10,63 @@ import pytest
 from attrs import frozen
 
 from gpurent_plugin_torch import gpurent_torch
-from gpurent_plugin_torch.gpurent_torch import find_weights, fit, prefix_of, put_weights, unwrap, wrap
+from gpurent_plugin_torch.gpurent_torch import (
+    find_prefix,
+    find_weights,
+    match_names,
+    replace_weights,
+    unwrap_names,
+    wrap_names,
+)
 
 
 @frozen
-class Part:
+class FakeTensor:
     """What makes a tensor for these functions."""
 
     shape: tuple[int, ...] = (1,)
     dtype: str = "float32"
 
 
-A, B = Part((1,)), Part((2,))
+A, B = FakeTensor((1,)), FakeTensor((2,))
 BARE = {"conv.weight": A, "fc.bias": B}
 WRAPPED = {"module.conv.weight": A, "module.fc.bias": B}
 
 
 def test_r2_there_and_back() -> None:
-    assert wrap(BARE) == WRAPPED
-    assert unwrap(WRAPPED) == BARE
-    assert unwrap(BARE) == BARE
-    assert unwrap({}) == {}
-    assert unwrap({**WRAPPED, "fc.bias": B}) == {**WRAPPED, "fc.bias": B}, (
+    assert wrap_names(BARE) == WRAPPED
+    assert unwrap_names(WRAPPED) == BARE
+    assert unwrap_names(BARE) == BARE
+    assert unwrap_names({}) == {}
+    assert unwrap_names({**WRAPPED, "fc.bias": B}) == {**WRAPPED, "fc.bias": B}, (
         "not all of one wrapper: nothing is guessed"
     )
-    assert list(unwrap(OrderedDict(WRAPPED))) == list(BARE), "the order stays"
+    assert list(unwrap_names(OrderedDict(WRAPPED))) == list(BARE), "the order stays"
 
 
-COMPILED = wrap(BARE, "_orig_mod.")
+COMPILED = wrap_names(BARE, "_orig_mod.")
 
 
-@pytest.mark.parametrize("state", [BARE, WRAPPED, wrap(WRAPPED), COMPILED, wrap(COMPILED)])
-def test_r2_every_form_fits_the_bare_net(state: dict[str, Part]) -> None:
-    assert fit(state, BARE) == BARE
+@pytest.mark.parametrize("state", [BARE, WRAPPED, wrap_names(WRAPPED), COMPILED, wrap_names(COMPILED)])
+def test_r2_every_form_fits_the_bare_net(state: dict[str, FakeTensor]) -> None:
+    assert match_names(state, BARE) == BARE
 
 
 def test_r2_a_net_with_a_part_called_module() -> None:
     own = {"module.weight": A}
-    assert fit(own, own) == own, "not every module. is a wrapper's"
-    assert fit(wrap(own), own) == own
-    assert fit({"weight": A}, own) == {"weight": A}, "a foreign one is left for PyTorch to complain about"
+    assert match_names(own, own) == own, "not every module. is a wrapper's"
+    assert match_names(wrap_names(own), own) == own
+    assert match_names({"weight": A}, own) == {"weight": A}, (
+        "a foreign one is left for PyTorch to complain about"
+    )
 
 
 def test_the_parts_versions_go_with_the_names() -> None:
     state = OrderedDict(WRAPPED)
     state._metadata = {"": {"version": 1}, "module": {"version": 2}, "module.conv": {"version": 3}}  # type: ignore[attr-defined]
-    bare = unwrap(state)
+    bare = unwrap_names(state)
     assert bare._metadata == {"": {"version": 2}, "conv": {"version": 3}}  # type: ignore[attr-defined]
-    assert wrap(bare)._metadata == {"module": {"version": 2}, "module.conv": {"version": 3}}  # type: ignore[attr-defined]
+    assert wrap_names(bare)._metadata == {"module": {"version": 2}, "module.conv": {"version": 3}}  # type: ignore[attr-defined]
 
 
 def test_r2_weights_are_found_in_nested_checkpoints() -> None:
@@ -65,7 +74,7 @@ def test_r2_weights_are_found_in_nested_checkpoints() -> None:
     nested = {"epoch": 3, "model": {"state_dict": WRAPPED, "note": "x"}}
     place, state = find_weights(nested)
     assert (place, state) == (("model", "state_dict"), WRAPPED)
-    assert put_weights(nested, place, BARE) == {"epoch": 3, "model": {"state_dict": BARE, "note": "x"}}
+    assert replace_weights(nested, place, BARE) == {"epoch": 3, "model": {"state_dict": BARE, "note": "x"}}
     assert nested["model"]["state_dict"] is WRAPPED, "the old one is not touched"  # type: ignore[index]
     assert find_weights({"model": A}) == ((), {"model": A}), "a part that is called model"
     for nothing in ({}, {"epoch": 3}, [A], None, {"model": {"model": {"model": {"model": BARE}}}}):
@@ -74,8 +83,8 @@ def test_r2_weights_are_found_in_nested_checkpoints() -> None:
 
 
 def test_prefix_of() -> None:
-    assert prefix_of(WRAPPED) == "module."
-    assert prefix_of(BARE) == prefix_of([]) == ""
+    assert find_prefix(WRAPPED) == "module."
+    assert find_prefix(BARE) == find_prefix([]) == ""
 
 
 def test_the_file_stands_alone() -> None:
@@ -92,7 +101,8 @@ def test_the_file_stands_alone() -> None:
 def test_nothing_of_the_plugin_imports_torch() -> None:
     code = (
         "import sys, gpurent_plugin_torch.plugin as p, gpurent_plugin_torch.commands, gpurent_plugin_torch.launcher, "
-        "gpurent_plugin_torch.reader; assert p.gpurent_register_launcher() and p.gpurent_register_command(); "
+        "gpurent_plugin_torch.checkpoint_reader\n"
+        "assert p.gpurent_register_launcher() and p.gpurent_register_command()\n"
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

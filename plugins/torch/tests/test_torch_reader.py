@@ -17,23 +17,23 @@ import pytest
 from click.testing import CliRunner
 
 from gpurent.api import UsageError
-from gpurent.cli.app import App
-from gpurent.infra.registry.registry import Registry
+from gpurent.cli.context import CliContext
+from gpurent.infra.registry.registry import EntryPointRegistry
+from gpurent_plugin_torch.checkpoint_reader import CheckpointRefused, TensorInfo, read_checkpoint
 from gpurent_plugin_torch.commands import checkpoint_command, helper_command
-from gpurent_plugin_torch.reader import Refused, Tensor, read
 
 SAVED = Path(__file__).with_name("saved")
 
 
-def packed(path: Path, data: bytes) -> Path:
+def write_checkpoint(path: Path, data: bytes) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", data)
         archive.writestr("archive/version", "3\n")
     return path
 
 
-def show(file: Path, *more: str) -> Any:
-    app = App(registry=Registry.load())
+def run_show(file: Path, *more: str) -> Any:
+    app = CliContext(registry=EntryPointRegistry.load())
     done = CliRunner().invoke(checkpoint_command, ["show", str(file), *more], obj=app)
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
@@ -41,32 +41,32 @@ def show(file: Path, *more: str) -> Any:
 
 
 def test_a_bare_net() -> None:
-    found = read(SAVED / "bare.pt")
-    assert found["0.weight"] == Tensor(shape=(2, 3), dtype="float32", size=24)
-    assert found["1.num_batches_tracked"] == Tensor(shape=(), dtype="int64", size=8)
+    found = read_checkpoint(SAVED / "bare.pt")
+    assert found["0.weight"] == TensorInfo(shape=(2, 3), dtype="float32", size=24)
+    assert found["1.num_batches_tracked"] == TensorInfo(shape=(), dtype="int64", size=8)
 
 
 def test_the_format_of_2020() -> None:
-    assert {f"module.{name}": tensor for name, tensor in read(SAVED / "bare.pt").items()} == read(
-        SAVED / "legacy.pt"
-    )
+    assert {
+        f"module.{name}": tensor for name, tensor in read_checkpoint(SAVED / "bare.pt").items()
+    } == read_checkpoint(SAVED / "legacy.pt")
 
 
 def test_r2_show_says_that_it_is_wrapped_and_what_to_do() -> None:
-    text = show(SAVED / "nested.pt")
+    text = run_show(SAVED / "nested.pt")
     assert "module.0.weight" in text
     assert "2x3" in text
     assert "gpurent checkpoint unwrap" in text
     assert "under: model" in text
     assert "epoch" in text
-    data = json.loads(show(SAVED / "nested.pt", "--json"))["data"]
+    data = json.loads(run_show(SAVED / "nested.pt", "--json"))["data"]
     assert (data["place"], data["prefix"]) == (["model"], "module.")
     assert data["others"] == ["epoch", "half", "optimizer"]
     assert len(data["tensors"]) == 7
-    assert "module." not in show(SAVED / "bare.pt")
+    assert "module." not in run_show(SAVED / "bare.pt")
 
 
-class Evil:
+class HostilePickle:
     """What a hostile file can name."""
 
     def __init__(self, function: Callable[..., Any], *given: object) -> None:
@@ -79,13 +79,18 @@ class Evil:
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_r2_hostile_pickles_are_refused_and_run_nothing(tmp_path: Path, protocol: int) -> None:
     mark = tmp_path / "owned"
-    shell = Evil(os.system, f"touch {mark}")
-    for evil in (shell, Evil(eval, "1"), Evil(getattr, "a", "upper"), Evil(pickle.loads, b"")):
+    shell = HostilePickle(os.system, f"touch {mark}")
+    for evil in (
+        shell,
+        HostilePickle(eval, "1"),
+        HostilePickle(getattr, "a", "upper"),
+        HostilePickle(pickle.loads, b""),
+    ):
         data = pickle.dumps({"module.a": evil}, protocol=protocol)
-        with pytest.raises(Refused):
-            read(packed(tmp_path / "evil.pt", data))
+        with pytest.raises(CheckpointRefused):
+            read_checkpoint(write_checkpoint(tmp_path / "evil.pt", data))
         with pytest.raises(UsageError, match="cannot be shown"):
-            show(tmp_path / "evil.pt")
+            run_show(tmp_path / "evil.pt")
     assert not mark.exists()
 
 
@@ -93,26 +98,26 @@ def test_odd_instances_and_bombs(tmp_path: Path) -> None:
     # An OrderedDict whose instance attribute `items` is a word: b is BUILD.
     data = b"\x80\x02ccollections\nOrderedDict\n)R}X\x05\x00\x00\x00itemsX\x01\x00\x00\x00xsb."
     pickletools.dis(data, io.StringIO())
-    assert read(packed(tmp_path / "odd.pt", data)) == {}
+    assert read_checkpoint(write_checkpoint(tmp_path / "odd.pt", data)) == {}
     with pytest.raises(UsageError, match="no tensors"):
-        show(tmp_path / "odd.pt")
+        run_show(tmp_path / "odd.pt")
     deep: Any = {}
     for _level in range(50):
         deep = {"a": deep}
-    with pytest.raises(Refused, match="deep"):
-        read(packed(tmp_path / "deep.pt", pickle.dumps(deep, 2)))
+    with pytest.raises(CheckpointRefused, match="deep"):
+        read_checkpoint(write_checkpoint(tmp_path / "deep.pt", pickle.dumps(deep, 2)))
     wide: Any = 1
     for _level in range(7):
         wide = {str(number): wide for number in range(30)}
-    with pytest.raises(Refused, match="large"):
-        read(packed(tmp_path / "wide.pt", pickle.dumps(wide, 2)))
+    with pytest.raises(CheckpointRefused, match="large"):
+        read_checkpoint(write_checkpoint(tmp_path / "wide.pt", pickle.dumps(wide, 2)))
     # A list of 100,000 made into a tuple again and again.
     size = b"\x80\x02(" + b"K\x01" * 100_000 + b"lq\x00ctorch\nSize\nq\x01" + b"h\x01h\x00\x85R" * 1000 + b"."
-    with pytest.raises(Refused, match="too many"):
-        read(packed(tmp_path / "size.pt", size))
+    with pytest.raises(CheckpointRefused, match="too many"):
+        read_checkpoint(write_checkpoint(tmp_path / "size.pt", size))
     (tmp_path / "text.pt").write_text("hello")
-    with pytest.raises(Refused, match="no file of PyTorch"):
-        read(tmp_path / "text.pt")
+    with pytest.raises(CheckpointRefused, match="no file of PyTorch"):
+        read_checkpoint(tmp_path / "text.pt")
 
 
 def test_broken_files_never_end_in_another_error(tmp_path: Path) -> None:
@@ -125,14 +130,14 @@ def test_broken_files_never_end_in_another_error(tmp_path: Path) -> None:
         for _flip in range(random.randrange(1, 4)):
             data[random.randrange(len(data))] = random.randrange(256)
         try:
-            found = read(packed(tmp_path / "broken.pt", bytes(data)))
-        except Refused:
+            found = read_checkpoint(write_checkpoint(tmp_path / "broken.pt", bytes(data)))
+        except CheckpointRefused:
             continue
         assert found is not None or found is None
 
 
 def test_the_helper_is_put_beside_the_script_once(tmp_path: Path) -> None:
-    app = App(registry=Registry.load())
+    app = CliContext(registry=EntryPointRegistry.load())
     for _time in range(2):
         done = CliRunner().invoke(helper_command, [str(tmp_path)], obj=app)
         assert done.exit_code == 0, done.output

@@ -18,13 +18,13 @@ import pytest
 from click.testing import CliRunner
 
 from gpurent.api import MachineProfile, UsageError
-from gpurent.cli.app import App
-from gpurent.infra.registry.registry import Registry
-from gpurent.testing.patience import factor
+from gpurent.cli.context import CliContext
+from gpurent.infra.registry.registry import EntryPointRegistry
+from gpurent.testing.load_timeouts import load_factor
 from gpurent_plugin_torch import gpurent_torch
+from gpurent_plugin_torch.checkpoint_reader import read_checkpoint
 from gpurent_plugin_torch.commands import checkpoint_command
-from gpurent_plugin_torch.launcher import Torchrun
-from gpurent_plugin_torch.reader import read
+from gpurent_plugin_torch.launcher import TorchrunLauncher
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,14 +41,14 @@ TRAIN = """
 import json, sys
 import torch
 from torch.utils.data import DataLoader, TensorDataset
-from gpurent_torch import bare, device, load, parallelize, rank, sampler, save, world
+from gpurent_torch import unwrap_model, device, load, parallelize, rank, sampler, save, world_size
 
 torch.manual_seed(7)
 net = parallelize(torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)))
 x = torch.randn(64, 6)
 data = TensorDataset(x, x.sum(1, keepdim=True).sin())
 order = sampler(data, shuffle=False)
-batches = DataLoader(data, 16 // world(), sampler=order)
+batches = DataLoader(data, 16 // world_size(), sampler=order)
 optimizer = torch.optim.SGD(net.parameters(), 0.05)
 for epoch in range(5):
     order.set_epoch(epoch)
@@ -60,7 +60,7 @@ with torch.no_grad():
     loss = torch.nn.functional.mse_loss(net(data.tensors[0]), data.tensors[1]).item()
 wrote = save(net, "weights.pt", epoch=epoch, loss=loss)
 kind = type(net).__name__
-print(json.dumps({"rank": rank(), "world": world(), "kind": kind, "loss": loss, "wrote": wrote}), flush=True)
+print(json.dumps({"rank": rank(), "world_size": world_size(), "kind": kind, "loss": loss, "wrote": wrote}), flush=True)
 """
 
 # All forms of net against all forms of file.
@@ -75,7 +75,7 @@ def wrapped(net):
 source = made(1)
 state = source.state_dict()
 once = wrapped(source).state_dict()
-files = {"bare": state, "wrapped": once, "nested": {"epoch": 2, "state_dict": once},
+files = {"unwrap_model": state, "wrapped": once, "nested": {"epoch": 2, "state_dict": once},
          "twice": wrapped(wrapped(source)).state_dict(), "compiled": torch.compile(source).state_dict()}
 for name, content in files.items():
     torch.save(content, name + ".pt")
@@ -89,7 +89,7 @@ for name in [*files, "ours", "ours-wrapped"]:
 assert all(not key.startswith("module.") for key in torch.load("ours-wrapped.pt", weights_only=True)["model"])
 assert load(made(3), "nested.pt")["epoch"] == 2
 try:
-    load(torch.nn.Linear(9, 9), "bare.pt")
+    load(torch.nn.Linear(9, 9), "unwrap_model.pt")
 except RuntimeError as error:
     assert "Missing key" in str(error)
 else:
@@ -104,7 +104,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(
+def run_in_folder(
     folder: Path, *command: str, check: bool = True, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -115,25 +115,25 @@ def run(
         capture_output=True,
         text=True,
         check=check,
-        timeout=110 * factor(),
+        timeout=110 * load_factor(),
     )
 
 
 def test_r2_two_processes_learn_what_one_learns(folder: Path) -> None:
     """gloo, two processes by real torchrun through the launcher; each half of the batch, one loss."""
     (folder / "train.py").write_text(TRAIN)
-    alone = json.loads(run(folder, sys.executable, "train.py").stdout)
-    assert (alone["world"], alone["kind"], alone["wrote"]) == (1, "Sequential", True)
-    weights = read(folder / "weights.pt")
-    line = Torchrun().launch(("train.py",), MachineProfile(user="x", python=sys.executable))
-    done = run(folder, "sh", "-c", line, GPURENT_NPROC="2")
+    alone = json.loads(run_in_folder(folder, sys.executable, "train.py").stdout)
+    assert (alone["world_size"], alone["kind"], alone["wrote"]) == (1, "Sequential", True)
+    weights = read_checkpoint(folder / "weights.pt")
+    line = TorchrunLauncher().launch_command(("train.py",), MachineProfile(user="x", python=sys.executable))
+    done = run_in_folder(folder, "sh", "-c", line, GPURENT_NPROC="2")
     both = [json.loads(row) for row in done.stdout.splitlines() if row.startswith("{")]
     assert sorted(row["rank"] for row in both) == [0, 1], done.stderr
-    assert all(row["kind"] == "DistributedDataParallel" and row["world"] == 2 for row in both)
+    assert all(row["kind"] == "DistributedDataParallel" and row["world_size"] == 2 for row in both)
     assert [row["wrote"] for row in sorted(both, key=lambda row: int(row["rank"]))] == [True, False]
     assert all(row["loss"] == pytest.approx(alone["loss"], rel=1e-4) for row in both)
     assert alone["loss"] < 0.6, "it learns"
-    assert read(folder / "weights.pt")["model"] == weights["model"], (
+    assert read_checkpoint(folder / "weights.pt")["model"] == weights["model"], (
         "the same names and shapes, without module."
     )
     assert "2 processes by torchrun" in done.stderr
@@ -141,7 +141,7 @@ def test_r2_two_processes_learn_what_one_learns(folder: Path) -> None:
 
 def test_r2_either_form_of_weights_loads_into_either_form_of_net(folder: Path) -> None:
     (folder / "all.py").write_text(COMBINATIONS)
-    assert "all fit" in run(folder, sys.executable, "all.py").stdout
+    assert "all fit" in run_in_folder(folder, sys.executable, "all.py").stdout
 
 
 def test_r2_a_hostile_file_is_refused_and_a_kill_leaves_the_old_one(folder: Path) -> None:
@@ -167,12 +167,12 @@ assert open("kept.pt", "rb").read() == before
 assert sorted(n for n in os.listdir() if n.endswith(".part")) == []
 """
     (folder / "evil.py").write_text(code)
-    assert run(folder, sys.executable, "evil.py").stdout.split() == ["refused", "failed"]
+    assert run_in_folder(folder, sys.executable, "evil.py").stdout.split() == ["refused", "failed"]
     assert not (folder / "owned").exists()
 
 
 def test_r2_the_command_unwraps_and_wraps(folder: Path) -> None:
-    app = App(registry=Registry.load())
+    app = CliContext(registry=EntryPointRegistry.load())
 
     def call(*arguments: str) -> object:
         done = CliRunner().invoke(checkpoint_command, list(arguments), obj=app)
@@ -180,17 +180,17 @@ def test_r2_the_command_unwraps_and_wraps(folder: Path) -> None:
             raise done.exception
         return json.loads(done.output)["data"]
 
-    file, out = folder / "nested.pt", folder / "bare.pt"
+    file, out = folder / "nested.pt", folder / "unwrap_model.pt"
     file.write_bytes((SAVED / "nested.pt").read_bytes())
     made = call("unwrap", str(file), "-o", str(out), "--json")
     assert made == {"file": str(out), "tensors": 7, "prefix": "", "place": ["model"]}
-    before, after = read(file), read(out)
+    before, after = read_checkpoint(file), read_checkpoint(out)
     assert {f"module.{name}": tensor for name, tensor in after["model"].items()} == before["model"]
     assert {key: value for key, value in after.items() if key != "model"} == {
         key: value for key, value in before.items() if key != "model"
     }, "all else stays"
     call("wrap", str(out), "--json")
-    assert read(out) == before
+    assert read_checkpoint(out) == before
     with pytest.raises(UsageError, match="wrapped already"):
         call("wrap", str(out), "--json")
     (folder / "evil.pt").write_bytes(pickle.dumps({"a": os.system}))
@@ -199,11 +199,20 @@ def test_r2_the_command_unwraps_and_wraps(folder: Path) -> None:
 
 
 def test_the_file_is_a_program_too(folder: Path) -> None:
-    shown = json.loads(run(folder, sys.executable, HELPER.name, "show", str(SAVED / "legacy.pt")).stdout)
+    shown = json.loads(
+        run_in_folder(folder, sys.executable, HELPER.name, "show", str(SAVED / "legacy.pt")).stdout
+    )
     assert shown["prefix"] == "module."
     assert {tensor["name"]: tensor["bytes"] for tensor in shown["tensors"]}["module.0.weight"] == 24
-    wrong = run(
-        folder, sys.executable, HELPER.name, "unwrap", str(SAVED / "bare.pt"), "-o", "x.pt", check=False
+    wrong = run_in_folder(
+        folder,
+        sys.executable,
+        HELPER.name,
+        "unwrap",
+        str(SAVED / "unwrap_model.pt"),
+        "-o",
+        "x.pt",
+        check=False,
     )
     assert wrong.returncode == 1
     assert wrong.stderr.startswith("ValueError: no name has a prefix")

@@ -6,69 +6,69 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.testing.contracts.early import EarlyTransferContract
 from gpurent.testing.contracts.full_disk import FullDiskContract
-from gpurent.testing.contracts.permissions import FarPermissionsContract, NearPermissionsContract
+from gpurent.testing.contracts.permissions import LocalPermissionsContract, RemotePermissionsContract
+from gpurent.testing.contracts.predial import PredialContract
 from gpurent.testing.contracts.transfer import TransferContract
-from gpurent.testing.ordinary import run_as_ordinary_user
-from gpurent.testing.sandbox.machines import why_not_bwrap
-from gpurent_plugin_turbo.backend import Turbo
+from gpurent.testing.sandbox.machines import find_bwrap_problem
+from gpurent.testing.unprivileged import run_as_unprivileged_user
+from gpurent_plugin_turbo.backend import TurboBackend
 
 
-class TestEmbedded(TransferContract):
-    def backend(self) -> Turbo:
-        return Turbo({})
+class TestTurboEmbedded(TransferContract):
+    def make_backend(self) -> TurboBackend:
+        return TurboBackend({})
 
 
 @pytest.mark.bwrap
-class TestOpenSsh(TransferContract):
+class TestTurboOpenSsh(TransferContract):
     driver = "bwrap"
 
-    def backend(self) -> Turbo:
-        return Turbo({})
+    def make_backend(self) -> TurboBackend:
+        return TurboBackend({})
 
 
 @pytest.mark.bwrap
-class TestFullDisk(FullDiskContract):
-    def backend(self) -> Turbo:
-        return Turbo({})
+class TestTurboFullDisk(FullDiskContract):
+    def make_backend(self) -> TurboBackend:
+        return TurboBackend({})
 
 
-class TestEarly(EarlyTransferContract):
-    def backend(self) -> Turbo:
-        return Turbo({})
+class TestTurboEarlyTransfer(PredialContract):
+    def make_backend(self) -> TurboBackend:
+        return TurboBackend({})
 
 
 @pytest.mark.bwrap
-class TestEarlyOpenSsh(EarlyTransferContract):
+class TestTurboEarlyTransferOpenSsh(PredialContract):
     driver = "bwrap"
 
-    def backend(self) -> Turbo:
-        return Turbo({})
+    def make_backend(self) -> TurboBackend:
+        return TurboBackend({})
 
 
 @pytest.mark.bwrap
-class TestPermissionsThere(FarPermissionsContract):
-    def backend(self) -> Turbo:
-        return Turbo({})
+class TestTurboRemotePermissions(RemotePermissionsContract):
+    def make_backend(self) -> TurboBackend:
+        return TurboBackend({})
 
 
-class TestPermissionsHere(NearPermissionsContract):
-    def backend(self) -> Turbo:
-        return Turbo({})
+class TestTurboLocalPermissions(LocalPermissionsContract):
+    def make_backend(self) -> TurboBackend:
+        return TurboBackend({})
 
 
 @pytest.mark.bwrap
-async def test_permissions_here_as_an_ordinary_user(tmp_path: Path) -> None:
-    if why := await why_not_bwrap():
+async def test_local_permissions_as_an_ordinary_user(tmp_path: Path) -> None:
+    if why := await find_bwrap_problem():
         pytest.skip(why)
-    run_as_ordinary_user(tmp_path, f"{__file__}::TestPermissionsHere")
+    run_as_unprivileged_user(tmp_path, f"{__file__}::TestTurboLocalPermissions")
 
 
 @pytest.mark.bwrap
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
 async def test_everything_as_an_ordinary_user(tmp_path: Path) -> None:
-    if why := await why_not_bwrap():
+    if why := await find_bwrap_problem():
         pytest.skip(why)
-    run_as_ordinary_user(tmp_path, __file__, "-k", "not ordinary_user")
+    run_as_unprivileged_user(tmp_path, __file__, "-k", "not ordinary_user")

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.testing.contracts.cuts import Cuts
+from gpurent.testing.contracts.random_cuts import RandomCuts
 from gpurent.testing.ssh_fixture import machine_fixture
-from gpurent_plugin_turbo.backend import Turbo
+from gpurent_plugin_turbo.backend import TurboBackend
 
 NO_PYTHON = ("python3", "python")
 
 
 async def cut_transfers(tmp_path: Path, seed: int, cuts: int, missing: tuple[str, ...]) -> None:
     async with machine_fixture(tmp_path, missing=missing) as place:
-        done = Cuts(place, lambda: Turbo({}), tmp_path, seed)
-        await done.run(cuts)
-        assert done.struck >= cuts
+        done = RandomCuts(place, lambda: TurboBackend({}), tmp_path, seed)
+        await done.run_until(cuts)
+        assert done.cut_count >= cuts
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-import gpurent_plugin_webhook.hook as module
-from gpurent.api import Event, EventKind, Level, Notice, UnavailableError, UsageError
+import gpurent_plugin_webhook.notifier as module
+from gpurent.api import Event, EventKind, Notice, NoticeLevel, UnavailableError, UsageError
 from gpurent.testing.fakes.http_server import http_reply, http_server
-from gpurent_plugin_webhook.hook import Webhook
+from gpurent_plugin_webhook.notifier import WebhookNotifier
 
 KEY = "signing-key-CANARY"
 NOTICE = Notice(
     id="0123456789abcdef",
-    level=Level.NOTICE,
+    level=NoticeLevel.NOTICE,
     title="gpurent: 任务结束 (mistgpu-abcde)",
     body="exit code 0",
     event=Event(
@@ -35,17 +35,17 @@ NOTICE = Notice(
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(module, "RETRY_PAUSES", (0.0, 0.0))
 
 
 async def send(url: str, secret: str = "") -> None:
-    await asyncio.to_thread(Webhook(url, secret).notify, NOTICE)
+    await asyncio.to_thread(WebhookNotifier(url, secret).notify, NOTICE)
 
 
 async def test_the_signature_covers_time_and_body() -> None:
     async with http_server(http_reply(status="204 No Content")) as server:
         await send(f"{server.url}/hook?token=abc", KEY)
-    (request,) = server.seen
+    (request,) = server.requests
     assert request.line == "POST /hook?token=abc HTTP/1.1"
     timestamp = request.headers["x-gpurent-timestamp"]
     expected = hmac.new(KEY.encode(), timestamp.encode() + b"." + request.body, hashlib.sha256).hexdigest()
@@ -70,14 +70,14 @@ async def test_the_signature_covers_time_and_body() -> None:
 async def test_without_a_key_nothing_is_signed() -> None:
     async with http_server() as server:
         await send(server.url)
-    assert "x-gpurent-signature" not in server.seen[0].headers
+    assert "x-gpurent-signature" not in server.requests[0].headers
 
 
 async def test_a_server_that_fails_is_not_asked_again() -> None:
     async with http_server(http_reply(status="500 Internal Server Error")) as server:
         with pytest.raises(UnavailableError, match="answered 500"):
             await send(f"{server.url}/key-CANARY")
-    assert len(server.seen) == 1
+    assert len(server.requests) == 1
 
 
 async def test_a_busy_server_is_asked_again_under_the_same_key() -> None:
@@ -85,27 +85,27 @@ async def test_a_busy_server_is_asked_again_under_the_same_key() -> None:
         http_reply(status="503 Busy"), http_reply(status="429 Slow Down"), http_reply()
     ) as server:
         await send(server.url, KEY)
-    assert {request.headers["idempotency-key"] for request in server.seen} == {NOTICE.id}
-    assert len({request.body for request in server.seen}) == 1
-    assert len(server.seen) == 3
+    assert {request.headers["idempotency-key"] for request in server.requests} == {NOTICE.id}
+    assert len({request.body for request in server.requests}) == 1
+    assert len(server.requests) == 3
 
 
 async def test_a_server_that_stays_busy_is_given_up() -> None:
     async with http_server(http_reply(status="503 Busy")) as server:
         with pytest.raises(UnavailableError, match="answered 503"):
             await send(server.url)
-    assert len(server.seen) == 3
+    assert len(server.requests) == 3
 
 
 async def test_a_silent_server_is_left_and_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     async def hang(writer: asyncio.StreamWriter) -> None:
         await writer.wait_closed()
 
-    monkeypatch.setattr(module, "STEP", 0.5)
+    monkeypatch.setattr(module, "TIMEOUT", 0.5)
     async with http_server(hang) as server:
         with pytest.raises(UnavailableError, match="does not answer"):
             await send(server.url)
-    assert len(server.seen) == 1, "it may have arrived"
+    assert len(server.requests) == 1, "it may have arrived"
 
 
 async def test_nobody_listens() -> None:
@@ -123,7 +123,7 @@ async def test_a_redirect_is_not_followed() -> None:
         async with http_server(http_reply(status="307 Temporary Redirect", headers=(location,))) as server:
             with pytest.raises(UnavailableError, match="not followed"):
                 await send(server.url, KEY)
-    assert other.seen == []
+    assert other.requests == []
 
 
 async def test_a_body_that_never_ends_holds_nobody() -> None:
@@ -143,4 +143,4 @@ async def test_a_body_that_never_ends_holds_nobody() -> None:
 )
 def test_only_addresses_that_keep_a_secret(url: str) -> None:
     with pytest.raises(UsageError):
-        Webhook(url, "")
+        WebhookNotifier(url, "")

@@ -8,40 +8,46 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.testing.sandbox.machines import DriverName, pick_driver, why_not_bwrap
-from tests.sandbox.machines.lab import Brand, Eventually, Lab, MakeLab, eventually
+from gpurent.testing.sandbox.machines import DriverName, find_bwrap_problem, select_driver
+from tests.sandbox.machines.driver_fixture import (
+    DriverFixture,
+    Eventually,
+    MakeLab,
+    ProcessMark,
+    wait_for_value,
+)
 
 
 @pytest.fixture(name="eventually")
 def eventually_fixture() -> Eventually:
-    return eventually
+    return wait_for_value
 
 
 @pytest.fixture
-def brand() -> Brand:
-    return Brand(f"brand-{os.getpid()}-{secrets.token_hex(4)}")
+def process_mark() -> ProcessMark:
+    return ProcessMark(f"brand-{os.getpid()}-{secrets.token_hex(4)}")
 
 
 @pytest.fixture(scope="session")
-def bwrap_trouble() -> str:
+def bwrap_problem() -> str:
     """Why bubblewrap machines cannot run here; empty when they can."""
-    return asyncio.run(why_not_bwrap())
+    return asyncio.run(find_bwrap_problem())
 
 
 @pytest.fixture(params=["embedded", pytest.param("bwrap", marks=pytest.mark.bwrap)])
-def driver_name(request: pytest.FixtureRequest, bwrap_trouble: str) -> str:
-    if request.param == "bwrap" and bwrap_trouble:
-        pytest.skip(bwrap_trouble)
+def driver_name(request: pytest.FixtureRequest, bwrap_problem: str) -> str:
+    if request.param == "bwrap" and bwrap_problem:
+        pytest.skip(bwrap_problem)
     return str(request.param)
 
 
 @pytest.fixture
-async def make_lab(driver_name: DriverName, tmp_path: Path) -> AsyncIterator[MakeLab]:
+async def make_driver_fixture(driver_name: DriverName, tmp_path: Path) -> AsyncIterator[MakeLab]:
     """Makes drivers over one and the same state folder."""
-    made: list[Lab] = []
+    made: list[DriverFixture] = []
 
-    async def make() -> Lab:
-        made.append(Lab(await pick_driver(driver_name, tmp_path / "sandbox")))
+    async def make() -> DriverFixture:
+        made.append(DriverFixture(await select_driver(driver_name, tmp_path / "sandbox")))
         return made[-1]
 
     yield make
@@ -50,5 +56,5 @@ async def make_lab(driver_name: DriverName, tmp_path: Path) -> AsyncIterator[Mak
 
 
 @pytest.fixture
-async def lab(make_lab: MakeLab) -> Lab:
-    return await make_lab()
+async def driver_fixture(make_driver_fixture: MakeLab) -> DriverFixture:
+    return await make_driver_fixture()

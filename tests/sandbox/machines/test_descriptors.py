@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from gpurent.testing.sandbox.machines.descriptors import Descriptor
+from gpurent.testing.sandbox.machines.descriptors import AsyncDescriptor
 
 
-async def _waits(work: "asyncio.Future[bytes] | asyncio.Future[None]") -> None:
+async def _check_waiting(work: "asyncio.Future[bytes] | asyncio.Future[None]") -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert not work.done()
@@ -16,13 +16,13 @@ async def _waits(work: "asyncio.Future[bytes] | asyncio.Future[None]") -> None:
 
 async def test_a_number_that_was_closed_under_a_reader_serves_its_next_owner() -> None:
     source, sink = os.pipe()
-    old = Descriptor(source)
+    old = AsyncDescriptor(source)
     reading = asyncio.ensure_future(old.read())
-    await _waits(reading)
+    await _check_waiting(reading)
     old.close()
     again, new_sink = os.pipe()
     assert again == source
-    new = Descriptor(again)
+    new = AsyncDescriptor(again)
     heard = asyncio.ensure_future(new.read())
     async with asyncio.timeout(20):
         assert await reading == b""
@@ -35,9 +35,9 @@ async def test_a_number_that_was_closed_under_a_reader_serves_its_next_owner() -
 
 async def test_a_writer_whose_end_is_closed_is_told() -> None:
     source, sink = os.pipe()
-    full = Descriptor(sink)
+    full = AsyncDescriptor(sink)
     writing = asyncio.ensure_future(full.write(bytes(1 << 20)))
-    await _waits(writing)
+    await _check_waiting(writing)
     full.close()
     async with asyncio.timeout(20):
         with pytest.raises(BrokenPipeError):

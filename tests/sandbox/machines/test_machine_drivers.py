@@ -16,16 +16,16 @@ import pytest
 
 from gpurent.errors import UsageError
 from gpurent.testing.sandbox import machines
-from gpurent.testing.sandbox.machines import DriverName, MachineSpec, pick_driver
-from tests.sandbox.machines.lab import Eventually, Lab, MakeLab
+from gpurent.testing.sandbox.machines import DriverName, MachineSpec, select_driver
+from tests.sandbox.machines.driver_fixture import DriverFixture, Eventually, MakeLab
 
-MANY = 20
-SCRIPT = """
+MACHINE_COUNT = 20
+DRIVER_SCRIPT = """
 import asyncio, contextlib, sys
 from pathlib import Path
 import asyncssh
 import psutil
-from gpurent.testing.sandbox.machines import MachineSpec, pick_driver
+from gpurent.testing.sandbox.machines import MachineSpec, select_driver
 
 def jobs(pids):
     found = 0
@@ -35,16 +35,16 @@ def jobs(pids):
     return found
 
 async def main(name, root, mode):
-    driver = await pick_driver(name, Path(root))
+    driver = await select_driver(name, Path(root))
     machine = await driver.boot(MachineSpec(user="root", password="pw", hostname="gpu28", data="x"))
     known = f"[{machine.host}]:{machine.port} {machine.host_key}".encode()
     login = {"username": "root", "password": "pw", "client_keys": None, "config": None}
     async with asyncssh.connect(machine.host, machine.port, known_hosts=known, **login) as connection:
         await connection.run("screen -dmS job sleep 600; env -i setsid sleep 60 >/dev/null 2>&1 &", check=True)
         done = await connection.run("echo $USER; tty; screen -ls | grep -c job", term_type="xterm")
-        while jobs(driver.processes(machine.id)) < 2:  # what was started in the background may not be there yet
+        while jobs(driver.list_processes(machine.id)) < 2:  # what was started in the background may not be there yet
             await asyncio.sleep(0.05)
-        print(driver.name, *done.stdout.split(), *driver.processes(machine.id), flush=True)
+        print(driver.name, *done.stdout.split(), *driver.list_processes(machine.id), flush=True)
     if mode == "hang":
         await asyncio.sleep(60)
     await driver.close()
@@ -53,7 +53,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def paths() -> dict[str, str]:
+def make_environment() -> dict[str, str]:
     """What lets a bare interpreter import what we import."""
     return {
         "PATH": os.environ["PATH"],
@@ -62,7 +62,7 @@ def paths() -> dict[str, str]:
     }
 
 
-def living(pids: list[int]) -> list[int]:
+def list_living(pids: list[int]) -> list[int]:
     found = []
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -71,49 +71,53 @@ def living(pids: list[int]) -> list[int]:
     return found
 
 
-async def test_many_machines_leave_nothing_behind(lab: Lab) -> None:
+async def test_many_machines_leave_nothing_behind(driver_fixture: DriverFixture) -> None:
     me = psutil.Process()
-    one = await lab.boot(data="warm")
-    await lab.output(one, "true")
-    await lab.driver.kill(one.id)
+    one = await driver_fixture.boot(data="warm")
+    await driver_fixture.read_output(one, "true")
+    await driver_fixture.driver.kill(one.id)
     before = me.num_fds()
-    booted = await asyncio.gather(*(lab.boot(data=f"disk {n}") for n in range(MANY)))
-    assert len({machine.port for machine in booted}) == MANY
-    await asyncio.gather(*(lab.output(machine, "screen -dmS job sleep 600") for machine in booted[:5]))
-    pids = [pid for machine in booted for pid in lab.driver.processes(machine.id)]
-    assert len(living(pids)) >= MANY
-    await asyncio.gather(*(lab.driver.kill(machine.id) for machine in booted))
+    booted = await asyncio.gather(*(driver_fixture.boot(data=f"disk {n}") for n in range(MACHINE_COUNT)))
+    assert len({machine.port for machine in booted}) == MACHINE_COUNT
+    await asyncio.gather(
+        *(driver_fixture.read_output(machine, "screen -dmS job sleep 600") for machine in booted[:5])
+    )
+    pids = [pid for machine in booted for pid in driver_fixture.driver.list_processes(machine.id)]
+    assert len(list_living(pids)) >= MACHINE_COUNT
+    await asyncio.gather(*(driver_fixture.driver.kill(machine.id) for machine in booted))
     await asyncio.sleep(0.05)
-    assert living(pids) == []
+    assert list_living(pids) == []
     assert me.num_fds() <= before
     assert [child for child in me.children() if child.status() == psutil.STATUS_ZOMBIE] == []
 
 
-async def test_close_ends_all_machines_and_leaves_only_disks(lab: Lab, tmp_path: Path) -> None:
-    booted = [await lab.boot(data=f"disk {n}") for n in range(3)]
-    pids = [pid for machine in booted for pid in lab.driver.processes(machine.id)]
-    await lab.driver.close()
-    assert living(pids) == []
+async def test_close_ends_all_machines_and_leaves_only_disks(
+    driver_fixture: DriverFixture, tmp_path: Path
+) -> None:
+    booted = [await driver_fixture.boot(data=f"disk {n}") for n in range(3)]
+    pids = [pid for machine in booted for pid in driver_fixture.driver.list_processes(machine.id)]
+    await driver_fixture.driver.close()
+    assert list_living(pids) == []
     assert {path.name for path in (tmp_path / "sandbox").iterdir()} <= {"disks", "run", "farms"}
     with pytest.raises(RuntimeError):
-        await lab.boot()
+        await driver_fixture.boot()
 
 
 async def test_machines_die_with_a_killed_driver(
     driver_name: DriverName, tmp_path: Path, eventually: Eventually
 ) -> None:
-    command = [sys.executable, "-c", SCRIPT, driver_name, str(tmp_path / "sandbox"), "hang"]
-    process = await asyncio.create_subprocess_exec(*command, env=paths(), stdout=subprocess.PIPE)
+    command = [sys.executable, "-c", DRIVER_SCRIPT, driver_name, str(tmp_path / "sandbox"), "hang"]
+    process = await asyncio.create_subprocess_exec(*command, env=make_environment(), stdout=subprocess.PIPE)
     assert process.stdout
     try:
         words = (await process.stdout.readline()).split()
         pids = [int(word) for word in words[4:]]
-        assert len(living(pids)) >= 3
+        assert len(list_living(pids)) >= 3
     finally:
         process.send_signal(signal.SIGKILL)
         await process.wait()
-    await eventually(lambda: not living(pids))
-    again = await pick_driver(driver_name, tmp_path / "sandbox")
+    await eventually(lambda: not list_living(pids))
+    again = await select_driver(driver_name, tmp_path / "sandbox")
     await again.boot(MachineSpec(user="root", password="pw", hostname="gpu28", data="x"))
     await again.close()
 
@@ -122,11 +126,11 @@ BECOME_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 PROBE = "import asyncssh, attrs, os, sys; sys.exit(not os.access(sys.executable, os.X_OK))"
 
 
-def python_for_all() -> str | None:
+def find_public_python() -> str | None:
     """An interpreter that any user may run, and that can import what we can."""
     for name in (sys.executable, "/usr/local/bin/python3", "/usr/bin/python3"):
         probe = [*BECOME_NOBODY, name, "-c", PROBE]
-        if subprocess.run(probe, env=paths(), capture_output=True, check=False).returncode == 0:
+        if subprocess.run(probe, env=make_environment(), capture_output=True, check=False).returncode == 0:
             return name
     return None
 
@@ -134,7 +138,7 @@ def python_for_all() -> str | None:
 @pytest.mark.skipif(os.getuid() != 0, reason="all tests run as an ordinary user already")
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
 def test_an_ordinary_user_can_do_the_same(driver_name: DriverName) -> None:
-    python = python_for_all()
+    python = find_public_python()
     if python is None:
         pytest.skip("no interpreter that another user may run has our packages")
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
@@ -146,12 +150,12 @@ def test_an_ordinary_user_can_do_the_same(driver_name: DriverName) -> None:
                 "-W",
                 "error",
                 "-c",
-                SCRIPT,
+                DRIVER_SCRIPT,
                 driver_name,
                 str(Path(folder, "sandbox")),
                 "end",
             ],
-            env=paths(),
+            env=make_environment(),
             cwd=folder,
             capture_output=True,
             text=True,
@@ -163,45 +167,45 @@ def test_an_ordinary_user_can_do_the_same(driver_name: DriverName) -> None:
     name, user, tty, count, *pids = done.stdout.split()
     assert (name, user, count) == (driver_name, "root", "1")
     assert tty.startswith("/dev/pts/")
-    assert living([int(pid) for pid in pids]) == []
+    assert list_living([int(pid) for pid in pids]) == []
 
 
 async def test_auto_says_why_it_fell_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     async def trouble() -> str:
         return "user namespaces are not allowed"
 
-    monkeypatch.setattr(machines.drivers, "why_not_bwrap", trouble)
-    driver = await pick_driver("auto", tmp_path / "a")
+    monkeypatch.setattr(machines.driver_selection, "find_bwrap_problem", trouble)
+    driver = await select_driver("auto", tmp_path / "a")
     assert (driver.name, driver.why) == ("embedded", "user namespaces are not allowed")
     await driver.close()
     with pytest.raises(UsageError, match="user namespaces"):
-        await pick_driver("bwrap", tmp_path / "b")
+        await select_driver("bwrap", tmp_path / "b")
 
 
 @pytest.mark.bwrap
-async def test_auto_prefers_bwrap(bwrap_trouble: str, tmp_path: Path) -> None:
-    driver = await pick_driver("auto", tmp_path)
-    assert (driver.name, driver.why) == (("embedded", bwrap_trouble) if bwrap_trouble else ("bwrap", ""))
+async def test_auto_prefers_bwrap(bwrap_problem: str, tmp_path: Path) -> None:
+    driver = await select_driver("auto", tmp_path)
+    assert (driver.name, driver.why) == (("embedded", bwrap_problem) if bwrap_problem else ("bwrap", ""))
     await driver.close()
 
 
 @pytest.mark.bwrap
 async def test_bwrap_hides_the_host(
-    bwrap_trouble: str, make_lab: MakeLab, driver_name: DriverName, tmp_path: Path
+    bwrap_problem: str, make_driver_fixture: MakeLab, driver_name: DriverName, tmp_path: Path
 ) -> None:
     if driver_name != "bwrap":
         pytest.skip("an embedded machine hides nothing")
     (tmp_path / "secret").write_text("of the host")
-    lab = await make_lab()
+    lab = await make_driver_fixture()
     machine = await lab.boot(user="root", hostname="iZuf69")
-    listing = await lab.output(
+    listing = await lab.read_output(
         machine, "ls / /home /tmp; cat /etc/hostname; ls -A ~; hostname; pgrep -c -u 1000 ."
     )
     *rest, count = listing.split()
     assert {"data", "usr", "iZuf69"} <= set(rest)
     assert not {"boot", "mnt", "srv", "media", tmp_path.parts[2]} & set(rest)
     assert int(count) < 10
-    assert (await lab.run(machine, f"cat {tmp_path}/secret")).exit_status == 1
+    assert (await lab.run_command(machine, f"cat {tmp_path}/secret")).exit_status == 1
     assert machine.home == "/root"
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.sandbox.machines.lab import Lab
+from tests.sandbox.machines.driver_fixture import DriverFixture
 
 NEW_SYNTAX = {
     "f-string": 'x = 1\nprint(f"{x}")\n',
@@ -29,59 +29,59 @@ OLD_SYNTAX = {
 }
 
 
-async def test_a_missing_program_comes_with_apt_get(lab: Lab) -> None:
-    machine = await lab.boot(missing=("screen",))
-    done = await lab.run(machine, "screen -ls")
+async def test_a_missing_program_comes_with_apt_get(driver_fixture: DriverFixture) -> None:
+    machine = await driver_fixture.boot(missing=("screen",))
+    done = await driver_fixture.run_command(machine, "screen -ls")
     assert done.exit_status == 127
     assert "not found" in done.stderr
-    assert (await lab.run(machine, "command -v screen || which screen")).exit_status == 1
-    assert "Setting up screen" in await lab.output(machine, "apt-get install screen")
-    assert "newest version" in await lab.output(machine, "apt-get install -y screen")
-    await lab.output(machine, "screen -dmS job sleep 60 && command -v screen")
+    assert (await driver_fixture.run_command(machine, "command -v screen || which screen")).exit_status == 1
+    assert "Setting up screen" in await driver_fixture.read_output(machine, "apt-get install screen")
+    assert "newest version" in await driver_fixture.read_output(machine, "apt-get install -y screen")
+    await driver_fixture.read_output(machine, "screen -dmS job sleep 60 && command -v screen")
 
 
-async def test_sudo_apt_install(lab: Lab) -> None:
-    machine = await lab.boot(missing=("screen", "tmux"))
+async def test_sudo_apt_install(driver_fixture: DriverFixture) -> None:
+    machine = await driver_fixture.boot(missing=("screen", "tmux"))
     command = (
         "sudo -n apt-get -qq update && sudo -E DEBIAN_FRONTEND=noninteractive apt install -y screen tmux"
     )
-    assert "Setting up tmux" in await lab.output(machine, command)
-    await lab.output(machine, "tmux -V && echo pw | sudo -S screen -v | grep -q Screen")
+    assert "Setting up tmux" in await driver_fixture.read_output(machine, command)
+    await driver_fixture.read_output(machine, "tmux -V && echo pw | sudo -S screen -v | grep -q Screen")
 
 
-async def test_an_unknown_package(lab: Lab) -> None:
-    machine = await lab.boot(missing=("screen",))
-    done = await lab.run(machine, "apt-get install -y no-such-thing")
+async def test_an_unknown_package(driver_fixture: DriverFixture) -> None:
+    machine = await driver_fixture.boot(missing=("screen",))
+    done = await driver_fixture.run_command(machine, "apt-get install -y no-such-thing")
     assert (done.exit_status, done.stderr) == (100, "E: Unable to locate package no-such-thing\n")
 
 
-async def test_a_new_boot_has_forgotten_what_was_installed(lab: Lab) -> None:
-    machine = await lab.boot(missing=("screen",))
-    await lab.output(machine, "apt-get install -y screen")
-    await lab.driver.kill(machine.id)
-    again = await lab.boot(missing=("screen",))
-    assert (await lab.run(again, "command -v screen")).exit_status == 1
+async def test_a_new_boot_has_forgotten_what_was_installed(driver_fixture: DriverFixture) -> None:
+    machine = await driver_fixture.boot(missing=("screen",))
+    await driver_fixture.read_output(machine, "apt-get install -y screen")
+    await driver_fixture.driver.kill(machine.id)
+    again = await driver_fixture.boot(missing=("screen",))
+    assert (await driver_fixture.run_command(again, "command -v screen")).exit_status == 1
 
 
-async def test_python_is_python3_by_default(lab: Lab) -> None:
-    machine = await lab.boot()
-    assert (await lab.output(machine, "python --version")).startswith("Python 3.")
+async def test_python_is_python3_by_default(driver_fixture: DriverFixture) -> None:
+    machine = await driver_fixture.boot()
+    assert (await driver_fixture.read_output(machine, "python --version")).startswith("Python 3.")
 
 
-async def test_python2_refuses_what_python3_runs(lab: Lab) -> None:
-    machine = await lab.boot(python="python2")
-    await lab.output(machine, "echo 'x = 6' > t.py; echo 'print(f\"{x * 7}\")' >> t.py")
-    done = await lab.run(machine, "python t.py")
+async def test_python2_refuses_what_python3_runs(driver_fixture: DriverFixture) -> None:
+    machine = await driver_fixture.boot(python="python2")
+    await driver_fixture.read_output(machine, "echo 'x = 6' > t.py; echo 'print(f\"{x * 7}\")' >> t.py")
+    done = await driver_fixture.run_command(machine, "python t.py")
     assert done.exit_status == 1
     assert 'File "t.py", line 2' in done.stderr
     assert done.stderr.endswith("SyntaxError: invalid syntax\n")
-    assert await lab.output(machine, "python3 t.py") == "42\n"
-    assert "Python 2.7" in await lab.output(machine, "python --version 2>&1")
+    assert await driver_fixture.read_output(machine, "python3 t.py") == "42\n"
+    assert "Python 2.7" in await driver_fixture.read_output(machine, "python --version 2>&1")
 
 
-async def test_python2_draws_the_line_at_syntax(lab: Lab) -> None:
-    machine = await lab.boot(python="python2")
-    async with lab.login(machine) as connection:
+async def test_python2_draws_the_line_at_syntax(driver_fixture: DriverFixture) -> None:
+    machine = await driver_fixture.boot(python="python2")
+    async with driver_fixture.open_connection(machine) as connection:
         for name, source in (NEW_SYNTAX | OLD_SYNTAX).items():
             done = await connection.run("python -", input=source)
             assert (done.exit_status == 1) == (name in NEW_SYNTAX), (name, done.stdout, done.stderr)
@@ -96,6 +96,8 @@ async def test_python2_draws_the_line_at_syntax(lab: Lab) -> None:
         ("python -m json.tool --help | head -c 5", "usage"),
     ],
 )
-async def test_python2_runs_old_scripts_with_their_arguments(lab: Lab, command: str, output: str) -> None:
-    machine = await lab.boot(python="python2")
-    assert await lab.output(machine, command) == output
+async def test_python2_runs_old_scripts_with_their_arguments(
+    driver_fixture: DriverFixture, command: str, output: str
+) -> None:
+    machine = await driver_fixture.boot(python="python2")
+    assert await driver_fixture.read_output(machine, command) == output

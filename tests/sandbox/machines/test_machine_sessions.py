@@ -9,32 +9,34 @@ from typing import Any
 import asyncssh
 import pytest
 
-from gpurent.testing.sandbox.machines.keeper import Keeper
-from tests.sandbox.machines.lab import Lab
+from gpurent.testing.sandbox.machines.supervisor_client import SupervisorClient
+from tests.sandbox.machines.driver_fixture import DriverFixture
 
 
-async def test_status_and_separate_streams(lab: Lab) -> None:
-    machine = await lab.boot()
-    done = await lab.run(machine, "echo out; echo err >&2; exit 3")
+async def test_status_and_separate_streams(driver_fixture: DriverFixture) -> None:
+    machine = await driver_fixture.boot()
+    done = await driver_fixture.run_command(machine, "echo out; echo err >&2; exit 3")
     assert (done.stdout, done.stderr, done.exit_status) == ("out\n", "err\n", 3)
 
 
-async def test_standard_input_and_its_end(lab: Lab) -> None:
-    machine = await lab.boot()
+async def test_standard_input_and_its_end(driver_fixture: DriverFixture) -> None:
+    machine = await driver_fixture.boot()
     data = os.urandom(3_000_000)
-    done = await lab.run(machine, "sha256sum", input=data, encoding=None)
+    done = await driver_fixture.run_command(machine, "sha256sum", input=data, encoding=None)
     assert done.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest()
 
 
-async def test_much_output_arrives_whole(lab: Lab) -> None:
-    machine = await lab.boot()
-    done = await lab.run(machine, "head -c 5000000 /dev/zero; echo tail >&2", encoding=None)
+async def test_much_output_arrives_whole(driver_fixture: DriverFixture) -> None:
+    machine = await driver_fixture.boot()
+    done = await driver_fixture.run_command(
+        machine, "head -c 5000000 /dev/zero; echo tail >&2", encoding=None
+    )
     assert (len(done.stdout), done.stderr) == (5_000_000, b"tail\n")
 
 
-async def test_a_signal_ends_a_command(lab: Lab) -> None:
-    machine = await lab.boot()
-    async with lab.login(machine) as connection:
+async def test_a_signal_ends_a_command(driver_fixture: DriverFixture) -> None:
+    machine = await driver_fixture.boot()
+    async with driver_fixture.open_connection(machine) as connection:
         process = await connection.create_process("echo ready; exec sleep 60")
         await process.stdout.readline()
         process.send_signal("TERM")
@@ -43,31 +45,35 @@ async def test_a_signal_ends_a_command(lab: Lab) -> None:
     assert done.exit_signal[0] == "TERM"
 
 
-async def test_a_detached_child_with_its_own_output_does_not_hold_the_session(lab: Lab) -> None:
-    machine = await lab.boot()
-    done = await lab.run(machine, "setsid sleep 60 >/dev/null 2>&1 </dev/null & echo started")
+async def test_a_detached_child_with_its_own_output_does_not_hold_the_session(
+    driver_fixture: DriverFixture,
+) -> None:
+    machine = await driver_fixture.boot()
+    done = await driver_fixture.run_command(
+        machine, "setsid sleep 60 >/dev/null 2>&1 </dev/null & echo started"
+    )
     assert done.stdout == "started\n"
 
 
 async def test_a_command_on_a_terminal_may_end_before_anybody_looks(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
+    driver_fixture: DriverFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spawn = Keeper.spawn
+    spawn = SupervisorClient.spawn
 
-    async def slow(self: Keeper, *given: Any, **more: Any) -> Any:
+    async def slow(self: SupervisorClient, *given: Any, **more: Any) -> Any:
         child = await spawn(self, *given, **more)
         await asyncio.shield(child.ended)
         return child
 
-    monkeypatch.setattr(Keeper, "spawn", slow)
-    machine = await lab.boot()
-    done = await lab.run(machine, "echo said; exit 3", term_type="xterm")
+    monkeypatch.setattr(SupervisorClient, "spawn", slow)
+    machine = await driver_fixture.boot()
+    done = await driver_fixture.run_command(machine, "echo said; exit 3", term_type="xterm")
     assert (done.stdout, done.exit_status) == ("said\r\n", 3)
 
 
-async def test_terminal_size_and_its_change(lab: Lab) -> None:
-    machine = await lab.boot()
-    async with lab.login(machine) as connection:
+async def test_terminal_size_and_its_change(driver_fixture: DriverFixture) -> None:
+    machine = await driver_fixture.boot()
+    async with driver_fixture.open_connection(machine) as connection:
         process = await connection.create_process(
             "trap 'stty size; exit' WINCH; stty size; while :; do sleep 0.05; done",
             term_type="xterm",
@@ -78,9 +84,9 @@ async def test_terminal_size_and_its_change(lab: Lab) -> None:
         assert (await asyncio.wait_for(process.stdout.readline(), 10)).strip() == "40 100"
 
 
-async def test_an_interactive_shell(lab: Lab) -> None:
-    machine = await lab.boot()
-    async with lab.login(machine) as connection:
+async def test_an_interactive_shell(driver_fixture: DriverFixture) -> None:
+    machine = await driver_fixture.boot()
+    async with driver_fixture.open_connection(machine) as connection:
         shell = await connection.create_process(term_type="xterm", term_size=(200, 24))
         shell.stdin.write("tty; echo $((6 * 7)); exit 5\n")
         output = await asyncio.wait_for(shell.stdout.read(), 10)
@@ -90,10 +96,12 @@ async def test_an_interactive_shell(lab: Lab) -> None:
     assert done.exit_status == 5
 
 
-async def test_the_environment_is_clean(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_environment_is_clean(
+    driver_fixture: DriverFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CALLERS_SECRET", "leaked")
-    machine = await lab.boot()
-    lines = (await lab.output(machine, "env")).splitlines()
+    machine = await driver_fixture.boot()
+    lines = (await driver_fixture.read_output(machine, "env")).splitlines()
     env = dict(line.partition("=")[::2] for line in lines)
     assert "CALLERS_SECRET" not in env
     assert env["HOME"] == machine.home
@@ -104,38 +112,38 @@ async def test_the_environment_is_clean(lab: Lab, monkeypatch: pytest.MonkeyPatc
     assert set(env) <= allowed
 
 
-async def test_the_client_may_send_its_language_and_no_more(lab: Lab) -> None:
-    machine = await lab.boot()
-    async with lab.login(machine) as connection:
+async def test_the_client_may_send_its_language_and_no_more(driver_fixture: DriverFixture) -> None:
+    machine = await driver_fixture.boot()
+    async with driver_fixture.open_connection(machine) as connection:
         sent = {"LC_TIME": "zh_CN.UTF-8", "LD_PRELOAD": "evil.so"}
         done = await connection.run("echo $LC_TIME $LD_PRELOAD", env=sent)
     assert done.stdout == "zh_CN.UTF-8\n"
 
 
-async def test_a_login_shell_has_the_same_path(lab: Lab) -> None:
-    machine = await lab.boot(missing=("screen",))
-    paths = await lab.output(machine, "echo $PATH; bash -lc 'echo $PATH'")
+async def test_a_login_shell_has_the_same_path(driver_fixture: DriverFixture) -> None:
+    machine = await driver_fixture.boot(missing=("screen",))
+    paths = await driver_fixture.read_output(machine, "echo $PATH; bash -lc 'echo $PATH'")
     first, second = paths.split()
     assert first == second
 
 
-async def test_a_forward_to_loopback(lab: Lab) -> None:
-    machine = await lab.boot()
+async def test_a_forward_to_loopback(driver_fixture: DriverFixture) -> None:
+    machine = await driver_fixture.boot()
 
     async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"hello")
         writer.close()
 
     server = await asyncio.start_server(greet, "127.0.0.1", 0)
-    async with server, lab.login(machine) as connection:
+    async with server, driver_fixture.open_connection(machine) as connection:
         reader, writer = await connection.open_connection("127.0.0.1", server.sockets[0].getsockname()[1])
         assert await asyncio.wait_for(reader.read(), 10) == b"hello"
         writer.close()
 
 
-async def test_a_forward_elsewhere_is_refused(lab: Lab) -> None:
-    machine = await lab.boot()
-    async with lab.login(machine) as connection:
+async def test_a_forward_elsewhere_is_refused(driver_fixture: DriverFixture) -> None:
+    machine = await driver_fixture.boot()
+    async with driver_fixture.open_connection(machine) as connection:
         try:
             await connection.open_connection("192.0.2.1", 80)
         except asyncssh.ChannelOpenError:
@@ -143,8 +151,8 @@ async def test_a_forward_elsewhere_is_refused(lab: Lab) -> None:
     raise AssertionError("it was allowed")
 
 
-async def test_many_sessions_on_one_connection(lab: Lab) -> None:
-    machine = await lab.boot()
-    async with lab.login(machine) as connection:
+async def test_many_sessions_on_one_connection(driver_fixture: DriverFixture) -> None:
+    machine = await driver_fixture.boot()
+    async with driver_fixture.open_connection(machine) as connection:
         done = await asyncio.gather(*(connection.run(f"echo {n}; exit {n}") for n in range(10)))
     assert [(each.stdout, each.exit_status) for each in done] == [(f"{n}\n", n) for n in range(10)]

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpurent.cli.app import App, json_option
-from gpurent.cli.arguments import PROVIDER, lease_ids, provider_names, trip_ids
-from gpurent.cli.views.charts import costs_text, findings_text
-from gpurent.cli.views.render import receipt_text
-from gpurent.cli.views.table import table
+from gpurent.cli.arguments import complete_leases, complete_providers, complete_trips, provider_argument
+from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.views.charts import format_costs, format_findings
+from gpurent.cli.views.render import format_receipt
+from gpurent.cli.views.table import format_table
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.errors import MoneyError, UsageError
 from gpurent.locale import _
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gpurent.workflow.reports.reconcile import LedgerFinding
 
 
-def pairs(fields: tuple[str, ...]) -> dict[str, str]:
+def parse_name_values(fields: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for text in fields:
         name, mark, value = text.partition("=")
@@ -36,20 +36,20 @@ def pairs(fields: tuple[str, ...]) -> dict[str, str]:
 
 
 @click.command("login")
-@PROVIDER
+@provider_argument
 @click.option(
     "--field", "-f", multiple=True, metavar="NAME=VALUE", help=_("A login field that is no secret.")
 )
 @click.option("--stdin", "from_stdin", metavar="NAME", help=_("Read this secret field from standard input."))
 @json_option
 @click.pass_obj
-def login_command(app: App, provider: str, field: tuple[str, ...], from_stdin: str | None) -> None:
+def login_command(app: CliContext, provider: str, field: tuple[str, ...], from_stdin: str | None) -> None:
     """Log in to PROVIDER; what is missing is asked for. The first use of a wallet makes its private key."""
-    entry = app.registry.entry(LeaseEntry, provider)
+    entry = app.registry.get_entry(LeaseEntry, provider)
     if not entry.auth:
         raise UsageError(_("{provider} needs no login").format(provider=provider))
-    auth = app.registry.entry(AuthEntry, entry.auth)
-    given = pairs(field)
+    auth = app.registry.get_entry(AuthEntry, entry.auth)
+    given = parse_name_values(field)
     for declared in auth.fields:
         if declared.secret and declared.name in given:
             raise UsageError(
@@ -58,7 +58,7 @@ def login_command(app: App, provider: str, field: tuple[str, ...], from_stdin: s
             )
     if from_stdin:
         given[from_stdin] = sys.stdin.readline().rstrip("\n")
-    login = app.run(lambda application: application.account_commands.login(provider, given))
+    login = app.run(lambda application: application.account_commands.log_in(provider, given))
     app.show(
         {"provider": provider, "account": login.account},
         _("Logged in to {provider} as {account}.").format(provider=provider, account=login.account),
@@ -66,14 +66,14 @@ def login_command(app: App, provider: str, field: tuple[str, ...], from_stdin: s
 
 
 @click.command("logout")
-@PROVIDER
+@provider_argument
 @click.option(
     "--forget-key",
     is_flag=True,
     help=_("Forget a wallet's private key too; without a copy its money is lost."),
 )
 @click.pass_obj
-def logout_command(app: App, provider: str, forget_key: bool) -> None:
+def logout_command(app: CliContext, provider: str, forget_key: bool) -> None:
     """Forget the login to PROVIDER. A wallet's private key is kept unless you say otherwise."""
     question = Question(
         id=f"forget:{provider}",
@@ -84,7 +84,7 @@ def logout_command(app: App, provider: str, forget_key: bool) -> None:
     async def leave(application: Application) -> None:
         if forget_key and not await application.questions.confirm(question):
             raise UsageError(_("nothing was forgotten"), hint=_("Say yes, or -y before the command's name."))
-        application.account_commands.logout(provider, credentials=forget_key)
+        application.account_commands.log_out(provider, credentials=forget_key)
 
     app.run(leave)
     app.show({"provider": provider}, _("Logged out of {provider}.").format(provider=provider))
@@ -96,14 +96,14 @@ def logout_command(app: App, provider: str, forget_key: bool) -> None:
 )
 @json_option
 @click.pass_obj
-def whoami_command(app: App, show_key: str | None) -> None:
+def whoami_command(app: CliContext, show_key: str | None) -> None:
     """Show the accounts that are logged in."""
 
     async def look(application: Application) -> tuple[list[tuple[str, str]], dict[str, str]]:
         accounts = application.account_commands
-        found = accounts.credentials(show_key) if show_key else {}
+        found = accounts.get_credentials(show_key) if show_key else {}
         keys = {name: secret.reveal() for name, secret in found.items()}
-        return accounts.whoami(), keys
+        return accounts.list_logins(), keys
 
     accounts, keys = app.run(look)
     if show_key:
@@ -114,67 +114,69 @@ def whoami_command(app: App, show_key: str | None) -> None:
     data = [{"provider": name, "account": account} for name, account in accounts]
     app.show(
         data,
-        table((_("provider"), _("account")), accounts) if accounts else _("You are not logged in anywhere."),
+        format_table((_("provider"), _("account")), accounts)
+        if accounts
+        else _("You are not logged in anywhere."),
     )
 
 
 @click.command("balance")
-@click.argument("provider", required=False, shell_complete=provider_names)
+@click.argument("provider", required=False, shell_complete=complete_providers)
 @json_option
 @click.pass_obj
-def balance_command(app: App, provider: str | None) -> None:
+def balance_command(app: CliContext, provider: str | None) -> None:
     """Show the balance at PROVIDER, or of every account that is logged in."""
 
     async def look(application: Application) -> list[tuple[str, Balance]]:
-        known = application.account_commands.whoami()
+        known = application.account_commands.list_logins()
         names = [provider] if provider else [name for name, _account in known]
-        return [(name, await application.account_money.balance(name)) for name in names]
+        return [(name, await application.account_money.get_balance(name)) for name in names]
 
     found = app.run(look)
     data = [{"provider": name, "balance": balance} for name, balance in found]
     rows = [(name, str(balance.available), str(balance.held or "-")) for name, balance in found]
     head = (_("provider"), _("balance"), _("held"))
-    app.show(data, table(head, rows, right=(1, 2)) if rows else _("You are not logged in anywhere."))
+    app.show(data, format_table(head, rows, right=(1, 2)) if rows else _("You are not logged in anywhere."))
 
 
-_DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"])
+_DATE_TYPE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"])
 
 
-def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return [*lease_ids(ctx, param, incomplete), *trip_ids(ctx, param, incomplete)]
+def _complete_receipts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [*complete_leases(ctx, param, incomplete), *complete_trips(ctx, param, incomplete)]
 
 
 @click.command("receipts")
-@click.argument("name", metavar="[LEASE|TRIP]", required=False, shell_complete=_names)
+@click.argument("name", metavar="[LEASE|TRIP]", required=False, shell_complete=_complete_receipts)
 @json_option
 @click.pass_obj
-def receipts_command(app: App, name: str | None) -> None:
+def receipts_command(app: CliContext, name: str | None) -> None:
     """Show what a lease or a trip cost, by the ledger and the shop's own books; without a name, everything."""
-    found = app.run(lambda application: application.receipts.all(name or ""))
+    found = app.run(lambda application: application.receipts.list_receipts(name or ""))
     data = [{"receipt": receipt, "totals": receipt.totals()} for receipt in found]
     nameless = _("{provider}, for no lease")
     blocks = [
-        f"{receipt.lease or nameless.format(provider=receipt.provider)}\n{receipt_text(receipt)}"
+        f"{receipt.lease or nameless.format(provider=receipt.provider)}\n{format_receipt(receipt)}"
         for receipt in found
     ]
     app.show(data, "\n\n".join(blocks) or _("Nothing was ever rented."))
 
 
-def _utc(given: datetime | None) -> datetime | None:
+def _assume_utc(given: datetime | None) -> datetime | None:
     return given.replace(tzinfo=UTC) if given is not None else None
 
 
 @click.command("costs")
 @click.option("--by", type=click.Choice(("day", "provider", "gpu", "trip")), default="day", show_default=True)
 @click.option("--in", "code", metavar="CURRENCY", default="", help=_("Convert by each entry's own rate."))
-@click.option("--since", type=_DAY, help=_("From this day on (UTC)."))
-@click.option("--until", type=_DAY, help=_("Before this day (UTC)."))
+@click.option("--since", type=_DATE_TYPE, help=_("From this day on (UTC)."))
+@click.option("--until", type=_DATE_TYPE, help=_("Before this day (UTC)."))
 @click.option("--html", type=click.Path(path_type=Path), help=_("Write a page with charts to this file."))
 @click.option("--offline", is_flag=True, help=_("From the ledger alone; ask nobody."))
 @json_option
 @click.pass_obj
 def costs_command(
-    app: App,
+    app: CliContext,
     by: str,
     code: str,
     since: datetime | None,
@@ -184,53 +186,53 @@ def costs_command(
 ) -> None:
     """Show what was really spent; deposits and money on hold are not in it."""
     report = app.run(
-        lambda application: application.cost_reports.report(
-            by, code.upper(), since=_utc(since), until=_utc(until), offline=offline
+        lambda application: application.cost_reports.make_report(
+            by, code.upper(), since=_assume_utc(since), until=_assume_utc(until), offline=offline
         )
     )
     if html is not None:
-        from gpurent.cli.views.costs import page
+        from gpurent.cli.views.cost_page import render_cost_page
 
         try:
-            html.write_text(page(report.costs, report.history), "utf-8")
+            html.write_text(render_cost_page(report.costs, report.history), "utf-8")
         except OSError as error:
             text = _("{file} cannot be written: {why}").format(file=html, why=error.strerror)
             raise UsageError(text) from None
-    lines = [costs_text(report.costs), *([_("Written: {file}").format(file=html)] if html else [])]
+    lines = [format_costs(report.costs), *([_("Written: {file}").format(file=html)] if html else [])]
     lines += [
         _("{name} may lack its last charges: {reason}").format(name=name, reason=reason)
-        for name, reason in report.behind.items()
+        for name, reason in report.sync_errors.items()
     ]
     data = {
         "costs": report.costs,
         "leases": report.history.spans,
         "idle": report.history.idle,
-        "behind": report.behind,
+        "behind": report.sync_errors,
     }
     app.show(data, "\n".join(lines))
 
 
 @click.command("reconcile")
-@click.argument("provider", required=False, shell_complete=provider_names)
+@click.argument("provider", required=False, shell_complete=complete_providers)
 @click.option("--enter", "entering", is_flag=True, help=_("Enter what is missing here, as new entries."))
 @json_option
 @click.pass_obj
-def reconcile_command(app: App, provider: str | None, entering: bool) -> None:
+def reconcile_command(app: CliContext, provider: str | None, entering: bool) -> None:
     """Compare the ledger with the books of PROVIDER, or of all; leaves with 5 when something does not agree."""
 
     async def look(application: Application) -> tuple[list[LedgerFinding], int]:
         if provider:
             application.plugins.provider_entry(provider)
-        names = [provider] if provider else application.bookkeeping.providers()
+        names = [provider] if provider else application.bookkeeping.list_providers()
         books = application.reconciliation
-        found = [finding for name in names for finding in await books.compare(name)]
-        if not (entering and books.enter(found)):
+        found = [finding for name in names for finding in await books.compare_provider(name)]
+        if not (entering and books.enter_missing(found)):
             return found, 0
-        again = [finding for name in names for finding in await books.compare(name)]
+        again = [finding for name in names for finding in await books.compare_provider(name)]
         return again, sum(len(finding.entries) for finding in found)
 
     found, entered = app.run(look)
-    data = {"findings": found, "entered": entered, "agrees": all(finding.fine for finding in found)}
-    app.show(data, lambda: findings_text(found, entered))
+    data = {"findings": found, "entered": entered, "agrees": all(finding.is_consistent for finding in found)}
+    app.show(data, lambda: format_findings(found, entered))
     if not data["agrees"]:
         raise SystemExit(MoneyError.exit_code)

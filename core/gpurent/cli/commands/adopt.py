@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpurent.cli.app import App, json_option
-from gpurent.cli.arguments import LEASE, provider_names
+from gpurent.cli.arguments import complete_providers, lease_argument
 from gpurent.cli.commands.listing import show_lease
-from gpurent.cli.params import PRICE, When, end_of, ends_options, terms_of
+from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.params import PRICE, MomentOrSpan, declared_end_options, make_terms, resolve_end
 from gpurent.domain.access import Endpoint
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import UnitPrice
@@ -21,7 +21,7 @@ from gpurent.domain.secret import Secret
 from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.roles.entries import LeaseEntry
-from gpurent.roles.lease import Access
+from gpurent.roles.lease import MachineAccess
 
 if TYPE_CHECKING:
     from gpurent.composition.application import Application
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 @click.command("adopt")
 @click.argument("line", metavar="'ssh USER@HOST -p PORT'")
 @click.option(
-    "--provider", "-p", required=True, shell_complete=provider_names, help=_("Where it was rented.")
+    "--provider", "-p", required=True, shell_complete=complete_providers, help=_("Where it was rented.")
 )
 @click.option("--price", type=PRICE, default="0", help=_("What it costs: 3.5CNY/h; without: nothing."))
-@ends_options
+@declared_end_options
 @click.option(
     "--key",
     "key",
@@ -52,12 +52,12 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def adopt_command(
-    app: App,
+    app: CliContext,
     line: str,
     provider: str,
     price: UnitPrice,
     balance: tuple[Decimal, str] | None,
-    until: When | None,
+    until: MomentOrSpan | None,
     key: Path | None,
     fingerprint: str,
     from_stdin: str | None,
@@ -67,56 +67,62 @@ def adopt_command(
     Its password is asked for (or read with --stdin password), and never stands in a command line. What it costs is
     reckoned by the price that you declare.
     """
-    from gpurent.workflow.manual.adopt import Handed
+    from gpurent.workflow.manual.adopt import AdoptionRequest
 
     endpoint = Endpoint.parse(line)
-    app.registry.entry(LeaseEntry, provider)
+    app.registry.get_entry(LeaseEntry, provider)
     given = sys.stdin.readline().rstrip("\r\n") if from_stdin else ""
 
     async def adopt(application: Application) -> Lease:
-        access, own = await _entrance(application.questions, endpoint, key, given)
-        terms = terms_of(application.clock.now(), price, balance, until)
-        handed = Handed(provider=provider, access=access, terms=terms, fingerprint=fingerprint, own=own)
-        return await application.manual_commands.adopt(handed)
+        access, own = await _collect_access(application.questions, endpoint, key, given)
+        terms = make_terms(application.clock.now(), price, balance, until)
+        handed = AdoptionRequest(
+            provider=provider, access=access, terms=terms, fingerprint=fingerprint, private_key=own
+        )
+        return await application.manual_commands.adopt_machine(handed)
 
     show_lease(app, adopt, with_machine=True)
 
 
-async def _entrance(
+async def _collect_access(
     questions: Questions, endpoint: Endpoint, key: Path | None, given: str
-) -> tuple[Access, PrivateKey | None]:
+) -> tuple[MachineAccess, PrivateKey | None]:
     """What lets us in: the key in the file ``key``, else the password. ``given``: the secret, where it was piped in."""
-    from gpurent.composition.files import load_key
+    from gpurent.composition.files import load_private_key
 
     async def ask_passphrase() -> Secret | None:
         text = _("The passphrase of {path}").format(path=key)
-        typed = given or await questions.ask(_secret_question(f"adopt:{key}", text))
+        typed = given or await questions.ask_question(_make_secret_question(f"adopt:{key}", text))
         return Secret(typed) if typed else None
 
     if key is not None:
-        return Access(endpoint=endpoint), await load_key(key, ask_passphrase)
-    password = given or await questions.require(
-        _secret_question(f"adopt:{endpoint}", _("The password of {endpoint}").format(endpoint=endpoint)),
+        return MachineAccess(endpoint=endpoint), await load_private_key(key, ask_passphrase)
+    password = given or await questions.require_input(
+        _make_secret_question(f"adopt:{endpoint}", _("The password of {endpoint}").format(endpoint=endpoint)),
         hint=_("Pipe it in with --stdin password, or give a key file with --key."),
     )
-    return Access(endpoint=endpoint, password=Secret(password)), None
+    return MachineAccess(endpoint=endpoint, password=Secret(password)), None
 
 
-def _secret_question(name: str, text: str) -> Question:
+def _make_secret_question(name: str, text: str) -> Question:
     return Question(id=name, kind=QuestionKind.CODE, text=text, secret=True)
 
 
 @click.command("declare")
-@LEASE
-@ends_options
+@lease_argument
+@declared_end_options
 @json_option
 @click.pass_obj
-def declare_command(app: App, lease: str, balance: tuple[Decimal, str] | None, until: When | None) -> None:
+def declare_command(
+    app: CliContext, lease: str, balance: tuple[Decimal, str] | None, until: MomentOrSpan | None
+) -> None:
     """Say how things stand now with a machine that was taken over by hand: after you paid in, or its end moved."""
     if balance is None and until is None:
         raise UsageError(_("nothing was declared"), hint=_("--balance 40CNY, --until 18:00"))
 
     async def declare(application: Application) -> Lease:
-        return application.manual_commands.declare(lease, balance, end_of(until, application.clock.now()))
+        return application.manual_commands.declare_terms(
+            lease, balance, resolve_end(until, application.clock.now())
+        )
 
     show_lease(app, declare)

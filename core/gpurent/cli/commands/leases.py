@@ -9,119 +9,130 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import asdict, evolve
 
-from gpurent.cli.app import App, json_option
-from gpurent.cli.arguments import LEASE
+from gpurent.cli.arguments import lease_argument
 from gpurent.cli.commands.listing import show_lease
-from gpurent.cli.params import MOMENT, PRICE, SPAN, When, ends_options, no_browser, terms_of
-from gpurent.cli.trip_spec import check_spec, field_options, given_values
-from gpurent.cli.views.render import moment, receipt_text
-from gpurent.cli.views.table import table
-from gpurent.domain.health import Health
+from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.params import (
+    MOMENT,
+    PRICE,
+    SPAN,
+    MomentOrSpan,
+    declared_end_options,
+    make_terms,
+    no_browser_option,
+)
+from gpurent.cli.trip_spec import check_spec, collect_field_values, field_options
+from gpurent.cli.views.render import format_moment, format_receipt
+from gpurent.cli.views.table import format_table
+from gpurent.domain.health import HealthReport
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import UnitPrice
-from gpurent.domain.trip_values import make_spec
+from gpurent.domain.trip_values import make_trip_spec
 from gpurent.errors import RemoteError, UsageError
 from gpurent.locale import N_, _
 
 if TYPE_CHECKING:
     from gpurent.composition.application import Application
     from gpurent.domain.receipt import Receipt
-    from gpurent.domain.time_left import Timer
+    from gpurent.domain.time_left import MachineTimer
 
 
 # Of a trip's fields those that mean something without a job.
-_MACHINE = ("gpu", "gpus", "gpu_memory", "cpus", "memory", "machine", "disk", "image")
-_LIMITS = ("for", "budget", "deadline", "idle", "idle_load", "timer")
+_MACHINE_FIELDS = ("gpu", "gpus", "gpu_memory", "cpus", "memory", "machine", "disk", "image")
+_LIMIT_FIELDS = ("for", "budget", "deadline", "idle", "idle_load", "timer")
 
 
 @click.command("rent")
-@field_options(("provider", *_MACHINE, *_LIMITS, "notify"))
+@field_options(("provider", *_MACHINE_FIELDS, *_LIMIT_FIELDS, "notify"))
 @click.option("--cpu", is_flag=True, help=_("A CPU machine, where there is one."))
 @click.option("--price", type=PRICE, help=_("What a machine that you rent by hand costs: 3.5CNY/h."))
-@ends_options
-@no_browser
+@declared_end_options
+@no_browser_option
 @json_option
 @click.pass_obj
 def rent_command(
-    app: App,
+    app: CliContext,
     /,
     cpu: bool,
     price: UnitPrice | None,
     balance: tuple[Decimal, str] | None,
-    until: When | None,
+    until: MomentOrSpan | None,
     **given: Any,
 ) -> None:
     """Rent a machine and keep it until you release it."""
     if not given["provider"]:
         raise UsageError(_("say where: --provider"), hint=_("See: gpurent providers"))
-    spec = check_spec(app, make_spec(given_values(given)))
+    spec = check_spec(app, make_trip_spec(collect_field_values(given)))
     if cpu:
         spec = evolve(spec, requirements=evolve(spec.requirements, gpus=0, cpu_only=True))
 
     async def rent(application: Application) -> Lease:
         terms = None
         if price is not None:
-            terms = terms_of(application.clock.now(), price, balance, until)
+            terms = make_terms(application.clock.now(), price, balance, until)
         return await application.trips.rent(evolve(spec, terms=terms))
 
     show_lease(app, rent)
 
 
 @click.command("renew")
-@LEASE
+@lease_argument
 @click.option("--for", "term", type=SPAN, required=True, help=_("How much more: 1d, 2h30m, 1天."))
 @json_option
 @click.pass_obj
-def renew_command(app: App, lease: str, term: timedelta) -> None:
+def renew_command(app: CliContext, lease: str, term: timedelta) -> None:
     """Buy more time for a prepaid lease."""
     found = app.run(lambda application: application.lease_changes.renew(lease, term))
     app.show(
-        found, lambda: _("{lease} runs until {until}.").format(lease=found.id, until=moment(found.expires_at))
+        found,
+        lambda: _("{lease} runs until {until}.").format(
+            lease=found.id, until=format_moment(found.expires_at)
+        ),
     )
 
 
 @click.command("upgrade")
-@LEASE
-@field_options((*_MACHINE, "for"))
+@lease_argument
+@field_options((*_MACHINE_FIELDS, "for"))
 @json_option
 @click.pass_obj
-def upgrade_command(app: App, /, lease: str, **given: Any) -> None:
+def upgrade_command(app: CliContext, /, lease: str, **given: Any) -> None:
     """Switch a staged (CPU) machine to its GPU; files stay, the deposit returns."""
-    spec = make_spec(given_values(given))
+    spec = make_trip_spec(collect_field_values(given))
     found = app.run(lambda application: application.lease_changes.upgrade(lease, spec))
     app.show(found, lambda: f"{found.id}: {found.endpoint}")
 
 
 @click.command("restart")
-@LEASE
+@lease_argument
 @json_option
 @click.pass_obj
-def restart_command(app: App, lease: str) -> None:
+def restart_command(app: CliContext, lease: str) -> None:
     """Start a shut machine again with the files that were kept; a new lease."""
     found = app.run(lambda application: application.lease_changes.restart(lease))
     app.show(found, lambda: f"{found.id}: {found.endpoint}")
 
 
 @click.command("release")
-@LEASE
+@lease_argument
 @click.option("--confirmed", is_flag=True, help=_("You have ended it yourself, on the provider's page."))
-@no_browser
+@no_browser_option
 @json_option
 @click.pass_obj
-def release_command(app: App, lease: str, confirmed: bool) -> None:
+def release_command(app: CliContext, lease: str, confirmed: bool) -> None:
     """Give a machine back and show its receipt."""
 
     async def go(application: Application) -> Receipt:
         if confirmed:
             await application.manual_commands.confirm_end(lease)
-        return await application.releases.release(lease)
+        return await application.releases.release_lease(lease)
 
     receipt = app.run(go)
-    app.show({"receipt": receipt, "totals": receipt.totals()}, lambda: receipt_text(receipt))
+    app.show({"receipt": receipt, "totals": receipt.totals()}, lambda: format_receipt(receipt))
 
 
 @click.command("timer")
-@LEASE
+@lease_argument
 @click.option("--for", "term", type=SPAN, help=_("Shut it so long from now: 2h30m."))
 @click.option("--until", type=MOMENT, help=_("Shut it then: 18:30, or 2026-11-24T18:30 (your own time)."))
 @click.option("--extend", type=SPAN, help=_("So much later than now set."))
@@ -129,35 +140,40 @@ def release_command(app: App, lease: str, confirmed: bool) -> None:
 @json_option
 @click.pass_obj
 def timer_command(
-    app: App, lease: str, term: timedelta | None, until: datetime | None, extend: timedelta | None, off: bool
+    app: CliContext,
+    lease: str,
+    term: timedelta | None,
+    until: datetime | None,
+    extend: timedelta | None,
+    off: bool,
 ) -> None:
     """Show or set when the machine shuts itself, whether this computer is there or not."""
-    from gpurent.workflow.timing.timers import timer_text
+    from gpurent.workflow.timing.timers import format_timer
 
     if sum((term is not None, until is not None, extend is not None, off)) > 1:
         raise UsageError(_("one of --for, --until, --extend and --off at a time"))
 
-    async def go(application: Application) -> Timer:
+    async def go(application: Application) -> MachineTimer:
         timers = application.timer_commands
         if off:
-            return await timers.off(lease)
+            return await timers.disarm_timer(lease)
         if extend is not None:
-            return await timers.extend(lease, extend)
+            return await timers.extend_timer(lease, extend)
         if term is not None or until is not None:
-            return await timers.arm(lease, until or application.clock.now() + (term or timedelta()))
-        return await timers.state(lease)
+            return await timers.arm_timer(lease, until or application.clock.now() + (term or timedelta()))
+        return await timers.get_timer(lease)
 
     found = app.run(go)
-    app.show(found, lambda: timer_text(found))
+    app.show(found, lambda: format_timer(found))
 
 
-VERDICTS = {
+VERDICT_TITLES = {
     "ok": N_("ok"),
     "warning": N_("warning"),
     "failure": N_("FAILURE"),
     "unchecked": N_("not checked"),
 }
-CHECKS = {
+CHECK_TITLES = {
     "driver": N_("driver"),
     "gpu": "GPU",
     "ecc": N_("GPU memory errors"),
@@ -172,17 +188,17 @@ CHECKS = {
     "network": N_("line"),
     "doctor": N_("examination"),
 }
-_COLOURS = {"ok": "green", "warning": "yellow", "failure": "red", "unchecked": "cyan"}
+_VERDICT_COLOURS = {"ok": "green", "warning": "yellow", "failure": "red", "unchecked": "cyan"}
 
 
 @click.command("doctor")
-@LEASE
+@lease_argument
 @click.option(
     "--python", default="", help=_("The Python that your job will use: python3, /opt/conda/bin/python.")
 )
 @json_option
 @click.pass_obj
-def doctor_command(app: App, lease: str, python: str) -> None:
+def doctor_command(app: CliContext, lease: str, python: str) -> None:
     """Examine a machine. Exit code 7 when something failed.
 
     A small convolution is made forward and backward on every GPU by PyTorch or TensorFlow, where one is installed.
@@ -190,20 +206,20 @@ def doctor_command(app: App, lease: str, python: str) -> None:
     """
     health = app.run(lambda application: application.doctor.examine_lease(lease, python))
     data = {"verdict": health.verdict, **asdict(health, recurse=False)}
-    app.show(data, lambda: health_text(health))
+    app.show(data, lambda: format_health(health))
     if health.verdict.value == "failure":
         raise SystemExit(RemoteError.exit_code)
 
 
-def health_text(health: Health) -> str:
+def format_health(health: HealthReport) -> str:
     rows = [
-        (_(VERDICTS[found.verdict.value]), _(CHECKS.get(found.check, found.check)), found.text)
+        (_(VERDICT_TITLES[found.verdict.value]), _(CHECK_TITLES.get(found.check, found.check)), found.text)
         for found in health.findings
     ]
-    lines = table((_("verdict"), _("what"), _("finding")), rows).split("\n")
+    lines = format_table((_("verdict"), _("what"), _("finding")), rows).split("\n")
     shown = lines[:2]
     for line, finding in zip(lines[2:], health.findings, strict=True):
-        shown.append(click.style(line, fg=_COLOURS[finding.verdict.value]))
+        shown.append(click.style(line, fg=_VERDICT_COLOURS[finding.verdict.value]))
         if finding.do:
             shown.append(f"    {finding.do}")
     return "\n".join(shown)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import evolve
 
-from gpurent.cli.app import App, json_option
-from gpurent.cli.arguments import provider_names
-from gpurent.cli.trip_spec import field_options, given_values
-from gpurent.cli.views.table import table
-from gpurent.domain.trip_values import make_spec
+from gpurent.cli.arguments import complete_providers
+from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.trip_spec import collect_field_values, field_options
+from gpurent.cli.views.table import format_table
+from gpurent.domain.trip_values import make_trip_spec
 from gpurent.locale import N_, _
 from gpurent.roles.entries import LeaseEntry
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from gpurent.composition.application import Application
     from gpurent.workflow.reports.offers import MarketOffers
 
-_TERM = timedelta(hours=1)
-OVERVIEW = (
+_DEFAULT_TERM = timedelta(hours=1)
+OVERVIEW_ROWS = (
     ("machines", N_("machines")),
     ("difficulty", N_("difficulty")),
     ("price", N_("price")),
@@ -36,18 +36,18 @@ OVERVIEW = (
 @click.command("providers")
 @json_option
 @click.pass_obj
-def providers_command(app: App) -> None:
+def providers_command(app: CliContext) -> None:
     """Compare the providers: what they have, how hard they are, what they cost, and how well each is known."""
-    entries = [entry for _name, entry in sorted(app.registry.entries(LeaseEntry).items())]
+    entries = [entry for _name, entry in sorted(app.registry.get_entries(LeaseEntry).items())]
     data = [
         {
             "name": entry.name,
             "summary": entry.summary,
             "overview": dict(entry.overview),
-            "live": entry.live,
+            "live": entry.live_notes,
             "auth": entry.auth,
             "billing": entry.billing,
-            "mailbox": entry.mailbox,
+            "mailbox": entry.needs_mailbox,
         }
         for entry in entries
     ]
@@ -55,16 +55,19 @@ def providers_command(app: App) -> None:
     def text() -> str:
         head = ("", *(entry.name for entry in entries))
         rows = [
-            (_(label), *(_(entry.overview.get(key, "?")) for entry in entries)) for key, label in OVERVIEW
+            (_(label), *(_(entry.overview.get(key, "?")) for entry in entries))
+            for key, label in OVERVIEW_ROWS
         ]
-        notes = [f"{entry.name}: {_(entry.live)}" for entry in entries if entry.live]
-        return "\n".join([table(head, rows), "", *notes])
+        notes = [f"{entry.name}: {_(entry.live_notes)}" for entry in entries if entry.live_notes]
+        return "\n".join([format_table(head, rows), "", *notes])
 
     app.show(data, text)
 
 
 @click.command("offers")
-@click.option("--provider", "-p", multiple=True, shell_complete=provider_names, help=_("Only this provider."))
+@click.option(
+    "--provider", "-p", multiple=True, shell_complete=complete_providers, help=_("Only this provider.")
+)
 @field_options(("gpu", "gpus", "gpu_memory", "cpus", "memory", "machine", "disk", "for"))
 @click.option("--cpu", is_flag=True, help=_("CPU-only machines instead."))
 @click.option("--all", "taken", is_flag=True, help=_("Taken machines too."))
@@ -74,27 +77,27 @@ def providers_command(app: App) -> None:
 @json_option
 @click.pass_obj
 def offers_command(
-    app: App, /, provider: tuple[str, ...], cpu: bool, taken: bool, code: str, **given: Any
+    app: CliContext, /, provider: tuple[str, ...], cpu: bool, taken: bool, code: str, **given: Any
 ) -> None:
     """List what can be rented now, by what the wanted time (an hour) truly costs; all providers are asked side by side.
 
     Minimum terms, disk and deposits are counted. Amounts in another currency need a dated rate: a wallet's own, or
     yours in config.toml. Without one, an offer is listed apart.
     """
-    from gpurent.cli.views.offers import market_data, market_text
+    from gpurent.cli.views.offers import format_market, market_json
 
-    wanted = make_spec(given_values(given))
+    wanted = make_trip_spec(collect_field_values(given))
     requirements = evolve(wanted.requirements, include_taken=taken)
     if cpu:
         requirements = evolve(requirements, gpus=0, cpu_only=True)
 
     async def look(application: Application) -> tuple[MarketOffers, list[str]]:
-        market, term = application.market, wanted.limits.term or _TERM
-        names = list(provider) or market.provider_names()
+        market, term = application.market, wanted.limits.term or _DEFAULT_TERM
+        names = list(provider) or market.list_providers()
         return await market.compare_offers(requirements, names, term, code.upper()), names
 
     found, names = app.run(look)
-    data = market_data(found, names)
-    app.show(data, lambda: market_text(found, code.upper()))
+    data = market_json(found, names)
+    app.show(data, lambda: format_market(found, code.upper()))
     if data and all(item["offers"] is None for item in data):
         raise SystemExit(8)

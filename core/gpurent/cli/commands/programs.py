@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpurent.cli.app import App, json_option
-from gpurent.cli.arguments import LEASE, lease_ids, plugin_names
-from gpurent.cli.params import PORTS
+from gpurent.cli.arguments import complete_leases, complete_plugins, lease_argument
+from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.params import PORT_PAIR
 from gpurent.cli.trip_spec import field_options
 from gpurent.errors import UsageError
 from gpurent.locale import _
@@ -23,13 +23,13 @@ from gpurent.roles.entries import ExporterEntry
 if TYPE_CHECKING:
     from gpurent.composition.application import Application
     from gpurent.roles.exporter import Export
-    from gpurent.workflow.connection.exports import Exports, Written
-    from gpurent.workflow.connection.reach import Forwarding
+    from gpurent.workflow.connection.exports import ExportResult, Exports
+    from gpurent.workflow.connection.port_forwarding import PortForwarder
 
 
 @click.command("export")
-@click.argument("program", shell_complete=plugin_names("exporter"))
-@click.argument("leases", nargs=-1, shell_complete=lease_ids)
+@click.argument("program", shell_complete=complete_plugins("exporter"))
+@click.argument("leases", nargs=-1, shell_complete=complete_leases)
 @click.option("--all", "every", is_flag=True, help=_("All leases that run."))
 @click.option(
     "--output",
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def export_command(
-    app: App,
+    app: CliContext,
     program: str,
     leases: tuple[str, ...],
     every: bool,
@@ -62,7 +62,7 @@ def export_command(
     if uninstall:
 
         async def remove(application: Application) -> Sequence[str]:
-            return list(application.exports.remove(program, leases))
+            return list(application.exports.uninstall_leases(program, leases))
 
         done = app.run(remove)
         app.show({"program": program, "done": done}, "\n".join(done) or _("Nothing was there."))
@@ -70,16 +70,16 @@ def export_command(
     if with_password and not app.as_json:
         click.secho(_("The password will stand in it for everyone who can read it."), fg="yellow", err=True)
     written = app.run(
-        lambda application: application.exports.write(
+        lambda application: application.exports.export_leases(
             program, leases, passwords=with_password, install=install
         )
     )
-    _show(app, program, written, _save(written.export, output, force))
+    _show_export(app, program, written, _save_export(written.export, output, force))
 
 
-def _save(export: Export, output: Path | None, force: bool) -> Path | None:
+def _save_export(export: Export, output: Path | None, force: bool) -> Path | None:
     """Where it was written; None when it is only printed."""
-    from gpurent.composition.files import write_private
+    from gpurent.composition.files import write_private_file
 
     if output is None and export.file is None:
         return None
@@ -88,11 +88,11 @@ def _save(export: Export, output: Path | None, force: bool) -> Path | None:
         raise UsageError(_("{path} is there already").format(path=path), hint=_("Replace it with --force."))
     if not path.parent.is_dir():
         raise UsageError(_("{path} is not a folder").format(path=path.parent))
-    write_private(path, export.file.content if export.file else f"{export.text}\n".encode())
+    write_private_file(path, export.file.content if export.file else f"{export.text}\n".encode())
     return path
 
 
-def _show(app: App, program: str, written: Written, path: Path | None) -> None:
+def _show_export(app: CliContext, program: str, written: ExportResult, path: Path | None) -> None:
     export = written.export
     data = {
         "program": program,
@@ -100,14 +100,18 @@ def _show(app: App, program: str, written: Written, path: Path | None) -> None:
         "file": path,
         "text": export.text,
         "notes": export.notes,
-        "done": written.done,
+        "done": written.changes,
     }
     if app.as_json:
         app.show(data, "")
         return
     if export.text and (path is None or export.file):
         click.echo(export.text)
-    for line in (*((_("Written: {path}").format(path=path),) if path else ()), *written.done, *export.notes):
+    for line in (
+        *((_("Written: {path}").format(path=path),) if path else ()),
+        *written.changes,
+        *export.notes,
+    ):
         click.echo(line, err=True)
 
 
@@ -115,41 +119,41 @@ class _OpenCommand(click.Command):
     """One flag for each program that can be started on a machine."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        app = ctx.find_object(App)
-        entries = app.registry.entries(ExporterEntry).values() if app else ()
+        app = ctx.find_object(CliContext)
+        entries = app.registry.get_entries(ExporterEntry).values() if app else ()
         flags: list[click.Parameter] = [
             click.Option([f"--{entry.name}"], flag_value=entry.name, expose_value=False, help=entry.summary,
-                         callback=_choose, type=str)
+                         callback=_set_program, type=str)
             for entry in entries
-            if entry.opens
+            if entry.can_open
         ]  # fmt: skip
         return [*super().get_params(ctx), *flags]
 
 
-def _choose(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+def _set_program(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     if value:
         ctx.meta["gpurent.program"] = value
 
 
 @click.command("open", cls=_OpenCommand)
-@LEASE
+@lease_argument
 @click.option("--print", "only_print", is_flag=True, help=_("Print the address; start nothing."))
 @json_option
 @click.pass_context
 def open_command(ctx: click.Context, lease: str, only_print: bool) -> None:
     """Open the page of LEASE at its provider, or a program on it."""
-    app: App = ctx.obj
+    app: CliContext = ctx.obj
     program = ctx.meta.get("gpurent.program", "")
-    found = app.run(lambda application: _address(application.exports, lease, program))
-    started = False if only_print else _start(*found)
+    found = app.run(lambda application: _resolve_open_target(application.exports, lease, program))
+    started = False if only_print else _start_program(*found)
     app.show({"link": found[1], "started": started}, found[1])
 
 
-async def _address(exports: Exports, lease: str, program: str) -> tuple[tuple[str, ...], str]:
+async def _resolve_open_target(exports: Exports, lease: str, program: str) -> tuple[tuple[str, ...], str]:
     if program:
-        exported, opening = await exports.prepare_open(program, lease)
-        return opening.command(exported), opening.link(exported)
-    page = exports.page(lease)
+        exported, opening = await exports.prepare_program(program, lease)
+        return opening.open_command(exported), opening.open_link(exported)
+    page = exports.get_page_url(lease)
     if not page:
         raise UsageError(
             _("the provider of {lease} has no page").format(lease=lease),
@@ -158,7 +162,7 @@ async def _address(exports: Exports, lease: str, program: str) -> tuple[tuple[st
     return (), page
 
 
-def _start(command: tuple[str, ...], link: str) -> bool:
+def _start_program(command: tuple[str, ...], link: str) -> bool:
     """Start the program if it is there; a page goes to the browser."""
     if not command:
         return link.startswith(("https://", "http://")) and click.launch(link) == 0
@@ -169,7 +173,7 @@ def _start(command: tuple[str, ...], link: str) -> bool:
     return subprocess.run([program, *command[1:]], check=False, stdin=subprocess.DEVNULL).returncode == 0
 
 
-def _until_stopped(app: App, action: Callable[[Application], Awaitable[None]]) -> None:
+def _run_until_interrupted(app: CliContext, action: Callable[[Application], Awaitable[None]]) -> None:
     """Ctrl-C is how a forward ends: no error."""
     try:
         app.run(action)
@@ -178,48 +182,48 @@ def _until_stopped(app: App, action: Callable[[Application], Awaitable[None]]) -
 
 
 @click.command("forward")
-@LEASE
-@click.argument("ports", nargs=-1, required=True, type=PORTS, metavar="PORT[:REMOTE]…")
+@lease_argument
+@click.argument("ports", nargs=-1, required=True, type=PORT_PAIR, metavar="PORT[:REMOTE]…")
 @click.option(
     "--bind", "address", default="127.0.0.1", show_default=True, help=_("The address to listen on here.")
 )
 @json_option
 @click.pass_obj
-def forward_command(app: App, lease: str, ports: tuple[PortPair, ...], address: str) -> None:
+def forward_command(app: CliContext, lease: str, ports: tuple[PortPair, ...], address: str) -> None:
     """Reach PORT of a machine (Jupyter: 8888, TensorBoard: 6006) from here, until Ctrl-C."""
 
     async def go(application: Application) -> None:
-        from gpurent.workflow.connection.reach import browser_host
+        from gpurent.workflow.connection.port_forwarding import browser_host
 
         def ready(here: Sequence[int]) -> None:
             urls = [f"http://{browser_host(address)}:{port}/" for port in here]
             data = [{"url": url, "port": pair.remote} for url, pair in zip(urls, ports, strict=True)]
             app.show(data, "\n".join(urls))
 
-        await _stay(application.forwarding, lease, ports, address, ready)
+        await _forward_ports(application.forwarding, lease, ports, address, ready)
 
-    _until_stopped(app, go)
+    _run_until_interrupted(app, go)
 
 
-async def _stay(
-    forwarding: Forwarding,
+async def _forward_ports(
+    forwarding: PortForwarder,
     lease: str,
     ports: Sequence[PortPair],
     address: str,
     ready: Callable[[Sequence[int]], None],
 ) -> None:
-    from gpurent.workflow.connection.reach import exposure_warning
+    from gpurent.workflow.connection.port_forwarding import exposure_warning
 
     if warning := exposure_warning(address):
         click.secho(warning, fg="yellow", err=True)
-    async with forwarding.open_ports(lease, ports, address) as forward:
+    async with forwarding.forward_ports(lease, ports, address) as forward:
         ready(forward.local_ports)
         sys.stdout.flush()
-        await forward.stay()
+        await forward.keep_open()
 
 
 @click.command("jupyter")
-@LEASE
+@lease_argument
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help=_("The port here (0: any free one)."))
 @click.option("--install", is_flag=True, help=_("Install JupyterLab on the machine if it is missing."))
 @click.option("--stop", is_flag=True, help=_("End the server on the machine."))
@@ -228,21 +232,21 @@ async def _stay(
 @json_option
 @click.pass_obj
 def jupyter_command(
-    app: App, lease: str, port: int, install: bool, stop: bool, no_browser: bool, session: str
+    app: CliContext, lease: str, port: int, install: bool, stop: bool, no_browser: bool, session: str
 ) -> None:
     """Start a notebook server on a machine, or find the one that runs, and open it here until Ctrl-C.
 
     The server goes on without you, in a session of its own; --stop ends it.
     """
     if stop:
-        name = app.run(lambda application: application.notebooks.stop(lease, session))
+        name = app.run(lambda application: application.notebooks.stop_server(lease, session))
         app.show(
             {"stopped": name}, _("{name} has ended.").format(name=name) if name else _("None is running.")
         )
         return
 
     async def go(application: Application) -> None:
-        book = await application.notebooks.start(lease, session=session, install=install)
+        book = await application.notebooks.start_server(lease, session=session, install=install)
 
         def ready(here: Sequence[int]) -> None:
             url = book.url("127.0.0.1", here[0])
@@ -250,6 +254,6 @@ def jupyter_command(
             if not (no_browser or app.as_json) and sys.stdout.isatty():
                 click.launch(url)
 
-        await _stay(application.forwarding, lease, [PortPair(port, book.port)], "127.0.0.1", ready)
+        await _forward_ports(application.forwarding, lease, [PortPair(port, book.port)], "127.0.0.1", ready)
 
-    _until_stopped(app, go)
+    _run_until_interrupted(app, go)

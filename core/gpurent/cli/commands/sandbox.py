@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpurent.cli.app import App, json_option
+from gpurent.cli.context import CliContext, json_option
 from gpurent.errors import PluginError, UsageError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
-    from gpurent.testing.sandbox.handle import Sandbox
-    from gpurent.testing.sandbox.story import StoryTrip
+    from gpurent.testing.sandbox.client import SandboxClient
+    from gpurent.testing.sandbox.demo_script import DemoTrip
 
 
-def _root() -> Path:
+def _default_root() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("gpurent") / "sandbox"
 
 
-_ROOT = click.option(
+_root_option = click.option(
     "--root",
     type=click.Path(path_type=Path),
     default=None,
@@ -37,20 +37,20 @@ _ROOT = click.option(
 )
 
 
-def handle() -> Any:
+def load_sandbox_class() -> type[SandboxClient]:
     """The sandbox's own module; what it needs is an extra of the distribution."""
     try:
-        from gpurent.testing.sandbox.handle import Sandbox
+        from gpurent.testing.sandbox.client import SandboxClient
     except ImportError as error:
         raise PluginError(
             _("the sandbox needs {name}, which is not installed").format(name=error.name),
             hint="pip install 'gpurent[sandbox]'",
         ) from error
-    return Sandbox
+    return SandboxClient
 
 
-def _found(root: Path | None) -> Any:
-    found = handle().find(root or _root())
+def _get_sandbox(root: Path | None) -> SandboxClient:
+    found = load_sandbox_class().find_running(root or _default_root())
     if found is None:
         raise UsageError(_("no sandbox is up"), hint="gpurent sandbox up")
     return found
@@ -62,7 +62,7 @@ def sandbox_command() -> None:
 
 
 @sandbox_command.command()
-@_ROOT
+@_root_option
 @click.option(
     "--speed",
     type=click.IntRange(1, 100_000),
@@ -77,7 +77,7 @@ def sandbox_command() -> None:
 @click.option(
     "--set", "settings", multiple=True, metavar="PORTAL.KEY=VALUE", help=_("A setting of a portal.")
 )
-def up(root: Path | None, speed: int, machines: int, driver: str, settings: tuple[str, ...]) -> None:
+def up_command(root: Path | None, speed: int, machines: int, driver: str, settings: tuple[str, ...]) -> None:
     """Raise it in the background; it lives until ``down``."""
     pairs: dict[str, str] = {}
     for text in settings:
@@ -86,7 +86,7 @@ def up(root: Path | None, speed: int, machines: int, driver: str, settings: tupl
             raise UsageError(_("{text} is not PORTAL.KEY=VALUE").format(text=text))
         pairs[key] = value
     options = {"speed": speed, "machines": machines, "driver": driver, "settings": pairs}
-    state = handle().up(root or _root(), options).status()
+    state = load_sandbox_class().start(root or _default_root(), options).status()
     click.echo(_("The sandbox is up at {speed} times the real speed ({driver}).").format(**state))
     if state["driver_why"]:
         click.echo(state["driver_why"])
@@ -95,12 +95,12 @@ def up(root: Path | None, speed: int, machines: int, driver: str, settings: tupl
 
 
 @sandbox_command.command()
-@_ROOT
+@_root_option
 @json_option
 @click.pass_obj
-def status(app: App, root: Path | None) -> None:
+def status_command(app: CliContext, root: Path | None) -> None:
     """Its time, its machines, its portals' ledgers, and how each route is known."""
-    state = _found(root).status()
+    state = _get_sandbox(root).status()
     app.show(state, lambda: _status_text(state))
 
 
@@ -123,59 +123,59 @@ def _status_text(state: dict[str, Any]) -> str:
 
 
 @sandbox_command.command()
-@_ROOT
+@_root_option
 @click.option(
     "--home", type=click.Path(path_type=Path), default=None, help=_("Where gpurent keeps its state in it.")
 )
-def env(root: Path | None, home: Path | None) -> None:
+def env_command(root: Path | None, home: Path | None) -> None:
     """Print the variables that make gpurent live in it, for a shell to read."""
-    found = _found(root)
+    found = _get_sandbox(root)
     for name, value in sorted(found.environment(home or found.root / "home").items()):
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
 @sandbox_command.command()
-@_ROOT
+@_root_option
 @click.argument("seconds", type=click.IntRange(1))
-def advance(root: Path | None, seconds: int) -> None:
+def advance_command(root: Path | None, seconds: int) -> None:
     """Let its clock jump ahead by SECONDS."""
-    _found(root).advance(seconds)
+    _get_sandbox(root).advance(seconds)
 
 
 @sandbox_command.command()
-@_ROOT
-def cut(root: Path | None) -> None:
+@_root_option
+def cut_command(root: Path | None) -> None:
     """Cut every SSH line, as a bad network would."""
-    click.echo(_found(root).cut())
+    click.echo(_get_sandbox(root).cut_connections())
 
 
 @sandbox_command.command()
-@_ROOT
+@_root_option
 @click.argument("portal")
-def rent(root: Path | None, portal: str) -> None:
+def rent_command(root: Path | None, portal: str) -> None:
     """Rent at PORTAL as a person does on its pages: prints the SSH line and the password that they show."""
-    found = _found(root).rent_by_hand(portal)
+    found = _get_sandbox(root).rent_manually(portal)
     click.echo(f"{found['line']}\n{found['password']}\n{found['ref']}")
 
 
 @sandbox_command.command()
-@_ROOT
+@_root_option
 @click.argument("portal")
 @click.argument("ref")
-def end(root: Path | None, portal: str, ref: str) -> None:
+def end_command(root: Path | None, portal: str, ref: str) -> None:
     """End the machine REF at PORTAL as a person does on its pages."""
-    _found(root).end_by_hand(portal, ref)
+    _get_sandbox(root).stop_manually(portal, ref)
 
 
 @sandbox_command.command()
-@_ROOT
-def down(root: Path | None) -> None:
+@_root_option
+def down_command(root: Path | None) -> None:
     """End it, with everything that runs in it."""
-    _found(root).down()
+    _get_sandbox(root).stop()
     click.echo(_("The sandbox is down."))
 
 
-SPEED = 120
+DEMO_SPEED = 120
 
 
 @click.command("demo")
@@ -188,28 +188,30 @@ def demo_command(keep: bool, driver: str, example: Path | None) -> None:
     MISTGPU: log in, top up, rent, upload, run, a cut line, results, shut. 1024GPU: key, DBC, mail, a CPU container by
     deposit, upload, switch to the GPU, run, renew, return with the mailed code. Nothing real is paid.
     """
-    folder = example or _example()
+    folder = example or _example_folder()
     root = Path(tempfile.mkdtemp(prefix="gpurent-demo-"))
     begun = time.monotonic()
     click.secho(_("Raising a sandbox: two shops, a mailbox, a ledger, machines …"), bold=True)
-    sandbox = handle().up(root / "sandbox", {"speed": SPEED, "machines": 4, "driver": driver, "settings": {}})
+    sandbox = load_sandbox_class().start(
+        root / "sandbox", {"speed": DEMO_SPEED, "machines": 4, "driver": driver, "settings": {}}
+    )
     left = -1
-    trips: list[StoryTrip] = []
+    trips: list[DemoTrip] = []
     try:
         trips = asyncio.run(_make_trips(sandbox, root, folder))
         left = len(sandbox.status()["burning"]) + len(sandbox.status()["machines"])
     finally:
-        sandbox.down()
+        sandbox.stop()
         if not keep:
             shutil.rmtree(root, ignore_errors=True)
-    good = _conclude(trips, left, time.monotonic() - begun)
+    good = _print_report(trips, left, time.monotonic() - begun)
     if keep:
         click.echo(_("Everything is kept under {root}").format(root=root))
     if not good:
         raise SystemExit(1)
 
 
-def _example() -> Path:
+def _example_folder() -> Path:
     found = Path(__file__).parents[4] / "examples" / "digits"
     if not found.is_dir():
         raise UsageError(
@@ -219,15 +221,15 @@ def _example() -> Path:
     return found
 
 
-async def _make_trips(sandbox: Sandbox, root: Path, example: Path) -> list[StoryTrip]:
+async def _make_trips(sandbox: SandboxClient, root: Path, example: Path) -> list[DemoTrip]:
     import httpx2
 
     from gpurent.cli.builtin import load_registry
     from gpurent.cli.terminal import UserTerminal
     from gpurent.composition.application import Application
-    from gpurent.testing.sandbox.story import Stage, Story
+    from gpurent.testing.sandbox.demo_script import DemoScript, DemoTerminal
 
-    stage = Stage(UserTerminal())
+    stage = DemoTerminal(UserTerminal())
     home = root / "state"
     environment = {**os.environ, **sandbox.environment(home)}
     application = Application(load_registry(), home, environment, stage)
@@ -236,46 +238,50 @@ async def _make_trips(sandbox: Sandbox, root: Path, example: Path) -> list[Story
         async def pay(url: str, data: dict[str, Any]) -> None:
             (await client.post(url, json=data)).raise_for_status()
 
-        story = Story(
+        story = DemoScript(
             sandbox=sandbox,
             application=application,
-            stage=stage,
+            terminal=stage,
             folder=root,
             example=example,
-            pay=pay,
-            say=lambda text: click.secho(text, fg="cyan"),
+            post_payment=pay,
+            print_line=lambda text: click.secho(text, fg="cyan"),
         )
         try:
             await application.start()
-            _title(_("First trip: MISTGPU, paid by the minute in CNY"))
-            first = await story.metered("mistgpu", "student", "student-pass")
-            _title(_("Second trip: 1024GPU, prepaid in DBC, upload on a CPU container"))
-            second = await story.staged("1024gpu", "dbc", "90000")
+            _print_title(_("First trip: MISTGPU, paid by the minute in CNY"))
+            first = await story.run_metered_trip("mistgpu", "student", "student-pass")
+            _print_title(_("Second trip: 1024GPU, prepaid in DBC, upload on a CPU container"))
+            second = await story.run_staged_trip("1024gpu", "dbc", "90000")
         finally:
             await application.aclose()
     return [first, second]
 
 
-def _title(text: str) -> None:
+def _print_title(text: str) -> None:
     click.echo()
     click.secho(text, bold=True)
 
 
-def _conclude(trips: list[StoryTrip], left: int, seconds: float) -> bool:
-    from gpurent.cli.views.render import receipt_text
+def _print_report(trips: list[DemoTrip], left: int, seconds: float) -> bool:
+    from gpurent.cli.views.render import format_receipt
 
     good = left == 0 and len(trips) == 2
     for trip in trips:
-        _title(_("Receipt: {provider}, lease {lease}").format(provider=trip.provider, lease=trip.end.lease))
-        click.echo(receipt_text(trip.receipt))
+        _print_title(
+            _("Receipt: {provider}, lease {lease}").format(provider=trip.provider, lease=trip.end.lease_id)
+        )
+        click.echo(format_receipt(trip.receipt))
         click.secho(_("The portals' own ledgers:"), bold=True)
-        for line in trip.books:
+        for line in trip.ledger_rows:
             click.echo(
                 f"  {line['portal']:9} {line['at'][:19]}  {line['kind']:16} {line['amount']:>18} {line['currency']}"
             )
         for check in trip.checks:
-            good = good and check.good
-            click.secho(f"  {'✓' if check.good else '✗'} {check.what}", fg="green" if check.good else "red")
+            good = good and check.passed
+            click.secho(
+                f"  {'✓' if check.passed else '✗'} {check.description}", fg="green" if check.passed else "red"
+            )
         click.echo(_("Accuracy reached: {accuracy}").format(accuracy=trip.accuracy))
     click.echo()
     click.secho(_("{left} machines left").format(left=left), bold=True, fg="green" if left == 0 else "red")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from gpurent.cli.app import App, json_option
-from gpurent.cli.views.table import table
+from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.views.table import format_table
 from gpurent.composition import system
 from gpurent.errors import UnavailableError, UsageError
 from gpurent.locale import _
@@ -26,7 +26,7 @@ def completion_command(ctx: click.Context, shell: str) -> None:
 @click.command("plugins")
 @json_option
 @click.pass_obj
-def plugins_command(app: App) -> None:
+def plugins_command(app: CliContext) -> None:
     """List the plugins, what they bring, and what is wrong with them."""
     registry = app.registry
     data = {
@@ -58,12 +58,12 @@ def plugins_command(app: App) -> None:
         ]
         broken = [(problem.distribution, "BROKEN", problem.what) for problem in registry.problems]
         head = (_("plugin"), _("version"), _("brings"))
-        return table(head, [*rows, *broken])
+        return format_table(head, [*rows, *broken])
 
     app.show(data, text)
 
 
-def _entry_data(registry: system.Registry, kind: str, name: str) -> dict[str, object]:
+def _entry_data(registry: system.EntryPointRegistry, kind: str, name: str) -> dict[str, object]:
     """An entry and the keys that ``[name]`` of config.toml may have for it."""
     settings = registry.settings_of(kind, name)
     keys = [{"name": x.name, "label": x.label, "secret": x.secret, "default": x.default} for x in settings]
@@ -79,21 +79,21 @@ def notify_command() -> None:
 @click.argument("name", required=False, default="")
 @json_option
 @click.pass_obj
-def test(app: App, name: str) -> None:
+def notify_test_command(app: CliContext, name: str) -> None:
     """Send a test message by the notifier NAME, or by every one that is set up, and tell how it went."""
-    found = app.run(lambda application: application.notifications.test(name))
+    found = app.run(lambda application: application.notifications.send_test(name))
     rows = [
         (
             outcome.name,
-            _("accepted") if outcome.good else _("failed"),
+            _("accepted") if outcome.ok else _("failed"),
             f"{outcome.seconds:.1f} s",
-            outcome.why,
+            outcome.reason,
         )
         for outcome in found
     ]
-    data = [{"name": x.name, "ok": x.good, "why": x.why, "seconds": x.seconds} for x in found]
+    data = [{"name": x.name, "ok": x.ok, "why": x.reason, "seconds": x.seconds} for x in found]
     note = _("Accepted means that the service took it; whether you see it, only you can tell.")
     head = (_("notifier"), _("outcome"), _("time"), _("why"))
-    app.show(data, lambda: f"{table(head, rows)}\n{note}")
-    if not all(outcome.good for outcome in found):
+    app.show(data, lambda: f"{format_table(head, rows)}\n{note}")
+    if not all(outcome.ok for outcome in found):
         raise SystemExit(UnavailableError.exit_code)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import evolve
 
-from gpurent.cli.app import App, json_option
+from gpurent.cli.context import CliContext, json_option
 from gpurent.errors import PluginError, UsageError
 from gpurent.locale import _
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from gpurent.cli.top.actions import LeaseWork
+    from gpurent.cli.top.actions import LeaseOperations
     from gpurent.cli.top.app import TopApp
     from gpurent.composition.application import Application
     from gpurent.workflow.reports.overview import LeaseRow
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 @click.option("--once", is_flag=True, help=_("Look once, print, and leave."))
 @json_option
 @click.pass_obj
-def top_command(app: App, once: bool) -> None:
+def top_command(app: CliContext, once: bool) -> None:
     """Watch all leases live: state, time left, money, load, and the sessions' last lines.
 
     Keys: a attach, p pull, r renew, x release (asks), u refresh, s sort, q quit.
     """
     if once or app.as_json:
-        rows, now = app.run(_look)
-        app.show([_data(row) for row in rows], lambda: _text(rows, now))
+        rows, now = app.run(_fetch_rows)
+        app.show([_row_json(row) for row in rows], lambda: _format_rows(rows, now))
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(_("this needs a terminal"), hint=_("To look once: gpurent top --once"))
-    _live(app, _load_screen())
+    _run_screen(app, _load_screen_class())
 
 
-def _load_screen() -> type[TopApp]:
+def _load_screen_class() -> type[TopApp]:
     """The screen's class; what it needs is an extra of the distribution."""
     try:
         from gpurent.cli.top.app import TopApp
@@ -53,17 +53,17 @@ def _load_screen() -> type[TopApp]:
     return TopApp
 
 
-def _live(app: App, screen: type[TopApp]) -> None:
+def _run_screen(app: CliContext, screen: type[TopApp]) -> None:
     from gpurent.cli.terminal import UserTerminal
     from gpurent.cli.top.screen_terminal import ScreenTerminal
 
     terminal = ScreenTerminal(UserTerminal(no_input=app.no_input))
 
     async def live(application: Application) -> None:
-        overview = application.overview()
-        shown = screen(overview, lease_work(application), _attach)
+        overview = application.make_overview()
+        shown = screen(overview, make_lease_operations(application), _run_attach)
         try:
-            with terminal.taken(shown.say):
+            with terminal.redirect_to(shown.show_status):
                 await shown.run_async()
         finally:
             await overview.close()
@@ -72,18 +72,18 @@ def _live(app: App, screen: type[TopApp]) -> None:
     evolve(app, verbose=0).run(live, terminal)
 
 
-def lease_work(application: Application) -> LeaseWork:
-    from gpurent.cli.top.actions import LeaseWork
+def make_lease_operations(application: Application) -> LeaseOperations:
+    from gpurent.cli.top.actions import LeaseOperations
 
-    return LeaseWork(
+    return LeaseOperations(
         application.releases,
         application.lease_changes,
         application.file_commands,
-        application.trip_register,
+        application.trip_tracker,
     )
 
 
-def _attach(lease: str) -> int:
+def _run_attach(lease: str) -> int:
     """`gpurent attach` with this terminal, as if it had been typed."""
     code = subprocess.call([sys.executable, "-m", "gpurent", "attach", lease])
     if code:
@@ -91,38 +91,38 @@ def _attach(lease: str) -> int:
     return code
 
 
-async def _look(application: Application) -> tuple[Sequence[LeaseRow], datetime]:
+async def _fetch_rows(application: Application) -> tuple[Sequence[LeaseRow], datetime]:
     import asyncio
 
-    overview = application.overview()
+    overview = application.make_overview()
     try:
-        leases = [row.lease.id for row in overview.rows()]
-        await asyncio.gather(overview.refresh(), overview.refresh_machines(leases))
-        return overview.rows(), application.clock.now()
+        leases = [row.lease.id for row in overview.list_rows()]
+        await asyncio.gather(overview.refresh_rows(), overview.refresh_machines(leases))
+        return overview.list_rows(), application.clock.now()
     finally:
         await overview.close()
 
 
-def _data(row: LeaseRow) -> dict[str, Any]:
+def _row_json(row: LeaseRow) -> dict[str, Any]:
     return {
         "lease": row.lease.id,
         "provider": row.lease.provider,
         "state": row.lease.state,
-        "left": row.left,
-        "low": row.low,
+        "left": row.time_left,
+        "low": row.is_low,
         "price": row.lease.offer.tariff.price,
         "spent": row.spent,
         "load": row.sample.load,
         "lines": row.sample.lines,
         "stale": row.problem,
-        "since": row.since,
+        "since": row.stale_since,
     }
 
 
-def _text(rows: Sequence[LeaseRow], now: datetime) -> str:
-    from gpurent.cli.views.render import STATES
-    from gpurent.cli.views.table import table
-    from gpurent.workflow.timing.time_left import words
+def _format_rows(rows: Sequence[LeaseRow], now: datetime) -> str:
+    from gpurent.cli.views.render import STATE_TITLES
+    from gpurent.cli.views.table import format_table
+    from gpurent.workflow.timing.time_left import format_time_left
 
     if not rows:
         return _("No machine costs you anything now.")
@@ -130,8 +130,8 @@ def _text(rows: Sequence[LeaseRow], now: datetime) -> str:
     cells = [
         (
             row.lease.id,
-            _(STATES[row.lease.state.value]),
-            words(row.left),
+            _(STATE_TITLES[row.lease.state.value]),
+            format_time_left(row.time_left),
             str(row.lease.offer.tariff.price),
             " ".join(str(money) for money in row.spent) or "-",
             "-" if row.sample.load is None else f"{row.sample.load}%",
@@ -139,4 +139,4 @@ def _text(rows: Sequence[LeaseRow], now: datetime) -> str:
         )
         for row in rows
     ]
-    return table(head, cells)
+    return format_table(head, cells)

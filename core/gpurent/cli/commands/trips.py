@@ -10,39 +10,41 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import evolve
 
-from gpurent.cli.app import App, json_option
-from gpurent.cli.arguments import lease_ids, trip_ids
-from gpurent.cli.commands.listing import read_times
-from gpurent.cli.params import PRICE, When, ends_options, no_browser, terms_of
-from gpurent.cli.trip_spec import NO_PROJECT, PROJECT, spec_of, trip_options
-from gpurent.cli.views.offers import preview_data, preview_text
-from gpurent.cli.views.render import ListedTimes, moment, receipt_text
-from gpurent.cli.views.table import table
+from gpurent.cli.arguments import complete_leases, complete_trips
+from gpurent.cli.commands.listing import fetch_times
+from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.params import PRICE, MomentOrSpan, declared_end_options, make_terms, no_browser_option
+from gpurent.cli.trip_spec import build_trip_spec, no_project_option, project_option, trip_options
+from gpurent.cli.views.offers import format_preview, preview_json
+from gpurent.cli.views.render import LeaseTimeTable, format_moment, format_receipt
+from gpurent.cli.views.table import format_table
 from gpurent.domain.money import UnitPrice
 from gpurent.domain.trip import TripRecord, TripSpec
 from gpurent.locale import _
 
 if TYPE_CHECKING:
     from gpurent.composition.application import Application
-    from gpurent.workflow.trips.machine_work import TripEnd
-    from gpurent.workflow.trips.previews import Preview
+    from gpurent.workflow.trips.machine_work import TripResult
+    from gpurent.workflow.trips.previews import TripPreview
 
-_DASHES = {"ignore_unknown_options": True}
+_IGNORE_UNKNOWN_OPTIONS = {"ignore_unknown_options": True}
 
 
-@click.command("run", context_settings=_DASHES)
+@click.command("run", context_settings=_IGNORE_UNKNOWN_OPTIONS)
 @trip_options
-@PROJECT
-@NO_PROJECT
-@click.option("--lease", default="", shell_complete=lease_ids, help=_("Rent nothing: use this machine."))
+@project_option
+@no_project_option
+@click.option(
+    "--lease", default="", shell_complete=complete_leases, help=_("Rent nothing: use this machine.")
+)
 @click.option("--price", type=PRICE, help=_("What a machine that you rent by hand costs: 3.5CNY/h."))
-@ends_options
-@no_browser
+@declared_end_options
+@no_browser_option
 @click.option("--detach", "-d", is_flag=True, help=_("Leave once the job runs."))
 @json_option
 @click.pass_obj
 def run_command(
-    app: App,
+    app: CliContext,
     /,
     detach: bool,
     lease: str,
@@ -50,7 +52,7 @@ def run_command(
     no_project: bool,
     price: UnitPrice | None,
     balance: tuple[Decimal, str] | None,
-    until: When | None,
+    until: MomentOrSpan | None,
     **given: Any,
 ) -> None:
     """Make a whole trip with COMMAND: rent, upload this folder, run, bring the results home, give back.
@@ -59,101 +61,105 @@ def run_command(
 
     Ctrl-C leaves: the job runs on, and `gpurent resume` comes back to it.
     """
-    spec = spec_of(app, project, no_project, given, lease=lease)
+    spec = build_trip_spec(app, project, no_project, given, lease=lease)
 
-    async def go(application: Application) -> TripEnd:
+    async def go(application: Application) -> TripResult:
         wanted = spec
         if lease:
-            found = await application.leases.view_lease(lease)
+            found = await application.leases.try_refresh_lease(lease)
             wanted = evolve(spec, lease=found.id, provider=found.provider)
         elif price is not None:
-            wanted = evolve(spec, terms=terms_of(application.clock.now(), price, balance, until))
+            wanted = evolve(spec, terms=make_terms(application.clock.now(), price, balance, until))
         return await application.trips.run(wanted, detach=detach)
 
-    _finish(app, go)
+    _run_trip(app, go)
 
 
-@click.command("plan", context_settings=_DASHES)
+@click.command("plan", context_settings=_IGNORE_UNKNOWN_OPTIONS)
 @trip_options
-@PROJECT
-@NO_PROJECT
+@project_option
+@no_project_option
 @json_option
 @click.pass_obj
-def plan_command(app: App, /, project: Path | None, no_project: bool, **given: Any) -> None:
+def plan_command(app: CliContext, /, project: Path | None, no_project: bool, **given: Any) -> None:
     """Say what `gpurent run` with the same options would do and cost, leg by leg. Orders, pays and writes nothing."""
-    spec = spec_of(app, project, no_project, given)
+    spec = build_trip_spec(app, project, no_project, given)
 
-    async def look(application: Application) -> tuple[TripSpec, Preview]:
-        resolved = await application.provider_selector.resolve(spec)
-        return resolved, await application.dry_run.preview(resolved)
+    async def look(application: Application) -> tuple[TripSpec, TripPreview]:
+        resolved = await application.provider_selector.resolve_provider(spec)
+        return resolved, await application.dry_run.preview_trip(resolved)
 
     resolved, found = app.run(look)
-    app.show(preview_data(found), lambda: preview_text(found, resolved))
+    app.show(preview_json(found), lambda: format_preview(found, resolved))
 
 
-def _finish(app: App, go: Callable[[Application], Awaitable[TripEnd]]) -> None:
+def _run_trip(app: CliContext, go: Callable[[Application], Awaitable[TripResult]]) -> None:
     """Do ``go``. Show how the trip ended, or how to come back to it; leaves with the job's own exit code."""
     try:
         end = app.run(go)
     except KeyboardInterrupt:
-        _left(app)
+        _show_resume_hint(app)
         raise SystemExit(130) from None
 
-    times = app.run(lambda application: _read_times(application, [end.lease])) if end.under_way else None
+    times = (
+        app.run(lambda application: _fetch_times_by_id(application, [end.lease_id]))
+        if end.job_running
+        else None
+    )
 
     def text() -> str:
         if times is not None:
             going = _(
                 "The job runs on. {lease} costs money until it ends. Come back with: gpurent resume {trip}"
-            ).format(lease=end.lease, trip=end.trip)
-            return f"{going}\n{times.sentence(end.lease)}"
+            ).format(lease=end.lease_id, trip=end.trip_id)
+            return f"{going}\n{times.format_sentence(end.lease_id)}"
         if end.receipt:
-            return receipt_text(end.receipt)
-        return _("{lease} is yours until you release it.").format(lease=end.lease)
+            return format_receipt(end.receipt)
+        return _("{lease} is yours until you release it.").format(lease=end.lease_id)
 
     data = {
-        "trip": end.trip,
-        "lease": end.lease,
-        "under_way": end.under_way,
+        "trip": end.trip_id,
+        "lease": end.lease_id,
+        "under_way": end.job_running,
         "exit_code": end.exit_code,
         "receipt": end.receipt,
         "totals": end.receipt.totals() if end.receipt else [],
-        "time_left": times.figure_data(end.lease) if times else None,
+        "time_left": times.figure_json(end.lease_id) if times else None,
     }
     app.show(data, text)
     if end.exit_code:
         raise SystemExit(end.exit_code)
 
 
-async def _read_times(application: Application, names: list[str]) -> ListedTimes:
+async def _fetch_times_by_id(application: Application, names: list[str]) -> LeaseTimeTable:
     """Of the leases with these ids, as far as there are such leases."""
-    found = [application.store.lease(name) for name in names]
-    return await read_times(application, [lease for lease in found if lease is not None])
+    found = [application.store.find_lease(name) for name in names]
+    return await fetch_times(application, [lease for lease in found if lease is not None])
 
 
-def _left(app: App) -> None:
-    async def look(application: Application) -> list[tuple[str, str, ListedTimes]]:
-        newest = application.store.open_trips()[-1:]
-        return [(trip.id, trip.lease, await _read_times(application, [trip.lease])) for trip in newest]
+def _show_resume_hint(app: CliContext) -> None:
+    async def look(application: Application) -> list[tuple[str, str, LeaseTimeTable]]:
+        newest = application.store.list_open_trips()[-1:]
+        return [(trip.id, trip.lease, await _fetch_times_by_id(application, [trip.lease])) for trip in newest]
 
     for trip, lease, times in app.run(look):
         click.echo("\n" + _("Left. What runs, runs on."), err=True)
         if lease in times.figures:
             click.echo(_("{lease} may still cost money: gpurent show {lease}").format(lease=lease), err=True)
-            click.echo(times.sentence(lease), err=True)
+            click.echo(times.format_sentence(lease), err=True)
         click.echo(_("Come back with: gpurent resume {trip}").format(trip=trip), err=True)
 
 
 @click.command("trips")
 @json_option
 @click.pass_obj
-def trips_command(app: App) -> None:
+def trips_command(app: CliContext) -> None:
     """List the trips, finished and under way."""
 
-    async def look(application: Application) -> tuple[Sequence[TripRecord], ListedTimes]:
-        trips = application.trip_register.trips()
-        leases = sorted({trip.lease for trip in trips if trip.under_way})
-        return trips, await _read_times(application, leases)
+    async def look(application: Application) -> tuple[Sequence[TripRecord], LeaseTimeTable]:
+        trips = application.trip_tracker.list_trips()
+        leases = sorted({trip.lease for trip in trips if trip.is_open})
+        return trips, await _fetch_times_by_id(application, leases)
 
     trips, times = app.run(look)
     data: list[dict[str, Any]] = [
@@ -165,7 +171,7 @@ def trips_command(app: App) -> None:
             "ended_at": trip.ended_at,
             "outcome": trip.outcome,
             "command": trip.spec.job.command,
-            "time_left": times.figure_data(trip.lease) if trip.lease in times.figures else None,
+            "time_left": times.figure_json(trip.lease) if trip.lease in times.figures else None,
         }
         for trip in trips
     ]
@@ -174,7 +180,7 @@ def trips_command(app: App) -> None:
             str(item["id"]),
             str(item["kind"]),
             str(item["lease"] or "-"),
-            moment(item["begun_at"]),
+            format_moment(item["begun_at"]),
             str(item["outcome"] or _("under way")),
             item["time_left"]["words"] if item["time_left"] and not item["outcome"] else "-",
             " ".join(item["command"])[:40],
@@ -182,15 +188,15 @@ def trips_command(app: App) -> None:
         for item in data
     ]
     head = (_("trip"), _("kind"), _("lease"), _("begun"), _("outcome"), _("time left"), _("command"))
-    app.show(data, table(head, cells) if cells else _("No trip was ever made."))
+    app.show(data, format_table(head, cells) if cells else _("No trip was ever made."))
 
 
 @click.command("resume")
-@click.argument("trip", required=False, default="", shell_complete=trip_ids)
+@click.argument("trip", required=False, default="", shell_complete=complete_trips)
 @click.option("--detach", "-d", is_flag=True, help=_("Leave once the job runs."))
-@no_browser
+@no_browser_option
 @json_option
 @click.pass_obj
-def resume_command(app: App, trip: str, detach: bool) -> None:
+def resume_command(app: CliContext, trip: str, detach: bool) -> None:
     """Go on with TRIP (default: the only one under way): what was done is not done again."""
-    _finish(app, lambda application: application.trips.resume(trip, detach=detach))
+    _run_trip(app, lambda application: application.trips.resume(trip, detach=detach))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpurent.cli.app import App, json_option
+from gpurent.cli.context import CliContext, json_option
 from gpurent.composition import autostart
 from gpurent.composition.system import data_folder
 from gpurent.errors import UnavailableError
@@ -19,7 +19,7 @@ from gpurent.locale import _
 
 if TYPE_CHECKING:
     from gpurent.composition.application import Application
-    from gpurent.workflow.guard.controller import GuardLook
+    from gpurent.workflow.guard.controller import GuardResult
 
 
 @click.group("watch", invoke_without_command=True)
@@ -35,34 +35,36 @@ def watch_command(ctx: click.Context, once: bool) -> None:
     if ctx.invoked_subcommand is not None:
         return
     from gpurent.cli.terminal import QuietTerminal
-    from gpurent.workflow.guard.scheduler import until_terminated
+    from gpurent.workflow.guard.scheduler import run_until_terminated
 
-    app = ctx.find_object(App)
+    app = ctx.find_object(CliContext)
     assert app is not None  # noqa: S101 - every command has one
     terminal = QuietTerminal(quiet=app.as_json)
     if once:
-        looks = app.run(_look_once, terminal)
-        app.show([_row(look) for look in looks], lambda: "\n".join(_line(look) for look in looks))
+        looks = app.run(_guard_once, terminal)
+        app.show(
+            [_lease_json(look) for look in looks], lambda: "\n".join(_format_lease(look) for look in looks)
+        )
     else:
-        app.run(lambda application: until_terminated(_look_forever(application)), terminal)
+        app.run(lambda application: run_until_terminated(_guard_forever(application)), terminal)
 
 
-async def _look_once(application: Application) -> Sequence[GuardLook]:
-    async with application.guard_lock.alone(wait=False) as mine:
-        return await application.guard.once() if mine else ()
+async def _guard_once(application: Application) -> Sequence[GuardResult]:
+    async with application.guard_lock.acquire(wait=False) as mine:
+        return await application.guard.run_once() if mine else ()
 
 
-async def _look_forever(application: Application) -> None:
-    async with application.guard_lock.alone(wait=True):
-        await application.guard.forever()
+async def _guard_forever(application: Application) -> None:
+    async with application.guard_lock.acquire(wait=True):
+        await application.guard.run_forever()
 
 
-def _row(look: GuardLook) -> dict[str, Any]:
+def _lease_json(look: GuardResult) -> dict[str, Any]:
     facts = look.facts
     return {
         "lease": facts.lease.id,
         "state": facts.lease.state.value,
-        "until": facts.time.until,
+        "until": facts.time_left.until,
         "job": facts.machine.job.state.value if facts.machine and facts.machine.job else "",
         "cpu": facts.machine.cpu if facts.machine else None,
         "gpu": facts.machine.gpu if facts.machine else None,
@@ -70,18 +72,18 @@ def _row(look: GuardLook) -> dict[str, Any]:
         "spent": facts.spent,
         "budget": facts.budget,
         "actions": [type(action).__name__.lower() for action in look.actions],
-        "trouble": look.trouble,
+        "trouble": look.failure,
     }
 
 
-def _line(look: GuardLook) -> str:
-    from gpurent.workflow.timing.time_left import words
+def _format_lease(look: GuardResult) -> str:
+    from gpurent.workflow.timing.time_left import format_time_left
 
     done = ", ".join(type(action).__name__.lower() for action in look.actions) or "-"
-    return f"{look.facts.lease.id}  {words(look.facts.time)}  {done}"
+    return f"{look.facts.lease.id}  {format_time_left(look.facts.time_left)}  {done}"
 
 
-_KIND = click.option(
+_kind_option = click.option(
     "--as",
     "kind",
     type=click.Choice(("systemd", "timer", "launchd", "cron")),
@@ -89,7 +91,7 @@ _KIND = click.option(
 )
 
 
-def _here(kind: str | None) -> str:
+def _resolve_kind(kind: str | None) -> str:
     if kind:
         return kind
     if sys.platform == "darwin":
@@ -98,25 +100,29 @@ def _here(kind: str | None) -> str:
 
 
 @watch_command.command("install")
-@_KIND
+@_kind_option
 @click.option("--print", "only_print", is_flag=True, help=_("Show what would be written, and write nothing."))
 def install_command(kind: str | None, only_print: bool) -> None:
     """Have the system start the guard for you."""
-    chosen, home = _here(kind), data_folder()
-    start = autostart.Start(
+    chosen, home = _resolve_kind(kind), data_folder()
+    start = autostart.AutostartProgram(
         program=(sys.executable, "-m", "gpurent", "--no-input", "watch"),
-        environment=autostart.kept({**os.environ, "GPURENT_HOME": str(home)}),
+        environment=autostart.select_environment({**os.environ, "GPURENT_HOME": str(home)}),
         log=home / "watch.log",
     )
     if chosen == "cron":
-        line = autostart.cron(start)
+        line = autostart.make_cron_line(start)
         if only_print:
             click.echo(line, nl=False)
             return
         _set_cron_line(line)
     else:
-        make = {"systemd": autostart.systemd, "timer": autostart.systemd_timer, "launchd": autostart.launchd}
-        folder = autostart.folder(chosen, Path.home(), os.environ)
+        make = {
+            "systemd": autostart.make_systemd_service,
+            "timer": autostart.make_systemd_timer,
+            "launchd": autostart.make_launchd_agent,
+        }
+        folder = autostart.unit_folder(chosen, Path.home(), os.environ)
         for name, text in make[chosen](start).items():
             if only_print:
                 click.echo(f"# {folder / name}\n{text}", nl=False)
@@ -125,10 +131,10 @@ def install_command(kind: str | None, only_print: bool) -> None:
                 (folder / name).write_text(text, "utf-8")
                 click.echo(_("written: {path}").format(path=folder / name))
     if not only_print:
-        click.echo(_next(chosen))
+        click.echo(_format_next_steps(chosen))
 
 
-def _next(kind: str) -> str:
+def _format_next_steps(kind: str) -> str:
     unit = "gpurent-watch.timer" if kind == "timer" else "gpurent-watch.service"
     hints = {
         "launchd": "launchctl bootstrap gui/$(id -u) ~/Library/LaunchAgents/gpurent.watch.plist",
@@ -150,16 +156,20 @@ def _next(kind: str) -> str:
 
 
 @watch_command.command("uninstall")
-@_KIND
+@_kind_option
 def uninstall_command(kind: str | None) -> None:
     """Undo install; a guard that runs now goes on until it is stopped."""
-    chosen = _here(kind)
+    chosen = _resolve_kind(kind)
     if chosen == "cron":
         _set_cron_line("")
         click.echo(_("removed from the crontab"))
         return
-    folder = autostart.folder(chosen, Path.home(), os.environ)
-    names = (f"{autostart.UNIT}.service", f"{autostart.UNIT}.timer", f"{autostart.LABEL}.plist")
+    folder = autostart.unit_folder(chosen, Path.home(), os.environ)
+    names = (
+        f"{autostart.SYSTEMD_UNIT}.service",
+        f"{autostart.SYSTEMD_UNIT}.timer",
+        f"{autostart.LAUNCHD_LABEL}.plist",
+    )
     found = [folder / name for name in names if (folder / name).exists()]
     for path in found:
         path.unlink()
@@ -172,13 +182,13 @@ def uninstall_command(kind: str | None) -> None:
 
 def _set_cron_line(line: str) -> None:
     """Our line in the user's crontab; taken out when it is empty."""
-    found = _cron("-l")
-    ran = _cron("-", autostart.with_line(found.stdout if found.returncode == 0 else "", line))
+    found = _run_crontab("-l")
+    ran = _run_crontab("-", autostart.replace_cron_line(found.stdout if found.returncode == 0 else "", line))
     if ran.returncode:
         raise UnavailableError(_("crontab refuses: {why}").format(why=ran.stderr.strip()[:200]))
 
 
-def _cron(argument: str, given: str = "") -> subprocess.CompletedProcess[str]:
+def _run_crontab(argument: str, given: str = "") -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             ["crontab", argument], input=given, capture_output=True, text=True, check=False, timeout=30

@@ -8,48 +8,50 @@ from decimal import Decimal
 
 from rich.text import Text
 
-from gpurent.cli.views.render import STATES, moment
+from gpurent.cli.views.render import STATE_TITLES, format_moment
 from gpurent.domain.lease import Lease
 from gpurent.domain.offer import Prepaid
 from gpurent.domain.terminal_text import strip_terminal
-from gpurent.domain.time_left import burn_of
+from gpurent.domain.time_left import sum_prices
 from gpurent.locale import N_, _
-from gpurent.locale.spans import span_text
+from gpurent.locale.durations import format_duration
 from gpurent.workflow.reports.overview import LeaseRow
-from gpurent.workflow.timing.time_left import words
+from gpurent.workflow.timing.time_left import format_time_left
 
-MONEY = 12
-DETAIL = 8  # lines below the table
+MONEY_WIDTH = 12
+DETAIL_HEIGHT = 8  # lines below the table
 # Key, heading, columns of a terminal: together, with their gaps, 79.
 COLUMNS = (
     ("lease", N_("lease"), 16),
     ("state", N_("state"), 11),
     ("left", N_("time left"), 11),
-    ("burn", N_("burn rate"), MONEY),
-    ("spent", N_("spent"), MONEY),
+    ("burn", N_("burn rate"), MONEY_WIDTH),
+    ("spent", N_("spent"), MONEY_WIDTH),
     ("gpu", "GPU", 4),
 )
-_COLOURS = {"ready": "green", "failed": "red", "gone": "red", "provisioning": "cyan"}
+_STATE_COLOURS = {"ready": "green", "failed": "red", "gone": "red", "provisioning": "cyan"}
 _FOREVER = timedelta.max
 
-ORDERS: tuple[tuple[str, Callable[[LeaseRow], object]], ...] = (
+SORT_ORDERS: tuple[tuple[str, Callable[[LeaseRow], object]], ...] = (
     (N_("age"), lambda row: 0),
-    (N_("time left"), lambda row: _FOREVER if row.left.left is None else row.left.left),
+    (N_("time left"), lambda row: _FOREVER if row.time_left.left is None else row.time_left.left),
     (N_("spent"), lambda row: tuple(-money.decimal for money in row.spent)),
     (N_("state"), lambda row: row.lease.state.value),
 )
 
 
-def cells(row: LeaseRow, now: datetime) -> dict[str, Text]:
+def format_cells(row: LeaseRow, now: datetime) -> dict[str, Text]:
     """One text a column, cut to its width."""
     price = row.lease.offer.tariff.price
-    spent = " ".join(_short(money.decimal, money.currency.code) for money in row.spent)
+    spent = " ".join(_format_amount(money.decimal, money.currency.code) for money in row.spent)
     load = row.sample.load
     made = {
         "lease": Text(row.lease.id),
-        "state": _state(row, now),
-        "left": Text(f"! {words(row.left)}", "bold yellow") if row.low else Text(words(row.left)),
-        "burn": Text("-" if row.lease.over else _short(price.value, str(price).partition(" ")[2])),
+        "state": _format_state(row, now),
+        "left": Text(f"! {format_time_left(row.time_left)}", "bold yellow")
+        if row.is_low
+        else Text(format_time_left(row.time_left)),
+        "burn": Text("-" if row.lease.is_over else _format_amount(price.value, str(price).partition(" ")[2])),
         "spent": Text(spent or "-"),
         "gpu": Text("-" if load is None else f"{load}%"),
     }
@@ -58,45 +60,45 @@ def cells(row: LeaseRow, now: datetime) -> dict[str, Text]:
     return made
 
 
-def _short(value: Decimal, unit: str) -> str:
+def _format_amount(value: Decimal, unit: str) -> str:
     """With as many decimals as there is room for; the exact amount stands below the table."""
     texts = [f"{value.normalize():f} {unit}", *(f"{value:.{places}f} {unit}" for places in (3, 2, 1, 0))]
-    return next((text for text in texts if len(text) <= MONEY), texts[-1])
+    return next((text for text in texts if len(text) <= MONEY_WIDTH), texts[-1])
 
 
-def _state(row: LeaseRow, now: datetime) -> Text:
+def _format_state(row: LeaseRow, now: datetime) -> Text:
     """The state; of a row that is not fresh, for how long it is not."""
     if not row.problem:
         state = row.lease.state.value
-        return Text(_(STATES[state]), _COLOURS.get(state, ""))
-    age = span_text(now - row.since).partition(" ") if row.since else None
+        return Text(_(STATE_TITLES[state]), _STATE_COLOURS.get(state, ""))
+    age = format_duration(now - row.stale_since).partition(" ") if row.stale_since else None
     if age is None:
         return Text(_("no answer"), "dim italic")
     number, _space, rest = age
     return Text(_("stale {span}").format(span=f"{number} {rest.split()[0]}"), "dim italic")
 
 
-def summary(rows: Sequence[LeaseRow], now: datetime) -> str:
+def format_summary(rows: Sequence[LeaseRow], now: datetime) -> str:
     """The line on top: how many, what they burn together, what time it is."""
-    prices = [row.lease.offer.tariff.price for row in rows if not row.lease.over]
+    prices = [row.lease.offer.tariff.price for row in rows if not row.lease.is_over]
     codes = dict.fromkeys(price.currency for price in prices)
-    burns = [str(burn_of([price for price in prices if price.currency == code])) for code in codes]
+    burns = [str(sum_prices([price for price in prices if price.currency == code])) for code in codes]
     stale = sum(bool(row.problem) for row in rows)
     parts = [_("{count} leases").format(count=len(rows)), *burns]
     if stale:
         parts.append(_("{count} stale").format(count=stale))
-    return "  ·  ".join([*parts, moment(now)])
+    return "  ·  ".join([*parts, format_moment(now)])
 
 
-def detail(row: LeaseRow) -> Text:
+def format_detail(row: LeaseRow) -> Text:
     lease = row.lease
     hardware = lease.offer.hardware
     parts = (
         lease.id,
-        _(STATES[lease.state.value]),
+        _(STATE_TITLES[lease.state.value]),
         f"{max(1, hardware.gpus)} x {hardware.gpu}" if hardware.gpu else "CPU",
         str(lease.endpoint or "-"),
-        words(row.left),
+        format_time_left(row.time_left),
     )
     lines = [Text("  ".join(parts), "bold")]
     if row.spent:
@@ -109,16 +111,18 @@ def detail(row: LeaseRow) -> Text:
             )
         )
     if row.problem:
-        since = _("stale since {at}: {why}").format(at=moment(row.since), why=_safe(row.problem))
+        since = _("stale since {at}: {why}").format(
+            at=format_moment(row.stale_since), why=_to_one_line(row.problem)
+        )
         lines.append(Text(since, "yellow"))
-    elif lease.note or row.left.note:
-        lines.append(Text(_safe(lease.note or row.left.note), "dim"))
-    room = DETAIL - len(lines)
-    lines += [Text(_safe(line)) for line in row.sample.lines[-room:]]
+    elif lease.note or row.time_left.note:
+        lines.append(Text(_to_one_line(lease.note or row.time_left.note), "dim"))
+    room = DETAIL_HEIGHT - len(lines)
+    lines += [Text(_to_one_line(line)) for line in row.sample.lines[-room:]]
     return Text("\n").join(lines)
 
 
-def _safe(text: str) -> str:
+def _to_one_line(text: str) -> str:
     return " ".join(strip_terminal(text).split("\n"))
 
 
@@ -127,13 +131,13 @@ def release_question(lease: Lease, now: datetime) -> str:
     tariff = lease.offer.tariff
     if isinstance(tariff, Prepaid) and lease.expires_at is not None:
         rest = max(timedelta(), lease.expires_at - now)
-        worth = tariff.price.cost(rest, up=False)
+        worth = tariff.price.cost(rest, round_up=False)
         text = (
             _("{span} are paid and not used; about {worth} come back.")
             if tariff.refundable
             else _("{span} are paid and not used; they are lost (about {worth}).")
         )
-        lines.append(text.format(span=span_text(rest), worth=worth))
+        lines.append(text.format(span=format_duration(rest), worth=worth))
     elif not isinstance(tariff, Prepaid):
         lines.append(_("It stops costing {price}.").format(price=tariff.price))
     if lease.offer.deposit is not None:

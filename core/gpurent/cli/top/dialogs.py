@@ -12,7 +12,7 @@ from textual.widgets import Input, Static
 
 from gpurent.locale import _
 
-_BOX = """
+_DIALOG_CSS = """
 {name} {{ align: center middle; }}
 {name} > Vertical {{ width: 72; max-width: 95%; height: auto; border: round $warning; padding: 0 1; }}
 {name} > Vertical {{ background: $surface; }}
@@ -20,10 +20,10 @@ _BOX = """
 """
 
 
-class Confirm(ModalScreen[bool]):
+class ConfirmDialog(ModalScreen[bool]):
     """Only ``y`` is yes; everything else that closes it is no."""
 
-    CSS = _BOX.format(name="Confirm")
+    CSS = _DIALOG_CSS.format(name="ConfirmDialog")
     BINDINGS: ClassVar = [
         Binding("y", "answer(True)", show=False),
         Binding("n,escape,q", "answer(False)", show=False),
@@ -42,21 +42,21 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(answer)
 
 
-class Ask(ModalScreen[str]):
+class InputDialog(ModalScreen[str]):
     """A line of text; empty when it was left."""
 
-    CSS = _BOX.format(name="Ask")
+    CSS = _DIALOG_CSS.format(name="InputDialog")
     BINDINGS: ClassVar = [Binding("escape", "leave", show=False)]
 
     def __init__(self, label: str, given: str) -> None:
         super().__init__()
         self._label = label
-        self._given = given
+        self._initial_text = given
 
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Static(self._label, markup=False)
-            yield Input(self._given)
+            yield Input(self._initial_text)
             yield Static(_("Enter: go on    Esc: leave"), markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

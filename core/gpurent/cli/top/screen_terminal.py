@@ -12,20 +12,20 @@ from gpurent.domain.question import Question
 from gpurent.domain.terminal_text import strip_terminal
 from gpurent.ports.terminal import Prompter
 
-_QUIET = (EventKind.STEP_BEGUN, EventKind.STEP_DONE, EventKind.PROGRESS, EventKind.JOB_OUTPUT)
+_HIDDEN_EVENTS = (EventKind.STEP_BEGUN, EventKind.STEP_DONE, EventKind.PROGRESS, EventKind.JOB_OUTPUT)
 
 
 class ScreenTerminal:
     """Implements `gpurent.ports.terminal.Terminal`. ``before`` asks as long as the screen is not taken."""
 
-    interactive = False
+    is_interactive = False
 
     def __init__(self, before: Prompter) -> None:
-        self._before = before
+        self._prompter = before
         self._status: Callable[[str], None] | None = None
 
     @contextmanager
-    def taken(self, status: Callable[[str], None]) -> Iterator[None]:
+    def redirect_to(self, status: Callable[[str], None]) -> Iterator[None]:
         """The screen is taken inside the block: the last event goes to ``status``, and nobody is asked."""
         self._status = status
         try:
@@ -33,43 +33,43 @@ class ScreenTerminal:
         finally:
             self._status = None
 
-    def _say(self, text: str) -> None:
+    def _show_text(self, text: str) -> None:
         if self._status is not None:
             self._status(text)
         else:
             click.echo(text, err=True)
 
     def show_event(self, event: Event) -> None:
-        if event.text and event.kind not in _QUIET:
-            self._say(strip_terminal(" ".join(part for part in (event.lease, event.text) if part)))
+        if event.text and event.kind not in _HIDDEN_EVENTS:
+            self._show_text(strip_terminal(" ".join(part for part in (event.lease, event.text) if part)))
 
     async def confirm(self, question: Question) -> bool:
         return False
 
-    async def ask(self, question: Question) -> str | None:
-        return None if self._status else await self._before.ask(question)
+    async def ask_question(self, question: Question) -> str | None:
+        return None if self._status else await self._prompter.ask_question(question)
 
     def show_output(self, data: bytes) -> None:
         """The table shows the sessions' last lines already."""
 
-    def start_progress(self, title: str) -> _Progress:
-        return _Progress(title, self._say)
+    def start_progress(self, title: str) -> _StatusProgress:
+        return _StatusProgress(title, self._show_text)
 
 
-class _Progress:
+class _StatusProgress:
     def __init__(self, title: str, say: Callable[[str], None]) -> None:
-        self._title, self._say = title, say
-        self._size = self._moved = self._percent = 0
+        self._title, self._show_text = title, say
+        self._bytes_total = self._bytes_done = self._percent = 0
 
-    def total(self, files: int, size: int) -> None:
-        self._size = size
+    def set_total(self, files: int, size: int) -> None:
+        self._bytes_total = size
 
     def advance(self, size: int, name: str = "") -> None:
-        self._moved += size
-        percent = 100 * self._moved // max(1, self._size)
+        self._bytes_done += size
+        percent = 100 * self._bytes_done // max(1, self._bytes_total)
         if percent != self._percent:
             self._percent = percent
-            self._say(f"{self._title}: {percent} %")
+            self._show_text(f"{self._title}: {percent} %")
 
-    def file_done(self, name: str) -> None:
+    def finish_file(self, name: str) -> None:
         pass

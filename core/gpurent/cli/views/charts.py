@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from gpurent.cli.views.render import KINDS, moment
-from gpurent.cli.views.table import table
+from gpurent.cli.views.render import CHARGE_TITLES, format_moment
+from gpurent.cli.views.table import format_table
 from gpurent.locale import N_, _
 
 if TYPE_CHECKING:
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from gpurent.workflow.reports.costs import Costs
     from gpurent.workflow.reports.reconcile import LedgerFinding
 
-WIDTH = 30
-_EIGHTHS = " ▏▎▍▌▋▊▉"
-HEADS = {"day": N_("day"), "provider": N_("provider"), "gpu": "GPU", "trip": N_("trip")}
-WHAT = {
+BAR_WIDTH = 30
+_BAR_CHARACTERS = " ▏▎▍▌▋▊▉"
+GROUP_TITLES = {"day": N_("day"), "provider": N_("provider"), "gpu": "GPU", "trip": N_("trip")}
+FINDING_TITLES = {
     "equal": N_("agrees"),
     "grown": N_("the meter ran on"),
     "missing-here": N_("missing in the ledger"),
@@ -30,15 +30,15 @@ WHAT = {
 }
 
 
-def bar(amount: int, most: int, width: int = WIDTH) -> str:
+def format_bar(amount: int, most: int, width: int = BAR_WIDTH) -> str:
     """``amount`` of ``most`` as a bar, to an eighth of a column."""
     if amount <= 0 or most <= 0:
         return ""
     full, rest = divmod(amount * width * 8 // most, 8)
-    return "█" * full + (_EIGHTHS[rest] if rest else "" if full else _EIGHTHS[1])
+    return "█" * full + (_BAR_CHARACTERS[rest] if rest else "" if full else _BAR_CHARACTERS[1])
 
 
-def costs_text(found: Costs) -> str:
+def format_costs(found: Costs) -> str:
     """A bar for each row, longest first within its own currency's scale; totals, rates, what could not be converted."""
     if not found.movements:
         return _("Nothing was spent.")
@@ -47,21 +47,25 @@ def costs_text(found: Costs) -> str:
         code = row.money.currency.code
         most[code] = max(most.get(code, 0), row.money.amount)
     rows = [
-        (row.key, str(row.money), bar(row.money.amount, most[row.money.currency.code])) for row in found.rows
+        (row.key, str(row.money), format_bar(row.money.amount, most[row.money.currency.code]))
+        for row in found.rows
     ]
-    head = (_(HEADS[found.by]), _("spent"), "")
-    lines = [table(head, rows, right=(1,)), _("In all: {total}").format(total=together(found.totals))]
-    lines += rates_text(found.rates)
+    head = (_(GROUP_TITLES[found.by]), _("spent"), "")
+    lines = [
+        format_table(head, rows, right=(1,)),
+        _("In all: {total}").format(total=format_sum(found.totals)),
+    ]
+    lines += format_used_rates(found.rates)
     if found.lacking:
-        lines.append(lacking_text(found.lacking))
+        lines.append(format_unconverted(found.lacking))
     return "\n".join(lines)
 
 
-def together(every: Sequence[Money]) -> str:
+def format_sum(every: Sequence[Money]) -> str:
     return " + ".join(str(money) for money in every) or "0"
 
 
-def rates_text(rates: Sequence[Rate]) -> list[str]:
+def format_used_rates(rates: Sequence[Rate]) -> list[str]:
     """One line for each value of a source, with the first and the last time that it was used."""
     times: dict[tuple[str, str, str, str], list[datetime]] = {}
     for rate in rates:
@@ -74,39 +78,39 @@ def rates_text(rates: Sequence[Rate]) -> list[str]:
             value=value,
             quote=quote,
             source=source,
-            at=" - ".join(sorted({moment(min(found)), moment(max(found))})),
+            at=" - ".join(sorted({format_moment(min(found)), format_moment(max(found))})),
         )
         for (base, value, quote, source), found in times.items()
     ]
 
 
-def lacking_text(lacking: Sequence[Money]) -> str:
-    return _("Not converted, since no rate for it was stored: {money}").format(money=together(lacking))
+def format_unconverted(lacking: Sequence[Money]) -> str:
+    return _("Not converted, since no rate for it was stored: {money}").format(money=format_sum(lacking))
 
 
-def findings_text(found: Sequence[LedgerFinding], entered: int) -> str:
+def format_findings(found: Sequence[LedgerFinding], entered: int) -> str:
     """What differs, one line each; what agrees is only counted."""
-    fine = [finding for finding in found if finding.fine]
+    fine = [finding for finding in found if finding.is_consistent]
     rows = [_finding_row(finding) for finding in found if finding not in fine]
     head = (_("provider"), _("lease"), _("what"), _("here"), _("there"), _("finding"))
-    lines = [table(head, rows, right=(3, 4))] if rows else []
+    lines = [format_table(head, rows, right=(3, 4))] if rows else []
     if entered:
         lines.append(_("New entries: {count}").format(count=entered))
     lines.append(
         _("Lines that agree: {count}").format(count=len(fine))
         + ("" if rows else ". " + _("The ledger is equal to the providers' books."))
     )
-    if any(finding.entries for finding in found if not finding.fine):
+    if any(finding.entries for finding in found if not finding.is_consistent):
         lines.append(_("Enter what is missing here: gpurent reconcile --enter"))
     return "\n".join(lines)
 
 
 def _finding_row(finding: LedgerFinding) -> tuple[str, ...]:
-    what = _(WHAT[finding.what.value])
+    what = _(FINDING_TITLES[finding.what.value])
     return (
         finding.provider,
         finding.lease or "-",
-        _(KINDS[finding.kind.value]) if finding.kind else "-",
+        _(CHARGE_TITLES[finding.kind.value]) if finding.kind else "-",
         str(finding.here or "-"),
         str(finding.there or "-"),
         f"{what}: {finding.reason}" if finding.reason else f"{what} ({finding.ref[:16]})",

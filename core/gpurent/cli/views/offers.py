@@ -6,33 +6,33 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gpurent.cli.data import plain
-from gpurent.cli.views.render import moment
-from gpurent.cli.views.table import table
+from gpurent.cli.json_output import to_json_value
+from gpurent.cli.views.render import format_moment
+from gpurent.cli.views.table import format_table
 from gpurent.locale import _
-from gpurent.locale.spans import span_text
+from gpurent.locale.durations import format_duration
 
 if TYPE_CHECKING:
     from gpurent.domain.money import Money, Rate
     from gpurent.domain.offer import Offer
     from gpurent.domain.trip import Leg, TripSpec
     from gpurent.workflow.reports.offers import MarketOffers, PricedOffer
-    from gpurent.workflow.trips.previews import Preview
+    from gpurent.workflow.trips.previews import TripPreview
 
 
-def interval(low: Money, high: Money) -> str:
+def format_price_range(low: Money, high: Money) -> str:
     """``3.60 CNY``, or ``3.60 - 3.78 CNY`` when it floats."""
     if low == high:
         return str(low)
     return f"{str(low).rpartition(' ')[0]} - {high}"
 
 
-def gpu_of(offer: Offer) -> str:
+def format_gpu(offer: Offer) -> str:
     hardware = offer.hardware
     return f"{hardware.gpus} x {hardware.gpu}" if hardware.gpus > 1 else hardware.gpu or "CPU"
 
 
-def rate_lines(rates: Iterable[Rate]) -> list[str]:
+def format_rates(rates: Iterable[Rate]) -> list[str]:
     """Each rate once, with its source and date."""
     lines = (
         _("1 {base} = {value} {quote}: {source}, {at}").format(
@@ -40,22 +40,22 @@ def rate_lines(rates: Iterable[Rate]) -> list[str]:
             value=rate.value,
             quote=rate.quote.code,
             source=rate.source,
-            at=moment(rate.at),
+            at=format_moment(rate.at),
         )
         for rate in rates
     )
     return list(dict.fromkeys(lines))
 
 
-def market_text(found: MarketOffers, code: str) -> str:
+def format_market(found: MarketOffers, code: str) -> str:
     lines = []
     if found.ranked:
-        lines.append(_table(found.ranked, code))
-        lines += rate_lines(rate for item in found.ranked for rate in _rates(item))
+        lines.append(_offer_table(found.ranked, code))
+        lines += format_rates(rate for item in found.ranked for rate in _collect_rates(item))
     if found.unconverted:
-        lines += ["", _("Not comparable, so ranked apart:"), _table(found.unconverted, "")]
-        lines += rate_lines(rate for item in found.unconverted for rate in _rates(item))
-        lines += list(dict.fromkeys(item.why for item in found.unconverted))
+        lines += ["", _("Not comparable, so ranked apart:"), _offer_table(found.unconverted, "")]
+        lines += format_rates(rate for item in found.unconverted for rate in _collect_rates(item))
+        lines += list(dict.fromkeys(item.unconverted_reason for item in found.unconverted))
     if not found.ranked and not found.unconverted:
         lines.append(_("Nothing fits."))
     if found.too_short:
@@ -67,36 +67,36 @@ def market_text(found: MarketOffers, code: str) -> str:
     return "\n".join(lines)
 
 
-def _table(items: Sequence[PricedOffer], code: str) -> str:
+def _offer_table(items: Sequence[PricedOffer], code: str) -> str:
     head = (
         _("provider"), _("machine"), "GPU", _("price"), _("for"), _("to pay"), _("comes back"), _("locked"),
         _("in {code}").format(code=code) if code else _("in the end"), _("free"),
     )  # fmt: skip
-    return table(head, [_row(item) for item in items], right=(3, 5, 6, 7, 8))
+    return format_table(head, [_offer_row(item) for item in items], right=(3, 5, 6, 7, 8))
 
 
-def _row(item: PricedOffer) -> tuple[str, ...]:
-    offer, quote, shown = item.offer, item.quote, item.converted or item.net
+def _offer_row(item: PricedOffer) -> tuple[str, ...]:
+    offer, quote, shown = item.offer, item.quote, item.converted or item.net_quote
     return (
         offer.provider,
         offer.key,
-        gpu_of(offer),
+        format_gpu(offer),
         str(offer.tariff.price),
-        span_text(item.term),
-        interval(quote.low, quote.high),
+        format_duration(item.term),
+        format_price_range(quote.low, quote.high),
         str(item.refundable) if item.refundable.amount else "-",
         str(quote.deposit) if quote.deposit else "-",
-        interval(shown.low, shown.high),
+        format_price_range(shown.low, shown.high),
         _("yes") if offer.free else _("taken"),
     )
 
 
-def _rates(item: PricedOffer) -> list[Rate]:
+def _collect_rates(item: PricedOffer) -> list[Rate]:
     rates = [item.quote.rate] if item.quote.rate else []
     return [*rates, *(item.converted.conversion.rates if item.converted else ())]
 
 
-def market_data(found: MarketOffers, providers: Sequence[str]) -> list[dict[str, Any]]:
+def market_json(found: MarketOffers, providers: Sequence[str]) -> list[dict[str, Any]]:
     """A row for each of ``providers``; its offers carry what they cost, raw and converted, and their rank among all."""
     reasons = dict(found.unavailable)
     ranks = {id(item): number for number, item in enumerate(found.ranked, 1)}
@@ -107,7 +107,9 @@ def market_data(found: MarketOffers, providers: Sequence[str]) -> list[dict[str,
             "offers": None
             if name in reasons
             else [
-                {**_offer(item), "rank": ranks.get(id(item))} for item in every if item.offer.provider == name
+                {**_offer_json(item), "rank": ranks.get(id(item))}
+                for item in every
+                if item.offer.provider == name
             ],
             "error": reasons.get(name),
         }
@@ -115,7 +117,7 @@ def market_data(found: MarketOffers, providers: Sequence[str]) -> list[dict[str,
     ]
 
 
-def _offer(item: PricedOffer) -> Mapping[str, Any]:
+def _offer_json(item: PricedOffer) -> Mapping[str, Any]:
     shown = item.converted
     converted = None
     if shown is not None:
@@ -125,11 +127,11 @@ def _offer(item: PricedOffer) -> Mapping[str, Any]:
             "high": shown.high,
             "deposit": shown.deposit,
             "rates": way.rates,
-            "oldest_rate": way.oldest,
+            "oldest_rate": way.oldest_rate_at,
             "floats": way.floats or shown.low != shown.high,
         }
     return {
-        **plain(item.offer),
+        **to_json_value(item.offer),
         "quote": {
             "term": item.term,
             "price": item.price,
@@ -137,26 +139,26 @@ def _offer(item: PricedOffer) -> Mapping[str, Any]:
             "high": item.quote.high,
             "deposit": item.quote.deposit,
             "refundable": item.refundable,
-            "in_the_end": {"low": item.net.low, "high": item.net.high},
+            "in_the_end": {"low": item.net_quote.low, "high": item.net_quote.high},
             "rate": item.quote.rate,
             "converted": converted,
-            "why_not_converted": item.why,
+            "why_not_converted": item.unconverted_reason,
         },
     }
 
 
-def preview_text(found: Preview, spec: TripSpec) -> str:
+def format_preview(found: TripPreview, spec: TripSpec) -> str:
     quote = found.plan.quote
     lines = []
-    if found.binds_mail:
+    if found.needs_mail_binding:
         lines.append(_("First your e-mail address is bound; what that costs stands in the shop's mail."))
-    lines += [_leg(number, leg, spec) for number, leg in enumerate(found.plan.legs, 1)]
+    lines += [_format_leg(number, leg, spec) for number, leg in enumerate(found.plan.legs, 1)]
     lines.append(
         _("Then the machine stays yours until you release it.")
         if spec.limits.keep
         else _("Then it is given back; unused time and deposits come home.")
     )
-    cost = interval(quote.low, quote.high)
+    cost = format_price_range(quote.low, quote.high)
     endless = any(leg.order.term is None for leg in found.plan.legs)
     expected = _("Expected for the first hour: {cost}") if endless else _("Expected in all: {cost}")
     lines += ["", expected.format(cost=cost)]
@@ -165,7 +167,7 @@ def preview_text(found: Preview, spec: TripSpec) -> str:
     lines.append(_("No bill above its leg's upper figure is paid without asking."))
     lines.append(
         _("Needed at once: {needed}; the balance is {balance}").format(
-            needed=found.needed, balance=found.balance
+            needed=found.required, balance=found.balance
         )
     )
     lines += [
@@ -174,35 +176,37 @@ def preview_text(found: Preview, spec: TripSpec) -> str:
         )
         for status in found.budgets
     ]
-    if found.lasts is not None:
+    if found.max_runtime is not None:
         lines.append(
-            _("The machine can run for {span} before money ends.").format(span=span_text(found.lasts))
+            _("The machine can run for {span} before money ends.").format(
+                span=format_duration(found.max_runtime)
+            )
         )
-    lines += rate_lines([quote.rate] if quote.rate else [])
-    lines += [_("It would be refused: {why}").format(why=why) for why in found.refused]
+    lines += format_rates([quote.rate] if quote.rate else [])
+    lines += [_("It would be refused: {why}").format(why=why) for why in found.refusals]
     lines.append(_("Nothing was ordered, paid or written."))
     return "\n".join(lines)
 
 
-def _leg(number: int, leg: Leg, spec: TripSpec) -> str:
+def _format_leg(number: int, leg: Leg, spec: TripSpec) -> str:
     order = leg.order
-    cost = interval(leg.quote.low, leg.quote.high)
+    cost = format_price_range(leg.quote.low, leg.quote.high)
     if order.term is None:
         cost = _("{cost} for each hour").format(cost=cost)
     if leg.quote.deposit is not None:
         cost = _("{cost}, and {deposit} locked").format(cost=cost, deposit=leg.quote.deposit)
-    time = span_text(order.term) if order.term is not None else _("until the job ends")
+    time = format_duration(order.term) if order.term is not None else _("until the job ends")
     return _("{number}. {gpu} on machine {machine}, {time}: {work}. {cost}").format(
         number=number,
-        gpu=gpu_of(order.offer),
+        gpu=format_gpu(order.offer),
         machine=order.offer.key,
         time=time,
-        work=", ".join(_work(leg, spec)),
+        work=", ".join(_leg_actions(leg, spec)),
         cost=cost,
     )
 
 
-def _work(leg: Leg, spec: TripSpec) -> list[str]:
+def _leg_actions(leg: Leg, spec: TripSpec) -> list[str]:
     upload, setup = spec.upload, spec.job.setup
     parts = []
     if leg.upload and upload.include:
@@ -212,7 +216,7 @@ def _work(leg: Leg, spec: TripSpec) -> list[str]:
         parts.append(_("upload {folder}").format(folder=upload.folder))
     if not leg.job:
         return parts
-    if setup.wanted:
+    if setup.is_needed:
         meanwhile = leg.upload and setup.needs is not None
         parts.append(_("meanwhile make the machine ready") if meanwhile else _("make the machine ready"))
     parts.append(_("run {command}").format(command=shlex.join(spec.job.command)))
@@ -221,10 +225,10 @@ def _work(leg: Leg, spec: TripSpec) -> list[str]:
     return parts
 
 
-def preview_data(found: Preview) -> dict[str, Any]:
+def preview_json(found: TripPreview) -> dict[str, Any]:
     return {
         "account": found.account,
-        "binds_mail": found.binds_mail,
+        "binds_mail": found.needs_mail_binding,
         "legs": [
             {
                 "kind": leg.order.kind,
@@ -244,12 +248,12 @@ def preview_data(found: Preview) -> dict[str, Any]:
         "high": found.plan.quote.high,
         "deposit": found.plan.quote.deposit,
         "rate": found.plan.quote.rate,
-        "needed": found.needed,
+        "needed": found.required,
         "balance": found.balance,
-        "lasts": found.lasts,
+        "lasts": found.max_runtime,
         "budgets": [
             {"name": item.limit.name, "limit": item.limit.money, "used": item.used, "left": item.left}
             for item in found.budgets
         ],
-        "refused": found.refused,
+        "refused": found.refusals,
     }

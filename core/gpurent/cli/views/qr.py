@@ -5,33 +5,35 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-QUIET = 4
+QUIET_ZONE = 4
 # Upper and lower module of a cell; True is dark.
-_CELLS = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
+_CELL_CHARACTERS = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
 # Black on white whatever the terminal's own colours are: scanners want dark on light.
-_INK, _PLAIN = "\x1b[38;5;16;48;5;231m", "\x1b[0m"
+_BLACK_ON_WHITE, _RESET = "\x1b[38;5;16;48;5;231m", "\x1b[0m"
 
 
-def drawable() -> bool:
+def can_draw_qr() -> bool:
     encoding = (getattr(sys.stdout, "encoding", "") or "").lower().replace("-", "").replace("_", "")
     return encoding == "utf8"
 
 
-def qr_text(text: str) -> str:
+def format_qr(text: str) -> str:
     """``text`` as a code with its quiet zone; the colours are dropped by `click.echo` where there is no terminal."""
     import segno
 
     matrix = segno.make(text, error="m", micro=False).matrix
-    return "\n".join(f"{_INK}{line}{_PLAIN}" for line in _lines([[bool(m) for m in row] for row in matrix]))
+    return "\n".join(
+        f"{_BLACK_ON_WHITE}{line}{_RESET}" for line in _draw_lines([[bool(m) for m in row] for row in matrix])
+    )
 
 
-def _lines(matrix: Sequence[Sequence[bool]]) -> list[str]:
-    side = len(matrix) + 2 * QUIET
+def _draw_lines(matrix: Sequence[Sequence[bool]]) -> list[str]:
+    side = len(matrix) + 2 * QUIET_ZONE
     blank = [False] * side
-    rows = [blank] * QUIET
-    rows += [[*[False] * QUIET, *row, *[False] * QUIET] for row in matrix]
-    rows += [blank] * (QUIET + len(matrix) % 2)
+    rows = [blank] * QUIET_ZONE
+    rows += [[*[False] * QUIET_ZONE, *row, *[False] * QUIET_ZONE] for row in matrix]
+    rows += [blank] * (QUIET_ZONE + len(matrix) % 2)
     return [
-        "".join(_CELLS[pair] for pair in zip(rows[number], rows[number + 1], strict=True))
+        "".join(_CELL_CHARACTERS[pair] for pair in zip(rows[number], rows[number + 1], strict=True))
         for number in range(0, len(rows), 2)
     ]

@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 from click import style
 
-from gpurent.cli.data import plain
-from gpurent.cli.views.table import table
+from gpurent.cli.json_output import to_json_value
+from gpurent.cli.views.table import format_table
 from gpurent.locale import N_, _
-from gpurent.locale.spans import span_text
+from gpurent.locale.durations import format_duration
 from gpurent.roles.entries import LeaseEntry, PluginRegistry
-from gpurent.workflow.timing.time_left import TimeAlarms, below, sentence, words
+from gpurent.workflow.timing.time_left import (
+    TimeAlarms,
+    describe_time_left,
+    format_time_left,
+    passed_thresholds,
+)
 
 if TYPE_CHECKING:
     from gpurent.domain.lease import Lease
-    from gpurent.domain.machine_facts import Space
+    from gpurent.domain.machine_facts import DiskSpace
     from gpurent.domain.receipt import Receipt
     from gpurent.domain.time_left import TimeLeft
     from gpurent.errors import GpurentError
@@ -26,52 +31,58 @@ if TYPE_CHECKING:
 
 
 @frozen(kw_only=True, eq=False)
-class ListedTimes:
+class LeaseTimeTable:
     """By the lease's id: its figure, the thresholds that it lies below, when the timer in its machine shuts it."""
 
     figures: Mapping[str, TimeLeft]
-    passed: Mapping[str, tuple[timedelta, ...]]
+    passed_thresholds: Mapping[str, tuple[timedelta, ...]]
     timers: Mapping[str, datetime | None]
-    shortest: Mapping[str, timedelta | None]
+    shortest_thresholds: Mapping[str, timedelta | None]
 
     @classmethod
-    def of(
+    def from_figures(
         cls,
         leases: Sequence[Lease],
         figures: Mapping[str, TimeLeft],
         alarms: TimeAlarms,
         timers: MachineTimers,
-    ) -> ListedTimes:
+    ) -> LeaseTimeTable:
         """``figures``: by the lease's id, asked for now or as they were last seen."""
-        limits = {lease.id: alarms.thresholds(lease.provider) for lease in leases}
+        limits = {lease.id: alarms.get_thresholds(lease.provider) for lease in leases}
         return cls(
             figures=figures,
-            passed={name: below(figures[name].left, found) for name, found in limits.items()},
-            timers={lease.id: timers.remembered(lease) for lease in leases},
-            shortest={name: min(found, default=None) for name, found in limits.items()},
+            passed_thresholds={
+                name: passed_thresholds(figures[name].left, found) for name, found in limits.items()
+            },
+            timers={lease.id: timers.find_deadline(lease) for lease in leases},
+            shortest_thresholds={name: min(found, default=None) for name, found in limits.items()},
         )
 
-    def shade(self, lease: Lease) -> str | None:
+    def row_colour(self, lease: Lease) -> str | None:
         """Red below the shortest threshold, yellow below another."""
-        passed = self.passed[lease.id]
+        passed = self.passed_thresholds[lease.id]
         if not passed:
             return None
-        return "red" if self.shortest[lease.id] in passed else "yellow"
+        return "red" if self.shortest_thresholds[lease.id] in passed else "yellow"
 
-    def data(self, lease: Lease) -> dict[str, Any]:
-        figure, timer = self.figure_data(lease.id), plain(self.timers[lease.id])
-        return {**plain(lease), "time_left": figure, "timer": timer}
+    def lease_json(self, lease: Lease) -> dict[str, Any]:
+        figure, timer = self.figure_json(lease.id), to_json_value(self.timers[lease.id])
+        return {**to_json_value(lease), "time_left": figure, "timer": timer}
 
-    def figure_data(self, lease_id: str) -> dict[str, Any]:
+    def figure_json(self, lease_id: str) -> dict[str, Any]:
         """The figure for ``--json``; spans in seconds, ``words`` in the user's language."""
         figure = self.figures[lease_id]
-        return {**plain(figure), "words": words(figure), "low": bool(self.passed[lease_id])}
+        return {
+            **to_json_value(figure),
+            "words": format_time_left(figure),
+            "low": bool(self.passed_thresholds[lease_id]),
+        }
 
-    def sentence(self, lease_id: str) -> str:
-        return sentence(self.figures[lease_id])
+    def format_sentence(self, lease_id: str) -> str:
+        return describe_time_left(self.figures[lease_id])
 
 
-STATES = {
+STATE_TITLES = {
     "requested": N_("requested"),
     "payable": N_("to be paid"),
     "provisioning": N_("starting"),
@@ -84,7 +95,7 @@ STATES = {
     "kept": N_("shut, files kept"),
     "gone": N_("gone"),
 }
-KINDS = {
+CHARGE_TITLES = {
     "use": N_("use"),
     "renewal": N_("renewal"),
     "fee": N_("fee"),
@@ -95,14 +106,17 @@ KINDS = {
     "hold": N_("on hold"),
     "transfer": N_("transfer"),
 }
-SPANS = {"upload-to-job": N_("end of upload to start of job"), "job-to-release": N_("end of job to release")}
+IDLE_TITLES = {
+    "upload-to-job": N_("end of upload to start of job"),
+    "job-to-release": N_("end of job to release"),
+}
 
 
-def moment(at: datetime | None) -> str:
+def format_moment(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC" if at is not None else "-"
 
 
-def leases_text(leases: Sequence[Lease], times: ListedTimes) -> str:
+def format_leases(leases: Sequence[Lease], times: LeaseTimeTable) -> str:
     """Lines below a warning threshold are coloured."""
     if not leases:
         return _("No machine costs you anything now.")
@@ -110,20 +124,20 @@ def leases_text(leases: Sequence[Lease], times: ListedTimes) -> str:
     rows = [
         (
             lease.id,
-            _(STATES[lease.state.value]),
+            _(STATE_TITLES[lease.state.value]),
             lease.offer.hardware.gpu or "CPU",
             str(lease.endpoint or "-"),
-            words(times.figures[lease.id]),
+            format_time_left(times.figures[lease.id]),
             (lease.note or times.figures[lease.id].note)[:60],
         )
         for lease in leases
     ]
-    top, rule, *lines = table(head, rows).split("\n")
-    shaded = (style(line, fg=times.shade(lease)) for line, lease in zip(lines, leases, strict=True))
-    return "\n".join([top, rule, *shaded, *_reminders(leases)])
+    top, rule, *lines = format_table(head, rows).split("\n")
+    shaded = (style(line, fg=times.row_colour(lease)) for line, lease in zip(lines, leases, strict=True))
+    return "\n".join([top, rule, *shaded, *_release_reminders(leases)])
 
 
-def _reminders(leases: Sequence[Lease]) -> list[str]:
+def _release_reminders(leases: Sequence[Lease]) -> list[str]:
     """What only the user can end burns until the user says that it has ended."""
     text = _("{lease} costs money until you end it. Then say: gpurent release {lease} --confirmed")
     return [
@@ -133,41 +147,44 @@ def _reminders(leases: Sequence[Lease]) -> list[str]:
     ]
 
 
-def lease_text(lease: Lease, times: ListedTimes) -> str:
+def format_lease(lease: Lease, times: LeaseTimeTable) -> str:
     figure = times.figures[lease.id]
     rows = [
         (_("lease"), lease.id),
         (_("provider"), lease.provider),
         (_("order"), lease.ref or "-"),
-        (_("state"), _(STATES[lease.state.value])),
+        (_("state"), _(STATE_TITLES[lease.state.value])),
         (_("note"), lease.note or "-"),
         (_("machine"), lease.offer.key),
         ("GPU", lease.offer.hardware.gpu or "CPU"),
         (_("price"), str(lease.offer.tariff.price)),
         (_("access"), str(lease.endpoint or "-")),
-        (_("since"), moment(lease.started_at)),
-        (_("until"), moment(figure.until)),
-        (_("time left"), f"{words(figure)} ({figure.note})" if figure.note else words(figure)),
+        (_("since"), format_moment(lease.started_at)),
+        (_("until"), format_moment(figure.until)),
+        (
+            _("time left"),
+            f"{format_time_left(figure)} ({figure.note})" if figure.note else format_time_left(figure),
+        ),
         (_("burn rate"), str(figure.burn or "-")),
-        (_("timer in the machine"), moment(times.timers[lease.id])),
+        (_("timer in the machine"), format_moment(times.timers[lease.id])),
     ]
-    return table((_("what"), _("value")), rows)
+    return format_table((_("what"), _("value")), rows)
 
 
-def receipt_text(receipt: Receipt) -> str:
+def format_receipt(receipt: Receipt) -> str:
     """Every movement, the totals in each currency, and the time that was paid but idle."""
     head = (_("time"), _("what"), _("amount"), _("rate"), _("note"))
     rows = [
         (
-            moment(charge.at),
-            _(KINDS[charge.kind.value]),
+            format_moment(charge.at),
+            _(CHARGE_TITLES[charge.kind.value]),
             str(charge.money),
             f"{charge.rate.value} {charge.rate.quote.code}" if charge.rate else "-",
             charge.note[:40],
         )
         for charge in receipt.charges
     ]
-    lines = [table(head, rows, right=(2,)) if rows else _("Nothing was charged.")]
+    lines = [format_table(head, rows, right=(2,)) if rows else _("Nothing was charged.")]
     lines += [
         _("Paid {paid}, refunded {refunded}, really spent {spent}; deposits held: {held}").format(
             paid=total.paid, refunded=total.refunded, spent=total.spent, held=total.held
@@ -175,7 +192,9 @@ def receipt_text(receipt: Receipt) -> str:
         for total in receipt.totals()
     ]
     lines += [
-        _("Paid but idle, {what}: {span}").format(what=_(SPANS.get(name, name)), span=span_text(idle))
+        _("Paid but idle, {what}: {span}").format(
+            what=_(IDLE_TITLES.get(name, name)), span=format_duration(idle)
+        )
         for name, idle in receipt.idle
     ]
     if receipt.declared:
@@ -196,7 +215,7 @@ def receipt_text(receipt: Receipt) -> str:
 GIB = 1 << 30
 
 
-def machine_text(lease: Lease, registry: PluginRegistry) -> str:
+def format_machine(lease: Lease, registry: PluginRegistry) -> str:
     """The table of what is there; a hint when nobody looked yet."""
     found = lease.found
     if found is None:
@@ -219,16 +238,16 @@ def machine_text(lease: Lease, registry: PluginRegistry) -> str:
         *(("GPU", card) for card in cards or [_("none seen")]),
         (_("processors"), str(found.cpus or "-")),
         (_("memory"), f"{found.memory / 1024:.1f} GiB" if found.memory else "-"),
-        (_("disk"), _space(found.home)),
-        (_("data folder"), _space(found.data)),
+        (_("disk"), _format_space(found.home)),
+        (_("data folder"), _format_space(found.data)),
         (_("packages by"), found.packages or "-"),
-        (_("files kept"), _kept(lease, registry)),
+        (_("files kept"), _format_retention(lease, registry)),
         (_("looked at"), f"{found.at:%Y-%m-%d %H:%M} UTC"),
     ]
-    return table((_("on the machine"), _("value")), rows)
+    return format_table((_("on the machine"), _("value")), rows)
 
 
-def _space(space: Space | None) -> str:
+def _format_space(space: DiskSpace | None) -> str:
     if space is None:
         return "-"
     return _("{path}: {free:.1f} of {total:.1f} GiB free").format(
@@ -236,20 +255,20 @@ def _space(space: Space | None) -> str:
     )
 
 
-def _kept(lease: Lease, registry: PluginRegistry) -> str:
-    entry = registry.entries(LeaseEntry).get(lease.provider)
-    kept = entry.profile.kept if entry is not None else None
+def _format_retention(lease: Lease, registry: PluginRegistry) -> str:
+    entry = registry.get_entries(LeaseEntry).get(lease.provider)
+    kept = entry.profile.files_kept_for if entry is not None else None
     if kept is None:
         return _("nothing is known: bring your results home before the end")
-    return _("{span} after its end, by the provider's word").format(span=span_text(kept))
+    return _("{span} after its end, by the provider's word").format(span=format_duration(kept))
 
 
-_SPENT = {
+_SPENT_TEXTS = {
     "no": N_("Nothing was charged."),
     "yes": N_("Money was spent; see: gpurent receipts"),
     "unknown": N_("Whether money was spent is not known; look at the account: gpurent balance"),
 }
 
 
-def spent_text(error: GpurentError) -> str:
-    return _(_SPENT[error.spent.value])
+def format_spent(error: GpurentError) -> str:
+    return _(_SPENT_TEXTS[error.spent.value])

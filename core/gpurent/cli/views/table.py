@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from unicodedata import combining, east_asian_width
 
-GAP = "  "
+COLUMN_GAP = "  "
 
 
-def width(text: str) -> int:
+def display_width(text: str) -> int:
     """Columns that ``text`` takes in a terminal."""
     return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def pad(text: str, columns: int, *, right: bool = False) -> str:
-    space = " " * max(0, columns - width(text))
+def pad_text(text: str, columns: int, *, right: bool = False) -> str:
+    space = " " * max(0, columns - display_width(text))
     return space + text if right else text + space
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+def format_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """``head`` over ``rows``; columns named in ``right`` are set to the right."""
     every = [tuple(head), *(tuple(row) for row in rows)]
-    widths = [max(width(row[column]) for row in every) for column in range(len(head))]
+    widths = [max(display_width(row[column]) for row in every) for column in range(len(head))]
     lines = [
-        GAP.join(pad(cell, widths[i], right=i in right) for i, cell in enumerate(row)).rstrip()
+        COLUMN_GAP.join(pad_text(cell, widths[i], right=i in right) for i, cell in enumerate(row)).rstrip()
         for row in every
     ]
-    rule = GAP.join("-" * columns for columns in widths)
+    rule = COLUMN_GAP.join("-" * columns for columns in widths)
     return "\n".join([lines[0], rule, *lines[1:]])

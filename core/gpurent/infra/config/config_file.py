@@ -10,7 +10,7 @@ from typing import Any
 
 from gpurent.domain.config_sections import ConfigKey, ConfigSection
 from gpurent.errors import UsageError
-from gpurent.infra.config.toml_file import TomlFile, nearest
+from gpurent.infra.config.toml_file import TomlFile, suggest_name
 from gpurent.locale import _
 
 Sections = Mapping[str, Mapping[str, str]]
@@ -27,28 +27,29 @@ def read_config(path: Path, declared: Callable[[], Sequence[ConfigSection]], nam
         file = TomlFile.read(path, parse_float=str)
     except FileNotFoundError:
         return {}
-    reader = _Reader(file, {section.name: section for section in declared()}, names)
-    return {name: dict(reader.section(name, values)) for name, values in reader.parts()}
+    reader = _ConfigReader(file, {section.name: section for section in declared()}, names)
+    return {name: dict(reader.parse_section(name, values)) for name, values in reader.iter_sections()}
 
 
-class _Reader:
+class _ConfigReader:
     def __init__(self, file: TomlFile, declared: Mapping[str, ConfigSection], names: Names) -> None:
-        self._file, self._declared, self._names = file, declared, names
+        self._file, self._declared, self._list_part_names = file, declared, names
 
-    def parts(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def iter_sections(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Each section, and each ``[section.part]`` below it as a section of that name."""
         for name, values in self._file.values.items():
             if not isinstance(values, dict):
                 text = _("{path}: {section!r} must stand in a section")
                 raise UsageError(
-                    text.format(path=self._file.place("", name), section=name), hint=self._home_of(name)
+                    text.format(path=self._file.format_position("", name), section=name),
+                    hint=self._home_of(name),
                 )
             if name not in self._declared:
                 raise UsageError(
                     _("{where}: there is no section [{section}]").format(
-                        where=self._file.place(name, ""), section=name
+                        where=self._file.format_position(name, ""), section=name
                     ),
-                    hint=nearest(name, sorted(self._declared)),
+                    hint=suggest_name(name, sorted(self._declared)),
                 )
             yield name, {key: value for key, value in values.items() if not isinstance(value, dict)}
             for part, value in values.items():
@@ -61,43 +62,47 @@ class _Reader:
         if name in self._declared:
             return f"[{name}]"
         keyed = [section for section in self._declared.values() if name in {key.name for key in section.keys}]
-        return "\n".join(f"[{section.name}]\n{name} = …" for section in keyed) or nearest(
+        return "\n".join(f"[{section.name}]\n{name} = …" for section in keyed) or suggest_name(
             name, sorted(self._declared)
         )
 
     def _check_part(self, section: ConfigSection, part: str) -> None:
-        if not section.per:
-            raise self._file.unknown(section.name, part, [key.name for key in section.keys])
-        known = [name for kind in section.per for name in self._names(kind)]
+        if not section.part_kinds:
+            raise self._file.unknown_key_error(section.name, part, [key.name for key in section.keys])
+        known = [name for kind in section.part_kinds for name in self._list_part_names(kind)]
         if part not in known:
             raise UsageError(
                 _("{where}: [{section}.{part}] names no {kinds}").format(
-                    where=self._file.place(f"{section.name}.{part}", ""),
+                    where=self._file.format_position(f"{section.name}.{part}", ""),
                     section=section.name,
                     part=part,
-                    kinds="/".join(_(kind) for kind in section.per),
+                    kinds="/".join(_(kind) for kind in section.part_kinds),
                 ),
-                hint=nearest(part, known),
+                hint=suggest_name(part, known),
             )
 
-    def section(self, name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    def parse_section(self, name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         section = self._declared[name.partition(".")[0]]
         keys = {key.name: key for key in section.keys}
         for key, value in values.items():
             known = keys.get(key)
-            if known is None and section.pattern is not None and re.fullmatch(section.pattern.name, key):
-                known = section.pattern
+            if (
+                known is None
+                and section.key_pattern is not None
+                and re.fullmatch(section.key_pattern.name, key)
+            ):
+                known = section.key_pattern
             if known is None:
-                raise self._file.unknown(name, key, list(keys))
-            text = _text(value)
-            refusal = _refusal(known, text)
+                raise self._file.unknown_key_error(name, key, list(keys))
+            text = _value_text(value)
+            refusal = _find_value_problem(known, text)
             if text is None or refusal:
                 example = known.example if "=" in known.example else f"{known.name} = {known.example}"
-                raise self._file.wrong(name, key, refusal, example)
+                raise self._file.wrong_value_error(name, key, refusal, example)
             yield key, text
 
 
-def _text(value: object) -> str | None:
+def _value_text(value: object) -> str | None:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, date):
@@ -107,7 +112,7 @@ def _text(value: object) -> str | None:
     return str(value) if isinstance(value, str | int) else None
 
 
-def _refusal(key: ConfigKey, text: str | None) -> str:
+def _find_value_problem(key: ConfigKey, text: str | None) -> str:
     """What is wrong with ``text``; empty if it is allowed."""
     if text is None:
         return _("text, texts, a number, a date, or true or false is expected")

@@ -8,14 +8,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gpurent.domain.field_values import EXPECTED, value_of
-from gpurent.domain.trip_fields import FIELD_OF, FIELDS, FILE, FieldKind, Group
+from gpurent.domain.field_values import EXPECTED_MESSAGES, parse_toml_value
+from gpurent.domain.trip_fields import FIELDS_BY_NAME, PROJECT_FILE, TRIP_FIELDS, FieldGroup, FieldKind
 from gpurent.errors import UsageError
 from gpurent.infra.config.toml_file import TomlFile
 from gpurent.locale import _
 
 
-def find_project(start: Path, home: Path) -> Path | None:
+def find_project_file(start: Path, home: Path) -> Path | None:
     """The file in ``start`` or the nearest folder above it.
 
     The search ends at the filesystem's boundary, and below ``home``: a file in the home itself counts only there.
@@ -27,12 +27,12 @@ def find_project(start: Path, home: Path) -> Path | None:
     for folder in (here, *here.parents):
         if folder != here and (folder == home or folder.stat().st_dev != device):
             return None
-        if _counts(folder / FILE, anybody=folder == here):
-            return folder / FILE
+        if _is_usable_file(folder / PROJECT_FILE, anybody=folder == here):
+            return folder / PROJECT_FILE
     return None
 
 
-def _counts(path: Path, *, anybody: bool) -> bool:
+def _is_usable_file(path: Path, *, anybody: bool) -> bool:
     try:
         return path.is_file() and (anybody or path.stat().st_uid == os.getuid())
     except OSError:
@@ -61,10 +61,10 @@ _RENAMED = {
 }
 
 
-def read_project(path: Path, now: datetime) -> dict[str, Any]:
+def read_project_file(path: Path, now: datetime) -> dict[str, Any]:
     """The values of the trip's fields that ``path`` has, and the folder where it lies."""
     try:
-        return project_values(TomlFile.read(path), now)
+        return parse_project_values(TomlFile.read(path), now)
     except FileNotFoundError as error:
         raise UsageError(
             _("{path} cannot be read: {why}").format(path=path, why=error.strerror),
@@ -72,40 +72,40 @@ def read_project(path: Path, now: datetime) -> dict[str, Any]:
         ) from None
 
 
-def project_values(file: TomlFile, now: datetime) -> dict[str, Any]:
-    """As `read_project`, of a file that was read already."""
+def parse_project_values(file: TomlFile, now: datetime) -> dict[str, Any]:
+    """As `read_project_file`, of a file that was read already."""
     folder = file.path.resolve().parent
     found: dict[str, Any] = {"folder": str(folder)}
     for name, value in file.values.items():
-        field = FIELD_OF.get(name)
-        _refuse_old(file, name, value)
+        field = FIELDS_BY_NAME.get(name)
+        _check_renamed_key(file, name, value)
         if field is None:
-            raise file.unknown("", name, tuple(FIELD_OF))
+            raise file.unknown_key_error("", name, tuple(FIELDS_BY_NAME))
         try:
-            found[name] = value_of(field, value, now)
+            found[name] = parse_toml_value(field, value, now)
         except ValueError as error:
-            expected = str(error) or _(EXPECTED[field.kind])
-            raise file.wrong("", name, expected, f"{name} = {field.example}") from None
-        if field.kind is FieldKind.PATH and not field.below:
+            expected = str(error) or _(EXPECTED_MESSAGES[field.kind])
+            raise file.wrong_value_error("", name, expected, f"{name} = {field.example}") from None
+        if field.kind is FieldKind.PATH and not field.relative_to_upload:
             # Paths outside the uploaded folder are relative to the file.
             found[name] = str(folder / str(found[name]))
     return found
 
 
-def _refuse_old(file: TomlFile, name: str, value: object) -> None:
+def _check_renamed_key(file: TomlFile, name: str, value: object) -> None:
     """A key under the name that it once had is told its new one."""
     old = [f"{name}.{key}" for key in value] if isinstance(value, dict) else [name]
     renamed = [f"{key} → {_RENAMED[key]}" for key in old if key in _RENAMED]
     if renamed:
         raise UsageError(
             _("{where}: every key stands at the top, under the option's own name").format(
-                where=file.place("", name)
+                where=file.format_position("", name)
             ),
             hint=_("What it is called now: {names}").format(names=", ".join(renamed)),
         )
 
 
-IGNORE = """\
+IGNORE_TEMPLATE = """\
 # What never goes up to a rented machine, beside what .gitignore names. The same rules as there.
 .venv/
 venv/
@@ -114,7 +114,7 @@ venv/
 """
 
 
-def render_project(given: Mapping[str, Any]) -> str:
+def render_project_file(given: Mapping[str, Any]) -> str:
     """The text of a file with the values of ``given``, as TOML has them, by field name.
 
     What was said, with a word on each key; the rest as examples that are commented out.
@@ -124,11 +124,11 @@ def render_project(given: Mapping[str, Any]) -> str:
     document = tomlkit.document()
     document.add(tomlkit.comment(_("What `gpurent run` does in this folder; the command line wins over it.")))
     document.add(tomlkit.comment(_("What is commented out is an example. Paths are relative to this file.")))
-    for group in Group:
+    for group in FieldGroup:
         document.add(tomlkit.nl())
         document.add(tomlkit.comment(_(group.value)))
-        for field in (field for field in FIELDS if field.group is group):
-            value, about = given.get(field.name), _(field.about)
+        for field in (field for field in TRIP_FIELDS if field.group is group):
+            value, about = given.get(field.name), _(field.help_text)
             if value in (None, "", [], ()):
                 document.add(tomlkit.comment(f"{field.name} = {field.example}  # {about}"))
             else:
@@ -136,7 +136,7 @@ def render_project(given: Mapping[str, Any]) -> str:
     return tomlkit.dumps(document)
 
 
-def write_new(path: Path, text: str, *, force: bool = False) -> None:
+def write_new_file(path: Path, text: str, *, force: bool = False) -> None:
     """Never over a file that is there, unless ``force``."""
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:

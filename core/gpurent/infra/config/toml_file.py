@@ -13,9 +13,9 @@ from typing import Any
 from gpurent.errors import UsageError
 from gpurent.locale import _
 
-LARGEST = 1 << 20
-_HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]")
-_NAME = re.compile(r"""\s*("[^"]*"|'[^']*'|[A-Za-z0-9_.\- ]+?)\s*=""")
+MAX_FILE_BYTES = 1 << 20
+_TABLE_HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]")
+_KEY = re.compile(r"""\s*("[^"]*"|'[^']*'|[A-Za-z0-9_.\- ]+?)\s*=""")
 
 
 class TomlFile:
@@ -39,7 +39,7 @@ class TomlFile:
             found = path.stat()
             if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, a device has no end
                 raise UsageError(_("{path} is not a plain file").format(path=path))
-            if found.st_size > LARGEST:
+            if found.st_size > MAX_FILE_BYTES:
                 raise UsageError(_("{path} is too large for a settings file").format(path=path))
             return cls(path, path.read_text("utf-8"), parse_float)
         except FileNotFoundError:
@@ -51,45 +51,45 @@ class TomlFile:
                 _("{path} cannot be read: {why}").format(path=path, why=error.strerror)
             ) from None
 
-    def unknown(self, table: str, name: str, known: Sequence[str]) -> UsageError:
+    def unknown_key_error(self, table: str, name: str, known: Sequence[str]) -> UsageError:
         """``name`` is no key of ``table`` (empty: of the top)."""
         where = _("[{table}] has no key {key}") if table else _("there is no key {key}")
         return UsageError(
-            f"{self.place(table, name)}: {where.format(table=table, key=repr(name)[:60])}",
-            hint=nearest(name, known),
+            f"{self.format_position(table, name)}: {where.format(table=table, key=repr(name)[:60])}",
+            hint=suggest_name(name, known),
         )
 
-    def wrong(self, table: str, name: str, expected: str, example: str) -> UsageError:
+    def wrong_value_error(self, table: str, name: str, expected: str, example: str) -> UsageError:
         full = f"{table}.{name}" if table else name
         return UsageError(
-            f"{self.place(table, name)}: {full}: {expected}",
+            f"{self.format_position(table, name)}: {full}: {expected}",
             hint=_("Write it so: {example}").format(example=example),
         )
 
-    def place(self, table: str, name: str) -> str:
-        line = line_of(self._text, table, name)
+    def format_position(self, table: str, name: str) -> str:
+        line = find_line(self._text, table, name)
         return f"{self.path}, " + _("line {number}").format(number=line) if line else str(self.path)
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
+def suggest_name(name: str, known: Sequence[str]) -> str:
     near = get_close_matches(name, known, 1, 0.5)
     if near:
         return _("Did you mean {name}?").format(name=near[0])
     return _("There are: {every}").format(every=", ".join(known))
 
 
-def line_of(text: str, table: str, name: str) -> int:
+def find_line(text: str, table: str, name: str) -> int:
     """The line on which a key is written, from one; 0 where it cannot be found (quoted or dotted in an odd way)."""
     wanted = f"{table}.{name}" if table and name else table or name
     at, fallback = "", 0
     for number, line in enumerate(text.split("\n"), 1):
-        if header := _HEADER.match(line):
-            at = _bare(header[1])
+        if header := _TABLE_HEADER.match(line):
+            at = _unquote_key(header[1])
             if _is_within(at, wanted):
                 return number
             continue
-        if match := _NAME.match(line):
-            found = f"{at}.{_bare(match[1])}" if at else _bare(match[1])
+        if match := _KEY.match(line):
+            found = f"{at}.{_unquote_key(match[1])}" if at else _unquote_key(match[1])
             if _is_within(found, wanted):
                 return number
             if table and found == table:
@@ -102,5 +102,5 @@ def _is_within(found: str, wanted: str) -> bool:
     return found == wanted or found.startswith(f"{wanted}.")
 
 
-def _bare(name: str) -> str:
+def _unquote_key(name: str) -> str:
     return ".".join(part.strip().strip("\"'") for part in name.split("."))

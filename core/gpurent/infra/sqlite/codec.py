@@ -17,41 +17,41 @@ from gpurent.domain.secret import Secret
 T = TypeVar("T")
 
 
-def _no_secret(value: Secret) -> NoReturn:
+def _refuse_secret(value: Secret) -> NoReturn:
     raise TypeError("a secret is never written to the journal")
 
 
-def _time(value: datetime) -> str:
+def _format_time(value: datetime) -> str:
     if value.tzinfo is None:
         raise TypeError(f"a time without a zone: {value}")
     return value.astimezone(UTC).isoformat()
 
 
-def _tagged(kind: type, plain: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
-    """``plain`` with the name of the class, so that `_tariff` can tell the two apart."""
+def _add_kind(kind: type, plain: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    """``plain`` with the name of the class, so that `_structure_tariff` can tell the two apart."""
     return lambda value: {"kind": kind.__name__.lower(), **plain(value)}
 
 
-def _tariff(value: Mapping[str, Any], converter: cattrs.Converter) -> Metered | Prepaid:
+def _structure_tariff(value: Mapping[str, Any], converter: cattrs.Converter) -> Metered | Prepaid:
     kinds: dict[str, type[Metered] | type[Prepaid]] = {"metered": Metered, "prepaid": Prepaid}
     return converter.structure({k: v for k, v in value.items() if k != "kind"}, kinds[value["kind"]])
 
 
 @cache
-def converter() -> cattrs.Converter:
+def get_converter() -> cattrs.Converter:
     """The one converter: ISO times in UTC, spans in whole microseconds, decimals as text."""
     # Values of our own: one that does not fit is a defect, whose details no user reads; they would cost each start.
     made = cattrs.Converter(detailed_validation=False)
-    made.register_unstructure_hook(datetime, _time)
+    made.register_unstructure_hook(datetime, _format_time)
     made.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
     made.register_unstructure_hook(timedelta, lambda span: span // timedelta(microseconds=1))
     made.register_structure_hook(timedelta, lambda micros, _: timedelta(microseconds=int(micros)))
     made.register_unstructure_hook(Decimal, str)
     made.register_structure_hook(Decimal, lambda text, _: Decimal(text))
-    made.register_unstructure_hook(Secret, _no_secret)
+    made.register_unstructure_hook(Secret, _refuse_secret)
     for kind in get_args(Tariff):
-        made.register_unstructure_hook(kind, _tagged(kind, made.gen_unstructure_attrs_fromdict(kind)))
-    made.register_structure_hook(Tariff, lambda value, _: _tariff(value, made))
+        made.register_unstructure_hook(kind, _add_kind(kind, made.gen_unstructure_attrs_fromdict(kind)))
+    made.register_structure_hook(Tariff, lambda value, _: _structure_tariff(value, made))
     made.register_structure_hook_func(
         lambda kind: getattr(kind, "__origin__", None) is Sequence,
         lambda value, kind: tuple(made.structure(item, get_args(kind)[0]) for item in value),
@@ -61,8 +61,8 @@ def converter() -> cattrs.Converter:
 
 def dumps(value: object) -> str:
     """One line of JSON, keys sorted."""
-    return json.dumps(converter().unstructure(value), ensure_ascii=False, sort_keys=True)
+    return json.dumps(get_converter().unstructure(value), ensure_ascii=False, sort_keys=True)
 
 
 def loads(text: str, kind: type[T]) -> T:
-    return converter().structure(json.loads(text), kind)
+    return get_converter().structure(json.loads(text), kind)

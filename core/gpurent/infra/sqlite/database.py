@@ -12,7 +12,7 @@ from typing import Any
 
 from gpurent.errors import UsageError
 from gpurent.infra.platform.posix.system import sync_folder
-from gpurent.infra.sqlite.schema import FUNCTIONS, SCHEMA, STEPS
+from gpurent.infra.sqlite.schema import MIGRATIONS, SCHEMA_VERSION, SQL_FUNCTIONS
 from gpurent.locale import _
 
 
@@ -25,11 +25,11 @@ class Database:
             if path.stat().st_mode & 0o077:
                 path.chmod(0o600)
         else:
-            _create(path)
+            _create_file(path)
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         self._lock = threading.RLock()
         try:
-            self._check()
+            self._check_version()
             self._db.execute("PRAGMA journal_mode=DELETE")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.execute("PRAGMA foreign_keys=ON")
@@ -50,13 +50,13 @@ class Database:
     def close(self) -> None:
         self._db.close()
 
-    def _check(self) -> int:
+    def _check_version(self) -> int:
         """The schema of the file; looks before anything is changed."""
-        version = _version(self._db)
-        if version > SCHEMA:
+        version = _read_version(self._db)
+        if version > SCHEMA_VERSION:
             raise UsageError(
                 _("{path} was written by a newer gpurent (schema {version}, this one knows {known})").format(
-                    path=self._path, version=version, known=SCHEMA
+                    path=self._path, version=version, known=SCHEMA_VERSION
                 ),
                 hint=_("Upgrade gpurent; nothing was changed."),
             )
@@ -64,28 +64,28 @@ class Database:
 
     def _migrate(self) -> None:
         """All missing steps in one transaction: killed at any statement, the file is as it was."""
-        found = self._check()
-        if found == SCHEMA:
+        found = self._check_version()
+        if found == SCHEMA_VERSION:
             return
         if found:
             self._back_up(found)
-        for function in FUNCTIONS:
+        for function in SQL_FUNCTIONS:
             self._db.create_function(function.__name__, 1, function, deterministic=True)
-        with self.write():
-            for number in range(self._check(), SCHEMA):
-                for statement in statements(STEPS[number]):
+        with self.write_transaction():
+            for number in range(self._check_version(), SCHEMA_VERSION):
+                for statement in split_statements(MIGRATIONS[number]):
                     self.execute(statement)
-            self.execute(f"PRAGMA user_version={SCHEMA}")
+            self.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def _back_up(self, version: int) -> None:
         """A copy beside the file, named after its schema; there under its name only when it is whole."""
         target = self._path.with_name(f"{self._path.name}.schema{version}")
         part = target.with_name(f"{target.name}.{os.getpid()}.part")
         part.unlink(missing_ok=True)
-        _create(part)
+        _create_file(part)
         with closing(sqlite3.connect(part)) as copy:
             self._db.backup(copy)
-            same = _version(copy) == version
+            same = _read_version(copy) == version
         if same:
             part.replace(target)
             sync_folder(target.parent)
@@ -94,7 +94,7 @@ class Database:
             part.unlink()
 
     @contextmanager
-    def write(self) -> Iterator[None]:
+    def write_transaction(self) -> Iterator[None]:
         """One transaction; an error rolls it back."""
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
@@ -115,21 +115,21 @@ class Database:
         """Inside `write`."""
         self._db.executemany(sql, rows)
 
-    def rows(self, sql: str, *values: object) -> list[Any]:
+    def fetch_rows(self, sql: str, *values: object) -> list[Any]:
         with self._lock:
             return self._db.execute(sql, values).fetchall()
 
 
-def _create(path: Path) -> None:
+def _create_file(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
 
 
-def _version(db: sqlite3.Connection) -> int:
+def _read_version(db: sqlite3.Connection) -> int:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     return int(version)
 
 
-def statements(script: str) -> Iterator[str]:
+def split_statements(script: str) -> Iterator[str]:
     """The statements of ``script``; a semicolon inside a trigger ends none."""
     text = ""
     for part in script.split(";")[:-1]:
@@ -139,17 +139,17 @@ def statements(script: str) -> Iterator[str]:
             text = ""
 
 
-MOST = 50
-_QUERIES = {
+MAX_RECENT_IDS = 50
+_RECENT_QUERIES = {
     "leases": "SELECT id FROM leases ORDER BY changed_at DESC LIMIT ?",
     "trips": "SELECT id FROM trips ORDER BY begun_at DESC LIMIT ?",
 }
 
 
-def recent_ids(path: Path, table: str) -> list[str]:
+def list_recent_ids(path: Path, table: str) -> list[str]:
     """Of "leases" those that changed last, of "trips" those that were begun last, newest first."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            return [str(row[0]) for row in database.execute(_QUERIES[table], (MOST,))]
+            return [str(row[0]) for row in database.execute(_RECENT_QUERIES[table], (MAX_RECENT_IDS,))]
     except sqlite3.Error:
         return []

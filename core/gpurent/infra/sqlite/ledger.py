@@ -7,21 +7,21 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from gpurent.domain.ledger import Account, Posting, Transaction
+from gpurent.domain.ledger import LedgerAccount, Posting, Transaction
 from gpurent.domain.money import Currency, Money, Rate
 from gpurent.domain.receipt import ChargeKind
 from gpurent.infra.sqlite.codec import dumps, loads
 from gpurent.infra.sqlite.database import Database
 
-_FIELDS = "id, at, kind, provider, ref, part, reversal, growing, lease, trip, gpu, note, rate"
-_WHERE = {
+_COLUMNS = "id, at, kind, provider, ref, part, reversal, growing, lease, trip, gpu, note, rate"
+_CONDITIONS = {
     "provider": "provider = ?",
     "lease": "lease = ?",
     "trip": "trip = ?",
     "since": "at >= ?",
     "until": "at < ?",
 }
-_INSERT = f"INSERT INTO entries ({_FIELDS}, entered_at) VALUES ({', '.join('?' * 14)})"  # noqa: S608
+_INSERT = f"INSERT INTO entries ({_COLUMNS}, entered_at) VALUES ({', '.join('?' * 14)})"  # noqa: S608
 
 
 class SqliteLedger:
@@ -31,25 +31,25 @@ class SqliteLedger:
         self._database = database
         self._now = now
 
-    def enter(self, transactions: Iterable[Transaction]) -> int:
-        entered_at = _stamp(self._now())
+    def add_transactions(self, transactions: Iterable[Transaction]) -> int:
+        entered_at = _format_time(self._now())
         entries: list[tuple[object, ...]] = []
         postings: list[tuple[object, ...]] = []
-        with self._database.write():
-            ((last,),) = self._database.rows("SELECT coalesce(max(id), 0) FROM entries")
-            for entry in self._new(transactions):
+        with self._database.write_transaction():
+            ((last,),) = self._database.fetch_rows("SELECT coalesce(max(id), 0) FROM entries")
+            for entry in self._filter_new(transactions):
                 last += 1
-                entries.append((last, *_row(entry), entered_at))
-                postings += [(last, *line) for line in _posting_rows(entry)]
+                entries.append((last, *_make_entry_row(entry), entered_at))
+                postings += [(last, *line) for line in _make_posting_rows(entry)]
             self._database.execute_many("INSERT INTO postings VALUES (?, ?, ?, ?, ?, ?)", postings)
             self._database.execute_many(_INSERT, entries)
         return len(entries)
 
-    def _new(self, transactions: Iterable[Transaction]) -> Iterable[Transaction]:
+    def _filter_new(self, transactions: Iterable[Transaction]) -> Iterable[Transaction]:
         seen = set()
         for entry in transactions:
             provider, ref, kind, part = entry.key
-            if entry.key not in seen and not self._database.rows(
+            if entry.key not in seen and not self._database.fetch_rows(
                 "SELECT 1 FROM entries WHERE provider = ? AND ref = ? AND kind = ? AND part = ?",
                 provider,
                 ref,
@@ -59,15 +59,17 @@ class SqliteLedger:
                 seen.add(entry.key)
                 yield entry
 
-    def has(self, provider: str, ref: str) -> bool:
+    def has_entry(self, provider: str, ref: str) -> bool:
         return bool(
-            self._database.rows("SELECT 1 FROM entries WHERE provider = ? AND ref = ?", provider, ref)
+            self._database.fetch_rows("SELECT 1 FROM entries WHERE provider = ? AND ref = ?", provider, ref)
         )
 
-    def providers(self) -> Sequence[str]:
-        return [name for (name,) in self._database.rows("SELECT DISTINCT provider FROM entries ORDER BY 1")]
+    def list_providers(self) -> Sequence[str]:
+        return [
+            name for (name,) in self._database.fetch_rows("SELECT DISTINCT provider FROM entries ORDER BY 1")
+        ]
 
-    def entries(
+    def list_transactions(
         self,
         *,
         provider: str = "",
@@ -80,45 +82,45 @@ class SqliteLedger:
             "provider": provider,
             "lease": lease,
             "trip": trip,
-            "since": _stamp(since) if since else "",
-            "until": _stamp(until) if until else "",
+            "since": _format_time(since) if since else "",
+            "until": _format_time(until) if until else "",
         }
         given = {name: value for name, value in wanted.items() if value}
         # Only our own words get into the statement; values are bound.
-        where = " AND ".join(_WHERE[name] for name in given) or "1"
-        rows = self._database.rows(
-            f"SELECT {_FIELDS} FROM entries WHERE {where} ORDER BY id",  # noqa: S608
+        where = " AND ".join(_CONDITIONS[name] for name in given) or "1"
+        rows = self._database.fetch_rows(
+            f"SELECT {_COLUMNS} FROM entries WHERE {where} ORDER BY id",  # noqa: S608
             *given.values(),
         )
         postings: dict[int, list[Posting]] = {}
-        for entry, account, currency, exponent, amount in self._database.rows(
+        for entry, account, currency, exponent, amount in self._database.fetch_rows(
             "SELECT entry, account, currency, exponent, amount FROM postings"  # noqa: S608
             f" WHERE entry IN (SELECT id FROM entries WHERE {where}) ORDER BY entry, line",
             *given.values(),
         ):
-            money = Money(int(amount), _currency(currency, exponent))
-            postings.setdefault(entry, []).append(Posting(_account(account), money))
-        return [_read(row, postings[row[0]]) for row in rows]
+            money = Money(int(amount), _make_currency(currency, exponent))
+            postings.setdefault(entry, []).append(Posting(_make_account(account), money))
+        return [_parse_entry(row, postings[row[0]]) for row in rows]
 
 
 @cache
-def _account(name: str) -> Account:
-    return Account(name)
+def _make_account(name: str) -> LedgerAccount:
+    return LedgerAccount(name)
 
 
 @cache
-def _currency(code: str, exponent: int) -> Currency:
+def _make_currency(code: str, exponent: int) -> Currency:
     return Currency(code, exponent)
 
 
-def _stamp(at: datetime) -> str:
+def _format_time(at: datetime) -> str:
     """As text that sorts like the time itself."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _row(entry: Transaction) -> tuple[object, ...]:
+def _make_entry_row(entry: Transaction) -> tuple[object, ...]:
     return (
-        _stamp(entry.at),
+        _format_time(entry.at),
         entry.kind.value,
         entry.provider,
         entry.ref,
@@ -133,13 +135,13 @@ def _row(entry: Transaction) -> tuple[object, ...]:
     )
 
 
-def _posting_rows(entry: Transaction) -> Iterable[tuple[object, ...]]:
+def _make_posting_rows(entry: Transaction) -> Iterable[tuple[object, ...]]:
     for line, posting in enumerate(entry.postings):
         money = posting.money
         yield line, posting.account.name, money.currency.code, money.currency.exponent, str(money.amount)
 
 
-def _read(row: Any, postings: list[Posting]) -> Transaction:
+def _parse_entry(row: Any, postings: list[Posting]) -> Transaction:
     return Transaction(
         at=datetime.fromisoformat(row[1]),
         kind=ChargeKind(row[2]),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-_JOURNAL = """
+_CREATE_JOURNAL = """
 CREATE TABLE trips (
     id TEXT PRIMARY KEY, kind TEXT NOT NULL, want TEXT NOT NULL, lease TEXT NOT NULL DEFAULT '',
     begun_at TEXT NOT NULL, ended_at TEXT, outcome TEXT NOT NULL DEFAULT ''
@@ -23,7 +23,7 @@ CREATE TABLE notes (scope TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL
 
 # Amounts are text: 15 decimals and a rich account are more than 64 bits. A posting is written before its entry (the
 # reference is checked at the commit), so that the entry closes the transaction: nothing can be added to it later.
-_LEDGER = """
+_CREATE_LEDGER = """
 CREATE TABLE entries (
     id INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL, provider TEXT NOT NULL, ref TEXT NOT NULL,
     part INTEGER NOT NULL, reversal INTEGER NOT NULL CHECK (reversal IN (0, 1)),
@@ -60,7 +60,7 @@ WHEN EXISTS (SELECT 1 FROM entries WHERE id = NEW.entry)
 BEGIN SELECT RAISE(ABORT, 'this entry is closed'); END;
 """
 
-_QUESTIONS = """
+_ADD_QUESTIONS = """
 CREATE TABLE questions (
     id TEXT PRIMARY KEY, value TEXT NOT NULL, asked_at TEXT NOT NULL, answer TEXT, answered_at TEXT
 ) STRICT;
@@ -69,17 +69,17 @@ UPDATE trips SET spec = convert_spec(spec);
 UPDATE steps SET value = convert_plan(value) WHERE name = 'plan' AND value IS NOT NULL;
 """
 
-STEPS = (_JOURNAL, _LEDGER, _QUESTIONS)
-SCHEMA = len(STEPS)
+MIGRATIONS = (_CREATE_JOURNAL, _CREATE_LEDGER, _ADD_QUESTIONS)
+SCHEMA_VERSION = len(MIGRATIONS)
 
 
 # Trips that were written before the specification of a trip had five parts. Works on the stored JSON alone.
-_UPLOAD = {"folder": "folder", "inputs": "include", "transfer": "transfer", "staged": "staged"}
-_JOB = {"command": "command", "name": "name", "session": "session", "launcher": "launcher"}
-_SETUP = {"setup": "commands", "needs": "needs"}
-_RESULTS = {"results": "paths", "home": "dir", "pull_every": "every"}
-_LIMITS = {"term": "term", "budget": "budget", "keep": "keep", "on_error": "on_error"}
-_TOP = {
+_UPLOAD_KEYS = {"folder": "folder", "inputs": "include", "transfer": "transfer", "staged": "staged"}
+_JOB_KEYS = {"command": "command", "name": "name", "session": "session", "launcher": "launcher"}
+_SETUP_KEYS = {"setup": "commands", "needs": "needs"}
+_RESULTS_KEYS = {"results": "paths", "home": "dir", "pull_every": "every"}
+_LIMITS_KEYS = {"term": "term", "budget": "budget", "keep": "keep", "on_error": "on_error"}
+_TOP_KEYS = {
     "provider": "provider",
     "providers": "providers",
     "lease": "lease",
@@ -96,14 +96,17 @@ def convert_spec(text: str) -> str:
     wish = dict(old.get("wish", {}))
     machine = {"machine": wish.pop("key")} if "key" in wish else {}
     new: dict[str, Any] = {
-        "requirements": {**wish, **machine, **_picked(old, {"disk": "disk", "image": "image"})},
-        "upload": _picked(old, _UPLOAD),
-        "job": {**_picked(old, _JOB), "setup": {**_picked(old, _SETUP), **old.get("packages", {})}},
-        "results": _picked(old, _RESULTS),
-        "limits": {**_picked(old, _LIMITS), **old.get("rules", {})},
-        **_picked(old, _TOP),
+        "requirements": {**wish, **machine, **_rename_keys(old, {"disk": "disk", "image": "image"})},
+        "upload": _rename_keys(old, _UPLOAD_KEYS),
+        "job": {
+            **_rename_keys(old, _JOB_KEYS),
+            "setup": {**_rename_keys(old, _SETUP_KEYS), **old.get("packages", {})},
+        },
+        "results": _rename_keys(old, _RESULTS_KEYS),
+        "limits": {**_rename_keys(old, _LIMITS_KEYS), **old.get("rules", {})},
+        **_rename_keys(old, _TOP_KEYS),
     }
-    return _dump(new)
+    return _dump_json(new)
 
 
 def convert_plan(text: str) -> str:
@@ -112,16 +115,16 @@ def convert_plan(text: str) -> str:
     for leg in plan.get("legs", ()):
         if "cargo" in leg:
             leg["upload"] = leg.pop("cargo")
-    return _dump(plan)
+    return _dump_json(plan)
 
 
-def _picked(old: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+def _rename_keys(old: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     return {new: old[name] for name, new in names.items() if name in old}
 
 
-def _dump(value: object) -> str:
+def _dump_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
 # What the steps call.
-FUNCTIONS = (convert_spec, convert_plan)
+SQL_FUNCTIONS = (convert_spec, convert_plan)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from attrs import frozen
 
-from gpurent.domain.lease import OVER, Lease
+from gpurent.domain.lease import OVER_STATES, Lease
 from gpurent.infra.sqlite.codec import dumps, loads
 from gpurent.infra.sqlite.database import Database
 
@@ -38,54 +38,56 @@ class SqliteStore:
 
         return SqliteLedger(self._database, self._now)
 
-    def _stamp(self) -> str:
+    def _format_now(self) -> str:
         return self._now().astimezone(UTC).isoformat()
 
-    def _write(self, sql: str, *values: object) -> int:
-        with self._database.write():
+    def _execute(self, sql: str, *values: object) -> int:
+        with self._database.write_transaction():
             return self._database.execute(sql, values)
 
     # trips
 
-    def begin_trip(self, trip: str, kind: str, spec: TripSpec, lease: str = "") -> TripRecord:
+    def begin_trip(self, trip_id: str, kind: str, spec: TripSpec, lease_id: str = "") -> TripRecord:
         from gpurent.domain.trip import TripRecord
 
         begun_at = self._now().astimezone(UTC)
-        self._write(
+        self._execute(
             "INSERT INTO trips (id, kind, spec, lease, begun_at) VALUES (?, ?, ?, ?, ?)",
-            trip,
+            trip_id,
             kind,
             dumps(spec),
-            lease,
+            lease_id,
             begun_at.isoformat(),
         )
         return TripRecord(
-            id=trip, kind=kind, spec=spec, lease=lease, begun_at=begun_at, ended_at=None, outcome=""
+            id=trip_id, kind=kind, spec=spec, lease=lease_id, begun_at=begun_at, ended_at=None, outcome=""
         )
 
-    def set_trip_spec(self, trip: str, spec: TripSpec) -> None:
-        self._write("UPDATE trips SET spec = ? WHERE id = ?", dumps(spec), trip)
+    def set_trip_spec(self, trip_id: str, spec: TripSpec) -> None:
+        self._execute("UPDATE trips SET spec = ? WHERE id = ?", dumps(spec), trip_id)
 
-    def set_trip_lease(self, trip: str, lease: str) -> None:
-        self._write("UPDATE trips SET lease = ? WHERE id = ?", lease, trip)
+    def set_trip_lease(self, trip_id: str, lease_id: str) -> None:
+        self._execute("UPDATE trips SET lease = ? WHERE id = ?", lease_id, trip_id)
 
-    def end_trip(self, trip: str, outcome: str) -> None:
-        self._write("UPDATE trips SET ended_at = ?, outcome = ? WHERE id = ?", self._stamp(), outcome, trip)
+    def end_trip(self, trip_id: str, outcome: str) -> None:
+        self._execute(
+            "UPDATE trips SET ended_at = ?, outcome = ? WHERE id = ?", self._format_now(), outcome, trip_id
+        )
 
-    def trips(self, lease: str = "") -> Sequence[TripRecord]:
-        return self._trips("WHERE lease = ?", lease) if lease else self._trips("")
+    def list_trips(self, lease_id: str = "") -> Sequence[TripRecord]:
+        return self._query_trips("WHERE lease = ?", lease_id) if lease_id else self._query_trips("")
 
-    def open_trips(self) -> Sequence[TripRecord]:
-        return self._trips("WHERE outcome = ''")
+    def list_open_trips(self) -> Sequence[TripRecord]:
+        return self._query_trips("WHERE outcome = ''")
 
-    def trip(self, trip: str) -> TripRecord | None:
-        return next(iter(self._trips("WHERE id = ?", trip)), None)
+    def find_trip(self, trip_id: str) -> TripRecord | None:
+        return next(iter(self._query_trips("WHERE id = ?", trip_id)), None)
 
-    def _trips(self, which: str, *values: str) -> list[TripRecord]:
+    def _query_trips(self, which: str, *values: str) -> list[TripRecord]:
         from gpurent.domain.trip import TripRecord, TripSpec
 
         # ``which`` is always one of the texts above.
-        rows = self._database.rows(
+        rows = self._database.fetch_rows(
             "SELECT id, kind, spec, lease, begun_at, ended_at, outcome FROM trips "  # noqa: S608
             f"{which} ORDER BY begun_at, rowid",
             *values,
@@ -105,29 +107,32 @@ class SqliteStore:
 
     # steps
 
-    def begin_step(self, trip: str, step: str) -> None:
-        self._write(
-            "INSERT OR IGNORE INTO steps (trip, name, begun_at) VALUES (?, ?, ?)", trip, step, self._stamp()
+    def begin_step(self, trip_id: str, step: str) -> None:
+        self._execute(
+            "INSERT OR IGNORE INTO steps (trip, name, begun_at) VALUES (?, ?, ?)",
+            trip_id,
+            step,
+            self._format_now(),
         )
 
-    def record_step(self, trip: str, step: str, value: object) -> None:
-        with self._database.write():
+    def record_step(self, trip_id: str, step: str, value: object) -> None:
+        with self._database.write_transaction():
             written = self._database.execute(
                 "UPDATE steps SET done_at = ?, value = ? WHERE trip = ? AND name = ?",
-                (self._stamp(), dumps(value), trip, step),
+                (self._format_now(), dumps(value), trip_id, step),
             )
             if written != 1:
-                raise LookupError(f"step {step} of trip {trip} was not begun")
+                raise LookupError(f"step {step} of trip {trip_id} was not begun")
 
-    def recall_step(self, trip: str, step: str, kind: type[T]) -> T | None:
-        rows = self._database.rows("SELECT value FROM steps WHERE trip = ? AND name = ?", trip, step)
+    def find_step_value(self, trip_id: str, step: str, kind: type[T]) -> T | None:
+        rows = self._database.fetch_rows("SELECT value FROM steps WHERE trip = ? AND name = ?", trip_id, step)
         return next((loads(value, kind) for (value,) in rows if value is not None), None)
 
-    def steps(self, trip: str) -> Sequence[StepRecord]:
+    def list_steps(self, trip_id: str) -> Sequence[StepRecord]:
         from gpurent.domain.trip import StepRecord
 
-        rows = self._database.rows(
-            "SELECT name, begun_at, done_at FROM steps WHERE trip = ? ORDER BY rowid", trip
+        rows = self._database.fetch_rows(
+            "SELECT name, begun_at, done_at FROM steps WHERE trip = ? ORDER BY rowid", trip_id
         )
         return [
             StepRecord(
@@ -138,16 +143,16 @@ class SqliteStore:
             for name, begun, done in rows
         ]
 
-    def recorded_steps(self, trip: str, suffix: str, kind: type[T]) -> Sequence[tuple[str, T]]:
-        rows = self._database.rows(
-            "SELECT name, value FROM steps WHERE trip = ? AND value IS NOT NULL ORDER BY rowid", trip
+    def list_recorded_steps(self, trip_id: str, suffix: str, kind: type[T]) -> Sequence[tuple[str, T]]:
+        rows = self._database.fetch_rows(
+            "SELECT name, value FROM steps WHERE trip = ? AND value IS NOT NULL ORDER BY rowid", trip_id
         )
         return [(name, loads(value, kind)) for name, value in rows if name.endswith(suffix)]
 
     # leases
 
     def save_lease(self, lease: Lease) -> None:
-        self._write(
+        self._execute(
             "INSERT INTO leases (id, provider, state, value, changed_at) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (id) DO UPDATE SET state = excluded.state, value = excluded.value,"
             " changed_at = excluded.changed_at",
@@ -155,49 +160,51 @@ class SqliteStore:
             lease.provider,
             lease.state.value,
             dumps(lease),
-            self._stamp(),
+            self._format_now(),
         )
 
     def swap_lease(self, before: Lease, after: Lease) -> bool:
-        with self._database.write():
-            rows = self._database.rows("SELECT value FROM leases WHERE id = ?", before.id)
+        with self._database.write_transaction():
+            rows = self._database.fetch_rows("SELECT value FROM leases WHERE id = ?", before.id)
             # Compared as values: an older gpurent wrote fewer fields.
             if not rows or loads(rows[0][0], Lease) != before:
                 return False
             self._database.execute(
                 "UPDATE leases SET state = ?, value = ?, changed_at = ? WHERE id = ?",
-                (after.state.value, dumps(after), self._stamp(), before.id),
+                (after.state.value, dumps(after), self._format_now(), before.id),
             )
             return True
 
-    def lease(self, lease: str) -> Lease | None:
-        return next(iter(self._leases("WHERE id = ?", lease)), None)
+    def find_lease(self, lease_id: str) -> Lease | None:
+        return next(iter(self._query_leases("WHERE id = ?", lease_id)), None)
 
-    def leases(self) -> Sequence[Lease]:
-        return self._leases("")
+    def list_leases(self) -> Sequence[Lease]:
+        return self._query_leases("")
 
-    def open_leases(self) -> Sequence[Lease]:
-        over = [state.value for state in OVER]
+    def list_open_leases(self) -> Sequence[Lease]:
+        over = [state.value for state in OVER_STATES]
         marks = ", ".join("?" for _state in over)
-        return self._leases(f"WHERE state NOT IN ({marks})", *over)
+        return self._query_leases(f"WHERE state NOT IN ({marks})", *over)
 
-    def _leases(self, which: str, *values: str) -> list[Lease]:
+    def _query_leases(self, which: str, *values: str) -> list[Lease]:
         # ``which`` is always one of the texts above.
-        rows = self._database.rows(f"SELECT value FROM leases {which} ORDER BY rowid", *values)  # noqa: S608
+        rows = self._database.fetch_rows(f"SELECT value FROM leases {which} ORDER BY rowid", *values)  # noqa: S608
         return [loads(value, Lease) for (value,) in rows]
 
     # notes
 
-    def note(self, scope: str, name: str) -> str | None:
-        rows = self._database.rows("SELECT value FROM notes WHERE scope = ? AND name = ?", scope, name)
+    def get_note(self, scope: str, name: str) -> str | None:
+        rows = self._database.fetch_rows("SELECT value FROM notes WHERE scope = ? AND name = ?", scope, name)
         return next((str(value) for (value,) in rows), None)
 
     def put_note(self, scope: str, name: str, value: str) -> None:
-        self._write("INSERT OR REPLACE INTO notes (scope, name, value) VALUES (?, ?, ?)", scope, name, value)
+        self._execute(
+            "INSERT OR REPLACE INTO notes (scope, name, value) VALUES (?, ?, ?)", scope, name, value
+        )
 
     def swap_note(self, scope: str, name: str, before: str | None, after: str) -> bool:
-        with self._database.write():
-            if self.note(scope, name) != before:
+        with self._database.write_transaction():
+            if self.get_note(scope, name) != before:
                 return False
             self._database.execute(
                 "INSERT OR REPLACE INTO notes (scope, name, value) VALUES (?, ?, ?)", (scope, name, after)
@@ -207,20 +214,23 @@ class SqliteStore:
     # questions
 
     def put_question(self, question: Question) -> None:
-        self._write(
+        self._execute(
             "INSERT OR IGNORE INTO questions (id, value, asked_at) VALUES (?, ?, ?)",
             question.id,
             dumps(question),
-            self._stamp(),
+            self._format_now(),
         )
 
-    def answer(self, question: str) -> str | None:
-        rows = self._database.rows("SELECT answer FROM questions WHERE id = ?", question)
+    def find_answer(self, question_id: str) -> str | None:
+        rows = self._database.fetch_rows("SELECT answer FROM questions WHERE id = ?", question_id)
         return next((answer for (answer,) in rows if answer is not None), None)
 
-    def put_answer(self, question: str, answer: str) -> None:
-        self._write(
-            "UPDATE questions SET answer = ?, answered_at = ? WHERE id = ?", answer, self._stamp(), question
+    def put_answer(self, question_id: str, answer: str) -> None:
+        self._execute(
+            "UPDATE questions SET answer = ?, answered_at = ? WHERE id = ?",
+            answer,
+            self._format_now(),
+            question_id,
         )
 
 
@@ -232,7 +242,7 @@ class ScopedState:
     scope: str
 
     def get(self, name: str) -> str | None:
-        return self.store.note(self.scope, name)
+        return self.store.get_note(self.scope, name)
 
     def put(self, name: str, value: str) -> None:
         self.store.put_note(self.scope, name, value)

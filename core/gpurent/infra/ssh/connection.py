@@ -21,7 +21,7 @@ from gpurent.errors import RemoteError, UnavailableError
 from gpurent.locale import _
 from gpurent.ports.connection import CommandResult
 
-LARGEST = 8 << 20
+MAX_OUTPUT_BYTES = 8 << 20
 
 
 @frozen(eq=False)
@@ -34,10 +34,10 @@ class AsyncsshConnection:
     known_hosts: Path
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return not self.transport.is_closed()
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         self.transport.close()
         try:
             async with asyncio.timeout(2):
@@ -50,12 +50,12 @@ class AsyncsshConnection:
 
     async def run_interactive(self, command: str | None) -> int:
         try:
-            process = await start_in_terminal(self.transport, command)
+            process = await start_interactive(self.transport, command)
         except (OSError, asyncssh.Error) as error:
-            raise self._lost(error) from None
+            raise self._lost_error(error) from None
         status = await attach_terminal(process)
         if status is None:
-            raise self._lost()
+            raise self._lost_error()
         return status
 
     async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - the port's
@@ -63,46 +63,46 @@ class AsyncsshConnection:
             async with asyncio.timeout(timeout):
                 process = await self.transport.create_process(command, encoding=None)
                 try:
-                    out, err = await _talk(process, input.encode())
+                    out, err = await _communicate(process, input.encode())
                 except BaseException:
-                    _abandon(process)
+                    _abort_process(process)
                     raise
         except TimeoutError:
             raise UnavailableError(
                 _("{endpoint}: no answer within {seconds:g} s").format(
                     endpoint=self.endpoint, seconds=timeout
                 ),
-                retryable=not self.alive,
+                retryable=not self.is_alive,
             ) from None
         except (OSError, asyncssh.Error) as error:
-            raise self._lost(error) from None
+            raise self._lost_error(error) from None
         return CommandResult(
-            self._status(process), out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
+            self._get_exit_status(process), out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
         )
 
-    def _status(self, process: asyncssh.SSHClientProcess[bytes]) -> int:
+    def _get_exit_status(self, process: asyncssh.SSHClientProcess[bytes]) -> int:
         """As a shell reports it: 128 and more for an end by a signal."""
         ended_by = process.exit_signal
         if ended_by is not None:
             return 128 + getattr(signal, f"SIG{ended_by[0]}", 0)
         if process.exit_status is None:
-            raise self._lost()
+            raise self._lost_error()
         return process.exit_status
 
-    def _lost(self, error: Exception | None = None) -> UnavailableError:
+    def _lost_error(self, error: Exception | None = None) -> UnavailableError:
         text = _("the line to {endpoint} is lost").format(endpoint=self.endpoint)
         if error is not None:
             text = _("the line to {endpoint} is lost: {error}").format(endpoint=self.endpoint, error=error)
         return UnavailableError(text, retryable=True)
 
 
-async def _talk(process: asyncssh.SSHClientProcess[bytes], given: bytes) -> tuple[bytes, bytes]:
+async def _communicate(process: asyncssh.SSHClientProcess[bytes], given: bytes) -> tuple[bytes, bytes]:
     """Feed ``given``, read both outputs to their ends."""
     with contextlib.suppress(BrokenPipeError):
         # A short command may have ended already.
         process.stdin.write(given)
         process.stdin.write_eof()
-    reading = [asyncio.ensure_future(_read(stream)) for stream in (process.stdout, process.stderr)]
+    reading = [asyncio.ensure_future(_read_stream(stream)) for stream in (process.stdout, process.stderr)]
     try:
         out, err = await asyncio.gather(*reading)
     finally:
@@ -112,24 +112,26 @@ async def _talk(process: asyncssh.SSHClientProcess[bytes], given: bytes) -> tupl
     return out, err
 
 
-def _abandon(process: asyncssh.SSHClientProcess[bytes]) -> None:
+def _abort_process(process: asyncssh.SSHClientProcess[bytes]) -> None:
     """End the command and its channel, without waiting: a silent machine would never confirm it."""
     with contextlib.suppress(OSError, asyncssh.Error):
         process.terminate()
     process.close()
 
 
-async def _read(stream: asyncssh.SSHReader[bytes]) -> bytes:
+async def _read_stream(stream: asyncssh.SSHReader[bytes]) -> bytes:
     found = bytearray()
     while chunk := await stream.read(65536):
         found += chunk
-        if len(found) > LARGEST:
-            raise RemoteError(_("the machine's answer is larger than {most} MiB").format(most=LARGEST >> 20))
+        if len(found) > MAX_OUTPUT_BYTES:
+            raise RemoteError(
+                _("the machine's answer is larger than {most} MiB").format(most=MAX_OUTPUT_BYTES >> 20)
+            )
     return bytes(found)
 
 
 @contextlib.contextmanager
-def raw(handle: int) -> Iterator[None]:
+def raw_terminal(handle: int) -> Iterator[None]:
     """The terminal in raw mode, restored whatever happens."""
     if not os.isatty(handle):
         yield
@@ -142,7 +144,7 @@ def raw(handle: int) -> Iterator[None]:
         termios.tcsetattr(handle, termios.TCSADRAIN, before)
 
 
-async def start_in_terminal(
+async def start_interactive(
     transport: asyncssh.SSHClientConnection, command: str | None
 ) -> asyncssh.SSHClientProcess[bytes]:
     """``command`` (None: the login shell), with a terminal if we have one, else with plain pipes."""
@@ -164,10 +166,12 @@ async def attach_terminal(process: asyncssh.SSHClientProcess[bytes]) -> int | No
         loop.add_signal_handler(
             signal.SIGWINCH, lambda: process.change_terminal_size(*shutil.get_terminal_size())
         )
-    with raw(stdin):
-        feeding = asyncio.create_task(_feed(process, stdin))
+    with raw_terminal(stdin):
+        feeding = asyncio.create_task(_forward_input(process, stdin))
         try:
-            await asyncio.gather(_drain(process.stdout, stdout), _drain(process.stderr, stderr))
+            await asyncio.gather(
+                _forward_output(process.stdout, stdout), _forward_output(process.stderr, stderr)
+            )
             await process.wait_closed()
         finally:
             feeding.cancel()
@@ -176,11 +180,11 @@ async def attach_terminal(process: asyncssh.SSHClientProcess[bytes]) -> int | No
     return process.exit_status
 
 
-async def _feed(process: asyncssh.SSHClientProcess[bytes], handle: int) -> None:
+async def _forward_input(process: asyncssh.SSHClientProcess[bytes], handle: int) -> None:
     loop = asyncio.get_running_loop()
     try:
         while True:
-            data = await _next(loop, handle)
+            data = await _read_input(loop, handle)
             if not data:
                 process.stdin.write_eof()
                 return
@@ -188,13 +192,13 @@ async def _feed(process: asyncssh.SSHClientProcess[bytes], handle: int) -> None:
             await process.stdin.drain()
     except PermissionError:
         # A plain file as stdin cannot be waited for, and need not be.
-        process.stdin.write(await asyncio.to_thread(_all, handle))
+        process.stdin.write(await asyncio.to_thread(_read_all, handle))
         process.stdin.write_eof()
     except (BrokenPipeError, asyncssh.Error):
         return
 
 
-async def _next(loop: asyncio.AbstractEventLoop, handle: int) -> bytes:
+async def _read_input(loop: asyncio.AbstractEventLoop, handle: int) -> bytes:
     """What is typed next. Read in the loop's own callback: later nothing may be left, and reading would block."""
     arrived: asyncio.Future[bytes] = loop.create_future()
 
@@ -212,14 +216,14 @@ async def _next(loop: asyncio.AbstractEventLoop, handle: int) -> bytes:
         loop.remove_reader(handle)
 
 
-def _all(handle: int) -> bytes:
+def _read_all(handle: int) -> bytes:
     found = bytearray()
     while chunk := os.read(handle, 1 << 20):
         found += chunk
     return bytes(found)
 
 
-async def _drain(stream: asyncssh.SSHReader[bytes], handle: int) -> None:
+async def _forward_output(stream: asyncssh.SSHReader[bytes], handle: int) -> None:
     while chunk := await stream.read(65536):
         view = memoryview(chunk)
         while view:

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from gpurent.domain.access import Endpoint
 from gpurent.errors import UnavailableError
-from gpurent.infra.platform.posix.system import read_private, write_private
+from gpurent.infra.platform.posix.system import read_private_file, write_private_file
 from gpurent.locale import _
 from gpurent.ports.connection import CommandResult
 
@@ -22,35 +22,35 @@ class LeaseFiles:
     folder: Path
 
     @property
-    def key(self) -> Path:
+    def key_file(self) -> Path:
         return self.folder / "key"
 
     @property
     def known_hosts(self) -> Path:
         return self.folder / "known_hosts"
 
-    def pinned_key(self, endpoint: Endpoint) -> str | None:
+    def find_pinned_key(self, endpoint: Endpoint) -> str | None:
         """The pinned host key as text; None before the first contact. A new address is a new machine."""
         try:
-            place, _space, key = read_private(self.known_hosts).decode().strip().partition(" ")
+            place, _space, key = read_private_file(self.known_hosts).decode().strip().partition(" ")
         except FileNotFoundError:
             return None
         return key if place == known_hosts_name(endpoint) else None
 
-    def pin_key(self, endpoint: Endpoint, key: str) -> None:
-        write_private(self.known_hosts, f"{known_hosts_name(endpoint)} {key}\n".encode())
+    def save_pinned_key(self, endpoint: Endpoint, key: str) -> None:
+        write_private_file(self.known_hosts, f"{known_hosts_name(endpoint)} {key}\n".encode())
 
     def is_installed(self, endpoint: Endpoint) -> bool:
         try:
-            found: dict[str, Any] = json.loads(read_private(self.folder / "state.json"))
+            found: dict[str, Any] = json.loads(read_private_file(self.folder / "state.json"))
         except (FileNotFoundError, ValueError):
             return False
         return found.get("installed") == str(endpoint)
 
     def mark_installed(self, endpoint: Endpoint) -> None:
-        write_private(self.folder / "state.json", json.dumps({"installed": str(endpoint)}).encode())
+        write_private_file(self.folder / "state.json", json.dumps({"installed": str(endpoint)}).encode())
 
-    def forget_machine(self) -> None:
+    def delete_host_key(self) -> None:
         """The key pair stays."""
         self.known_hosts.unlink(missing_ok=True)
         (self.folder / "state.json").unlink(missing_ok=True)
@@ -71,12 +71,12 @@ class SshTarget:
 
     @property
     def transport(self) -> object:
-        raise self._not_open()
+        raise self._not_open_error()
 
     async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - the port's
-        raise self._not_open()
+        raise self._not_open_error()
 
-    def _not_open(self) -> UnavailableError:
+    def _not_open_error(self) -> UnavailableError:
         return UnavailableError(
             _("{endpoint}: no line is open yet").format(endpoint=self.endpoint), retryable=True
         )

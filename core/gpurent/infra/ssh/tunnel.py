@@ -14,7 +14,7 @@ from gpurent.errors import GpurentError, UsageError
 from gpurent.locale import _
 from gpurent.ports.connection import OpenConnection, PortPair
 
-CHUNK = 1 << 16
+CHUNK_BYTES = 1 << 16
 
 
 @define(eq=False)
@@ -27,11 +27,11 @@ class SshTunnel:
     _report: Callable[[str], None]
     port: int = field(init=False, default=0)
     _server: asyncio.Server | None = field(init=False, default=None)
-    _open: set[asyncio.Task[None]] = field(init=False, factory=set)
+    _client_tasks: set[asyncio.Task[None]] = field(init=False, factory=set)
 
     async def start(self) -> None:
         try:
-            self._server = await asyncio.start_server(self._arrived, self._address, self._ports.local)
+            self._server = await asyncio.start_server(self._accept_client, self._address, self._ports.local)
         except OSError as error:
             raise UsageError(
                 _("port {port} cannot be used here: {why}").format(
@@ -46,23 +46,23 @@ class SshTunnel:
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
-        for task in list(self._open):
+        for task in list(self._client_tasks):
             task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
+        await asyncio.gather(*self._client_tasks, return_exceptions=True)
 
-    def _arrived(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._open.add(task)
-        task.add_done_callback(self._open.discard)
+    def _accept_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve_client(reader, writer))
+        self._client_tasks.add(task)
+        task.add_done_callback(self._client_tasks.discard)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             transport = cast(asyncssh.SSHClientConnection, (await self._connect()).transport)
             far_reader, far_writer = await transport.open_connection(
                 "127.0.0.1", self._ports.remote, encoding=None
             )
             try:
-                await _both_ways(reader, writer, far_reader, far_writer)
+                await _relay_streams(reader, writer, far_reader, far_writer)
             finally:
                 far_writer.close()
         except asyncssh.ChannelOpenError as error:
@@ -80,7 +80,7 @@ class SshTunnel:
                 await writer.wait_closed()
 
 
-async def _both_ways(
+async def _relay_streams(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     far_reader: asyncssh.SSHReader[bytes],
@@ -88,8 +88,8 @@ async def _both_ways(
 ) -> None:
     """Until both sides have sent all; when one breaks, so does the other."""
     ways = [
-        asyncio.ensure_future(_pump(reader, far_writer)),
-        asyncio.ensure_future(_pump(far_reader, writer)),
+        asyncio.ensure_future(_copy_stream(reader, far_writer)),
+        asyncio.ensure_future(_copy_stream(far_reader, writer)),
     ]
     try:
         await asyncio.gather(*ways)
@@ -99,11 +99,11 @@ async def _both_ways(
         await asyncio.wait(ways)
 
 
-async def _pump(
+async def _copy_stream(
     source: asyncio.StreamReader | asyncssh.SSHReader[bytes],
     target: asyncio.StreamWriter | asyncssh.SSHWriter[bytes],
 ) -> None:
-    while chunk := await source.read(CHUNK):
+    while chunk := await source.read(CHUNK_BYTES):
         target.write(chunk)
         await target.drain()
     if target.can_write_eof():

@@ -12,77 +12,79 @@ from collections.abc import Callable
 from typing import Any
 
 MARK = "gpurent-convolution:"
-PROBE = (4, 3, 32, 32)
+INPUT_SHAPE = (4, 3, 32, 32)
 # Far above what half-precision shortcuts (TF32) lose, far below what a broken unit does.
-CLOSE = 0.05
+TOLERANCE = 0.05
 
 
-def say(stage: str, **facts: Any) -> None:
+def report_stage(stage: str, **facts: Any) -> None:
     """One line for the reader."""
     facts["stage"] = stage
     sys.stdout.write(MARK + json.dumps(facts, sort_keys=True) + "\n")
     sys.stdout.flush()
 
 
-def words(error: Exception) -> str:
+def format_error(error: Exception) -> str:
     return "%s: %s" % (type(error).__name__, str(error)[:1500])  # noqa: UP031 - old Pythons
 
 
-def each(devices: list[tuple[str, str]], convolve: Callable[[str], float], reference: float) -> None:
+def try_devices(devices: list[tuple[str, str]], convolve: Callable[[str], float], reference: float) -> None:
     """Convolve on every device, and compare with the processor's result."""
     for number, name in devices:
         begun = time.time()
         try:
             total = convolve(number)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
-            say("device", device=name, error=words(error))
+            report_stage("device", device=name, error=format_error(error))
             continue
-        if not abs(total - reference) <= CLOSE * (1 + abs(reference)):
-            say("device", device=name, error="the result is wrong: %r, not %r" % (total, reference))  # noqa: UP031
+        if not abs(total - reference) <= TOLERANCE * (1 + abs(reference)):
+            report_stage("device", device=name, error="the result is wrong: %r, not %r" % (total, reference))  # noqa: UP031
             continue
-        say("device", device=name, seconds=round(time.time() - begun, 3))
+        report_stage("device", device=name, seconds=round(time.time() - begun, 3))
 
 
-def with_torch() -> None:
+def run_torch() -> None:
     import torch
 
     cudnn = torch.backends.cudnn.version() if torch.version.cuda else None
-    say("import", framework="torch", version=torch.__version__, cuda=torch.version.cuda or "", cudnn=cudnn)
+    report_stage(
+        "import", framework="torch", version=torch.__version__, cuda=torch.version.cuda or "", cudnn=cudnn
+    )
 
     def convolve(device: str) -> float:
         torch.manual_seed(1)
-        net = torch.nn.Conv2d(PROBE[1], 8, 3, padding=1)
-        given = torch.randn(*PROBE)
+        net = torch.nn.Conv2d(INPUT_SHAPE[1], 8, 3, padding=1)
+        given = torch.randn(*INPUT_SHAPE)
         net, given = net.to(device), given.to(device).requires_grad_(True)
         net(given).pow(2).mean().backward()
         return float(given.grad.abs().sum().item() + net.weight.grad.abs().sum().item())
 
     begun = time.time()
     reference = convolve("cpu")
-    say("cpu", seconds=round(time.time() - begun, 3))
+    report_stage("cpu", seconds=round(time.time() - begun, 3))
     if not torch.version.cuda:
-        say("gpus", count=0, error="Torch not compiled with CUDA enabled")
+        report_stage("gpus", count=0, error="Torch not compiled with CUDA enabled")
         return
     if not torch.cuda.is_available():
         try:
             torch.zeros(1).cuda()
             reason = "torch.cuda.is_available() is False"
         except Exception as error:  # noqa: BLE001 - the reason why there is none
-            reason = words(error)
-        say("gpus", count=0, error=reason)
+            reason = format_error(error)
+        report_stage("gpus", count=0, error=reason)
         return
     count = torch.cuda.device_count()
-    say("gpus", count=count)
-    each([("cuda:%d" % i, "cuda:%d" % i) for i in range(count)], convolve, reference)  # noqa: UP031
+    report_stage("gpus", count=count)
+    try_devices([("cuda:%d" % i, "cuda:%d" % i) for i in range(count)], convolve, reference)  # noqa: UP031
 
 
-def with_tensorflow() -> None:
+def run_tensorflow() -> None:
     import tensorflow as tf
 
     facts: Any = {}
     with contextlib.suppress(Exception):  # older than 2.3
         facts = dict(tf.sysconfig.get_build_info())
-    say(
+    report_stage(
         "import",
         framework="tensorflow",
         version=tf.__version__,
@@ -90,12 +92,12 @@ def with_tensorflow() -> None:
         cudnn=str(facts.get("cudnn_version", "")),
     )
     new = int(tf.__version__.split(".")[0]) >= 2
-    convolve = convolve_eagerly if new else convolve_in_a_session
+    convolve = convolve_eagerly if new else convolve_in_session
     begun = time.time()
     reference = convolve(tf, "/CPU:0")
-    say("cpu", seconds=round(time.time() - begun, 3))
+    report_stage("cpu", seconds=round(time.time() - begun, 3))
     if not tf.test.is_built_with_cuda():
-        say("gpus", count=0, error="TensorFlow is built without CUDA")
+        report_stage("gpus", count=0, error="TensorFlow is built without CUDA")
         return
     if new:
         count = len(tf.config.list_physical_devices("GPU"))
@@ -103,21 +105,25 @@ def with_tensorflow() -> None:
         from tensorflow.python.client import device_lib
 
         count = sum(1 for device in device_lib.list_local_devices() if device.device_type == "GPU")
-    say("gpus", count=count)
-    each([("/GPU:%d" % i, "gpu:%d" % i) for i in range(count)], lambda name: convolve(tf, name), reference)  # noqa: UP031
+    report_stage("gpus", count=count)
+    try_devices(
+        [("/GPU:%d" % i, "gpu:%d" % i) for i in range(count)],  # noqa: UP031
+        lambda name: convolve(tf, name),
+        reference,
+    )
 
 
-def numbers(size: int) -> list[float]:
+def make_numbers(size: int) -> list[float]:
     """The same on every device, between -1 and 1."""
     return [((i * 37) % 101) / 50.0 - 1 for i in range(size)]
 
 
-def graph(tf: Any, gradients: Callable[..., Any]) -> Any:
+def build_graph(tf: Any, gradients: Callable[..., Any]) -> Any:
     """The sum of both gradients' magnitudes, as a tensor."""
-    batch, channels, height, width = PROBE
+    batch, channels, height, width = INPUT_SHAPE
     size = batch * channels * height * width
-    given = tf.reshape(tf.constant(numbers(size), tf.float32), (batch, height, width, channels))
-    kernel = tf.reshape(tf.constant(numbers(9 * channels * 8), tf.float32), (3, 3, channels, 8))
+    given = tf.reshape(tf.constant(make_numbers(size), tf.float32), (batch, height, width, channels))
+    kernel = tf.reshape(tf.constant(make_numbers(9 * channels * 8), tf.float32), (3, 3, channels, 8))
     found = gradients(
         lambda: tf.reduce_mean(tf.square(tf.nn.conv2d(given, kernel, strides=[1, 1, 1, 1], padding="SAME"))),
         given,
@@ -135,19 +141,19 @@ def convolve_eagerly(tf: Any, device: str) -> float:
         return tape.gradient(value, list(sources))
 
     with tf.device(device):
-        return float(graph(tf, gradients).numpy())
+        return float(build_graph(tf, gradients).numpy())
 
 
-def convolve_in_a_session(tf: Any, device: str) -> float:
+def convolve_in_session(tf: Any, device: str) -> float:
     with tf.Graph().as_default(), tf.device(device):
-        total = graph(tf, lambda loss, *sources: tf.gradients(loss(), list(sources)))
+        total = build_graph(tf, lambda loss, *sources: tf.gradients(loss(), list(sources)))
         with tf.Session() as session:
             return float(session.run(total))
 
 
 if __name__ == "__main__":
     try:
-        {"torch": with_torch, "tensorflow": with_tensorflow}[sys.argv[1]]()
+        {"torch": run_torch, "tensorflow": run_tensorflow}[sys.argv[1]]()
     except Exception as error:  # noqa: BLE001 - reported, not raised
-        say("failed", error=words(error))
-    say("end")
+        report_stage("failed", error=format_error(error))
+    report_stage("end")

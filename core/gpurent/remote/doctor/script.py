@@ -14,15 +14,15 @@ from pathlib import Path
 
 from attrs import frozen
 
-from gpurent.remote.gpu import CSV_QUERY, TABLE_QUERY, XML_QUERY
 from gpurent.remote.machine_facts import facts_command
-from gpurent.remote.shell import Section, parse_sections, probe_command
+from gpurent.remote.nvidia_smi import CSV_QUERY, TABLE_QUERY, XML_QUERY
+from gpurent.remote.shell import ProbeSection, parse_sections, probe_command
 
-TOOL = 20
-CONVOLUTION = 150
-TIMEOUT = 12 * TOOL + CONVOLUTION + 60.0
-LARGEST = 512 * 1024
-LAST_WORDS = 6000
+TOOL_TIMEOUT = 20
+CONVOLUTION_TIMEOUT = 150
+DOCTOR_TIMEOUT = 12 * TOOL_TIMEOUT + CONVOLUTION_TIMEOUT + 60.0
+MAX_OUTPUT_BYTES = 512 * 1024
+MAX_STDERR_BYTES = 6000
 _MARK = "gpurent-doctor:"
 
 # $1: seconds for a tool, $2: for the convolution, $3: MiB to write, $4: the command of the probe for facts, rest:
@@ -94,28 +94,33 @@ say end "${chosen:-none}"
 
 
 def doctor_command(
-    pythons: Sequence[str], *, data: str = "", write: int = 64, tool: int = TOOL, long: int = CONVOLUTION
+    pythons: Sequence[str],
+    *,
+    data: str = "",
+    write_mib: int = 64,
+    tool_timeout: int = TOOL_TIMEOUT,
+    convolution_timeout: int = CONVOLUTION_TIMEOUT,
 ) -> str:
-    """The shell command. Its input is `convolution_program`. ``write``: MiB to try the disk with, 0: leave it alone."""
+    """The shell command. Its input is `read_convolution_program`. ``write``: MiB to try the disk with, 0: none."""
     return probe_command(
         _SCRIPT,
-        *(str(tool), str(long), str(write), facts_command(data), *pythons),
+        *(str(tool_timeout), str(convolution_timeout), str(write_mib), facts_command(data), *pythons),
         name="doctor",
         mark=_MARK,
-        largest=LARGEST // 2,
-        words=LAST_WORDS,
+        largest=MAX_OUTPUT_BYTES // 2,
+        words=MAX_STDERR_BYTES,
         xml=XML_QUERY,
         table=TABLE_QUERY,
         csv=CSV_QUERY,
     )
 
 
-def convolution_program() -> str:
+def read_convolution_program() -> str:
     """The Python program that makes the convolution; runs on 3.6 and later, knows only its framework."""
     return Path(__file__).with_name("convolution.py").read_text("utf-8")
 
 
-def parse_answer(output: str) -> Mapping[str, Section]:
+def parse_doctor_output(output: str) -> Mapping[str, ProbeSection]:
     """The answers in ``output`` by their names, "end" the last of them. Never fails."""
     return parse_sections(output, _MARK)
 
@@ -125,20 +130,20 @@ UPLOAD_COMMAND = "wc -c"
 
 
 @frozen(kw_only=True)
-class Measured:
+class Measurements:
     """``ahead``: seconds that the machine's clock is ahead, known to within ``margin``; rates in bytes a second.
 
     None: it could not be measured.
     """
 
-    ahead: float | None = None
-    margin: float = 0.0
-    up: float | None = None
-    down: float | None = None
+    clock_ahead: float | None = None
+    clock_margin: float = 0.0
+    upload_rate: float | None = None
+    download_rate: float | None = None
 
 
 def parse_clock(output: str, before: float, after: float) -> tuple[float | None, float]:
-    """`Measured.ahead` and its margin, by what `CLOCK_COMMAND` printed between two times here (seconds since 1970)."""
+    """`Measurements.ahead` and its margin, by what `CLOCK_COMMAND` printed between two times here (Unix seconds)."""
     found = re.search(r"^(\d{9,11})$", output.strip(), re.MULTILINE | re.ASCII)
     if found is None:
         return None, 0.0
@@ -146,12 +151,12 @@ def parse_clock(output: str, before: float, after: float) -> tuple[float | None,
     return int(found[1]) + 0.5 - (before + after) / 2, 0.5 + (after - before) / 2
 
 
-def upload_load(size: int) -> str:
+def make_upload_data(size: int) -> str:
     """The input of `UPLOAD_COMMAND`: random, so that a connection that compresses is not taken for a fast one."""
     return secrets.token_hex(size // 2)
 
 
-def upload_arrived(output: str, size: int) -> bool:
+def is_upload_complete(output: str, size: int) -> bool:
     return str(size) in output.split()
 
 
@@ -159,5 +164,5 @@ def download_command(size: int) -> str:
     return f"head -c {size * 3 // 4} /dev/urandom | base64 | tr -d '\\n'"
 
 
-def download_arrived(output: str, size: int) -> bool:
+def is_download_complete(output: str, size: int) -> bool:
     return len(output) >= size * 9 // 10

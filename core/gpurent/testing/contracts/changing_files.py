@@ -12,29 +12,29 @@ from threading import Event, Thread
 
 import pytest
 
-from gpurent.domain.transfer import Pull, Push
+from gpurent.domain.transfer import PullRequest, PushRequest
 from gpurent.errors import TransferError
-from gpurent.testing.contracts.place import TransferPlace
-from gpurent.testing.contracts.trees import plant, tree
+from gpurent.testing.contracts.file_trees import make_tree, read_tree
+from gpurent.testing.contracts.transfer_base import TransferContractBase
 from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.ssh_fixture import MachineFixture
 
 
-class Once(CountingProgress):
+class CallOnceProgress(CountingProgress):
     """Does something as soon as it is known what there is, before it is read."""
 
     def __init__(self, what: Callable[[], object]) -> None:
         super().__init__()
         self._what: Callable[[], object] | None = what
 
-    def total(self, files: int, size: int) -> None:
+    def set_total(self, files: int, size: int) -> None:
         if files and (what := self._what) is not None:
             self._what = None
             what()
 
 
 @contextmanager
-def never_still(path: Path, size: int) -> Iterator[None]:
+def keep_changing(path: Path, size: int) -> Iterator[None]:
     """Another process's file, as it were: it is written to all the time, whatever we do."""
     over = Event()
 
@@ -56,24 +56,24 @@ def never_still(path: Path, size: int) -> Iterator[None]:
         writer.join()
 
 
-class ChangingFilesContract(TransferPlace):
+class ChangingFilesContract(TransferContractBase):
     """What becomes of files that do not stand still."""
 
-    async def test_a_file_that_vanishes_is_told(self, place: MachineFixture, tmp_path: Path) -> None:
-        source = plant(tmp_path / "source", files=5, large=0)
+    async def test_a_vanishing_local_file_is_reported(self, remote: MachineFixture, tmp_path: Path) -> None:
+        source = make_tree(tmp_path / "source", files=5, large=0)
         gone = source / "gone.bin"
         gone.write_bytes(b"x" * 3_000_000)
 
         class Thief(CountingProgress):
-            def total(self, files: int, size: int) -> None:
+            def set_total(self, files: int, size: int) -> None:
                 gone.unlink(missing_ok=True)
 
-        cargo = Push(sources=(source,), target="work", content=True)
+        cargo = PushRequest(sources=(source,), target="work", contents_only=True)
         with pytest.raises(TransferError, match="gone"):
-            await self.backend().push(await place.connect(), cargo, Thief())
-        assert not (place.home / "work" / "gone.bin").exists()
+            await self.make_backend().push(await remote.connect(), cargo, Thief())
+        assert not (remote.home / "work" / "gone.bin").exists()
 
-    async def test_a_file_that_changes_is_never_torn(self, place: MachineFixture, tmp_path: Path) -> None:
+    async def test_a_changing_local_file_is_never_torn(self, remote: MachineFixture, tmp_path: Path) -> None:
         source = tmp_path / "source"
         source.mkdir()
         moving = source / "moving.bin"
@@ -84,21 +84,21 @@ class ChangingFilesContract(TransferPlace):
             def advance(self, size: int, name: str = "") -> None:
                 moving.write_bytes(bytes([next(changes)]) * 4_000_000)
 
-        cargo = Push(sources=(source,), target="work", content=True)
+        cargo = PushRequest(sources=(source,), target="work", contents_only=True)
         try:
-            await self.backend().push(await place.connect(), cargo, Writer())
+            await self.make_backend().push(await remote.connect(), cargo, Writer())
         except TransferError as error:
             assert "moving.bin" in error.message
-        there = place.home / "work" / "moving.bin"
+        there = remote.home / "work" / "moving.bin"
         if there.exists():
             content = there.read_bytes()
             assert len(set(content)) == 1
             assert len(content) == 4_000_000
 
-    async def test_a_file_there_that_changes_once_comes_as_it_is_then(
-        self, place: MachineFixture, tmp_path: Path
+    async def test_a_remote_file_that_changes_once_is_pulled_again(
+        self, remote: MachineFixture, tmp_path: Path
     ) -> None:
-        out = plant(place.home / "out", files=4)
+        out = make_tree(remote.home / "out", files=4)
 
         def change() -> None:
             for name in ("large.bin", "part0/file000.txt", "part1/file001.txt"):
@@ -107,52 +107,52 @@ class ChangingFilesContract(TransferPlace):
                 )
             (out / "part2" / "file002.txt").write_bytes(os.urandom(3_000_000))
 
-        cargo = Pull(sources=("out",), target=tmp_path / "home")
-        await self.backend().pull(await place.connect(), cargo, Once(change))
-        assert tree(tmp_path / "home" / "out") == tree(out)
+        cargo = PullRequest(sources=("out",), target=tmp_path / "home")
+        await self.make_backend().pull(await remote.connect(), cargo, CallOnceProgress(change))
+        assert read_tree(tmp_path / "home" / "out") == read_tree(out)
 
-    async def test_a_change_in_the_same_second_comes_home(
-        self, place: MachineFixture, tmp_path: Path
+    async def test_a_change_in_the_same_second_is_pulled(
+        self, remote: MachineFixture, tmp_path: Path
     ) -> None:
         second = int(time.time()) + 3600  # not over yet when it is fetched
-        log = place.home / "out" / "log"
+        log = remote.home / "out" / "log"
         log.parent.mkdir()
-        link = await place.connect()
+        link = await remote.connect()
         for text, part in (("58\n", 0.2), ("71\n", 0.9)):
             log.write_text(text)
             os.utime(log, (second + part, second + part))
-            await self.backend().pull(
-                link, Pull(sources=("out",), target=tmp_path / "home"), CountingProgress()
+            await self.make_backend().pull(
+                link, PullRequest(sources=("out",), target=tmp_path / "home"), CountingProgress()
             )
             assert (tmp_path / "home" / "out" / "log").read_text() == text
 
-    async def test_a_file_there_that_vanishes_is_told(self, place: MachineFixture, tmp_path: Path) -> None:
-        out = plant(place.home / "out", files=4)
+    async def test_a_vanishing_remote_file_is_reported(self, remote: MachineFixture, tmp_path: Path) -> None:
+        out = make_tree(remote.home / "out", files=4)
 
         def change() -> None:
             (out / "large.bin").unlink()
             (out / "part1" / "file001.txt").unlink()
 
-        cargo = Pull(sources=("out",), target=tmp_path / "home")
+        cargo = PullRequest(sources=("out",), target=tmp_path / "home")
         with pytest.raises(TransferError, match="vanished") as caught:
-            await self.backend().pull(await place.connect(), cargo, Once(change))
+            await self.make_backend().pull(await remote.connect(), cargo, CallOnceProgress(change))
         assert "out/large.bin" in caught.value.message
         assert "out/part1/file001.txt" in caught.value.message
-        assert tree(tmp_path / "home" / "out") == tree(out)
+        assert read_tree(tmp_path / "home" / "out") == read_tree(out)
 
-    async def test_a_file_there_that_never_stands_still_is_never_torn(
-        self, place: MachineFixture, tmp_path: Path
+    async def test_an_always_changing_remote_file_is_never_torn(
+        self, remote: MachineFixture, tmp_path: Path
     ) -> None:
-        out, size = place.home / "out", 9_000_000
+        out, size = remote.home / "out", 9_000_000
         out.mkdir()
         (out / "a still one").write_text("still")
         (out / "moving.bin").write_bytes(b"a" * size)
-        cargo = Pull(sources=("out",), target=tmp_path / "home")
-        link = await place.connect()
+        cargo = PullRequest(sources=("out",), target=tmp_path / "home")
+        link = await remote.connect()
         with (
-            never_still(out / "moving.bin", size),
+            keep_changing(out / "moving.bin", size),
             pytest.raises(TransferError, match=r"moving\.bin changed"),
         ):
-            await self.backend().pull(link, cargo, CountingProgress())
+            await self.make_backend().pull(link, cargo, CountingProgress())
         assert (tmp_path / "home" / "out" / "a still one").read_text() == "still"
         assert not (tmp_path / "home" / "out" / "moving.bin").exists()

@@ -10,38 +10,38 @@ from typing import Protocol
 
 from gpurent.ports.system import Clock
 
-MOMENT = timedelta(milliseconds=20)
+SHORT_SPAN = timedelta(milliseconds=20)
 
 
 class TranslatingClock(Clock, Protocol):
     """A clock that also knows this computer's time, as core needs it."""
 
-    def from_wall(self, at: datetime) -> datetime: ...
-    def to_wall(self, at: datetime) -> datetime: ...
+    def from_wall_time(self, at: datetime) -> datetime: ...
+    def to_wall_time(self, at: datetime) -> datetime: ...
 
 
 class ClockContract(ABC):
     """A subclass says how one is made."""
 
     @abstractmethod
-    def make(self, folder: Path) -> TranslatingClock:
+    def make_clock(self, folder: Path) -> TranslatingClock:
         """A clock whose sleepers wake without help; ``folder`` is the test's own."""
 
     async def test_now_is_utc_and_never_goes_back(self, tmp_path: Path) -> None:
-        clock = self.make(tmp_path)
+        clock = self.make_clock(tmp_path)
         before = clock.now()
         assert before.utcoffset() == timedelta()
-        await clock.sleep(MOMENT)
+        await clock.sleep(SHORT_SPAN)
         assert clock.now() >= before
 
     async def test_at_least_the_span_passes(self, tmp_path: Path) -> None:
-        clock = self.make(tmp_path)
+        clock = self.make_clock(tmp_path)
         before = clock.now()
-        await clock.sleep(MOMENT)
-        assert clock.now() - before >= MOMENT
+        await clock.sleep(SHORT_SPAN)
+        assert clock.now() - before >= SHORT_SPAN
 
     async def test_no_time_is_a_sleep_too(self, tmp_path: Path) -> None:
-        clock = self.make(tmp_path)
+        clock = self.make_clock(tmp_path)
         others: list[object] = []
         task = asyncio.ensure_future(asyncio.sleep(0))
         task.add_done_callback(others.append)
@@ -51,9 +51,9 @@ class ClockContract(ABC):
         assert others, "the others had their turn"
 
     async def test_the_wall_s_present_is_the_clock_s(self, tmp_path: Path) -> None:
-        clock = self.make(tmp_path)
+        clock = self.make_clock(tmp_path)
         slack = timedelta(hours=1)
-        assert abs(clock.from_wall(datetime.now(UTC)) - clock.now()) < slack
-        assert abs(clock.to_wall(clock.now()) - datetime.now(UTC)) < slack
+        assert abs(clock.from_wall_time(datetime.now(UTC)) - clock.now()) < slack
+        assert abs(clock.to_wall_time(clock.now()) - datetime.now(UTC)) < slack
         later = clock.now() + timedelta(days=1)
-        assert abs(clock.from_wall(clock.to_wall(later)) - later) < slack
+        assert abs(clock.from_wall_time(clock.to_wall_time(later)) - later) < slack

@@ -20,25 +20,25 @@ from typing import Any, Protocol
 import pytest
 
 from gpurent.errors import RemoteError, UnavailableError
-from gpurent.infra.ssh.connection import LARGEST
+from gpurent.infra.ssh.connection import MAX_OUTPUT_BYTES
 from gpurent.ports.connection import SshConnection
 
 
-class OpenConnection(SshConnection, Protocol):
+class ConnectionUnderTest(SshConnection, Protocol):
     """As core holds it."""
 
     @property
-    def alive(self) -> bool: ...
-    async def aclose(self) -> None: ...
+    def is_alive(self) -> bool: ...
+    async def close(self) -> None: ...
 
 
-class ConnectionPlace(Protocol):
+class RemoteMachine(Protocol):
     """One machine."""
 
-    async def connect(self) -> OpenConnection:
+    async def connect(self) -> ConnectionUnderTest:
         """A fresh line."""
 
-    async def cut(self) -> None:
+    async def cut_connections(self) -> None:
         """Every open line is lost; the machine goes on."""
 
     async def kill(self) -> None:
@@ -46,13 +46,13 @@ class ConnectionPlace(Protocol):
 
 
 @asynccontextmanager
-async def connected(place: ConnectionPlace) -> AsyncIterator[OpenConnection]:
+async def open_connection(remote: RemoteMachine) -> AsyncIterator[ConnectionUnderTest]:
     """A line that is closed at the end."""
-    connection = await place.connect()
+    connection = await remote.connect()
     try:
         yield connection
     finally:
-        await connection.aclose()
+        await connection.close()
 
 
 class ConnectionContract(ABC):
@@ -60,50 +60,50 @@ class ConnectionContract(ABC):
 
     @abstractmethod
     @pytest.fixture
-    def place(self) -> Any:
-        """A `ConnectionPlace`, a machine of one test; any fixture that gives one."""
+    def remote(self) -> Any:
+        """A `RemoteMachine`, a machine of one test; any fixture that gives one."""
 
     @pytest.fixture
-    async def connection(self, place: ConnectionPlace) -> AsyncIterator[OpenConnection]:
-        async with connected(place) as made:
+    async def connection(self, remote: RemoteMachine) -> AsyncIterator[ConnectionUnderTest]:
+        async with open_connection(remote) as made:
             yield made
 
-    async def test_status_output_and_input(self, connection: OpenConnection) -> None:
+    async def test_status_output_and_input(self, connection: ConnectionUnderTest) -> None:
         ran = await connection.run("cat; echo oops >&2; exit 3", input="一行\nno end")
-        assert (ran.status, ran.out, ran.err) == (3, "一行\nno end", "oops\n")
+        assert (ran.exit_status, ran.stdout, ran.stderr) == (3, "一行\nno end", "oops\n")
         ran = await connection.run("true")
-        assert (ran.status, ran.out, ran.err) == (0, "", "")
-        assert (await connection.run("no-such-program-here")).status == 127
-        assert connection.alive
+        assert (ran.exit_status, ran.stdout, ran.stderr) == (0, "", "")
+        assert (await connection.run("no-such-program-here")).exit_status == 127
+        assert connection.is_alive
 
-    async def test_a_command_starts_in_the_home(self, connection: OpenConnection) -> None:
+    async def test_a_command_starts_in_the_home(self, connection: ConnectionUnderTest) -> None:
         ran = await connection.run('[ "$PWD" = "$HOME" ] && echo home; echo "$USER"')
-        assert ran.out == f"home\n{connection.endpoint.user}\n"
+        assert ran.stdout == f"home\n{connection.endpoint.user}\n"
         await connection.run("echo kept > file; cd /; MARK=gone")
-        assert (await connection.run('cat ~/file; echo "${MARK-none}"')).out == "kept\nnone\n"
+        assert (await connection.run('cat ~/file; echo "${MARK-none}"')).stdout == "kept\nnone\n"
 
-    async def test_without_input_a_command_reads_its_end(self, connection: OpenConnection) -> None:
-        assert (await connection.run("cat; echo over")).out == "over\n"
+    async def test_without_input_a_command_reads_its_end(self, connection: ConnectionUnderTest) -> None:
+        assert (await connection.run("cat; echo over")).stdout == "over\n"
 
-    async def test_large_input_arrives_whole(self, connection: OpenConnection) -> None:
-        assert (await connection.run("wc -c", input="x" * 1_000_000)).out.strip() == "1000000"
+    async def test_large_input_arrives_whole(self, connection: ConnectionUnderTest) -> None:
+        assert (await connection.run("wc -c", input="x" * 1_000_000)).stdout.strip() == "1000000"
 
-    async def test_bytes_that_are_no_utf8_do_not_break_it(self, connection: OpenConnection) -> None:
-        assert (await connection.run(r"printf 'a\377\376b'")).out == "a\ufffd\ufffdb"
+    async def test_bytes_that_are_no_utf8_do_not_break_it(self, connection: ConnectionUnderTest) -> None:
+        assert (await connection.run(r"printf 'a\377\376b'")).stdout == "a\ufffd\ufffdb"
 
-    async def test_a_command_ended_by_a_signal_has_a_status_and_is_no_lost_line(
-        self, connection: OpenConnection
+    async def test_a_command_ended_by_a_signal_has_a_status_and_is_no_lost_connection(
+        self, connection: ConnectionUnderTest
     ) -> None:
-        assert (await connection.run("kill -9 $$")).status >= 128
-        assert (await connection.run("echo on")).out == "on\n"
+        assert (await connection.run("kill -9 $$")).exit_status >= 128
+        assert (await connection.run("echo on")).stdout == "on\n"
 
-    async def test_commands_at_once_share_the_line(self, connection: OpenConnection) -> None:
+    async def test_concurrent_commands_share_the_connection(self, connection: ConnectionUnderTest) -> None:
         await connection.run("mkfifo pipe")
         ran = await asyncio.gather(connection.run("cat pipe"), connection.run("echo across > pipe"))
-        assert [one.out for one in ran] == ["across\n", ""]
+        assert [one.stdout for one in ran] == ["across\n", ""]
 
-    async def test_a_command_that_ends_before_its_input_is_written_is_no_lost_line(
-        self, connection: OpenConnection
+    async def test_a_command_that_ends_before_its_input_is_written_is_no_lost_connection(
+        self, connection: ConnectionUnderTest
     ) -> None:
         """A busy computer of ours sees "started", the output and the end of a short command all at once."""
 
@@ -115,74 +115,74 @@ class ConnectionContract(ABC):
         burden = asyncio.create_task(busy())
         ran = [await connection.run("echo on", input="nobody reads this") for _ in range(4)]
         burden.cancel()
-        assert [one.out for one in ran] == ["on\n"] * 4
+        assert [one.stdout for one in ran] == ["on\n"] * 4
 
-    async def test_output_up_to_the_bound_arrives_whole(self, connection: OpenConnection) -> None:
-        assert len((await connection.run(f"head -c {LARGEST} /dev/zero")).out) == LARGEST
+    async def test_output_up_to_the_bound_arrives_whole(self, connection: ConnectionUnderTest) -> None:
+        assert len((await connection.run(f"head -c {MAX_OUTPUT_BYTES} /dev/zero")).stdout) == MAX_OUTPUT_BYTES
 
     @pytest.mark.parametrize("command", ["yes; sleep 3600", "yes >&2; sleep 3600"])
-    async def test_output_is_bounded(self, connection: OpenConnection, command: str) -> None:
+    async def test_output_is_bounded(self, connection: ConnectionUnderTest, command: str) -> None:
         with pytest.raises(RemoteError, match="larger than"):
             await connection.run(command, timeout=3000)
-        assert connection.alive
-        assert (await connection.run("echo on")).out == "on\n"
+        assert connection.is_alive
+        assert (await connection.run("echo on")).stdout == "on\n"
 
-    async def test_a_command_that_takes_too_long_is_ended_and_the_line_goes_on(
-        self, connection: OpenConnection
+    async def test_a_command_that_takes_too_long_is_ended_and_the_connection_stays(
+        self, connection: ConnectionUnderTest
     ) -> None:
         reader = "setsid sh -c 'cat pipe; echo over > ended' </dev/null >/dev/null 2>&1 &"
         with pytest.raises(UnavailableError, match=r"no answer within 0\.5 s") as caught:
             await connection.run(f"mkfifo pipe; {reader} exec sleep 3600 > pipe", timeout=0.5)
         assert not caught.value.retryable
-        assert connection.alive
+        assert connection.is_alive
         # Its reader comes to the end of the pipe only when the command has ended.
         await connection.run("until [ -s ended ]; do sleep 0.02; done")
 
-    async def test_a_cut_line_is_retryable_and_the_next_one_works(self, place: ConnectionPlace) -> None:
-        connection = await place.connect()
+    async def test_a_cut_connection_is_retryable_and_the_next_one_works(self, remote: RemoteMachine) -> None:
+        connection = await remote.connect()
         running = asyncio.create_task(connection.run("mkfifo begun; echo > begun; exec sleep 3600"))
-        async with connected(place) as other:
+        async with open_connection(remote) as other:
             await other.run("until [ -p begun ]; do sleep 0.02; done; cat begun")
-        await place.cut()
+        await remote.cut_connections()
         with pytest.raises(UnavailableError) as caught:
             await running
         assert caught.value.retryable
-        assert not connection.alive
+        assert not connection.is_alive
         with pytest.raises(UnavailableError) as caught:
             await connection.run("echo too late")
         assert caught.value.retryable
-        await connection.aclose()
-        async with connected(place) as again:
-            assert (await again.run("echo back")).out == "back\n"
+        await connection.close()
+        async with open_connection(remote) as again:
+            assert (await again.run("echo back")).stdout == "back\n"
 
-    async def test_what_was_detached_outlives_the_line(self, place: ConnectionPlace) -> None:
-        async with connected(place) as first:
+    async def test_a_detached_process_outlives_the_connection(self, remote: RemoteMachine) -> None:
+        async with open_connection(remote) as first:
             await first.run("setsid sh -c 'mkfifo pipe; cat pipe > heard' </dev/null >/dev/null 2>&1 &")
-        async with connected(place) as second:
+        async with open_connection(remote) as second:
             script = "until [ -p pipe ]; do sleep 0.02; done; echo still here > pipe"
             await second.run(f"{script}; until [ -s heard ]; do sleep 0.02; done")
-            assert (await second.run("cat heard")).out == "still here\n"
+            assert (await second.run("cat heard")).stdout == "still here\n"
 
-    async def test_a_machine_that_loses_its_power_is_retryable(self, place: ConnectionPlace) -> None:
-        connection = await place.connect()
+    async def test_a_machine_that_loses_its_power_is_retryable(self, remote: RemoteMachine) -> None:
+        connection = await remote.connect()
         running = asyncio.create_task(connection.run("mkfifo begun; echo > begun; exec sleep 3600"))
-        async with connected(place) as other:
+        async with open_connection(remote) as other:
             await other.run("until [ -p begun ]; do sleep 0.02; done; cat begun")
-        await place.kill()
+        await remote.kill()
         with pytest.raises(UnavailableError) as caught:
             await running
         assert caught.value.retryable
-        assert not connection.alive
-        await connection.aclose()
+        assert not connection.is_alive
+        await connection.close()
         with pytest.raises(UnavailableError) as caught:
-            await place.connect()
+            await remote.connect()
         assert caught.value.retryable
 
-    async def test_a_closed_line_runs_nothing(self, place: ConnectionPlace) -> None:
-        connection = await place.connect()
-        await connection.aclose()
-        await connection.aclose()
-        assert not connection.alive
+    async def test_a_closed_connection_runs_nothing(self, remote: RemoteMachine) -> None:
+        connection = await remote.connect()
+        await connection.close()
+        await connection.close()
+        assert not connection.is_alive
         with pytest.raises(UnavailableError) as caught:
             await connection.run("echo too late")
         assert caught.value.retryable

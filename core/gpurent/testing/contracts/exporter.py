@@ -3,7 +3,7 @@
 A plugin's test is a subclass with its exporter, and a reader of the format that is not the exporter's own code::
 
     class TestFileZilla(ExporterContract):
-        exporter = FileZilla
+        exporter = FileZillaExporter
 
         def read(self, export):
             ...
@@ -23,38 +23,38 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from gpurent.domain.access import Endpoint
 from gpurent.domain.secret import Secret
-from gpurent.roles.exporter import ALIAS, Export, Exported, Exporter, SupportsInstall
-from gpurent.workflow.connection.exports import alias_of
+from gpurent.roles.exporter import ALIAS_PATTERN, Export, ExportedLease, Exporter, SupportsInstall
+from gpurent.workflow.connection.exports import lease_alias
 
 # Letters, quotes, signs of every format, Chinese; no control characters: those are for tests of their own.
-_odd = st.text(st.sampled_from("abc \"'\\%$&;#[]}<>=~*?模型"), min_size=1, max_size=20)
-_paths = _odd.map(lambda text: Path("/home/me") / text.replace("/", "-").strip("."))
-_digest = st.text(st.sampled_from("abcXYZ019+/"), min_size=43, max_size=43)
+_odd_texts = st.text(st.sampled_from("abc \"'\\%$&;#[]}<>=~*?模型"), min_size=1, max_size=20)
+_paths = _odd_texts.map(lambda text: Path("/home/me") / text.replace("/", "-").strip("."))
+_digests = st.text(st.sampled_from("abcXYZ019+/"), min_size=43, max_size=43)
 _hosts = st.sampled_from(["gpu28.example.com", "10.0.0.1", "[2001:db8::1]", "a-b.c"])
 _users = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,20}", fullmatch=True)
 passwords = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=8, max_size=20)
 leases = st.builds(
-    Exported,
-    name=st.text(max_size=30).map(alias_of) | st.from_regex(ALIAS, fullmatch=True),
+    ExportedLease,
+    name=st.text(max_size=30).map(lease_alias) | st.from_regex(ALIAS_PATTERN, fullmatch=True),
     endpoint=st.builds(Endpoint, _users, _hosts, st.integers(1, 65535)),
     key_file=_paths,
     known_hosts=_paths,
     host_key=st.sampled_from(
         ["ssh-ed25519 AAAAC3Nza+/=", "ssh-rsa AAAAB3Nza", "ecdsa-sha2-nistp256 AAAAE2Vj"]
     ),
-    fingerprint=_digest.map("SHA256:{}".format),
+    fingerprint=_digests.map("SHA256:{}".format),
     folder=st.sampled_from(["", "/", "/root", "/home/mist", "/data/a.b,c@d+e/f"]),
 )
 
 
-def _examples(number: int) -> settings:
+def _example_settings(number: int) -> settings:
     """One contract is many classes' test."""
     return settings(
         max_examples=number, deadline=None, suppress_health_check=[HealthCheck.differing_executors]
     )
 
 
-several = st.lists(leases, min_size=1, max_size=3, unique_by=lambda lease: lease.name.lower())
+lease_lists = st.lists(leases, min_size=1, max_size=3, unique_by=lambda lease: lease.name.lower())
 
 
 @frozen
@@ -75,45 +75,47 @@ class ExporterContract(ABC):
     stores_password: ClassVar[bool]
 
     @abstractmethod
-    def read(self, export: Export, leases: Sequence[Exported]) -> Sequence[ParsedProfile]:
+    def read_profiles(self, export: Export, leases: Sequence[ExportedLease]) -> Sequence[ParsedProfile]:
         """What an independent reader of the format finds, in the order of ``leases``."""
 
-    @_examples(25)
-    @given(several)
-    def test_what_is_read_back_is_what_was_written(self, machines: list[Exported]) -> None:
-        export = self.exporter().export(machines)
-        found = self.read(export, machines)
+    @_example_settings(25)
+    @given(lease_lists)
+    def test_what_is_read_back_is_what_was_written(self, machines: list[ExportedLease]) -> None:
+        export = self.exporter().export_leases(machines)
+        found = self.read_profiles(export, machines)
         assert [(site.name, site.host, site.port, site.user) for site in found] == [
             (lease.name, lease.endpoint.address, lease.endpoint.port, lease.endpoint.user)
             for lease in machines
         ]
         assert [site.password for site in found] == [None] * len(machines)
 
-    @_examples(10)
-    @given(several, passwords)
-    def test_a_password_stands_only_where_it_was_asked_for(self, machines: list[Exported], word: str) -> None:
+    @_example_settings(10)
+    @given(lease_lists, passwords)
+    def test_a_password_stands_only_where_it_was_asked_for(
+        self, machines: list[ExportedLease], word: str
+    ) -> None:
         asked = [evolve(machines[0], password=Secret(word)), *machines[1:]]
-        found = self.read(self.exporter().export(asked), asked)
+        found = self.read_profiles(self.exporter().export_leases(asked), asked)
         assert found[0].password == (word if self.stores_password else None)
         assert [site.password for site in found[1:]] == [None] * (len(machines) - 1)
 
-    @_examples(10)
-    @given(several, passwords)
+    @_example_settings(10)
+    @given(lease_lists, passwords)
     def test_a_format_without_a_place_for_it_hides_no_password(
-        self, machines: list[Exported], word: str
+        self, machines: list[ExportedLease], word: str
     ) -> None:
         if self.stores_password:
             return
-        export = self.exporter().export([evolve(machines[0], password=Secret(f"pass-{word}"))])
+        export = self.exporter().export_leases([evolve(machines[0], password=Secret(f"pass-{word}"))])
         content = export.file.content if export.file else export.text.encode()
-        for disguise in _disguises(f"pass-{word}"):
+        for disguise in _encode_variants(f"pass-{word}"):
             assert disguise not in content
         assert any("password" in note for note in export.notes)
 
-    @_examples(10)
-    @given(several)
-    def test_it_is_pure_and_tells_what_to_do(self, machines: list[Exported]) -> None:
-        first, second = self.exporter().export(machines), self.exporter().export(machines)
+    @_example_settings(10)
+    @given(lease_lists)
+    def test_it_is_pure_and_has_notes(self, machines: list[ExportedLease]) -> None:
+        first, second = self.exporter().export_leases(machines), self.exporter().export_leases(machines)
         assert first == second
         assert first.notes
         assert first.file or first.text
@@ -122,36 +124,36 @@ class ExporterContract(ABC):
             assert first.file.name.startswith(machines[0].name if len(machines) == 1 else "gpurent")
 
 
-def _disguises(word: str) -> set[bytes]:
+def _encode_variants(word: str) -> set[bytes]:
     raw = word.encode()
     return {raw, raw.hex().encode(), b64encode(raw), quote(word, safe="").encode(), word.encode("utf-16-le")}
 
 
-class InstallingContract:
+class InstallContract:
     """What goes into the user's own settings comes out of them again."""
 
-    installing: ClassVar[type[SupportsInstall]]
+    installer: ClassVar[type[SupportsInstall]]
 
-    @_examples(10)
-    @given(several)
-    def test_in_and_out_again(self, machines: list[Exported]) -> None:
+    @_example_settings(10)
+    @given(lease_lists)
+    def test_in_and_out_again(self, machines: list[ExportedLease]) -> None:
         from tempfile import TemporaryDirectory
 
-        made = self.installing()
+        made = self.installer()
         with TemporaryDirectory() as folder:
             home = Path(folder)
-            assert made.install(machines, home)
-            assert made.installed(home) == sorted(lease.name for lease in machines)
-            before = _files(home)
-            assert made.install(machines, home) == []
-            assert _files(home) == before
-            assert made.uninstall([machines[0].name], home)
-            assert made.installed(home) == sorted(lease.name for lease in machines[1:])
-            made.uninstall([lease.name for lease in machines], home)
-            assert made.installed(home) == []
-            assert _files(home) == {}
-            assert made.uninstall([machines[0].name], home) == []
+            assert made.install_leases(machines, home)
+            assert made.list_installed(home) == sorted(lease.name for lease in machines)
+            before = _read_files(home)
+            assert made.install_leases(machines, home) == []
+            assert _read_files(home) == before
+            assert made.uninstall_leases([machines[0].name], home)
+            assert made.list_installed(home) == sorted(lease.name for lease in machines[1:])
+            made.uninstall_leases([lease.name for lease in machines], home)
+            assert made.list_installed(home) == []
+            assert _read_files(home) == {}
+            assert made.uninstall_leases([machines[0].name], home) == []
 
 
-def _files(home: Path) -> dict[str, bytes]:
+def _read_files(home: Path) -> dict[str, bytes]:
     return {str(path.relative_to(home)): path.read_bytes() for path in home.rglob("*") if path.is_file()}

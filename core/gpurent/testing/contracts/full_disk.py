@@ -9,52 +9,54 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gpurent.domain.transfer import Push
+from gpurent.domain.transfer import PushRequest
 from gpurent.errors import TransferError
-from gpurent.testing.contracts.place import TransferPlace
-from gpurent.testing.contracts.trees import plant
+from gpurent.testing.contracts.file_trees import make_tree
+from gpurent.testing.contracts.transfer_base import TransferContractBase
 from gpurent.testing.fakes import CountingProgress
-from gpurent.testing.sandbox.faults import Plan
+from gpurent.testing.sandbox.fault_plan import FaultPlan
 from gpurent.testing.ssh_fixture import MachineFixture
 
 
-class FullDiskContract(TransferPlace):
+class FullDiskContract(TransferContractBase):
     """What only a machine shows whose disk is really as small as it says, and whose system is read-only."""
 
     driver = "bwrap"
-    changes: ClassVar[dict[str, Any]] = {"disk_bytes": 8_000_000}
+    spec_changes: ClassVar[dict[str, Any]] = {"disk_bytes": 8_000_000}
 
-    async def test_a_full_disk_is_told_before_and_during(self, place: MachineFixture, tmp_path: Path) -> None:
+    async def test_a_full_disk_is_reported_before_and_during(
+        self, remote: MachineFixture, tmp_path: Path
+    ) -> None:
         source = tmp_path / "source"
         source.mkdir()
         (source / "large").write_bytes(os.urandom(20_000_000))
         with pytest.raises(TransferError, match="bytes free"):
-            await self.push(place, source)
+            await self.push(remote, source)
         (source / "large").write_bytes(os.urandom(6_000_000))
-        link = await place.connect()
+        link = await remote.connect()
         loop = asyncio.get_running_loop()
         filled: list[Any] = []
 
         class Greedy(CountingProgress):
-            def total(self, files: int, size: int) -> None:
+            def set_total(self, files: int, size: int) -> None:
                 loop.call_soon_threadsafe(fill)
 
         def fill() -> None:
             filled.append(asyncio.ensure_future(link.run("head -c 8000000 /dev/zero >~/junk; true")))
 
-        place.machine.line.plan = Plan(rate=6_000_000)
-        cargo = Push(sources=(source,), target="work", content=True)
+        remote.machine.proxy.plan = FaultPlan(rate=6_000_000)
+        cargo = PushRequest(sources=(source,), target="work", contents_only=True)
         with pytest.raises(TransferError, match=r"full|free"):
-            await self.backend().push(link, cargo, Greedy())
-        place.machine.line.plan = Plan()
+            await self.make_backend().push(link, cargo, Greedy())
+        remote.machine.proxy.plan = FaultPlan()
         await asyncio.gather(*filled)
-        there = await (await place.connect()).run("ls ~/work/large 2>/dev/null; rm -f ~/junk")
-        assert not there.out
-        await self.push(place, source)
-        size = await (await place.connect()).run("wc -c <~/work/large")
-        assert size.out.strip() == "6000000"
+        there = await (await remote.connect()).run("ls ~/work/large 2>/dev/null; rm -f ~/junk")
+        assert not there.stdout
+        await self.push(remote, source)
+        size = await (await remote.connect()).run("wc -c <~/work/large")
+        assert size.stdout.strip() == "6000000"
 
-    async def test_a_read_only_target_is_told(self, place: MachineFixture, tmp_path: Path) -> None:
-        source = plant(tmp_path / "source", files=3, large=0)
+    async def test_a_read_only_target_is_reported(self, remote: MachineFixture, tmp_path: Path) -> None:
+        source = make_tree(tmp_path / "source", files=3, large=0)
         with pytest.raises(TransferError, match=r"does not let us|cannot|Read-only|usr"):
-            await self.push(place, source, target="/usr/work")
+            await self.push(remote, source, target="/usr/work")

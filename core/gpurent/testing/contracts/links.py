@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gpurent.testing.contracts.place import TransferPlace
-from gpurent.testing.contracts.trees import ROOM, plant, tree
+from gpurent.testing.contracts.file_trees import PARTIALS_FOLDER, make_tree, read_tree
+from gpurent.testing.contracts.transfer_base import TransferContractBase
 from gpurent.testing.ssh_fixture import MachineFixture
 
-GOOD = {"part0/up": "../part1", "dangling": "no/where", "itself": ".", "hop": "part0/up/file001.txt"}
-BAD = {
+SAFE_LINKS = {"part0/up": "../part1", "dangling": "no/where", "itself": ".", "hop": "part0/up/file001.txt"}
+UNSAFE_LINKS = {
     "absolute": "/etc/passwd",
     "out": "../elsewhere",
     "deep/out": "../../elsewhere",
@@ -20,85 +20,85 @@ BAD = {
 }
 
 
-def link(folder: Path, links: dict[str, str]) -> Path:
+def make_links(folder: Path, links: dict[str, str]) -> Path:
     for name, target in links.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).symlink_to(target)
     return folder
 
 
-class LinkContract(TransferPlace):
+class LinkContract(TransferContractBase):
     """What becomes of links."""
 
-    async def test_links_go_up(self, place: MachineFixture, tmp_path: Path) -> None:
-        source = plant(tmp_path / "source", files=3, large=0)
+    async def test_links_are_pushed(self, remote: MachineFixture, tmp_path: Path) -> None:
+        source = make_tree(tmp_path / "source", files=3, large=0)
         (source / "part0" / "up").symlink_to("../part1")
         (source / "out").symlink_to("/etc/passwd")
         (source / "dangling").symlink_to("nowhere")
         (source / "hard").hardlink_to(source / "part0" / "file000.txt")
-        report = await self.push(place, source)
-        there = place.home / "work"
+        report = await self.push(remote, source)
+        there = remote.home / "work"
         assert os.readlink(there / "part0" / "up") == "../part1"
         assert os.readlink(there / "dangling") == "nowhere"
         assert not os.path.lexists(there / "out")
         assert [item.name for item in report.skipped] == ["out"]
         assert (there / "hard").read_bytes() == (source / "hard").read_bytes()
 
-    async def test_links_come_home_where_they_stay_inside(
-        self, place: MachineFixture, tmp_path: Path
-    ) -> None:
-        out = link(link(plant(place.home / "out", files=3, large=0), GOOD), BAD)
+    async def test_links_that_stay_inside_are_pulled(self, remote: MachineFixture, tmp_path: Path) -> None:
+        out = make_links(
+            make_links(make_tree(remote.home / "out", files=3, large=0), SAFE_LINKS), UNSAFE_LINKS
+        )
         os.mkfifo(out / "pipe")
         home = tmp_path / "home"
-        report = await self.pull(place, "out", to=home)
-        assert {item.name for item in report.skipped} == {f"out/{name}" for name in (*BAD, "pipe")}
-        found = tree(home / "out")
-        assert {name: what[1] for name, what in found.items() if what[0] == "link"} == GOOD
-        assert not set(found) & {*BAD, "pipe"}
+        report = await self.pull(remote, "out", to=home)
+        assert {item.name for item in report.skipped} == {f"out/{name}" for name in (*UNSAFE_LINKS, "pipe")}
+        found = read_tree(home / "out")
+        assert {name: what[1] for name, what in found.items() if what[0] == "link"} == SAFE_LINKS
+        assert not set(found) & {*UNSAFE_LINKS, "pipe"}
         assert report.files == 4
-        assert not (home / ROOM).exists()
-        stamps = [(home / "out" / name).lstat().st_ino for name in GOOD]
-        await self.pull(place, "out", to=home)
-        assert stamps == [(home / "out" / name).lstat().st_ino for name in GOOD]
+        assert not (home / PARTIALS_FOLDER).exists()
+        stamps = [(home / "out" / name).lstat().st_ino for name in SAFE_LINKS]
+        await self.pull(remote, "out", to=home)
+        assert stamps == [(home / "out" / name).lstat().st_ino for name in SAFE_LINKS]
 
-    async def test_links_come_from_one_source_to_another(self, place: MachineFixture, tmp_path: Path) -> None:
-        one, two = place.home / "one", place.home / "two"
+    async def test_links_between_sources_are_pulled(self, remote: MachineFixture, tmp_path: Path) -> None:
+        one, two = remote.home / "one", remote.home / "two"
         for folder in (one, two):
             folder.mkdir()
             (folder / "f").write_text(folder.name)
         (one / "sister").symlink_to("../two/f")
         (one / "stranger").symlink_to("../three/f")
-        (place.home / "latest").symlink_to("one/f")
-        report = await self.pull(place, "one", "two", "latest", to=tmp_path / "home")
+        (remote.home / "latest").symlink_to("one/f")
+        report = await self.pull(remote, "one", "two", "latest", to=tmp_path / "home")
         assert (tmp_path / "home" / "one" / "sister").read_text() == "two"
         assert (tmp_path / "home" / "latest").read_text() == "one"
         assert [item.name for item in report.skipped] == ["one/stranger"]
 
     async def test_a_link_takes_the_place_of_a_file_but_not_of_a_folder(
-        self, place: MachineFixture, tmp_path: Path
+        self, remote: MachineFixture, tmp_path: Path
     ) -> None:
-        out, home = place.home / "out", tmp_path / "home"
+        out, home = remote.home / "out", tmp_path / "home"
         out.mkdir()
         (out / "f").write_text("f")
-        link(out, {"new": "f", "file": "f", "folder": "f"})
+        make_links(out, {"new": "f", "file": "f", "folder": "f"})
         (home / "out" / "folder").mkdir(parents=True)
         (home / "out" / "folder" / "mine").write_text("mine")
         (home / "out" / "file").write_text("a file")
         (home / "out" / "new").symlink_to(tmp_path)
-        report = await self.pull(place, "out", to=home)
+        report = await self.pull(remote, "out", to=home)
         assert [item.name for item in report.skipped] == ["out/folder"]
         assert (home / "out" / "folder" / "mine").read_text() == "mine"
         assert os.readlink(home / "out" / "file") == os.readlink(home / "out" / "new") == "f"
         # And a file the place of a link, without a byte through it.
         (out / "new").unlink()
         (out / "new").write_text("a file now")
-        await self.pull(place, "out", to=home)
+        await self.pull(remote, "out", to=home)
         assert not (home / "out" / "new").is_symlink()
         assert ((home / "out" / "new").read_text(), (home / "out" / "f").read_text()) == ("a file now", "f")
 
-    async def test_hard_links_come_home_as_copies(self, place: MachineFixture, tmp_path: Path) -> None:
-        out = plant(place.home / "out", files=3)
+    async def test_hard_links_are_pulled_as_copies(self, remote: MachineFixture, tmp_path: Path) -> None:
+        out = make_tree(remote.home / "out", files=3)
         (out / "hard").hardlink_to(out / "part0" / "file000.txt")
         (out / "large too").hardlink_to(out / "large.bin")
-        await self.pull(place, "out", to=tmp_path / "home")
-        assert tree(tmp_path / "home" / "out") == tree(out)
+        await self.pull(remote, "out", to=tmp_path / "home")
+        assert read_tree(tmp_path / "home" / "out") == read_tree(out)

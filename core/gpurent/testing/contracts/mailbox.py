@@ -12,11 +12,11 @@ from attrs import frozen
 
 from gpurent.domain.question import Mail
 
-SHOP = "notice@provider.example"
+SENDER = "notice@provider.example"
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
-class Searchable(Protocol):
+class MailSearch(Protocol):
     """What a mailbox and a mail reader have in common."""
 
     async def search(self, *, since: datetime, sender: str, subject: str) -> Sequence[Mail]: ...
@@ -26,14 +26,16 @@ class Searchable(Protocol):
 class MailboxUnderTest:
     """A mailbox, and how mail comes into it: ``deliver(sender, subject, text, at)``."""
 
-    mailbox: Searchable
+    mailbox: MailSearch
     deliver: Callable[[str, str, str, datetime], Awaitable[None]]
 
-    async def put(self, text: str, minutes: float, *, sender: str = SHOP, subject: str = "your code") -> None:
+    async def deliver_mail(
+        self, text: str, minutes: float, *, sender: str = SENDER, subject: str = "your code"
+    ) -> None:
         await self.deliver(sender, subject, text, NOON + timedelta(minutes=minutes))
 
-    async def texts(self, since: datetime = NOON, subject: str = "code") -> list[str]:
-        found = await self.mailbox.search(since=since, sender=SHOP, subject=subject)
+    async def search_texts(self, since: datetime = NOON, subject: str = "code") -> list[str]:
+        found = await self.mailbox.search(since=since, sender=SENDER, subject=subject)
         return [mail.text.strip() for mail in found]
 
 
@@ -46,31 +48,31 @@ class MailboxContract(ABC):
         """One test's own."""
 
     async def test_an_empty_mailbox_finds_nothing(self, box: MailboxUnderTest) -> None:
-        assert await box.texts() == []
+        assert await box.search_texts() == []
 
     async def test_only_the_sender_s_fresh_mail_about_it_oldest_first(self, box: MailboxUnderTest) -> None:
-        await box.put("second", 2)
-        await box.put("first", 1)
-        await box.put("too old", -1)
-        await box.put("a stranger", 1, sender=f"{SHOP}.evil.example")
-        await box.put("about something else", 1, subject="news")
-        assert await box.texts() == ["first", "second"]
-        assert await box.texts(subject="") == ["first", "about something else", "second"]
+        await box.deliver_mail("second", 2)
+        await box.deliver_mail("first", 1)
+        await box.deliver_mail("too old", -1)
+        await box.deliver_mail("a stranger", 1, sender=f"{SENDER}.evil.example")
+        await box.deliver_mail("about something else", 1, subject="news")
+        assert await box.search_texts() == ["first", "second"]
+        assert await box.search_texts(subject="") == ["first", "about something else", "second"]
 
     async def test_a_mail_of_the_very_second_counts(self, box: MailboxUnderTest) -> None:
         """A mail's date has whole seconds: what was asked for half a second ago may bear an earlier one."""
-        await box.put("just now", 0)
-        assert await box.texts(NOON + timedelta(milliseconds=500)) == ["just now"]
-        assert await box.texts(NOON + timedelta(seconds=1)) == []
+        await box.deliver_mail("just now", 0)
+        assert await box.search_texts(NOON + timedelta(milliseconds=500)) == ["just now"]
+        assert await box.search_texts(NOON + timedelta(seconds=1)) == []
 
-    async def test_new_mail_is_seen_at_the_next_look(self, box: MailboxUnderTest) -> None:
-        assert await box.texts() == []
-        await box.put("here", 1)
-        (mail,) = await box.mailbox.search(since=NOON, sender=SHOP, subject="")
-        assert (mail.sender, mail.subject, mail.at) == (SHOP, "your code", NOON + timedelta(minutes=1))
+    async def test_new_mail_is_seen_at_the_next_search(self, box: MailboxUnderTest) -> None:
+        assert await box.search_texts() == []
+        await box.deliver_mail("here", 1)
+        (mail,) = await box.mailbox.search(since=NOON, sender=SENDER, subject="")
+        assert (mail.sender, mail.subject, mail.at) == (SENDER, "your code", NOON + timedelta(minutes=1))
         assert mail.text.strip() == "here"
         assert mail.uid
 
     async def test_the_sender_is_asked_for_in_any_case(self, box: MailboxUnderTest) -> None:
-        await box.put("shouted", 1, sender=SHOP.upper())
-        assert await box.texts() == ["shouted"]
+        await box.deliver_mail("shouted", 1, sender=SENDER.upper())
+        assert await box.search_texts() == ["shouted"]

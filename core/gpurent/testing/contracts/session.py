@@ -3,7 +3,7 @@
 A plugin's test is a subclass with its keeper::
 
     class TestScreen(SessionContract):
-        keeper = Screen
+        backend = ScreenBackend
         program = "screen"
         leave = b"\\x01d"
 """
@@ -22,184 +22,190 @@ from gpurent.domain.session import Job, JobState, JobStatus, SessionInfo
 from gpurent.errors import JobError
 from gpurent.infra.ssh.connection import AsyncsshConnection
 from gpurent.roles.machine import SessionBackend
-from gpurent.testing.patience import eventually, factor, within
-from gpurent.testing.sandbox.machines import Machine, why_not_bwrap
+from gpurent.testing.load_timeouts import load_factor, wait_until, wait_within
+from gpurent.testing.sandbox.machines import BootedMachine, find_bwrap_problem
 from gpurent.testing.ssh_fixture import SshFixture, ssh_fixture
 from gpurent.workflow.connection.jobs import JobRunner
 
-LONG = "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done"
+ENDLESS_COMMAND = "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done"
 
 
 class SessionContract:
     """``program`` is the tool's name in ``PATH``; ``leave`` what a person types to leave without ending."""
 
-    keeper: ClassVar[type[SessionBackend]]
+    backend_type: ClassVar[type[SessionBackend]]
     program: ClassVar[str]
-    leave: ClassVar[bytes]
+    detach_keys: ClassVar[bytes]
 
     @pytest.fixture(params=["embedded", pytest.param("bwrap", marks=pytest.mark.bwrap)])
     async def machines(self, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SshFixture]:
-        if request.param == "bwrap" and (why := await why_not_bwrap()):
+        if request.param == "bwrap" and (why := await find_bwrap_problem()):
             pytest.skip(why)
         async with ssh_fixture(request.param, tmp_path) as made:
             yield made
 
     @pytest.fixture
-    async def machine(self, machines: SshFixture) -> Machine:
+    async def machine(self, machines: SshFixture) -> BootedMachine:
         return await machines.boot()
 
     @pytest.fixture
-    async def link(self, machines: SshFixture, machine: Machine) -> AsyncIterator[AsyncsshConnection]:
-        async with machines.connected(machine) as link:
+    async def connection(
+        self, machines: SshFixture, machine: BootedMachine
+    ) -> AsyncIterator[AsyncsshConnection]:
+        async with machines.open_connection(machine) as link:
             yield link
 
-    def jobs(self, link: AsyncsshConnection, prefix: str = "") -> JobRunner:
-        return JobRunner(link, self.keeper(), prefix)
+    def make_runner(self, connection: AsyncsshConnection, prefix: str = "") -> JobRunner:
+        return JobRunner(connection, self.backend_type(), prefix)
 
-    async def ended(self, jobs: JobRunner, name: str) -> JobStatus:
+    async def wait_for_end(self, jobs: JobRunner, name: str) -> JobStatus:
         async def over() -> bool:
-            return (await jobs.status(name)).state is JobState.ENDED
+            return (await jobs.get_status(name)).state is JobState.ENDED
 
-        await eventually(over)
-        return await jobs.status(name)
+        await wait_until(over)
+        return await jobs.get_status(name)
 
-    async def listed(self, jobs: JobRunner, name: str) -> SessionInfo:
+    async def wait_until_listed(self, jobs: JobRunner, name: str) -> SessionInfo:
         async def there() -> bool:
-            return any(info.name == name for info in await jobs.listing())
+            return any(info.name == name for info in await jobs.list_sessions())
 
-        await eventually(there)
-        return await jobs.session(name)
+        await wait_until(there)
+        return await jobs.get_session(name)
 
-    async def test_nothing_runs_at_first(self, link: AsyncsshConnection) -> None:
-        jobs = self.jobs(link)
-        assert list(await jobs.listing()) == []
-        assert (await jobs.status("job")).state is JobState.ABSENT
+    async def test_nothing_runs_at_first(self, connection: AsyncsshConnection) -> None:
+        jobs = self.make_runner(connection)
+        assert list(await jobs.list_sessions()) == []
+        assert (await jobs.get_status("job")).state is JobState.ABSENT
 
-    async def test_r3_detached_named_and_listed(self, link: AsyncsshConnection) -> None:
-        jobs = self.jobs(link)
-        assert (await jobs.start(Job(name="train", command=LONG))).state is JobState.RUNNING
-        info = await self.listed(jobs, "train")
+    async def test_r3_detached_named_and_listed(self, connection: AsyncsshConnection) -> None:
+        jobs = self.make_runner(connection)
+        assert (await jobs.start_job(Job(name="train", command=ENDLESS_COMMAND))).state is JobState.RUNNING
+        info = await self.wait_until_listed(jobs, "train")
         assert not info.attached
         assert info.id
-        await jobs.stop("train")
+        await jobs.stop_job("train")
 
-    async def test_log_and_exit_code_stay_in_files(self, link: AsyncsshConnection) -> None:
-        jobs = self.jobs(link)
+    async def test_log_and_exit_code_stay_in_files(self, connection: AsyncsshConnection) -> None:
+        jobs = self.make_runner(connection)
         command = "printf 'o\\0\\377ut'; echo err >&2; exit 42"
-        await jobs.start(Job(name="job", command=command))
-        status = await self.ended(jobs, "job")
+        await jobs.start_job(Job(name="job", command=command))
+        status = await self.wait_for_end(jobs, "job")
         assert status.exit_code == 42
-        assert await jobs.log("job") == b"o\0\xffuterr\n"
-        assert await jobs.log("job", 5) == b"err\n"
+        assert await jobs.read_log("job") == b"o\0\xffuterr\n"
+        assert await jobs.read_log("job", 5) == b"err\n"
 
         async def nothing_left() -> bool:
-            return not await jobs.listing()
+            return not await jobs.list_sessions()
 
-        await eventually(nothing_left)
+        await wait_until(nothing_left)
 
-    async def test_the_command_is_the_user_s_own_shell_line(self, link: AsyncsshConnection) -> None:
-        jobs = self.jobs(link)
+    async def test_the_command_is_the_user_s_own_shell_line(self, connection: AsyncsshConnection) -> None:
+        jobs = self.make_runner(connection)
         command = """echo "$HOME" 'it'"'"'s' 中文 $((6*7)) | tr a-z A-Z; echo second
 echo third"""
-        await jobs.start(Job(name="odd", command=command, env={"NAME": "a b'c"}))
-        await self.ended(jobs, "odd")
-        words = (await jobs.log("odd")).decode()
+        await jobs.start_job(Job(name="odd", command=command, env={"NAME": "a b'c"}))
+        await self.wait_for_end(jobs, "odd")
+        words = (await jobs.read_log("odd")).decode()
         assert "IT'S 中文 42" in words
         assert words.endswith("second\nthird\n")
 
-    async def test_started_twice_it_runs_once(self, link: AsyncsshConnection) -> None:
-        first, second = self.jobs(link), self.jobs(link)
+    async def test_started_twice_it_runs_once(self, connection: AsyncsshConnection) -> None:
+        first, second = self.make_runner(connection), self.make_runner(connection)
         job = Job(name="once", command="echo begun >> ran; sleep 0.3")
-        await asyncio.gather(first.start(job), second.start(job))
-        await self.ended(first, "once")
-        await first.start(job)
-        assert (await link.run("cat ran")).out == "begun\n"
+        await asyncio.gather(first.start_job(job), second.start_job(job))
+        await self.wait_for_end(first, "once")
+        await first.start_job(job)
+        assert (await connection.run("cat ran")).stdout == "begun\n"
 
-    async def test_r3_a_cut_line_stops_nothing(
-        self, machines: SshFixture, machine: Machine, link: AsyncsshConnection
+    async def test_r3_a_cut_connection_stops_nothing(
+        self, machines: SshFixture, machine: BootedMachine, connection: AsyncsshConnection
     ) -> None:
-        await self.jobs(link).start(Job(name="long", command=LONG))
-        await self.listed(self.jobs(link), "long")
-        assert await machines.driver.cut(machine.id) >= 1
-        async with machines.connected(machine) as again:
-            jobs = self.jobs(again)
-            before = len(await jobs.log("long"))
+        await self.make_runner(connection).start_job(Job(name="long", command=ENDLESS_COMMAND))
+        await self.wait_until_listed(self.make_runner(connection), "long")
+        assert await machines.driver.cut_connections(machine.id) >= 1
+        async with machines.open_connection(machine) as again:
+            jobs = self.make_runner(again)
+            before = len(await jobs.read_log("long"))
 
             async def more() -> bool:
-                return len(await jobs.log("long")) > before
+                return len(await jobs.read_log("long")) > before
 
-            await eventually(more)
-            ticks = [line for line in (await jobs.log("long")).split(b"\n") if line]
+            await wait_until(more)
+            ticks = [line for line in (await jobs.read_log("long")).split(b"\n") if line]
             assert ticks == [b"tick %d" % number for number in range(1, len(ticks) + 1)], "no gap"
-            await self.listed(jobs, "long")
-            await jobs.stop("long")
+            await self.wait_until_listed(jobs, "long")
+            await jobs.stop_job("long")
 
-    async def test_r3_attach_leave_and_attach_again(self, link: AsyncsshConnection) -> None:
-        jobs = self.jobs(link)
-        await jobs.start(Job(name="long", command=LONG))
+    async def test_r3_attach_leave_and_attach_again(self, connection: AsyncsshConnection) -> None:
+        jobs = self.make_runner(connection)
+        await jobs.start_job(Job(name="long", command=ENDLESS_COMMAND))
         for _time in range(2):
-            info = await self.listed(jobs, "long")
-            screen = await self.attached(link, jobs.backend.attach(info))
-            await self.shows(screen, "tick")
-            assert (await jobs.session("long")).attached
-            screen.stdin.write(self.leave)
-            await within(15, screen.wait_closed())
-        assert (await jobs.status("long")).state is JobState.RUNNING
-        await jobs.stop("long")
+            info = await self.wait_until_listed(jobs, "long")
+            screen = await self.open_attached(connection, jobs.backend.attach_command(info))
+            await self.wait_for_output(screen, "tick")
+            assert (await jobs.get_session("long")).attached
+            screen.stdin.write(self.detach_keys)
+            await wait_within(15, screen.wait_closed())
+        assert (await jobs.get_status("long")).state is JobState.RUNNING
+        await jobs.stop_job("long")
 
-    async def test_attach_takes_over_from_a_line_that_hangs(self, link: AsyncsshConnection) -> None:
-        jobs = self.jobs(link)
-        await jobs.start(Job(name="long", command=LONG))
-        info = await self.listed(jobs, "long")
-        first = await self.attached(link, jobs.backend.attach(info))
-        await self.shows(first, "tick")
-        second = await self.attached(link, jobs.backend.attach(await jobs.session("long")))
-        await self.shows(second, "tick")
-        await within(15, first.wait_closed())
+    async def test_attach_takes_over_from_a_hanging_connection(self, connection: AsyncsshConnection) -> None:
+        jobs = self.make_runner(connection)
+        await jobs.start_job(Job(name="long", command=ENDLESS_COMMAND))
+        info = await self.wait_until_listed(jobs, "long")
+        first = await self.open_attached(connection, jobs.backend.attach_command(info))
+        await self.wait_for_output(first, "tick")
+        second = await self.open_attached(
+            connection, jobs.backend.attach_command(await jobs.get_session("long"))
+        )
+        await self.wait_for_output(second, "tick")
+        await wait_within(15, first.wait_closed())
         second.close()
-        await jobs.stop("long")
+        await jobs.stop_job("long")
 
-    async def attached(self, link: AsyncsshConnection, command: str) -> asyncssh.SSHClientProcess[bytes]:
+    async def open_attached(
+        self, connection: AsyncsshConnection, command: str
+    ) -> asyncssh.SSHClientProcess[bytes]:
         """``command`` under a real terminal on the machine."""
-        return await link.transport.create_process(
+        return await connection.transport.create_process(
             command, term_type="xterm", term_size=(80, 24), encoding=None
         )
 
-    async def shows(self, process: asyncssh.SSHClientProcess[bytes], word: str) -> None:
+    async def wait_for_output(self, process: asyncssh.SSHClientProcess[bytes], word: str) -> None:
         seen = b""
         while word.encode() not in seen:
-            chunk = await within(15, process.stdout.read(4096))
+            chunk = await wait_within(15, process.stdout.read(4096))
             assert chunk, f"it ended and showed {seen!r}"
             seen += chunk
 
-    async def test_stop_ends_the_job_and_its_children(self, link: AsyncsshConnection) -> None:
-        jobs = self.jobs(link)
+    async def test_stop_ends_the_job_and_its_children(self, connection: AsyncsshConnection) -> None:
+        jobs = self.make_runner(connection)
         command = "sleep 3600 & echo $! > child; wait"
-        await jobs.start(Job(name="tree", command=command))
+        await jobs.start_job(Job(name="tree", command=command))
 
         async def begun() -> bool:
-            return not (await link.run("test -s child")).status
+            return not (await connection.run("test -s child")).exit_status
 
-        await eventually(begun)
-        await jobs.stop("tree")
-        assert (await jobs.status("tree")).state is JobState.ENDED
+        await wait_until(begun)
+        await jobs.stop_job("tree")
+        assert (await jobs.get_status("tree")).state is JobState.ENDED
 
         async def gone() -> bool:
-            return bool((await link.run('kill -0 "$(cat child)"')).status)
+            return bool((await connection.run('kill -0 "$(cat child)"')).exit_status)
 
-        await eventually(gone)
-        assert list(await jobs.listing()) == []
-        await jobs.stop("tree")
+        await wait_until(gone)
+        assert list(await jobs.list_sessions()) == []
+        await jobs.stop_job("tree")
 
-    async def test_stop_means_exactly_this_name(self, link: AsyncsshConnection) -> None:
-        jobs = self.jobs(link)
+    async def test_stop_means_exactly_this_name(self, connection: AsyncsshConnection) -> None:
+        jobs = self.make_runner(connection)
         for name in ("a", "ab", "abc"):
-            await jobs.start(Job(name=name, command=LONG))
-            await self.listed(jobs, name)
-        await jobs.stop("a")
-        assert sorted(info.name for info in await jobs.listing()) == ["ab", "abc"]
+            await jobs.start_job(Job(name=name, command=ENDLESS_COMMAND))
+            await self.wait_until_listed(jobs, name)
+        await jobs.stop_job("a")
+        assert sorted(info.name for info in await jobs.list_sessions()) == ["ab", "abc"]
         for name in ("ab", "abc"):
-            await jobs.stop(name)
+            await jobs.stop_job(name)
 
     @pytest.mark.parametrize(
         ("command", "code", "word"),
@@ -209,51 +215,51 @@ echo third"""
             ("echo bad path >&2; exit 3", 3, "bad path"),
         ],
     )
-    async def test_r3_an_end_at_once_is_told_with_its_reason(
-        self, link: AsyncsshConnection, command: str, code: int, word: str
+    async def test_r3_an_end_at_once_is_reported_with_its_reason(
+        self, connection: AsyncsshConnection, command: str, code: int, word: str
     ) -> None:
-        jobs = self.jobs(link)
-        await jobs.start(Job(name="wrong", command=command))
-        status = await jobs.settle("wrong", 10 * factor())
+        jobs = self.make_runner(connection)
+        await jobs.start_job(Job(name="wrong", command=command))
+        status = await jobs.wait_for_early_exit("wrong", 10 * load_factor())
         assert (status.state, status.exit_code) == (JobState.ENDED, code)
         assert word in status.reason
 
-    async def test_what_runs_on_is_no_end_at_once(self, link: AsyncsshConnection) -> None:
-        jobs = self.jobs(link)
-        await jobs.start(Job(name="long", command=LONG))
-        assert (await jobs.settle("long", 0.5)).state is JobState.RUNNING
-        await jobs.stop("long")
+    async def test_what_runs_on_is_no_end_at_once(self, connection: AsyncsshConnection) -> None:
+        jobs = self.make_runner(connection)
+        await jobs.start_job(Job(name="long", command=ENDLESS_COMMAND))
+        assert (await jobs.wait_for_early_exit("long", 0.5)).state is JobState.RUNNING
+        await jobs.stop_job("long")
 
     async def test_r3_the_missing_tool_is_installed(self, machines: SshFixture) -> None:
         machine = await machines.boot(missing=(self.program,))
-        async with machines.connected(machine) as link:
+        async with machines.open_connection(machine) as link:
             with pytest.raises(JobError):
-                await self.jobs(link).start(Job(name="job", command="true"))
-            jobs = self.jobs(link, "sudo apt-get install -y")
-            await jobs.start(Job(name="job", command="echo done"))
-            assert (await self.ended(jobs, "job")).exit_code == 0
+                await self.make_runner(link).start_job(Job(name="job", command="true"))
+            jobs = self.make_runner(link, "sudo apt-get install -y")
+            await jobs.start_job(Job(name="job", command="echo done"))
+            assert (await self.wait_for_end(jobs, "job")).exit_code == 0
 
     async def test_r4_a_shut_machine_takes_the_session_with_it(
-        self, machines: SshFixture, machine: Machine
+        self, machines: SshFixture, machine: BootedMachine
     ) -> None:
-        async with machines.connected(machine) as link:
-            first = self.jobs(link)
-            await first.start(Job(name="long", command=LONG))
+        async with machines.open_connection(machine) as link:
+            first = self.make_runner(link)
+            await first.start_job(Job(name="long", command=ENDLESS_COMMAND))
 
             async def speaks() -> bool:
-                return bool(await first.log("long"))
+                return bool(await first.read_log("long"))
 
-            await eventually(speaks)
+            await wait_until(speaks)
         await machines.driver.kill(machine.id)
         again = await machines.boot()
-        machines.ssh.forget("lease-1")
-        async with machines.connected(again) as link:
-            jobs = self.jobs(link)
-            assert list(await jobs.listing()) == []
-            assert (await jobs.status("long")).state is JobState.LOST
+        machines.ssh.delete_host_key("lease-1")
+        async with machines.open_connection(again) as link:
+            jobs = self.make_runner(link)
+            assert list(await jobs.list_sessions()) == []
+            assert (await jobs.get_status("long")).state is JobState.LOST
 
     def test_any_listing_is_read_without_a_crash(self) -> None:
         odd = ["", "\n\n", "No Sockets found in /run/screen/S-mist.\n", "no server running on /tmp/x\n"]
         odd += ["\x1b[31m1.evil\x1b[0m", "\t" * 9, "a" * 10_000, "\t-1.x\t(Detached)\n", "中文\t（已分离）\n"]
         for text in odd:
-            assert list(self.keeper().parse(text)) == []
+            assert list(self.backend_type().parse_sessions(text)) == []

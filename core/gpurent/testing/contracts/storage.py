@@ -18,53 +18,53 @@ import pytest
 from gpurent.domain.secret import Secret
 from gpurent.ports.services import PluginState, Vault
 
-TEXTS = ["plain", "", "一行\nand another", "\0 and \udcff", "x" * 100_000]
-NAMES = ["key", "bill/trip-1", "../key", "", "密钥"]
+ODD_TEXTS = ["plain", "", "一行\nand another", "\0 and \udcff", "x" * 100_000]
+RECORD_NAMES = ["key", "bill/trip-1", "../key", "", "密钥"]
 
 
 class VaultContract(ABC):
     """Secrets by name."""
 
     @abstractmethod
-    def make(self, folder: Path) -> Vault:
+    def make_vault(self, folder: Path) -> Vault:
         """An empty one; ``folder`` is the test's own."""
 
     def test_a_name_that_was_never_put_is_none(self, tmp_path: Path) -> None:
-        assert self.make(tmp_path).get("key") is None
+        assert self.make_vault(tmp_path).get("key") is None
 
-    @pytest.mark.parametrize("text", TEXTS, ids=["plain", "empty", "lines", "odd", "long"])
+    @pytest.mark.parametrize("text", ODD_TEXTS, ids=["plain", "empty", "lines", "odd", "long"])
     def test_what_was_put_comes_back(self, tmp_path: Path, text: str) -> None:
-        vault = self.make(tmp_path)
+        vault = self.make_vault(tmp_path)
         vault.put("key", Secret(text))
         found = vault.get("key")
         assert isinstance(found, Secret)
         assert found.reveal() == text
 
-    @pytest.mark.parametrize("name", NAMES)
+    @pytest.mark.parametrize("name", RECORD_NAMES)
     def test_any_text_is_a_name(self, tmp_path: Path, name: str) -> None:
-        vault = self.make(tmp_path)
+        vault = self.make_vault(tmp_path)
         vault.put("other", Secret("other"))
         vault.put(name, Secret("mine"))
         assert vault.get(name) == Secret("mine")
         assert vault.get("other") == Secret("other")
 
-    def test_the_last_one_put_counts_until_it_is_dropped(self, tmp_path: Path) -> None:
-        vault = self.make(tmp_path)
+    def test_the_last_one_put_counts_until_it_is_deleted(self, tmp_path: Path) -> None:
+        vault = self.make_vault(tmp_path)
         vault.put("key", Secret("first"))
         vault.put("key", Secret("second"))
         assert vault.get("key") == Secret("second")
-        vault.drop("key")
+        vault.delete("key")
         assert vault.get("key") is None
 
-    def test_dropping_what_is_not_there_is_silent(self, tmp_path: Path) -> None:
-        vault = self.make(tmp_path)
-        vault.drop("key")
+    def test_deleting_what_is_not_there_is_silent(self, tmp_path: Path) -> None:
+        vault = self.make_vault(tmp_path)
+        vault.delete("key")
         vault.put("key", Secret("x"))
-        vault.drop("key")
-        vault.drop("key")
+        vault.delete("key")
+        vault.delete("key")
 
     def test_it_shows_no_secret(self, tmp_path: Path) -> None:
-        vault = self.make(tmp_path)
+        vault = self.make_vault(tmp_path)
         vault.put("key", Secret("canary-7f3a"))
         assert "canary" not in f"{vault!r} {vault}"
 
@@ -73,36 +73,36 @@ class PluginStateContract(ABC):
     """Notes by name."""
 
     @abstractmethod
-    def make(self, folder: Path) -> PluginState:
+    def make_state(self, folder: Path) -> PluginState:
         """An empty one; ``folder`` is the test's own."""
 
     def test_a_name_that_was_never_put_is_none(self, tmp_path: Path) -> None:
-        assert self.make(tmp_path).get("bill") is None
+        assert self.make_state(tmp_path).get("bill") is None
 
     @pytest.mark.parametrize(
         "text", ["plain", "", "一行\nand another", "x" * 100_000], ids=["plain", "empty", "lines", "long"]
     )
     def test_what_was_put_comes_back(self, tmp_path: Path, text: str) -> None:
-        state = self.make(tmp_path)
+        state = self.make_state(tmp_path)
         state.put("bill", text)
         assert state.get("bill") == text
 
-    @pytest.mark.parametrize("name", NAMES)
+    @pytest.mark.parametrize("name", RECORD_NAMES)
     def test_any_text_is_a_name(self, tmp_path: Path, name: str) -> None:
-        state = self.make(tmp_path)
+        state = self.make_state(tmp_path)
         state.put("other", "other")
         state.put(name, "mine")
         assert (state.get(name), state.get("other")) == ("mine", "other")
 
     def test_the_last_one_put_counts(self, tmp_path: Path) -> None:
-        state = self.make(tmp_path)
+        state = self.make_state(tmp_path)
         state.put("bill", "first")
         state.put("bill", "second")
         assert state.get("bill") == "second"
 
     @pytest.mark.parametrize("value", [Secret("x"), None, ["x"]], ids=["secret", "none", "list"])
     def test_only_text_is_noted(self, tmp_path: Path, value: Any) -> None:
-        state = self.make(tmp_path)
+        state = self.make_state(tmp_path)
         with pytest.raises(Exception, match=r"."):
             state.put("bill", value)
         assert state.get("bill") is None

@@ -9,13 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.domain.transfer import Limits, Pull, Push, TransferReport
+from gpurent.domain.transfer import PullRequest, PushRequest, TransferLimits, TransferReport
 from gpurent.errors import GpurentError, TransferError, TransferUnsupported, UsageError
 from gpurent.testing.contracts.changing_files import ChangingFilesContract
+from gpurent.testing.contracts.file_trees import (
+    ODD_NAMES,
+    PARTIALS_FOLDER,
+    make_tree,
+    read_tree,
+    retry_until_done,
+)
 from gpurent.testing.contracts.links import LinkContract
-from gpurent.testing.contracts.trees import ODD, ROOM, in_the_end, plant, tree
 from gpurent.testing.fakes import CountingProgress
-from gpurent.testing.sandbox.faults import Plan
+from gpurent.testing.sandbox.fault_plan import FaultPlan
 from gpurent.testing.ssh_fixture import MachineFixture
 
 
@@ -24,87 +30,99 @@ class TransferContract(LinkContract, ChangingFilesContract):
 
     # whole ways
 
-    async def test_a_tree_goes_up_and_comes_home_as_it_is(
-        self, place: MachineFixture, tmp_path: Path
+    async def test_a_tree_is_pushed_and_pulled_unchanged(
+        self, remote: MachineFixture, tmp_path: Path
     ) -> None:
-        source, tally = plant(tmp_path / "source"), CountingProgress()
-        link = await place.connect()
-        cargo = Push(sources=(source,), target="deep/er/work", content=True)
-        report = await self.backend().push(link, cargo, tally)
-        assert tree(place.home / "deep" / "er" / "work") == tree(source)
+        source, tally = make_tree(tmp_path / "source"), CountingProgress()
+        link = await remote.connect()
+        cargo = PushRequest(sources=(source,), target="deep/er/work", contents_only=True)
+        report = await self.make_backend().push(link, cargo, tally)
+        assert read_tree(remote.home / "deep" / "er" / "work") == read_tree(source)
         assert (report.files, report.skipped) == (41, ())
         assert tally.moved == tally.size == report.total
-        assert sorted(tally.done) == sorted(name for name, what in tree(source).items() if what[0] == "file")
-        home = await self.backend().pull(
-            link, Pull(sources=("deep/er/work",), target=tmp_path / "home"), CountingProgress()
+        assert sorted(tally.done) == sorted(
+            name for name, what in read_tree(source).items() if what[0] == "file"
         )
-        assert tree(tmp_path / "home" / "work") == tree(source)
+        home = await self.make_backend().pull(
+            link, PullRequest(sources=("deep/er/work",), target=tmp_path / "home"), CountingProgress()
+        )
+        assert read_tree(tmp_path / "home" / "work") == read_tree(source)
         assert home.files == 41
-        assert not (tmp_path / "home" / ROOM).exists()
+        assert not (tmp_path / "home" / PARTIALS_FOLDER).exists()
 
-    async def test_what_is_there_does_not_travel_again(self, place: MachineFixture, tmp_path: Path) -> None:
-        source = plant(tmp_path / "source")
-        await self.push(place, source)
-        (place.home / "work" / "result").write_text("the job's own")
-        again = await self.push(place, source)
+    async def test_unchanged_files_are_not_sent_again(self, remote: MachineFixture, tmp_path: Path) -> None:
+        source = make_tree(tmp_path / "source")
+        await self.push(remote, source)
+        (remote.home / "work" / "result").write_text("the job's own")
+        again = await self.push(remote, source)
         assert again.sent == 0
         assert again.resumed == again.total
-        assert (place.home / "work" / "result").exists()
+        assert (remote.home / "work" / "result").exists()
 
-    async def test_only_what_changed_travels(self, place: MachineFixture, tmp_path: Path) -> None:
-        source = plant(tmp_path / "source")
-        await self.push(place, source)
+    async def test_only_changed_files_are_sent(self, remote: MachineFixture, tmp_path: Path) -> None:
+        source = make_tree(tmp_path / "source")
+        await self.push(remote, source)
         (source / "part1" / "file001.txt").write_text("another text")
-        report = await self.push(place, source)
+        report = await self.push(remote, source)
         assert report.sent <= 20_000
-        assert tree(place.home / "work") == tree(source)
+        assert read_tree(remote.home / "work") == read_tree(source)
 
-    async def test_several_sources_keep_their_names(self, place: MachineFixture, tmp_path: Path) -> None:
-        one, two = plant(tmp_path / "one", files=3, large=0), plant(tmp_path / "two", 2, files=3, large=0)
+    async def test_several_sources_keep_their_names(self, remote: MachineFixture, tmp_path: Path) -> None:
+        one, two = (
+            make_tree(tmp_path / "one", files=3, large=0),
+            make_tree(tmp_path / "two", 2, files=3, large=0),
+        )
         single = tmp_path / "single"
         single.write_text("1")
-        await self.push(place, one, two, single, target=".")
-        assert tree(place.home / "one") == tree(one)
-        assert tree(place.home / "two") == tree(two)
-        assert (place.home / "single").read_text() == "1"
+        await self.push(remote, one, two, single, target=".")
+        assert read_tree(remote.home / "one") == read_tree(one)
+        assert read_tree(remote.home / "two") == read_tree(two)
+        assert (remote.home / "single").read_text() == "1"
 
-    async def test_ignore_files_are_honoured(self, place: MachineFixture, tmp_path: Path) -> None:
-        source = plant(tmp_path / "source", files=5, large=0)
+    async def test_ignore_files_are_honoured(self, remote: MachineFixture, tmp_path: Path) -> None:
+        source = make_tree(tmp_path / "source", files=5, large=0)
         (source / ".gitignore").write_text("*.log\n!keep.log\n")
         for name in ("a.log", "keep.log", "__pycache__/x.pyc", ".git/config"):
             path = source / name
             path.parent.mkdir(exist_ok=True)
             path.write_text(name)
-        await self.push(place, source)
-        names = set(tree(place.home / "work"))
+        await self.push(remote, source)
+        names = set(read_tree(remote.home / "work"))
         assert "keep.log" in names
         assert not names & {"a.log", "__pycache__", ".git"}
-        await self.push(place, source, ignore=False, target="all")
-        assert {"a.log", "__pycache__/x.pyc", ".git/config"} <= set(tree(place.home / "all"))
+        await self.push(remote, source, use_ignore_files=False, target="all")
+        assert {"a.log", "__pycache__/x.pyc", ".git/config"} <= set(read_tree(remote.home / "all"))
 
-    async def test_delete_takes_away_what_is_not_here_and_nothing_else(
-        self, place: MachineFixture, tmp_path: Path
+    async def test_delete_prunes_extraneous_files_and_nothing_else(
+        self, remote: MachineFixture, tmp_path: Path
     ) -> None:
-        source = plant(tmp_path / "source", files=5, large=0)
+        source = make_tree(tmp_path / "source", files=5, large=0)
         (source / ".gitignore").write_text("*.log\n/out/\n")
-        work = await self._pushed_and_littered(place, source)
+        work = await self._push_and_litter(remote, source)
         gone = {"old.txt", "older", "older/deep", "older/deep/x", "link", "mixed/y"}
         try:
-            told = await self.push(place, source, delete=True, dry_run=True)
+            told = await self.push(remote, source, delete=True, dry_run=True)
         except TransferUnsupported:
             assert (work / "old.txt").exists()
             return
         assert set(told.deleted) == gone
         assert all(os.path.lexists(work / name) for name in gone)
-        report = await self.push(place, source, delete=True)
+        report = await self.push(remote, source, delete=True)
         assert set(report.deleted) == gone
-        assert set(tree(work)) == {*tree(source), "job.log", "out", "out/result", "mixed", "mixed/z.log"}
-        assert (place.home / "beside" / "kept").exists()
-        assert not (await self.push(place, source, delete=True)).deleted
+        assert set(read_tree(work)) == {
+            *read_tree(source),
+            "job.log",
+            "out",
+            "out/result",
+            "mixed",
+            "mixed/z.log",
+        }
+        assert (remote.home / "beside" / "kept").exists()
+        assert not (await self.push(remote, source, delete=True)).deleted
 
-    async def _pushed_and_littered(self, place: MachineFixture, source: Path) -> Path:
-        await self.push(place, source)
-        work = place.home / "work"
+    async def _push_and_litter(self, remote: MachineFixture, source: Path) -> Path:
+        await self.push(remote, source)
+        work = remote.home / "work"
         for name in (
             "old.txt",
             "older/deep/x",
@@ -116,114 +134,114 @@ class TransferContract(LinkContract, ChangingFilesContract):
         ):
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_text(name)
-        (work / "link").symlink_to(place.home / "beside")
+        (work / "link").symlink_to(remote.home / "beside")
         return work
 
-    async def test_delete_leaves_alone_what_lies_below_a_link_here(
-        self, place: MachineFixture, tmp_path: Path
+    async def test_delete_keeps_what_lies_below_a_local_link(
+        self, remote: MachineFixture, tmp_path: Path
     ) -> None:
-        source = plant(tmp_path / "source", files=3, large=0)
+        source = make_tree(tmp_path / "source", files=3, large=0)
         (source / "data").symlink_to(tmp_path)  # a link out of the folder: it is not carried
-        data = place.home / "work" / "data" / "set"
+        data = remote.home / "work" / "data" / "set"
         data.parent.mkdir(parents=True)
         data.write_text("a folder there")
         with contextlib.suppress(TransferUnsupported):
-            await self.push(place, source, delete=True)
+            await self.push(remote, source, delete=True)
         assert data.exists()
 
-    async def test_delete_stays_below_what_was_carried(self, place: MachineFixture, tmp_path: Path) -> None:
-        source = plant(tmp_path / "source", files=3, large=0)
-        (place.home / "mine").write_text("not of this push")
+    async def test_delete_stays_below_what_was_pushed(self, remote: MachineFixture, tmp_path: Path) -> None:
+        source = make_tree(tmp_path / "source", files=3, large=0)
+        (remote.home / "mine").write_text("not of this push")
         with contextlib.suppress(TransferUnsupported):
-            await self.push(place, source, target=".", content=False, delete=True)
+            await self.push(remote, source, target=".", contents_only=False, delete=True)
         with pytest.raises((UsageError, TransferUnsupported)):
-            await self.push(place, source, target=".", delete=True)
-        assert (place.home / "mine").exists()
+            await self.push(remote, source, target=".", delete=True)
+        assert (remote.home / "mine").exists()
 
     # odd things
 
-    async def test_odd_names(self, place: MachineFixture, tmp_path: Path) -> None:
+    async def test_odd_names(self, remote: MachineFixture, tmp_path: Path) -> None:
         source = tmp_path / "source"
         source.mkdir()
-        for name in ODD:
+        for name in ODD_NAMES:
             (source / name).write_text(name)
-        await self.push(place, source)
-        assert tree(place.home / "work") == tree(source)
+        await self.push(remote, source)
+        assert read_tree(remote.home / "work") == read_tree(source)
 
-    async def test_a_name_that_is_no_utf8_travels_or_is_told(
-        self, place: MachineFixture, tmp_path: Path
+    async def test_a_name_that_is_no_utf8_is_sent_or_reported(
+        self, remote: MachineFixture, tmp_path: Path
     ) -> None:
-        source = plant(tmp_path / "source", files=3, large=0)
+        source = make_tree(tmp_path / "source", files=3, large=0)
         Path(os.fsdecode(os.fsencode(source) + b"/bad\xff")).write_text("x")
-        report = await self.push(place, source)
-        there = os.fsencode(place.home / "work") + b"/bad\xff"
+        report = await self.push(remote, source)
+        there = os.fsencode(remote.home / "work") + b"/bad\xff"
         assert os.path.exists(there) or report.skipped
-        assert (place.home / "work" / "part0" / "file000.txt").exists()
+        assert (remote.home / "work" / "part0" / "file000.txt").exists()
 
-    async def test_a_sparse_file(self, place: MachineFixture, tmp_path: Path) -> None:
+    async def test_a_sparse_file(self, remote: MachineFixture, tmp_path: Path) -> None:
         source = tmp_path / "source"
         source.mkdir()
         with (source / "sparse").open("wb") as file:
             file.seek(6_000_000)
             file.write(b"end")
-        await self.push(place, source)
-        assert tree(place.home / "work") == tree(source)
+        await self.push(remote, source)
+        assert read_tree(remote.home / "work") == read_tree(source)
 
     # refusals
 
-    async def test_a_source_that_is_not_there(self, place: MachineFixture, tmp_path: Path) -> None:
+    async def test_a_missing_source(self, remote: MachineFixture, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="nothing"):
-            await self.push(place, tmp_path / "nothing")
-        plant(place.home / "out", files=3, large=0)
+            await self.push(remote, tmp_path / "nothing")
+        make_tree(remote.home / "out", files=3, large=0)
         with pytest.raises(TransferError, match="absent"):
-            await self.pull(place, "absent", "out", to=tmp_path / "home")
-        assert tree(tmp_path / "home" / "out") == tree(place.home / "out")
+            await self.pull(remote, "absent", "out", to=tmp_path / "home")
+        assert read_tree(tmp_path / "home" / "out") == read_tree(remote.home / "out")
 
-    async def test_limits(self, place: MachineFixture, tmp_path: Path) -> None:
-        source = plant(tmp_path / "source", files=20, large=0)
-        for limits in (Limits(files=5), Limits(total=10), Limits(depth=0)):
+    async def test_limits(self, remote: MachineFixture, tmp_path: Path) -> None:
+        source = make_tree(tmp_path / "source", files=20, large=0)
+        for limits in (TransferLimits(files=5), TransferLimits(total=10), TransferLimits(depth=0)):
             with pytest.raises(TransferError):
-                await self.push(place, source, limits=limits)
-        plant(place.home / "out", files=20, large=0)
-        for limits in (Limits(files=5), Limits(total=10), Limits(depth=0)):
+                await self.push(remote, source, limits=limits)
+        make_tree(remote.home / "out", files=20, large=0)
+        for limits in (TransferLimits(files=5), TransferLimits(total=10), TransferLimits(depth=0)):
             with pytest.raises(TransferError):
-                await self.pull(place, "out", to=tmp_path / "home", limits=limits)
+                await self.pull(remote, "out", to=tmp_path / "home", limits=limits)
 
-    async def test_something_else_in_the_way(self, place: MachineFixture, tmp_path: Path) -> None:
-        source = plant(tmp_path / "source", files=3, large=0)
-        (place.home / "work").write_text("a file where the folder should be")
+    async def test_something_else_in_the_way(self, remote: MachineFixture, tmp_path: Path) -> None:
+        source = make_tree(tmp_path / "source", files=3, large=0)
+        (remote.home / "work").write_text("a file where the folder should be")
         with pytest.raises(TransferError):
-            await self.push(place, source)
-        plant(place.home / "out", files=3, large=0)
+            await self.push(remote, source)
+        make_tree(remote.home / "out", files=3, large=0)
         home = tmp_path / "home"
         home.mkdir()
         (home / "out").symlink_to(tmp_path)
         with pytest.raises(TransferError):
-            await self.pull(place, "out", to=home)
+            await self.pull(remote, "out", to=home)
         assert not (tmp_path / "part0").exists()
 
     # cuts
 
-    async def test_a_cut_line_is_taken_up_again(self, place: MachineFixture, tmp_path: Path) -> None:
-        source = plant(tmp_path / "source", large=6_000_000)
+    async def test_a_cut_transfer_is_resumed(self, remote: MachineFixture, tmp_path: Path) -> None:
+        source = make_tree(tmp_path / "source", large=6_000_000)
         size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
         sent: list[int] = []
-        await place.connect()
-        place.machine.line.plan = Plan(cut_up=size // 3, times=1)
+        await remote.connect()
+        remote.machine.proxy.plan = FaultPlan(cut_upload_after=size // 3, times=1)
 
         async def attempt() -> TransferReport:
-            report = await self.push(place, source)
+            report = await self.push(remote, source)
             sent.append(report.sent)
             return report
 
-        await in_the_end(attempt)
-        assert tree(place.home / "work") == tree(source)
+        await retry_until_done(attempt)
+        assert read_tree(remote.home / "work") == read_tree(source)
         assert sent[0] <= size
 
     async def test_a_task_that_is_cancelled_leaves_nothing_torn(
-        self, place: MachineFixture, tmp_path: Path
+        self, remote: MachineFixture, tmp_path: Path
     ) -> None:
-        source = plant(tmp_path / "source", large=8_000_000)
+        source = make_tree(tmp_path / "source", large=8_000_000)
         begun = asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -231,17 +249,17 @@ class TransferContract(LinkContract, ChangingFilesContract):
             def advance(self, size: int, name: str = "") -> None:
                 loop.call_soon_threadsafe(begun.set)
 
-        link = await place.connect()
-        place.machine.line.plan = Plan(rate=4_000_000)
-        cargo = Push(sources=(source,), target="work", content=True)
-        task = asyncio.ensure_future(self.backend().push(link, cargo, Told()))
+        link = await remote.connect()
+        remote.machine.proxy.plan = FaultPlan(rate=4_000_000)
+        cargo = PushRequest(sources=(source,), target="work", contents_only=True)
+        task = asyncio.ensure_future(self.make_backend().push(link, cargo, Told()))
         await begun.wait()
         task.cancel()
         with pytest.raises((asyncio.CancelledError, GpurentError)):
             await task
-        whole = tree(source)
-        for name, what in tree(place.home / "work").items():
+        whole = read_tree(source)
+        for name, what in read_tree(remote.home / "work").items():
             assert what == whole[name] or what[0] == "folder"
-        place.machine.line.plan = Plan()
-        await self.push(place, source)
-        assert tree(place.home / "work") == whole
+        remote.machine.proxy.plan = FaultPlan()
+        await self.push(remote, source)
+        assert read_tree(remote.home / "work") == whole

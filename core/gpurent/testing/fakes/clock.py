@@ -11,7 +11,7 @@ START = datetime(2026, 1, 1, 8, 0, tzinfo=UTC)
 T = TypeVar("T")
 
 
-def _wall() -> datetime:
+def _wall_now() -> datetime:
     return datetime.now(UTC)
 
 
@@ -24,32 +24,32 @@ class ManualClock:
     """
 
     def __init__(
-        self, start: datetime = START, *, eager: bool = False, wall: Callable[[], datetime] = _wall
+        self, start: datetime = START, *, eager: bool = False, wall: Callable[[], datetime] = _wall_now
     ) -> None:
         self._now = start
         self._eager = eager
-        self._wall = wall
+        self._wall_now = wall
         self._sleepers: list[tuple[datetime, asyncio.Future[None]]] = []
         self._watchers: list[tuple[int, asyncio.Future[None]]] = []
 
     def now(self) -> datetime:
         return self._now
 
-    def from_wall(self, at: datetime) -> datetime:
+    def from_wall_time(self, at: datetime) -> datetime:
         """The time of this clock when the wall's was ``at``."""
-        return self._now + (at - self._wall())
+        return self._now + (at - self._wall_now())
 
-    def to_wall(self, at: datetime) -> datetime:
+    def to_wall_time(self, at: datetime) -> datetime:
         """The wall's time when this clock shows ``at``."""
-        return self._wall() + (at - self._now)
+        return self._wall_now() + (at - self._now)
 
     @property
-    def sleepers(self) -> int:
+    def sleeper_count(self) -> int:
         """How many wait now."""
         return len(self._sleepers)
 
     @property
-    def next_end(self) -> datetime | None:
+    def next_wakeup(self) -> datetime | None:
         """When the shortest sleep ends; None: nobody sleeps."""
         return min((end for end, _future in self._sleepers), default=None)
 
@@ -61,7 +61,7 @@ class ManualClock:
             return
         sleeper = (self._now + span, asyncio.get_running_loop().create_future())
         self._sleepers.append(sleeper)
-        self._tell_watchers()
+        self._notify_watchers()
         try:
             await sleeper[1]
         finally:
@@ -83,7 +83,7 @@ class ManualClock:
 
     def advance_to_next(self) -> None:
         """Move ahead to the end of the shortest sleep; nobody sleeps: nothing happens."""
-        if (end := self.next_end) is not None:
+        if (end := self.next_wakeup) is not None:
             self.advance_to(end)
 
     async def wait_for_sleepers(self, count: int = 1) -> None:
@@ -113,7 +113,7 @@ class ManualClock:
             task.cancel()
         return await task
 
-    def _tell_watchers(self) -> None:
+    def _notify_watchers(self) -> None:
         for count, future in self._watchers:
             if len(self._sleepers) >= count and not future.done():
                 future.set_result(None)

@@ -15,12 +15,12 @@ from attrs import frozen
 
 from gpurent.domain.access import Endpoint
 from gpurent.errors import RemoteError, UnavailableError, UsageError
-from gpurent.infra.ssh.connection import LARGEST
+from gpurent.infra.ssh.connection import MAX_OUTPUT_BYTES
 from gpurent.ports.connection import CommandResult
 from gpurent.testing.fakes.clock import ManualClock
 from gpurent.testing.fakes.machine_folders import MachineFolders
 from gpurent.testing.fakes.virtual_time import real_time
-from gpurent.testing.sandbox.machines.descriptors import Descriptor
+from gpurent.testing.sandbox.machines.descriptors import AsyncDescriptor
 
 
 class HostMachine(Protocol):
@@ -41,7 +41,7 @@ class HostMachine(Protocol):
     def folders(self) -> MachineFolders: ...
 
 
-_NO_SPACE = "ulimit -f 0; trap '' XFSZ; "
+_DISK_FULL_PREFIX = "ulimit -f 0; trap '' XFSZ; "
 """In front of a command: every write to a file fails from here on, as it does on a full disk."""
 
 
@@ -50,7 +50,7 @@ class FakeConnection:
 
     def __init__(self, machine: HostMachine) -> None:
         self._machine = machine
-        self._lost = asyncio.Event()
+        self._closed = asyncio.Event()
 
     @property
     def endpoint(self) -> Endpoint:
@@ -64,27 +64,27 @@ class FakeConnection:
     @property
     def key_file(self) -> Path:
         """A path of its own; no key lies there."""
-        return self._machine.folders.run / "key"
+        return self._machine.folders.runtime_folder / "key"
 
     @property
     def known_hosts(self) -> Path:
         """A path of its own; nothing lies there."""
-        return self._machine.folders.run / "known_hosts"
+        return self._machine.folders.runtime_folder / "known_hosts"
 
     @property
-    def alive(self) -> bool:
-        return not self._lost.is_set()
+    def is_alive(self) -> bool:
+        return not self._closed.is_set()
 
-    def lose(self) -> None:
+    def cut(self) -> None:
         """The line is cut; what runs in the machine runs on."""
-        self._lost.set()
+        self._closed.set()
         self._machine.connections.discard(self)
 
-    async def aclose(self) -> None:
-        self.lose()
+    async def close(self) -> None:
+        self.cut()
 
     async def wait_closed(self) -> None:
-        await self._lost.wait()
+        await self._closed.wait()
 
     async def run_interactive(self, command: str | None) -> int:
         """There is no terminal here."""
@@ -92,23 +92,23 @@ class FakeConnection:
 
     async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - the role's
         """Run ``command`` by ``sh`` in the home; see the role. ``timeout`` is in real seconds, but for ``delay``."""
-        self._refuse_if_lost()
+        self._check_alive()
         self._machine.commands.append(command)
-        await self._wait_as_told(timeout)
+        await self._wait_for_delay(timeout)
         if self._machine.disk_full:
-            command = _NO_SPACE + command
+            command = _DISK_FULL_PREFIX + command
         with real_time():
-            return await self._run_now(command, input, timeout)
+            return await self._run_command(command, input, timeout)
 
-    async def _run_now(self, command: str, given: str, timeout: float) -> CommandResult:
-        started = _Started.start(command, self._machine)
-        talk = asyncio.ensure_future(started.talk(given.encode()))
-        cut = asyncio.ensure_future(self._lost.wait())
+    async def _run_command(self, command: str, given: str, timeout: float) -> CommandResult:
+        started = _RunningCommand.start(command, self._machine)
+        talk = asyncio.ensure_future(started.communicate(given.encode()))
+        cut = asyncio.ensure_future(self._closed.wait())
         try:
             await asyncio.wait({talk, cut}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if talk.done():
                 status, out, err = talk.result()
-                return CommandResult(status, self._machine.noise + _text(out), _text(err))
+                return CommandResult(status, self._machine.noise + _decode(out), _decode(err))
         except BaseException:
             started.terminate()
             raise
@@ -117,43 +117,45 @@ class FakeConnection:
             talk.cancel()
             await asyncio.wait({talk})
             started.close()
-        self._refuse_if_lost()
+        self._check_alive()
         started.terminate()
-        raise self._too_late(timeout)
+        raise self._timeout_error(timeout)
 
-    async def _wait_as_told(self, timeout: float) -> None:
+    async def _wait_for_delay(self, timeout: float) -> None:
         """The machine's slowness passes on its clock, and so does the time limit meanwhile."""
         machine, limit = self._machine, timedelta(seconds=timeout)
         late = machine.silent or machine.delay >= limit
         if late or machine.delay:
             waiting = asyncio.ensure_future(machine.clock.sleep(limit if late else machine.delay))
-            cut = asyncio.ensure_future(self._lost.wait())
+            cut = asyncio.ensure_future(self._closed.wait())
             await asyncio.wait({waiting, cut}, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
             cut.cancel()
-        self._refuse_if_lost()
+        self._check_alive()
         if late:
-            raise self._too_late(timeout)
+            raise self._timeout_error(timeout)
 
-    def _refuse_if_lost(self) -> None:
-        if not self.alive:
+    def _check_alive(self) -> None:
+        if not self.is_alive:
             raise UnavailableError(f"the line to {self.endpoint} is lost", retryable=True)
 
-    def _too_late(self, timeout: float) -> UnavailableError:
-        return UnavailableError(f"{self.endpoint}: no answer within {timeout:g} s", retryable=not self.alive)
+    def _timeout_error(self, timeout: float) -> UnavailableError:
+        return UnavailableError(
+            f"{self.endpoint}: no answer within {timeout:g} s", retryable=not self.is_alive
+        )
 
 
 @frozen(eq=False)
-class _Started:
+class _RunningCommand:
     """A command that runs, and our ends of its pipes."""
 
     process: subprocess.Popen[bytes]
-    given: Descriptor
-    out: Descriptor
-    err: Descriptor
+    stdin: AsyncDescriptor
+    stdout: AsyncDescriptor
+    stderr: AsyncDescriptor
 
     @classmethod
-    def start(cls, command: str, machine: HostMachine) -> _Started:
+    def start(cls, command: str, machine: HostMachine) -> _RunningCommand:
         folders = machine.folders
         environment = dict(folders.environment)
         process = subprocess.Popen(
@@ -169,27 +171,27 @@ class _Started:
         ends = []
         for pipe in (process.stdin, process.stdout, process.stderr):
             assert pipe is not None
-            ends.append(Descriptor(os.dup(pipe.fileno())))
+            ends.append(AsyncDescriptor(os.dup(pipe.fileno())))
             pipe.close()
         return cls(process, *ends)
 
-    async def talk(self, given: bytes) -> tuple[int, bytes, bytes]:
+    async def communicate(self, given: bytes) -> tuple[int, bytes, bytes]:
         """Feed ``given``, read both outputs to their ends, wait for the command's own end."""
-        feeding = asyncio.ensure_future(self._feed(given))
-        reading = [asyncio.ensure_future(_read(end)) for end in (self.out, self.err)]
+        feeding = asyncio.ensure_future(self._feed_stdin(given))
+        reading = [asyncio.ensure_future(_read_all(end)) for end in (self.stdout, self.stderr)]
         try:
             out, err = await asyncio.gather(*reading)
-            ended = await _end_of(self.process)
+            ended = await _wait_for_exit(self.process)
         finally:
             for task in (feeding, *reading):
                 task.cancel()
             await asyncio.wait({feeding, *reading})
         return (128 - ended if ended < 0 else ended), out, err
 
-    async def _feed(self, given: bytes) -> None:
+    async def _feed_stdin(self, given: bytes) -> None:
         with contextlib.suppress(BrokenPipeError):
-            await self.given.write(given)
-        self.given.close()
+            await self.stdin.write(given)
+        self.stdin.close()
 
     def terminate(self) -> None:
         """Ask the command and its children to end, as a closed channel does."""
@@ -198,11 +200,11 @@ class _Started:
 
     def close(self) -> None:
         """Drop our ends: whoever still writes gets a broken pipe."""
-        for end in (self.given, self.out, self.err):
+        for end in (self.stdin, self.stdout, self.stderr):
             end.close()
 
 
-async def _end_of(process: subprocess.Popen[bytes]) -> int:
+async def _wait_for_exit(process: subprocess.Popen[bytes]) -> int:
     """Its status, as soon as it has one; below 0: the signal that ended it."""
     if process.poll() is None and hasattr(os, "pidfd_open"):
         loop, over = asyncio.get_running_loop(), asyncio.Event()
@@ -216,14 +218,14 @@ async def _end_of(process: subprocess.Popen[bytes]) -> int:
     return await asyncio.to_thread(process.wait) if process.poll() is None else process.returncode
 
 
-async def _read(source: Descriptor) -> bytes:
+async def _read_all(source: AsyncDescriptor) -> bytes:
     found = bytearray()
     while chunk := await source.read():
         found += chunk
-        if len(found) > LARGEST:
-            raise RemoteError(f"the machine's answer is larger than {LARGEST >> 20} MiB")
+        if len(found) > MAX_OUTPUT_BYTES:
+            raise RemoteError(f"the machine's answer is larger than {MAX_OUTPUT_BYTES >> 20} MiB")
     return bytes(found)
 
 
-def _text(data: bytes) -> str:
+def _decode(data: bytes) -> str:
     return data.decode("utf-8", "replace")

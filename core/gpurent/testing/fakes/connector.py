@@ -27,17 +27,17 @@ class FakeConnector:
     machines: FakeMachines
     root: Path
     pins: dict[str, str] = field(factory=dict)
-    entered: dict[str, set[str]] = field(factory=dict)
+    admitted_leases: dict[str, set[str]] = field(factory=dict)
 
-    async def open(
+    async def open_connection(
         self, lease_id: str, endpoint: Endpoint, password: Secret | None, own_key: PrivateKey | None = None
     ) -> FakeConnection:
-        machine = self._machine_at(endpoint)
+        machine = self._find_machine(endpoint)
         if machine is None:
             raise UnavailableError(f"{endpoint}: connection refused", retryable=True)
-        if await self.pin(lease_id, endpoint) != _host_key(machine):
+        if await self.pin_host_key(lease_id, endpoint) != _host_key(machine):
             raise HostKeyChanged(f"{endpoint} shows another host key")
-        known = self.entered.setdefault(machine.spec.data, set())
+        known = self.admitted_leases.setdefault(machine.spec.data, set())
         if lease_id not in known:
             right = password is not None and password.reveal() == machine.spec.password
             if not right and own_key is None:
@@ -45,46 +45,46 @@ class FakeConnector:
             known.add(lease_id)
         return await machine.connect()
 
-    async def probe(self, lease_id: str, endpoint: Endpoint) -> Reachability:
-        machine = self._machine_at(endpoint)
+    async def probe_endpoint(self, lease_id: str, endpoint: Endpoint) -> Reachability:
+        machine = self._find_machine(endpoint)
         if machine is None:
             return Reachability.REFUSED
         same = self.pins.get(lease_id, _host_key(machine)) == _host_key(machine)
-        return Reachability.ANSWERS if same else Reachability.OTHER
+        return Reachability.REACHABLE if same else Reachability.OTHER_MACHINE
 
-    async def pin(self, lease_id: str, endpoint: Endpoint) -> str:
-        machine = self._machine_at(endpoint)
+    async def pin_host_key(self, lease_id: str, endpoint: Endpoint) -> str:
+        machine = self._find_machine(endpoint)
         if machine is None:
             raise UnavailableError(f"{endpoint}: connection refused", retryable=True)
         return self.pins.setdefault(lease_id, _host_key(machine))
 
-    def pinned(self, lease_id: str, endpoint: Endpoint) -> tuple[str, str] | None:
+    def find_pinned_key(self, lease_id: str, endpoint: Endpoint) -> tuple[str, str] | None:
         found = self.pins.get(lease_id)
         return None if found is None else (f"ssh-ed25519 {found}", found)
 
-    def target(self, lease_id: str, endpoint: Endpoint) -> SshConnection | None:
+    def find_ssh_target(self, lease_id: str, endpoint: Endpoint) -> SshConnection | None:
         """Nothing speaks SSH here."""
         return None
 
-    def files(self, lease_id: str) -> tuple[Path, Path]:
+    def get_key_files(self, lease_id: str) -> tuple[Path, Path]:
         return self.root / lease_id, self.root / f"{lease_id}.hosts"
 
-    def write_alias(self, lease_id: str, name: str, host_key: str) -> Path:
+    def write_known_hosts_alias(self, lease_id: str, name: str, host_key: str) -> Path:
         path = self.root / f"{lease_id}.alias"
         self.root.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{name} {host_key}\n")
         return path
 
-    def forget(self, lease_id: str) -> None:
+    def delete_host_key(self, lease_id: str) -> None:
         self.pins.pop(lease_id, None)
 
-    def drop(self, lease_id: str) -> None:
+    def delete_lease_files(self, lease_id: str) -> None:
         self.pins.pop(lease_id, None)
-        for known in self.entered.values():
+        for known in self.admitted_leases.values():
             known.discard(lease_id)
 
-    def _machine_at(self, endpoint: Endpoint) -> FakeMachine | None:
-        machines = self.machines.alive.values()
+    def _find_machine(self, endpoint: Endpoint) -> FakeMachine | None:
+        machines = self.machines.alive_machines.values()
         return next((it for it in machines if (it.host, it.port) == (endpoint.host, endpoint.port)), None)
 
 

@@ -11,10 +11,10 @@ from typing import Any, Self
 from gpurent.domain.question import Challenge
 from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError
-from gpurent.infra.redact import pieces
+from gpurent.infra.redact import split_secret
 from gpurent.ports.services import Http
 from gpurent.roles.account import Authenticator, Login, SupportsEnrolment
-from gpurent.roles.entries import AuthEntry, Entry
+from gpurent.roles.entries import AuthEntry, PluginEntry
 from gpurent.testing.fakes.clock import ManualClock
 from gpurent.testing.fakes.http import FaultyHttp, HttpFaults
 from gpurent.testing.fakes.mail import FakeMailbox
@@ -43,7 +43,7 @@ class FakePluginContext:
 
     def __init__(
         self,
-        entry: Entry[Any],
+        entry: PluginEntry[Any],
         *,
         user: FakeUser | None = None,
         auth: AuthEntry | None = None,
@@ -56,11 +56,11 @@ class FakePluginContext:
         self.auth = auth if auth is not None else entry if isinstance(entry, AuthEntry) else None
         given = {**self.user.config.get(entry.name, {}), **(settings or {})}
         settings_file = Settings(Path(), {}, {entry.name: given})
-        self.settings: Mapping[str, str] = settings_file.declared(entry.name, entry.settings)
+        self.settings: Mapping[str, str] = settings_file.get_plugin_settings(entry.name, entry.settings)
         for declared in entry.settings:
             if declared.secret:
-                for piece in pieces(self.settings.get(declared.name, "")):
-                    self.user.redactor.register(Secret(piece))
+                for piece in split_secret(self.settings.get(declared.name, "")):
+                    self.user.redactor.register_secret(Secret(piece))
 
     @property
     def clock(self) -> ManualClock:
@@ -75,50 +75,50 @@ class FakePluginContext:
         return self.user.vault(self.entry.name)
 
     @property
-    def notes(self) -> MemoryState:
+    def state(self) -> MemoryState:
         return self.user.state(self.entry.name)
 
     @cached_property
     def log(self) -> Logger:
-        return self.user.logger(self.entry.name)
+        return self.user.make_logger(self.entry.name)
 
     @cached_property
     def http(self) -> Http:
-        return self.at("url")
+        return self.http_for("url")
 
-    def at(self, setting: str) -> Http:
+    def http_for(self, setting: str) -> Http:
         return FaultyHttp(self.user.client(self.entry.name, self.settings.get(setting, "")), self.faults)
 
-    async def login(self, *, renew: bool = False) -> Login:
+    async def get_login(self, *, renew: bool = False) -> Login:
         auth = self.auth
         if auth is None:
             raise AuthError(f"{self.entry.name} has no login")
         found = self.user.logins.get(auth.name)
         if found is None or renew:
-            role: Authenticator = auth.build(self if auth is self.entry else self._beside(auth))
-            found = await role.login(await self._credentials(auth, role))
-            self.user.redactor.register(found.token)
+            role: Authenticator = auth.build(self if auth is self.entry else self._make_auth_context(auth))
+            found = await role.log_in(await self._get_credentials(auth, role))
+            self.user.redactor.register_secret(found.token)
             self.user.logins[auth.name] = found
         return found
 
-    def _beside(self, entry: Entry[Any]) -> FakePluginContext:
+    def _make_auth_context(self, entry: PluginEntry[Any]) -> FakePluginContext:
         return FakePluginContext(entry, user=self.user, faults=self.faults)
 
-    async def _credentials(self, auth: AuthEntry, role: Authenticator) -> Mapping[str, Secret]:
+    async def _get_credentials(self, auth: AuthEntry, role: Authenticator) -> Mapping[str, Secret]:
         given = self.user.credentials.get(auth.name)
         if given is None and isinstance(role, SupportsEnrolment):
-            given = self.user.credentials[auth.name] = dict(await role.enrol())
+            given = self.user.credentials[auth.name] = dict(await role.create_credentials())
         if given is None:
             raise AuthError(f"you are not logged in to {auth.name}", hint="Give the user credentials for it.")
         for declared in auth.fields:
             if declared.secret and declared.name in given:
-                self.user.redactor.register(given[declared.name])
+                self.user.redactor.register_secret(given[declared.name])
         return given
 
-    async def ask(self, challenge: Challenge) -> str:
-        self.user.asked.append(challenge)
+    async def answer_challenge(self, challenge: Challenge) -> str:
+        self.user.challenges.append(challenge)
         questions = Questions(MemoryQuestions(), ScriptedPrompter(self.user.answers), self.clock)
-        return await ChallengeAnswerer(self.mail, Poller(self.clock), questions).answer(challenge)
+        return await ChallengeAnswerer(self.mail, Poller(self.clock), questions).answer_challenge(challenge)
 
     async def __aenter__(self) -> Self:
         return self

@@ -41,26 +41,30 @@ class ScriptedHttpServer:
 
     replies: list[Reply]
     port: int = 0
-    seen: list[ReceivedRequest] = field(factory=list)
+    requests: list[ReceivedRequest] = field(factory=list)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while (head := await reader.readuntil(b"\r\n\r\n")) and await self._one(head, reader, writer):
+            while (head := await reader.readuntil(b"\r\n\r\n")) and await self._answer_request(
+                head, reader, writer
+            ):
                 pass
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             writer.close()
 
-    async def _one(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _answer_request(
+        self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
         line, *rest = head.decode("latin-1").rstrip().split("\r\n")
         headers = {name.lower(): value for name, _, value in (one.partition(": ") for one in rest)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        self.seen.append(ReceivedRequest(line, headers, body))
+        self.requests.append(ReceivedRequest(line, headers, body))
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         if isinstance(reply, bytes):
             writer.write(reply)
@@ -83,7 +87,7 @@ async def http_server(
         assert task is not None
         serving.add(task)
         try:
-            await made.serve(reader, writer)
+            await made.serve_connection(reader, writer)
         except asyncio.CancelledError:
             writer.close()
         finally:
@@ -100,7 +104,7 @@ async def http_server(
         await asyncio.gather(*serving, return_exceptions=True)
 
 
-def own_certificate(folder: Path) -> ssl.SSLContext:
+def make_self_signed_context(folder: Path) -> ssl.SSLContext:
     """TLS for 127.0.0.1 with a certificate that no authority signed."""
     key = ed25519.Ed25519PrivateKey.generate()
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])

@@ -49,7 +49,7 @@ class FakeMachine:
     """Everything that was run, in order."""
     connections: set[FakeConnection] = field(factory=set, repr=False)
     _folders: MachineFolders | None = field(default=None, repr=False)
-    _burial: asyncio.Future[None] | None = None
+    _shutdown: asyncio.Future[None] | None = None
 
     @property
     def alive(self) -> bool:
@@ -85,25 +85,25 @@ class FakeMachine:
         self.connections.add(made)
         return made
 
-    def cut(self) -> int:
+    def cut_connections(self) -> int:
         """Lose every open line at once; what runs runs on. Returns how many there were."""
-        lost = [line for line in self.connections if line.alive]
+        lost = [line for line in self.connections if line.is_alive]
         for line in lost:
-            line.lose()
+            line.cut()
         return len(lost)
 
     async def kill(self) -> None:
         """Power off: every process ends at once, the lines are lost, the disk stays. Idempotent."""
         self.ended.set()
-        self.cut()
-        if self._burial is None:
-            self._burial = asyncio.ensure_future(self._bury())
-        await asyncio.shield(self._burial)
+        self.cut_connections()
+        if self._shutdown is None:
+            self._shutdown = asyncio.ensure_future(self._shut_down())
+        await asyncio.shield(self._shutdown)
 
-    async def _bury(self) -> None:
+    async def _shut_down(self) -> None:
         folders, self._folders = self._folders, None
         if folders is not None:
-            await folders.clear()
+            await folders.remove()
 
     async def stop(self) -> None:
         """What a stop script in the machine does: ``on_stop`` is awaited, then the power goes."""

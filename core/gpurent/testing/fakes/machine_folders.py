@@ -14,14 +14,14 @@ from typing import Self
 
 from attrs import define, field
 
-from gpurent.testing.sandbox.machines.disks import Disk, Disks, remove_tree
-from gpurent.testing.sandbox.machines.homes import furnish
+from gpurent.testing.sandbox.machines.disks import Disk, DiskStore, remove_tree
 from gpurent.testing.sandbox.machines.model import MachineSpec
-from gpurent.testing.sandbox.machines.programs import fit_out, host_program, shared_farms
-from gpurent.testing.sandbox.machines.runtime import Runtime
-from gpurent.testing.sandbox.machines.stops import Bell, write_own
+from gpurent.testing.sandbox.machines.programs import find_host_program, install_programs, shared_link_farms
+from gpurent.testing.sandbox.machines.runtime_folders import RuntimeFolders
+from gpurent.testing.sandbox.machines.shell_profiles import write_shell_profiles
+from gpurent.testing.sandbox.machines.stop_scripts import StopPipe, write_home_scripts
 
-MARK = "GPURENT_FAKE_MACHINE"
+MACHINE_VARIABLE = "GPURENT_FAKE_MACHINE"
 """In the environment of every process of a machine, detached ones too; its value is the machine's runtime folder."""
 SHELL = "/bin/sh"
 
@@ -31,13 +31,13 @@ class MachineFolders:
     """``run`` and all processes end with the machine, ``disk`` stays."""
 
     disk: Disk
-    run: Path
+    runtime_folder: Path
     environment: Mapping[str, str]
     children: list[subprocess.Popen[bytes]] = field(factory=list)
     """The commands that were started, each the leader of its own process group."""
-    _runtime: Runtime = field(kw_only=True)
+    _runtime: RuntimeFolders = field(kw_only=True)
     _stop_scripts: tuple[str, ...] = ()
-    _bell: Bell | None = None
+    _stop_pipe: StopPipe | None = None
     _stopping: asyncio.Future[None] | None = None
 
     @classmethod
@@ -45,19 +45,19 @@ class MachineFolders:
         """Raises `gpurent.testing.sandbox.machines.DiskInUse` when another machine lives on that disk."""
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         root = root.resolve()
-        disk = Disks(root / "disks").take(spec.data)
-        runtime = Runtime(root)
-        _machine_id, run = runtime.folder()
-        python3 = host_program("python3") or sys.executable
-        programs = fit_out(disk.opt, shared_farms(), spec, python3=python3)
-        furnish(disk.home, spec, programs.search)
+        disk = DiskStore(root / "disks").open_disk(spec.data)
+        runtime = RuntimeFolders(root)
+        _machine_id, run = runtime.make_folder()
+        python3 = find_host_program("python3") or sys.executable
+        programs = install_programs(disk.opt, shared_link_farms(), spec, python3=python3)
+        write_shell_profiles(disk.home, spec, programs.path_variable)
         environment = {
-            MARK: str(run),
+            MACHINE_VARIABLE: str(run),
             "HOME": str(disk.home),
             "USER": spec.user,
             "LOGNAME": spec.user,
             "SHELL": SHELL,
-            "PATH": programs.search,
+            "PATH": programs.path_variable,
             "LANG": "C.UTF-8",
         }
         for name, folder in (("SCREENDIR", "s"), ("TMUX_TMPDIR", "t"), ("TMPDIR", "tmp")):
@@ -67,18 +67,18 @@ class MachineFolders:
 
     def listen_for_stop(self, stop: Callable[[], Awaitable[None]]) -> None:
         """From now on a stop script that is run in the machine calls ``stop``. Needs the running event loop."""
-        if self._bell is not None or not self._stop_scripts:
+        if self._stop_pipe is not None or not self._stop_scripts:
             return
 
         def rung() -> None:
             self._stopping = asyncio.ensure_future(stop())
 
-        self._bell = Bell(self.run / "bell", rung)
-        write_own(self._stop_scripts, self.disk.home, str(self._bell.path))
+        self._stop_pipe = StopPipe(self.runtime_folder / "bell", rung)
+        write_home_scripts(self._stop_scripts, self.disk.home, str(self._stop_pipe.path))
 
-    def processes(self) -> list[int]:
+    def list_processes(self) -> list[int]:
         """All that lives in the machine."""
-        wanted = f"{MARK}={self.run}".encode()
+        wanted = f"{MACHINE_VARIABLE}={self.runtime_folder}".encode()
         found = []
         for entry in os.listdir("/proc") if sys.platform == "linux" else []:  # noqa: PTH208 - twice as quick
             if entry.isdigit():
@@ -87,7 +87,7 @@ class MachineFolders:
                         found.append(int(entry))
         return found
 
-    def end_processes(self) -> None:
+    def kill_processes(self) -> None:
         """End everything that lives in it: by its mark where /proc shows it, else by its process groups."""
         for child in self.children:
             # The number may be another's once the child was waited for.
@@ -95,23 +95,23 @@ class MachineFolders:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(child.pid, signal.SIGKILL)
         # A child that was being born may show only at the next look.
-        while living := self.processes():
+        while living := self.list_processes():
             for pid in living:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            self._reap()
-        self._reap()
+            self._wait_for_children()
+        self._wait_for_children()
 
-    def _reap(self) -> None:
+    def _wait_for_children(self) -> None:
         for child in self.children:
             child.wait()
         self.children.clear()
 
-    async def clear(self) -> None:
+    async def remove(self) -> None:
         """The power is gone: no process, no runtime folder; the disk is free for another machine."""
-        await asyncio.to_thread(self.end_processes)
-        if self._bell is not None:
-            self._bell.close()
-        remove_tree(self.run)
+        await asyncio.to_thread(self.kill_processes)
+        if self._stop_pipe is not None:
+            self._stop_pipe.close()
+        remove_tree(self.runtime_folder)
         self._runtime.close()
         self.disk.release()

@@ -15,7 +15,7 @@ from gpurent.errors import UnavailableError
 from gpurent.testing.fakes.clock import ManualClock
 from gpurent.testing.fakes.connection import FakeConnection
 from gpurent.testing.fakes.machine import FakeMachine
-from gpurent.testing.sandbox.machines.disks import Disks, remove_tree
+from gpurent.testing.sandbox.machines.disks import DiskStore, remove_tree
 from gpurent.testing.sandbox.machines.model import BootFailed, DiskInUse, MachineSpec
 
 _FIRST_PORT = 20001
@@ -36,17 +36,17 @@ class FakeMachines:
     erased: list[str] = field(factory=list)
     booted: list[FakeMachine] = field(factory=list)
     """Every machine that ever was, in order."""
-    failures: int = 0
+    boot_failures: int = 0
 
     @property
-    def alive(self) -> dict[str, FakeMachine]:
+    def alive_machines(self) -> dict[str, FakeMachine]:
         """Those that are on, by id."""
         return {machine.id: machine for machine in self.booted if machine.alive}
 
     @property
-    def only(self) -> FakeMachine:
+    def only_machine(self) -> FakeMachine:
         """The one machine that is on."""
-        (machine,) = self.alive.values()
+        (machine,) = self.alive_machines.values()
         return machine
 
     async def boot(
@@ -63,10 +63,10 @@ class FakeMachines:
         on_stop: Callable[[str], Awaitable[None]] | None = None,
     ) -> FakeMachine:
         """Raises `DiskInUse`, or `BootFailed` where the test wants it to."""
-        if self.failures:
-            self.failures -= 1
+        if self.boot_failures:
+            self.boot_failures -= 1
             raise BootFailed("no room for another machine")
-        if any(machine.spec.data == data for machine in self.alive.values()):
+        if any(machine.spec.data == data for machine in self.alive_machines.values()):
             raise DiskInUse(f"a machine lives on the disk {data!r}")
         spec = MachineSpec(
             user=user,
@@ -92,19 +92,19 @@ class FakeMachines:
         return made
 
     async def kill(self, machine_id: str) -> None:
-        machine = self.alive.get(machine_id)
+        machine = self.alive_machines.get(machine_id)
         if machine is not None:
             await machine.kill()
 
-    async def erase(self, data: str) -> None:
+    async def delete_disk(self, data: str) -> None:
         self.erased.append(data)
         self.disks.discard(data)
         if self.root.exists():
-            Disks(self.root / "disks").erase(data)
+            DiskStore(self.root / "disks").erase_disk(data)
 
     async def connect(self, endpoint: Endpoint) -> FakeConnection:
         """A line to the machine at ``endpoint``; none there: a retryable `UnavailableError`."""
-        for machine in self.alive.values():
+        for machine in self.alive_machines.values():
             if (machine.host, machine.port) == (endpoint.host, endpoint.port):
                 return await machine.connect()
         raise UnavailableError(f"{endpoint}: connection refused", retryable=True)

@@ -23,7 +23,7 @@ class FakeMailbox:
     clock: Clock
     address: str = ADDRESS
     mails: list[Mail] = field(factory=list)
-    available: bool = True
+    is_available: bool = True
     alter: Callable[[Mail], Mail | None] | None = None
 
     def deliver(self, sender: str, subject: str, text: str, at: datetime | None = None) -> None:
@@ -41,7 +41,7 @@ class FakeMailbox:
             self.mails.append(mail)
 
     async def search(self, *, since: datetime, sender: str, subject: str) -> Sequence[Mail]:
-        if not self.available:
+        if not self.is_available:
             return ()
         floor = since.replace(microsecond=0)
         found = [

@@ -14,11 +14,11 @@ class CountingProgress:
     moved: int = 0
     done: list[str] = field(factory=list)
 
-    def total(self, files: int, size: int) -> None:
+    def set_total(self, files: int, size: int) -> None:
         self.files, self.size = files, size
 
     def advance(self, size: int, name: str = "") -> None:
         self.moved += size
 
-    def file_done(self, name: str) -> None:
+    def finish_file(self, name: str) -> None:
         self.done.append(name)

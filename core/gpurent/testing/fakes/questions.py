@@ -14,13 +14,13 @@ class ScriptedPrompter:
     answers: list[str]
 
     @property
-    def interactive(self) -> bool:
+    def is_interactive(self) -> bool:
         return bool(self.answers)
 
     async def confirm(self, question: Question) -> bool:
-        return await self.ask(question) == "yes"
+        return await self.ask_question(question) == "yes"
 
-    async def ask(self, question: Question) -> str | None:
+    async def ask_question(self, question: Question) -> str | None:
         return self.answers.pop(0) if self.answers else None
 
 
@@ -34,8 +34,8 @@ class MemoryQuestions:
     def put_question(self, question: Question) -> None:
         self.asked.setdefault(question.id, question)
 
-    def answer(self, question: str) -> str | None:
-        return self.answered.get(question)
+    def find_answer(self, question_id: str) -> str | None:
+        return self.answered.get(question_id)
 
-    def put_answer(self, question: str, answer: str) -> None:
-        self.answered[question] = answer
+    def put_answer(self, question_id: str, answer: str) -> None:
+        self.answered[question_id] = answer

@@ -18,12 +18,12 @@ class SharedClock(ManualClock):
     def __init__(self, path: Path) -> None:
         self._server = socket.socket(socket.AF_UNIX)
         self._server.connect(str(path))
-        super().__init__(self._ask(timedelta()))
+        super().__init__(self._advance_server(timedelta()))
 
     def advance(self, span: timedelta) -> None:
-        super().advance(self._ask(max(span, timedelta())) - self.now())
+        super().advance(self._advance_server(max(span, timedelta())) - self.now())
 
-    def _ask(self, span: timedelta) -> datetime:
+    def _advance_server(self, span: timedelta) -> datetime:
         """What it shows when it was moved by ``span``."""
         self._server.sendall(f"{span / timedelta(microseconds=1):.0f}\n".encode())
         with self._server.makefile() as answers:

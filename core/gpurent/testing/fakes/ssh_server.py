@@ -12,7 +12,7 @@ from gpurent.domain.access import Endpoint
 
 
 @define
-class _Refusing(asyncssh.SSHServer):
+class _RefusingServer(asyncssh.SSHServer):
     passwords: list[str]
     users: list[str]
 
@@ -45,7 +45,11 @@ async def recording_ssh_server(
     passwords: list[str] = []
     users: list[str] = []
     server = await asyncssh.listen(
-        host, port, server_factory=lambda: _Refusing(passwords, users), server_host_keys=[key], gss_host=None
+        host,
+        port,
+        server_factory=lambda: _RefusingServer(passwords, users),
+        server_host_keys=[key],
+        gss_host=None,
     )
     try:
         yield RecordingSshServer(Endpoint("mist", host, server.get_port()), passwords, users)

@@ -19,28 +19,28 @@ class ProcessKilled(BaseException):
 
 
 @define
-class _Records(Generic[V]):
+class _MemoryRecords(Generic[V]):
     """Values by name. ``records`` is what a later process finds."""
 
     records: dict[str, V] = field(factory=dict, repr=False)
-    _deadly_write: int = 0
+    _writes_until_kill: int = 0
     _moment: Moment = "before"
 
     def kill_at(self, write: int, moment: Moment = "before") -> None:
         """Raise `ProcessKilled` at that write from now on (1 is the next), before or after it is done. 0: never."""
-        self._deadly_write, self._moment = write, moment
+        self._writes_until_kill, self._moment = write, moment
 
-    def armed(self) -> bool:
+    def is_armed(self) -> bool:
         """Whether the write named by `kill_at` has yet to come."""
-        return self._deadly_write > 0
+        return self._writes_until_kill > 0
 
     def get(self, name: str) -> V | None:
         return self.records.get(name)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        deadly = self._deadly_write == 1
-        self._deadly_write = max(0, self._deadly_write - 1)
+        deadly = self._writes_until_kill == 1
+        self._writes_until_kill = max(0, self._writes_until_kill - 1)
         if deadly and self._moment == "before":
             raise ProcessKilled
         yield
@@ -48,19 +48,19 @@ class _Records(Generic[V]):
             raise ProcessKilled
 
 
-class MemoryVault(_Records[Secret]):
+class MemoryVault(_MemoryRecords[Secret]):
     """Implements `gpurent.ports.services.Vault`; held to `gpurent.testing.contracts.storage.VaultContract`."""
 
     def put(self, name: str, secret: Secret) -> None:
         with self._writing():
             self.records[name] = Secret(secret.reveal())
 
-    def drop(self, name: str) -> None:
+    def delete(self, name: str) -> None:
         with self._writing():
             self.records.pop(name, None)
 
 
-class MemoryState(_Records[str]):
+class MemoryState(_MemoryRecords[str]):
     """Implements `gpurent.ports.services.PluginState`; held to `contracts.storage.PluginStateContract`."""
 
     def put(self, name: str, value: str) -> None:

@@ -35,7 +35,7 @@ class FakeUser:
     config: dict[str, dict[str, str]] = field(factory=dict)
     credentials: dict[str, dict[str, Secret]] = field(factory=dict)
     answers: list[str] = field(factory=list)
-    asked: list[Challenge] = field(factory=list)
+    challenges: list[Challenge] = field(factory=list)
     log_lines: list[str] = field(factory=list)
     redirects: dict[str, str] = field(factory=dict)
     redactor: Redactor = field(factory=Redactor)
@@ -46,7 +46,7 @@ class FakeUser:
 
     @mail.default
     def _no_mailbox(self) -> FakeMailbox:
-        return FakeMailbox(self.clock, available=False)
+        return FakeMailbox(self.clock, is_available=False)
 
     def vault(self, plugin: str) -> MemoryVault:
         """The secrets of one plugin."""
@@ -56,7 +56,7 @@ class FakeUser:
         """The notes of one plugin."""
         return self._states.setdefault(plugin, MemoryState())
 
-    def forget_state(self, plugin: str) -> None:
+    def delete_state(self, plugin: str) -> None:
         """The notes of a plugin are lost."""
         self._states.pop(plugin, None)
 
@@ -64,10 +64,10 @@ class FakeUser:
         """The product's own HTTP client below ``base_url``."""
         base_url = self.redirects.get(base_url, base_url)
         if base_url not in self._clients:
-            self._clients[base_url] = HttpClient(base_url, redact=self.redactor, log=self.logger(plugin))
+            self._clients[base_url] = HttpClient(base_url, redact=self.redactor, log=self.make_logger(plugin))
         return self._clients[base_url]
 
-    def logger(self, plugin: str) -> logging.Logger:
+    def make_logger(self, plugin: str) -> logging.Logger:
         """A plugin's logger; no other test sees its records."""
         made = logging.Logger(f"gpurent.plugin.{plugin}", logging.DEBUG)  # noqa: LOG001 - a global one would leak
         handler = _LineHandler(self.log_lines)

@@ -28,7 +28,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self.clock = clock or ManualClock()
         self._seconds = 0.0
         self._waiting_outside = 0
-        super().__init__(_Selector(self._jump))
+        super().__init__(_JumpingSelector(self._jump_ahead))
 
     def time(self) -> float:
         return self._seconds
@@ -47,17 +47,17 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Future[T]:
         made = super().run_in_executor(executor, func, *args)
         self._waiting_outside += 1
-        made.add_done_callback(self._came_back)
+        made.add_done_callback(self._on_executor_done)
         return made
 
-    def _came_back(self, _done: asyncio.Future[Any]) -> None:
+    def _on_executor_done(self, _done: asyncio.Future[Any]) -> None:
         self._waiting_outside -= 1
 
-    def _jump(self, limit: float | None) -> bool:
+    def _jump_ahead(self, limit: float | None) -> bool:
         """Nothing can go on: move to what comes first, ``limit`` seconds ahead at the latest; False: impossible."""
         if self._waiting_outside:
             return False
-        ahead = self.clock.next_end
+        ahead = self.clock.next_wakeup
         rest = None if ahead is None else (ahead - self.clock.now()).total_seconds()
         if ahead is not None and rest is not None and (limit is None or rest <= limit):
             self._seconds += rest
@@ -70,7 +70,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return True
 
 
-class _Selector(selectors.DefaultSelector):
+class _JumpingSelector(selectors.DefaultSelector):
     """Never waits as long as time can ``jump`` instead."""
 
     def __init__(self, jump: Callable[[float | None], bool]) -> None:

@@ -10,29 +10,29 @@ import signal
 import sys
 from pathlib import Path
 
-from gpurent.infra.platform.posix.system import write_private
-from gpurent.infra.registry.registry import Registry
-from gpurent.testing.sandbox.cloud import Cloud, Options
-from gpurent.testing.sandbox.control import control_app
-from gpurent.testing.sandbox.web import WebServer
+from gpurent.infra.platform.posix.system import write_private_file
+from gpurent.infra.registry.registry import EntryPointRegistry
+from gpurent.testing.sandbox.control_app import make_control_app
+from gpurent.testing.sandbox.simulated_cloud import SandboxOptions, SimulatedCloud
+from gpurent.testing.sandbox.web_server import WebServer
 
-STATE = "sandbox.json"
+STATE_FILE = "sandbox.json"
 
 
-async def serve(root: Path, options: Options) -> None:
+async def run_sandbox(root: Path, options: SandboxOptions) -> None:
     """Raise the world, write its state file, live until told to stop; leaves no process behind."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    cloud = Cloud(root, Registry.load(), options)
+    cloud = SimulatedCloud(root, EntryPointRegistry.load(), options)
     token = secrets.token_urlsafe(24)
-    control = WebServer(control_app(cloud, token, stopped.set))
-    state = root / STATE
+    control = WebServer(make_control_app(cloud, token, stopped.set))
+    state = root / STATE_FILE
     try:
         await cloud.start()
         await control.start()
-        write_private(
+        write_private_file(
             state,
             json.dumps(
                 {"pid": os.getpid(), "url": control.url, "token": token, "speed": options.speed}
@@ -47,7 +47,7 @@ async def serve(root: Path, options: Options) -> None:
 
 def main() -> None:
     root, raw = Path(sys.argv[1]), json.loads(sys.argv[2])
-    asyncio.run(serve(root, Options(**raw)))
+    asyncio.run(run_sandbox(root, SandboxOptions(**raw)))
 
 
 if __name__ == "__main__":

@@ -17,17 +17,19 @@ from attrs import define, field
 from gpurent.domain.access import Endpoint
 from gpurent.infra.ssh.connection import AsyncsshConnection
 
-EVIL = b"evil"
+MALICIOUS_CONTENT = b"evil"
 FILE, FOLDER, LINK, DEVICE = stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFCHR
-TIME = 10**9
+MTIME = 10**9
 
 
-def attributes(kind: int = FILE, size: int = len(EVIL), mode: int = 0o644, mtime: int = TIME) -> SFTPAttrs:
+def make_attributes(
+    kind: int = FILE, size: int = len(MALICIOUS_CONTENT), mode: int = 0o644, mtime: int = MTIME
+) -> SFTPAttrs:
     return SFTPAttrs(size=size, permissions=kind | mode, atime=mtime, mtime=mtime)
 
 
-def entry(name: bytes, kind: int = FILE, **more: Any) -> SFTPName:
-    return SFTPName(name, longname=b"-", attrs=attributes(kind, **more))
+def make_entry(name: bytes, kind: int = FILE, **more: Any) -> SFTPName:
+    return SFTPName(name, longname=b"-", attrs=make_attributes(kind, **more))
 
 
 @define
@@ -39,36 +41,36 @@ class MaliciousAnswers:
     answers: dict[str, Callable[..., Any]] = field(factory=dict)
     shell: Callable[[asyncssh.SSHServerProcess[bytes]], Any] | None = None
     raw: bytes | None = None
-    asked: list[str] = field(factory=list)
+    requests: list[str] = field(factory=list)
     over: asyncio.Event = field(factory=asyncio.Event)
 
-    async def hang(self, *given: object) -> None:
+    async def wait_until_over(self, *given: object) -> None:
         """Until the test is over."""
         await self.over.wait()
 
 
-class _MaliciousSftp(asyncssh.SFTPServer):
+class _MaliciousSftpServer(asyncssh.SFTPServer):
     def __init__(self, channel: Any, script: MaliciousAnswers) -> None:
         super().__init__(channel)
         self._script = script
 
-    async def _say(self, what: str, *given: Any) -> Any:
-        self._script.asked.append(what)
+    async def _answer(self, what: str, *given: Any) -> Any:
+        self._script.requests.append(what)
         found = self._script.answers[what](*given)
         return await found if inspect.isawaitable(found) else found
 
     async def lstat(self, path: bytes) -> SFTPAttrs:
         if "lstat" in self._script.answers:
-            return await self._say("lstat", path)  # type: ignore[no-any-return]
+            return await self._answer("lstat", path)  # type: ignore[no-any-return]
         for folder, entries in self._script.listings.items():
             for item in entries:
                 if folder + b"/" + bytes(item.filename) == path:  # type: ignore[arg-type]
                     return item.attrs
-        return attributes(FOLDER)
+        return make_attributes(FOLDER)
 
     async def fstat(self, file_obj: object) -> SFTPAttrs:
         if "fstat" in self._script.answers:
-            return await self._say("fstat", file_obj)  # type: ignore[no-any-return]
+            return await self._answer("fstat", file_obj)  # type: ignore[no-any-return]
         return await self.lstat(file_obj)  # type: ignore[arg-type]
 
     async def scandir(self, path: bytes) -> AsyncIterator[SFTPName]:
@@ -81,25 +83,25 @@ class _MaliciousSftp(asyncssh.SFTPServer):
 
     async def readlink(self, path: bytes) -> bytes:
         if "readlink" in self._script.answers:
-            return await self._say("readlink", path)  # type: ignore[no-any-return]
+            return await self._answer("readlink", path)  # type: ignore[no-any-return]
         return self._script.links[path]
 
     async def open(self, path: bytes, pflags: int, attrs: SFTPAttrs) -> object:
         if "open" in self._script.answers:
-            await self._say("open", path)
+            await self._answer("open", path)
         return path
 
     async def read(self, file_obj: object, offset: int, size: int) -> bytes:
         if "read" in self._script.answers:
-            return await self._say("read", offset, size)  # type: ignore[no-any-return]
-        return EVIL[offset : offset + size]
+            return await self._answer("read", offset, size)  # type: ignore[no-any-return]
+        return MALICIOUS_CONTENT[offset : offset + size]
 
     async def close(self, file_obj: object) -> None:
         if "close" in self._script.answers:
-            await self._say("close")
+            await self._answer("close")
 
 
-class _OpenServer(asyncssh.SSHServer):
+class _NoAuthServer(asyncssh.SSHServer):
     def begin_auth(self, username: str) -> bool:
         return False
 
@@ -121,10 +123,12 @@ async def malicious_connection(script: MaliciousAnswers) -> AsyncIterator[Asyncs
     server = await asyncssh.listen(
         "127.0.0.1",
         0,
-        server_factory=_OpenServer,
+        server_factory=_NoAuthServer,
         server_host_keys=[key],
         process_factory=process,
-        sftp_factory=None if script.raw is not None else lambda channel: _MaliciousSftp(channel, script),
+        sftp_factory=None
+        if script.raw is not None
+        else lambda channel: _MaliciousSftpServer(channel, script),
         encoding=None,
     )
     port = server.get_port()

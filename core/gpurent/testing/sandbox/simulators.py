@@ -12,14 +12,14 @@ from gpurent.errors import UsageError
 from gpurent.ports.system import Clock
 from gpurent.roles.entries import SimulatorEntry
 from gpurent.roles.simulator import (
-    Machines,
     ProviderSimulator,
+    SandboxMachines,
     SendMail,
     SimulatorContext,
     SimulatorLedgerEntry,
     SupportsManualRental,
 )
-from gpurent.testing.sandbox.web import WebServer
+from gpurent.testing.sandbox.web_server import WebServer
 
 S = TypeVar("S")
 
@@ -33,7 +33,7 @@ class RunningSimulators:
 
     entries: Mapping[str, SimulatorEntry]
     clock: Clock
-    machines: Machines
+    machines: SandboxMachines
     send_mail: SendMail
     machine_count: int = 4
     settings: Mapping[str, str] = field(factory=dict)
@@ -51,11 +51,11 @@ class RunningSimulators:
                     send_mail=self.send_mail,
                     urls=self.urls,
                     machine_count=self.machine_count,
-                    settings=self._settings_of(name),
+                    settings=self._get_settings(name),
                 )
             )
 
-    def _settings_of(self, name: str) -> dict[str, str]:
+    def _get_settings(self, name: str) -> dict[str, str]:
         prefix = f"{name}."
         return {
             key.removeprefix(prefix): value for key, value in self.settings.items() if key.startswith(prefix)
@@ -63,7 +63,7 @@ class RunningSimulators:
 
     async def start(self) -> None:
         for name, simulator in self.simulators.items():
-            server = WebServer(simulator.app(), keep_alive=self.keep_alive)
+            server = WebServer(simulator.get_app(), keep_alive=self.keep_alive)
             self.urls[name] = server.url
             self._servers.append(server)
         await asyncio.gather(*(server.start() for server in self._servers))
@@ -71,14 +71,14 @@ class RunningSimulators:
     async def close(self) -> None:
         await asyncio.gather(*(server.close() for server in self._servers))
 
-    def get(self, name: str, kind: type[S]) -> S:
+    def get_simulator(self, name: str, kind: type[S]) -> S:
         """The simulator of that name, which must be a ``kind``: a test looks behind its counter."""
         found = self.simulators.get(name)
         if found is None or not isinstance(found, kind):
             raise UsageError(f"the simulator {name!r} is no {kind.__name__} but {type(found).__name__}")
         return found
 
-    def manual_rental(self, name: str) -> SupportsManualRental:
+    def get_manual_rental(self, name: str) -> SupportsManualRental:
         """The simulator as a person before its pages sees it."""
         found: object = self.simulators.get(name)
         if not isinstance(found, SupportsManualRental):
@@ -91,14 +91,19 @@ class RunningSimulators:
             await simulator.tick()
 
     def ledgers(self) -> Mapping[str, Sequence[SimulatorLedgerEntry]]:
-        return {name: tuple(simulator.ledger()) for name, simulator in self.simulators.items()}
+        return {name: tuple(simulator.list_ledger_entries()) for name, simulator in self.simulators.items()}
 
     def burning(self) -> Sequence[str]:
         """What costs money now, as ``simulator:reference``."""
-        return [f"{name}:{ref}" for name, simulator in self.simulators.items() for ref in simulator.burning()]
+        return [
+            f"{name}:{ref}"
+            for name, simulator in self.simulators.items()
+            for ref in simulator.list_billed_machines()
+        ]
 
     def client_settings(self) -> dict[str, dict[str, str]]:
         """The plugins' settings, by section, that point them at these simulators."""
         return {
-            name: dict(simulator.environment(self.urls[name])) for name, simulator in self.simulators.items()
+            name: dict(simulator.make_plugin_settings(self.urls[name]))
+            for name, simulator in self.simulators.items()
         }

@@ -8,25 +8,32 @@ from collections.abc import Sequence
 from attrs import evolve, frozen
 
 from gpurent.domain.events import Event, EventKind
-from gpurent.domain.lease import OVER, Lease, LeaseState
+from gpurent.domain.lease import OVER_STATES, Lease, LeaseState
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.errors import GpurentError, LeaseError, UsageError
 from gpurent.locale import _
 from gpurent.ports.connection import Connector
 from gpurent.ports.services import SecretStore
 from gpurent.roles.entries import ExporterEntry
-from gpurent.roles.exporter import FOLDER, Export, Exported, Exporter, SupportsInstall, SupportsOpen
+from gpurent.roles.exporter import (
+    FOLDER_PATTERN,
+    Export,
+    ExportedLease,
+    Exporter,
+    SupportsInstall,
+    SupportsOpen,
+)
 from gpurent.workflow.connection.reconnecting import Connections
 from gpurent.workflow.runtime.events import EventEmitter
-from gpurent.workflow.runtime.leases import LeaseTracker, not_running
+from gpurent.workflow.runtime.leases import LeaseTracker, not_running_error
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.questions import Questions
 from gpurent.workflow.runtime.settings import Settings
 
-_OVER = {state.value for state in OVER}
+_OVER_STATES = {state.value for state in OVER_STATES}
 
 
-def alias_of(lease_id: str) -> str:
+def lease_alias(lease_id: str) -> str:
     """The lease's name in other programs: small letters, digits, dots, dashes, and never the name of a real host."""
     return f"gpurent-{re.sub(r'[^a-z0-9._-]', '-', lease_id.lower())}"[:60]
 
@@ -39,22 +46,24 @@ class LeaseProfiles:
     connector: Connector
     secrets: SecretStore
 
-    async def describe(self, lease_id: str, *, passwords: bool = False) -> Exported:
+    async def describe_lease(self, lease_id: str, *, passwords: bool = False) -> ExportedLease:
         """One running machine; with its password where that is wanted and known."""
-        async with self.connections.visit_lease(lease_id) as connection:
-            ran = await connection.do(lambda ssh: ssh.run("pwd"))
+        async with self.connections.connect_to_lease(lease_id) as connection:
+            ran = await connection.run_with_retry(lambda ssh: ssh.run("pwd"))
             lease = connection.lease
         # What the machine's own start files print comes before it.
-        home = ran.out.strip().rpartition("\n")[2]
-        return self._exported(lease, home if re.fullmatch(FOLDER, home) else "", passwords)
+        home = ran.stdout.strip().rpartition("\n")[2]
+        return self._make_exported_lease(lease, home if re.fullmatch(FOLDER_PATTERN, home) else "", passwords)
 
-    async def describe_reachable(self, leases: Sequence[Lease], *, passwords: bool = False) -> list[Exported]:
+    async def describe_reachable(
+        self, leases: Sequence[Lease], *, passwords: bool = False
+    ) -> list[ExportedLease]:
         """Those that can be reached; the others are reported. None of them: the last one's error."""
-        found: list[Exported] = []
+        found: list[ExportedLease] = []
         failed = None
         for lease in leases:
             try:
-                found.append(await self.describe(lease.id, passwords=passwords))
+                found.append(await self.describe_lease(lease.id, passwords=passwords))
             except GpurentError as error:
                 failed = error
                 self.connections.events.emit(
@@ -64,20 +73,20 @@ class LeaseProfiles:
             raise failed
         return found
 
-    def _exported(self, lease: Lease, folder: str, passwords: bool) -> Exported:
-        pinned = self.connector.pinned(lease.id, lease.endpoint) if lease.endpoint else None
+    def _make_exported_lease(self, lease: Lease, folder: str, passwords: bool) -> ExportedLease:
+        pinned = self.connector.find_pinned_key(lease.id, lease.endpoint) if lease.endpoint else None
         if lease.endpoint is None or pinned is None:
-            raise not_running(lease)
+            raise not_running_error(lease)
         host_key, fingerprint = pinned
-        key_file, _hosts = self.connector.files(lease.id)
+        key_file, _hosts = self.connector.get_key_files(lease.id)
         password = None
         if passwords and lease.password_ref:
-            password = self.secrets.scoped(lease.provider).get(lease.password_ref)
-        return Exported(
-            name=alias_of(lease.id),
+            password = self.secrets.get_vault(lease.provider).get(lease.password_ref)
+        return ExportedLease(
+            name=lease_alias(lease.id),
             endpoint=lease.endpoint,
             key_file=key_file,
-            known_hosts=self.connector.write_alias(lease.id, alias_of(lease.id), host_key),
+            known_hosts=self.connector.write_known_hosts_alias(lease.id, lease_alias(lease.id), host_key),
             host_key=host_key,
             fingerprint=fingerprint,
             folder=folder,
@@ -86,12 +95,12 @@ class LeaseProfiles:
 
 
 @frozen(kw_only=True)
-class Written:
+class ExportResult:
     """``done`` says what was put into the user's own files, one line each."""
 
     leases: tuple[str, ...]
     export: Export
-    done: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
 
 
 @frozen
@@ -102,59 +111,61 @@ class Exports:
     settings: Settings
     questions: Questions
 
-    async def write(
-        self, name: str, given: Sequence[str], *, passwords: bool = False, install: bool = False
-    ) -> Written:
+    async def export_leases(
+        self, name: str, lease_ids: Sequence[str], *, passwords: bool = False, install: bool = False
+    ) -> ExportResult:
         """The named leases, or all that run, as the program ``name`` reads them.
 
         ``install``: they are also put into its own place.
         """
-        exporter = self._exporter(name)
-        place = _place_of(name, exporter) if install else None
-        ready = await self._describe(given, passwords)
-        export = exporter.export(ready)
+        exporter = self._build_exporter(name)
+        place = _require_installer(name, exporter) if install else None
+        ready = await self._describe_leases(lease_ids, passwords)
+        export = exporter.export_leases(ready)
         done: Sequence[str] = ()
         if place is not None:
-            done = place.install([evolve(lease, password=None) for lease in ready], self.settings.user_home)
-        return Written(leases=tuple(lease.name for lease in ready), export=export, done=tuple(done))
+            done = place.install_leases(
+                [evolve(lease, password=None) for lease in ready], self.settings.user_home
+            )
+        return ExportResult(leases=tuple(lease.name for lease in ready), export=export, changes=tuple(done))
 
-    def remove(self, name: str, given: Sequence[str]) -> Sequence[str]:
+    def uninstall_leases(self, name: str, lease_ids: Sequence[str]) -> Sequence[str]:
         """Take the leases (none named: all) out of the place of the program ``name``; what was done."""
-        place, home = _place_of(name, self._exporter(name)), self.settings.user_home
-        names = [alias_of(self.leases.find_lease(lease).id) for lease in given]
-        return place.uninstall(names or list(place.installed(home)), home)
+        place, home = _require_installer(name, self._build_exporter(name)), self.settings.user_home
+        names = [lease_alias(self.leases.get_lease(lease).id) for lease in lease_ids]
+        return place.uninstall_leases(names or list(place.list_installed(home)), home)
 
-    async def prepare_open(self, name: str, given: str) -> tuple[Exported, SupportsOpen]:
+    async def prepare_program(self, name: str, lease_id: str) -> tuple[ExportedLease, SupportsOpen]:
         """The program ``name``, ready to be started on a lease; its entry is installed if it has a place for one."""
-        exporter = self._exporter(name)
+        exporter = self._build_exporter(name)
         if not isinstance(exporter, SupportsOpen):
             raise UsageError(_("{name} cannot be started from here").format(name=name))
-        exported = await self.profiles.describe(self.leases.find_lease(given).id)
+        exported = await self.profiles.describe_lease(self.leases.get_lease(lease_id).id)
         if isinstance(exporter, SupportsInstall):
-            await self._require_consent(name, given, exporter, exported)
-            exporter.install([exported], self.settings.user_home)
+            await self._require_consent(name, lease_id, exporter, exported)
+            exporter.install_leases([exported], self.settings.user_home)
         return exported, exporter
 
-    def page(self, given: str) -> str:
+    def get_page_url(self, lease_id: str) -> str:
         """The provider's page, empty if it has none."""
-        entry = self.plugins.provider_entry(self.leases.find_lease(given).provider)
-        return self.settings.declared(entry.name, entry.settings).get("url", "")
+        entry = self.plugins.provider_entry(self.leases.get_lease(lease_id).provider)
+        return self.settings.get_plugin_settings(entry.name, entry.settings).get("url", "")
 
-    async def _describe(self, given: Sequence[str], passwords: bool) -> list[Exported]:
-        if not given:
+    async def _describe_leases(self, lease_ids: Sequence[str], passwords: bool) -> list[ExportedLease]:
+        if not lease_ids:
             running = [lease for lease in self.leases.list_leases() if lease.state is LeaseState.READY]
             if not running:
                 raise LeaseError(_("no lease is running"), hint=_("See: gpurent ls --all"))
             return await self.profiles.describe_reachable(running, passwords=passwords)
-        leases = [self.leases.find_lease(name) for name in given]
-        return [await self.profiles.describe(lease.id, passwords=passwords) for lease in leases]
+        leases = [self.leases.get_lease(name) for name in lease_ids]
+        return [await self.profiles.describe_lease(lease.id, passwords=passwords) for lease in leases]
 
     async def _require_consent(
-        self, name: str, given: str, place: SupportsInstall, exported: Exported
+        self, name: str, lease_id: str, place: SupportsInstall, exported: ExportedLease
     ) -> None:
         """Before anything is written to a place that does not know the lease yet."""
         home = self.settings.user_home
-        if exported.name in place.installed(home):
+        if exported.name in place.list_installed(home):
             return
         question = Question(
             id=f"export:{name}:{exported.name}",
@@ -168,11 +179,11 @@ class Exports:
                 _("{name} does not know {lease} yet").format(name=name, lease=exported.name),
                 hint=_(
                     "Agree with: gpurent --yes open …, or: gpurent export {name} {lease} --install"
-                ).format(name=name, lease=given),
+                ).format(name=name, lease=lease_id),
             )
 
-    def _exporter(self, name: str) -> Exporter:
-        return self.plugins.build(self.plugins.registry.entry(ExporterEntry, name))
+    def _build_exporter(self, name: str) -> Exporter:
+        return self.plugins.build(self.plugins.registry.get_entry(ExporterEntry, name))
 
 
 @frozen
@@ -185,14 +196,14 @@ class ExportCleanup:
 
     def on_event(self, event: Event) -> None:
         """An `EventSubscriber`. Trouble is reported; it must not touch the lease."""
-        if event.kind is not EventKind.LEASE_CHANGED or event.data.get("state") not in _OVER:
+        if event.kind is not EventKind.LEASE_CHANGED or event.data.get("state") not in _OVER_STATES:
             return
-        alias, home = alias_of(event.lease), self.settings.user_home
-        for name, entry in self.plugins.registry.entries(ExporterEntry).items():
+        alias, home = lease_alias(event.lease), self.settings.user_home
+        for name, entry in self.plugins.registry.get_entries(ExporterEntry).items():
             try:
                 exporter = self.plugins.build(entry)
-                if isinstance(exporter, SupportsInstall) and alias in exporter.installed(home):
-                    exporter.uninstall([alias], home)
+                if isinstance(exporter, SupportsInstall) and alias in exporter.list_installed(home):
+                    exporter.uninstall_leases([alias], home)
             except Exception as error:  # noqa: BLE001 - whatever a plugin does, the lease is over
                 self.events.emit(
                     EventKind.WARNING,
@@ -203,7 +214,7 @@ class ExportCleanup:
                 )
 
 
-def _place_of(name: str, exporter: object) -> SupportsInstall:
+def _require_installer(name: str, exporter: object) -> SupportsInstall:
     if not isinstance(exporter, SupportsInstall):
         raise UsageError(
             _("{name} has no place of its own to install to").format(name=name),

@@ -19,24 +19,24 @@ from gpurent.ports.connection import CommandResult, SshConnection
 from gpurent.ports.store import TripStore
 from gpurent.ports.terminal import Display
 from gpurent.remote import jobs as remote
-from gpurent.remote.setup_script import environment_lines
-from gpurent.remote.timer_script import CLOSING
+from gpurent.remote.setup_script import make_environment_lines
+from gpurent.remote.timer_script import CLOSING_STATUS
 from gpurent.roles.entries import LauncherEntry, SessionEntry
 from gpurent.roles.machine import SessionBackend
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.runtime.plugins import Plugins
-from gpurent.workflow.runtime.waiting import look_until
+from gpurent.workflow.runtime.waiting import poll_until
 
 T = TypeVar("T")
 # Real seconds for a session to begin, and for its tool to be installed.
-START = 15.0
-INSTALL = 600.0
+START_TIMEOUT = 15.0
+INSTALL_TIMEOUT = 600.0
 # How often the log of a job is looked at.
-POLL = timedelta(seconds=2)
+LOG_POLL_INTERVAL = timedelta(seconds=2)
 
 
 @frozen(kw_only=True)
-class SeenJob:
+class ObservedJob:
     """How a job stood, and when that was (provider time)."""
 
     at: datetime
@@ -49,28 +49,30 @@ class JobRunners:
 
     plugins: Plugins
 
-    def on(self, ssh: SshConnection, lease: Lease, session: str = "") -> JobRunner:
+    def make_runner(self, ssh: SshConnection, lease: Lease, session: str = "") -> JobRunner:
         """The jobs on the machine of ``lease``; ``session`` names the backend, empty for the best."""
-        backend = self.plugins.build(self.plugins.chosen(SessionEntry, session))
-        return JobRunner(ssh, backend, self.plugins.profile_of(lease).install)
+        backend = self.plugins.build(self.plugins.select_entry(SessionEntry, session))
+        return JobRunner(ssh, backend, self.plugins.profile_of(lease).install_prefix)
 
-    async def do(
+    async def run_with_retry(
         self,
         connection: ReconnectingConnection,
         session: str,
         action: Callable[[JobRunner], Awaitable[T]],
     ) -> T:
         """``action`` by `on`, over an open connection; again after a drop, so it must be idempotent."""
-        return await connection.do(lambda ssh: action(self.on(ssh, connection.lease, session)))
+        return await connection.run_with_retry(
+            lambda ssh: action(self.make_runner(ssh, connection.lease, session))
+        )
 
-    def command_line(self, job: JobSpec, lease: Lease) -> str:
+    def make_command_line(self, job: JobSpec, lease: Lease) -> str:
         """The shell line of the job's command, by its launcher."""
-        launcher = self.plugins.build(self.plugins.chosen(LauncherEntry, job.launcher))
-        return launcher.launch(job.command, self.plugins.profile_of(lease))
+        launcher = self.plugins.build(self.plugins.select_entry(LauncherEntry, job.launcher))
+        return launcher.launch_command(job.command, self.plugins.profile_of(lease))
 
-    def job_of(self, spec: TripSpec, lease: Lease, trip_id: str, folder: str) -> Job:
+    def make_job(self, spec: TripSpec, lease: Lease, trip_id: str, folder: str) -> Job:
         """The trip's own job, in the environment that its setup makes."""
-        command = environment_lines(spec.job.setup) + self.command_line(spec.job, lease)
+        command = make_environment_lines(spec.job.setup) + self.make_command_line(spec.job, lease)
         return Job(name=spec.job.name or trip_id, command=command, folder=folder)
 
 
@@ -82,22 +84,22 @@ class JobRunner:
     backend: SessionBackend
     install_prefix: str = ""
 
-    async def start(self, job: Job) -> JobStatus:
+    async def start_job(self, job: Job) -> JobStatus:
         """Start ``job`` under its name, once: called again, from anywhere, it only says how the first start stands."""
-        status = await self.status(job.name)
+        status = await self.get_status(job.name)
         if status.state is not JobState.ABSENT:
             return status
         await self._install_backend()
-        await self._write(job)
-        ran = await self.ssh.run(self.backend.start(job.name, f"{job.room}/run.sh"))
-        status = await look_until(
-            lambda: self.status(job.name),
+        await self._write_job_files(job)
+        ran = await self.ssh.run(self.backend.start_command(job.name, f"{job.state_dir}/run.sh"))
+        status = await poll_until(
+            lambda: self.get_status(job.name),
             lambda status: status.state is not JobState.ABSENT,
-            every=0.1,
-            seconds=START,
+            interval=0.1,
+            timeout=START_TIMEOUT,
         )
         if status.state is JobState.ABSENT:
-            said = _words(ran)
+            said = _output_text(ran)
             raise JobError(
                 _("the session {name} did not begin").format(name=job.name),
                 detail=said[:500],
@@ -106,77 +108,77 @@ class JobRunner:
         return status
 
     async def _install_backend(self) -> None:
-        if not (await self.ssh.run(self.backend.probe())).status:
+        if not (await self.ssh.run(self.backend.probe_command())).exit_status:
             return
         if not self.install_prefix:
             raise JobError(
                 _("the session tool is missing on the machine, and nothing can be installed there")
             )
-        ran = await self.ssh.run(self.backend.install(self.install_prefix), timeout=INSTALL)
-        if ran.status or (await self.ssh.run(self.backend.probe())).status:
-            said = _words(ran).rpartition("\n")[2][:200]
+        ran = await self.ssh.run(self.backend.install_command(self.install_prefix), timeout=INSTALL_TIMEOUT)
+        if ran.exit_status or (await self.ssh.run(self.backend.probe_command())).exit_status:
+            said = _output_text(ran).rpartition("\n")[2][:200]
             raise JobError(
-                _("the session tool could not be installed: {said}").format(said=said or ran.status),
+                _("the session tool could not be installed: {said}").format(said=said or ran.exit_status),
                 hint=_("Try another one: --session"),
                 detail=said,
             )
 
-    async def _write(self, job: Job) -> None:
-        ran = await self.ssh.run(remote.write_command(job), input=remote.run_script(job))
-        if ran.status == CLOSING:
+    async def _write_job_files(self, job: Job) -> None:
+        ran = await self.ssh.run(remote.write_script_command(job), input=remote.make_run_script(job))
+        if ran.exit_status == CLOSING_STATUS:
             raise JobError(
                 _("the machine's timer is about to shut it; nothing new starts"),
                 hint=_("Give it more time: gpurent timer LEASE --extend 2h"),
             )
-        if ran.status:
-            said = strip_terminal(ran.err).strip()
+        if ran.exit_status:
+            said = strip_terminal(ran.stderr).strip()
             raise JobError(
                 _("the job's files could not be written: {said}").format(said=said[:200]),
                 hint=_("Is the machine's disk full?"),
                 detail=said,
             )
 
-    async def status(self, name: str) -> JobStatus:
+    async def get_status(self, name: str) -> JobStatus:
         """How the job stands by its own files."""
-        return remote.parse_status((await self.ssh.run(remote.status_command(name))).out)
+        return remote.parse_status((await self.ssh.run(remote.status_command(name))).stdout)
 
-    async def settle(self, name: str, seconds: float) -> JobStatus:
+    async def wait_for_early_exit(self, name: str, seconds: float) -> JobStatus:
         """Look for ``seconds`` whether the job ends at once; if it failed, with the log's last words as the reason."""
-        status = await look_until(
-            lambda: self.status(name),
+        status = await poll_until(
+            lambda: self.get_status(name),
             lambda status: status.state is JobState.ENDED,
-            every=0.15,
-            seconds=seconds,
+            interval=0.15,
+            timeout=seconds,
         )
         if not status.exit_code:
             return status
-        return remote.explain_end(status, (await self.ssh.run(remote.tail_command(name))).out)
+        return remote.explain_end(status, (await self.ssh.run(remote.tail_command(name))).stdout)
 
-    async def log(self, name: str, offset: int = 0, limit: int = 1 << 20) -> bytes:
+    async def read_log(self, name: str, offset: int = 0, limit: int = 1 << 20) -> bytes:
         """Up to ``limit`` bytes of the job's output from byte ``offset``; empty at its present end."""
-        return remote.parse_log((await self.ssh.run(remote.log_command(name, offset, limit))).out)
+        return remote.parse_log((await self.ssh.run(remote.log_command(name, offset, limit))).stdout)
 
-    async def listing(self) -> Sequence[SessionInfo]:
-        return self.backend.parse((await self.ssh.run(self.backend.listing())).out)
+    async def list_sessions(self) -> Sequence[SessionInfo]:
+        return self.backend.parse_sessions((await self.ssh.run(self.backend.list_command())).stdout)
 
-    async def session(self, name: str) -> SessionInfo:
-        found = [info for info in await self.listing() if name in (info.name, info.id)]
+    async def get_session(self, name: str) -> SessionInfo:
+        found = [info for info in await self.list_sessions() if name in (info.name, info.id)]
         if not found:
             raise UsageError(
                 _("no session is called {name}").format(name=name), hint=_("See: gpurent sessions LEASE")
             )
         return found[0]
 
-    async def stop(self, name: str) -> None:
+    async def stop_job(self, name: str) -> None:
         """End the job, then its session; silent when there is none."""
         await self.ssh.run(remote.stop_command(name))
-        for info in await self.listing():
+        for info in await self.list_sessions():
             if info.name == name:
-                await self.ssh.run(self.backend.stop(info))
+                await self.ssh.run(self.backend.stop_command(info))
 
 
-def _words(ran: CommandResult) -> str:
-    return strip_terminal(ran.err or ran.out).strip()
+def _output_text(ran: CommandResult) -> str:
+    return strip_terminal(ran.stderr or ran.stdout).strip()
 
 
 @define
@@ -187,10 +189,10 @@ class JobLog:
     show: Callable[[bytes], None]
     offset: int = 0
 
-    async def read_new(self, runner: JobRunner) -> JobStatus:
+    async def read_new_output(self, runner: JobRunner) -> JobStatus:
         """How the job stands, after all of its output until then was shown. It may be called again after a drop."""
-        status = await runner.status(self.name)
-        while chunk := await runner.log(self.name, self.offset):
+        status = await runner.get_status(self.name)
+        while chunk := await runner.read_log(self.name, self.offset):
             self.offset += len(chunk)
             self.show(chunk)
         return status
@@ -205,75 +207,86 @@ class MachineCommands:
     store: TripStore
     display: Display
 
-    async def shell(self, given: str, command: str | None) -> int:
+    async def open_shell(self, lease_id: str, command: str | None) -> int:
         """``command`` (None: a login shell) tied to this terminal; never repeated."""
-        async with self.connections.visit_lease(given) as connection:
-            return await (await connection.ssh()).run_interactive(command)
+        async with self.connections.connect_to_lease(lease_id) as connection:
+            return await (await connection.ensure_open()).run_interactive(command)
 
-    async def ask(self, given: str, command: str, *, timeout: float = 600.0) -> CommandResult:
+    async def run_command(self, lease_id: str, command: str, *, timeout: float = 600.0) -> CommandResult:
         """What ``command`` prints, whole; never repeated."""
-        async with self.connections.visit_lease(given) as connection:
-            return await (await connection.ssh()).run(command, timeout=timeout)
+        async with self.connections.connect_to_lease(lease_id) as connection:
+            return await (await connection.ensure_open()).run(command, timeout=timeout)
 
-    async def start(
-        self, given: str, name: str, command: tuple[str, ...], folder: str, launcher: str, session: str
+    async def start_job(
+        self, lease_id: str, name: str, command: tuple[str, ...], folder: str, launcher: str, session: str
     ) -> JobStatus:
         """Start ``command`` as the job ``name``; the same name never runs twice."""
-        lease = self.connections.leases.find_lease(given)
-        line = self.runners.command_line(JobSpec(command=command, launcher=launcher), lease)
+        lease = self.connections.leases.get_lease(lease_id)
+        line = self.runners.make_command_line(JobSpec(command=command, launcher=launcher), lease)
         job = Job(name=name, command=line, folder=folder)
-        async with self.connections.visit_lease(given) as connection:
-            await self.runners.do(connection, session, lambda runner: runner.start(job))
-            return await self.runners.do(connection, session, lambda runner: runner.settle(name, 1.0))
-
-    async def sessions(self, given: str, session: str = "") -> Sequence[SessionInfo]:
-        async with self.connections.visit_lease(given) as connection:
-            return await self.runners.do(connection, session, lambda runner: runner.listing())
-
-    async def attach(self, given: str, name: str, session: str = "") -> int:
-        """This terminal in the session ``name``, empty for the only one."""
-        async with self.connections.visit_lease(given) as connection:
-            chosen = await self.runners.do(connection, session, lambda runner: _choose_session(runner, name))
-            ssh = await connection.ssh()
-            runner = self.runners.on(ssh, connection.lease, session)
-            connection.emit(
-                EventKind.WAITING, _("leave without ending it: {keys}").format(keys=runner.backend.hint())
+        async with self.connections.connect_to_lease(lease_id) as connection:
+            await self.runners.run_with_retry(connection, session, lambda runner: runner.start_job(job))
+            return await self.runners.run_with_retry(
+                connection, session, lambda runner: runner.wait_for_early_exit(name, 1.0)
             )
-            return await ssh.run_interactive(runner.backend.attach(chosen))
 
-    async def logs(
-        self, given: str, name: str, follow: bool, session: str = "", *, silent: bool = False
+    async def list_sessions(self, lease_id: str, session: str = "") -> Sequence[SessionInfo]:
+        async with self.connections.connect_to_lease(lease_id) as connection:
+            return await self.runners.run_with_retry(
+                connection, session, lambda runner: runner.list_sessions()
+            )
+
+    async def attach_session(self, lease_id: str, name: str, session: str = "") -> int:
+        """This terminal in the session ``name``, empty for the only one."""
+        async with self.connections.connect_to_lease(lease_id) as connection:
+            chosen = await self.runners.run_with_retry(
+                connection, session, lambda runner: _select_session(runner, name)
+            )
+            ssh = await connection.ensure_open()
+            runner = self.runners.make_runner(ssh, connection.lease, session)
+            connection.emit(
+                EventKind.WAITING,
+                _("leave without ending it: {keys}").format(keys=runner.backend.detach_hint()),
+            )
+            return await ssh.run_interactive(runner.backend.attach_command(chosen))
+
+    async def show_log(
+        self, lease_id: str, name: str, follow: bool, session: str = "", *, silent: bool = False
     ) -> JobStatus:
         """The job's output to the user, unless ``silent``; with ``follow`` until it ends. How the job stands."""
-        log = JobLog(name or self._job_of(given), self.display.show_output)
+        log = JobLog(name or self._get_job_name(lease_id), self.display.show_output)
 
-        async with self.connections.visit_lease(given) as connection:
+        async with self.connections.connect_to_lease(lease_id) as connection:
 
             async def look(runner: JobRunner) -> JobStatus:
-                return await (runner.status(log.name) if silent else log.read_new(runner))
+                return await (runner.get_status(log.name) if silent else log.read_new_output(runner))
 
             while True:
-                status = await self.runners.do(connection, session, look)
+                status = await self.runners.run_with_retry(connection, session, look)
                 if status.state is not JobState.RUNNING or not follow:
                     return status
-                await self.connections.poller.pause(POLL, 0.3)
+                await self.connections.poller.pause(LOG_POLL_INTERVAL, 0.3)
 
-    async def stop(self, given: str, name: str, session: str = "") -> JobStatus:
-        async with self.connections.visit_lease(given) as connection:
-            await self.runners.do(connection, session, lambda runner: runner.stop(name))
-            return await self.runners.do(connection, session, lambda runner: runner.status(name))
+    async def stop_job(self, lease_id: str, name: str, session: str = "") -> JobStatus:
+        async with self.connections.connect_to_lease(lease_id) as connection:
+            await self.runners.run_with_retry(connection, session, lambda runner: runner.stop_job(name))
+            return await self.runners.run_with_retry(
+                connection, session, lambda runner: runner.get_status(name)
+            )
 
-    def _job_of(self, given: str) -> str:
+    def _get_job_name(self, lease_id: str) -> str:
         """The job of the trip that made the lease; ``job`` for what was started by hand."""
-        lease = self.connections.leases.find_lease(given)
-        jobs = [trip.spec.job.name or trip.id for trip in self.store.trips(lease.id) if trip.spec.job.command]
+        lease = self.connections.leases.get_lease(lease_id)
+        jobs = [
+            trip.spec.job.name or trip.id for trip in self.store.list_trips(lease.id) if trip.spec.job.command
+        ]
         return jobs[0] if jobs else "job"
 
 
-async def _choose_session(runner: JobRunner, name: str) -> SessionInfo:
+async def _select_session(runner: JobRunner, name: str) -> SessionInfo:
     if name:
-        return await runner.session(name)
-    found = await runner.listing()
+        return await runner.get_session(name)
+    found = await runner.list_sessions()
     if len(found) != 1:
         many = ", ".join(info.name for info in found) or _("none")
         raise UsageError(_("which session? ({many})").format(many=many))

@@ -8,7 +8,7 @@ from time import monotonic
 
 from attrs import evolve, frozen
 
-from gpurent.domain.health import Health
+from gpurent.domain.health import HealthReport
 from gpurent.domain.lease import Lease
 from gpurent.domain.machine_facts import MachineFacts
 from gpurent.errors import RemoteError, UnavailableError
@@ -16,32 +16,32 @@ from gpurent.locale import _
 from gpurent.ports.connection import SshConnection
 from gpurent.ports.system import Clock
 from gpurent.remote import machine_facts
-from gpurent.remote.doctor.judge import Wanted, hung, judge
+from gpurent.remote.doctor.health_report import ExpectedMachine, make_health_report, make_hung_report
 from gpurent.remote.doctor.script import (
     CLOCK_COMMAND,
-    TIMEOUT,
+    DOCTOR_TIMEOUT,
     UPLOAD_COMMAND,
-    Measured,
-    convolution_program,
+    Measurements,
     doctor_command,
-    download_arrived,
     download_command,
-    parse_answer,
+    is_download_complete,
+    is_upload_complete,
+    make_upload_data,
     parse_clock,
-    upload_arrived,
-    upload_load,
+    parse_doctor_output,
+    read_convolution_program,
 )
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.plugins import Plugins
 
 # Loads in bytes; the second is sent where the first took less than `QUICK` seconds.
-FIRST = 64 << 10
-SECOND = 1 << 20
-QUICK = 0.5
-LIMIT = 30.0
+SMALL_LOAD = 64 << 10
+LARGE_LOAD = 1 << 20
+QUICK_SECONDS = 0.5
+MEASURE_TIMEOUT = 30.0
 # Where images keep the Python that has the framework, when the job's own has none.
-_PYTHONS = ("python3", "python", "/opt/conda/bin/python", "/usr/local/bin/python")
+_PYTHON_CANDIDATES = ("python3", "python", "/opt/conda/bin/python", "/usr/local/bin/python")
 
 
 @frozen
@@ -51,23 +51,23 @@ class MachineFactsReader:
     connections: Connections
     leases: LeaseTracker
 
-    async def read(self, provider: str, ssh: SshConnection) -> MachineFacts:
+    async def read_facts(self, provider: str, ssh: SshConnection) -> MachineFacts:
         """A machine on which the script does not come to its end is a `RemoteError`."""
-        data = self.plugins.provider_entry(provider).profile.data
-        ran = await ssh.run(machine_facts.facts_command(data), timeout=machine_facts.TIMEOUT)
-        if not machine_facts.facts_are_whole(ran.out):
+        data = self.plugins.provider_entry(provider).profile.data_dir
+        ran = await ssh.run(machine_facts.facts_command(data), timeout=machine_facts.FACTS_TIMEOUT)
+        if not machine_facts.is_facts_output_complete(ran.stdout):
             raise RemoteError(
                 _("the machine does not say what is on it"),
-                detail=ran.err[:300],
+                detail=ran.stderr[:300],
                 hint=_("Look by: gpurent ssh"),
             )
-        return machine_facts.parse_facts(ran.out, self.clock.now(), data)
+        return machine_facts.parse_facts(ran.stdout, self.clock.now(), data)
 
-    async def read_lease(self, given: str) -> Lease:
+    async def refresh_facts(self, lease_id: str) -> Lease:
         """Ask again, and keep what was found on the lease."""
-        async with self.connections.visit_lease(given) as connection:
+        async with self.connections.connect_to_lease(lease_id) as connection:
             provider = connection.lease.provider
-            found = await connection.do(lambda ssh: self.read(provider, ssh))
+            found = await connection.run_with_retry(lambda ssh: self.read_facts(provider, ssh))
         return self.leases.update_lease(connection.lease_id, lambda lease: evolve(lease, found=found))
 
 
@@ -79,65 +79,74 @@ class Doctor:
     plugins: Plugins
     clock: Clock
 
-    async def examine(self, connection: ReconnectingConnection, python: str) -> Health:
+    async def examine_machine(self, connection: ReconnectingConnection, python: str) -> HealthReport:
         """``python``: what starts the job, empty when it is no Python program. No answer at all: `UnavailableError`."""
         lease = connection.lease
-        wanted = Wanted(
+        wanted = ExpectedMachine(
             gpu=lease.offer.hardware.gpu,
             gpus=lease.offer.hardware.gpus,
             gpu_memory=lease.offer.hardware.gpu_memory,
             python=python,
-            data=self.plugins.profile_of(lease).data,
+            data=self.plugins.profile_of(lease).data_dir,
         )
-        return await connection.do(lambda ssh: self._examine(ssh, wanted))
+        return await connection.run_with_retry(lambda ssh: self._examine(ssh, wanted))
 
-    async def examine_lease(self, given: str, python: str = "") -> Health:
+    async def examine_lease(self, lease_id: str, python: str = "") -> HealthReport:
         """On demand, whatever runs there. ``python`` empty: the machine's own."""
-        async with self.connections.visit_lease(given) as connection:
-            return await self.examine(connection, python or self.plugins.profile_of(connection.lease).python)
+        async with self.connections.connect_to_lease(lease_id) as connection:
+            return await self.examine_machine(
+                connection, python or self.plugins.profile_of(connection.lease).python
+            )
 
-    async def _examine(self, ssh: SshConnection, wanted: Wanted) -> Health:
-        pythons = tuple(dict.fromkeys(name for name in (wanted.python, *_PYTHONS) if name))
+    async def _examine(self, ssh: SshConnection, wanted: ExpectedMachine) -> HealthReport:
+        pythons = tuple(dict.fromkeys(name for name in (wanted.python, *_PYTHON_CANDIDATES) if name))
         measured = await measure_connection(ssh)
         try:
             ran = await ssh.run(
-                doctor_command(pythons, data=wanted.data), input=convolution_program(), timeout=TIMEOUT
+                doctor_command(pythons, data=wanted.data),
+                input=read_convolution_program(),
+                timeout=DOCTOR_TIMEOUT,
             )
         except UnavailableError as error:
             if error.retryable:
                 raise
-            return hung(self.clock.now(), TIMEOUT)
-        return judge(self.clock.now(), parse_answer(ran.out), measured, wanted)
+            return make_hung_report(self.clock.now(), DOCTOR_TIMEOUT)
+        return make_health_report(self.clock.now(), parse_doctor_output(ran.stdout), measured, wanted)
 
 
-async def measure_connection(ssh: SshConnection) -> Measured:
+async def measure_connection(ssh: SshConnection) -> Measurements:
     """A few round trips; some 2 MiB where the connection is quick, 128 KiB where it is not."""
     before = datetime.now(UTC).timestamp()
-    ran = await ssh.run(CLOCK_COMMAND, timeout=LIMIT)
-    ahead, margin = parse_clock(ran.out, before, datetime.now(UTC).timestamp())
-    return Measured(
-        ahead=ahead, margin=margin, up=await _rate(ssh, _upload), down=await _rate(ssh, _download)
+    ran = await ssh.run(CLOCK_COMMAND, timeout=MEASURE_TIMEOUT)
+    ahead, margin = parse_clock(ran.stdout, before, datetime.now(UTC).timestamp())
+    return Measurements(
+        clock_ahead=ahead,
+        clock_margin=margin,
+        upload_rate=await _measure_rate(ssh, _try_upload),
+        download_rate=await _measure_rate(ssh, _try_download),
     )
 
 
-async def _rate(ssh: SshConnection, carry: Callable[[SshConnection, int], Awaitable[bool]]) -> float | None:
+async def _measure_rate(
+    ssh: SshConnection, transfer: Callable[[SshConnection, int], Awaitable[bool]]
+) -> float | None:
     """Bytes a second, by a second and larger load where the first went quickly; None when it did not arrive."""
     rate = None
-    for size in (FIRST, SECOND):
+    for size in (SMALL_LOAD, LARGE_LOAD):
         begun = monotonic()
-        if not await carry(ssh, size):
+        if not await transfer(ssh, size):
             return None
         took = monotonic() - begun
         rate = size / max(took, 0.001)
-        if took >= QUICK:
+        if took >= QUICK_SECONDS:
             break
     return rate
 
 
-async def _upload(ssh: SshConnection, size: int) -> bool:
-    ran = await ssh.run(UPLOAD_COMMAND, input=upload_load(size), timeout=LIMIT)
-    return upload_arrived(ran.out, size)
+async def _try_upload(ssh: SshConnection, size: int) -> bool:
+    ran = await ssh.run(UPLOAD_COMMAND, input=make_upload_data(size), timeout=MEASURE_TIMEOUT)
+    return is_upload_complete(ran.stdout, size)
 
 
-async def _download(ssh: SshConnection, size: int) -> bool:
-    return download_arrived((await ssh.run(download_command(size), timeout=LIMIT)).out, size)
+async def _try_download(ssh: SshConnection, size: int) -> bool:
+    return is_download_complete((await ssh.run(download_command(size), timeout=MEASURE_TIMEOUT)).stdout, size)

@@ -25,13 +25,13 @@ from gpurent.locale import _
 from gpurent.ports.connection import Connector, OpenConnection, SshConnection
 from gpurent.ports.services import SecretStore
 from gpurent.workflow.runtime.events import EventEmitter
-from gpurent.workflow.runtime.leases import LeaseTracker, mark_burning
+from gpurent.workflow.runtime.leases import LeaseTracker, add_burning_lease
 from gpurent.workflow.runtime.waiting import Poller
 
 T = TypeVar("T")
-PATIENCE = timedelta(minutes=30)
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=2), timedelta(seconds=30)
-MOST_LOSSES = 1000
+CONNECT_TIMEOUT = timedelta(minutes=30)
+MIN_RETRY_PAUSE, MAX_RETRY_PAUSE = timedelta(seconds=2), timedelta(seconds=30)
+MAX_LOSSES = 1000
 
 
 @frozen
@@ -42,14 +42,14 @@ class Connections:
     poller: Poller
     events: EventEmitter
 
-    def to(self, lease_id: str, trip: str = "") -> ReconnectingConnection:
+    def make_connection(self, lease_id: str, trip: str = "") -> ReconnectingConnection:
         """A connection of its own; nothing is opened before it is used."""
         return ReconnectingConnection(self, lease_id, trip)
 
     @asynccontextmanager
-    async def visit_lease(self, given: str) -> AsyncIterator[ReconnectingConnection]:
+    async def connect_to_lease(self, lease_id: str) -> AsyncIterator[ReconnectingConnection]:
         """A connection to the lease ``given`` (an id, or how one begins), which is refreshed; closed at the end."""
-        async with self.to(self.leases.find_lease(given).id) as connection:
+        async with self.make_connection(self.leases.get_lease(lease_id).id) as connection:
             await connection.refresh_lease()
             yield connection
 
@@ -60,8 +60,8 @@ class ReconnectingConnection:
 
     _connections: Connections
     lease_id: str
-    trip: str = ""
-    _open: OpenConnection | None = None
+    trip_id: str = ""
+    _ssh: OpenConnection | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -74,24 +74,24 @@ class ReconnectingConnection:
     @property
     def lease(self) -> Lease:
         """As it was last seen."""
-        return self._connections.leases.find_lease(self.lease_id)
+        return self._connections.leases.get_lease(self.lease_id)
 
     def emit(self, kind: EventKind, text: str) -> None:
-        self._connections.events.emit(kind, text, trip=self.trip, lease=self.lease_id)
+        self._connections.events.emit(kind, text, trip=self.trip_id, lease=self.lease_id)
 
     async def close(self) -> None:
-        opened, self._open = self._open, None
+        opened, self._ssh = self._ssh, None
         if opened is not None:
-            await opened.aclose()
+            await opened.close()
 
-    async def ssh(self) -> OpenConnection:
+    async def ensure_open(self) -> OpenConnection:
         """An open connection; waits while the machine is up and does not answer yet."""
-        lost = self._open is not None and not self._open.alive
+        lost = self._ssh is not None and not self._ssh.is_alive
         if lost:
-            await self._drop()
-        if self._open is None:
-            self._open = await self._connect(announced=lost)
-        return self._open
+            await self._close_lost()
+        if self._ssh is None:
+            self._ssh = await self._connect(announced=lost)
+        return self._ssh
 
     async def refresh_lease(self) -> Lease:
         """Ask the provider once how the lease stands; no answer changes nothing."""
@@ -101,59 +101,59 @@ class ReconnectingConnection:
             self.emit(EventKind.WARNING, error.message)
             return self.lease
 
-    async def do(self, action: Callable[[SshConnection], Awaitable[T]]) -> T:
+    async def run_with_retry(self, action: Callable[[SshConnection], Awaitable[T]]) -> T:
         """``action`` over an open connection, again from its start when that is dropped: it must be idempotent."""
         losses = 0
         while True:
-            ssh = await self.ssh()
+            ssh = await self.ensure_open()
             try:
                 return await action(ssh)
             except UnavailableError as error:
                 losses += 1
-                if not error.retryable or losses > MOST_LOSSES:
-                    raise mark_burning(error, self.lease_id) from None
-                if ssh is self._open and ssh.alive:
+                if not error.retryable or losses > MAX_LOSSES:
+                    raise add_burning_lease(error, self.lease_id) from None
+                if ssh is self._ssh and ssh.is_alive:
                     # It hangs rather than being dropped.
-                    await self._drop()
+                    await self._close_lost()
                 await self.refresh_lease()
                 await self._connections.poller.pause(timedelta(seconds=1))
 
-    async def _drop(self) -> None:
-        self.emit(EventKind.LINE_LOST, _("the line is lost; reconnecting"))
+    async def _close_lost(self) -> None:
+        self.emit(EventKind.CONNECTION_LOST, _("the line is lost; reconnecting"))
         await self.close()
 
     async def _connect(self, *, announced: bool) -> OpenConnection:
         """``announced``: the user knows already that there is no connection."""
-        waited, pause = timedelta(), FIRST_PAUSE
+        waited, pause = timedelta(), MIN_RETRY_PAUSE
         while True:
             try:
                 opened = await self._connect_once()
             except UnavailableError as error:
-                if waited >= PATIENCE:
-                    raise mark_burning(error, self.lease_id) from None
+                if waited >= CONNECT_TIMEOUT:
+                    raise add_burning_lease(error, self.lease_id) from None
                 if not announced:
                     announced = True
                     self.emit(EventKind.WAITING, _("the machine does not answer yet"))
             else:
                 if announced:
-                    self.emit(EventKind.LINE_BACK, _("connected"))
+                    self.emit(EventKind.CONNECTION_RESTORED, _("connected"))
                 return opened
             await self._connections.poller.pause(pause, 0.2)
             waited += pause
-            pause = min(pause * 2, LONGEST_PAUSE)
+            pause = min(pause * 2, MAX_RETRY_PAUSE)
             await self.refresh_lease()
 
     async def _connect_once(self) -> OpenConnection:
         lease = self.lease
-        endpoint = endpoint_of(lease)
-        password = self._connections.secrets.scoped(lease.provider).get(lease.password_ref)
+        endpoint = require_endpoint(lease)
+        password = self._connections.secrets.get_vault(lease.provider).get(lease.password_ref)
         try:
-            return await self._connections.connector.open(lease.id, endpoint, password)
+            return await self._connections.connector.open_connection(lease.id, endpoint, password)
         except (AuthError, RemoteError) as error:
-            raise mark_burning(error, self.lease_id) from None
+            raise add_burning_lease(error, self.lease_id) from None
 
 
-def endpoint_of(lease: Lease) -> Endpoint:
+def require_endpoint(lease: Lease) -> Endpoint:
     """Where a machine that runs is reached; `LeaseGone` for every other."""
     if lease.state is LeaseState.READY and lease.endpoint is not None:
         return lease.endpoint

@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.transfer import Pull, Push, TransferReport
+from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
 from gpurent.errors import (
     AuthError,
     HostKeyChanged,
@@ -30,12 +30,12 @@ from gpurent.roles.machine import SupportsPredial, TransferBackend
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
-from gpurent.workflow.runtime.waiting import in_background
+from gpurent.workflow.runtime.waiting import run_in_background
 
 AUTO = "auto"
-QUIET = 200  # ms without a change after which what changed is sent
-LONGEST = 2000  # ms that changes are gathered where there is no such pause
-UNWATCHED = frozenset({".git", ".gpurent", ".gpurent-part", "__pycache__"})
+QUIET_MS = 200  # ms without a change after which what changed is sent
+MAX_GATHER_MS = 2000  # ms that changes are gathered where there is no such pause
+UNWATCHED_NAMES = frozenset({".git", ".gpurent", ".gpurent-part", "__pycache__"})
 
 
 def work_folder(trip_id: str) -> str:
@@ -51,54 +51,58 @@ class FileTransfers:
     events: EventEmitter
     display: Display
 
-    def backends(self, name: str) -> Iterator[TransferBackend]:
+    def iter_backends(self, name: str) -> Iterator[TransferBackend]:
         """The one that was named; else (or for ``auto``) all, the highest ranked first. None at all: `PluginError`."""
         if name not in ("", AUTO):
-            yield self.plugins.build(self.plugins.chosen(TransferEntry, name))
+            yield self.plugins.build(self.plugins.select_entry(TransferEntry, name))
             return
-        for entry in self.plugins.ranked(TransferEntry) or [self.plugins.chosen(TransferEntry, "")]:
+        for entry in self.plugins.ranked_entries(TransferEntry) or [
+            self.plugins.select_entry(TransferEntry, "")
+        ]:
             yield self.plugins.build(entry)
 
     async def upload(
         self,
         connection: ReconnectingConnection,
-        push: Push,
+        push: PushRequest,
         name: str = "",
-        by: Sequence[TransferBackend] = (),
+        backends: Sequence[TransferBackend] = (),
     ) -> TransferReport:
         """By the backend ``name``, else the best; by one of ``by``, where that is given."""
-        return await connection.do(
-            lambda ssh: self._by_first_fit(
-                by or self.backends(name), lambda backend: self.push_by(backend, ssh, push)
+        return await connection.run_with_retry(
+            lambda ssh: self._try_backends(
+                backends or self.iter_backends(name), lambda backend: self.push_with(backend, ssh, push)
             )
         )
 
     async def download(
-        self, connection: ReconnectingConnection, pull: Pull, name: str = ""
+        self, connection: ReconnectingConnection, pull: PullRequest, name: str = ""
     ) -> TransferReport:
         """As `upload`, the other way."""
-        return await connection.do(
-            lambda ssh: self._by_first_fit(
-                self.backends(name),
+        return await connection.run_with_retry(
+            lambda ssh: self._try_backends(
+                self.iter_backends(name),
                 lambda backend: backend.pull(ssh, pull, self.display.start_progress(_("results"))),
             )
         )
 
-    async def push_by(self, backend: TransferBackend, ssh: SshConnection, push: Push) -> TransferReport:
+    async def push_with(
+        self, backend: TransferBackend, ssh: SshConnection, push: PushRequest
+    ) -> TransferReport:
         return await backend.push(ssh, push, self.display.start_progress(_("upload")))
 
     def report_unsupported(self, error: TransferUnsupported) -> None:
         self.events.emit(EventKind.PROGRESS, error.message)
 
-    async def _by_first_fit(
+    async def _try_backends(
         self,
         backends: Iterable[TransferBackend],
-        carry: Callable[[TransferBackend], Awaitable[TransferReport]],
+        transfer: Callable[[TransferBackend], Awaitable[TransferReport]],
     ) -> TransferReport:
         unfit = TransferUnsupported(_("no way of carrying files is installed"))
         for backend in backends:
             try:
-                return await carry(backend)
+                return await transfer(backend)
             except TransferUnsupported as error:
                 unfit = error
                 self.report_unsupported(error)
@@ -111,7 +115,7 @@ class PredialledLogin:
 
     backend: SupportsPredial
     target: SshConnection
-    hang_up: Callable[[], None]
+    cancel: Callable[[], None]
 
 
 @frozen
@@ -120,57 +124,59 @@ class Predialler:
     transfers: FileTransfers
 
     @contextmanager
-    def predialled(self, lease: Lease | None, push: Push, name: str = "") -> Iterator[PredialledLogin | None]:
+    def predial(
+        self, lease: Lease | None, push: PushRequest, name: str = ""
+    ) -> Iterator[PredialledLogin | None]:
         """The login that ``push`` will need is under way, and ended behind the block if nothing took it.
 
         None where the machine was never entered, or what carries the files (``name``, else the best) cannot do that.
         """
-        login = self._begin_login(lease, push, name)
+        login = self._start_login(lease, push, name)
         try:
             yield login
         finally:
             if login is not None:
-                login.hang_up()
+                login.cancel()
 
-    def _begin_login(self, lease: Lease | None, push: Push, name: str) -> PredialledLogin | None:
+    def _start_login(self, lease: Lease | None, push: PushRequest, name: str) -> PredialledLogin | None:
         if lease is None or lease.state is not LeaseState.READY or lease.endpoint is None:
             return None
-        target = self.connector.target(lease.id, lease.endpoint)
-        backend = next(self.transfers.backends(name))
+        target = self.connector.find_ssh_target(lease.id, lease.endpoint)
+        backend = next(self.transfers.iter_backends(name))
         if target is None or not isinstance(backend, SupportsPredial):
             return None
-        hang_up = backend.dial(target, push)
+        hang_up = backend.start_login(target, push)
         return None if hang_up is None else PredialledLogin(backend, target, hang_up)
 
-    async def push_at_once(
-        self, connection: ReconnectingConnection, push: Push, name: str = ""
+    async def push_early(
+        self, connection: ReconnectingConnection, push: PushRequest, name: str = ""
     ) -> TransferReport:
         """Push while the provider is asked, without waiting for ``connection``, which is opened only if needed.
 
         The machine is the one whose host key is pinned, or nothing is sent. Whatever goes wrong is left to the usual
         way, which knows how to wait, how to log in again and what to say.
         """
-        with self.predialled(connection.lease, push, name) as login:
+        with self.predial(connection.lease, push, name) as login:
             if login is None:
                 await connection.refresh_lease()
                 return await self.transfers.upload(connection, push, name)
             try:
-                report = await self._push_by(login, connection, push)
+                report = await self._push_with_login(login, connection, push)
             except TransferUnsupported as error:
-                others = [it for it in self.transfers.backends(name) if it is not login.backend]
+                others = [it for it in self.transfers.iter_backends(name) if it is not login.backend]
                 if not others:
                     raise
                 self.transfers.report_unsupported(error)
-                return await self.transfers.upload(connection, push, by=others)
+                return await self.transfers.upload(connection, push, backends=others)
             return report or await self.transfers.upload(connection, push, name)
 
-    async def _push_by(
-        self, login: PredialledLogin, connection: ReconnectingConnection, push: Push
+    async def _push_with_login(
+        self, login: PredialledLogin, connection: ReconnectingConnection, push: PushRequest
     ) -> TransferReport | None:
         """None when it must be pushed the usual way: the lease was moved, or this way is closed."""
         lease = connection.lease
-        pushing = self.transfers.push_by(login.backend, login.target, push)
-        async with in_background(pushing) as task:
+        pushing = self.transfers.push_with(login.backend, login.target, push)
+        async with run_in_background(pushing) as task:
             try:
                 seen = await connection.refresh_lease()
                 moved = (seen.state, seen.endpoint) != (lease.state, lease.endpoint)
@@ -187,31 +193,31 @@ class FileCommands:
     transfers: FileTransfers
     predialler: Predialler
 
-    async def push(self, given: str, push: Push, transfer: str = "") -> TransferReport:
-        lease = self.connections.leases.find_lease(given)
-        async with self.connections.to(lease.id) as connection:
-            return await self.predialler.push_at_once(connection, push, transfer)
+    async def push(self, lease_id: str, push: PushRequest, transfer: str = "") -> TransferReport:
+        lease = self.connections.leases.get_lease(lease_id)
+        async with self.connections.make_connection(lease.id) as connection:
+            return await self.predialler.push_early(connection, push, transfer)
 
-    async def pull(self, given: str, pull: Pull, transfer: str = "") -> TransferReport:
-        async with self.connections.visit_lease(given) as connection:
+    async def pull(self, lease_id: str, pull: PullRequest, transfer: str = "") -> TransferReport:
+        async with self.connections.connect_to_lease(lease_id) as connection:
             return await self.transfers.download(connection, pull, transfer)
 
     async def watch_push(
-        self, given: str, push: Push, report: Callable[[TransferReport], None], transfer: str = ""
+        self, lease_id: str, push: PushRequest, report: Callable[[TransferReport], None], transfer: str = ""
     ) -> None:
         """Push at once and after each change, one push at a time, until it is cancelled.
 
         ``report``: after the first push, and after each that carried something. A first push that fails is an error;
         later ones are reported and tried again with the next change.
         """
-        changes = FolderChanges(_folders_of(push), _load_watcher())
-        connection = self.connections.to(self.connections.leases.find_lease(given).id)
-        async with connection, in_background(changes.watch()) as watching:
+        changes = FolderChanges(_watched_folders(push), _load_awatch())
+        connection = self.connections.make_connection(self.connections.leases.get_lease(lease_id).id)
+        async with connection, run_in_background(changes.watch()) as watching:
             await asyncio.sleep(0)  # the watch begins before the first push: nothing falls between them
             await connection.refresh_lease()
             report(await self.transfers.upload(connection, push, transfer))
             while True:
-                await changes.next_change(watching)
+                await changes.wait_for_change(watching)
                 try:
                     sent = await self.transfers.upload(connection, push, transfer)
                 except TransferUnsupported:
@@ -235,7 +241,11 @@ class FolderChanges:
         """Until it is cancelled; it ends by itself only with an error."""
         try:
             async for _changes in self.awatch(
-                *self.folders, watch_filter=self._matters, debounce=LONGEST, step=QUIET, recursive=True
+                *self.folders,
+                watch_filter=self._is_watched,
+                debounce=MAX_GATHER_MS,
+                step=QUIET_MS,
+                recursive=True,
             ):
                 self._changed.set()
         except OSError as error:
@@ -246,7 +256,7 @@ class FolderChanges:
         finally:
             self._changed.set()
 
-    async def next_change(self, watching: asyncio.Task[None]) -> None:
+    async def wait_for_change(self, watching: asyncio.Task[None]) -> None:
         """Wait for a change since the last call. ``watching``: the task that runs `watch`; its end is an error."""
         await self._changed.wait()
         if watching.done():
@@ -254,24 +264,24 @@ class FolderChanges:
             raise UsageError(_("the folder can be watched no longer"))
         self._changed.clear()
 
-    def _matters(self, _change: Any, path: str) -> bool:
+    def _is_watched(self, _change: Any, path: str) -> bool:
         """Only what lies between a watched folder and the path counts, not where the folder itself lies."""
         found = Path(path)
         return any(
-            not UNWATCHED.intersection(found.relative_to(folder).parts)
+            not UNWATCHED_NAMES.intersection(found.relative_to(folder).parts)
             for folder in self.folders
             if found.is_relative_to(folder)
         )
 
 
-def _folders_of(push: Push) -> list[Path]:
+def _watched_folders(push: PushRequest) -> list[Path]:
     for source in push.sources:
         if not source.is_dir():
             raise UsageError(_("{name} is not a folder; only folders can be watched").format(name=source))
     return [source.resolve() for source in push.sources]
 
 
-def _load_watcher() -> Callable[..., Any]:
+def _load_awatch() -> Callable[..., Any]:
     """What notices changes; an extra of the distribution."""
     try:
         from watchfiles import awatch

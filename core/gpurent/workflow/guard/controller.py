@@ -12,7 +12,7 @@ from attrs import frozen
 
 from gpurent.domain.lease import Lease
 from gpurent.domain.trip import TripRecord
-from gpurent.errors import Busy, UsageError
+from gpurent.errors import BusyError, UsageError
 from gpurent.ports.store import LeaseStore
 from gpurent.ports.system import Clock
 from gpurent.workflow.connection.reconnecting import Connections
@@ -26,31 +26,31 @@ from gpurent.workflow.guard.decide import (
     Renew,
     Save,
     Warn,
-    decide,
-    holding,
-    next_look,
+    active_warnings,
+    decide_actions,
+    next_check_delay,
 )
-from gpurent.workflow.guard.ends import Ends, Saves, finish_by
-from gpurent.workflow.guard.facts import Facts
+from gpurent.workflow.guard.ends import LeaseEndings, ResultSaves, finish_by
+from gpurent.workflow.guard.facts import LeaseFacts
 from gpurent.workflow.guard.observe_lease import LeaseObserver, StoreObserver
 from gpurent.workflow.guard.observe_provider import ObservedProvider
-from gpurent.workflow.guard.purchases import Renewals, RenewalUnfunded, TopUps
-from gpurent.workflow.guard.records import ActionLog, action_kind
-from gpurent.workflow.guard.warnings import BACKOFF, GuardWarnings, backoff, trouble_of
+from gpurent.workflow.guard.purchases import LeaseRenewals, RenewalUnfunded, TopUpRequests
+from gpurent.workflow.guard.saved_state import ActionLog, parse_action_kind
+from gpurent.workflow.guard.warnings import BACKOFF_BASE, GuardWarnings, backoff_delay, catch_failure
 from gpurent.workflow.timing.guard_policy import GuardPolicy
 from gpurent.workflow.timing.timers import TripTimers
 from gpurent.workflow.trips.operations import Trips
 
-SOON = timedelta(minutes=5)
+TIMER_TIMEOUT = timedelta(minutes=5)
 # A trip that is begun and not yet held is only just being started.
-FRESH = timedelta(minutes=1)
+MIN_TRIP_AGE = timedelta(minutes=1)
 
 
 async def resume_trip(trips: Trips, trip: str) -> None:
     """Walk a trip of the user's to its end; silent when a living process works on it, or has just ended it."""
     try:
         await trips.resume(trip)
-    except (Busy, UsageError):
+    except (BusyError, UsageError):
         return
 
 
@@ -59,33 +59,33 @@ class RecordedActions:
     """The actions that are trips. Every one can be repeated: what was done is recalled."""
 
     log: ActionLog
-    renewals: Renewals
-    saves: Saves
-    ends: Ends
+    renewals: LeaseRenewals
+    saves: ResultSaves
+    endings: LeaseEndings
 
-    async def carry_on(self, record: TripRecord) -> None:
-        """Do what the trip was begun for, if it is not done; held by another process: `Busy`."""
-        if not record.under_way:
+    async def resume_action(self, record: TripRecord) -> None:
+        """Do what the trip was begun for, if it is not done; held by another process: `BusyError`."""
+        if not record.is_open:
             return
-        kind, trip = action_kind(record.id), self.log.context_of(record.id)
+        kind, trip = parse_action_kind(record.id), self.log.context_of(record.id)
         with self.log.lock_trip(record.id):
             if kind == "renew":
-                await self.renewals.carry_on(trip, record)
+                await self.renewals.resume_renewal(trip, record)
             elif kind == "save":
-                await self.saves.carry_on(trip, record)
+                await self.saves.resume_save(trip, record)
             else:
-                await self.ends.carry_on(trip, record)
+                await self.endings.resume_ending(trip, record)
 
-    async def renew(self, lease: Lease, action: Renew) -> None:
-        await self.carry_on(await self.renewals.begin(lease, action))
+    async def renew_lease(self, lease: Lease, action: Renew) -> None:
+        await self.resume_action(await self.renewals.begin_renewal(lease, action))
 
-    async def save(self, lease: Lease, action: Save) -> None:
-        record = self.saves.begin(lease)
+    async def save_results(self, lease: Lease, action: Save) -> None:
+        record = self.saves.begin_save(lease)
         if record is not None:
-            await finish_by(self.log.clock, action.by, self.carry_on(record))
+            await finish_by(self.log.clock, action.by, self.resume_action(record))
 
-    async def end(self, lease: Lease, action: End) -> None:
-        await self.carry_on(self.ends.begin(lease, action))
+    async def end_lease(self, lease: Lease, action: End) -> None:
+        await self.resume_action(self.endings.begin_ending(lease, action))
 
 
 @frozen
@@ -94,63 +94,65 @@ class GuardTimers:
 
     connections: Connections
     timers: TripTimers
-    observed: StoreObserver
+    store_observer: StoreObserver
     clock: Clock
 
-    async def keep_awake(self, lease: Lease) -> None:
+    async def extend_if_due(self, lease: Lease) -> None:
         """Idempotent: a deadline that is later already stays."""
-        trip = self.observed.trip_of(lease.id)
+        trip = self.store_observer.find_trip(lease.id)
         if trip is not None:
-            async with self.connections.to(lease.id, trip.id) as connection:
-                work = self.timers.keep_awake(connection, trip.spec)
-                await finish_by(self.clock, self.clock.now() + SOON, work)
+            async with self.connections.make_connection(lease.id, trip.id) as connection:
+                work = self.timers.extend_if_due(connection, trip.spec)
+                await finish_by(self.clock, self.clock.now() + TIMER_TIMEOUT, work)
 
-    async def end_timer(self, lease: Lease) -> None:
-        async with self.connections.to(lease.id) as connection:
-            await finish_by(self.clock, self.clock.now() + SOON, self.timers.end_timer(connection))
+    async def disarm_timer(self, lease: Lease) -> None:
+        async with self.connections.make_connection(lease.id) as connection:
+            await finish_by(
+                self.clock, self.clock.now() + TIMER_TIMEOUT, self.timers.disarm_timer(connection)
+            )
 
 
 @frozen
 class GuardActions:
     recorded: RecordedActions
-    topups: TopUps
+    topups: TopUpRequests
     timers: GuardTimers
     trips: Trips
     warnings: GuardWarnings
 
-    async def perform(self, facts: Facts, policy: GuardPolicy, action: Action) -> None:
+    async def perform_action(self, facts: LeaseFacts, policy: GuardPolicy, action: Action) -> None:
         """Raises what the action fails with."""
         lease = facts.lease
         match action:
             case Warn():
                 self.warnings.warn_of_limit(facts, action)
             case Renew():
-                await self._renew(lease, policy, action)
+                await self._renew_or_top_up(lease, policy, action)
             case AskTopUp(amount=amount):
-                await self.topups.ask(lease.provider, amount)
+                await self.topups.request_top_up(lease.provider, amount)
             case Save():
-                await self.recorded.save(lease, action)
+                await self.recorded.save_results(lease, action)
             case End():
-                await self.recorded.end(lease, action)
+                await self.recorded.end_lease(lease, action)
             case KeepAwake():
-                await self.timers.keep_awake(lease)
+                await self.timers.extend_if_due(lease)
             case EndTimer():
-                await self.timers.end_timer(lease)
-            case Finish(trip=trip):
+                await self.timers.disarm_timer(lease)
+            case Finish(trip_id=trip):
                 await resume_trip(self.trips, trip)
 
-    async def _renew(self, lease: Lease, policy: GuardPolicy, action: Renew) -> None:
+    async def _renew_or_top_up(self, lease: Lease, policy: GuardPolicy, action: Renew) -> None:
         try:
-            await self.recorded.renew(lease, action)
+            await self.recorded.renew_lease(lease, action)
         except RenewalUnfunded as error:
             if policy.top_up is None:
                 raise
-            missing = error.needed.ceiling - error.needed.balance
-            await self.topups.ask(lease.provider, policy.top_up, missing)
+            missing = error.funding.ceiling - error.funding.balance
+            await self.topups.request_top_up(lease.provider, policy.top_up, missing)
 
 
 @frozen
-class Leftovers:
+class UnfinishedActions:
     """Carries on what was left half done: by an earlier guard, or by a command of the user's that was killed."""
 
     log: ActionLog
@@ -158,67 +160,69 @@ class Leftovers:
     trips: Trips
     leases: LeaseStore
 
-    async def take_over(self, lease: Lease) -> list[str]:
+    async def resume_unfinished(self, lease: Lease) -> list[str]:
         """The guard's own actions on ``lease``, then renewals and releases of the user's; what failed, in words."""
         troubles = [
-            await trouble_of(self.actions.carry_on(record))
-            for record in self.log.of_lease(lease.id)
-            if record.under_way and not self.actions.ends.drop_if_outdated(record)
+            await catch_failure(self.actions.resume_action(record))
+            for record in self.log.list_lease_actions(lease.id)
+            if record.is_open and not self.actions.endings.cancel_if_outdated(record)
         ]
-        for record in self.log.store.trips(lease.id):
-            old = self.log.clock.now() - record.begun_at > FRESH
-            if record.kind in ("renew", "release") and record.under_way and old:
-                troubles.append(await trouble_of(resume_trip(self.trips, record.id)))
+        for record in self.log.store.list_trips(lease.id):
+            old = self.log.clock.now() - record.begun_at > MIN_TRIP_AGE
+            if record.kind in ("renew", "release") and record.is_open and old:
+                troubles.append(await catch_failure(resume_trip(self.trips, record.id)))
         return troubles
 
-    async def finish_ended(self) -> Mapping[str, str]:
+    async def finish_ended_leases(self) -> Mapping[str, str]:
         """Actions whose lease is over, and that were not written to their end; what failed, by the lease's id."""
         troubles: dict[str, str] = {}
-        for record in self.log.under_way():
-            lease = self.leases.lease(record.lease) if record.lease else None
-            if lease is not None and lease.over:
-                troubles[lease.id] = await trouble_of(self.actions.carry_on(record))
+        for record in self.log.list_open_actions():
+            lease = self.leases.find_lease(record.lease) if record.lease else None
+            if lease is not None and lease.is_over:
+                troubles[lease.id] = await catch_failure(self.actions.resume_action(record))
         return troubles
 
 
 @frozen(kw_only=True)
-class GuardLook:
+class GuardResult:
     """What one look came to: for the report of ``--once`` and for planning the ``next`` one."""
 
-    facts: Facts
+    facts: LeaseFacts
     actions: Sequence[Action]
-    next: timedelta
-    trouble: str = ""
+    next_delay: timedelta
+    failure: str = ""
 
 
 @frozen
 class GuardController:
     observer: LeaseObserver
     actions: GuardActions
-    leftovers: Leftovers
+    unfinished: UnfinishedActions
     warnings: GuardWarnings
 
-    async def look_after(self, lease: Lease, provider: ObservedProvider) -> GuardLook:
+    async def guard_lease(self, lease: Lease, provider: ObservedProvider) -> GuardResult:
         """Raises only what the policy or the Store fails with."""
         memories = self.warnings.memories
-        memory = memories.of(lease.id)
-        troubles = await self.leftovers.take_over(lease)
-        facts, policy, trouble = await self.observer.observe(lease, provider, memory)
-        troubles += [trouble, await trouble_of(self.warnings.warn_of_time(facts))]
-        actions = decide(facts, policy)
-        troubles += [await trouble_of(self.actions.perform(facts, policy, action)) for action in actions]
-        held = holding(facts, policy)
-        memory.said = {key: at for key, at in memory.said.items() if key in held}
-        memories.save(lease.id)
+        memory = memories.get_memory(lease.id)
+        troubles = await self.unfinished.resume_unfinished(lease)
+        facts, policy, trouble = await self.observer.observe_lease(lease, provider, memory)
+        troubles += [trouble, await catch_failure(self.warnings.warn_of_time(facts))]
+        actions = decide_actions(facts, policy)
+        troubles += [
+            await catch_failure(self.actions.perform_action(facts, policy, action)) for action in actions
+        ]
+        held = active_warnings(facts, policy)
+        memory.warned_at = {key: at for key, at in memory.warned_at.items() if key in held}
+        memories.save_memory(lease.id)
         trouble = "; ".join(dict.fromkeys(filter(None, troubles)))
-        failures = self.warnings.report_trouble(lease.id, trouble)
-        wait = next_look(facts, policy)
+        failures = self.warnings.report_failure(lease.id, trouble)
+        wait = next_check_delay(facts, policy)
         if trouble:
-            wait = min(max(wait, BACKOFF), backoff(failures, 4))
-        return GuardLook(facts=facts, actions=actions, next=wait, trouble=trouble)
+            wait = min(max(wait, BACKOFF_BASE), backoff_delay(failures, 4))
+        return GuardResult(facts=facts, actions=actions, next_delay=wait, failure=trouble)
 
-    async def tidy(self) -> None:
+    async def clean_up(self) -> None:
         """What is left of leases that are over."""
-        for lease, trouble in (await self.leftovers.finish_ended()).items():
-            self.warnings.report_trouble(lease, trouble)
-        self.warnings.warn_of_kept_files(self.leftovers.leases.leases(), self.observer.clock.now())
+        for lease, trouble in (await self.unfinished.finish_ended_leases()).items():
+            self.warnings.report_failure(lease, trouble)
+        self.warnings.warn_of_kept_files(self.unfinished.leases.list_leases(), self.observer.clock.now())

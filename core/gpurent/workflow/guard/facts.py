@@ -12,9 +12,9 @@ from gpurent.domain.money import Money, UnitPrice
 from gpurent.domain.session import JobState, JobStatus
 from gpurent.domain.time_left import TimeLeft
 
-REACH = timedelta(seconds=30)
-RATE = 1 << 20
-MARGIN = timedelta(minutes=1)
+DEFAULT_CONNECT_TIME = timedelta(seconds=30)
+DEFAULT_UPLOAD_RATE = 1 << 20
+SAVE_MARGIN = timedelta(minutes=1)
 
 
 @frozen(kw_only=True)
@@ -26,15 +26,15 @@ class ObservedMachine:
     """
 
     at: datetime
-    took: timedelta
+    duration: timedelta
     job: JobStatus | None = None
     cpu: int | None = None
     gpu: int | None = None
     output_at: datetime | None = None
     attached: bool = False
-    size: int | None = None
+    result_size: int | None = None
     ticks: tuple[int, int] | None = None
-    wrote: int | None = None
+    last_write: int | None = None
 
 
 @frozen(kw_only=True)
@@ -46,7 +46,7 @@ class MonthLeft:
 
 
 @frozen(kw_only=True)
-class Facts:
+class LeaseFacts:
     """``time``: how long it lasts. ``price``: what this lease alone burns, on a meter. ``listed``: its provider's own
     lists and books know it.
 
@@ -60,40 +60,42 @@ class Facts:
 
     lease: Lease
     now: datetime
-    time: TimeLeft
-    listed: bool = True
-    extends: bool = False
+    time_left: TimeLeft
+    known_to_provider: bool = True
+    can_renew: bool = False
     price: UnitPrice | None = None
     spent: Money | None = None
     budget: Money | None = None
-    month: MonthLeft | None = None
-    trip: str = ""
-    minded: bool = False
+    month_left: MonthLeft | None = None
+    trip_id: str = ""
+    is_attended: bool = False
     launched: bool = False
-    results: bool = False
+    has_results: bool = False
     machine: ObservedMachine | None = None
     idle_since: datetime | None = None
-    rate: int = 0
-    renewed: int = 0
-    topping: bool = False
+    upload_rate: int = 0
+    renewal_count: int = 0
+    top_up_requested: bool = False
     timer_until: datetime | None = None
     timer_by_policy: bool = False
-    alarms: tuple[timedelta, ...] = ()
-    said: Mapping[str, datetime] = field(factory=dict)
+    alarm_thresholds: tuple[timedelta, ...] = ()
+    warned_at: Mapping[str, datetime] = field(factory=dict)
     saved_at: datetime | None = None
 
     @property
-    def job_over(self) -> bool:
+    def is_job_over(self) -> bool:
         """Whether the trip's job is known to be over: ended, or gone without a word."""
         job = self.machine.job if self.machine else None
         return job is not None and job.state in (JobState.ENDED, JobState.LOST)
 
     @property
-    def needed(self) -> timedelta:
+    def save_duration(self) -> timedelta:
         """How long it takes to download the results, by what was measured, with a margin."""
-        if not self.results:
-            return MARGIN
-        took = self.machine.took if self.machine else REACH
-        size = (self.machine.size if self.machine else None) or 0
+        if not self.has_results:
+            return SAVE_MARGIN
+        took = self.machine.duration if self.machine else DEFAULT_CONNECT_TIME
+        size = (self.machine.result_size if self.machine else None) or 0
         # Ten times a look: connect, stop the job, see what is there, download it, verify it, release.
-        return MARGIN + 10 * took + timedelta(seconds=2 * size // (self.rate or RATE))
+        return (
+            SAVE_MARGIN + 10 * took + timedelta(seconds=2 * size // (self.upload_rate or DEFAULT_UPLOAD_RATE))
+        )

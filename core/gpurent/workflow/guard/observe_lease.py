@@ -18,23 +18,23 @@ from gpurent.ports.connection import Connector, SshConnection
 from gpurent.ports.services import SecretStore
 from gpurent.ports.store import Store
 from gpurent.ports.system import Clock, ProviderClock
-from gpurent.remote.samples import GuardSample, cpu_load, guard_command, parse_guard_sample
+from gpurent.remote.samples import GuardSample, compute_cpu_load, guard_sample_command, parse_guard_sample
 from gpurent.roles.lease import SupportsRenewal
 from gpurent.workflow.connection.jobs import JobRunners
 from gpurent.workflow.connection.transfers import work_folder
-from gpurent.workflow.guard.facts import Facts, ObservedMachine
+from gpurent.workflow.guard.facts import LeaseFacts, ObservedMachine
 from gpurent.workflow.guard.observe_provider import ObservedProvider
-from gpurent.workflow.guard.records import GuardMemories, LeaseMemory, action_name, is_action
+from gpurent.workflow.guard.saved_state import GuardMemories, LeaseMemory, is_action, make_action_name
 from gpurent.workflow.guard.spending import billed_cost, metered_cost, smallest_budget
-from gpurent.workflow.guard.warnings import trouble_of
+from gpurent.workflow.guard.warnings import catch_failure
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.waiting import WorkLocks
 from gpurent.workflow.timing.guard_policy import GuardPolicies, GuardPolicy
 from gpurent.workflow.timing.machine_timer import MachineTimers
 from gpurent.workflow.timing.time_left import TimeAlarms
 
-ANSWER = 45.0
-SIDE_BY_SIDE = 8
+ANSWER_TIMEOUT = 45.0
+MAX_CONCURRENT = 8
 
 
 @frozen(kw_only=True)
@@ -43,7 +43,7 @@ class GuardedTrip:
 
     id: str
     spec: TripSpec
-    minded: bool
+    is_attended: bool
     launched: bool
 
     @property
@@ -51,7 +51,7 @@ class GuardedTrip:
         return self.spec.job.name or self.id
 
     @property
-    def results(self) -> Sequence[str]:
+    def result_paths(self) -> Sequence[str]:
         """Its results' places on the machine, relative to the home."""
         return tuple(f"{work_folder(self.id)}/{name}" for name in self.spec.results.paths)
 
@@ -61,35 +61,37 @@ class StoreObserver:
     store: Store
     locks: WorkLocks
 
-    def trip_of(self, lease: str) -> GuardedTrip | None:
-        for record in self.store.trips(lease):
-            if record.kind in ("run", "rent") and record.under_way:
-                steps = self.store.steps(record.id)
+    def find_trip(self, lease: str) -> GuardedTrip | None:
+        for record in self.store.list_trips(lease):
+            if record.kind in ("run", "rent") and record.is_open:
+                steps = self.store.list_steps(record.id)
                 launched = any(step.name.endswith(".launch") and step.done_at for step in steps)
-                minded = self.locks.trip_is_held(record.id)
-                return GuardedTrip(id=record.id, spec=record.spec, minded=minded, launched=launched)
+                minded = self.locks.is_trip_locked(record.id)
+                return GuardedTrip(id=record.id, spec=record.spec, is_attended=minded, launched=launched)
         return None
 
-    def renewals(self, lease: str) -> int:
+    def count_renewals(self, lease: str) -> int:
         """How often the guard has bought more time for ``lease``, or is about to."""
-        head = action_name("renew", "")
+        head = make_action_name("renew", "")
         return sum(
-            record.outcome in ("", "done") for record in self.store.trips(lease) if is_action(record, head)
+            record.outcome in ("", "done")
+            for record in self.store.list_trips(lease)
+            if is_action(record, head)
         )
 
-    def upload_rate(self, trip: str) -> int:
+    def compute_upload_rate(self, trip: str) -> int:
         """Bytes a second of provider time, by what ``trip`` uploaded; 0 when not known."""
         size, time = 0, timedelta()
-        for step in self.store.steps(trip):
+        for step in self.store.list_steps(trip):
             if step.name.endswith(".push") and step.done_at is not None:
-                report = self.store.recall_step(trip, step.name, TransferReport)
+                report = self.store.find_step_value(trip, step.name, TransferReport)
                 size += report.sent if report else 0
                 time += step.done_at - step.begun_at
         # What is small says how long a greeting takes, not how fast the connection is.
         return size // max(1, time // timedelta(seconds=1)) if size >= 1 << 20 else 0
 
 
-def idle_since(seen: ObservedMachine, before: datetime | None, limit: int) -> datetime | None:
+def compute_idle_since(seen: ObservedMachine, before: datetime | None, limit: int) -> datetime | None:
     """Since when nobody has used the machine; None while somebody does. ``limit`` of the load in percent."""
     busy = any(share is not None and share > limit for share in (seen.cpu, seen.gpu))
     if busy or seen.attached:
@@ -100,15 +102,15 @@ def idle_since(seen: ObservedMachine, before: datetime | None, limit: int) -> da
 
 @frozen
 class MachineObserver:
-    """Looks at machines over SSH, at most `SIDE_BY_SIDE` at once."""
+    """Looks at machines over SSH, at most `MAX_CONCURRENT` at once."""
 
     connector: Connector
     secrets: SecretStore
     runners: JobRunners
     clock: ProviderClock
-    _gate: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(SIDE_BY_SIDE), init=False)
+    _semaphore: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(MAX_CONCURRENT), init=False)
 
-    async def update(
+    async def update_memory(
         self, lease: Lease, trip: GuardedTrip | None, policy: GuardPolicy, memory: LeaseMemory
     ) -> None:
         """Look and remember it, when it is time to and somebody wants to know."""
@@ -119,32 +121,34 @@ class MachineObserver:
         before = memory.machine
         if before is not None and timedelta() <= self.clock.now() - before.at < every:
             return
-        async with self._gate:
-            memory.machine = await self._observe(lease, trip, before)
-        memory.idle_since = idle_since(memory.machine, memory.idle_since, policy.idle_load)
+        async with self._semaphore:
+            memory.machine = await self._observe_machine(lease, trip, before)
+        memory.idle_since = compute_idle_since(memory.machine, memory.idle_since, policy.idle_load)
 
-    async def _observe(
+    async def _observe_machine(
         self, lease: Lease, trip: GuardedTrip | None, before: ObservedMachine | None
     ) -> ObservedMachine:
         """One look. No answer in time is an `UnavailableError`."""
         if lease.endpoint is None:
             raise UnavailableError(_("{lease} has no address yet").format(lease=lease.id), retryable=True)
         begun = self.clock.now()
-        password = self.secrets.scoped(lease.provider).get(lease.password_ref)
+        password = self.secrets.get_vault(lease.provider).get(lease.password_ref)
         try:
-            async with asyncio.timeout(ANSWER):
-                connection = await self.connector.open(lease.id, lease.endpoint, password)
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                connection = await self.connector.open_connection(lease.id, lease.endpoint, password)
                 try:
-                    return await self._read(connection, lease, trip, before, begun)
+                    return await self._read_machine(connection, lease, trip, before, begun)
                 finally:
-                    await connection.aclose()
+                    await connection.close()
         except TimeoutError:
             raise UnavailableError(
-                _("{lease} does not answer within {seconds:g} s").format(lease=lease.id, seconds=ANSWER),
+                _("{lease} does not answer within {seconds:g} s").format(
+                    lease=lease.id, seconds=ANSWER_TIMEOUT
+                ),
                 retryable=True,
             ) from None
 
-    async def _read(
+    async def _read_machine(
         self,
         ssh: SshConnection,
         lease: Lease,
@@ -152,100 +156,102 @@ class MachineObserver:
         before: ObservedMachine | None,
         begun: datetime,
     ) -> ObservedMachine:
-        runner = self.runners.on(ssh, lease, trip.spec.job.session if trip else "")
-        found = parse_guard_sample((await ssh.run(guard_command(trip.results if trip else ()))).out)
-        job = await runner.status(trip.job_name) if trip is not None and trip.launched else None
-        attached = any(info.attached for info in await runner.listing())
+        runner = self.runners.make_runner(ssh, lease, trip.spec.job.session if trip else "")
+        found = parse_guard_sample(
+            (await ssh.run(guard_sample_command(trip.result_paths if trip else ()))).stdout
+        )
+        job = await runner.get_status(trip.job_name) if trip is not None and trip.launched else None
+        attached = any(info.attached for info in await runner.list_sessions())
         now = self.clock.now()
         return ObservedMachine(
             at=now,
             # A connection that was slow may be slow again: what it took before fades only slowly.
-            took=max(now - begun, before.took * 3 / 4 if before else timedelta()),
+            duration=max(now - begun, before.duration * 3 / 4 if before else timedelta()),
             job=job,
-            cpu=cpu_load(before.ticks if before else None, found.ticks),
-            gpu=found.gpu,
-            output_at=self._output_at(found, before, now),
+            cpu=compute_cpu_load(before.ticks if before else None, found.cpu_ticks),
+            gpu=found.gpu_load,
+            output_at=self._compute_output_at(found, before, now),
             attached=attached,
-            size=sum(found.result_sizes.values()),
-            ticks=found.ticks,
-            wrote=found.wrote,
+            result_size=sum(found.result_sizes.values()),
+            ticks=found.cpu_ticks,
+            last_write=found.last_output,
         )
 
-    def _output_at(
+    def _compute_output_at(
         self, found: GuardSample, before: ObservedMachine | None, now: datetime
     ) -> datetime | None:
         """In provider time; once known it stays, whatever clock is set, as long as nothing new was written."""
-        if found.wrote is None or found.now is None:
+        if found.last_output is None or found.machine_time is None:
             return None
-        if before is not None and before.wrote == found.wrote and before.output_at is not None:
+        if before is not None and before.last_write == found.last_output and before.output_at is not None:
             return before.output_at
-        age = timedelta(seconds=max(0, found.now - found.wrote))
-        return min(now, self.clock.from_wall(datetime.now(UTC) - age))
+        age = timedelta(seconds=max(0, found.machine_time - found.last_output))
+        return min(now, self.clock.from_wall_time(datetime.now(UTC) - age))
 
 
 @frozen
 class FactsCollector:
-    observed: StoreObserver
+    store_observer: StoreObserver
     memories: GuardMemories
     plugins: Plugins
     timers: MachineTimers
     alarms: TimeAlarms
 
-    def collect(
+    def collect_facts(
         self,
         lease: Lease,
         trip: GuardedTrip | None,
         policy: GuardPolicy,
         provider: ObservedProvider,
         now: datetime,
-    ) -> Facts:
+    ) -> LeaseFacts:
         price = lease.offer.tariff.price if isinstance(lease.offer.tariff, Metered) else None
-        memory = self.memories.of(lease.id)
+        memory = self.memories.get_memory(lease.id)
         trips = (trip.id,) if trip else ()
-        return Facts(
+        return LeaseFacts(
             lease=lease,
             now=now,
-            time=provider.times[lease.id],
-            listed=self.plugins.is_listed(lease),
-            extends=isinstance(self.plugins.provider_of(lease), SupportsRenewal),
+            time_left=provider.times[lease.id],
+            known_to_provider=self.plugins.is_known_to_provider(lease),
+            can_renew=isinstance(self.plugins.provider_of(lease), SupportsRenewal),
             price=price,
             spent=metered_cost(lease, price, now) if price else billed_cost(lease),
-            budget=smallest_budget(self.observed.store, trips, price.currency, policy.budget)
+            budget=smallest_budget(self.store_observer.store, trips, price.currency, policy.budget)
             if price
             else None,
-            month=provider.month,
-            trip=trip.id if trip else "",
-            minded=bool(trip and trip.minded),
+            month_left=provider.month_left,
+            trip_id=trip.id if trip else "",
+            is_attended=bool(trip and trip.is_attended),
             launched=bool(trip and trip.launched),
-            results=bool(trip and trip.launched and trip.results),
+            has_results=bool(trip and trip.launched and trip.result_paths),
             machine=memory.machine,
             idle_since=memory.idle_since,
-            rate=self.observed.upload_rate(trip.id) if trip else 0,
-            renewed=self.observed.renewals(lease.id),
-            topping=provider.topping,
-            timer_until=self.timers.remembered(lease),
-            timer_by_policy=self.timers.is_by_policy(lease),
-            alarms=self.alarms.thresholds(lease.provider),
-            said=dict(memory.said),
-            saved_at=self.memories.saved_at(lease.id),
+            upload_rate=self.store_observer.compute_upload_rate(trip.id) if trip else 0,
+            renewal_count=self.store_observer.count_renewals(lease.id),
+            top_up_requested=provider.top_up_requested,
+            timer_until=self.timers.find_deadline(lease),
+            timer_by_policy=self.timers.is_armed_by_policy(lease),
+            alarm_thresholds=self.alarms.get_thresholds(lease.provider),
+            warned_at=dict(memory.warned_at),
+            saved_at=self.memories.find_results_saved_at(lease.id),
         )
 
 
 @frozen
 class LeaseObserver:
     policies: GuardPolicies
-    machines: MachineObserver
+    machine_observer: MachineObserver
     collector: FactsCollector
     clock: Clock
 
-    async def observe(
+    async def observe_lease(
         self, lease: Lease, provider: ObservedProvider, memory: LeaseMemory
-    ) -> tuple[Facts, GuardPolicy, str]:
+    ) -> tuple[LeaseFacts, GuardPolicy, str]:
         """The facts, what may be done, and why the machine could not be looked at."""
-        observed = self.collector.observed
-        lease = observed.store.lease(lease.id) or lease
-        trip = observed.trip_of(lease.id)
+        observed = self.collector.store_observer
+        lease = observed.store.find_lease(lease.id) or lease
+        trip = observed.find_trip(lease.id)
         limits, trip_id = (trip.spec.limits, trip.id) if trip else (None, "")
-        policy = self.policies.policy(lease.provider, limits, lease=lease.id, trip=trip_id)
-        trouble = await trouble_of(self.machines.update(lease, trip, policy, memory))
-        return self.collector.collect(lease, trip, policy, provider, self.clock.now()), policy, trouble
+        policy = self.policies.get_policy(lease.provider, limits, lease=lease.id, trip=trip_id)
+        trouble = await catch_failure(self.machine_observer.update_memory(lease, trip, policy, memory))
+        return self.collector.collect_facts(lease, trip, policy, provider, self.clock.now()), policy, trouble

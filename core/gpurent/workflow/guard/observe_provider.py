@@ -14,17 +14,17 @@ from gpurent.locale import _
 from gpurent.ports.store import LeaseStore
 from gpurent.roles.entries import LeaseEntry
 from gpurent.workflow.guard.facts import MonthLeft
-from gpurent.workflow.guard.purchases import TopUps
+from gpurent.workflow.guard.purchases import TopUpRequests
 from gpurent.workflow.guard.spending import MonthBudgets
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.timing.time_reader import TimeLeftReader
 
-SIDE_BY_SIDE = 4
+MAX_CONCURRENT = 4
 # So many leases are asked for one by one; for more, the list is read first.
-FEW = 2
+MAX_SINGLE_REQUESTS = 2
 # What part of the time reading the list may take at most, inverted: with many leases, it is read more seldom.
-READING = 20
+READ_INTERVAL_FACTOR = 20
 
 
 @define
@@ -33,22 +33,22 @@ class LeaseGroups:
 
     leases: LeaseStore
     plugins: Plugins
-    _found: Mapping[str, Sequence[Lease]] = field(factory=dict, init=False)
-    _read_again: float = field(default=0.0, init=False)
+    _groups: Mapping[str, Sequence[Lease]] = field(factory=dict, init=False)
+    _next_read_at: float = field(default=0.0, init=False)
 
-    def by_provider(self) -> Mapping[str, Sequence[Lease]]:
+    def group_by_provider(self) -> Mapping[str, Sequence[Lease]]:
         """As read now, or a moment ago."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        if begun < self._read_again:
-            return self._found
-        installed = self.plugins.registry.entries(LeaseEntry)
+        if begun < self._next_read_at:
+            return self._groups
+        installed = self.plugins.registry.get_entries(LeaseEntry)
         found: dict[str, list[Lease]] = {}
-        for lease in self.leases.open_leases():
+        for lease in self.leases.list_open_leases():
             if lease.provider in installed:
                 found.setdefault(lease.provider, []).append(lease)
-        self._found = found
-        self._read_again = loop.time() + READING * (loop.time() - begun)
+        self._groups = found
+        self._next_read_at = loop.time() + READ_INTERVAL_FACTOR * (loop.time() - begun)
         return found
 
 
@@ -61,8 +61,8 @@ class ObservedProvider:
 
     leases: Sequence[Lease]
     times: Mapping[str, TimeLeft]
-    topping: bool
-    month: MonthLeft | None
+    top_up_requested: bool
+    month_left: MonthLeft | None
 
 
 def is_unchanged(ours: Lease, theirs: Lease | None) -> bool:
@@ -82,46 +82,46 @@ class ProviderObserver:
     plugins: Plugins
     leases: LeaseTracker
     times: TimeLeftReader
-    topups: TopUps
-    months: MonthBudgets
+    topups: TopUpRequests
+    month_budgets: MonthBudgets
 
-    async def observe(self, provider: str, leases: Sequence[Lease]) -> ObservedProvider:
-        known = await self._current_leases(provider, leases)
+    async def observe_provider(self, provider: str, leases: Sequence[Lease]) -> ObservedProvider:
+        known = await self._get_current_leases(provider, leases)
         return ObservedProvider(
             leases=known,
-            times=await self.times.read(known),
-            topping=await self.topups.watch(provider),
-            month=await self.months.left_for(provider),
+            times=await self.times.get_time_left(known),
+            top_up_requested=await self.topups.poll_request(provider),
+            month_left=await self.month_budgets.find_month_left(provider),
         )
 
-    async def _current_leases(self, provider: str, leases: Sequence[Lease]) -> Sequence[Lease]:
+    async def _get_current_leases(self, provider: str, leases: Sequence[Lease]) -> Sequence[Lease]:
         """The leases as they stand now; by one list where there are more than `FEW`.
 
         Only what the list shows unchanged is taken from it. What it does not show, or shows otherwise, is asked for
         singly: nothing is concluded from absence. One that cannot be looked at is left out; none at all is an
         `UnavailableError`.
         """
-        listed = await self._listed(provider, leases)
+        listed = await self._list_provider_leases(provider, leases)
         same = [lease for lease in leases if is_unchanged(lease, listed.get(lease.id))]
         known = {lease.id for lease in same}
         others = [lease for lease in leases if lease.id not in known]
-        gate = asyncio.Semaphore(SIDE_BY_SIDE)
-        looks = await asyncio.gather(*(self._refreshed(gate, lease) for lease in others))
+        gate = asyncio.Semaphore(MAX_CONCURRENT)
+        looks = await asyncio.gather(*(self._try_refresh(gate, lease) for lease in others))
         found = [lease for lease in looks if lease is not None]
         if others and not found:
             raise UnavailableError(_("{provider} does not answer").format(provider=provider), retryable=True)
         return [*same, *found]
 
-    async def _listed(self, provider: str, leases: Sequence[Lease]) -> Mapping[str, Lease]:
+    async def _list_provider_leases(self, provider: str, leases: Sequence[Lease]) -> Mapping[str, Lease]:
         """The provider's own entries, by our leases' ids."""
-        asked = [lease for lease in leases if self.plugins.is_listed(lease)]
-        if len(asked) <= FEW:
+        asked = [lease for lease in leases if self.plugins.is_known_to_provider(lease)]
+        if len(asked) <= MAX_SINGLE_REQUESTS:
             return {}
-        found = await self.plugins.provider(provider).leases()
+        found = await self.plugins.provider(provider).list_leases()
         theirs = {lease.ref: lease for lease in getattr(found, "items", ()) if lease.ref}
         return {lease.id: theirs[lease.ref] for lease in asked if lease.ref in theirs}
 
-    async def _refreshed(self, gate: asyncio.Semaphore, lease: Lease) -> Lease | None:
+    async def _try_refresh(self, gate: asyncio.Semaphore, lease: Lease) -> Lease | None:
         try:
             async with gate:
                 return await self.leases.refresh_lease(lease.id)

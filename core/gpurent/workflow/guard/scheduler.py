@@ -15,22 +15,22 @@ from attrs import define, field, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
-from gpurent.errors import Busy, GpurentError
+from gpurent.errors import BusyError, GpurentError
 from gpurent.locale import _
 from gpurent.ports.system import Locks, ProviderClock
-from gpurent.workflow.guard.controller import GuardController, GuardLook
-from gpurent.workflow.guard.decide import CEILING, FLOOR
+from gpurent.workflow.guard.controller import GuardController, GuardResult
+from gpurent.workflow.guard.decide import MAX_INTERVAL, MIN_INTERVAL
 from gpurent.workflow.guard.observe_provider import LeaseGroups, ObservedProvider, ProviderObserver
-from gpurent.workflow.guard.warnings import GuardWarnings, backoff, trouble_text
+from gpurent.workflow.guard.warnings import GuardWarnings, backoff_delay, format_failure
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.settings import Sections, Settings
 from gpurent.workflow.runtime.waiting import Poller, cancel_and_wait, wait_for_first
 
-AGAIN = timedelta(seconds=15)
-_MISSING = (0, 0)
-SLICE = timedelta(seconds=15)
-JUMP = timedelta(minutes=2)
-NEW = timedelta(minutes=1)
+LOCK_RETRY_INTERVAL = timedelta(seconds=15)
+_MISSING_STAMP = (0, 0)
+SLEEP_SLICE = timedelta(seconds=15)
+CLOCK_JUMP = timedelta(minutes=2)
+NEW_LEASE_INTERVAL = timedelta(minutes=1)
 
 
 @frozen
@@ -42,7 +42,7 @@ class GuardLock:
     events: EventEmitter
 
     @asynccontextmanager
-    async def alone(self, *, wait: bool) -> AsyncIterator[bool]:
+    async def acquire(self, *, wait: bool) -> AsyncIterator[bool]:
         """Whether this process is the guard; with ``wait`` it stands by until it is.
 
         Who holds the lock is reported once.
@@ -57,7 +57,7 @@ class GuardLock:
                 nonlocal reported
                 try:
                     stack.enter_context(self.locks.hold("guard"))
-                except Busy as error:
+                except BusyError as error:
                     if not reported:
                         reported = True
                         self.events.emit(
@@ -67,7 +67,9 @@ class GuardLock:
                 return True
 
             patience = None if wait else timedelta()
-            mine = await self.poller.poll(enter, every=AGAIN, patience=patience, floor=0.25)
+            mine = await self.poller.poll(
+                enter, interval=LOCK_RETRY_INTERVAL, timeout=patience, min_seconds=0.25
+            )
             yield mine is True
 
 
@@ -77,27 +79,27 @@ class LiveSettings:
 
     settings: Settings
     warnings: GuardWarnings
-    read: Callable[[], Sections]
-    _stamp: tuple[int, int] = field(default=_MISSING, init=False)
+    read_sections: Callable[[], Sections]
+    _stamp: tuple[int, int] = field(default=_MISSING_STAMP, init=False)
 
-    def load(self) -> None:
+    def load_settings(self) -> None:
         self._stamp = self._file_stamp()
-        self.settings.sections = self.read()
+        self.settings.sections = self.read_sections()
 
-    def reload(self) -> None:
+    def reload_if_changed(self) -> None:
         """As `load`, if it was changed; with a mistake in it the old rules stand, and the user is told."""
         if self._file_stamp() == self._stamp:
             return
         try:
-            self.load()
+            self.load_settings()
         except GpurentError as error:
-            self.warnings.report(trouble_text(error))
+            self.warnings.emit_warning(format_failure(error))
 
     def _file_stamp(self) -> tuple[int, int]:
         try:
             found = (self.settings.home / "config.toml").stat()
         except OSError:
-            return _MISSING
+            return _MISSING_STAMP
         return found.st_mtime_ns, found.st_ino
 
 
@@ -105,7 +107,7 @@ class LiveSettings:
 class PollState:
     """One provider's rhythm: ``due`` is when it is asked next, in provider time; ``task`` asks it now."""
 
-    due: datetime
+    due_at: datetime
     failures: int = 0
     task: asyncio.Task[None] | None = None
 
@@ -118,138 +120,140 @@ class Guard:
     """
 
     controller: GuardController
-    providers: ProviderObserver
+    provider_observer: ProviderObserver
     settings: LiveSettings
-    groups: LeaseGroups
+    lease_groups: LeaseGroups
     clock: ProviderClock
     polls: dict[str, PollState] = field(factory=dict, init=False)
-    due: dict[str, datetime] = field(factory=dict, init=False)
+    due_at: dict[str, datetime] = field(factory=dict, init=False)
     tasks: dict[str, asyncio.Task[None]] = field(factory=dict, init=False)
-    looked: dict[str, GuardLook] = field(factory=dict, init=False)
-    looks: int = field(default=0, init=False)
+    results: dict[str, GuardResult] = field(factory=dict, init=False)
+    check_count: int = field(default=0, init=False)
     _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
-    _until: datetime | None = field(default=None, init=False)
-    _tidied_at: datetime | None = field(default=None, init=False)
+    _waiting_until: datetime | None = field(default=None, init=False)
+    _cleaned_up_at: datetime | None = field(default=None, init=False)
 
-    async def once(self) -> Sequence[GuardLook]:
+    async def run_once(self) -> Sequence[GuardResult]:
         """Each provider once, each lease once; ends when everything that was decided is done."""
-        self.settings.load()
-        await self._tidy()
-        groups, now = self.groups.by_provider(), self.clock.now()
-        self.polls = {provider: PollState(due=now) for provider in groups}
-        await asyncio.gather(*(self._poll(name, leases, every=True) for name, leases in groups.items()))
+        self.settings.load_settings()
+        await self._clean_up()
+        groups, now = self.lease_groups.group_by_provider(), self.clock.now()
+        self.polls = {provider: PollState(due_at=now) for provider in groups}
+        await asyncio.gather(
+            *(self._poll_provider(name, leases, every=True) for name, leases in groups.items())
+        )
         await asyncio.gather(*self.tasks.values())
-        return list(self.looked.values())
+        return list(self.results.values())
 
-    async def forever(self) -> None:
+    async def run_forever(self) -> None:
         """Until cancelled."""
-        self.settings.load()
+        self.settings.load_settings()
         try:
             while True:
-                self.settings.reload()
-                await self._tidy()
-                self._until = self._start_due()
-                await self._wait(self._until)
+                self.settings.reload_if_changed()
+                await self._clean_up()
+                self._waiting_until = self._start_due_polls()
+                await self._wait_until(self._waiting_until)
         finally:
             polling = [poll.task for poll in self.polls.values() if poll.task is not None]
             await cancel_and_wait(*self.tasks.values(), *polling)
 
-    async def _tidy(self) -> None:
+    async def _clean_up(self) -> None:
         now = self.clock.now()
-        if self._tidied_at is None or not timedelta() <= now - self._tidied_at < CEILING:
-            self._tidied_at = now
-            await self.controller.tidy()
+        if self._cleaned_up_at is None or not timedelta() <= now - self._cleaned_up_at < MAX_INTERVAL:
+            self._cleaned_up_at = now
+            await self.controller.clean_up()
 
     # one provider
 
-    async def _poll(self, provider: str, leases: Sequence[Lease], *, every: bool) -> None:
+    async def _poll_provider(self, provider: str, leases: Sequence[Lease], *, every: bool) -> None:
         """Ask provider and account once for all its leases, then look after those that are due."""
         poll, asked = self.polls[provider], self.clock.now()
         try:
-            found = await self.providers.observe(provider, leases)
+            found = await self.provider_observer.observe_provider(provider, leases)
         except Exception as error:  # noqa: BLE001 - one broken plugin must not end the watch over the others
             if not poll.failures:
                 why = error.message if isinstance(error, GpurentError) else f"{type(error).__name__}: {error}"
-                self.controller.warnings.report(f"{provider}: {why}")
-            poll.due = self.clock.now() + backoff(poll.failures, 3)
+                self.controller.warnings.emit_warning(f"{provider}: {why}")
+            poll.due_at = self.clock.now() + backoff_delay(poll.failures, 3)
             poll.failures += 1
             return
         if poll.failures:
-            self.controller.warnings.report(_("{provider} answers again").format(provider=provider))
+            self.controller.warnings.emit_warning(_("{provider} answers again").format(provider=provider))
         poll.failures = 0
         for lease in found.leases:
-            due = every or self.due.get(lease.id, asked) <= asked
+            due = every or self.due_at.get(lease.id, asked) <= asked
             if due and lease.id not in self.tasks:
-                self.tasks[lease.id] = asyncio.create_task(self._look_after(lease, found))
-        poll.due = asked + FLOOR
+                self.tasks[lease.id] = asyncio.create_task(self._guard_lease(lease, found))
+        poll.due_at = asked + MIN_INTERVAL
 
     # one lease
 
-    async def _look_after(self, lease: Lease, found: ObservedProvider) -> None:
-        wait = CEILING
+    async def _guard_lease(self, lease: Lease, found: ObservedProvider) -> None:
+        wait = MAX_INTERVAL
         try:
-            look = await self.controller.look_after(lease, found)
-            self.looked[lease.id] = look
-            self.looks += 1
-            wait = look.next
+            look = await self.controller.guard_lease(lease, found)
+            self.results[lease.id] = look
+            self.check_count += 1
+            wait = look.next_delay
         except Exception as error:  # noqa: BLE001 - one broken lease must not end the watch over the others
             text = f"{lease.id}: {type(error).__name__}: {error}"
-            self.controller.warnings.report(text, lease.id)
+            self.controller.warnings.emit_warning(text, lease.id)
         finally:
             due = self.clock.now() + wait
-            self.due[lease.id] = due
-            if self._until is not None and due < self._until:
+            self.due_at[lease.id] = due
+            if self._waiting_until is not None and due < self._waiting_until:
                 self._wake.set()
             del self.tasks[lease.id]
 
     # all of them
 
-    def _start_due(self) -> datetime:
+    def _start_due_polls(self) -> datetime:
         """Start asking the providers that are due; when to look here again."""
         now = self.clock.now()
-        groups = self.groups.by_provider()
+        groups = self.lease_groups.group_by_provider()
         for gone in set(self.polls) - set(groups):
-            self.providers.topups.drop(gone)
+            self.provider_observer.topups.end_request(gone)
             del self.polls[gone]
-        soonest = now + NEW
+        soonest = now + NEW_LEASE_INTERVAL
         for provider, leases in groups.items():
-            poll = self.polls.setdefault(provider, PollState(due=now))
+            poll = self.polls.setdefault(provider, PollState(due_at=now))
             if poll.task is not None and not poll.task.done():
                 continue
-            waiting = [self.due.get(lease.id, now) for lease in leases if lease.id not in self.tasks]
-            due = max(poll.due, min(waiting, default=now + NEW))
+            waiting = [self.due_at.get(lease.id, now) for lease in leases if lease.id not in self.tasks]
+            due = max(poll.due_at, min(waiting, default=now + NEW_LEASE_INTERVAL))
             if due <= now:
-                poll.task = asyncio.create_task(self._poll(provider, leases, every=False))
+                poll.task = asyncio.create_task(self._poll_provider(provider, leases, every=False))
                 poll.task.add_done_callback(lambda _task: self._wake.set())
             else:
                 soonest = min(soonest, due)
         return soonest
 
-    async def _wait(self, until: datetime) -> None:
+    async def _wait_until(self, until: datetime) -> None:
         """Until then, or until something is done, or the clock has jumped: then everybody is asked at once."""
         loop = asyncio.get_running_loop()
         while (rest := until - self.clock.now()) > timedelta() and not self._wake.is_set():
             before, real = self.clock.now(), loop.time()
-            await wait_for_first(self.clock.sleep(min(rest, SLICE)), self._wake.wait())
-            if jumped(self.clock, before, self.clock.now(), loop.time() - real):
-                self.due.clear()
+            await wait_for_first(self.clock.sleep(min(rest, SLEEP_SLICE)), self._wake.wait())
+            if has_clock_jumped(self.clock, before, self.clock.now(), loop.time() - real):
+                self.due_at.clear()
                 for poll in self.polls.values():
-                    poll.due = self.clock.now()
+                    poll.due_at = self.clock.now()
                 break
         self._wake.clear()
 
 
-def jumped(clock: ProviderClock, before: datetime, after: datetime, real: float) -> bool:
+def has_clock_jumped(clock: ProviderClock, before: datetime, after: datetime, real: float) -> bool:
     """Whether the clock moved otherwise than the time that really passed explains: back, or far ahead.
 
     ``real``: seconds on a clock of this computer that nobody can set, and that stands still while it is suspended.
     """
-    shown = (clock.to_wall(after) - clock.to_wall(before)).total_seconds()
-    slack = (clock.to_wall(after) - clock.to_wall(after - JUMP)).total_seconds()
+    shown = (clock.to_wall_time(after) - clock.to_wall_time(before)).total_seconds()
+    slack = (clock.to_wall_time(after) - clock.to_wall_time(after - CLOCK_JUMP)).total_seconds()
     return abs(shown - real) > slack
 
 
-async def until_terminated(work: Coroutine[object, object, None]) -> None:
+async def run_until_terminated(work: Coroutine[object, object, None]) -> None:
     """``work`` until it ends or the system asks to stop (SIGTERM), which is a good end."""
     task = asyncio.ensure_future(work)
     asyncio.get_running_loop().add_signal_handler(SIGTERM, task.cancel)

@@ -9,15 +9,15 @@ from attrs import frozen
 
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import Currency, Money, UnitPrice
-from gpurent.domain.offer import Purpose
-from gpurent.domain.time_left import LONGEST, burn_of, drains, runway
+from gpurent.domain.offer import PaymentPurpose
+from gpurent.domain.time_left import MAX_TIME_LEFT, compute_runway, drains_balance, sum_prices
 from gpurent.ports.store import TripStore
 from gpurent.ports.system import Clock
 from gpurent.workflow.guard.facts import MonthLeft
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.payments.budgets import Budgets
 from gpurent.workflow.payments.quotes import Funding
-from gpurent.workflow.timing.guard_policy import Amount
+from gpurent.workflow.timing.guard_policy import PolicyAmount
 
 
 def metered_cost(lease: Lease, price: UnitPrice, now: datetime) -> Money:
@@ -26,15 +26,15 @@ def metered_cost(lease: Lease, price: UnitPrice, now: datetime) -> Money:
 
 def billed_cost(lease: Lease) -> Money | None:
     """By the bills, None without one; deposits are held, not spent."""
-    amounts = [bill.amount for bill in lease.bills if bill.purpose is not Purpose.DEPOSIT]
+    amounts = [bill.amount for bill in lease.bills if bill.purpose is not PaymentPurpose.DEPOSIT]
     return sum(amounts[1:], amounts[0]) if amounts else None
 
 
 def smallest_budget(
-    store: TripStore, trips: Iterable[str], currency: Currency, written: Amount | None
+    store: TripStore, trips: Iterable[str], currency: Currency, written: PolicyAmount | None
 ) -> Money | None:
     """The least of what ``trips`` and the policy allow, of the amounts that are in ``currency``."""
-    fundings = [store.recall_step(trip, "fund", Funding) for trip in trips]
+    fundings = [store.find_step_value(trip, "fund", Funding) for trip in trips]
     budgets = [funding.budget for funding in fundings if funding is not None]
     found = [budget for budget in budgets if budget is not None and budget.currency == currency]
     if written is not None and written.code == currency.code:
@@ -50,31 +50,31 @@ class MonthBudgets:
     bookkeeping: Bookkeeping
     clock: Clock
 
-    async def left_for(self, provider: str) -> MonthLeft | None:
+    async def find_month_left(self, provider: str) -> MonthLeft | None:
         """What the limit leaves that is reached first; None without one in the meters' currency."""
         found = []
-        for status in await self.budgets.statuses(provider, sync=False):
-            meters = [lease for lease in status.limit.leases if drains(lease)]
+        for status in await self.budgets.list_statuses(provider, sync=False):
+            meters = [lease for lease in status.limit.leases if drains_balance(lease)]
             prices = [lease.offer.tariff.price for lease in meters]
             if {price.currency.code for price in prices} != {status.limit.money.currency.code}:
                 continue
-            burn = burn_of(prices)
+            burn = sum_prices(prices)
             unit, left = burn.currency, status.left
             # Rounded down to the meters' unit.
             there = Money(left.amount * 10**unit.exponent // 10**left.currency.exponent, unit)
-            unbooked = sum((self._unbooked(lease) for lease in meters), unit.zero)
+            unbooked = sum((self._unbooked_cost(lease) for lease in meters), unit.zero)
             found.append(MonthLeft(left=there - unbooked, burn=burn))
-        return min(found, key=_lasting, default=None)
+        return min(found, key=_month_runway, default=None)
 
-    def _unbooked(self, lease: Lease) -> Money:
+    def _unbooked_cost(self, lease: Lease) -> Money:
         """Used by the clock and not in the ledger yet."""
         used = metered_cost(lease, lease.offer.tariff.price, self.clock.now())
         zero = used.currency.zero
-        totals = self.bookkeeping.spending(lease=lease.id)
+        totals = self.bookkeeping.sum_spending(lease=lease.id)
         booked = sum((total.spent for total in totals if total.currency == used.currency), zero)
         return max(used - booked, zero)
 
 
-def _lasting(month: MonthLeft) -> timedelta:
-    lasting = runway(month.left, month.burn)
-    return LONGEST if lasting is None else lasting
+def _month_runway(month: MonthLeft) -> timedelta:
+    lasting = compute_runway(month.left, month.burn)
+    return MAX_TIME_LEFT if lasting is None else lasting

@@ -9,35 +9,35 @@ from attrs import define, field
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.time_left import TimeKind, by_itself
+from gpurent.domain.time_left import TimeKind, time_left_by_lease
 from gpurent.errors import GpurentError
 from gpurent.locale import _
-from gpurent.workflow.guard.decide import Reason, Warn
-from gpurent.workflow.guard.facts import Facts
-from gpurent.workflow.guard.records import GuardMemories
+from gpurent.workflow.guard.decide import EndReason, Warn
+from gpurent.workflow.guard.facts import LeaseFacts
+from gpurent.workflow.guard.saved_state import GuardMemories
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.timing.time_left import TimeAlarms
 
-BACKOFF = timedelta(minutes=1)
+BACKOFF_BASE = timedelta(minutes=1)
 
 
-def backoff(failures: int, doublings: int) -> timedelta:
+def backoff_delay(failures: int, doublings: int) -> timedelta:
     """How long to wait after so many failures in a row, doubled at most ``doublings`` times."""
-    return BACKOFF * (1 << min(failures, doublings))
+    return BACKOFF_BASE * (1 << min(failures, doublings))
 
 
-def trouble_text(error: Exception) -> str:
+def format_failure(error: Exception) -> str:
     if isinstance(error, GpurentError):
         return f"{error.message} {error.hint}".strip()
     return f"{type(error).__name__}: {error}"
 
 
-async def trouble_of(work: Awaitable[None]) -> str:
+async def catch_failure(work: Awaitable[None]) -> str:
     """Why ``work`` failed, empty if it did not."""
     try:
         await work
     except Exception as error:  # noqa: BLE001 - one broken lease must not end the watch over the others
-        return trouble_text(error)
+        return format_failure(error)
     return ""
 
 
@@ -48,40 +48,40 @@ class GuardWarnings:
     alarms: TimeAlarms
     memories: GuardMemories
     events: EventEmitter
-    _troubles: dict[str, tuple[str, int]] = field(factory=dict, init=False)
+    _failures: dict[str, tuple[str, int]] = field(factory=dict, init=False)
 
-    async def warn_of_time(self, facts: Facts) -> None:
-        self.alarms.check(facts.lease, facts.time, trip=facts.trip)
+    async def warn_of_time(self, facts: LeaseFacts) -> None:
+        self.alarms.warn_if_low(facts.lease, facts.time_left, trip=facts.trip_id)
 
     def warn_of_kept_files(self, leases: Sequence[Lease], now: datetime) -> None:
         """Machines that are shut cost nothing, but their files go one day."""
         for lease in leases:
-            figure = by_itself(lease, now) if lease.state is LeaseState.KEPT else None
+            figure = time_left_by_lease(lease, now) if lease.state is LeaseState.KEPT else None
             if figure is not None and figure.kind is TimeKind.KEPT:
-                self.alarms.check(lease, figure)
+                self.alarms.warn_if_low(lease, figure)
 
-    def warn_of_limit(self, facts: Facts, action: Warn) -> None:
+    def warn_of_limit(self, facts: LeaseFacts, action: Warn) -> None:
         text = {
-            Reason.IDLE: _("{lease} is idle; it is given back at {at:%Y-%m-%d %H:%M} UTC"),
-            Reason.BUDGET: _(
+            EndReason.IDLE: _("{lease} is idle; it is given back at {at:%Y-%m-%d %H:%M} UTC"),
+            EndReason.BUDGET: _(
                 "the budget for {lease} is nearly used up; it is given back by {at:%Y-%m-%d %H:%M} UTC"
             ),
-            Reason.DEADLINE: _("{lease} nears its deadline; it is given back by {at:%Y-%m-%d %H:%M} UTC"),
+            EndReason.DEADLINE: _("{lease} nears its deadline; it is given back by {at:%Y-%m-%d %H:%M} UTC"),
         }[action.reason].format(lease=facts.lease.id, at=action.at)
         reason = action.reason.value
-        self.memories.of(facts.lease.id).said[reason] = facts.now
-        self.events.emit(EventKind.WARNING, text, trip=facts.trip, lease=facts.lease.id, reason=reason)
+        self.memories.get_memory(facts.lease.id).warned_at[reason] = facts.now
+        self.events.emit(EventKind.WARNING, text, trip=facts.trip_id, lease=facts.lease.id, reason=reason)
 
-    def report_trouble(self, lease: str, text: str) -> int:
+    def report_failure(self, lease: str, text: str) -> int:
         """``text``: what fails now, empty for nothing. How often in a row it has failed."""
-        before, failures = self._troubles.get(lease, ("", 0))
+        before, failures = self._failures.get(lease, ("", 0))
         if text and text != before:
-            self.report(f"{lease}: {text}", lease)
+            self.emit_warning(f"{lease}: {text}", lease)
         elif before and not text:
-            self.report(_("{lease}: all is well again").format(lease=lease), lease)
+            self.emit_warning(_("{lease}: all is well again").format(lease=lease), lease)
         failures = failures + 1 if text else 0
-        self._troubles[lease] = (text, failures)
+        self._failures[lease] = (text, failures)
         return failures
 
-    def report(self, text: str, lease: str = "") -> None:
+    def emit_warning(self, text: str, lease: str = "") -> None:
         self.events.emit(EventKind.WARNING, text, lease=lease)

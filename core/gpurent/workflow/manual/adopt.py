@@ -11,31 +11,31 @@ from attrs import evolve, frozen
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.machine_facts import MachineFacts
-from gpurent.domain.offer import Hardware, Offer, Terms
+from gpurent.domain.offer import DeclaredTerms, Hardware, Offer
 from gpurent.errors import GpurentError, HostKeyChanged, UsageError
 from gpurent.locale import _
 from gpurent.ports.connection import Connector, OpenConnection, PrivateKey, Reachability
 from gpurent.ports.services import SecretRegistry, SecretStore
 from gpurent.ports.system import Clock
-from gpurent.roles.lease import Access
+from gpurent.roles.lease import MachineAccess
 from gpurent.workflow.connection.probes import MachineFactsReader
-from gpurent.workflow.manual.billing import DeclaredAmount, declared_money, usage
-from gpurent.workflow.manual.provider import CONFIRMED
+from gpurent.workflow.manual.billing import DeclaredAmount, compute_usage, parse_declared_amount
+from gpurent.workflow.manual.provider import CONFIRMED_AT
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.plugins import Plugins
 
-_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+_ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 @frozen(kw_only=True)
-class Handed:
+class AdoptionRequest:
     """What the user brings. ``own``: a private key that lets us in; ``fingerprint``: what the host key must be."""
 
     provider: str
-    access: Access
-    terms: Terms
+    access: MachineAccess
+    terms: DeclaredTerms
     fingerprint: str = ""
-    own: PrivateKey | None = None
+    private_key: PrivateKey | None = None
 
 
 @frozen
@@ -43,28 +43,28 @@ class Adoption:
     leases: LeaseTracker
     connector: Connector
     secrets: SecretStore
-    hidden: SecretRegistry
+    secret_registry: SecretRegistry
     facts: MachineFactsReader
 
-    async def adopt(self, lease_id: str, handed: Handed) -> Lease:
+    async def adopt_machine(self, lease_id: str, request: AdoptionRequest) -> Lease:
         """Pin the host key, log in, look around, and save the lease. Spends nothing; idempotent.
 
         Another host key than ``fingerprint`` is `HostKeyChanged`, and nothing secret was sent.
         """
-        known = self.leases.store.lease(lease_id)
+        known = self.leases.store.find_lease(lease_id)
         if known is not None:
             return known
-        self._require_new(handed)
-        connection = await self._log_in(lease_id, handed)
+        self._require_unknown_endpoint(request)
+        connection = await self._open_connection(lease_id, request)
         try:
-            found = await self._read_facts(handed.provider, connection)
+            found = await self._read_facts(request.provider, connection)
         finally:
-            await connection.aclose()
-        ref = await self._keep_password(lease_id, handed)
-        return self.leases.save_lease(_lease(lease_id, handed, found, ref))
+            await connection.close()
+        ref = await self._save_password(lease_id, request)
+        return self.leases.save_lease(_make_lease(lease_id, request, found, ref))
 
-    def _require_new(self, handed: Handed) -> None:
-        endpoint = handed.access.endpoint
+    def _require_unknown_endpoint(self, request: AdoptionRequest) -> None:
+        endpoint = request.access.endpoint
         for lease in self.leases.list_leases():
             there = lease.endpoint
             if there and (there.address, there.port) == (endpoint.address, endpoint.port):
@@ -73,24 +73,26 @@ class Adoption:
                     hint=_("See: gpurent show {lease}").format(lease=lease.id),
                 )
 
-    async def _log_in(self, lease_id: str, handed: Handed) -> OpenConnection:
+    async def _open_connection(self, lease_id: str, request: AdoptionRequest) -> OpenConnection:
         """A connection to the pinned machine; a failure leaves no key behind."""
-        access = handed.access
+        access = request.access
         try:
-            await self._pin(lease_id, handed)
-            return await self.connector.open(lease_id, access.endpoint, access.password, handed.own)
+            await self._pin_host_key(lease_id, request)
+            return await self.connector.open_connection(
+                lease_id, access.endpoint, access.password, request.private_key
+            )
         except BaseException:
-            self.connector.drop(lease_id)
+            self.connector.delete_lease_files(lease_id)
             raise
 
-    async def _pin(self, lease_id: str, handed: Handed) -> None:
-        shown = await self.connector.pin(lease_id, handed.access.endpoint)
+    async def _pin_host_key(self, lease_id: str, request: AdoptionRequest) -> None:
+        shown = await self.connector.pin_host_key(lease_id, request.access.endpoint)
         text = _("The machine shows the host key {fingerprint}; trusted on first use, pinned from here on.")
-        if handed.fingerprint:
-            if not hmac.compare_digest(handed.fingerprint.rstrip("=").encode(), shown.encode()):
+        if request.fingerprint:
+            if not hmac.compare_digest(request.fingerprint.rstrip("=").encode(), shown.encode()):
                 raise HostKeyChanged(
                     _("{endpoint} shows the host key {shown}, not {expected}").format(
-                        endpoint=handed.access.endpoint, shown=shown, expected=handed.fingerprint
+                        endpoint=request.access.endpoint, shown=shown, expected=request.fingerprint
                     ),
                     hint=_(
                         "Somebody may be in between, or the fingerprint is another machine's. No password was sent."
@@ -102,24 +104,24 @@ class Adoption:
     async def _read_facts(self, provider: str, connection: OpenConnection) -> MachineFacts | None:
         """Best effort: a machine that says nothing of itself is taken all the same."""
         try:
-            return await self.facts.read(provider, connection)
+            return await self.facts.read_facts(provider, connection)
         except GpurentError as error:
             self.leases.events.emit(EventKind.WARNING, error.message)
             return None
 
-    async def _keep_password(self, lease_id: str, handed: Handed) -> str:
+    async def _save_password(self, lease_id: str, request: AdoptionRequest) -> str:
         """The name under which the vault has it now; empty for no password."""
-        password = handed.access.password
+        password = request.access.password
         if password is None:
             return ""
         name = f"password-{lease_id}"
-        self.hidden.register(password)
+        self.secret_registry.register_secret(password)
         await self.secrets.unlock(create=True)
-        self.secrets.scoped(handed.provider).put(name, password)
+        self.secrets.get_vault(request.provider).put(name, password)
         return name
 
 
-def _hardware(found: MachineFacts) -> Hardware:
+def _make_hardware(found: MachineFacts) -> Hardware:
     first = found.cards[0] if found.cards else None
     return Hardware(
         gpu=first.name if first else "",
@@ -130,25 +132,27 @@ def _hardware(found: MachineFacts) -> Hardware:
     )
 
 
-def _lease(lease_id: str, handed: Handed, found: MachineFacts | None, password_ref: str) -> Lease:
-    terms, endpoint = handed.terms, handed.access.endpoint
+def _make_lease(
+    lease_id: str, request: AdoptionRequest, found: MachineFacts | None, password_ref: str
+) -> Lease:
+    terms, endpoint = request.terms, request.access.endpoint
     offer = Offer(
         key=f"{endpoint.host}:{endpoint.port}",
-        provider=handed.provider,
-        hardware=_hardware(found) if found else Hardware(),
+        provider=request.provider,
+        hardware=_make_hardware(found) if found else Hardware(),
         tariff=terms.tariff,
     )
     return Lease(
         id=lease_id,
-        provider=handed.provider,
+        provider=request.provider,
         offer=offer,
         state=LeaseState.READY,
-        ref=handed.access.ref,
+        ref=request.access.ref,
         label=lease_id,
         endpoint=endpoint,
         password_ref=password_ref,
         started_at=terms.at,
-        expires_at=terms.ends(terms.at),
+        expires_at=terms.end_time(terms.at),
         declared=terms,
         found=found,
         note=_("taken over by hand"),
@@ -163,47 +167,47 @@ class ManualCommands:
     connector: Connector
     clock: Clock
 
-    async def adopt(self, handed: Handed) -> Lease:
+    async def adopt_machine(self, request: AdoptionRequest) -> Lease:
         """A lease with an id of its own, taken over now. An unknown provider is a `PluginError`."""
-        self.plugins.provider_entry(handed.provider)
-        mark = "".join(secrets.choice(_LETTERS) for _i in range(5))
-        return await self.adoption.adopt(f"{handed.provider}-{mark}", handed)
+        self.plugins.provider_entry(request.provider)
+        mark = "".join(secrets.choice(_ID_ALPHABET) for _i in range(5))
+        return await self.adoption.adopt_machine(f"{request.provider}-{mark}", request)
 
-    def declare(
-        self, given: str, balance: DeclaredAmount | None = None, until: datetime | None = None
+    def declare_terms(
+        self, lease_id: str, balance: DeclaredAmount | None = None, until: datetime | None = None
     ) -> Lease:
         """New terms of a lease: what its account holds now, when the provider ends it."""
-        lease, terms = self._adopted(given)
+        lease, terms = self._get_adopted_lease(lease_id)
         if lease.started_at is None:
             raise UsageError(_("{lease} has no terms").format(lease=lease.id))
         if balance is not None:
-            _span, used = usage(evolve(lease, expires_at=None), terms, self.clock.now())
-            terms = evolve(terms, balance=declared_money(balance, used) + used)
+            _span, used = compute_usage(evolve(lease, expires_at=None), terms, self.clock.now())
+            terms = evolve(terms, balance=parse_declared_amount(balance, used) + used)
         if until is not None:
             terms = evolve(terms, until=until)
-        ends = terms.ends(lease.started_at)
+        ends = terms.end_time(lease.started_at)
         return self.leases.save_lease(evolve(lease, declared=terms, expires_at=ends, note=""))
 
-    async def confirm_end(self, given: str) -> Lease:
+    async def confirm_end(self, lease_id: str) -> Lease:
         """The machine has ended, says the user; one that still answers is reported, for the word may be wrong.
 
         What is left is to release the lease.
         """
-        lease, _terms = self._adopted(given)
+        lease, _terms = self._get_adopted_lease(lease_id)
         endpoint = lease.endpoint
-        if endpoint and await self.connector.probe(lease.id, endpoint) is Reachability.ANSWERS:
+        if endpoint and await self.connector.probe_endpoint(lease.id, endpoint) is Reachability.REACHABLE:
             text = _("{endpoint} still answers: look at the provider's page again, it may cost money")
             self.leases.events.emit(EventKind.WARNING, text.format(endpoint=endpoint), lease=lease.id)
-        facts = {**lease.shop, CONFIRMED: self.clock.now().isoformat()}
-        return self.leases.save_lease(evolve(lease.to(LeaseState.RELEASING), shop=facts))
+        facts = {**lease.shop, CONFIRMED_AT: self.clock.now().isoformat()}
+        return self.leases.save_lease(evolve(lease.with_state(LeaseState.RELEASING), shop=facts))
 
-    def _adopted(self, given: str) -> tuple[Lease, Terms]:
+    def _get_adopted_lease(self, lease_id: str) -> tuple[Lease, DeclaredTerms]:
         """The lease and its terms; one that its provider reports on, or that is over, is a `UsageError`."""
-        lease = self.leases.find_lease(given)
+        lease = self.leases.get_lease(lease_id)
         if lease.declared is None:
             raise UsageError(
                 _("{lease} was not taken over by hand: its shop says how it stands").format(lease=lease.id)
             )
-        if lease.over:
+        if lease.is_over:
             raise UsageError(_("{lease} is over").format(lease=lease.id))
         return lease, lease.declared

@@ -9,26 +9,26 @@ from attrs import frozen
 
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import Currency, Money, Rate
-from gpurent.domain.offer import Bill, Known, Payment, Terms, Unknown
+from gpurent.domain.offer import Bill, DeclaredTerms, Known, Payment, Unknown
 from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.errors import MoneyError, UnavailableError
 from gpurent.locale import _
 from gpurent.ports.system import Clock
 from gpurent.roles.account import Balance, BillingProvider, TopUp
 
-STOPPED = "stopped-at"
+STOPPED_AT = "stopped-at"
 DeclaredAmount = tuple[Decimal, str]
 
 
-def stopped_at(lease: Lease) -> datetime | None:
+def find_stop_time(lease: Lease) -> datetime | None:
     """When its stop script was run; None if it was not."""
-    noted = lease.shop.get(STOPPED, "")
+    noted = lease.shop.get(STOPPED_AT, "")
     return datetime.fromisoformat(noted) if noted else None
 
 
-def usage(lease: Lease, terms: Terms, now: datetime) -> tuple[timedelta, Money]:
+def compute_usage(lease: Lease, terms: DeclaredTerms, now: datetime) -> tuple[timedelta, Money]:
     """How long ``lease`` has run, and what that costs by ``terms``."""
-    ends = [lease.ended_at or stopped_at(lease) or now]
+    ends = [lease.ended_at or find_stop_time(lease) or now]
     if lease.expires_at is not None:
         # By its terms it is shut then; what comes after that must be declared anew.
         ends.append(lease.expires_at)
@@ -36,7 +36,7 @@ def usage(lease: Lease, terms: Terms, now: datetime) -> tuple[timedelta, Money]:
     return span, terms.cost(span)
 
 
-def declared_money(amount: DeclaredAmount, like: Money) -> Money:
+def parse_declared_amount(amount: DeclaredAmount, like: Money) -> Money:
     """An amount in the currency of the price; another one is a `MoneyError`."""
     value, code = amount
     if code and code != like.currency.code:
@@ -54,9 +54,9 @@ class DeclaredAccount(BillingProvider):
 
     clock: Clock
     lease: Lease
-    terms: Terms
+    terms: DeclaredTerms
 
-    async def balance(self) -> Balance:
+    async def get_balance(self) -> Balance:
         now = self.clock.now()
         if self.terms.balance is None:
             raise UnavailableError(
@@ -65,11 +65,11 @@ class DeclaredAccount(BillingProvider):
                     lease=self.lease.id
                 ),
             )
-        _span, used = usage(self.lease, self.terms, now)
+        _span, used = compute_usage(self.lease, self.terms, now)
         left = self.terms.balance - used
         return Balance(available=max(left, left.currency.zero), at=now)
 
-    async def rate(self, quote: Currency) -> Rate:
+    async def get_rate(self, quote: Currency) -> Rate:
         mine = self.terms.price.currency
         if quote.code != mine.code:
             raise MoneyError(
@@ -77,17 +77,17 @@ class DeclaredAccount(BillingProvider):
             )
         return Rate(mine, quote, Decimal(1), self.clock.now(), "identity")
 
-    async def top_up(self, money: Money) -> TopUp:
+    async def create_top_up(self, money: Money) -> TopUp:
         return TopUp(steps=(_("Pay it in on the provider's page; then declare the new balance."),))
 
-    async def pay(self, bill: Bill) -> Payment:
+    async def pay_bill(self, bill: Bill) -> Payment:
         if bill.amount.amount:
             raise MoneyError(_("nothing is ever paid for a machine that was taken over by hand"))
         return Payment(key=bill.key, proof="", amount=bill.amount, at=self.clock.now())
 
-    async def charges(self, lease: Lease) -> Known[Charge] | Unknown:
+    async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
         now = self.clock.now()
-        span, cost = usage(lease, self.terms, now)
+        span, cost = compute_usage(lease, self.terms, now)
         if not cost.amount:
             return Known(())
         minutes = -(-span // timedelta(minutes=1))
@@ -97,7 +97,7 @@ class DeclaredAccount(BillingProvider):
             kind=ChargeKind.USE,
             money=cost,
             ref=lease.id,
-            growing=not lease.over,
+            growing=not lease.is_over,
             note=note,
         )
         return Known((charge,))

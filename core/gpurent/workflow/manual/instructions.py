@@ -10,14 +10,14 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
 from gpurent.locale import _
 from gpurent.ports.system import Platform
-from gpurent.roles.lease import AssistedRental, Instructions, ManualTask
+from gpurent.roles.lease import AssistedRental, ManualTask, TaskInstructions
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.settings import Settings
 
 
 @frozen
-class InstructionsSender:
+class ManualInstructions:
     """Knows what a provider leaves to the user, and shows how it is done."""
 
     plugins: Plugins
@@ -25,20 +25,22 @@ class InstructionsSender:
     events: EventEmitter
     platform: Platform
 
-    def assisted(self, provider: str) -> AssistedRental | None:
+    def find_assisted_rental(self, provider: str) -> AssistedRental | None:
         """The provider's own help with what is done by hand; None: it has none."""
         found = self.plugins.provider(provider)
         return found if isinstance(found, AssistedRental) else None
 
     def is_manual(self, provider: str) -> bool:
         """Whether machines of ``provider`` are rented by hand now."""
-        helper = self.assisted(provider)
-        return helper is not None and helper.by_hand
+        helper = self.find_assisted_rental(provider)
+        return helper is not None and helper.is_manual
 
-    def instructions_for(self, provider: str, task: ManualTask, lease: Lease | None = None) -> Instructions:
+    def get_instructions(
+        self, provider: str, task: ManualTask, lease: Lease | None = None
+    ) -> TaskInstructions:
         """Where to go; a provider that says nothing gets core's own words."""
-        helper = self.assisted(provider)
-        found = helper.guide(task, lease) if helper is not None else Instructions()
+        helper = self.find_assisted_rental(provider)
+        found = helper.get_instructions(task, lease) if helper is not None else TaskInstructions()
         if found.url or found.steps:
             return found
         words = {
@@ -48,10 +50,10 @@ class InstructionsSender:
             ManualTask.RELEASE: _("End the machine where you rented it."),
             ManualTask.TOP_UP: _("Pay in where you usually do."),
         }
-        return Instructions(steps=(words[task],))
+        return TaskInstructions(steps=(words[task],))
 
-    async def send(
-        self, provider: str, instructions: Instructions, *, trip: str = "", lease: str = ""
+    async def show_instructions(
+        self, provider: str, instructions: TaskInstructions, *, trip: str = "", lease: str = ""
     ) -> None:
         lines = [f"{number}. {step}" for number, step in enumerate(instructions.steps, 1)]
         if instructions.url:
@@ -59,10 +61,10 @@ class InstructionsSender:
             text = _("This page was opened in your browser: {url}") if opened else _("Open this page: {url}")
             lines.insert(0, text.format(url=instructions.url))
         for line in lines:
-            self.events.emit(EventKind.BY_HAND, line, trip=trip, lease=lease, provider=provider)
+            self.events.emit(EventKind.MANUAL_TASK, line, trip=trip, lease=lease, provider=provider)
 
     async def _open_page(self, provider: str, url: str) -> bool:
-        if self.settings.value("core", "browser", "yes") == "no":
+        if self.settings.get("core", "browser", "yes") == "no":
             return False
-        hosts = self.plugins.provider_entry(provider).hosts
+        hosts = self.plugins.provider_entry(provider).web_hosts
         return await asyncio.to_thread(self.platform.open_page, url, hosts)

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 class ManualLeases:
     """Implements `gpurent.workflow.runtime.plugins.LeaseOwner` for leases with declared terms.
 
-    ``find_provider`` is called when somebody moves such a lease: listings only ask who owns one.
+    ``get_provider`` is called when somebody moves such a lease: listings only ask who owns one.
     """
 
     clock: Clock
-    find_provider: Callable[[], LeaseProvider]
+    get_provider: Callable[[], LeaseProvider]
 
     def owns(self, lease: Lease) -> bool:
         return lease.declared is not None
 
     def provider_of(self, lease: Lease) -> LeaseProvider:
-        return self.find_provider()
+        return self.get_provider()
 
     def billing_of(self, lease: Lease) -> BillingProvider:
         """By the lease's own terms; a lease without any is a `LookupError`."""

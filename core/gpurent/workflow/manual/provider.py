@@ -19,63 +19,68 @@ from gpurent.locale import _
 from gpurent.ports.connection import Connector, Reachability
 from gpurent.ports.services import MailReader, SecretStore
 from gpurent.ports.system import Clock
-from gpurent.roles.lease import Instructions, LeaseProvider, ManualTask
-from gpurent.workflow.manual.billing import STOPPED, stopped_at
-from gpurent.workflow.manual.instructions import InstructionsSender
+from gpurent.roles.lease import LeaseProvider, ManualTask, TaskInstructions
+from gpurent.workflow.manual.billing import STOPPED_AT, find_stop_time
+from gpurent.workflow.manual.instructions import ManualInstructions
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
-from gpurent.workflow.runtime.questions import Questions, find_answer
+from gpurent.workflow.runtime.questions import Questions, find_mailed_answer
 from gpurent.workflow.runtime.waiting import Poller
 
-HOW, MISSED, CONFIRMED = "stop", "missed", "confirmed-at"
+STOP_METHOD, MISSED_PROBES, CONFIRMED_AT = "stop", "missed", "confirmed-at"
 # A refused probe is the host's own word that nothing listens; silence may be a bad network.
-_WEIGHT = {Reachability.REFUSED: 3, Reachability.SILENT: 1, Reachability.OTHER: 6, Reachability.UNKNOWN: 0}
-GONE = 6
-LINGER = timedelta(minutes=5)
-YES = ("yes", "y", "是", "好")
-TIMEOUT = 30.0
-MAIL = timedelta(minutes=3)
+_PROBE_WEIGHTS = {
+    Reachability.REFUSED: 3,
+    Reachability.NO_ANSWER: 1,
+    Reachability.OTHER_MACHINE: 6,
+    Reachability.UNKNOWN: 0,
+}
+GONE_SCORE = 6
+MAX_SHUTDOWN_TIME = timedelta(minutes=5)
+YES_WORDS = ("yes", "y", "是", "好")
+STOP_SCRIPT_TIMEOUT = 30.0
+MAIL_TIMEOUT = timedelta(minutes=3)
 # A machine takes a little while to go down.
-PATIENCE = timedelta(minutes=2)
-LOOK = timedelta(seconds=5)
-SLACK = timedelta(minutes=2)
+SILENCE_TIMEOUT = timedelta(minutes=2)
+POLL_INTERVAL = timedelta(seconds=5)
+MAIL_CLOCK_SKEW = timedelta(minutes=2)
 
 
 @frozen
-class EndByUser:
+class ManualRelease:
     """Has the user end a machine on the provider's page."""
 
-    instructions: InstructionsSender
+    instructions: ManualInstructions
     mail: MailReader
     questions: Questions
     poller: Poller
     events: EventEmitter
 
-    async def require_end(self, lease: Lease, probe: Callable[[Lease], Awaitable[Reachability]]) -> None:
+    async def require_release(self, lease: Lease, probe: Callable[[Lease], Awaitable[Reachability]]) -> None:
         """Returns once the user says that it has ended and it does not answer; `InputRequired` until then."""
-        instructions = self.instructions.instructions_for(lease.provider, ManualTask.RELEASE, lease)
-        await self.instructions.send(lease.provider, instructions, lease=lease.id)
-        if self.questions.interactive and instructions.code:
-            await self._show_code(lease, instructions)
+        instructions = self.instructions.get_instructions(lease.provider, ManualTask.RELEASE, lease)
+        await self.instructions.show_instructions(lease.provider, instructions, lease=lease.id)
+        if self.questions.is_interactive and instructions.code:
+            await self._show_mailed_code(lease, instructions)
         # Not a question that is remembered: an early yes must not answer for the next time.
         question = Question(
             id=f"end:{lease.id}",
             kind=QuestionKind.CODE,
             text=_("Type yes once {lease} has ended there").format(lease=lease.id),
         )
-        if (await self.questions.ask(question) or "").strip().lower() not in YES:
-            raise _needed(lease, _("{lease} must be ended by you").format(lease=lease.id))
+        if (await self.questions.ask_question(question) or "").strip().lower() not in YES_WORDS:
+            raise _release_required(lease, _("{lease} must be ended by you").format(lease=lease.id))
 
         async def is_silent() -> bool | None:
-            return None if await probe(lease) is Reachability.ANSWERS else True
+            return None if await probe(lease) is Reachability.REACHABLE else True
 
-        if not await self.poller.poll(is_silent, every=LOOK, patience=PATIENCE):
+        if not await self.poller.poll(is_silent, interval=POLL_INTERVAL, timeout=SILENCE_TIMEOUT):
             text = _("{lease} still answers, so it may still cost money").format(lease=lease.id)
-            raise _needed(lease, text)
+            raise _release_required(lease, text)
 
-    async def _show_code(self, lease: Lease, instructions: Instructions) -> None:
+    async def _show_mailed_code(self, lease: Lease, instructions: TaskInstructions) -> None:
         """Wait for the mail with the code that the page asks for: this lease's own, and newer than the question."""
-        if not (self.mail.available and lease.ref and instructions.sender):
+        if not (self.mail.is_available and lease.ref and instructions.sender):
             return
         challenge = Challenge(
             key=f"{lease.id}-by-hand",
@@ -83,21 +88,21 @@ class EndByUser:
             pattern=instructions.code,
             sender=instructions.sender,
             subject=lease.ref,
-            since=self.poller.clock.now() - SLACK,
+            since=self.poller.clock.now() - MAIL_CLOCK_SKEW,
         )
         self.events.emit(EventKind.WAITING, _("the code is shown here when its mail comes"), lease=lease.id)
         try:
             code = await self.poller.poll(
-                lambda: find_answer(self.mail, challenge), every=LOOK, patience=MAIL
+                lambda: find_mailed_answer(self.mail, challenge), interval=POLL_INTERVAL, timeout=MAIL_TIMEOUT
             )
         except GpurentError as error:
             self.events.emit(EventKind.WARNING, error.message)
             return
         if code is not None:
-            self.events.emit(EventKind.BY_HAND, _("The code is {code}").format(code=code), lease=lease.id)
+            self.events.emit(EventKind.MANUAL_TASK, _("The code is {code}").format(code=code), lease=lease.id)
 
 
-def _needed(lease: Lease, message: str) -> InputRequired:
+def _release_required(lease: Lease, message: str) -> InputRequired:
     return InputRequired(
         message,
         hint=_("When it has ended: gpurent release {lease} --confirmed").format(lease=lease.id),
@@ -107,7 +112,7 @@ def _needed(lease: Lease, message: str) -> InputRequired:
     )
 
 
-def _no_orders() -> LeaseError:
+def _no_orders_error() -> LeaseError:
     return LeaseError(
         _("a machine that was taken over by hand is not ordered here"),
         hint=_("Rent where you usually do, then: gpurent adopt"),
@@ -122,114 +127,122 @@ class AdoptedLeaseProvider(LeaseProvider):
     clock: Clock
     connector: Connector
     secrets: SecretStore
-    user: EndByUser
+    manual_release: ManualRelease
 
-    async def offers(self, wish: Requirements) -> Known[Offer] | Unknown:
-        return Unknown(_no_orders().message)
+    async def list_offers(self, requirements: Requirements) -> Known[Offer] | Unknown:
+        return Unknown(_no_orders_error().message)
 
-    async def reserve(self, order: Order) -> Lease:
-        raise _no_orders()
+    async def reserve_lease(self, order: Order) -> Lease:
+        raise _no_orders_error()
 
-    async def confirm(self, lease: Lease, payment: Payment) -> Lease:
-        raise _no_orders()
+    async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
+        raise _no_orders_error()
 
-    async def leases(self) -> Known[Lease] | Unknown:
+    async def list_leases(self) -> Known[Lease] | Unknown:
         return Unknown(_("there is no list of machines that are rented by hand"))
 
-    async def refresh(self, lease: Lease) -> Lease:
+    async def refresh_lease(self, lease: Lease) -> Lease:
         """Probes only where its terms say that it should be over: a machine that is silent is not thereby gone."""
         now = self.clock.now()
         if lease.state is LeaseState.KEPT and lease.kept_until is not None and lease.kept_until <= now:
-            return evolve(lease.to(LeaseState.GONE, _("its files were kept until now")), kept_until=None)
+            return evolve(
+                lease.with_state(LeaseState.GONE, _("its files were kept until now")), kept_until=None
+            )
         if lease.state is not LeaseState.READY or lease.expires_at is None or now < lease.expires_at:
             return lease
-        reach = await self._probe(lease)
-        if reach in (Reachability.REFUSED, Reachability.OTHER):
-            return self._ended(lease, lease.expires_at, _("its declared end has come"), LeaseState.EXPIRED)
-        if reach is Reachability.ANSWERS:
+        reach = await self._probe_lease(lease)
+        if reach in (Reachability.REFUSED, Reachability.OTHER_MACHINE):
+            return self._end_lease(
+                lease, lease.expires_at, _("its declared end has come"), LeaseState.EXPIRED
+            )
+        if reach is Reachability.REACHABLE:
             text = _("its declared end is over, and it still answers: it may cost money; gpurent declare")
             return evolve(lease, note=text)
         return evolve(lease, note=_("its declared end is over; whether it is shut is not known"))
 
-    async def release(self, lease: Lease) -> Lease:
+    async def release_lease(self, lease: Lease) -> Lease:
         """One move at a time; each is saved before the next."""
-        if lease.over:
+        if lease.is_over:
             return lease
-        confirmed = lease.shop.get(CONFIRMED, "")
+        confirmed = lease.shop.get(CONFIRMED_AT, "")
         if confirmed:
-            return self._ended(lease, datetime.fromisoformat(confirmed), _("ended by your word"))
-        match lease.shop.get(HOW, ""):
+            return self._end_lease(lease, datetime.fromisoformat(confirmed), _("ended by your word"))
+        match lease.shop.get(STOP_METHOD, ""):
             case "":
-                return self._begin(lease)
+                return self._begin_release(lease)
             case "script":
-                return await self._stop(lease)
+                return await self._stop_machine(lease)
             case "ran":
-                return await self._watch(lease)
-        await self.user.require_end(lease, self._probe)
-        return self._ended(lease, self.clock.now(), _("ended by your word"))
+                return await self._check_stopped(lease)
+        await self.manual_release.require_release(lease, self._probe_lease)
+        return self._end_lease(lease, self.clock.now(), _("ended by your word"))
 
-    def _begin(self, lease: Lease) -> Lease:
+    def _begin_release(self, lease: Lease) -> Lease:
         if self.plugins.profile_of(lease).stop_script:
-            return _releasing(lease, _("being stopped from within"), {HOW: "script"})
+            return _mark_releasing(lease, _("being stopped from within"), {STOP_METHOD: "script"})
         if lease.declared is not None and not lease.declared.price.value:
-            return self._ended(lease, self.clock.now(), _("left as it is: it costs nothing"))
-        return _releasing(lease, _("to be ended by you"), {HOW: "page"})
+            return self._end_lease(lease, self.clock.now(), _("left as it is: it costs nothing"))
+        return _mark_releasing(lease, _("to be ended by you"), {STOP_METHOD: "page"})
 
-    async def _stop(self, lease: Lease) -> Lease:
+    async def _stop_machine(self, lease: Lease) -> Lease:
         why = await self._run_stop_script(lease)
         if why:
-            return _to_page(lease, why)
-        facts = {HOW: "ran", STOPPED: self.clock.now().isoformat()}
-        return _releasing(lease, _("stopped; waiting for its end"), facts)
+            return _switch_to_manual(lease, why)
+        facts = {STOP_METHOD: "ran", STOPPED_AT: self.clock.now().isoformat()}
+        return _mark_releasing(lease, _("stopped; waiting for its end"), facts)
 
     async def _run_stop_script(self, lease: Lease) -> str:
         """Why it may not have worked; empty: it ran, or the connection ended with it."""
         if lease.endpoint is None:
             return _("it has no address")
-        password = self.secrets.scoped(lease.provider).get(lease.password_ref)
+        password = self.secrets.get_vault(lease.provider).get(lease.password_ref)
         try:
-            connection = await self.connector.open(lease.id, lease.endpoint, password)
+            connection = await self.connector.open_connection(lease.id, lease.endpoint, password)
         except GpurentError as error:
             return error.message
         try:
-            ran = await connection.run(self.plugins.profile_of(lease).stop_script, timeout=TIMEOUT)
+            ran = await connection.run(
+                self.plugins.profile_of(lease).stop_script, timeout=STOP_SCRIPT_TIMEOUT
+            )
         except UnavailableError:
             # Dropped as the machine went down, or the script waits for the end that it asked for.
             return ""
         finally:
-            await connection.aclose()
-        if ran.status == 0:
+            await connection.close()
+        if ran.exit_status == 0:
             return ""
-        return _("its stop script failed with exit code {code}").format(code=ran.status)
+        return _("its stop script failed with exit code {code}").format(code=ran.exit_status)
 
-    async def _watch(self, lease: Lease) -> Lease:
+    async def _check_stopped(self, lease: Lease) -> Lease:
         now = self.clock.now()
-        stopped = stopped_at(lease) or now
-        reach = await self._probe(lease)
-        if reach is Reachability.ANSWERS:
-            if now - stopped >= LINGER:
-                return _to_page(lease, _("its stop script ran, but it still answers"))
-            return evolve(lease, shop={**lease.shop, MISSED: "0"})
-        missed = int(lease.shop.get(MISSED, "0")) + _WEIGHT[reach]
-        if missed >= GONE:
-            return self._ended(lease, stopped, _("stopped from within; it does not answer any more"))
-        return evolve(lease, shop={**lease.shop, MISSED: str(missed)})
+        stopped = find_stop_time(lease) or now
+        reach = await self._probe_lease(lease)
+        if reach is Reachability.REACHABLE:
+            if now - stopped >= MAX_SHUTDOWN_TIME:
+                return _switch_to_manual(lease, _("its stop script ran, but it still answers"))
+            return evolve(lease, shop={**lease.shop, MISSED_PROBES: "0"})
+        missed = int(lease.shop.get(MISSED_PROBES, "0")) + _PROBE_WEIGHTS[reach]
+        if missed >= GONE_SCORE:
+            return self._end_lease(lease, stopped, _("stopped from within; it does not answer any more"))
+        return evolve(lease, shop={**lease.shop, MISSED_PROBES: str(missed)})
 
-    async def _probe(self, lease: Lease) -> Reachability:
+    async def _probe_lease(self, lease: Lease) -> Reachability:
         if lease.endpoint is None:
             return Reachability.UNKNOWN
-        return await self.connector.probe(lease.id, lease.endpoint)
+        return await self.connector.probe_endpoint(lease.id, lease.endpoint)
 
-    def _ended(self, lease: Lease, at: datetime, note: str, state: LeaseState = LeaseState.RELEASED) -> Lease:
-        kept = self.plugins.provider_entry(lease.provider).profile.kept
-        moved = lease.to(LeaseState.KEPT if kept else state, note)
+    def _end_lease(
+        self, lease: Lease, at: datetime, note: str, state: LeaseState = LeaseState.RELEASED
+    ) -> Lease:
+        kept = self.plugins.provider_entry(lease.provider).profile.files_kept_for
+        moved = lease.with_state(LeaseState.KEPT if kept else state, note)
         return evolve(moved, endpoint=None, ended_at=at, kept_until=at + kept if kept else None)
 
 
-def _releasing(lease: Lease, note: str, facts: dict[str, str]) -> Lease:
-    return evolve(lease.to(LeaseState.RELEASING, note), shop={**lease.shop, **facts})
+def _mark_releasing(lease: Lease, note: str, facts: dict[str, str]) -> Lease:
+    return evolve(lease.with_state(LeaseState.RELEASING, note), shop={**lease.shop, **facts})
 
 
-def _to_page(lease: Lease, why: str) -> Lease:
-    facts = {name: value for name, value in lease.shop.items() if name not in (STOPPED, MISSED)}
-    return evolve(lease, note=why, shop={**facts, HOW: "page"})
+def _switch_to_manual(lease: Lease, why: str) -> Lease:
+    facts = {name: value for name, value in lease.shop.items() if name not in (STOPPED_AT, MISSED_PROBES)}
+    return evolve(lease, note=why, shop={**facts, STOP_METHOD: "page"})

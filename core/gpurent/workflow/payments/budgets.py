@@ -12,10 +12,10 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
 from gpurent.domain.ledger import LedgerLine
 from gpurent.domain.money import Currency, Money
-from gpurent.domain.money_text import fine, money_of, parse_money
+from gpurent.domain.money_text import make_money, parse_amount, with_precision
 from gpurent.domain.offer import Bill, Metered
-from gpurent.domain.receipt import Total, totals
-from gpurent.errors import GpurentError, OverBudget, Spent, UsageError
+from gpurent.domain.receipt import ReceiptTotal, sum_charges
+from gpurent.errors import BudgetExceeded, GpurentError, Spent, UsageError
 from gpurent.locale import _
 from gpurent.ports.store import Store
 from gpurent.ports.system import Clock
@@ -24,10 +24,10 @@ from gpurent.workflow.payments.rates import ExchangeRates, RateLookup
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.settings import Settings
 
-_AUTHORIZED = "agreed"
-CHECK_EVERY = timedelta(seconds=60)
+_AUTHORIZED_SCOPE = "agreed"
+CHECK_INTERVAL = timedelta(seconds=60)
 # The cost of so much time at least is kept back, to download the results.
-DOWNLOAD = timedelta(minutes=5)
+DOWNLOAD_RESERVE = timedelta(minutes=5)
 
 
 @frozen(kw_only=True)
@@ -37,7 +37,7 @@ class BudgetLimit:
     name: str
     money: Money
     leases: tuple[Lease, ...] = ()
-    trip: str = ""
+    trip_id: str = ""
     provider: str = ""
     since: datetime | None = None
 
@@ -64,94 +64,94 @@ class Budgets:
 
     # checking
 
-    async def check(
+    async def check_budgets(
         self, provider: str, amount: Money, *, trip: str = "", key: str = "", sync: bool = True
     ) -> None:
-        """`OverBudget` (nothing spent) if ``amount`` more would break the budget of the trip, or of the month.
+        """`BudgetExceeded` (nothing spent) if ``amount`` more would break the budget of the trip, or of the month.
 
         ``key`` names the bill that ``amount`` is for, which is not counted twice. ``sync`` false: by the ledger as it
         is, without asking the providers. A limit that cannot be converted for want of a rate is a `MoneyError`:
         nothing is let through unseen.
         """
-        for status in await self.statuses(provider, trip=trip, key=key, sync=sync):
-            await self.check_within(status, amount)
+        for status in await self.list_statuses(provider, trip=trip, key=key, sync=sync):
+            await self.check_limit(status, amount)
 
-    async def check_within(self, status: BudgetStatus, amount: Money) -> None:
-        """`OverBudget` if ``amount`` more would break this one limit."""
+    async def check_limit(self, status: BudgetStatus, amount: Money) -> None:
+        """`BudgetExceeded` if ``amount`` more would break this one limit."""
         limit = status.limit
-        conversion = await self.rates.conversion(amount.currency, limit.money.currency)
+        conversion = await self.rates.get_conversion(amount.currency, limit.money.currency)
         if status.used + conversion.convert(amount) > limit.money:
-            raise OverBudget(
+            raise BudgetExceeded(
                 _(
                     "{amount} more would break the {name} of {limit}: {used} are spent, held or ordered"
                 ).format(amount=amount, name=limit.name, limit=limit.money, used=status.used),
                 hint=_("Nothing was spent for it. A deposit counts as long as it is held."),
             )
 
-    async def check_meter(self, lease: Lease, used: Money, *, trip: str = "") -> None:
-        """`OverBudget` if a metered lease, having used ``used`` by the clock, breaks a budget. Asks no provider.
+    async def check_metered_lease(self, lease: Lease, used: Money, *, trip: str = "") -> None:
+        """`BudgetExceeded` if a metered lease, having used ``used`` by the clock, breaks a budget. Asks no provider.
 
         What of it stands in the ledger already is not counted twice.
         """
-        booked = [x for x in self.bookkeeping.spending(lease=lease.id) if x.currency == used.currency]
+        booked = [x for x in self.bookkeeping.sum_spending(lease=lease.id) if x.currency == used.currency]
         unbooked = used - sum((total.spent for total in booked), used.currency.zero)
-        await self.check(lease.provider, max(unbooked, used.currency.zero), trip=trip, sync=False)
+        await self.check_budgets(lease.provider, max(unbooked, used.currency.zero), trip=trip, sync=False)
 
     # bills that may be paid
 
-    def authorize(self, bill: Bill) -> None:
+    def authorize_bill(self, bill: Bill) -> None:
         """Note that ``bill`` may be paid: from here on it counts."""
-        self.store.put_note(_AUTHORIZED, bill.key, str(bill.amount))
+        self.store.put_note(_AUTHORIZED_SCOPE, bill.key, str(bill.amount))
 
     def is_authorized(self, bill: Bill) -> bool:
-        return self.store.note(_AUTHORIZED, bill.key) == str(bill.amount)
+        return self.store.get_note(_AUTHORIZED_SCOPE, bill.key) == str(bill.amount)
 
     # limits
 
     @staticmethod
-    def own_status(money: Money) -> BudgetStatus:
+    def new_trip_status(money: Money) -> BudgetStatus:
         """The budget of a trip that has not begun."""
-        limit = fine(money)
+        limit = with_precision(money)
         return BudgetStatus(limit=BudgetLimit(name=_("budget"), money=limit), used=limit.currency.zero)
 
-    def limits(self, provider: str, trip: str = "") -> Sequence[BudgetLimit]:
+    def list_limits(self, provider: str, trip: str = "") -> Sequence[BudgetLimit]:
         """The trip's own, those of other trips with the same lease, everybody's month, the provider's month."""
-        leases = self.store.leases()
+        leases = self.store.list_leases()
         month = self.clock.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        found = self._trip_limits(trip, leases)
+        found = self._list_trip_limits(trip, leases)
         for section, name, whose in (
             ("budget", _("monthly budget"), ""),
             (f"budget.{provider}", _("monthly budget for {provider}").format(provider=provider), provider),
         ):
-            money = self._month_setting(section)
+            money = self._read_month_budget(section)
             if money is not None:
                 mine = tuple(lease for lease in leases if whose in ("", lease.provider))
                 found.append(BudgetLimit(name=name, money=money, leases=mine, provider=whose, since=month))
         return found
 
-    def _trip_limits(self, trip: str, leases: Sequence[Lease]) -> list[BudgetLimit]:
-        records = self.store.trips()
+    def _list_trip_limits(self, trip: str, leases: Sequence[Lease]) -> list[BudgetLimit]:
+        records = self.store.list_trips()
         shared = next((record.lease for record in records if record.id == trip), "")
         return [
             BudgetLimit(
                 name=_("budget"),
-                money=fine(budget),
+                money=with_precision(budget),
                 leases=tuple(lease for lease in leases if lease.id == record.lease),
-                trip=record.id,
+                trip_id=record.id,
             )
             for record in records
             if (budget := record.spec.limits.budget) is not None
             and (record.id == trip or (shared and record.lease == shared))
         ]
 
-    def _month_setting(self, section: str) -> Money | None:
-        text = self.settings.value(section, "month")
+    def _read_month_budget(self, section: str) -> Money | None:
+        text = self.settings.get(section, "month")
         if not text:
             return None
         with suppress(ValueError):
-            value, code = parse_money(text)
+            value, code = parse_amount(text)
             if code:
-                return fine(money_of((value, code)))
+                return with_precision(make_money((value, code)))
         raise UsageError(
             _("[{section}] month = {text} is no amount of money with its currency").format(
                 section=section, text=repr(text)
@@ -161,66 +161,68 @@ class Budgets:
 
     # how they stand
 
-    async def statuses(
+    async def list_statuses(
         self, provider: str, *, trip: str = "", key: str = "", sync: bool = True
     ) -> Sequence[BudgetStatus]:
         """Every limit that holds for ``provider`` and the trip, and how it stands."""
-        lookup = self.rates.begin_lookup()
+        lookup = self.rates.start_lookup()
         found = []
-        for limit in self.limits(provider, trip):
+        for limit in self.list_limits(provider, trip):
             if sync:
-                await self._sync(limit.leases)
-            ordered = (amount for lease in limit.leases for amount in self._ordered(lease, key))
-            used = await _sum_in(limit.money.currency, (*self._booked(limit), *ordered), lookup)
+                await self._sync_leases(limit.leases)
+            ordered = (amount for lease in limit.leases for amount in self._ordered_amounts(lease, key))
+            used = await _sum_converted(
+                limit.money.currency, (*self._booked_amounts(limit), *ordered), lookup
+            )
             found.append(BudgetStatus(limit=limit, used=used))
         return found
 
-    async def _sync(self, leases: Iterable[Lease]) -> None:
+    async def _sync_leases(self, leases: Iterable[Lease]) -> None:
         """Bring the ledger up to date for what still moves.
 
         Where a provider does not say, what was paid counts in full.
         """
         for lease in leases:
-            held = any(total.held.amount for total in self.bookkeeping.spending(lease=lease.id))
-            if not lease.over or held:
+            held = any(total.held.amount for total in self.bookkeeping.sum_spending(lease=lease.id))
+            if not lease.is_over or held:
                 await self.bookkeeping.sync_lease(lease.id, quiet=True)
 
-    def _booked(self, limit: BudgetLimit) -> list[Money]:
+    def _booked_amounts(self, limit: BudgetLimit) -> list[Money]:
         """Spent in the limit's time, and held now, whenever that was paid in."""
         if limit.since is None:
-            found = [*self.bookkeeping.lines(trip=limit.trip)]
-            found += [line for lease in limit.leases for line in self.bookkeeping.lines(lease=lease.id)]
-            return [_used(total, total) for total in _totals_once(found)]
-        ever = self.bookkeeping.spending(provider=limit.provider)
-        month = self.bookkeeping.spending(provider=limit.provider, since=limit.since)
+            found = [*self.bookkeeping.list_lines(trip=limit.trip_id)]
+            found += [line for lease in limit.leases for line in self.bookkeeping.list_lines(lease=lease.id)]
+            return [_used_amount(total, total) for total in _unique_totals(found)]
+        ever = self.bookkeeping.sum_spending(provider=limit.provider)
+        month = self.bookkeeping.sum_spending(provider=limit.provider, since=limit.since)
         spent = {total.currency: total for total in month}
         # What moved this month moved at some time: every currency of the month is among those of ever.
-        return [_used(spent.get(total.currency), total) for total in ever]
+        return [_used_amount(spent.get(total.currency), total) for total in ever]
 
-    def _ordered(self, lease: Lease, key: str) -> list[Money]:
+    def _ordered_amounts(self, lease: Lease, key: str) -> list[Money]:
         """Bills that may be paid, by another process for one, and are not in the ledger yet."""
-        paid = {item.payment.key for item in self.bookkeeping.paid(lease=lease.id)}
+        paid = {item.payment.key for item in self.bookkeeping.list_payments(lease=lease.id)}
         return [
             bill.amount for bill in lease.bills if bill.key not in {*paid, key} and self.is_authorized(bill)
         ]
 
 
-def _used(spent: Total | None, held: Total) -> Money:
+def _used_amount(spent: ReceiptTotal | None, held: ReceiptTotal) -> Money:
     """Refunds of an earlier month's money do not make room for more in this one."""
     zero = held.currency.zero
     return max(spent.spent if spent else zero, zero) + max(held.held, zero)
 
 
-def _totals_once(lines: Iterable[LedgerLine]) -> Sequence[Total]:
+def _unique_totals(lines: Iterable[LedgerLine]) -> Sequence[ReceiptTotal]:
     """A line that was found by its trip and by its lease counts once."""
     once = {(line.last.provider, line.last.ref, line.last.kind): line for line in lines}
-    return totals(line.charge for line in once.values() if line.money.amount)
+    return sum_charges(line.charge for line in once.values() if line.money.amount)
 
 
-async def _sum_in(currency: Currency, amounts: Iterable[Money], lookup: RateLookup) -> Money:
+async def _sum_converted(currency: Currency, amounts: Iterable[Money], lookup: RateLookup) -> Money:
     found = currency.zero
     for money in amounts:
-        found += (await lookup.conversion(money.currency, currency)).convert(money)
+        found += (await lookup.get_conversion(money.currency, currency)).convert(money)
     return found
 
 
@@ -237,34 +239,36 @@ class JobBudget:
     def _now(self) -> datetime:
         return self.budgets.clock.now()
 
-    async def check(self, lease: Lease) -> None:
-        """`OverBudget` when a metered lease has used up a budget, its trip's or the month's."""
+    async def check_lease(self, lease: Lease) -> None:
+        """`BudgetExceeded` when a metered lease has used up a budget, its trip's or the month's."""
         price = lease.offer.tariff.price
         if not isinstance(lease.offer.tariff, Metered) or lease.started_at is None:
             return
         stay = self._now() - lease.started_at
-        most = price.cost(stay + self._ahead(stay))
+        most = price.cost(stay + self._reserve_time(stay))
         try:
-            await self.budgets.check_meter(lease, most, trip=self.trip.trip)
-        except OverBudget as error:
-            raise _stopped(error.message) from None
+            await self.budgets.check_metered_lease(lease, most, trip=self.trip.id)
+        except BudgetExceeded as error:
+            raise _stopped_error(error.message) from None
         except GpurentError as error:
             # No rate now: the one of the beginning has to do.
             self.trip.emit(EventKind.WARNING, error.message, lease=lease.id)
             limit = self.limit
             if limit is not None and limit.currency == most.currency and most > limit:
-                raise _stopped(_("the budget of {budget} is used up").format(budget=limit)) from None
+                raise _stopped_error(_("the budget of {budget} is used up").format(budget=limit)) from None
 
-    def _ahead(self, stay: timedelta) -> timedelta:
+    def _reserve_time(self, stay: timedelta) -> timedelta:
         """Until the check after the next, and for the results: as long as the upload took, within reason."""
         now = self._now()
         gap, self._checked_at = now - self._checked_at, now
         # The leg that the job's own step belongs to.
-        steps, leg = self.trip.steps(), self.trip.current.partition(".")[0]
+        steps, leg = self.trip.steps_by_name(), self.trip.current_step.partition(".")[0]
         begun, pushed = steps.get(f"{leg}.connect"), steps.get(f"{leg}.push")
-        upload = pushed.done_at - begun.begun_at if begun and pushed and pushed.done_at else DOWNLOAD
-        return max(CHECK_EVERY, 2 * gap) + max(DOWNLOAD, min(upload, stay / 4))
+        upload = pushed.done_at - begun.begun_at if begun and pushed and pushed.done_at else DOWNLOAD_RESERVE
+        return max(CHECK_INTERVAL, 2 * gap) + max(DOWNLOAD_RESERVE, min(upload, stay / 4))
 
 
-def _stopped(why: str) -> OverBudget:
-    return OverBudget(why, hint=_("The job was stopped; results that are there come home."), spent=Spent.YES)
+def _stopped_error(why: str) -> BudgetExceeded:
+    return BudgetExceeded(
+        why, hint=_("The job was stopped; results that are there come home."), spent=Spent.YES
+    )

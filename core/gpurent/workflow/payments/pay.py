@@ -1,4 +1,4 @@
-"""Where money leaves: whether a bill may be paid, and the only caller of `BillingProvider.pay`."""
+"""Where money leaves: whether a bill may be paid, and the only caller of `BillingProvider.pay_bill`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from attrs import frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.money import Money, Rate
-from gpurent.domain.offer import Bill, Known, Payment, Purpose
+from gpurent.domain.offer import Bill, Known, Payment, PaymentPurpose
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.receipt import ChargeKind
 from gpurent.domain.trip import AgreedPrice
@@ -27,11 +27,11 @@ from gpurent.workflow.runtime.waiting import WorkLocks
 
 # A bill or a rate that is so many times off is taken for a mistake: no yes that was given before covers it.
 MAX_PRICE_RATIO = 2
-_KINDS = {
-    Purpose.RENT: ChargeKind.USE,
-    Purpose.DEPOSIT: ChargeKind.DEPOSIT,
-    Purpose.RENEWAL: ChargeKind.RENEWAL,
-    Purpose.FEE: ChargeKind.FEE,
+_CHARGE_KINDS = {
+    PaymentPurpose.RENT: ChargeKind.USE,
+    PaymentPurpose.DEPOSIT: ChargeKind.DEPOSIT,
+    PaymentPurpose.RENEWAL: ChargeKind.RENEWAL,
+    PaymentPurpose.FEE: ChargeKind.FEE,
 }
 
 
@@ -44,27 +44,28 @@ class PaymentAuthorizer:
     questions: Questions
     locks: WorkLocks
 
-    async def authorize(self, trip: TripContext, provider: str, bill: Bill, agreed: AgreedPrice) -> None:
+    async def authorize_bill(self, trip: TripContext, provider: str, bill: Bill, agreed: AgreedPrice) -> None:
         """Passed once, a bill is not asked about again. Above ``agreed.ceiling`` only by the user's yes."""
         if self.budgets.is_authorized(bill):
             return
         ceiling = agreed.ceiling
         if ceiling is not None and bill.amount.amount > ceiling.amount * MAX_PRICE_RATIO:
             raise MoneyError(
-                _above(bill, ceiling), hint=_("Nothing was paid for it. Start again for a fresh quote.")
+                _above_ceiling_text(bill, ceiling),
+                hint=_("Nothing was paid for it. Start again for a fresh quote."),
             )
         if agreed.rate is not None:
             await self._check_rate(trip, provider, bill, agreed.rate)
         if ceiling is not None and bill.amount > ceiling:
-            await self._confirm(trip, bill, ceiling)
+            await self._ask_user(trip, bill, ceiling)
         # One at a time, so that two trips do not both pass where there is room for one.
         async with self.locks.lock_lease("budget"):
-            await self.budgets.check(provider, bill.amount, trip=trip.trip, key=bill.key)
-            self.budgets.authorize(bill)
+            await self.budgets.check_budgets(provider, bill.amount, trip=trip.id, key=bill.key)
+            self.budgets.authorize_bill(bill)
 
     async def _check_rate(self, trip: TripContext, provider: str, bill: Bill, quoted: Rate) -> None:
         """The rate as it is now must be sane, fresh and near the one of the quote."""
-        now = await self.rates.begin_lookup().rate_of(provider, quoted.quote)
+        now = await self.rates.start_lookup().get_rate(provider, quoted.quote)
         pair = f"{quoted.base.code}/{quoted.quote.code}"
         moved = now.value / quoted.value
         if not Decimal(1) / MAX_PRICE_RATIO <= moved <= MAX_PRICE_RATIO:
@@ -82,20 +83,20 @@ class PaymentAuthorizer:
                 ),
             )
 
-    async def _confirm(self, trip: TripContext, bill: Bill, ceiling: Money) -> None:
+    async def _ask_user(self, trip: TripContext, bill: Bill, ceiling: Money) -> None:
         text = _("The bill is {amount}, above the {ceiling} that you agreed to. Pay it?")
         question = Question(
             id=f"pay:{bill.key}:{bill.amount}",
             kind=QuestionKind.SPEND,
             text=text.format(amount=bill.amount, ceiling=ceiling),
-            trip=trip.trip,
+            trip=trip.id,
         )
         if not await self.questions.confirm(question):
             hint = _("Nothing was paid for it. Raise --budget, or wait for a better price.")
-            raise MoneyError(_above(bill, ceiling), hint=hint)
+            raise MoneyError(_above_ceiling_text(bill, ceiling), hint=hint)
 
 
-def _above(bill: Bill, ceiling: Money) -> str:
+def _above_ceiling_text(bill: Bill, ceiling: Money) -> str:
     return _("the bill of {amount} is above the agreed {ceiling}").format(amount=bill.amount, ceiling=ceiling)
 
 
@@ -107,7 +108,7 @@ class Payments:
     bookkeeping: Bookkeeping
     clock: Clock
 
-    async def pay(
+    async def pay_bill(
         self, trip: TripContext, step: str, provider: str, bill: Bill, agreed: AgreedPrice
     ) -> Payment:
         """Pay ``bill`` once, whatever happens in between; above ``agreed.ceiling`` only after the user's yes.
@@ -116,12 +117,12 @@ class Payments:
         before the account sees it, the payment before the provider does.
         """
         payment = await trip.step(
-            step, Payment, lambda: self._pay(trip, step, provider, bill, agreed), quiet=True
+            step, Payment, lambda: self._pay_once(trip, step, provider, bill, agreed), quiet=True
         )
-        self.bookkeeping.record_payments(trip.trip)
+        self.bookkeeping.record_payments(trip.id)
         return payment
 
-    async def _pay(
+    async def _pay_once(
         self, trip: TripContext, step: str, provider: str, bill: Bill, agreed: AgreedPrice
     ) -> Payment:
         overdue = bill.due is not None and self.clock.now() >= bill.due
@@ -135,9 +136,9 @@ class Payments:
         if bill.amount.amount < 0:
             raise MoneyError(_("the shop sent a bill of {amount}").format(amount=bill.amount))
         if bill.amount.amount:
-            await self.authorizer.authorize(trip, provider, bill, agreed)
+            await self.authorizer.authorize_bill(trip, provider, bill, agreed)
             trip.emit(EventKind.PAYING, _("paying {amount}").format(amount=bill.amount), key=bill.key)
-        payment = await self.plugins.billing(provider).pay(bill)
+        payment = await self.plugins.billing(provider).pay_bill(bill)
         if payment.amount > bill.amount or payment.key != bill.key:
             raise MoneyError(
                 _("asked to pay {asked}, the wallet says that it paid {paid}").format(
@@ -154,15 +155,15 @@ class Payments:
 
         False also when the account's statement does not say: then nothing is paid late.
         """
-        record = trip.store.trip(trip.trip)
-        lease = self.store.lease(record.lease) if record is not None else None
-        begun = trip.steps().get(step)
+        record = trip.store.find_trip(trip.id)
+        lease = self.store.find_lease(record.lease) if record is not None else None
+        begun = trip.steps_by_name().get(step)
         if lease is None or begun is None or bill.due is None or begun.begun_at >= bill.due:
             return False
-        charges = await self.plugins.billing(provider).charges(lease)
+        charges = await self.plugins.billing(provider).list_charges(lease)
         return isinstance(charges, Known) and any(
             charge.money == bill.amount
-            and charge.kind is _KINDS[bill.purpose]
+            and charge.kind is _CHARGE_KINDS[bill.purpose]
             and charge.at >= begun.begun_at
             for charge in charges.items
         )

@@ -41,7 +41,7 @@ class Quotes:
     plugins: Plugins
     rates: ExchangeRates
 
-    async def quote(
+    async def quote_offer(
         self,
         offer: Offer,
         term: timedelta | None,
@@ -53,26 +53,26 @@ class Quotes:
         if offer.deposit is not None:
             zero = offer.deposit.money.currency.zero
             return Quote(low=zero, high=zero, deposit=offer.deposit.money)
-        cost = own_cost(offer, term, gpus, disk)
+        cost = offer_cost(offer, term, gpus, disk)
         if self.plugins.billing_entry(offer.provider).currency == cost.currency.code:
-            return _with_fee(Quote(low=cost, high=cost), offer)
-        lookup = lookup or self.rates.begin_lookup()
-        rate = await lookup.rate_of(offer.provider, cost.currency)
-        low = rate.convert(cost, up=False)
-        return _with_fee(Quote(low=low, high=with_tolerance(low), rate=rate), offer)
+            return _add_fee(Quote(low=cost, high=cost), offer)
+        lookup = lookup or self.rates.start_lookup()
+        rate = await lookup.get_rate(offer.provider, cost.currency)
+        low = rate.convert(cost, round_up=False)
+        return _add_fee(Quote(low=low, high=add_tolerance(low), rate=rate), offer)
 
-    async def look_up_funds(self, provider: str, quote: Quote, budget: Money | None = None) -> Funding:
+    async def get_funding(self, provider: str, quote: Quote, budget: Money | None = None) -> Funding:
         """What is there and what may leave; refuses nothing. ``budget``: the trip's, in any currency."""
-        balance = (await self.plugins.billing(provider).balance()).available
+        balance = (await self.plugins.billing(provider).get_balance()).available
         if budget is not None:
-            conversion = await self.rates.conversion(budget.currency, quote.high.currency)
-            budget = conversion.convert(budget, up=False)
+            conversion = await self.rates.get_conversion(budget.currency, quote.high.currency)
+            budget = conversion.convert(budget, round_up=False)
         return Funding(
             ceiling=quote.high, deposit=quote.deposit, budget=budget, balance=balance, rate=quote.rate
         )
 
 
-def term_of(offer: Offer, term: timedelta | None) -> timedelta | None:
+def order_term(offer: Offer, term: timedelta | None) -> timedelta | None:
     """The time to order: ``term``, a day when prepaid and not said, None on a meter."""
     tariff = offer.tariff
     if isinstance(tariff, Metered):
@@ -92,7 +92,7 @@ def term_of(offer: Offer, term: timedelta | None) -> timedelta | None:
     return term
 
 
-def own_cost(offer: Offer, term: timedelta | None, gpus: int = 1, disk: int = 0) -> Money:
+def offer_cost(offer: Offer, term: timedelta | None, gpus: int = 1, disk: int = 0) -> Money:
     """What ``term`` costs in the currency of the price: every begun tick, every GPU, the disk beyond the free one.
 
     A meter without a term is counted for an hour.
@@ -107,12 +107,12 @@ def own_cost(offer: Offer, term: timedelta | None, gpus: int = 1, disk: int = 0)
     return evolve(tariff.price, value=value).cost(time)
 
 
-def with_tolerance(money: Money) -> Money:
+def add_tolerance(money: Money) -> Money:
     """``money`` after the largest move of a rate that is not asked about."""
     return Money(int(money.amount * (1 + RATE_TOLERANCE)) + 1, money.currency)
 
 
-def total(quotes: Sequence[Quote]) -> Quote:
+def sum_quotes(quotes: Sequence[Quote]) -> Quote:
     """The sum over the legs; all are in the one currency of the account."""
     first, *rest = quotes
     for quote in rest:
@@ -126,19 +126,19 @@ def total(quotes: Sequence[Quote]) -> Quote:
     return first
 
 
-def needed(quote: Quote) -> Money:
+def required_amount(quote: Quote) -> Money:
     """The most that has to be there at once: everything that is spent, and what is held on top."""
     return quote.high if quote.deposit is None else quote.high + quote.deposit
 
 
-def _with_fee(quote: Quote, offer: Offer) -> Quote:
+def _add_fee(quote: Quote, offer: Offer) -> Quote:
     fee = offer.tariff.fee if isinstance(offer.tariff, Prepaid) else None
     return quote if fee is None else evolve(quote, low=quote.low + fee, high=quote.high + fee)
 
 
 def require_funds(provider: str, quote: Quote, funding: Funding) -> None:
     """`MoneyError` when the balance does not cover ``quote``."""
-    balance, most = funding.balance, needed(quote)
+    balance, most = funding.balance, required_amount(quote)
     if most > balance or balance.amount <= 0:
         missing = most - balance
         raise MoneyError(

@@ -10,8 +10,8 @@ from decimal import Decimal, InvalidOperation
 
 from attrs import define, evolve, field, frozen
 
-from gpurent.domain.money import CNY, USD, Conversion, Currency, Rate, shortest
-from gpurent.domain.money_text import KNOWN
+from gpurent.domain.money import CNY, USD, Conversion, Currency, Rate, find_rate_path
+from gpurent.domain.money_text import KNOWN_CURRENCIES
 from gpurent.errors import GpurentError, InputRequired, MoneyError, UnavailableError, UsageError
 from gpurent.locale import _
 from gpurent.ports.system import Clock
@@ -20,17 +20,17 @@ from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.settings import Settings
 from gpurent.workflow.runtime.waiting import cancel_and_wait
 
-RATE_LIMIT = timedelta(hours=6)
-TIMEOUT = 30.0
+MAX_RATE_AGE = timedelta(hours=6)
+DEFAULT_TIMEOUT = 30.0
 # A rate that the user wrote down is no market's: it may be older.
-WRITTEN_LIMIT = timedelta(days=45)
-_PAIR = re.compile(r"([A-Z]{3,5})/([A-Z]{3,5})")
+MAX_CONFIGURED_RATE_AGE = timedelta(days=45)
+_PAIR_PATTERN = re.compile(r"([A-Z]{3,5})/([A-Z]{3,5})")
 _OTHER_KEYS = ("at", "source", "limit_days")
 
 
-def provider_timeout(settings: Settings) -> float:
+def read_provider_timeout(settings: Settings) -> float:
     """Real seconds that a provider has for its answer: ``[offers] timeout``."""
-    text = settings.value("offers", "timeout", f"{TIMEOUT:g}")
+    text = settings.get("offers", "timeout", f"{DEFAULT_TIMEOUT:g}")
     try:
         seconds = float(text)
     except ValueError:
@@ -46,13 +46,13 @@ class ExchangeRates:
     settings: Settings
     clock: Clock
 
-    def begin_lookup(self) -> RateLookup:
+    def start_lookup(self) -> RateLookup:
         """Fresh rates for one purpose: nobody was asked yet."""
         return RateLookup(self.plugins, self.settings, self.clock)
 
-    async def conversion(self, source: Currency, target: Currency) -> Conversion:
-        """As `RateLookup.conversion`, for a single one."""
-        return await self.begin_lookup().conversion(source, target)
+    async def get_conversion(self, source: Currency, target: Currency) -> Conversion:
+        """As `RateLookup.get_conversion`, for a single one."""
+        return await self.start_lookup().get_conversion(source, target)
 
 
 @define(eq=False)
@@ -62,99 +62,101 @@ class RateLookup:
     plugins: Plugins
     settings: Settings
     clock: Clock
-    _asked: dict[tuple[str, str], asyncio.Task[Rate | GpurentError]] = field(factory=dict, init=False)
+    _requests: dict[tuple[str, str], asyncio.Task[Rate | GpurentError]] = field(factory=dict, init=False)
 
-    async def rate_of(self, provider: str, quote: Currency) -> Rate:
+    async def get_rate(self, provider: str, quote: Currency) -> Rate:
         """What a unit of the currency of ``provider``'s account is worth in ``quote``; old or insane: `MoneyError`."""
-        answer = await self._ask(provider, quote)
+        answer = await self._request_rate(provider, quote)
         if isinstance(answer, GpurentError):
             raise answer
-        return evolve(answer, quote=quote).check(self.clock.now(), RATE_LIMIT)
+        return evolve(answer, quote=quote).check_age(self.clock.now(), MAX_RATE_AGE)
 
-    def begin(self) -> None:
+    def prefetch(self) -> None:
         """Ask every account now, without waiting."""
-        for provider, quote in self._pairs():
-            self._ask(provider, quote)
+        for provider, quote in self._list_pairs():
+            self._request_rate(provider, quote)
 
     async def close(self) -> None:
         """Stop waiting for whoever has not answered."""
-        await cancel_and_wait(*(task for task in self._asked.values() if not task.done()))
+        await cancel_and_wait(*(task for task in self._requests.values() if not task.done()))
 
-    async def currency(self, code: str) -> Currency:
+    async def get_currency(self, code: str) -> Currency:
         """The currency of that code; one that core does not know must be an account's, or have a rate written down."""
-        if code in KNOWN:
-            return KNOWN[code]
+        if code in KNOWN_CURRENCIES:
+            return KNOWN_CURRENCIES[code]
         billing = [
             entry.name
-            for entry in self.plugins.registry.entries(BillingEntry).values()
+            for entry in self.plugins.registry.get_entries(BillingEntry).values()
             if entry.currency == code
         ]
-        for provider, entry in self.plugins.registry.entries(LeaseEntry).items():
+        for provider, entry in self.plugins.registry.get_entries(LeaseEntry).items():
             if entry.billing not in billing:
                 continue
             for quote in (USD, CNY):
-                answer = await self._ask(provider, quote)
+                answer = await self._request_rate(provider, quote)
                 if isinstance(answer, Rate):
                     return answer.base
         if billing:
             raise UnavailableError(
                 _("nobody says now what {code} is worth").format(code=code), retryable=True
             )
-        if any(code in (rate.base.code, rate.quote.code) for rate in written_rates(self._section)):
+        if any(
+            code in (rate.base.code, rate.quote.code) for rate in parse_configured_rates(self._rates_section)
+        ):
             return Currency(code, 2)
         raise UsageError(_("no wallet here knows the currency {code}").format(code=code))
 
-    async def conversion(self, source: Currency, target: Currency) -> Conversion:
+    async def get_conversion(self, source: Currency, target: Currency) -> Conversion:
         """The shortest way over rates that are fresh and sane; none: `MoneyError` that says what is missing."""
         if source.code == target.code:
             return Conversion(target=target)
-        floating, reasons = await self._floating()
-        written, faults = self._written()
-        way = shortest([*floating, *written], source.code, target.code)
+        floating, reasons = await self._list_account_rates()
+        written, faults = self._list_configured_rates()
+        way = find_rate_path([*floating, *written], source.code, target.code)
         if way is None:
             raise MoneyError(
                 _("there is no rate between {source} and {target}").format(
                     source=source.code, target=target.code
                 ),
-                hint="\n".join([*reasons, *faults, _hint(source, target)]),
+                hint="\n".join([*reasons, *faults, _missing_rate_hint(source, target)]),
             )
         return Conversion(target=target, rates=way, floats=any(rate in floating for rate in way))
 
     @property
-    def _section(self) -> Mapping[str, str]:
+    def _rates_section(self) -> Mapping[str, str]:
         return self.settings.sections.get("rates", {})
 
-    def _written(self) -> tuple[list[Rate], list[str]]:
+    def _list_configured_rates(self) -> tuple[list[Rate], list[str]]:
         """What the user wrote down, and why some of it cannot be used."""
         rates, reasons = [], []
-        for rate in written_rates(self._section):
+        for rate in parse_configured_rates(self._rates_section):
             try:
-                rates.append(rate.check(self.clock.now(), written_limit(self._section)))
+                rates.append(rate.check_age(self.clock.now(), parse_max_rate_age(self._rates_section)))
             except MoneyError as error:
                 reasons.append(error.message)
         return rates, reasons
 
-    async def _floating(self) -> tuple[list[Rate], list[str]]:
+    async def _list_account_rates(self) -> tuple[list[Rate], list[str]]:
         """What the accounts report, and why some of it cannot be used."""
-        self.begin()
+        self.prefetch()
         rates, reasons = [], []
-        for provider, quote in self._pairs():
+        for provider, quote in self._list_pairs():
             try:
-                rates.append(await self.rate_of(provider, quote))
+                rates.append(await self.get_rate(provider, quote))
             except (UnavailableError, InputRequired) as error:
                 reasons.append(error.message)
             except MoneyError as error:
                 # No rate for this pair at all is no trouble; a bad one is.
-                if isinstance(await self._ask(provider, quote), Rate):
+                if isinstance(await self._request_rate(provider, quote), Rate):
                     reasons.append(error.message)
             except GpurentError:
                 continue
         return rates, reasons
 
-    def _pairs(self) -> list[tuple[str, Currency]]:
+    def _list_pairs(self) -> list[tuple[str, Currency]]:
         """One provider for each account, with each currency that the account's own may be priced in."""
-        billing = self.plugins.registry.entries(BillingEntry)
-        entries = self.plugins.registry.entries(LeaseEntry)
+        billing = self.plugins.registry.get_entries(BillingEntry)
+        entries = self.plugins.registry.get_entries(LeaseEntry)
         first = {entry.billing: name for name, entry in sorted(entries.items(), reverse=True)}
         return [
             (provider, quote)
@@ -164,17 +166,17 @@ class RateLookup:
             if quote.code != billing[name].currency
         ]
 
-    def _ask(self, provider: str, quote: Currency) -> asyncio.Task[Rate | GpurentError]:
+    def _request_rate(self, provider: str, quote: Currency) -> asyncio.Task[Rate | GpurentError]:
         key = (self.plugins.provider_entry(provider).billing, quote.code)
-        if key not in self._asked:
-            self._asked[key] = asyncio.create_task(self._answer(provider, quote))
-        return self._asked[key]
+        if key not in self._requests:
+            self._requests[key] = asyncio.create_task(self._fetch_rate(provider, quote))
+        return self._requests[key]
 
-    async def _answer(self, provider: str, quote: Currency) -> Rate | GpurentError:
-        seconds = provider_timeout(self.settings)
+    async def _fetch_rate(self, provider: str, quote: Currency) -> Rate | GpurentError:
+        seconds = read_provider_timeout(self.settings)
         try:
             async with asyncio.timeout(seconds):
-                return await self.plugins.billing(provider).rate(quote)
+                return await self.plugins.billing(provider).get_rate(quote)
         except GpurentError as error:
             return error
         except TimeoutError:
@@ -185,43 +187,43 @@ class RateLookup:
             )
 
 
-def _hint(source: Currency, target: Currency) -> str:
+def _missing_rate_hint(source: Currency, target: Currency) -> str:
     pair = "USD/CNY" if "CNY" in (source.code, target.code) else f"{source.code}/{target.code}"
     return _('Write one down in config.toml: [rates] "{pair}" = …, with at and source.').format(pair=pair)
 
 
-def written_rates(section: Mapping[str, str]) -> list[Rate]:
+def parse_configured_rates(section: Mapping[str, str]) -> list[Rate]:
     """``"USD/CNY" = 7.10`` each, with ``at`` (a date) and ``source`` for all of them."""
     source = section.get("source", "config.toml")
     return [
-        Rate(*_currencies(key), _number(key, text), _date(section.get("at", "")), source)
+        Rate(*_parse_pair(key), _parse_number(key, text), _parse_date(section.get("at", "")), source)
         for key, text in section.items()
         if key not in _OTHER_KEYS
     ]
 
 
-def written_limit(section: Mapping[str, str]) -> timedelta:
+def parse_max_rate_age(section: Mapping[str, str]) -> timedelta:
     """How old a written rate may be: ``limit_days``."""
     text = section.get("limit_days", "")
-    return timedelta(days=int(text)) if text.isdigit() and len(text) < 5 else WRITTEN_LIMIT
+    return timedelta(days=int(text)) if text.isdigit() and len(text) < 5 else MAX_CONFIGURED_RATE_AGE
 
 
-def _currencies(key: str) -> tuple[Currency, Currency]:
-    pair = _PAIR.fullmatch(key)
+def _parse_pair(key: str) -> tuple[Currency, Currency]:
+    pair = _PAIR_PATTERN.fullmatch(key)
     if pair is None:
         raise UsageError(_("[rates] {key} is no pair of currencies").format(key=key), hint='"USD/CNY" = 7.10')
-    base, quote = (KNOWN.get(code) or Currency(code, 8) for code in pair.groups())
+    base, quote = (KNOWN_CURRENCIES.get(code) or Currency(code, 8) for code in pair.groups())
     return base, quote
 
 
-def _number(key: str, text: str) -> Decimal:
+def _parse_number(key: str, text: str) -> Decimal:
     try:
         return Decimal(text)
     except InvalidOperation:
         raise UsageError(_("[rates] {key} = {text} is no number").format(key=key, text=repr(text))) from None
 
 
-def _date(text: str) -> datetime:
+def _parse_date(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

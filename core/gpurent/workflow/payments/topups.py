@@ -11,13 +11,20 @@ from attrs import frozen
 from gpurent.domain.money import USD, Conversion, Money
 from gpurent.errors import InputRequired, MoneyError, UnavailableError, UsageError
 from gpurent.locale import _
-from gpurent.roles.account import Advice, Balance, Invoice, SupportsInvoices, SupportsWithdrawal, TopUp
+from gpurent.roles.account import (
+    Balance,
+    InvoiceInfo,
+    SupportsInvoices,
+    SupportsWithdrawal,
+    TopUp,
+    TopUpAdvice,
+)
 from gpurent.workflow.payments.rates import ExchangeRates
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.waiting import Poller
 
-POLL = timedelta(seconds=5)
-PATIENCE = timedelta(hours=1)
+POLL_INTERVAL = timedelta(seconds=5)
+TOPUP_TIMEOUT = timedelta(hours=1)
 
 
 @frozen(kw_only=True)
@@ -25,9 +32,9 @@ class TopUpInstructions:
     """``before`` is the balance when the way was asked for; ``advice`` is there when it decided ``amount``."""
 
     amount: Money
-    way: TopUp
-    before: Balance
-    advice: Advice | None = None
+    top_up: TopUp
+    balance_before: Balance
+    advice: TopUpAdvice | None = None
 
 
 @frozen(kw_only=True)
@@ -35,7 +42,7 @@ class WithdrawalInstructions:
     """``worth``: what ``amount`` would bring at the dated rates of ``conversion``; None where nobody knows one."""
 
     amount: Money
-    way: TopUp
+    withdrawal: TopUp
     worth: Money | None = None
     conversion: Conversion | None = None
 
@@ -46,8 +53,8 @@ class AccountMoney:
     rates: ExchangeRates
     poller: Poller
 
-    async def balance(self, provider: str) -> Balance:
-        return await self.plugins.billing(provider).balance()
+    async def get_balance(self, provider: str) -> Balance:
+        return await self.plugins.billing(provider).get_balance()
 
     def require_currency(self, provider: str, code: str) -> None:
         """`MoneyError` if an amount was typed in another currency than the account's; an empty code is its own."""
@@ -63,18 +70,20 @@ class AccountMoney:
         """How ``value`` gets into the account; None: as much as the account itself advises."""
         self.require_currency(provider, code)
         billing = self.plugins.billing(provider)
-        before = await billing.balance()
+        before = await billing.get_balance()
         if value is not None:
             amount = before.available.currency.money(value)
-            return TopUpInstructions(amount=amount, way=await billing.top_up(amount), before=before)
-        advice = await billing.advised()
+            return TopUpInstructions(
+                amount=amount, top_up=await billing.create_top_up(amount), balance_before=before
+            )
+        advice = await billing.suggest_top_up()
         if advice is None:
             raise UsageError(
                 _("how much? The balance is {balance}").format(balance=before.available),
                 hint=_("gpurent topup {provider} AMOUNT").format(provider=provider),
             )
-        way = await billing.top_up(advice.money)
-        return TopUpInstructions(amount=advice.money, way=way, before=before, advice=advice)
+        way = await billing.create_top_up(advice.money)
+        return TopUpInstructions(amount=advice.money, top_up=way, balance_before=before, advice=advice)
 
     async def wait_for_topup(
         self, provider: str, expected: TopUpInstructions, show: Callable[[Balance], None]
@@ -85,18 +94,18 @@ class AccountMoney:
         balance that was seen are an arrival.
         """
         billing = self.plugins.billing(provider)
-        lowest = expected.before.available
+        lowest = expected.balance_before.available
 
         async def look() -> Balance | None:
             nonlocal lowest
-            balance = await billing.balance()
+            balance = await billing.get_balance()
             if (balance.available - lowest).amount * 10 >= expected.amount.amount * 9:
                 return balance
             lowest = min(lowest, balance.available)
             show(balance)
             return None
 
-        arrived = await self.poller.poll(look, every=POLL, patience=PATIENCE, floor=0.5)
+        arrived = await self.poller.poll(look, interval=POLL_INTERVAL, timeout=TOPUP_TIMEOUT, min_seconds=0.5)
         if arrived is None:
             raise UnavailableError(
                 _("the {amount} have not arrived yet").format(amount=expected.amount),
@@ -107,15 +116,15 @@ class AccountMoney:
 
     # invoices
 
-    async def invoice(self, provider: str) -> tuple[Invoice, tuple[tuple[str, str], ...]]:
+    async def get_invoice_info(self, provider: str) -> tuple[InvoiceInfo, tuple[tuple[str, str], ...]]:
         """How the invoice stands, and the name and label of what has to be given to request one."""
-        billing = self._invoicing(provider)
-        return await billing.invoice(), tuple(billing.invoice_fields)
+        billing = self._require_invoices(provider)
+        return await billing.get_invoice_info(), tuple(billing.invoice_fields)
 
     async def request_invoice(self, provider: str, money: Money, answers: Mapping[str, str]) -> str:
-        return await self._invoicing(provider).request_invoice(money, answers)
+        return await self._require_invoices(provider).request_invoice(money, answers)
 
-    def _invoicing(self, provider: str) -> SupportsInvoices:
+    def _require_invoices(self, provider: str) -> SupportsInvoices:
         billing = self.plugins.billing(provider)
         if not isinstance(billing, SupportsInvoices):
             raise UsageError(_("{provider} gives no invoices").format(provider=provider))
@@ -130,19 +139,19 @@ class AccountMoney:
         billing = self.plugins.billing(provider)
         if not isinstance(billing, SupportsWithdrawal):
             raise UsageError(_("nothing can be cashed out at {provider}").format(provider=provider))
-        available = (await billing.balance()).available
+        available = (await billing.get_balance()).available
         amount = available if value is None else available.currency.money(value)
         way = await billing.withdraw(amount)
-        conversion = await self._conversion(amount, code)
-        worth = conversion.convert(amount, up=False) if conversion is not None else None
-        return WithdrawalInstructions(amount=amount, way=way, worth=worth, conversion=conversion)
+        conversion = await self._find_conversion(amount, code)
+        worth = conversion.convert(amount, round_up=False) if conversion is not None else None
+        return WithdrawalInstructions(amount=amount, withdrawal=way, worth=worth, conversion=conversion)
 
-    async def _conversion(self, amount: Money, code: str) -> Conversion | None:
+    async def _find_conversion(self, amount: Money, code: str) -> Conversion | None:
         """To the currency ``code``, else to dollars; None where nobody knows a rate."""
-        lookup = self.rates.begin_lookup()
+        lookup = self.rates.start_lookup()
         for target in dict.fromkeys((code, USD.code)):
             try:
-                return await lookup.conversion(amount.currency, await lookup.currency(target))
+                return await lookup.get_conversion(amount.currency, await lookup.get_currency(target))
             except (MoneyError, UnavailableError, InputRequired):
                 continue
         return None

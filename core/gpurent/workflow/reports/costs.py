@@ -16,10 +16,10 @@ from gpurent.errors import MoneyError
 from gpurent.ports.store import Store
 from gpurent.ports.system import Clock
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
-from gpurent.workflow.reports.receipts import idle_of_lease
+from gpurent.workflow.reports.receipts import list_lease_idle_spans
 
-_SPENT = (ChargeKind.USE, ChargeKind.RENEWAL, ChargeKind.FEE)
-_KEYS: Mapping[str, Callable[[Transaction], str]] = MappingProxyType(
+_SPENT_KINDS = (ChargeKind.USE, ChargeKind.RENEWAL, ChargeKind.FEE)
+_GROUP_KEYS: Mapping[str, Callable[[Transaction], str]] = MappingProxyType(
     {
         "day": lambda entry: f"{entry.at.astimezone(UTC):%Y-%m-%d}",
         "provider": lambda entry: entry.provider,
@@ -27,7 +27,7 @@ _KEYS: Mapping[str, Callable[[Transaction], str]] = MappingProxyType(
         "trip": lambda entry: entry.trip or "-",
     }
 )
-GROUPINGS = tuple(_KEYS)
+GROUPINGS = tuple(_GROUP_KEYS)
 
 
 @frozen(kw_only=True)
@@ -84,9 +84,9 @@ class UsageHistory:
 def group_costs(entries: Iterable[Transaction], by: str, code: str = "") -> Costs:
     """Group what was spent; with ``code`` each movement is converted by its own rate, rounded up once."""
     movements = [
-        _expense(entry, _KEYS[by](entry), code)
+        _make_expense(entry, _GROUP_KEYS[by](entry), code)
         for entry in entries
-        if entry.money.amount and (entry.kind in _SPENT or entry.kind is ChargeKind.REFUND)
+        if entry.money.amount and (entry.kind in _SPENT_KINDS or entry.kind is ChargeKind.REFUND)
     ]
     movements.sort(key=lambda item: item.at)
     sums: dict[tuple[str, Currency], Money] = {}
@@ -99,20 +99,20 @@ def group_costs(entries: Iterable[Transaction], by: str, code: str = "") -> Cost
         by=by,
         movements=tuple(movements),
         rows=tuple(sorted(rows, key=lambda row: (row.key, row.money.currency.code))),
-        totals=_sum(item.money for item in movements),
+        totals=_sum_by_currency(item.money for item in movements),
         rates=tuple(sorted(rates.values(), key=lambda rate: rate.at)),
-        lacking=_sum(item.money for item in movements if item.lacking),
+        lacking=_sum_by_currency(item.money for item in movements if item.lacking),
     )
 
 
-def _sum(every: Iterable[Money]) -> tuple[Money, ...]:
+def _sum_by_currency(every: Iterable[Money]) -> tuple[Money, ...]:
     sums: dict[Currency, Money] = {}
     for money in every:
         sums[money.currency] = sums.get(money.currency, money.currency.zero) + money
     return tuple(sums[currency] for currency in sorted(sums, key=lambda currency: currency.code))
 
 
-def _expense(entry: Transaction, key: str, code: str) -> Expense:
+def _make_expense(entry: Transaction, key: str, code: str) -> Expense:
     money = -entry.money if entry.kind is ChargeKind.REFUND else entry.money
     plain = Expense(at=entry.at, key=key, money=money, lease=entry.lease)
     if not code or money.currency.code == code:
@@ -129,13 +129,13 @@ def _expense(entry: Transaction, key: str, code: str) -> Expense:
     return evolve(plain, money=size if money.amount > 0 else -size, rate=rate)
 
 
-def lease_spans(found: Costs, leases: Sequence[Lease], now: datetime) -> tuple[LeaseSpan, ...]:
+def make_lease_spans(found: Costs, leases: Sequence[Lease], now: datetime) -> tuple[LeaseSpan, ...]:
     made = []
     for lease in leases:
         if lease.started_at is None:
             continue
-        until = lease.ended_at or (lease.expires_at if lease.over else None) or now
-        spent = _sum(item.money for item in found.movements if item.lease == lease.id)
+        until = lease.ended_at or (lease.expires_at if lease.is_over else None) or now
+        spent = _sum_by_currency(item.money for item in found.movements if item.lease == lease.id)
         made += [
             LeaseSpan(lease=lease.id, since=lease.started_at, until=until, money=money)
             for money in spent
@@ -150,7 +150,7 @@ class CostReport:
 
     costs: Costs
     history: UsageHistory
-    behind: Mapping[str, str]
+    sync_errors: Mapping[str, str]
 
 
 @frozen
@@ -159,7 +159,7 @@ class CostReports:
     bookkeeping: Bookkeeping
     clock: Clock
 
-    async def report(
+    async def make_report(
         self,
         by: str,
         code: str = "",
@@ -170,11 +170,11 @@ class CostReports:
     ) -> CostReport:
         """Grouped ``by`` day, provider, gpu or trip; ``offline``: from the ledger as it is, nobody is asked."""
         behind = {} if offline else await self.bookkeeping.sync_all()
-        costs = group_costs(self.store.ledger.entries(since=since, until=until), by, code)
-        leases = self.store.leases()
-        idle = {lease.id: idle_of_lease(self.store, lease.id) for lease in leases}
+        costs = group_costs(self.store.ledger.list_transactions(since=since, until=until), by, code)
+        leases = self.store.list_leases()
+        idle = {lease.id: list_lease_idle_spans(self.store, lease.id) for lease in leases}
         history = UsageHistory(
-            spans=lease_spans(costs, leases, self.clock.now()),
+            spans=make_lease_spans(costs, leases, self.clock.now()),
             idle={name: spans for name, spans in idle.items() if spans},
         )
-        return CostReport(costs=costs, history=history, behind=behind)
+        return CostReport(costs=costs, history=history, sync_errors=behind)

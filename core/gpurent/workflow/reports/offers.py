@@ -9,14 +9,14 @@ from decimal import Decimal
 
 from attrs import evolve, frozen
 
-from gpurent.domain.money import HOUR, MICRO, Conversion, Money
+from gpurent.domain.money import HOUR, MICROSECOND, Conversion, Money
 from gpurent.domain.offer import Known, Offer, Prepaid, Quote, Requirements, Unknown
-from gpurent.domain.trip import Plan, TripLimits, TripSpec, Upload
+from gpurent.domain.trip import TripLimits, TripPlan, TripSpec, UploadSpec
 from gpurent.errors import GpurentError, InputRequired, LeaseError, MoneyError, UnavailableError
 from gpurent.locale import _
 from gpurent.roles.entries import LeaseEntry
-from gpurent.workflow.payments.quotes import Quotes, own_cost, with_tolerance
-from gpurent.workflow.payments.rates import ExchangeRates, RateLookup, provider_timeout
+from gpurent.workflow.payments.quotes import Quotes, add_tolerance, offer_cost
+from gpurent.workflow.payments.rates import ExchangeRates, RateLookup, read_provider_timeout
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.settings import Settings
 
@@ -26,12 +26,12 @@ class OfferListing:
     plugins: Plugins
     settings: Settings
 
-    async def fitting_offers(self, provider: str, requirements: Requirements) -> Known[Offer] | Unknown:
+    async def list_fitting_offers(self, provider: str, requirements: Requirements) -> Known[Offer] | Unknown:
         """What fits, cheapest first; a failure is `Unknown` with its reason."""
-        seconds = provider_timeout(self.settings)
+        seconds = read_provider_timeout(self.settings)
         try:
             async with asyncio.timeout(seconds):
-                found = await self.plugins.provider(provider).offers(requirements)
+                found = await self.plugins.provider(provider).list_offers(requirements)
         except GpurentError as error:
             return Unknown(error.message)
         except TimeoutError:
@@ -54,7 +54,7 @@ def fits(offer: Offer, requirements: Requirements) -> bool:
         return False
     if requirements.cpu_only:
         return offer.hardware.gpus == 0
-    wanted, has = plain_name(requirements.gpu), plain_name(offer.hardware.gpu)
+    wanted, has = normalize_name(requirements.gpu), normalize_name(offer.hardware.gpu)
     return offer.hardware.gpus >= requirements.gpus and wanted in has
 
 
@@ -68,17 +68,17 @@ def _is_large_enough(offer: Offer, requirements: Requirements) -> bool:
     )
 
 
-def plain_name(name: str) -> str:
+def normalize_name(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def hourly_price(offer: Offer) -> Decimal:
     """Whole units an hour, for sorting within one currency."""
     price = offer.tariff.price
-    return price.value * (HOUR // MICRO) / (price.per // MICRO)
+    return price.value * (HOUR // MICROSECOND) / (price.per // MICROSECOND)
 
 
-def long_enough(offer: Offer, term: timedelta | None) -> bool:
+def is_long_enough(offer: Offer, term: timedelta | None) -> bool:
     tariff = offer.tariff
     if not isinstance(tariff, Prepaid) or tariff.maximum is None or term is None:
         return True
@@ -110,10 +110,10 @@ class PricedOffer:
     term: timedelta
     price: Money
     quote: Quote
-    net: Quote
+    net_quote: Quote
     refundable: Money
     converted: ConvertedPrice | None = None
-    why: str = ""
+    unconverted_reason: str = ""
 
 
 @frozen(kw_only=True)
@@ -130,7 +130,7 @@ class MarketOffers:
 
 
 # Plans a trip for the spec, the offer and the trip's id, without ordering or writing anything.
-PlanMaker = Callable[[TripSpec, Offer, str, RateLookup | None], Awaitable[Plan]]
+PlanMaker = Callable[[TripSpec, Offer, str, RateLookup | None], Awaitable[TripPlan]]
 
 
 @frozen
@@ -143,9 +143,9 @@ class Market:
     rates: ExchangeRates
     make_plan: PlanMaker
 
-    def provider_names(self) -> list[str]:
+    def list_providers(self) -> list[str]:
         """The providers that machines can be rented at; not those that only take over what the user has."""
-        entries = self.plugins.registry.entries(LeaseEntry)
+        entries = self.plugins.registry.get_entries(LeaseEntry)
         return sorted(name for name, entry in entries.items() if entry.billing)
 
     async def compare_offers(
@@ -155,25 +155,25 @@ class Market:
 
         A provider that fails, or says nothing in time, is left out by name.
         """
-        names = list(dict.fromkeys(providers)) or self.provider_names()
+        names = list(dict.fromkeys(providers)) or self.list_providers()
         for name in names:
             self.plugins.provider_entry(name)
-        lookup = self.rates.begin_lookup()
-        lookup.begin()
+        lookup = self.rates.start_lookup()
+        lookup.prefetch()
         try:
-            listings = await asyncio.gather(*(self._listed(name, requirements) for name in names))
+            listings = await asyncio.gather(*(self._list_offers(name, requirements) for name in names))
             spec = TripSpec(requirements=requirements, limits=TripLimits(term=term))
-            return await self._compare(dict(zip(names, listings, strict=True)), spec, code, lookup)
+            return await self._compare_listings(dict(zip(names, listings, strict=True)), spec, code, lookup)
         finally:
             await lookup.close()
 
-    async def _listed(self, provider: str, requirements: Requirements) -> Known[Offer] | Unknown:
+    async def _list_offers(self, provider: str, requirements: Requirements) -> Known[Offer] | Unknown:
         try:
-            return await self.listing.fitting_offers(provider, requirements)
+            return await self.listing.list_fitting_offers(provider, requirements)
         except GpurentError as error:
             return Unknown(error.message)
 
-    async def _compare(
+    async def _compare_listings(
         self, listings: dict[str, Known[Offer] | Unknown], spec: TripSpec, code: str, lookup: RateLookup
     ) -> MarketOffers:
         priced: list[PricedOffer] = []
@@ -183,57 +183,59 @@ class Market:
             if isinstance(listed, Unknown):
                 unavailable.append((name, listed.reason))
                 continue
-            lasting = [offer for offer in listed.items if long_enough(offer, spec.limits.term)]
+            lasting = [offer for offer in listed.items if is_long_enough(offer, spec.limits.term)]
             too_short += len(listed.items) - len(lasting)
             try:
                 mine = evolve(spec, provider=name)
-                priced += [await self._priced(mine, offer, lookup) for offer in lasting]
+                priced += [await self._price_offer(mine, offer, lookup) for offer in lasting]
             except GpurentError as error:
-                unavailable.append((name, _reason(error)))
-        shown = [await _converted(item, code, lookup) for item in priced]
+                unavailable.append((name, _format_error(error)))
+        shown = [await _convert_offer(item, code, lookup) for item in priced]
         return MarketOffers(
-            ranked=sorted((item for item in shown if item.converted), key=_rank),
-            unconverted=sorted((item for item in shown if item.converted is None), key=_own_rank),
+            ranked=sorted((item for item in shown if item.converted), key=_converted_sort_key),
+            unconverted=sorted((item for item in shown if item.converted is None), key=_unconverted_sort_key),
             unavailable=unavailable,
             too_short=too_short,
         )
 
-    async def _priced(self, spec: TripSpec, offer: Offer, lookup: RateLookup) -> PricedOffer:
+    async def _price_offer(self, spec: TripSpec, offer: Offer, lookup: RateLookup) -> PricedOffer:
         """What `gpurent run` would have to pay for this machine, and what would be gone in the end."""
         tariff, requirements = offer.tariff, spec.requirements
         wanted = spec.limits.term or HOUR
         term = max(wanted, tariff.minimum) if isinstance(tariff, Prepaid) else wanted
-        whole = await self._whole_quote(evolve(spec, limits=TripLimits(term=term)), offer, lookup)
+        whole = await self._quote_trip(evolve(spec, limits=TripLimits(term=term)), offer, lookup)
         gpus = requirements.gpus if offer.hardware.gpus else 0
         refunds = isinstance(tariff, Prepaid) and tariff.refundable
-        net = await self.quotes.quote(offer, wanted if refunds else term, gpus, requirements.disk, lookup)
+        net = await self.quotes.quote_offer(
+            offer, wanted if refunds else term, gpus, requirements.disk, lookup
+        )
         return PricedOffer(
             offer=offer,
             term=term,
-            price=own_cost(offer, term, gpus, requirements.disk),
+            price=offer_cost(offer, term, gpus, requirements.disk),
             quote=whole,
-            net=net,
+            net_quote=net,
             refundable=whole.high - net.high,
         )
 
-    async def _whole_quote(self, spec: TripSpec, offer: Offer, lookup: RateLookup) -> Quote:
+    async def _quote_trip(self, spec: TripSpec, offer: Offer, lookup: RateLookup) -> Quote:
         """Where a cheaper machine to upload on comes first, its deposit is part of the price."""
         try:
             return (await self.make_plan(spec, offer, "", lookup)).quote
         except LeaseError:
-            unstaged = evolve(spec, upload=Upload(staged=False))
+            unstaged = evolve(spec, upload=UploadSpec(staged=False))
             return (await self.make_plan(unstaged, offer, "", lookup)).quote
 
 
-async def _converted(item: PricedOffer, code: str, lookup: RateLookup) -> PricedOffer:
-    net, deposit = item.net, item.quote.deposit
+async def _convert_offer(item: PricedOffer, code: str, lookup: RateLookup) -> PricedOffer:
+    net, deposit = item.net_quote, item.quote.deposit
     try:
-        conversion = await lookup.conversion(net.low.currency, await lookup.currency(code))
+        conversion = await lookup.get_conversion(net.low.currency, await lookup.get_currency(code))
     except (MoneyError, UnavailableError, InputRequired) as error:
-        return evolve(item, why=_reason(error))
-    low, high = conversion.convert(net.low, up=False), conversion.convert(net.high)
+        return evolve(item, unconverted_reason=_format_error(error))
+    low, high = conversion.convert(net.low, round_up=False), conversion.convert(net.high)
     if conversion.floats and net.low == net.high:
-        high = with_tolerance(high)
+        high = add_tolerance(high)
     converted = ConvertedPrice(
         low=low,
         high=high,
@@ -243,15 +245,20 @@ async def _converted(item: PricedOffer, code: str, lookup: RateLookup) -> Priced
     return evolve(item, converted=converted)
 
 
-def _reason(error: GpurentError) -> str:
+def _format_error(error: GpurentError) -> str:
     return f"{error.message}. {error.hint}".rstrip(". ")
 
 
-def _rank(item: PricedOffer) -> tuple[bool, int, str, str]:
+def _converted_sort_key(item: PricedOffer) -> tuple[bool, int, str, str]:
     high = item.converted.high.amount if item.converted else 0
     return (not item.offer.free, high, item.offer.provider, item.offer.key)
 
 
-def _own_rank(item: PricedOffer) -> tuple[str, bool, int, str]:
+def _unconverted_sort_key(item: PricedOffer) -> tuple[str, bool, int, str]:
     """Within one currency."""
-    return (item.net.high.currency.code, not item.offer.free, item.net.high.amount, item.offer.key)
+    return (
+        item.net_quote.high.currency.code,
+        not item.offer.free,
+        item.net_quote.high.amount,
+        item.offer.key,
+    )

@@ -17,14 +17,14 @@ from gpurent.locale import _
 from gpurent.ports.connection import Connector, OpenConnection
 from gpurent.ports.services import SecretStore
 from gpurent.ports.system import Clock
-from gpurent.remote.samples import parse_sample, sample_command
+from gpurent.remote.samples import parse_view_sample, view_sample_command
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.runtime.leases import LeaseTracker
 
-PATIENCE = 15.0
-AT_ONCE = 8
+REFRESH_TIMEOUT = 15.0
+MAX_CONCURRENT = 8
 # Each kind has slots of its own: a provider that hangs must not keep machines from being asked.
-_KINDS = ("provider", "machine", "statement")
+_SLOT_KINDS = ("provider", "machine", "statement")
 
 
 @frozen(kw_only=True)
@@ -37,7 +37,7 @@ class MachineSample:
     load: int | None = None
     lines: tuple[str, ...] = ()
     at: datetime | None = None
-    stale: str = ""
+    stale_reason: str = ""
 
 
 @define(eq=False)
@@ -51,74 +51,74 @@ class MachineSampler:
 
     async def take_sample(self, lease: Lease) -> MachineSample:
         """One look; a machine that does not answer is an `UnavailableError`."""
-        connection = await self._connect(lease)
-        result = await connection.run(sample_command())
-        load, lines = parse_sample(result.out)
+        connection = await self._get_connection(lease)
+        result = await connection.run(view_sample_command())
+        load, lines = parse_view_sample(result.stdout)
         return MachineSample(load=load, lines=lines, at=self.clock.now())
 
-    async def _connect(self, lease: Lease) -> OpenConnection:
+    async def _get_connection(self, lease: Lease) -> OpenConnection:
         known = self._connections.get(lease.id)
-        if known is not None and known.alive and known.endpoint == lease.endpoint:
+        if known is not None and known.is_alive and known.endpoint == lease.endpoint:
             return known
-        await self.drop(lease.id)
+        await self.close_connection(lease.id)
         if lease.endpoint is None:
             raise UnavailableError(f"{lease.id}: no machine")
-        password = self.secrets.scoped(lease.provider).get(lease.password_ref)
-        connection = await self.connector.open(lease.id, lease.endpoint, password)
+        password = self.secrets.get_vault(lease.provider).get(lease.password_ref)
+        connection = await self.connector.open_connection(lease.id, lease.endpoint, password)
         self._connections[lease.id] = connection
         return connection
 
-    async def drop(self, lease_id: str) -> None:
+    async def close_connection(self, lease_id: str) -> None:
         connection = self._connections.pop(lease_id, None)
         if connection is not None:
-            await connection.aclose()
+            await connection.close()
 
-    async def keep_only(self, lease_ids: Collection[str]) -> None:
+    async def close_others(self, lease_ids: Collection[str]) -> None:
         for name in [name for name in self._connections if name not in lease_ids]:
-            await self.drop(name)
+            await self.close_connection(name)
 
 
 @frozen(kw_only=True)
 class LeaseRow:
     """One lease as it was last seen.
 
-    ``low``: the time left lies below one of the user's thresholds. ``spent`` is by the ledger, one amount a currency.
-    ``asked_at``: when its provider last answered (provider time), None not yet. ``stale``: why the last look failed,
-    empty when it did not. ``sample`` is the machine's own part.
+    ``is_low``: the time left lies below one of the user's thresholds. ``spent`` is by the ledger, one amount a
+    currency. ``asked_at``: when its provider last answered (provider time), None not yet. ``stale_reason``: why the
+    last look failed, empty when it did not. ``sample`` is the machine's own part.
     """
 
     lease: Lease
-    left: TimeLeft = TimeLeft(kind=TimeKind.UNKNOWN)
-    low: bool = False
+    time_left: TimeLeft = TimeLeft(kind=TimeKind.UNKNOWN)
+    is_low: bool = False
     spent: tuple[Money, ...] = ()
     asked_at: datetime | None = None
-    stale: str = ""
+    stale_reason: str = ""
     sample: MachineSample = MachineSample()
 
     @property
     def problem(self) -> str:
         """What is not fresh in this row and why; empty when all is."""
-        return self.stale or self.sample.stale
+        return self.stale_reason or self.sample.stale_reason
 
     @property
-    def since(self) -> datetime | None:
+    def stale_since(self) -> datetime | None:
         """When what is not fresh was last seen."""
-        return self.asked_at if self.stale else self.sample.at
+        return self.asked_at if self.stale_reason else self.sample.at
 
 
 @frozen
 class LeaseTimes:
     """``read`` gives the time left by lease, each account asked once; ``thresholds`` those of a provider's warnings."""
 
-    read: Callable[[Sequence[Lease]], Awaitable[Mapping[str, TimeLeft]]]
-    thresholds: Callable[[str], Collection[timedelta]]
+    get_time_left: Callable[[Sequence[Lease]], Awaitable[Mapping[str, TimeLeft]]]
+    get_thresholds: Callable[[str], Collection[timedelta]]
 
     def is_low(self, provider: str, left: timedelta | None) -> bool:
-        return left is not None and any(left < limit for limit in self.thresholds(provider))
+        return left is not None and any(left < limit for limit in self.get_thresholds(provider))
 
 
 @define(eq=False)
-class Overview:
+class LeaseOverview:
     """`rows` asks nobody; each ``refresh`` asks side by side, everybody for at most ``patience`` real seconds.
 
     ``over``: leases that are over are shown too.
@@ -129,35 +129,35 @@ class Overview:
     sampler: MachineSampler
     times: LeaseTimes
     clock: Clock
-    patience: float = field(default=PATIENCE, kw_only=True)
-    over: bool = field(default=False, kw_only=True)
+    timeout: float = field(default=REFRESH_TIMEOUT, kw_only=True)
+    include_over: bool = field(default=False, kw_only=True)
     _rows: dict[str, LeaseRow] = field(factory=dict, init=False)
     _busy: set[tuple[str, str]] = field(factory=set, init=False)
     _slots: dict[str, asyncio.Semaphore] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._slots = {kind: asyncio.Semaphore(AT_ONCE) for kind in _KINDS}
-        self.reload()
+        self._slots = {kind: asyncio.Semaphore(MAX_CONCURRENT) for kind in _SLOT_KINDS}
+        self.reload_leases()
 
     async def close(self) -> None:
-        await self.sampler.keep_only(())
+        await self.sampler.close_others(())
 
-    def rows(self) -> Sequence[LeaseRow]:
+    def list_rows(self) -> Sequence[LeaseRow]:
         return tuple(self._rows.values())
 
-    def row(self, lease_id: str) -> LeaseRow | None:
+    def find_row(self, lease_id: str) -> LeaseRow | None:
         return self._rows.get(lease_id)
 
-    def reload(self) -> None:
+    def reload_leases(self) -> None:
         """Take up what the Store says: new leases, those that ended, what other processes found out."""
-        leases = self.leases.list_leases(over=self.over)
+        leases = self.leases.list_leases(include_over=self.include_over)
         known = self._rows
         self._rows = {
             lease.id: evolve(known[lease.id], lease=lease) if lease.id in known else LeaseRow(lease=lease)
             for lease in leases
         }
 
-    async def refresh(
+    async def refresh_rows(
         self, leases: Collection[str] | None = None, statements: Collection[str] | None = None
     ) -> None:
         """Ask the providers about ``leases``, the accounts for the time left, and for the charges of ``statements``.
@@ -165,34 +165,36 @@ class Overview:
         None: all of them. Machines are not asked.
         """
         await asyncio.gather(
-            self._run_all("provider", self._known(leases), self._ask_provider),
+            self._run_all("provider", self._select_known(leases), self._refresh_lease),
             self.refresh_time(),
-            self._run_all("statement", self._known(statements), self._ask_account),
+            self._run_all("statement", self._select_known(statements), self._refresh_spent),
         )
 
     async def refresh_machines(self, leases: Collection[str]) -> None:
         """Load and last lines of the machines that run, over connections that stay open; all others are closed."""
-        await self.sampler.keep_only(leases)
+        await self.sampler.close_others(leases)
         running = [
             row.lease.id
-            for row in self.rows()
+            for row in self.list_rows()
             if row.lease.id in leases
             and row.lease.state is LeaseState.READY
             and row.lease.endpoint is not None
         ]
-        await self._run_all("machine", running, self._ask_machine)
+        await self._run_all("machine", running, self._refresh_sample)
 
     async def refresh_time(self) -> None:
         """Time left of every lease, each account asked once; what they cost, as far as the ledger knows."""
-        rows = self.rows()
-        figures = await self.times.read([row.lease for row in rows])
+        rows = self.list_rows()
+        figures = await self.times.get_time_left([row.lease for row in rows])
         for row in rows:
             name, figure = row.lease.id, figures[row.lease.id]
-            self._put(name, left=figure, low=self.times.is_low(row.lease.provider, figure.left))
+            self._update_row(
+                name, time_left=figure, is_low=self.times.is_low(row.lease.provider, figure.left)
+            )
             if not row.spent:
-                self._put(name, spent=self._spent(name))
+                self._update_row(name, spent=self._sum_spent(name))
 
-    def _known(self, leases: Collection[str] | None) -> list[str]:
+    def _select_known(self, leases: Collection[str] | None) -> list[str]:
         return [name for name in self._rows if leases is None or name in leases]
 
     async def _run_all(
@@ -211,44 +213,44 @@ class Overview:
         finally:
             self._busy.discard((kind, name))
 
-    async def _ask_provider(self, name: str) -> None:
-        stale = await self._try(self.leases.refresh_lease(name))
-        self._put(name, lease=self.leases.find_lease(name), stale=stale)
+    async def _refresh_lease(self, name: str) -> None:
+        stale = await self._catch_failure(self.leases.refresh_lease(name))
+        self._update_row(name, lease=self.leases.get_lease(name), stale_reason=stale)
         if not stale:
-            self._put(name, asked_at=self.clock.now())
+            self._update_row(name, asked_at=self.clock.now())
 
-    async def _ask_machine(self, name: str) -> None:
+    async def _refresh_sample(self, name: str) -> None:
         row = self._rows[name]
 
         async def take_sample() -> None:
-            self._put(name, sample=await self.sampler.take_sample(row.lease))
+            self._update_row(name, sample=await self.sampler.take_sample(row.lease))
 
-        stale = await self._try(take_sample())
+        stale = await self._catch_failure(take_sample())
         if stale:
-            await self.sampler.drop(name)
-            self._put(name, sample=evolve(row.sample, stale=stale))
+            await self.sampler.close_connection(name)
+            self._update_row(name, sample=evolve(row.sample, stale_reason=stale))
 
-    async def _ask_account(self, name: str) -> None:
-        await self._try(self.bookkeeping.sync_lease(name, quiet=True))
-        self._put(name, spent=self._spent(name))
+    async def _refresh_spent(self, name: str) -> None:
+        await self._catch_failure(self.bookkeeping.sync_lease(name, quiet=True))
+        self._update_row(name, spent=self._sum_spent(name))
 
-    def _spent(self, name: str) -> tuple[Money, ...]:
-        return tuple(total.spent for total in self.bookkeeping.spending(lease=name))
+    def _sum_spent(self, name: str) -> tuple[Money, ...]:
+        return tuple(total.spent for total in self.bookkeeping.sum_spending(lease=name))
 
-    async def _try(self, asking: Awaitable[object]) -> str:
+    async def _catch_failure(self, asking: Awaitable[object]) -> str:
         """Why it failed, empty when it did not."""
         try:
-            async with asyncio.timeout(self.patience):
+            async with asyncio.timeout(self.timeout):
                 await asking
         except TimeoutError:
-            return _("no answer within {seconds:g} s").format(seconds=self.patience)
+            return _("no answer within {seconds:g} s").format(seconds=self.timeout)
         except GpurentError as error:
             return error.message
         except Exception as error:  # noqa: BLE001 - one broken plugin must not hide all other leases
             return f"{type(error).__name__}: {error}"
         return ""
 
-    def _put(self, name: str, **changes: Any) -> None:
+    def _update_row(self, name: str, **changes: Any) -> None:
         row = self._rows.get(name)
         if row is not None:
             self._rows[name] = evolve(row, **changes)

@@ -8,7 +8,7 @@ from enum import Enum
 from attrs import frozen
 
 from gpurent.domain.lease import Lease
-from gpurent.domain.ledger import Account, Key, LedgerLine, Transaction, balances, transaction
+from gpurent.domain.ledger import Key, LedgerAccount, LedgerLine, Transaction, make_transaction, sum_balances
 from gpurent.domain.money import Money
 from gpurent.domain.offer import Unknown
 from gpurent.domain.receipt import Charge, ChargeKind
@@ -27,11 +27,11 @@ class Difference(Enum):
 
     EQUAL = "equal"
     GROWN = "grown"
-    MISSING_HERE = "missing-here"
-    MISSING_THERE = "missing-there"
-    AMOUNT = "amount"
-    TWICE = "twice"
-    BALANCE = "balance"
+    MISSING_IN_LEDGER = "missing-here"
+    MISSING_IN_STATEMENT = "missing-there"
+    AMOUNT_DIFFERS = "amount"
+    DUPLICATE = "twice"
+    BALANCE_DIFFERS = "balance"
     UNKNOWN = "unknown"
 
 
@@ -50,7 +50,7 @@ class LedgerFinding:
     entries: tuple[Transaction, ...] = ()
 
     @property
-    def fine(self) -> bool:
+    def is_consistent(self) -> bool:
         return self.what in (Difference.EQUAL, Difference.GROWN)
 
 
@@ -60,116 +60,118 @@ class Reconciliation:
     plugins: Plugins
     bookkeeping: Bookkeeping
 
-    async def compare(self, provider: str) -> list[LedgerFinding]:
+    async def compare_provider(self, provider: str) -> list[LedgerFinding]:
         """Each lease's charges and the account's statement against the ledger. Enters nothing."""
         found: list[LedgerFinding] = []
         seen: set[str] = set()
         leases = [
             lease
-            for lease in self.store.leases()
-            if lease.provider == provider and self.plugins.is_listed(lease)
+            for lease in self.store.list_leases()
+            if lease.provider == provider and self.plugins.is_known_to_provider(lease)
         ]
         for lease in leases:
-            charges = await self.bookkeeping.lease_charges(lease)
+            charges = await self.bookkeeping.list_lease_charges(lease)
             if isinstance(charges, Unknown):
-                found.append(_unknown(provider, charges.reason, lease.id))
-                seen |= {line.last.ref for line in self.bookkeeping.lines(lease=lease.id)}
+                found.append(_unreadable_statement(provider, charges.reason, lease.id))
+                seen |= {line.last.ref for line in self.bookkeeping.list_lines(lease=lease.id)}
             else:
                 found += self._compare_lease(lease, charges.items)
                 seen |= {charge.ref for charge in charges.items}
-        if self.bookkeeping.keeps_statement(provider):
+        if self.bookkeeping.has_statement(provider):
             found += await self._compare_account(provider, seen)
-            if all(x.what is Difference.EQUAL for x in found) and all(lease.over for lease in leases):
+            if all(x.what is Difference.EQUAL for x in found) and all(lease.is_over for lease in leases):
                 found.append(await self._compare_balance(provider))
         return found
 
-    def enter(self, findings: Iterable[LedgerFinding]) -> int:
+    def enter_missing(self, findings: Iterable[LedgerFinding]) -> int:
         """Enter what the ledger lacks; the number of new entries. Nothing that was entered is changed."""
-        return self.store.ledger.enter([entry for finding in findings for entry in finding.entries])
+        return self.store.ledger.add_transactions(
+            [entry for finding in findings for entry in finding.entries]
+        )
 
     def _compare_lease(self, lease: Lease, charges: Sequence[Charge]) -> Iterable[LedgerFinding]:
-        here = {line.key: line for line in self.bookkeeping.lines(lease=lease.id)}
-        paid = self.bookkeeping.paid(lease=lease.id)
+        here = {line.key: line for line in self.bookkeeping.list_lines(lease=lease.id)}
+        paid = self.bookkeeping.list_payments(lease=lease.id)
         listed: set[Key] = set()
         for charge in charges:
             key = (charge.ref, charge.kind)
             if key in listed:
-                yield _finding(lease.provider, Difference.TWICE, charge, None, lease=lease.id)
+                yield _make_finding(lease.provider, Difference.DUPLICATE, charge, None, lease=lease.id)
                 continue
             listed.add(key)
-            missing = tuple(self.bookkeeping.missing_entries(lease, [charge], paid))
-            yield _judge(lease, charge, here.get(key), missing)
+            missing = tuple(self.bookkeeping.find_missing_entries(lease, [charge], paid))
+            yield _compare_charge(lease, charge, here.get(key), missing)
         for key, line in here.items():
             if key not in listed and line.money.amount:
-                yield _gone(lease.provider, line)
+                yield _missing_in_statement(lease.provider, line)
 
     async def _compare_account(self, provider: str, seen: Collection[str]) -> list[LedgerFinding]:
         """What the account lists besides what was ``seen``, and what the ledger has that it does not list."""
-        statement = await self.bookkeeping.account_statement(provider)
+        statement = await self.bookkeeping.get_account_statement(provider)
         if isinstance(statement, Unknown):
-            return [_unknown(provider, statement.reason)]
-        lines = self.bookkeeping.lines(provider=provider)
+            return [_unreadable_statement(provider, statement.reason)]
+        lines = self.bookkeeping.list_lines(provider=provider)
         here = {line.last.ref: line for line in lines if line.money.amount}
         found, listed = [], set[str]()
         for charge in statement.items:
             if charge.ref in listed:
-                found.append(_finding(provider, Difference.TWICE, charge, None))
+                found.append(_make_finding(provider, Difference.DUPLICATE, charge, None))
             elif charge.ref not in seen:
-                missing = tuple(self.bookkeeping.missing_account_entries(provider, [charge]))
-                found.append(_judge_account(provider, charge, here.get(charge.ref), missing))
+                missing = tuple(self.bookkeeping.find_missing_account_entries(provider, [charge]))
+                found.append(_compare_account_charge(provider, charge, here.get(charge.ref), missing))
             listed.add(charge.ref)
         gone = (line for ref, line in here.items() if not line.last.lease and ref not in listed)
-        return [*found, *(_gone(provider, line) for line in gone)]
+        return [*found, *(_missing_in_statement(provider, line) for line in gone)]
 
     async def _compare_balance(self, provider: str) -> LedgerFinding:
         """With every line equal, the sums must be equal too, where the account lists everything."""
         try:
-            there = (await self.plugins.billing(provider).balance()).available
+            there = (await self.plugins.billing(provider).get_balance()).available
         except GpurentError as error:
-            return _unknown(provider, error.message)
-        sums = balances(self.store.ledger.entries(provider=provider))
-        here = sums.get((Account(f"wallet:{provider}"), there.currency), there.currency.zero)
-        what = Difference.EQUAL if here == there else Difference.BALANCE
+            return _unreadable_statement(provider, error.message)
+        sums = sum_balances(self.store.ledger.list_transactions(provider=provider))
+        here = sums.get((LedgerAccount(f"wallet:{provider}"), there.currency), there.currency.zero)
+        what = Difference.EQUAL if here == there else Difference.BALANCE_DIFFERS
         return LedgerFinding(provider=provider, what=what, here=here, there=there)
 
 
-def _judge(
+def _compare_charge(
     lease: Lease, charge: Charge, line: LedgerLine | None, missing: tuple[Transaction, ...]
 ) -> LedgerFinding:
     """``missing`` are the entries that would bring the ledger up to ``charge``."""
     if line is None or not line.money.amount:
-        what, entries = Difference.MISSING_HERE, missing
+        what, entries = Difference.MISSING_IN_LEDGER, missing
     elif line.money == charge.money:
         what, entries = Difference.EQUAL, ()
     elif missing:
         what, entries = Difference.GROWN, missing
     else:
-        what, entries = Difference.AMOUNT, _corrected(line, charge, lease.provider)
-    return _finding(lease.provider, what, charge, line, entries, lease=lease.id)
+        what, entries = Difference.AMOUNT_DIFFERS, _correct_line(line, charge, lease.provider)
+    return _make_finding(lease.provider, what, charge, line, entries, lease=lease.id)
 
 
-def _judge_account(
+def _compare_account_charge(
     provider: str, charge: Charge, line: LedgerLine | None, missing: tuple[Transaction, ...]
 ) -> LedgerFinding:
     if line is None or missing:
-        what, entries = Difference.MISSING_HERE, missing or (transaction(charge, provider),)
+        what, entries = Difference.MISSING_IN_LEDGER, missing or (make_transaction(charge, provider),)
     elif line.money == charge.money:
         what, entries = Difference.EQUAL, ()
     else:
-        what, entries = Difference.AMOUNT, _corrected(line, charge, provider)
-    return _finding(provider, what, charge, line, entries)
+        what, entries = Difference.AMOUNT_DIFFERS, _correct_line(line, charge, provider)
+    return _make_finding(provider, what, charge, line, entries)
 
 
-def _corrected(line: LedgerLine, charge: Charge, provider: str) -> tuple[Transaction, ...]:
+def _correct_line(line: LedgerLine, charge: Charge, provider: str) -> tuple[Transaction, ...]:
     """The line taken back, and ``charge`` in its place."""
     last = line.last
-    reversal = line.reversal(charge.at, "reconciled")
+    reversal = line.make_reversal(charge.at, "reconciled")
     part = reversal.part + 1
-    fresh = transaction(charge, provider, lease=last.lease, trip=last.trip, gpu=last.gpu, part=part)
+    fresh = make_transaction(charge, provider, lease=last.lease, trip=last.trip, gpu=last.gpu, part=part)
     return reversal, fresh
 
 
-def _finding(
+def _make_finding(
     provider: str,
     what: Difference,
     charge: Charge,
@@ -189,11 +191,11 @@ def _finding(
     )
 
 
-def _gone(provider: str, line: LedgerLine) -> LedgerFinding:
+def _missing_in_statement(provider: str, line: LedgerLine) -> LedgerFinding:
     last = line.last
     return LedgerFinding(
         provider=provider,
-        what=Difference.MISSING_THERE,
+        what=Difference.MISSING_IN_STATEMENT,
         ref=last.ref,
         kind=last.kind,
         lease=last.lease,
@@ -201,5 +203,5 @@ def _gone(provider: str, line: LedgerLine) -> LedgerFinding:
     )
 
 
-def _unknown(provider: str, reason: str, lease: str = "") -> LedgerFinding:
+def _unreadable_statement(provider: str, reason: str, lease: str = "") -> LedgerFinding:
     return LedgerFinding(provider=provider, what=Difference.UNKNOWN, lease=lease, reason=reason)

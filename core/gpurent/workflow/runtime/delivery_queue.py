@@ -15,20 +15,20 @@ from attrs import frozen
 from gpurent.locale import _
 
 T = TypeVar("T")
-CAPACITY = 100
+MAX_PENDING = 100
 
 
 @frozen(kw_only=True)
-class Outcome:
+class DeliveryOutcome:
     """How one delivery went; ``why`` is empty when it went well. ``seconds`` are real ones."""
 
     name: str
-    why: str = ""
+    reason: str = ""
     seconds: float = 0.0
 
     @property
-    def good(self) -> bool:
-        return not self.why
+    def ok(self) -> bool:
+        return not self.reason
 
 
 class DeliveryQueue(Generic[T]):
@@ -40,57 +40,59 @@ class DeliveryQueue(Generic[T]):
     """
 
     def __init__(
-        self, name: str, send: Callable[[T], object], limit: float, report: Callable[[Outcome], None]
+        self, name: str, send: Callable[[T], object], limit: float, report: Callable[[DeliveryOutcome], None]
     ) -> None:
         self.name = name
-        self.limit = limit
-        self.dropped = 0
+        self.timeout = limit
+        self.dropped_count = 0
         self._send = send
         self._report = report
-        self._waiting: deque[T] = deque()
+        self._pending: deque[T] = deque()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._overdue = False
-        self._busy = False
+        self._is_overdue = False
+        self._is_busy = False
 
-    def put(self, thing: T) -> None:
+    def put(self, item: T) -> None:
         with self._changed:
-            if len(self._waiting) >= CAPACITY:
-                self._waiting.popleft()
-                self.dropped += 1
-            self._waiting.append(thing)
+            if len(self._pending) >= MAX_PENDING:
+                self._pending.popleft()
+                self.dropped_count += 1
+            self._pending.append(item)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name=f"notify-{self.name}", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run_worker, name=f"notify-{self.name}", daemon=True
+                )
                 self._thread.start()
             self._changed.notify_all()
 
     @property
-    def left(self) -> int:
+    def pending_count(self) -> int:
         """How many things are not sent yet, the one under way included."""
         with self._changed:
-            return len(self._waiting) + self._busy
+            return len(self._pending) + self._is_busy
 
-    def drain(self, seconds: float) -> int:
+    def drain(self, timeout: float) -> int:
         """Wait until all is sent, or a call has exceeded its limit, or ``seconds`` are over; what is left."""
         with self._changed:
-            self._changed.wait_for(lambda: self._overdue or not (self._waiting or self._busy), seconds)
-        return self.left
+            self._changed.wait_for(lambda: self._is_overdue or not (self._pending or self._is_busy), timeout)
+        return self.pending_count
 
-    def _work(self) -> None:
+    def _run_worker(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
-                thing = self._waiting.popleft()
-                self._busy = True
-            delivery = Delivery(self.name, self._send, thing, self.limit)
-            outcome = delivery.outcome()
+                self._changed.wait_for(lambda: self._pending)
+                thing = self._pending.popleft()
+                self._is_busy = True
+            delivery = Delivery(self.name, self._send, thing, self.timeout)
+            outcome = delivery.wait_for_outcome()
             self._report(outcome)
             with self._changed:
-                self._overdue = not (outcome.good or delivery.over)
+                self._is_overdue = not (outcome.ok or delivery.is_done)
                 self._changed.notify_all()
             delivery.join()
             with self._changed:
-                self._overdue = self._busy = False
+                self._is_overdue = self._is_busy = False
                 self._changed.notify_all()
 
 
@@ -99,39 +101,41 @@ class Delivery:
 
     def __init__(self, name: str, send: Callable[[T], object], thing: T, limit: float) -> None:
         self._name = name
-        self._limit = limit
-        self._why: list[str] = []
-        self._begun = monotonic()
+        self._timeout = limit
+        self._errors: list[str] = []
+        self._started_at = monotonic()
         self._thread = threading.Thread(
-            target=self._run, args=(send, thing), name=f"send-{name}", daemon=True
+            target=self._send_muted, args=(send, thing), name=f"send-{name}", daemon=True
         )
         self._thread.start()
 
-    def _run(self, send: Callable[[T], object], thing: T) -> None:
+    def _send_muted(self, send: Callable[[T], object], item: T) -> None:
         try:
-            with muted():
-                send(thing)
+            with mute_output():
+                send(item)
         except BaseException as error:  # noqa: BLE001 - a plugin may fail in any way, sys.exit() too
-            self._why.append(_reason(error))
+            self._errors.append(_format_error(error))
 
     @property
-    def over(self) -> bool:
+    def is_done(self) -> bool:
         return not self._thread.is_alive()
 
     def join(self) -> None:
         self._thread.join()
 
-    def outcome(self) -> Outcome:
+    def wait_for_outcome(self) -> DeliveryOutcome:
         """How it went; waits no longer than until its limit."""
-        self._thread.join(max(0.0, self._begun + self._limit - monotonic()))
-        seconds = min(monotonic() - self._begun, self._limit)
-        if not self.over:
-            why = _("no answer within {seconds:g} s").format(seconds=self._limit)
-            return Outcome(name=self._name, why=why, seconds=self._limit)
-        return Outcome(name=self._name, why=self._why[0] if self._why else "", seconds=seconds)
+        self._thread.join(max(0.0, self._started_at + self._timeout - monotonic()))
+        seconds = min(monotonic() - self._started_at, self._timeout)
+        if not self.is_done:
+            why = _("no answer within {seconds:g} s").format(seconds=self._timeout)
+            return DeliveryOutcome(name=self._name, reason=why, seconds=self._timeout)
+        return DeliveryOutcome(
+            name=self._name, reason=self._errors[0] if self._errors else "", seconds=seconds
+        )
 
 
-def _reason(error: BaseException) -> str:
+def _format_error(error: BaseException) -> str:
     message = getattr(error, "message", None)
     if isinstance(message, str) and message:
         return message
@@ -142,44 +146,44 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-_thread = threading.local()
+_thread_state = threading.local()
 
 
 class _FilteredStream:
     """A standard stream that drops what muted threads write and is the real one for everybody else."""
 
     def __init__(self, real: Any) -> None:
-        self.real = real
+        self.wrapped = real
 
     def write(self, text: str) -> int:
-        if getattr(_thread, "muted", False):
+        if getattr(_thread_state, "muted", False):
             return len(text)
-        written: int = self.real.write(text)
+        written: int = self.wrapped.write(text)
         return written
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.real, name)
+        return getattr(self.wrapped, name)
 
 
-def filter_streams() -> None:
+def install_stream_filters() -> None:
     """From now on the output of muted threads is dropped; again: does nothing."""
     for name in ("stdout", "stderr"):
         if not isinstance(getattr(sys, name), _FilteredStream):
             setattr(sys, name, _FilteredStream(getattr(sys, name)))
 
 
-def restore_streams() -> None:
+def remove_stream_filters() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if isinstance(stream, _FilteredStream):
-            setattr(sys, name, stream.real)
+            setattr(sys, name, stream.wrapped)
 
 
 @contextmanager
-def muted() -> Iterator[None]:
-    """What this thread prints inside the block is dropped, once `filter_streams` was called."""
-    _thread.muted = True
+def mute_output() -> Iterator[None]:
+    """What this thread prints inside the block is dropped, once `install_stream_filters` was called."""
+    _thread_state.muted = True
     try:
         yield
     finally:
-        _thread.muted = False
+        _thread_state.muted = False

@@ -12,7 +12,7 @@ from attrs import define, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.trip import StepRecord, TripRecord, TripSpec
-from gpurent.errors import Busy, GpurentError, InputRequired, UnavailableError, UsageError
+from gpurent.errors import BusyError, GpurentError, InputRequired, UnavailableError, UsageError
 from gpurent.locale import _
 from gpurent.ports.store import TripStore
 from gpurent.ports.system import Clock
@@ -21,12 +21,12 @@ from gpurent.workflow.runtime.waiting import WorkLocks
 
 T = TypeVar("T")
 # Nothing is known to be wrong: a trip that fails with one of these stays open, to be resumed.
-RESUMABLE = (UnavailableError, InputRequired, Busy)
-_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+RESUMABLE_ERRORS = (UnavailableError, InputRequired, BusyError)
+_ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 @frozen(kw_only=True)
-class Moment:
+class Timestamp:
     """When something was done (provider time): all that some steps record, and all that is read of others."""
 
     at: datetime
@@ -42,30 +42,30 @@ class TripContext:
 
     store: TripStore
     events: EventEmitter
-    trip: str
-    current: str = ""
+    id: str
+    current_step: str = ""
 
     async def step(
-        self, name: str, kind: type[T], make: Callable[[], Awaitable[T]], *, quiet: bool = False
+        self, name: str, kind: type[T], action: Callable[[], Awaitable[T]], *, quiet: bool = False
     ) -> T:
         """What the step ``name`` gave, recalled if it was recorded; else begun, made and recorded.
 
         ``make`` may run again after a kill between its effect and the record, so it must be idempotent.
         """
-        known = self.store.recall_step(self.trip, name, kind)
+        known = self.store.find_step_value(self.id, name, kind)
         if known is not None:
             return known
-        self.store.begin_step(self.trip, name)
-        self.current = name
+        self.store.begin_step(self.id, name)
+        self.current_step = name
         if not quiet:
             self.emit(EventKind.STEP_BEGUN)
-        value = await make()
-        self.store.record_step(self.trip, name, value)
+        value = await action()
+        self.store.record_step(self.id, name, value)
         if not quiet:
             self.emit(EventKind.STEP_DONE)
         return value
 
-    async def keep(self, name: str, value: T) -> T:
+    async def record_result(self, name: str, value: T) -> T:
         """A value that was made before, recorded once: the first one that was kept."""
 
         async def given() -> T:
@@ -73,39 +73,39 @@ class TripContext:
 
         return await self.step(name, type(value), given, quiet=True)
 
-    def recall(self, name: str, kind: type[T]) -> T | None:
-        return self.store.recall_step(self.trip, name, kind)
+    def find_result(self, name: str, kind: type[T]) -> T | None:
+        return self.store.find_step_value(self.id, name, kind)
 
-    def steps(self) -> dict[str, StepRecord]:
-        return {record.name: record for record in self.store.steps(self.trip)}
+    def steps_by_name(self) -> dict[str, StepRecord]:
+        return {record.name: record for record in self.store.list_steps(self.id)}
 
-    def done_at(self, name: str) -> datetime | None:
+    def step_done_at(self, name: str) -> datetime | None:
         """When the step was recorded, in provider time."""
-        record = self.steps().get(name)
+        record = self.steps_by_name().get(name)
         return record.done_at if record is not None else None
 
     def emit(self, kind: EventKind, text: str = "", lease: str = "", **data: str | int) -> None:
-        self.events.emit(kind, text, trip=self.trip, lease=lease, step=self.current, **data)
+        self.events.emit(kind, text, trip=self.id, lease=lease, step=self.current_step, **data)
 
 
 @frozen
-class TripRegister:
+class TripTracker:
     store: TripStore
     events: EventEmitter
     locks: WorkLocks
     clock: Clock
 
-    def trips(self, lease: str = "") -> Sequence[TripRecord]:
-        return self.store.trips(lease)
+    def list_trips(self, lease: str = "") -> Sequence[TripRecord]:
+        return self.store.list_trips(lease)
 
-    def find_trip(self, given: str) -> TripRecord:
+    def get_trip(self, trip_id: str) -> TripRecord:
         """The trip with this id or its only match; empty: the only one under way."""
-        records = self.trips()
-        found = [record for record in records if record.id == given]
-        if not found and given:
-            found = [record for record in records if record.id.endswith(given)]
+        records = self.list_trips()
+        found = [record for record in records if record.id == trip_id]
+        if not found and trip_id:
+            found = [record for record in records if record.id.endswith(trip_id)]
         elif not found:
-            found = [record for record in records if record.under_way and record.kind != "guard"]
+            found = [record for record in records if record.is_open and record.kind != "guard"]
         if len(found) != 1:
             many = ", ".join(record.id for record in found) or _("none")
             raise UsageError(_("which trip? ({many})").format(many=many), hint=_("See: gpurent trips"))
@@ -113,7 +113,7 @@ class TripRegister:
 
     def begin_trip(self, kind: str, spec: TripSpec, lease: str = "") -> TripContext:
         day = self.clock.now().strftime("%m%d")
-        trip_id = f"t{day}-{''.join(secrets.choice(_LETTERS) for _i in range(5))}"
+        trip_id = f"t{day}-{''.join(secrets.choice(_ID_ALPHABET) for _i in range(5))}"
         self.store.begin_trip(trip_id, kind, spec, lease)
         return self.context_of(trip_id)
 

@@ -20,35 +20,37 @@ class LeaseTracker:
     plugins: Plugins
     events: EventEmitter
 
-    def find_lease(self, given: str) -> Lease:
+    def get_lease(self, lease_id: str) -> Lease:
         """The lease with this id, or the only one that it begins; `UsageError` or `LeaseError` else."""
-        exact = self.store.lease(given)
+        exact = self.store.find_lease(lease_id)
         if exact is not None:
             return exact
-        found = [lease for lease in self.store.leases() if given and lease.id.startswith(given)]
+        found = [lease for lease in self.store.list_leases() if lease_id and lease.id.startswith(lease_id)]
         if len(found) == 1:
             return found[0]
         if found:
             many = ", ".join(lease.id for lease in found)
-            raise UsageError(_("{given} may be {many}").format(given=given, many=many))
-        raise LeaseError(_("no lease is called {given}").format(given=given), hint=_("See: gpurent ls --all"))
+            raise UsageError(_("{given} may be {many}").format(given=lease_id, many=many))
+        raise LeaseError(
+            _("no lease is called {given}").format(given=lease_id), hint=_("See: gpurent ls --all")
+        )
 
-    def list_leases(self, *, over: bool = False) -> list[Lease]:
+    def list_leases(self, *, include_over: bool = False) -> list[Lease]:
         """Ours as they were last seen, oldest first; those that are not over, unless ``over``."""
-        return list(self.store.leases() if over else self.store.open_leases())
+        return list(self.store.list_leases() if include_over else self.store.list_open_leases())
 
     def save_lease(self, lease: Lease) -> Lease:
         """Write the lease as it is now; emits an event when its state changed."""
-        before = self.store.lease(lease.id)
+        before = self.store.find_lease(lease.id)
         self.store.save_lease(lease)
         if before is None or before.state is not lease.state:
-            self._emit_change(lease)
+            self._emit_lease_changed(lease)
         return lease
 
     def update_lease(self, lease_id: str, change: Callable[[Lease], Lease]) -> Lease:
         """Write what ``change`` makes of the lease, again when another process moved the lease meanwhile."""
         while True:
-            before = self.find_lease(lease_id)
+            before = self.get_lease(lease_id)
             after = change(before)
             if after == before or self.store.swap_lease(before, after):
                 return after
@@ -56,40 +58,42 @@ class LeaseTracker:
     async def refresh_lease(self, lease_id: str) -> Lease:
         """Ask the provider once how the lease stands; taken again when another process moved it meanwhile."""
         while True:
-            before = self.find_lease(lease_id)
-            after = await self.plugins.provider_of(before).refresh(before)
+            before = self.get_lease(lease_id)
+            after = await self.plugins.provider_of(before).refresh_lease(before)
             if after == before:
                 return before
             if self.store.swap_lease(before, after):
                 if after.state is not before.state:
-                    self._emit_change(after)
+                    self._emit_lease_changed(after)
                 return after
 
-    async def view_lease(self, given: str) -> Lease:
+    async def try_refresh_lease(self, lease_id: str) -> Lease:
         """As `refresh_lease`, but no answer leaves the lease as it was, with the reason as its note."""
-        lease = self.find_lease(given)
+        lease = self.get_lease(lease_id)
         # Kept files may have gone since; every other end is final.
-        if lease.over and lease.state is not LeaseState.KEPT:
+        if lease.is_over and lease.state is not LeaseState.KEPT:
             return lease
         try:
             return await self.refresh_lease(lease.id)
         except GpurentError as error:
             return evolve(lease, note=error.message)
 
-    async def view_leases(self, *, over: bool = False) -> list[Lease]:
+    async def list_refreshed_leases(self, *, include_over: bool = False) -> list[Lease]:
         """As `list_leases`, each viewed now."""
         import asyncio  # a listing that asks nobody loads this module too
 
-        found = await asyncio.gather(*(self.view_lease(lease.id) for lease in self.list_leases(over=over)))
-        return [lease for lease in found if over or not lease.over]
+        found = await asyncio.gather(
+            *(self.try_refresh_lease(lease.id) for lease in self.list_leases(include_over=include_over))
+        )
+        return [lease for lease in found if include_over or not lease.is_over]
 
-    def _emit_change(self, lease: Lease) -> None:
+    def _emit_lease_changed(self, lease: Lease) -> None:
         from gpurent.domain.events import EventKind  # listings, which emit nothing, do not need it
 
         self.events.emit(EventKind.LEASE_CHANGED, lease.note, lease=lease.id, state=lease.state.value)
 
 
-def not_running(lease: Lease, hint: str = "") -> LeaseError:
+def not_running_error(lease: Lease, hint: str = "") -> LeaseError:
     """What is told of a machine that is wanted and does not run; nothing was spent."""
     return LeaseError(
         _("{lease} is not running ({state})").format(lease=lease.id, state=lease.state.value), hint=hint
@@ -99,10 +103,10 @@ def not_running(lease: Lease, hint: str = "") -> LeaseError:
 def require_running(lease: Lease) -> None:
     """A `LeaseError` for a lease that is not ready."""
     if lease.state is not LeaseState.READY:
-        raise not_running(lease)
+        raise not_running_error(lease)
 
 
-def mark_burning(error: GpurentError, lease_id: str) -> GpurentError:
+def add_burning_lease(error: GpurentError, lease_id: str) -> GpurentError:
     """``error``, which says now that this lease goes on costing money."""
     error.spent = Spent.YES
     if lease_id not in error.burning:

@@ -15,14 +15,14 @@ from gpurent.errors import AuthError, UsageError
 from gpurent.locale import _
 from gpurent.ports.services import SecretRegistry, SecretStore
 from gpurent.roles.account import Login, SupportsEnrolment
-from gpurent.roles.entries import Field, LeaseEntry
+from gpurent.roles.entries import InputField, LeaseEntry
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.questions import Questions
 from gpurent.workflow.runtime.settings import Settings
 
-_LOGINS = "logins"
-_CREDENTIALS = "credentials"
+_LOGIN_SCOPE = "logins"
+_CREDENTIAL_SCOPE = "credentials"
 
 
 @define(eq=False)
@@ -31,81 +31,83 @@ class Logins:
 
     plugins: Plugins
     secrets: SecretStore
-    hidden: SecretRegistry
+    secret_registry: SecretRegistry
     settings: Settings
     questions: Questions
     events: EventEmitter
-    _open: dict[str, Login] = field(factory=dict, init=False)
+    _open_logins: dict[str, Login] = field(factory=dict, init=False)
 
-    def stored(self, auth: str) -> Login | None:
+    def find_login(self, auth: str) -> Login | None:
         """The login that is open, else the one kept in the vault, valid or not."""
-        if auth not in self._open:
-            record = self._load(_LOGINS, auth)
+        if auth not in self._open_logins:
+            record = self._find_record(_LOGIN_SCOPE, auth)
             if record is None:
                 return None
             expires = datetime.fromisoformat(record["expires_at"]) if record["expires_at"] else None
-            token = self._hide(record["token"])
-            self._open[auth] = Login(account=record["account"], token=token, expires_at=expires)
-        return self._open[auth]
+            token = self._register_secret(record["token"])
+            self._open_logins[auth] = Login(account=record["account"], token=token, expires_at=expires)
+        return self._open_logins[auth]
 
-    def credentials(self, auth: str) -> dict[str, Secret] | None:
+    def find_credentials(self, auth: str) -> dict[str, Secret] | None:
         """What was given at login, None when nothing is kept."""
-        record = self._load(_CREDENTIALS, auth)
-        return None if record is None else {name: self._hide(value) for name, value in record.items()}
+        record = self._find_record(_CREDENTIAL_SCOPE, auth)
+        return (
+            None if record is None else {name: self._register_secret(value) for name, value in record.items()}
+        )
 
-    async def login(self, auth: str, *, renew: bool = False) -> Login:
+    async def get_login(self, auth: str, *, renew: bool = False) -> Login:
         """The open login of ``auth``; with ``renew`` a new one from the kept credentials. None kept: `AuthError`."""
         if renew:
-            kept = self.credentials(auth)
+            kept = self.find_credentials(auth)
             if kept is None:
                 raise AuthError(
                     _("the login to {auth} is no longer accepted").format(auth=auth),
                     hint=_("Log in again: gpurent login"),
                 )
-            return await self._enter(auth, kept)
-        found = self.stored(auth)
+            return await self._log_in_and_save(auth, kept)
+        found = self.find_login(auth)
         if found is None:
             raise AuthError(
                 _("you are not logged in to {auth}").format(auth=auth), hint=_("Log in first: gpurent login")
             )
         return found
 
-    async def ensure(self, auth: str) -> Login:
+    async def ensure_login(self, auth: str) -> Login:
         """A login that works: the stored one, else from the kept credentials, else a new one."""
-        found = self.stored(auth)
-        if found is not None and await self.plugins.authenticator(auth).valid(found):
+        found = self.find_login(auth)
+        if found is not None and await self.plugins.authenticator(auth).is_valid(found):
             return found
-        kept = self.credentials(auth)
-        return await (self._enter(auth, kept) if kept else self.log_in(auth, {}))
+        kept = self.find_credentials(auth)
+        return await (self._log_in_and_save(auth, kept) if kept else self.log_in(auth, {}))
 
     async def log_in(self, auth: str, given: Mapping[str, Secret]) -> Login:
         """Log in with what is given, set in the settings, or asked for; the first use of a wallet makes its key."""
         entry, authenticator = self.plugins.auth_entry(auth), self.plugins.authenticator(auth)
-        configured = self.settings.declared(auth, entry.fields)
+        configured = self.settings.get_plugin_settings(auth, entry.fields)
         fields = {name: Secret(value) for name, value in configured.items()} | dict(given)
         if isinstance(authenticator, SupportsEnrolment) and not fields:
-            fields = await self._enrol(auth, authenticator)
+            fields = await self._create_credentials(auth, authenticator)
         for declared in entry.fields:
             if declared.name not in fields and not declared.optional:
                 fields[declared.name] = await self._ask_field(auth, declared)
-        return await self._enter(auth, fields)
+        return await self._log_in_and_save(auth, fields)
 
-    def forget(self, auth: str, *, credentials: bool) -> None:
+    def delete_login(self, auth: str, *, credentials: bool) -> None:
         """Drop the login; with ``credentials`` also what it was made from (with a wallet's key goes its money)."""
-        self._open.pop(auth, None)
-        self.secrets.scoped(_LOGINS).drop(auth)
+        self._open_logins.pop(auth, None)
+        self.secrets.get_vault(_LOGIN_SCOPE).delete(auth)
         if credentials:
-            self.secrets.scoped(_CREDENTIALS).drop(auth)
+            self.secrets.get_vault(_CREDENTIAL_SCOPE).delete(auth)
 
-    async def _enrol(self, auth: str, authenticator: SupportsEnrolment) -> dict[str, Secret]:
+    async def _create_credentials(self, auth: str, authenticator: SupportsEnrolment) -> dict[str, Secret]:
         """The kept key, or a new one, kept before it is used."""
-        fields = dict(self.credentials(auth) or await authenticator.enrol())
+        fields = dict(self.find_credentials(auth) or await authenticator.create_credentials())
         await self._save_credentials(auth, fields)
         text = _("A new private key was made for {auth}; keep a copy: gpurent whoami --show-key")
         self.events.emit(EventKind.WARNING, text.format(auth=auth))
         return fields
 
-    async def _ask_field(self, auth: str, declared: Field) -> Secret:
+    async def _ask_field(self, auth: str, declared: InputField) -> Secret:
         # A CODE whatever it is: an answer that was kept could never be corrected.
         question = Question(
             id=f"login:{auth}:{declared.name}",
@@ -113,39 +115,41 @@ class Logins:
             text=f"{auth}: {declared.label}",
             secret=declared.secret,
         )
-        return Secret(await self.questions.require(question))
+        return Secret(await self.questions.require_input(question))
 
-    async def _enter(self, auth: str, fields: Mapping[str, Secret]) -> Login:
+    async def _log_in_and_save(self, auth: str, fields: Mapping[str, Secret]) -> Login:
         for declared in self.plugins.auth_entry(auth).fields:
             if declared.secret and declared.name in fields:
-                self.hidden.register(fields[declared.name])
-        login = await self.plugins.authenticator(auth).login(fields)
-        self.hidden.register(login.token)
+                self.secret_registry.register_secret(fields[declared.name])
+        login = await self.plugins.authenticator(auth).log_in(fields)
+        self.secret_registry.register_secret(login.token)
         await self._save_credentials(auth, fields)
         record = {
             "account": login.account,
             "token": login.token.reveal(),
             "expires_at": login.expires_at.isoformat() if login.expires_at else "",
         }
-        await self._save(_LOGINS, auth, record)
-        self._open[auth] = login
+        await self._save_record(_LOGIN_SCOPE, auth, record)
+        self._open_logins[auth] = login
         return login
 
     async def _save_credentials(self, auth: str, fields: Mapping[str, Secret]) -> None:
-        await self._save(_CREDENTIALS, auth, {name: value.reveal() for name, value in fields.items()})
+        await self._save_record(
+            _CREDENTIAL_SCOPE, auth, {name: value.reveal() for name, value in fields.items()}
+        )
 
-    async def _save(self, scope: str, auth: str, record: Mapping[str, str]) -> None:
+    async def _save_record(self, scope: str, auth: str, record: Mapping[str, str]) -> None:
         await self.secrets.unlock(create=True)
-        self.secrets.scoped(scope).put(auth, Secret(json.dumps(record)))
+        self.secrets.get_vault(scope).put(auth, Secret(json.dumps(record)))
 
-    def _load(self, scope: str, auth: str) -> dict[str, str] | None:
-        kept = self.secrets.scoped(scope).get(auth)
+    def _find_record(self, scope: str, auth: str) -> dict[str, str] | None:
+        kept = self.secrets.get_vault(scope).get(auth)
         record: dict[str, str] | None = json.loads(kept.reveal()) if kept is not None else None
         return record
 
-    def _hide(self, value: str) -> Secret:
+    def _register_secret(self, value: str) -> Secret:
         secret = Secret(value)
-        self.hidden.register(secret)
+        self.secret_registry.register_secret(secret)
         return secret
 
 
@@ -154,31 +158,31 @@ class AccountCommands:
     plugins: Plugins
     logins: Logins
 
-    async def login(self, provider: str, given: Mapping[str, str]) -> Login:
+    async def log_in(self, provider: str, given: Mapping[str, str]) -> Login:
         """Log in; the mail binding that a provider may need is part of the first trip."""
         fields = {name: Secret(value) for name, value in given.items()}
-        return await self.logins.log_in(self._auth_of(provider), fields)
+        return await self.logins.log_in(self._get_auth_name(provider), fields)
 
-    def logout(self, provider: str, *, credentials: bool = False) -> None:
+    def log_out(self, provider: str, *, credentials: bool = False) -> None:
         """Forget the login. A wallet's key is only forgotten when asked, since its money would be lost."""
-        auth = self._auth_of(provider)
+        auth = self._get_auth_name(provider)
         enrolled = isinstance(self.plugins.authenticator(auth), SupportsEnrolment)
-        self.logins.forget(auth, credentials=credentials or not enrolled)
+        self.logins.delete_login(auth, credentials=credentials or not enrolled)
 
-    def whoami(self) -> list[tuple[str, str]]:
+    def list_logins(self) -> list[tuple[str, str]]:
         """``(provider, account)`` of every kept login."""
         found = []
-        for name, entry in sorted(self.plugins.registry.entries(LeaseEntry).items()):
-            login = self.logins.stored(entry.auth)
+        for name, entry in sorted(self.plugins.registry.get_entries(LeaseEntry).items()):
+            login = self.logins.find_login(entry.auth)
             if login is not None:
                 found.append((name, login.account))
         return found
 
-    def credentials(self, provider: str) -> Mapping[str, Secret]:
+    def get_credentials(self, provider: str) -> Mapping[str, Secret]:
         """What was given at login, for the user's own backup; empty when nothing is kept."""
-        return self.logins.credentials(self.plugins.provider_entry(provider).auth) or {}
+        return self.logins.find_credentials(self.plugins.provider_entry(provider).auth) or {}
 
-    def _auth_of(self, provider: str) -> str:
+    def _get_auth_name(self, provider: str) -> str:
         auth = self.plugins.provider_entry(provider).auth
         if not auth:
             raise UsageError(_("{provider} needs no login").format(provider=provider))

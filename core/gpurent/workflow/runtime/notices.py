@@ -8,46 +8,46 @@ from uuid import uuid4
 
 from attrs import evolve, frozen
 
-from gpurent.domain.events import Event, EventKind, Level, Notice
+from gpurent.domain.events import Event, EventKind, Notice, NoticeLevel
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import Money
 from gpurent.domain.offer import Metered
 from gpurent.domain.terminal_text import strip_terminal
 from gpurent.errors import UsageError
-from gpurent.locale import N_, _, speaking
-from gpurent.locale.spans import span_text
+from gpurent.locale import N_, _, use_language
+from gpurent.locale.durations import format_duration
 from gpurent.ports.services import SecretRegistry
 from gpurent.ports.store import LeaseStore
 from gpurent.ports.system import Clock
 from gpurent.workflow.runtime.settings import Settings
 
-NEVER = frozenset({EventKind.PROGRESS, EventKind.JOB_OUTPUT})
+NEVER_SENT = frozenset({EventKind.PROGRESS, EventKind.JOB_OUTPUT})
 _LEVELS = {
-    EventKind.STEP_BEGUN: Level.DETAIL,
-    EventKind.STEP_DONE: Level.DETAIL,
-    EventKind.WAITING: Level.INFO,
-    EventKind.LEASE_CHANGED: Level.INFO,
-    EventKind.PAYING: Level.INFO,
-    EventKind.JOB_STARTED: Level.INFO,
-    EventKind.LINE_LOST: Level.INFO,
-    EventKind.LINE_BACK: Level.INFO,
-    EventKind.TIME_LEFT: Level.INFO,
-    EventKind.TIMER: Level.INFO,
-    EventKind.TIME_LOW: Level.WARNING,
-    EventKind.WARNING: Level.WARNING,
-    EventKind.FAILED: Level.WARNING,
-    EventKind.TOP_UP: Level.WARNING,
+    EventKind.STEP_BEGUN: NoticeLevel.DETAIL,
+    EventKind.STEP_DONE: NoticeLevel.DETAIL,
+    EventKind.WAITING: NoticeLevel.INFO,
+    EventKind.LEASE_CHANGED: NoticeLevel.INFO,
+    EventKind.PAYING: NoticeLevel.INFO,
+    EventKind.JOB_STARTED: NoticeLevel.INFO,
+    EventKind.CONNECTION_LOST: NoticeLevel.INFO,
+    EventKind.CONNECTION_RESTORED: NoticeLevel.INFO,
+    EventKind.TIME_LEFT: NoticeLevel.INFO,
+    EventKind.TIMER: NoticeLevel.INFO,
+    EventKind.TIME_LOW: NoticeLevel.WARNING,
+    EventKind.WARNING: NoticeLevel.WARNING,
+    EventKind.FAILED: NoticeLevel.WARNING,
+    EventKind.TOP_UP: NoticeLevel.WARNING,
 }
-_LOST = frozenset({"failed", "expired", "gone"})
-LONGEST = 2000
+_LOST_STATES = frozenset({"failed", "expired", "gone"})
+MAX_BODY_LENGTH = 2000
 TITLES: Mapping[EventKind, str] = MappingProxyType(
     {
         EventKind.PAYING: N_("Paying"),
         EventKind.PAID: N_("Money was paid"),
         EventKind.JOB_STARTED: N_("The job runs"),
         EventKind.JOB_ENDED: N_("The job has ended"),
-        EventKind.LINE_LOST: N_("The line is lost"),
-        EventKind.LINE_BACK: N_("The line is back"),
+        EventKind.CONNECTION_LOST: N_("The line is lost"),
+        EventKind.CONNECTION_RESTORED: N_("The line is back"),
         EventKind.TIME_LEFT: N_("Time left"),
         EventKind.TIMER: N_("The machine's timer"),
         EventKind.TIME_LOW: N_("Little time is left"),
@@ -56,7 +56,7 @@ TITLES: Mapping[EventKind, str] = MappingProxyType(
         EventKind.WARNING: N_("Warning"),
         EventKind.FAILED: N_("The trip failed"),
         EventKind.RENEWED: N_("A lease was renewed"),
-        EventKind.SAVED: N_("Results were saved"),
+        EventKind.RESULTS_SAVED: N_("Results were saved"),
         EventKind.TOP_UP: N_("Please top up"),
         EventKind.TOPPED_UP: N_("The money has arrived"),
         EventKind.WAITING: N_("Waiting"),
@@ -65,11 +65,11 @@ TITLES: Mapping[EventKind, str] = MappingProxyType(
 )
 
 
-def level_of(event: Event) -> Level:
+def event_level(event: Event) -> NoticeLevel:
     """A machine that was lost is a warning; a kind that is not in the table is a notice."""
-    if event.kind is EventKind.LEASE_CHANGED and event.data.get("state") in _LOST:
-        return Level.WARNING
-    return _LEVELS.get(event.kind, Level.NOTICE)
+    if event.kind is EventKind.LEASE_CHANGED and event.data.get("state") in _LOST_STATES:
+        return NoticeLevel.WARNING
+    return _LEVELS.get(event.kind, NoticeLevel.NOTICE)
 
 
 @frozen(kw_only=True)
@@ -80,37 +80,39 @@ class NotifyPolicy:
     """
 
     kinds: frozenset[EventKind] | None = None
-    level: Level = Level.NOTICE
+    level: NoticeLevel = NoticeLevel.NOTICE
     language: str = ""
-    limit: float = 10.0
+    timeout: float = 10.0
 
-    def wants(self, event: Event) -> bool:
-        if event.kind in NEVER:
+    def should_notify(self, event: Event) -> bool:
+        if event.kind in NEVER_SENT:
             return False
         if self.kinds is not None:
             return event.kind in self.kinds
-        return level_of(event).rank >= self.level.rank
+        return event_level(event).rank >= self.level.rank
 
     @classmethod
-    def read(cls, settings: Settings) -> NotifyPolicy:
+    def from_settings(cls, settings: Settings) -> NotifyPolicy:
         """By the settings ``events``, ``level``, ``language``, ``limit``; what they cannot mean is a `UsageError`."""
-        names = settings.value("notify", "events").replace(",", " ").split()
+        names = settings.get("notify", "events").replace(",", " ").split()
         try:
             kinds = frozenset(EventKind(name) for name in names)
-            level = Level(settings.value("notify", "level", Level.NOTICE.value))
-            limit = float(settings.value("notify", "limit", "10"))
+            level = NoticeLevel(settings.get("notify", "level", NoticeLevel.NOTICE.value))
+            limit = float(settings.get("notify", "limit", "10"))
         except ValueError as error:
-            raise _refused(str(error)) from None
-        if kinds & NEVER or not 0 < limit <= 300:
-            raise _refused(_("progress and output are never sent; the limit lies between 0 and 300 seconds"))
+            raise _settings_error(str(error)) from None
+        if kinds & NEVER_SENT or not 0 < limit <= 300:
+            raise _settings_error(
+                _("progress and output are never sent; the limit lies between 0 and 300 seconds")
+            )
         return cls(
-            kinds=kinds or None, level=level, language=settings.value("notify", "language"), limit=limit
+            kinds=kinds or None, level=level, language=settings.get("notify", "language"), timeout=limit
         )
 
 
-def _refused(why: str) -> UsageError:
-    known = ", ".join(kind.value for kind in EventKind if kind not in NEVER)
-    levels = ", ".join(level.value for level in Level)
+def _settings_error(why: str) -> UsageError:
+    known = ", ".join(kind.value for kind in EventKind if kind not in NEVER_SENT)
+    levels = ", ".join(level.value for level in NoticeLevel)
     return UsageError(
         _("[notify] in config.toml: {why}").format(why=why),
         hint=_("Events: {known}. Levels: {levels}.").format(known=known, levels=levels),
@@ -118,41 +120,46 @@ def _refused(why: str) -> UsageError:
 
 
 @frozen
-class NoticeWriter:
+class NoticeBuilder:
     """Writes notices; asks nobody. ``spending`` gives what a lease cost by the ledger, one amount a currency."""
 
     store: LeaseStore
     clock: Clock
-    hidden: SecretRegistry
-    spending: Callable[[str], Sequence[Money]]
+    secret_registry: SecretRegistry
+    get_spending: Callable[[str], Sequence[Money]]
 
-    def write_notice(self, event: Event, language: str = "") -> Notice:
+    def build_notice(self, event: Event, language: str = "") -> Notice:
         """The message about ``event``. The event's own text stays in the language in which it was emitted."""
-        lease = self.store.lease(event.lease) if event.lease else None
-        with speaking(language):
+        lease = self.store.find_lease(event.lease) if event.lease else None
+        with use_language(language):
             title = _(TITLES.get(event.kind, event.kind.value))
-            lines = [event.text, *(self._describe(lease, event) if lease else ()), _advice(event, lease)]
+            lines = [
+                event.text,
+                *(self._describe_lease(lease, event) if lease else ()),
+                _suggest_command(event, lease),
+            ]
         data = {
-            key: self.clean(value) if isinstance(value, str) else value for key, value in event.data.items()
+            key: self.sanitize(value) if isinstance(value, str) else value
+            for key, value in event.data.items()
         }
         place = f" ({event.lease})" if event.lease else ""
         return Notice(
             id=uuid4().hex,
-            level=level_of(event),
-            title=self.clean(f"gpurent: {title}{place}").replace("\n", " "),
-            body="\n".join(self.clean(line) for line in lines if line)[:LONGEST],
-            event=evolve(event, text=self.clean(event.text), data=data),
+            level=event_level(event),
+            title=self.sanitize(f"gpurent: {title}{place}").replace("\n", " "),
+            body="\n".join(self.sanitize(line) for line in lines if line)[:MAX_BODY_LENGTH],
+            event=evolve(event, text=self.sanitize(event.text), data=data),
         )
 
-    def write_test_notice(self, language: str = "") -> Notice:
+    def build_test_notice(self, language: str = "") -> Notice:
         event = Event(kind=EventKind.TEST, at=self.clock.now(), text=_("This is a test."))
-        return self.write_notice(event, language)
+        return self.build_notice(event, language)
 
-    def clean(self, text: str) -> str:
+    def sanitize(self, text: str) -> str:
         """``text`` without secrets and control characters."""
-        return self.hidden.scrub(strip_terminal(text))
+        return self.secret_registry.redact(strip_terminal(text))
 
-    def _describe(self, lease: Lease, event: Event) -> list[str]:
+    def _describe_lease(self, lease: Lease, event: Event) -> list[str]:
         lines = [
             _("{lease} at {provider}: {gpu}, {price}").format(
                 lease=lease.id,
@@ -161,20 +168,20 @@ class NoticeWriter:
                 price=lease.offer.tariff.price,
             )
         ]
-        spent = ", ".join(str(money) for money in self.spending(lease.id) if money.amount)
+        spent = ", ".join(str(money) for money in self.get_spending(lease.id) if money.amount)
         if spent:
             lines.append(_("Spent by the books so far: {spent}").format(spent=spent))
-        if lease.over:
+        if lease.is_over:
             lines.append(_("It costs nothing any more."))
         elif lease.expires_at is not None:
-            left = span_text(lease.expires_at - self.clock.now())
+            left = format_duration(lease.expires_at - self.clock.now())
             lines.append(_("Time left: {span}").format(span=left))
         elif "minutes" not in event.data and isinstance(lease.offer.tariff, Metered):
             lines.append(_("It runs while the balance lasts."))
         return lines
 
 
-def _advice(event: Event, lease: Lease | None) -> str:
+def _suggest_command(event: Event, lease: Lease | None) -> str:
     if lease is None:
         return ""
     metered = isinstance(lease.offer.tariff, Metered)
@@ -187,7 +194,7 @@ def _advice(event: Event, lease: Lease | None) -> str:
             return _("What it cost: gpurent receipts {lease}").format(lease=lease.id)
         case EventKind.JOB_ENDED:
             return _("Its output: gpurent logs {lease}").format(lease=lease.id)
-        case EventKind.FAILED if not lease.over:
+        case EventKind.FAILED if not lease.is_over:
             return _("It still costs money. Give it back: gpurent release {lease}").format(lease=lease.id)
         case _:
             return _("See: gpurent show {lease}").format(lease=lease.id)

@@ -17,18 +17,18 @@ from gpurent.ports.store import TripStore
 from gpurent.roles.entries import NotifierEntry
 from gpurent.workflow.runtime.delivery_queue import (
     Delivery,
+    DeliveryOutcome,
     DeliveryQueue,
-    Outcome,
-    filter_streams,
-    restore_streams,
+    install_stream_filters,
+    remove_stream_filters,
 )
-from gpurent.workflow.runtime.notices import NoticeWriter, NotifyPolicy
-from gpurent.workflow.runtime.plugins import Plugins, configured_entries
+from gpurent.workflow.runtime.notices import NoticeBuilder, NotifyPolicy
+from gpurent.workflow.runtime.plugins import Plugins, iter_configured_entries
 from gpurent.workflow.runtime.settings import Settings
 
 log = logging.getLogger("gpurent.notify")
 # Real seconds in which the same warning is sent once.
-SAME = 600.0
+REPEAT_SECONDS = 600.0
 
 
 @define(eq=False)
@@ -37,19 +37,19 @@ class ConfiguredNotifiers:
 
     plugins: Plugins
     settings: Settings
-    hide: Callable[[NotifierEntry], None]
+    hide_settings: Callable[[NotifierEntry], None]
 
     @cached_property
     def entries(self) -> tuple[NotifierEntry, ...]:
-        found = tuple(configured_entries(self.plugins, self.settings, NotifierEntry))
+        found = tuple(iter_configured_entries(self.plugins, self.settings, NotifierEntry))
         for entry in found:
-            self.hide(entry)
+            self.hide_settings(entry)
         return found
 
-    def choose(self, name: str) -> tuple[NotifierEntry, ...]:
+    def select_notifiers(self, name: str) -> tuple[NotifierEntry, ...]:
         """The one called ``name``, or all in use when it is empty; none: a `UsageError` with what to set."""
         if name:
-            self.plugins.registry.entry(NotifierEntry, name)
+            self.plugins.registry.get_entry(NotifierEntry, name)
         chosen = tuple(entry for entry in self.entries if name in ("", entry.name))
         if not chosen:
             raise UsageError(
@@ -58,13 +58,13 @@ class ConfiguredNotifiers:
             )
         return chosen
 
-    def send(self, entry: NotifierEntry, notice: Notice) -> None:
+    def send_notice(self, entry: NotifierEntry, notice: Notice) -> None:
         """Blocks until it was taken; any error says that it was not."""
         self.plugins.build(entry).notify(notice)
 
     def _settings_hint(self, name: str) -> str:
         lines = []
-        for entry in self.plugins.registry.entries(NotifierEntry).values():
+        for entry in self.plugins.registry.get_entries(NotifierEntry).values():
             if name in ("", entry.name):
                 needed = [field.name for field in entry.settings if not field.optional and not field.default]
                 lines += [f"[{entry.name}]", *(f'{key} = "…"' for key in needed)]
@@ -78,67 +78,67 @@ class Notifications:
     """`receive` is an event subscriber. ``show_warning``: at the terminal alone, a notifier would hear of itself."""
 
     notifiers: ConfiguredNotifiers
-    writer: NoticeWriter
+    writer: NoticeBuilder
     settings: Settings
     store: TripStore
     show_warning: Callable[[str], None]
     _queues: dict[str, DeliveryQueue[Notice]] = field(factory=dict, init=False)
-    _failing: set[str] = field(factory=set, init=False)
-    _sent: dict[tuple[str, str, str], float] = field(factory=dict, init=False)
-    _outcomes: list[Outcome] = field(factory=list, init=False)
+    _failing_names: set[str] = field(factory=set, init=False)
+    _sent_at: dict[tuple[str, str, str], float] = field(factory=dict, init=False)
+    _outcomes: list[DeliveryOutcome] = field(factory=list, init=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
 
     @cached_property
     def policy(self) -> NotifyPolicy:
         """The user's choice; a setting that means nothing leaves the default one, and a warning."""
         try:
-            return NotifyPolicy.read(self.settings)
+            return NotifyPolicy.from_settings(self.settings)
         except UsageError as error:
             self._warn(error.message)
             return NotifyPolicy()
 
-    def receive(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Queue ``event`` for everybody in use, if the user wants to hear of it; never raises and never waits."""
         try:
-            if not self._wants(event):
+            if not self._should_notify(event):
                 return
-            notice = self.writer.write_notice(event, self.policy.language)
+            notice = self.writer.build_notice(event, self.policy.language)
         except Exception as error:  # noqa: BLE001 - a message that cannot be written must not stop a trip
             log.warning("no notice of %s: %s", event.kind.value, type(error).__name__)
             return
-        self._loop = self._loop or _running_loop()
-        filter_streams()
+        self._loop = self._loop or _find_running_loop()
+        install_stream_filters()
         for entry in self.notifiers.entries:
             if entry.name not in self._queues:
-                send = partial(self.notifiers.send, entry)
-                limit = self.policy.limit
-                self._queues[entry.name] = DeliveryQueue(entry.name, send, limit, self._take_outcome)
+                send = partial(self.notifiers.send_notice, entry)
+                limit = self.policy.timeout
+                self._queues[entry.name] = DeliveryQueue(entry.name, send, limit, self._on_outcome)
             self._queues[entry.name].put(notice)
 
-    def _wants(self, event: Event) -> bool:
+    def _should_notify(self, event: Event) -> bool:
         return (
             bool(self.notifiers.entries)
-            and self._policy_of(event.trip).wants(event)
-            and not self._repeated(event)
+            and self._get_trip_policy(event.trip).should_notify(event)
+            and not self._is_repeated(event)
         )
 
-    def _policy_of(self, trip: str) -> NotifyPolicy:
+    def _get_trip_policy(self, trip: str) -> NotifyPolicy:
         """The trip's own choice of events, where its project file makes one."""
-        record = self.store.trip(trip) if trip else None
+        record = self.store.find_trip(trip) if trip else None
         if record is None or record.spec.notify is None:
             return self.policy
         return evolve(self.policy, kinds=frozenset(EventKind(name) for name in record.spec.notify))
 
-    def _repeated(self, event: Event) -> bool:
+    def _is_repeated(self, event: Event) -> bool:
         """Whether the same was sent a short while ago: a service that is away is not worth a message a minute."""
         now = monotonic()
-        self._sent = {key: at for key, at in self._sent.items() if now - at < SAME}
+        self._sent_at = {key: at for key, at in self._sent_at.items() if now - at < REPEAT_SECONDS}
         key = (event.kind.value, event.lease, event.text)
-        again = key in self._sent and event.kind is EventKind.WARNING
-        self._sent[key] = now
+        again = key in self._sent_at and event.kind is EventKind.WARNING
+        self._sent_at[key] = now
         return again
 
-    def _take_outcome(self, outcome: Outcome) -> None:
+    def _on_outcome(self, outcome: DeliveryOutcome) -> None:
         """In a queue's thread: hand it to the event loop, which may write to the terminal."""
         self._outcomes.append(outcome)
         if self._loop is not None and not self._loop.is_closed():
@@ -151,16 +151,16 @@ class Notifications:
         """Warn of a notifier when it begins to fail; its later failures are silent until it works again."""
         while self._outcomes:
             outcome = self._outcomes.pop(0)
-            if outcome.good and outcome.name in self._failing:
-                self._failing.discard(outcome.name)
+            if outcome.ok and outcome.name in self._failing_names:
+                self._failing_names.discard(outcome.name)
                 log.info("%s works again", outcome.name)
-            elif not outcome.good and outcome.name not in self._failing:
-                self._failing.add(outcome.name)
+            elif not outcome.ok and outcome.name not in self._failing_names:
+                self._failing_names.add(outcome.name)
                 text = _("the notifier {name} does not work: {why}")
-                self._warn(text.format(name=outcome.name, why=outcome.why))
+                self._warn(text.format(name=outcome.name, why=outcome.reason))
 
     def _warn(self, text: str) -> None:
-        text = self.writer.clean(text)
+        text = self.writer.sanitize(text)
         log.warning("%s", text)
         self.show_warning(text)
 
@@ -168,32 +168,35 @@ class Notifications:
         """Wait until everything is sent, but no longer than one notice may take; say what was not."""
         if not self._queues:
             return
-        end = monotonic() + self.policy.limit
+        end = monotonic() + self.policy.timeout
         for queue in self._queues.values():
             await asyncio.to_thread(queue.drain, max(0.0, end - monotonic()))
         self._report_outcomes()
         for queue in self._queues.values():
-            missed = queue.left + queue.dropped
+            missed = queue.pending_count + queue.dropped_count
             if missed:
                 self._warn(_("{name}: {count} messages were not sent").format(name=queue.name, count=missed))
-        if not any(queue.left for queue in self._queues.values()):
-            restore_streams()
+        if not any(queue.pending_count for queue in self._queues.values()):
+            remove_stream_filters()
 
-    async def test(self, name: str = "") -> list[Outcome]:
+    async def send_test(self, name: str = "") -> list[DeliveryOutcome]:
         """Send a test message by ``name``, or by everybody in use, side by side; how each of them took it."""
-        policy = NotifyPolicy.read(self.settings)
-        chosen = self.notifiers.choose(name)
-        notice = self.writer.write_test_notice(policy.language)
-        filter_streams()
+        policy = NotifyPolicy.from_settings(self.settings)
+        chosen = self.notifiers.select_notifiers(name)
+        notice = self.writer.build_test_notice(policy.language)
+        install_stream_filters()
         try:
-            sent = [Delivery(x.name, partial(self.notifiers.send, x), notice, policy.limit) for x in chosen]
-            found = [await asyncio.to_thread(delivery.outcome) for delivery in sent]
+            sent = [
+                Delivery(x.name, partial(self.notifiers.send_notice, x), notice, policy.timeout)
+                for x in chosen
+            ]
+            found = [await asyncio.to_thread(delivery.wait_for_outcome) for delivery in sent]
         finally:
-            restore_streams()
-        return [evolve(outcome, why=self.writer.clean(outcome.why)) for outcome in found]
+            remove_stream_filters()
+        return [evolve(outcome, reason=self.writer.sanitize(outcome.reason)) for outcome in found]
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def _find_running_loop() -> asyncio.AbstractEventLoop | None:
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

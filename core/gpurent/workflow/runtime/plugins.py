@@ -10,18 +10,18 @@ from attrs import define, field
 
 from gpurent.domain.access import MachineProfile
 from gpurent.domain.lease import Lease
-from gpurent.domain.machine_facts import corrected
+from gpurent.domain.machine_facts import correct_profile
 from gpurent.errors import GpurentError, PluginError, UsageError
 from gpurent.locale import _
 from gpurent.roles.entries import (
     AuthEntry,
     BillingEntry,
-    Entry,
     ExporterEntry,
     LauncherEntry,
     LeaseEntry,
     MailboxEntry,
     NotifierEntry,
+    PluginEntry,
     RankedEntry,
     SessionEntry,
     TransferEntry,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 RoleT = TypeVar("RoleT")
 RankedT = TypeVar("RankedT", bound=RankedEntry[Any])
 # Loaded with the first object of the role: an entry does not import its role.
-_ROLES: Mapping[type[Entry[Any]], tuple[str, str]] = {
+_ROLE_CLASSES: Mapping[type[PluginEntry[Any]], tuple[str, str]] = {
     AuthEntry: ("account", "Authenticator"),
     BillingEntry: ("account", "BillingProvider"),
     LeaseEntry: ("lease", "LeaseProvider"),
@@ -48,7 +48,7 @@ _ROLES: Mapping[type[Entry[Any]], tuple[str, str]] = {
     LauncherEntry: ("machine", "Launcher"),
     ExporterEntry: ("exporter", "Exporter"),
 }
-EntryT = TypeVar("EntryT", bound=Entry[Any])
+EntryT = TypeVar("EntryT", bound=PluginEntry[Any])
 
 
 class LeaseOwner(Protocol):
@@ -67,19 +67,19 @@ class Plugins:
     """
 
     registry: PluginRegistry
-    make_context: Callable[[Entry[Any], str], PluginContext]
+    make_context: Callable[[PluginEntry[Any], str], PluginContext]
     owners: list[LeaseOwner] = field(factory=list)
-    _built: dict[tuple[type[Entry[Any]], str], object] = field(factory=dict)
+    _cache: dict[tuple[type[PluginEntry[Any]], str], object] = field(factory=dict)
 
-    def build(self, entry: Entry[RoleT], auth: str = "") -> RoleT:
+    def build(self, entry: PluginEntry[RoleT], auth: str = "") -> RoleT:
         """The object of ``entry``; what cannot be built, or is of another role, is a `PluginError`."""
         key = (type(entry), entry.name)
-        if key not in self._built:
-            self._built[key] = self._make(entry, auth)
-        return cast(RoleT, self._built[key])
+        if key not in self._cache:
+            self._cache[key] = self._build_role(entry, auth)
+        return cast(RoleT, self._cache[key])
 
-    def _make(self, entry: Entry[RoleT], auth: str) -> RoleT:
-        module, name = _ROLES[type(entry)]
+    def _build_role(self, entry: PluginEntry[RoleT], auth: str) -> RoleT:
+        module, name = _ROLE_CLASSES[type(entry)]
         try:
             made = entry.build(self.make_context(entry, auth))
         except GpurentError:
@@ -91,15 +91,15 @@ class Plugins:
             raise PluginError(f"{entry.name!r} built a {type(made).__name__}, not a {name}")
         return made
 
-    def ranked(self, kind: type[RankedT]) -> list[RankedT]:
-        found = self.registry.entries(kind).values()
+    def ranked_entries(self, kind: type[RankedT]) -> list[RankedT]:
+        found = self.registry.get_entries(kind).values()
         return sorted(found, key=lambda entry: (entry.rank, entry.name), reverse=True)
 
-    def chosen(self, kind: type[RankedT], name: str) -> RankedT:
+    def select_entry(self, kind: type[RankedT], name: str) -> RankedT:
         """The entry ``name``, or the highest ranked one."""
         if name:
-            return self.registry.entry(kind, name)
-        found = self.ranked(kind)
+            return self.registry.get_entry(kind, name)
+        found = self.ranked_entries(kind)
         if not found:
             raise PluginError(f"no {kind.__name__.removesuffix('Entry').lower()} plugin is installed")
         return found[0]
@@ -107,7 +107,7 @@ class Plugins:
     # providers and their accounts
 
     def provider_entry(self, provider: str) -> LeaseEntry:
-        return self.registry.entry(LeaseEntry, provider)
+        return self.registry.get_entry(LeaseEntry, provider)
 
     def provider(self, provider: str) -> LeaseProvider:
         entry = self.provider_entry(provider)
@@ -118,43 +118,43 @@ class Plugins:
         name = self.provider_entry(provider).billing
         if not name:
             raise UsageError(_("{provider} keeps no account").format(provider=provider))
-        return self.registry.entry(BillingEntry, name)
+        return self.registry.get_entry(BillingEntry, name)
 
     def billing(self, provider: str) -> BillingProvider:
         return self.build(self.billing_entry(provider), self.provider_entry(provider).auth)
 
     def auth_entry(self, auth: str) -> AuthEntry:
-        return self.registry.entry(AuthEntry, auth)
+        return self.registry.get_entry(AuthEntry, auth)
 
     def authenticator(self, auth: str) -> Authenticator:
         return self.build(self.auth_entry(auth), auth)
 
     # leases
 
-    def _owner_of(self, lease: Lease) -> LeaseOwner | None:
+    def _find_owner(self, lease: Lease) -> LeaseOwner | None:
         return next((owner for owner in self.owners if owner.owns(lease)), None)
 
     def provider_of(self, lease: Lease) -> LeaseProvider:
         """Who moves ``lease``."""
-        owner = self._owner_of(lease)
+        owner = self._find_owner(lease)
         return owner.provider_of(lease) if owner is not None else self.provider(lease.provider)
 
     def billing_of(self, lease: Lease) -> BillingProvider:
-        owner = self._owner_of(lease)
+        owner = self._find_owner(lease)
         return owner.billing_of(lease) if owner is not None else self.billing(lease.provider)
 
-    def is_listed(self, lease: Lease) -> bool:
+    def is_known_to_provider(self, lease: Lease) -> bool:
         """Whether the provider's own lists and books know ``lease``."""
-        return self._owner_of(lease) is None
+        return self._find_owner(lease) is None
 
     def profile_of(self, lease: Lease) -> MachineProfile:
         """What the machine is like: as its provider says, corrected by what was found on it."""
-        return corrected(self.provider_entry(lease.provider).profile, lease.found)
+        return correct_profile(self.provider_entry(lease.provider).profile, lease.found)
 
 
-def configured_entries(plugins: Plugins, settings: Settings, kind: type[EntryT]) -> Iterator[EntryT]:
+def iter_configured_entries(plugins: Plugins, settings: Settings, kind: type[EntryT]) -> Iterator[EntryT]:
     """The entries of one kind whose settings all have a value, but for the optional ones."""
-    for entry in plugins.registry.entries(kind).values():
-        given = settings.declared(entry.name, entry.settings)
+    for entry in plugins.registry.get_entries(kind).values():
+        given = settings.get_plugin_settings(entry.name, entry.settings)
         if all(declared.optional or declared.name in given for declared in entry.settings):
             yield entry

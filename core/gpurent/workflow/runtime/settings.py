@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import define
 
-from gpurent.roles.entries import Field
+from gpurent.roles.entries import InputField
 
 Sections = Mapping[str, Mapping[str, str]]
 
@@ -20,13 +20,13 @@ class Settings:
     environment: Mapping[str, str]
     sections: Sections
 
-    def value(self, section: str, key: str, default: str = "") -> str:
-        value = self.environment.get(variable_name(section, key))
+    def get(self, section: str, key: str, default: str = "") -> str:
+        value = self.environment.get(environment_variable(section, key))
         return value if value is not None else self.sections.get(section, {}).get(key, default)
 
-    def declared(self, section: str, fields: tuple[Field, ...]) -> Mapping[str, str]:
+    def get_plugin_settings(self, section: str, fields: tuple[InputField, ...]) -> Mapping[str, str]:
         """Every declared field of a plugin that has a value."""
-        found = {field.name: self.value(section, field.name, field.default) for field in fields}
+        found = {field.name: self.get(section, field.name, field.default) for field in fields}
         return {name: value for name, value in found.items() if value}
 
     @property
@@ -36,6 +36,6 @@ class Settings:
         return Path(given) if given else Path.home()
 
 
-def variable_name(section: str, key: str) -> str:
+def environment_variable(section: str, key: str) -> str:
     """The environment variable that overrides ``[section] key``: GPURENT_SECTION_KEY."""
     return f"GPURENT_{section}_{key}".upper().replace("-", "_").replace(".", "_")

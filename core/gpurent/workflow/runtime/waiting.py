@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-from gpurent.errors import Busy
+from gpurent.errors import BusyError
 from gpurent.locale import _
 from gpurent.ports.system import Clock, Locks
 
 T = TypeVar("T")
 # How often, and how long, the turn at a lease is waited for.
-POLL = timedelta(seconds=2)
-PATIENCE = timedelta(minutes=15)
+LOCK_POLL_INTERVAL = timedelta(seconds=2)
+LOCK_TIMEOUT = timedelta(minutes=15)
 
 
 @frozen
@@ -26,47 +26,47 @@ class Poller:
 
     clock: Clock
 
-    async def pause(self, span: timedelta, floor: float = 0.1) -> None:
+    async def pause(self, span: timedelta, min_seconds: float = 0.1) -> None:
         """Wait ``span`` of provider time, but at least ``floor`` real seconds."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         await self.clock.sleep(span)
-        rest = floor - (loop.time() - begun)
+        rest = min_seconds - (loop.time() - begun)
         if rest > 0:
             await asyncio.sleep(rest)
 
     async def poll(
         self,
-        look: Callable[[], Awaitable[T | None]],
+        check: Callable[[], Awaitable[T | None]],
         *,
-        every: timedelta,
-        patience: timedelta | None = None,
-        floor: float = 0.1,
-        waiting: Callable[[], None] | None = None,
+        interval: timedelta,
+        timeout: timedelta | None = None,
+        min_seconds: float = 0.1,
+        on_wait: Callable[[], None] | None = None,
     ) -> T | None:
         """Look until it gives something; None when ``patience`` is over. ``waiting`` is called before each pause."""
         waited = timedelta()
-        while (found := await look()) is None:
-            if patience is not None and waited >= patience:
+        while (found := await check()) is None:
+            if timeout is not None and waited >= timeout:
                 return None
-            if waiting is not None:
-                waiting()
-            await self.pause(every, floor)
-            waited += every
+            if on_wait is not None:
+                on_wait()
+            await self.pause(interval, min_seconds)
+            waited += interval
         return found
 
 
-async def look_until(
-    look: Callable[[], Awaitable[T]], done: Callable[[T], bool], *, every: float, seconds: float
+async def poll_until(
+    check: Callable[[], Awaitable[T]], is_done: Callable[[T], bool], *, interval: float, timeout: float
 ) -> T:
     """Look, at least once, until ``done`` or ``seconds`` are over; what was seen last."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
+    deadline = loop.time() + timeout
     while True:
-        seen = await look()
-        if done(seen) or loop.time() >= deadline:
+        seen = await check()
+        if is_done(seen) or loop.time() >= deadline:
             return seen
-        await asyncio.sleep(every)
+        await asyncio.sleep(interval)
 
 
 async def cancel_and_wait(*tasks: asyncio.Future[Any]) -> None:
@@ -77,9 +77,9 @@ async def cancel_and_wait(*tasks: asyncio.Future[Any]) -> None:
 
 
 @asynccontextmanager
-async def in_background(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
+async def run_in_background(coroutine: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
     """``work`` beside the block; what of it is not done at the block's end is cancelled and waited for."""
-    task = asyncio.create_task(work)
+    task = asyncio.create_task(coroutine)
     try:
         yield task
     finally:
@@ -105,23 +105,23 @@ class WorkLocks:
 
     @contextmanager
     def lock_trip(self, trip: str) -> Iterator[None]:
-        """Keep a trip for this process; held by another: `Busy`."""
+        """Keep a trip for this process; held by another: `BusyError`."""
         with ExitStack() as stack:
             try:
                 stack.enter_context(self.locks.hold(trip))
-            except Busy as error:
-                raise Busy(
+            except BusyError as error:
+                raise BusyError(
                     _("{trip} is being worked on by process {holder}").format(trip=trip, holder=error.holder),
                     holder=error.holder,
                     hint=_("Wait for it, or end it; the job itself goes on either way."),
                 ) from None
             yield
 
-    def trip_is_held(self, trip: str) -> bool:
+    def is_trip_locked(self, trip: str) -> bool:
         try:
             with self.locks.hold(trip):
                 return False
-        except Busy:
+        except BusyError:
             return True
 
     @asynccontextmanager
@@ -134,13 +134,13 @@ class WorkLocks:
                 nonlocal holder
                 try:
                     stack.enter_context(self.locks.hold(name))
-                except Busy as error:
+                except BusyError as error:
                     holder = error.holder
                     return None
                 return True
 
-            if not await self.poller.poll(enter, every=POLL, patience=PATIENCE):
-                raise Busy(
+            if not await self.poller.poll(enter, interval=LOCK_POLL_INTERVAL, timeout=LOCK_TIMEOUT):
+                raise BusyError(
                     _("{lease} is being worked on by process {holder}").format(lease=name, holder=holder),
                     holder=holder,
                     hint=_("Nothing was done. Wait for it, or end it, and try again."),

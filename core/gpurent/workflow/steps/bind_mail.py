@@ -12,7 +12,7 @@ from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.trip import AgreedPrice
 from gpurent.errors import AuthError
 from gpurent.locale import _
-from gpurent.roles.lease import Binding, SupportsMailBinding
+from gpurent.roles.lease import MailBinding, SupportsMailBinding
 from gpurent.workflow.payments.pay import Payments
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.plugins import Plugins
@@ -20,8 +20,8 @@ from gpurent.workflow.runtime.questions import Questions
 from gpurent.workflow.runtime.settings import Settings
 from gpurent.workflow.runtime.waiting import Poller
 
-POLL = timedelta(seconds=15)
-PATIENCE = timedelta(minutes=30)
+POLL_INTERVAL = timedelta(seconds=15)
+BINDING_TIMEOUT = timedelta(minutes=30)
 
 
 @frozen
@@ -40,49 +40,51 @@ class BindMailStep:
         if not isinstance(binder, SupportsMailBinding):
             return
         # Recorded only once an address is bound, so a resumed trip asks the provider again until then.
-        if trip.recall("bind", str) is not None or await binder.bound():
+        if trip.find_result("bind", str) is not None or await binder.get_bound_email():
             return
 
-        async def request() -> Binding:
-            return await binder.request_binding(await self._address(trip), f"{trip.trip}-bind")
+        async def request() -> MailBinding:
+            return await binder.request_binding(await self._get_address(trip), f"{trip.id}-bind")
 
-        binding = await trip.step("bind.request", Binding, request)
+        binding = await trip.step("bind.request", MailBinding, request)
         payment = None
         if binding.bill is not None:
-            payment = await self.payments.pay(trip, "bind.pay", provider, binding.bill, AgreedPrice())
-        await trip.step("bind", str, lambda: self._finish(trip, binder, binding, payment))
+            payment = await self.payments.pay_bill(trip, "bind.pay", provider, binding.bill, AgreedPrice())
+        await trip.step("bind", str, lambda: self._complete_binding(trip, binder, binding, payment))
 
-    async def _address(self, trip: TripContext) -> str:
-        found = self.settings.value("mail", "address") or self.settings.value("imap", "user")
+    async def _get_address(self, trip: TripContext) -> str:
+        found = self.settings.get("mail", "address") or self.settings.get("imap", "user")
         if found:
             return found
-        return await self.questions.require(
+        return await self.questions.require_input(
             Question(
-                id=f"{trip.trip}:bind.request",
+                id=f"{trip.id}:bind.request",
                 kind=QuestionKind.CHOICE,
                 text=_("Your e-mail address (codes and SSH access come by mail)"),
-                trip=trip.trip,
+                trip=trip.id,
             )
         )
 
-    async def _finish(
-        self, trip: TripContext, binder: SupportsMailBinding, binding: Binding, payment: Payment | None
+    async def _complete_binding(
+        self, trip: TripContext, binder: SupportsMailBinding, binding: MailBinding, payment: Payment | None
     ) -> str:
         state = binding
 
         async def look() -> str | None:
             nonlocal state
-            state = await binder.bind(state, payment)
+            state = await binder.complete_binding(state, payment)
             return state.email if state.done else None
 
         def emit_waiting() -> None:
             trip.emit(EventKind.WAITING, _("waiting for {email} to be bound").format(email=state.email))
 
-        email = await self.poller.poll(look, every=POLL, patience=PATIENCE, waiting=emit_waiting)
+        email = await self.poller.poll(
+            look, interval=POLL_INTERVAL, timeout=BINDING_TIMEOUT, on_wait=emit_waiting
+        )
         if email is None:
             raise AuthError(
                 _("the address {email} was not confirmed in time").format(email=state.email),
-                hint=_("Try again later with: gpurent resume {trip}").format(trip=trip.trip),
+                hint=_("Try again later with: gpurent resume {trip}").format(trip=trip.id),
                 retryable=True,
             )
         return email

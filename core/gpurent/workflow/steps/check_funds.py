@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from gpurent.domain.trip import Plan, TripSpec
+from gpurent.domain.trip import TripPlan, TripSpec
 from gpurent.errors import GpurentError
 from gpurent.workflow.payments.budgets import Budgets, BudgetStatus
-from gpurent.workflow.payments.quotes import Funding, Quotes, needed, require_funds
+from gpurent.workflow.payments.quotes import Funding, Quotes, require_funds, required_amount
 from gpurent.workflow.runtime.durable_steps import TripContext
 
 
@@ -18,33 +18,33 @@ class CheckFundsStep:
     budgets: Budgets
     quotes: Quotes
 
-    async def check_funds(self, trip: TripContext, spec: TripSpec, plan: Plan) -> Funding:
+    async def check_funds(self, trip: TripContext, spec: TripSpec, plan: TripPlan) -> Funding:
         """`MoneyError` when a budget or the balance is too small; nothing was spent then."""
 
         async def check() -> Funding:
-            await self.budgets.check(spec.provider, needed(plan.quote), trip=trip.trip)
-            funding = await self.quotes.look_up_funds(spec.provider, plan.quote, spec.limits.budget)
+            await self.budgets.check_budgets(spec.provider, required_amount(plan.quote), trip=trip.id)
+            funding = await self.quotes.get_funding(spec.provider, plan.quote, spec.limits.budget)
             require_funds(spec.provider, plan.quote, funding)
             return funding
 
         return await trip.step("fund", Funding, check)
 
-    async def review(
-        self, spec: TripSpec, plan: Plan
+    async def review_funds(
+        self, spec: TripSpec, plan: TripPlan
     ) -> tuple[Sequence[BudgetStatus], Funding, tuple[str, ...]]:
         """As `check_funds` for a trip that has not begun: how each budget and the balance stand.
 
         The third are the reasons why it would not begin, one text each.
         """
-        own = [] if spec.limits.budget is None else [self.budgets.own_status(spec.limits.budget)]
-        statuses = [*own, *await self.budgets.statuses(spec.provider)]
+        own = [] if spec.limits.budget is None else [self.budgets.new_trip_status(spec.limits.budget)]
+        statuses = [*own, *await self.budgets.list_statuses(spec.provider)]
         refused = []
         for status in statuses:
             try:
-                await self.budgets.check_within(status, needed(plan.quote))
+                await self.budgets.check_limit(status, required_amount(plan.quote))
             except GpurentError as error:
                 refused.append(error.message)
-        funding = await self.quotes.look_up_funds(spec.provider, plan.quote, spec.limits.budget)
+        funding = await self.quotes.get_funding(spec.provider, plan.quote, spec.limits.budget)
         try:
             require_funds(spec.provider, plan.quote, funding)
         except GpurentError as error:

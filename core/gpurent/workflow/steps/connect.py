@@ -12,12 +12,14 @@ from gpurent.workflow.runtime.durable_steps import TripContext
 class ConnectStep:
     connections: Connections
 
-    async def connect(self, trip: TripContext, leg: str, lease_id: str) -> ReconnectingConnection:
+    async def open_connection(self, trip: TripContext, leg: str, lease_id: str) -> ReconnectingConnection:
         """A connection that answers; the caller closes it."""
-        connection = self.connections.to(lease_id, trip.trip)
+        connection = self.connections.make_connection(lease_id, trip.id)
 
         async def greet() -> str:
-            return (await connection.do(lambda ssh: ssh.run("uname -sn && pwd"))).out.strip()[:200]
+            return (await connection.run_with_retry(lambda ssh: ssh.run("uname -sn && pwd"))).stdout.strip()[
+                :200
+            ]
 
         try:
             await trip.step(f"{leg}.connect", str, greet)

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from attrs import frozen
 
 from gpurent.domain.events import EventKind
-from gpurent.domain.health import Health, Policy, Verdict
+from gpurent.domain.health import DoctorPolicy, HealthReport, Verdict
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import Spent, UnfitMachine, UsageError
 from gpurent.locale import _
@@ -28,34 +28,34 @@ class DoctorStep:
     plugins: Plugins
     settings: Settings
 
-    def policy(self, given: str) -> Policy:
+    def get_policy(self, policy_name: str) -> DoctorPolicy:
         """As ``given`` for the trip, else as the settings have it; another word is a `UsageError`."""
-        text = given or self.settings.value("doctor", "policy", Policy.OFF.value)
+        text = policy_name or self.settings.get("doctor", "policy", DoctorPolicy.OFF.value)
         try:
-            return Policy(text.strip().lower())
+            return DoctorPolicy(text.strip().lower())
         except ValueError:
             raise UsageError(
                 _("the doctor's policy is off, warn or require, not {given}").format(given=repr(text)[:40]),
                 hint="[doctor]\npolicy = …",
             ) from None
 
-    async def examine(
+    async def examine_machine(
         self, trip: TripContext, leg: str, connection: ReconnectingConnection, spec: TripSpec
     ) -> None:
         """Examine once; `UnfitMachine` when a machine failed and the policy requires that it does not."""
-        policy = self.policy(spec.doctor)
-        if policy is Policy.OFF:
+        policy = self.get_policy(spec.doctor)
+        if policy is DoctorPolicy.OFF:
             return
 
-        async def look() -> Health:
-            python = _python_of(spec.job.command, self.plugins.profile_of(connection.lease).python)
-            health = await self.doctor.examine(connection, python)
+        async def look() -> HealthReport:
+            python = _find_python(spec.job.command, self.plugins.profile_of(connection.lease).python)
+            health = await self.doctor.examine_machine(connection, python)
             _emit_findings(trip, connection.lease_id, health)
             return health
 
-        health = await trip.step(f"{leg}.doctor", Health, look)
-        failed = health.of(Verdict.FAILURE)
-        if failed and policy is Policy.REQUIRE:
+        health = await trip.step(f"{leg}.doctor", HealthReport, look)
+        failed = health.findings_with(Verdict.FAILURE)
+        if failed and policy is DoctorPolicy.REQUIRE:
             raise UnfitMachine(
                 _("the machine is not fit for the job: {why}").format(
                     why="; ".join(one.text for one in failed)
@@ -66,7 +66,7 @@ class DoctorStep:
             )
 
 
-def _python_of(command: tuple[str, ...], default: str) -> str:
+def _find_python(command: tuple[str, ...], default: str) -> str:
     """The Python that ``command`` starts: named in it, ``default`` for a .py file, empty for another program."""
     first = command[0].split()[0] if command and command[0].split() else ""
     if PurePosixPath(first).name.startswith("python"):
@@ -74,8 +74,8 @@ def _python_of(command: tuple[str, ...], default: str) -> str:
     return default if first.endswith(".py") else ""
 
 
-def _emit_findings(trip: TripContext, lease_id: str, health: Health) -> None:
-    for finding in (*health.of(Verdict.FAILURE), *health.of(Verdict.WARNING)):
+def _emit_findings(trip: TripContext, lease_id: str, health: HealthReport) -> None:
+    for finding in (*health.findings_with(Verdict.FAILURE), *health.findings_with(Verdict.WARNING)):
         advice = f" ({finding.do})" if finding.do else ""
         trip.emit(
             EventKind.WARNING,
@@ -84,5 +84,5 @@ def _emit_findings(trip: TripContext, lease_id: str, health: Health) -> None:
             verdict=finding.verdict.value,
             cause=finding.cause,
         )
-    for finding in health.of(Verdict.UNCHECKED):
+    for finding in health.findings_with(Verdict.UNCHECKED):
         trip.emit(EventKind.PROGRESS, f"{finding.check}: {finding.text}", lease=lease_id)

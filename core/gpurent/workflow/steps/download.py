@@ -9,7 +9,7 @@ from typing import Never
 from attrs import frozen
 
 from gpurent.domain.events import EventKind
-from gpurent.domain.transfer import Pull, TransferReport
+from gpurent.domain.transfer import PullRequest, TransferReport
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import TransferError
 from gpurent.locale import _
@@ -27,7 +27,7 @@ class DownloadStep:
     connections: Connections
     poller: Poller
 
-    async def download(
+    async def download_results(
         self, trip: TripContext, leg: str, connection: ReconnectingConnection, spec: TripSpec
     ) -> TransferReport:
         """`download_now`, once for the leg."""
@@ -38,8 +38,8 @@ class DownloadStep:
     async def download_now(
         self, trip: TripContext, connection: ReconnectingConnection, spec: TripSpec
     ) -> TransferReport:
-        folder = work_folder(trip.trip)
-        pull = Pull(
+        folder = work_folder(trip.id)
+        pull = PullRequest(
             sources=tuple(f"{folder}/{name}" for name in spec.results.paths),
             target=Path(spec.results.dir or spec.upload.folder),
         )
@@ -56,11 +56,11 @@ class DownloadStep:
         clock = self.poller.clock
         begun_at = clock.now()
         while True:
-            await self.poller.pause(max(timedelta(), begun_at + every - clock.now()), floor=0.3)
+            await self.poller.pause(max(timedelta(), begun_at + every - clock.now()), min_seconds=0.3)
             begun_at = clock.now()
             text = _("results so far are here")
             try:
-                async with self.connections.to(lease_id, trip.trip) as connection:
+                async with self.connections.make_connection(lease_id, trip.id) as connection:
                     await self.download_now(trip, connection, spec)
             except TransferError as error:
                 text = error.message

@@ -13,13 +13,13 @@ from gpurent.domain.session import JobState, JobStatus
 from gpurent.domain.trip import TripSpec
 from gpurent.ports.system import Clock
 from gpurent.ports.terminal import Display
-from gpurent.workflow.connection.jobs import JobLog, JobRunners, SeenJob
+from gpurent.workflow.connection.jobs import JobLog, JobRunners, ObservedJob
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.runtime.waiting import Poller
 from gpurent.workflow.timing.timers import TripTimers
 
-POLL = timedelta(seconds=5)
-CHECK = timedelta(seconds=60)
+POLL_INTERVAL = timedelta(seconds=5)
+LEASE_CHECK_INTERVAL = timedelta(seconds=60)
 
 
 @define
@@ -28,13 +28,13 @@ class Interval:
 
     clock: Clock
     span: timedelta
-    last: datetime | None = None
+    last_due: datetime | None = None
 
     def is_due(self) -> bool:
         now = self.clock.now()
-        if self.last is not None and now - self.last < self.span:
+        if self.last_due is not None and now - self.last_due < self.span:
             return False
-        self.last = now
+        self.last_due = now
         return True
 
 
@@ -47,39 +47,39 @@ class JobWatcher:
     display: Display
     poller: Poller
 
-    async def watch(
+    async def watch_job(
         self,
         connection: ReconnectingConnection,
         spec: TripSpec,
         name: str,
-        check: Callable[[Lease], Awaitable[None]],
+        check_lease: Callable[[Lease], Awaitable[None]],
         *,
         check_at_once: bool = False,
-        keep: Callable[[bytes], None] | None = None,
-    ) -> SeenJob:
+        on_output: Callable[[bytes], None] | None = None,
+    ) -> ObservedJob:
         """Watch the job ``name`` until it is first seen not to run any more.
 
         ``check`` is given the lease now and then, and stops everything by an error. ``keep`` is given all output too.
         """
         clock = self.poller.clock
-        checks = Interval(clock, CHECK, None if check_at_once else clock.now())
+        checks = Interval(clock, LEASE_CHECK_INTERVAL, None if check_at_once else clock.now())
 
         def show(chunk: bytes) -> None:
             self.display.show_output(chunk)
-            if keep is not None:
-                keep(chunk)
+            if on_output is not None:
+                on_output(chunk)
 
         log = JobLog(name, show)
 
         async def look() -> JobStatus | None:
-            status = await self.runners.do(connection, spec.job.session, log.read_new)
+            status = await self.runners.run_with_retry(connection, spec.job.session, log.read_new_output)
             if status.state is not JobState.RUNNING:
                 return status
             if checks.is_due():
-                await check(await connection.refresh_lease())
-                await self.timers.keep_awake(connection, spec)
+                await check_lease(await connection.refresh_lease())
+                await self.timers.extend_if_due(connection, spec)
             return None
 
         # Without patience the poll ends only when it has found something.
-        status = cast(JobStatus, await self.poller.poll(look, every=POLL, floor=0.3))
-        return SeenJob(at=clock.now(), status=status)
+        status = cast(JobStatus, await self.poller.poll(look, interval=POLL_INTERVAL, min_seconds=0.3))
+        return ObservedJob(at=clock.now(), status=status)

@@ -10,12 +10,12 @@ from gpurent.domain.trip import JobSpec
 from gpurent.errors import JobError, Spent
 from gpurent.locale import _
 from gpurent.ports.system import Clock
-from gpurent.workflow.connection.jobs import JobRunners, SeenJob
+from gpurent.workflow.connection.jobs import JobRunners, ObservedJob
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.runtime.durable_steps import TripContext
 
 # Real seconds in which a job that fails at once is expected to end.
-SETTLE = 1.5
+EARLY_EXIT_SECONDS = 1.5
 
 
 @frozen
@@ -23,16 +23,18 @@ class LaunchStep:
     runners: JobRunners
     clock: Clock
 
-    async def launch(
+    async def launch_job(
         self, trip: TripContext, leg: str, connection: ReconnectingConnection, spec: JobSpec, job: Job
-    ) -> SeenJob:
+    ) -> ObservedJob:
         """Start ``job``; one that fails at once is a `JobError` that says why. When it was seen to run, and how."""
 
-        async def start() -> SeenJob:
-            await self.runners.do(connection, spec.session, lambda runner: runner.start(job))
+        async def start() -> ObservedJob:
+            await self.runners.run_with_retry(connection, spec.session, lambda runner: runner.start_job(job))
             at = self.clock.now()
-            status = await self.runners.do(
-                connection, spec.session, lambda runner: runner.settle(job.name, SETTLE)
+            status = await self.runners.run_with_retry(
+                connection,
+                spec.session,
+                lambda runner: runner.wait_for_early_exit(job.name, EARLY_EXIT_SECONDS),
             )
             if status.state is JobState.ENDED and status.exit_code:
                 raise JobError(
@@ -45,6 +47,6 @@ class LaunchStep:
                 )
             text = _("session {name}").format(name=job.name)
             trip.emit(EventKind.JOB_STARTED, text, lease=connection.lease_id, session=job.name)
-            return SeenJob(at=at, status=status)
+            return ObservedJob(at=at, status=status)
 
-        return await trip.step(f"{leg}.launch", SeenJob, start)
+        return await trip.step(f"{leg}.launch", ObservedJob, start)

@@ -17,13 +17,13 @@ class LoginStep:
     plugins: Plugins
     logins: Logins
 
-    async def login(self, trip: TripContext, provider: str) -> str:
+    async def log_in(self, trip: TripContext, provider: str) -> str:
         """The account's name at ``provider``."""
 
         async def enter() -> str:
-            return (await self.login_now(provider)).account
+            return (await self.ensure_login(provider)).account
 
         return await trip.step("login", str, enter)
 
-    async def login_now(self, provider: str) -> Login:
-        return await self.logins.ensure(self.plugins.provider_entry(provider).auth)
+    async def ensure_login(self, provider: str) -> Login:
+        return await self.logins.ensure_login(self.plugins.provider_entry(provider).auth)

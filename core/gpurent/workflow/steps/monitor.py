@@ -15,15 +15,15 @@ from gpurent.domain.trip import TripSpec
 from gpurent.errors import LeaseGone, Spent
 from gpurent.locale import _
 from gpurent.ports.system import ProviderClock
-from gpurent.workflow.connection.jobs import SeenJob
+from gpurent.workflow.connection.jobs import ObservedJob
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.payments.budgets import Budgets, JobBudget
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.steps.job_watch import Interval, JobWatcher
-from gpurent.workflow.timing.time_left import TimeAlarms, figure_data, sentence
+from gpurent.workflow.timing.time_left import TimeAlarms, describe_time_left, time_left_data
 from gpurent.workflow.timing.time_reader import TimeLeftReader
 
-SHOW = timedelta(minutes=30)
+SHOW_INTERVAL = timedelta(minutes=30)
 
 
 @frozen
@@ -36,7 +36,7 @@ class MonitorStep:
     alarms: TimeAlarms
     clock: ProviderClock
 
-    async def monitor(
+    async def monitor_job(
         self,
         trip: TripContext,
         leg: str,
@@ -44,15 +44,15 @@ class MonitorStep:
         spec: TripSpec,
         job: Job,
         limit: Money | None,
-    ) -> SeenJob:
+    ) -> ObservedJob:
         """The job's end (by the machine's time where we looked later); its output is shown as it comes.
 
         ``limit``: the budget in the account's currency.
         """
 
-        async def watch() -> SeenJob:
-            check = self._check_lease(trip, JobBudget(self.budgets, trip, limit))
-            end = await self.watcher.watch(connection, spec, job.name, check, check_at_once=True)
+        async def watch() -> ObservedJob:
+            check = self._make_lease_check(trip, JobBudget(self.budgets, trip, limit))
+            end = await self.watcher.watch_job(connection, spec, job.name, check, check_at_once=True)
             if end.status.state is not JobState.ENDED:
                 raise LeaseGone(
                     _("the job {name} is no more and left no exit code").format(name=job.name),
@@ -66,25 +66,29 @@ class MonitorStep:
                 lease=connection.lease_id,
                 exit_code=code if code is not None else -1,
             )
-            return SeenJob(at=self._ended_at(end, trip.done_at(f"{leg}.launch")), status=end.status)
+            return ObservedJob(
+                at=self._get_end_time(end, trip.step_done_at(f"{leg}.launch")), status=end.status
+            )
 
-        return await trip.step(f"{leg}.monitor", SeenJob, watch)
+        return await trip.step(f"{leg}.monitor", ObservedJob, watch)
 
-    def _check_lease(self, trip: TripContext, budget: JobBudget) -> Callable[[Lease], Awaitable[None]]:
+    def _make_lease_check(self, trip: TripContext, budget: JobBudget) -> Callable[[Lease], Awaitable[None]]:
         """Stops the trip when the budget is used up; warns when the time runs out, whatever decides it."""
-        shown = Interval(self.clock, SHOW)
+        shown = Interval(self.clock, SHOW_INTERVAL)
 
         async def check(lease: Lease) -> None:
-            await budget.check(lease)
-            figure = (await self.time_left.read([lease]))[lease.id]
-            self.alarms.check(lease, figure, trip=trip.trip)
+            await budget.check_lease(lease)
+            figure = (await self.time_left.get_time_left([lease]))[lease.id]
+            self.alarms.warn_if_low(lease, figure, trip=trip.id)
             if shown.is_due():
-                trip.emit(EventKind.TIME_LEFT, sentence(figure), lease=lease.id, **figure_data(figure))
+                trip.emit(
+                    EventKind.TIME_LEFT, describe_time_left(figure), lease=lease.id, **time_left_data(figure)
+                )
 
         return check
 
-    def _ended_at(self, end: SeenJob, launched_at: datetime | None) -> datetime:
+    def _get_end_time(self, end: ObservedJob, launched_at: datetime | None) -> datetime:
         """By the machine's own clock, as far as that can be true."""
         if end.status.ended_at is None:
             return end.at
-        return min(end.at, max(launched_at or end.at, self.clock.from_wall(end.status.ended_at)))
+        return min(end.at, max(launched_at or end.at, self.clock.from_wall_time(end.status.ended_at)))

@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.offer import Bill, Order, OrderKind, Payment, Purpose
+from gpurent.domain.offer import Bill, Order, OrderKind, Payment, PaymentPurpose
 from gpurent.domain.secret import Secret
 from gpurent.domain.trip import AgreedPrice
 from gpurent.errors import LeaseError, MoneyError, Spent, UnavailableError
@@ -21,14 +21,20 @@ from gpurent.ports.services import SecretStore
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.payments.pay import Payments
 from gpurent.workflow.runtime.durable_steps import TripContext
-from gpurent.workflow.runtime.leases import LeaseTracker, not_running
+from gpurent.workflow.runtime.leases import LeaseTracker, not_running_error
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.waiting import Poller, WorkLocks
 
 T = TypeVar("T")
-POLL = timedelta(seconds=6)
-PATIENCE = timedelta(minutes=60)
-_DEAD = (LeaseState.FAILED, LeaseState.CANCELLED, LeaseState.EXPIRED, LeaseState.GONE, LeaseState.RELEASED)
+POLL_INTERVAL = timedelta(seconds=6)
+PROVISION_TIMEOUT = timedelta(minutes=60)
+_ENDED_STATES = (
+    LeaseState.FAILED,
+    LeaseState.CANCELLED,
+    LeaseState.EXPIRED,
+    LeaseState.GONE,
+    LeaseState.RELEASED,
+)
 
 
 @frozen
@@ -41,32 +47,34 @@ class ProvisionStep:
     payments: Payments
     bookkeeping: Bookkeeping
 
-    async def provision(
+    async def provision_lease(
         self, trip: TripContext, leg: str, order: Order, lease_id: str, agreed: AgreedPrice
     ) -> Lease:
         """The lease as ``order`` makes it, for no more than was agreed to."""
-        if trip.recall(f"{leg}.confirm", str) is None:
+        if trip.find_result(f"{leg}.confirm", str) is None:
             async with self.locks.lock_lease(lease_id):
-                await self._order(trip, leg, order, lease_id, agreed)
+                await self._place_order(trip, leg, order, lease_id, agreed)
         if order.kind is not OrderKind.EXTEND:
             await trip.step(f"{leg}.ready", str, lambda: self.orders.wait_until_ready(trip, lease_id))
-        return self.leases.find_lease(lease_id)
+        return self.leases.get_lease(lease_id)
 
-    async def _order(
+    async def _place_order(
         self, trip: TripContext, leg: str, order: Order, lease_id: str, agreed: AgreedPrice
     ) -> None:
         orders, provider = self.orders, order.offer.provider
-        await trip.step(f"{leg}.reserve", str, lambda: orders.reserve(order, lease_id))
+        await trip.step(f"{leg}.reserve", str, lambda: orders.reserve_lease(order, lease_id))
         bill = await trip.step(f"{leg}.bill", Bill, lambda: orders.wait_for_bill(trip, lease_id), quiet=True)
-        payment = await self.payments.pay(trip, f"{leg}.pay", provider, bill, _agreed_for(bill, agreed))
-        await trip.step(f"{leg}.confirm", str, lambda: orders.confirm(trip, lease_id, order, payment))
+        payment = await self.payments.pay_bill(
+            trip, f"{leg}.pay", provider, bill, _agreed_price_for(bill, agreed)
+        )
+        await trip.step(f"{leg}.confirm", str, lambda: orders.confirm_lease(trip, lease_id, order, payment))
         if payment.amount.amount:
             await self.bookkeeping.sync_lease(lease_id)
 
 
-def _agreed_for(bill: Bill, agreed: AgreedPrice) -> AgreedPrice:
+def _agreed_price_for(bill: Bill, agreed: AgreedPrice) -> AgreedPrice:
     """The ceiling of a deposit is the agreed deposit; one that nobody spoke of was agreed to by nobody."""
-    if bill.purpose is not Purpose.DEPOSIT:
+    if bill.purpose is not PaymentPurpose.DEPOSIT:
         return agreed
     return evolve(agreed, ceiling=agreed.deposit or bill.amount.currency.zero)
 
@@ -84,31 +92,31 @@ class ProviderOrders:
     connector: Connector
     poller: Poller
 
-    async def reserve(self, order: Order, lease_id: str) -> str:
+    async def reserve_lease(self, order: Order, lease_id: str) -> str:
         """Ask the provider for the machine, or for a change to it; the lease's id."""
         if order.kind is OrderKind.NEW:
             return (await self._reserve_new(order, lease_id)).id
-        return (await self._reserve_onto(order, lease_id)).id
+        return (await self._reserve_on_lease(order, lease_id)).id
 
     async def _reserve_new(self, order: Order, lease_id: str) -> Lease:
         provider = order.offer.provider
-        vault = self.secrets.scoped(provider)
+        vault = self.secrets.get_vault(provider)
         if order.password_ref and vault.get(order.password_ref) is None:
             await self.secrets.unlock(create=True)
-            vault.put(order.password_ref, _new_password())
-        answer = await self.plugins.provider(provider).reserve(order)
+            vault.put(order.password_ref, _make_password())
+        answer = await self.plugins.provider(provider).reserve_lease(order)
         lease = evolve(
             answer, id=lease_id, label=order.key, provider=provider, password_ref=order.password_ref
         )
         return self.leases.save_lease(lease)
 
-    async def _reserve_onto(self, order: Order, lease_id: str) -> Lease:
-        lease = self.leases.find_lease(lease_id)
-        if lease.over:
+    async def _reserve_on_lease(self, order: Order, lease_id: str) -> Lease:
+        lease = self.leases.get_lease(lease_id)
+        if lease.is_over:
             # Released while this order waited for its turn.
-            raise not_running(lease, _("Nothing was paid for it."))
+            raise not_running_error(lease, _("Nothing was paid for it."))
         provider = self.plugins.provider(order.offer.provider)
-        answer = await provider.reserve(evolve(order, onto=lease.ref))
+        answer = await provider.reserve_lease(evolve(order, onto=lease.ref))
         if answer.pending is None:
             raise LeaseError(
                 _("the shop took the order and asks for nothing"), spent=Spent.UNKNOWN, burning=(lease_id,)
@@ -117,36 +125,40 @@ class ProviderOrders:
 
     async def wait_for_bill(self, trip: TripContext, lease_id: str) -> Bill:
         """The order's bill once it can be paid; it is saved with the lease before anything is paid."""
-        bill = await self._watch(trip, lease_id, _bill_of, lambda _lease: _("the machine is being prepared"))
-        lease = self.leases.find_lease(lease_id)
+        bill = await self._poll_lease(
+            trip, lease_id, _find_bill, lambda _lease: _("the machine is being prepared")
+        )
+        lease = self.leases.get_lease(lease_id)
         if bill.amount.amount and bill not in lease.bills:
             self.leases.save_lease(evolve(lease, bills=(*lease.bills, bill)))
         return bill
 
-    async def confirm(self, trip: TripContext, lease_id: str, order: Order, payment: Payment) -> str:
+    async def confirm_lease(self, trip: TripContext, lease_id: str, order: Order, payment: Payment) -> str:
         """Show the payment until the provider has seen it; the lease's state."""
 
         async def show() -> Lease | None:
-            lease = self.leases.find_lease(lease_id)
+            lease = self.leases.get_lease(lease_id)
             if lease.pending is None and lease.label:
                 return lease
-            lease = self.leases.save_lease(await self.plugins.provider_of(lease).confirm(lease, payment))
+            lease = self.leases.save_lease(
+                await self.plugins.provider_of(lease).confirm_lease(lease, payment)
+            )
             _require_alive(lease, payment)
             return lease if lease.pending is None else None
 
-        lease = await self._wait(trip, lease_id, show, lambda _lease: _("the payment is being verified"))
+        lease = await self._wait_for(trip, lease_id, show, lambda _lease: _("the payment is being verified"))
         if order.kind is OrderKind.SWITCH:
             # Another machine from here on, with another host key.
-            self.connector.forget(lease_id)
-            lease = self.leases.save_lease(evolve(self.leases.find_lease(lease_id), offer=order.offer))
+            self.connector.delete_host_key(lease_id)
+            lease = self.leases.save_lease(evolve(self.leases.get_lease(lease_id), offer=order.offer))
         return lease.state.value
 
     async def wait_until_ready(self, trip: TripContext, lease_id: str) -> str:
-        return await self._watch(
-            trip, lease_id, _endpoint_of, lambda lease: lease.note or _("the machine is starting")
+        return await self._poll_lease(
+            trip, lease_id, _find_endpoint, lambda lease: lease.note or _("the machine is starting")
         )
 
-    async def _watch(
+    async def _poll_lease(
         self,
         trip: TripContext,
         lease_id: str,
@@ -158,32 +170,34 @@ class ProviderOrders:
 
         async def look() -> T | None:
             nonlocal refresh
-            lease = await self.leases.refresh_lease(lease_id) if refresh else self.leases.find_lease(lease_id)
+            lease = await self.leases.refresh_lease(lease_id) if refresh else self.leases.get_lease(lease_id)
             refresh = True
             return find(lease)
 
-        return await self._wait(trip, lease_id, look, why)
+        return await self._wait_for(trip, lease_id, look, why)
 
-    async def _wait(
+    async def _wait_for(
         self,
         trip: TripContext,
         lease_id: str,
-        look: Callable[[], Awaitable[T | None]],
+        check: Callable[[], Awaitable[T | None]],
         why: Callable[[Lease], str],
     ) -> T:
         """What ``look`` gives in time; ``why`` says what is waited for."""
 
         def emit_waiting() -> None:
-            trip.emit(EventKind.WAITING, why(self.leases.find_lease(lease_id)), lease=lease_id)
+            trip.emit(EventKind.WAITING, why(self.leases.get_lease(lease_id)), lease=lease_id)
 
-        found = await self.poller.poll(look, every=POLL, patience=PATIENCE, waiting=emit_waiting)
+        found = await self.poller.poll(
+            check, interval=POLL_INTERVAL, timeout=PROVISION_TIMEOUT, on_wait=emit_waiting
+        )
         if found is None:
-            lease = self.leases.find_lease(lease_id)
+            lease = self.leases.get_lease(lease_id)
             raise UnavailableError(
                 _("{lease}: {why} for more than {minutes} minutes").format(
-                    lease=lease_id, why=why(lease), minutes=PATIENCE // timedelta(minutes=1)
+                    lease=lease_id, why=why(lease), minutes=PROVISION_TIMEOUT // timedelta(minutes=1)
                 ),
-                hint=_("Go on waiting with: gpurent resume {trip}").format(trip=trip.trip),
+                hint=_("Go on waiting with: gpurent resume {trip}").format(trip=trip.id),
                 retryable=True,
                 burning=(lease_id,),
                 spent=Spent.YES if lease.bills else Spent.NO,
@@ -191,16 +205,16 @@ class ProviderOrders:
         return found
 
 
-def _new_password() -> Secret:
+def _make_password() -> Secret:
     """For providers where the user chooses: letters and digits of each sort, none that look alike."""
     return Secret("Aa7" + "".join(choice("abcdefghjkmnpqrstuvwxyz23456789") for _i in range(17)))
 
 
-def _bill_of(lease: Lease) -> Bill | None:
+def _find_bill(lease: Lease) -> Bill | None:
     """The bill of the lease's order, None while it cannot be paid yet."""
     if lease.pending is not None and lease.pending.bill is not None:
         return lease.pending.bill
-    if lease.state in _DEAD or lease.pending is None:
+    if lease.state in _ENDED_STATES or lease.pending is None:
         raise LeaseError(
             _("the order was dropped by the shop: {note}").format(note=lease.note or lease.state.value),
             hint=_("Nothing was paid for it."),
@@ -210,7 +224,7 @@ def _bill_of(lease: Lease) -> Bill | None:
 
 def _require_alive(lease: Lease, payment: Payment) -> None:
     """`MoneyError` when the lease ended instead of taking the payment."""
-    if lease.state in _DEAD:
+    if lease.state in _ENDED_STATES:
         raise MoneyError(
             _("the shop did not take the payment: {note}").format(note=lease.note or lease.state.value),
             hint=_("Give it back to reclaim the money: gpurent release {lease}").format(lease=lease.id),
@@ -219,11 +233,11 @@ def _require_alive(lease: Lease, payment: Payment) -> None:
         )
 
 
-def _endpoint_of(lease: Lease) -> str | None:
+def _find_endpoint(lease: Lease) -> str | None:
     """Where the machine is reached, None while it is not up."""
     if lease.state is LeaseState.READY and lease.endpoint is not None:
         return str(lease.endpoint)
-    if lease.over:
+    if lease.is_over:
         raise LeaseError(
             _("the machine did not come up: {note}").format(note=lease.note or lease.state.value),
             spent=Spent.YES if lease.bills else Spent.NO,

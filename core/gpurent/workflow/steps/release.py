@@ -16,8 +16,8 @@ from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.waiting import Poller, WorkLocks
 
-POLL = timedelta(seconds=6)
-PATIENCE = timedelta(minutes=30)
+POLL_INTERVAL = timedelta(seconds=6)
+RELEASE_TIMEOUT = timedelta(minutes=30)
 
 
 @frozen
@@ -33,24 +33,24 @@ class ReleaseStep:
     async def release_lease(self, trip: TripContext, lease_id: str) -> Lease:
         """Release until the provider says that it is over; then bring the account's books up to date."""
         async with self.locks.lock_lease(lease_id):
-            await trip.step("release", str, lambda: self._release(trip, lease_id))
-        lease = self.leases.find_lease(lease_id)
+            await trip.step("release", str, lambda: self._release_until_over(trip, lease_id))
+        lease = self.leases.get_lease(lease_id)
         await self.bookkeeping.sync_account(lease.provider)
         return lease
 
-    async def _release(self, trip: TripContext, lease_id: str) -> str:
+    async def _release_until_over(self, trip: TripContext, lease_id: str) -> str:
         asked = False
 
         async def ask() -> Lease | None:
             nonlocal asked
-            lease = await self.leases.refresh_lease(lease_id) if asked else self.leases.find_lease(lease_id)
-            if lease.over and lease.pending is None:
+            lease = await self.leases.refresh_lease(lease_id) if asked else self.leases.get_lease(lease_id)
+            if lease.is_over and lease.pending is None:
                 return lease
             asked = True
-            lease = self.leases.save_lease(await self.plugins.provider_of(lease).release(lease))
-            return lease if lease.over else None
+            lease = self.leases.save_lease(await self.plugins.provider_of(lease).release_lease(lease))
+            return lease if lease.is_over else None
 
-        lease = await self.poller.poll(ask, every=POLL, patience=PATIENCE)
+        lease = await self.poller.poll(ask, interval=POLL_INTERVAL, timeout=RELEASE_TIMEOUT)
         if lease is None:
             raise LeaseError(
                 _("{lease} was given back, but its shop does not say that it ended").format(lease=lease_id),

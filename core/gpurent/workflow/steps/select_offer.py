@@ -8,7 +8,7 @@ from gpurent.domain.offer import Offer, Requirements, Unknown
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import SoldOut, UnavailableError
 from gpurent.locale import _
-from gpurent.workflow.reports.offers import OfferListing, long_enough
+from gpurent.workflow.reports.offers import OfferListing, is_long_enough
 from gpurent.workflow.runtime.durable_steps import TripContext
 
 
@@ -18,13 +18,13 @@ class SelectOfferStep:
 
     listing: OfferListing
 
-    async def select(self, trip: TripContext, spec: TripSpec) -> Offer:
-        """`select_now`, once for the trip."""
-        return await trip.step("select", Offer, lambda: self.select_now(spec))
+    async def select_offer(self, trip: TripContext, spec: TripSpec) -> Offer:
+        """`select_offer_now`, once for the trip."""
+        return await trip.step("select", Offer, lambda: self.select_offer_now(spec))
 
-    async def select_now(self, spec: TripSpec) -> Offer:
+    async def select_offer_now(self, spec: TripSpec) -> Offer:
         """The offer of ``spec.provider``; `SoldOut` when none fits, `UnavailableError` when it lists none."""
-        found = await self.listing.fitting_offers(spec.provider, spec.requirements)
+        found = await self.listing.list_fitting_offers(spec.provider, spec.requirements)
         if isinstance(found, Unknown):
             raise UnavailableError(
                 _("{provider} shows no machines: {reason}").format(
@@ -32,18 +32,18 @@ class SelectOfferStep:
                 ),
                 retryable=True,
             )
-        offer = next((item for item in found.items if long_enough(item, spec.limits.term)), None)
+        offer = next((item for item in found.items if is_long_enough(item, spec.limits.term)), None)
         if offer is None:
             raise SoldOut(
                 _("nothing free at {provider} fits {wish}").format(
-                    provider=spec.provider, wish=_in_words(spec.requirements)
+                    provider=spec.provider, wish=_format_requirements(spec.requirements)
                 ),
                 hint=_("Nothing was spent. See what there is: gpurent offers --all"),
             )
         return offer
 
 
-def _in_words(wanted: Requirements) -> str:
+def _format_requirements(wanted: Requirements) -> str:
     parts = (
         wanted.machine,
         "CPU" if wanted.cpu_only else wanted.gpu,

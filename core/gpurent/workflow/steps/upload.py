@@ -11,8 +11,8 @@ from pathlib import Path
 from attrs import frozen
 
 from gpurent.domain.lease import Lease
-from gpurent.domain.transfer import Push, TransferReport
-from gpurent.domain.trip import Upload
+from gpurent.domain.transfer import PushRequest, TransferReport
+from gpurent.domain.trip import UploadSpec
 from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
@@ -27,42 +27,46 @@ class UploadStep:
     transfers: FileTransfers
     predialler: Predialler
 
-    def begin_login(self, trip_id: str, lease: Lease, upload: Upload) -> AbstractContextManager[object]:
+    def predial_upload(
+        self, trip_id: str, lease: Lease, upload: UploadSpec
+    ) -> AbstractContextManager[object]:
         """While the block runs, the transfer backend may log in already for the first push of ``upload``."""
-        first = pushes_of(Path(upload.folder), upload.include, work_folder(trip_id))[0]
-        return self.predialler.predialled(lease, first, upload.transfer)
+        first = make_pushes(Path(upload.folder), upload.include, work_folder(trip_id))[0]
+        return self.predialler.predial(lease, first, upload.transfer)
 
-    async def upload(
-        self, trip: TripContext, step: str, connection: ReconnectingConnection, upload: Upload
+    async def upload_files(
+        self, trip: TripContext, step: str, connection: ReconnectingConnection, upload: UploadSpec
     ) -> TransferReport:
         """Upload all of it, once, as the step of that name."""
-        return await trip.step(step, TransferReport, lambda: self._push_all(trip.trip, connection, upload))
+        return await trip.step(step, TransferReport, lambda: self._push_all(trip.id, connection, upload))
 
     async def _push_all(
-        self, trip_id: str, connection: ReconnectingConnection, upload: Upload
+        self, trip_id: str, connection: ReconnectingConnection, upload: UploadSpec
     ) -> TransferReport:
-        pushes = pushes_of(Path(upload.folder), upload.include, work_folder(trip_id))
-        return _sum_up([await self.transfers.upload(connection, push, upload.transfer) for push in pushes])
+        pushes = make_pushes(Path(upload.folder), upload.include, work_folder(trip_id))
+        return _sum_reports(
+            [await self.transfers.upload(connection, push, upload.transfer) for push in pushes]
+        )
 
 
-def pushes_of(folder: Path, include: Sequence[str], target: str) -> Sequence[Push]:
+def make_pushes(folder: Path, include: Sequence[str], target: str) -> Sequence[PushRequest]:
     """The whole ``folder``, or of it only ``include``, each into the place that it has here."""
     if not folder.is_dir():
         raise UsageError(_("{folder} is not a folder").format(folder=folder))
     if not include:
-        return [Push(sources=(folder,), target=target, content=True)]
+        return [PushRequest(sources=(folder,), target=target, contents_only=True)]
     places: dict[str, list[Path]] = {}
     for name in include:
         if not os.path.lexists(folder / name):
             raise UsageError(_("{name} does not exist in {folder}").format(name=name, folder=folder))
         places.setdefault(posixpath.dirname(name), []).append(folder / name)
     return [
-        Push(sources=tuple(sources), target=posixpath.join(target, place).rstrip("/"))
+        PushRequest(sources=tuple(sources), target=posixpath.join(target, place).rstrip("/"))
         for place, sources in places.items()
     ]
 
 
-def _sum_up(reports: Sequence[TransferReport]) -> TransferReport:
+def _sum_reports(reports: Sequence[TransferReport]) -> TransferReport:
     return TransferReport(
         files=sum(item.files for item in reports),
         total=sum(item.total for item in reports),

@@ -15,18 +15,18 @@ from typing import Any
 
 from attrs import fields_dict, frozen
 
-from gpurent.domain.config_sections import OFF, ConfigKey, ConfigSection
+from gpurent.domain.config_sections import OFF_WORDS, ConfigKey, ConfigSection
 from gpurent.domain.trip import TripLimits
 from gpurent.errors import UsageError
 from gpurent.locale import _
-from gpurent.locale.spans import parse_span
-from gpurent.workflow.runtime.settings import Settings, variable_name
+from gpurent.locale.durations import parse_duration
+from gpurent.workflow.runtime.settings import Settings, environment_variable
 
 SECTION = "guard"
 
 
 @frozen
-class Amount:
+class PolicyAmount:
     """An amount as written; it becomes money in the account's own currency."""
 
     value: Decimal
@@ -50,26 +50,26 @@ class GuardPolicy:
     renew_before: timedelta = timedelta(hours=1)
     renew_limit: timedelta | None = None
     renew_times: int | None = None
-    top_up: Amount | None = None
+    top_up: PolicyAmount | None = None
     top_up_before: timedelta = timedelta(hours=1)
     save_before: timedelta = timedelta(minutes=15)
     idle: timedelta | None = None
     idle_load: int = 5
     deadline: datetime | timedelta | None = None
-    budget: Amount | None = None
+    budget: PolicyAmount | None = None
     warn_before: timedelta = timedelta(minutes=10)
     look: timedelta = timedelta(minutes=5)
     timer: timedelta | None = None
     timer_off: bool = False
     after_job: timedelta | None = None
 
-    def deadline_of(self, started_at: datetime | None) -> datetime | None:
+    def resolve_deadline(self, started_at: datetime | None) -> datetime | None:
         if isinstance(self.deadline, timedelta):
             return started_at + self.deadline if started_at is not None else None
         return self.deadline
 
     @property
-    def renew_up_to(self) -> int | None:
+    def max_renewals(self) -> int | None:
         """How many renewals are allowed in all; None without end."""
         if self.renew is None:
             return 0
@@ -78,7 +78,7 @@ class GuardPolicy:
         return self.renew_times
 
 
-KEYS = tuple(sorted(set(fields_dict(GuardPolicy)) - {"renew_times", "timer_off"}))
+POLICY_KEYS = tuple(sorted(set(fields_dict(GuardPolicy)) - {"renew_times", "timer_off"}))
 
 
 @frozen
@@ -87,27 +87,27 @@ class GuardPolicies:
 
     settings: Settings
 
-    def policy(
+    def get_policy(
         self, provider: str, limits: TripLimits | None = None, *, lease: str = "", trip: str = ""
     ) -> GuardPolicy:
         """The rules for one lease; ``limits`` are those of the trip that uses it. A mistake is a `UsageError`."""
-        wide = {"renew_times": 1} | self._section(SECTION) | self._section(f"{SECTION}.{provider}")
-        found = wide | _of_limits(limits or TripLimits())
+        wide = {"renew_times": 1} | self._read_section(SECTION) | self._read_section(f"{SECTION}.{provider}")
+        found = wide | _fields_from_limits(limits or TripLimits())
         for name in filter(None, (lease, trip)):
-            found |= self._section(f"{SECTION}.{name}")
+            found |= self._read_section(f"{SECTION}.{name}")
         return GuardPolicy(**found)
 
-    def _section(self, section: str) -> dict[str, Any]:
+    def _read_section(self, section: str) -> dict[str, Any]:
         written, environment = self.settings.sections.get(section, {}), self.settings.environment
         found: dict[str, Any] = {}
-        for key in KEYS:
-            text = environment.get(variable_name(section, key), written.get(key))
+        for key in POLICY_KEYS:
+            text = environment.get(environment_variable(section, key), written.get(key))
             if text is not None:
-                found |= _read_key(section, key, text)
+                found |= _parse_key(section, key, text)
         return found
 
 
-def _of_limits(limits: TripLimits) -> dict[str, Any]:
+def _fields_from_limits(limits: TripLimits) -> dict[str, Any]:
     given = {
         "deadline": limits.deadline_at or limits.deadline_in,
         "idle": limits.idle,
@@ -120,67 +120,70 @@ def _of_limits(limits: TripLimits) -> dict[str, Any]:
     return {key: value for key, value in given.items() if value is not None}
 
 
-def _read_key(section: str, key: str, text: str) -> dict[str, Any]:
+def _parse_key(section: str, key: str, text: str) -> dict[str, Any]:
     try:
-        return _fields_of(key, text)
+        return _parse_fields(key, text)
     except ValueError:
         raise UsageError(
             _("[{where}] {key} = {text} cannot be read").format(where=section, key=key, text=repr(text)),
-            hint=_example(key),
+            hint=_format_example(key),
         ) from None
 
 
-def _fields_of(key: str, text: str) -> dict[str, Any]:
+def _parse_fields(key: str, text: str) -> dict[str, Any]:
     """The fields that the text of ``key`` sets; a `ValueError` when it cannot be read."""
     text = text.strip()
     if key == "renew_limit":
-        return _renew_limit(text)
-    off = key in _OPTIONAL and text.lower() in OFF
-    value = None if off else _READ.get(key, parse_span)(text)
+        return _parse_renew_limit(text)
+    off = key in _OPTIONAL_KEYS and text.lower() in OFF_WORDS
+    value = None if off else _PARSERS.get(key, parse_duration)(text)
     return {"timer": value, "timer_off": off} if key == "timer" else {key: value}
 
 
-def _renew_limit(text: str) -> dict[str, Any]:
+def _parse_renew_limit(text: str) -> dict[str, Any]:
     if text == "none":
         return {"renew_limit": None, "renew_times": None}
     try:
-        return {"renew_limit": parse_span(text), "renew_times": None}
+        return {"renew_limit": parse_duration(text), "renew_times": None}
     except ValueError:
-        return {"renew_limit": None, "renew_times": int(_matched(r"(\d{1,4})\s*(?:x|times|次)?", text)[1])}
+        return {
+            "renew_limit": None,
+            "renew_times": int(_require_match(r"(\d{1,4})\s*(?:x|times|次)?", text)[1]),
+        }
 
 
-def _amount(text: str) -> Amount:
-    match = _matched(r"(\d{1,12}(?:\.\d{1,18})?)\s*([A-Za-z]{3,5})", text)
-    return Amount(Decimal(match[1]), match[2].upper())
+def _parse_amount(text: str) -> PolicyAmount:
+    match = _require_match(r"(\d{1,12}(?:\.\d{1,18})?)\s*([A-Za-z]{3,5})", text)
+    return PolicyAmount(Decimal(match[1]), match[2].upper())
 
 
-def _matched(pattern: str, text: str) -> re.Match[str]:
+def _require_match(pattern: str, text: str) -> re.Match[str]:
     match = re.fullmatch(pattern, text)
     if match is None:
         raise ValueError(text)
     return match
 
 
-def _moment(text: str) -> datetime | timedelta:
+def _parse_deadline(text: str) -> datetime | timedelta:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        return parse_span(text)
+        return parse_duration(text)
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
-def _example(key: str) -> str:
-    return f"{key} = {_EXAMPLES.get(key, _SPANS)}"
+def _format_example(key: str) -> str:
+    return f"{key} = {_EXAMPLES.get(key, _SPAN_EXAMPLE)}"
 
 
-_OPTIONAL = ("renew", "top_up", "idle", "deadline", "budget", "timer", "after_job")
-_READ: Mapping[str, Callable[[str], object]] = {
-    "top_up": _amount,
-    "budget": _amount,
-    "idle_load": lambda text: int(_matched(r"(\d{1,3})\s*%?", text)[1]),
-    "deadline": _moment,
+_OPTIONAL_KEYS = ("renew", "top_up", "idle", "deadline", "budget", "timer", "after_job")
+_PARSERS: Mapping[str, Callable[[str], object]] = {
+    "top_up": _parse_amount,
+    "budget": _parse_amount,
+    "idle_load": lambda text: int(_require_match(r"(\d{1,3})\s*%?", text)[1]),
+    "deadline": _parse_deadline,
 }
-_SPANS = '"30m"; "2h"; "1d"'
+_SPAN_EXAMPLE = '"30m"; "2h"; "1d"'
 _EXAMPLES: Mapping[str, str] = {
     "renew_limit": '"3d"; "5 times"; "none"',
     "top_up": '"50CNY"',
@@ -190,6 +193,6 @@ _EXAMPLES: Mapping[str, str] = {
 }
 GUARD_SECTION = ConfigSection(
     SECTION,
-    tuple(ConfigKey(key, _example(key), partial(_fields_of, key)) for key in KEYS),
-    per=("provider", "lease", "trip"),
+    tuple(ConfigKey(key, _format_example(key), partial(_parse_fields, key)) for key in POLICY_KEYS),
+    part_kinds=("provider", "lease", "trip"),
 )

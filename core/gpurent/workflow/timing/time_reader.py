@@ -11,62 +11,64 @@ from attrs import frozen
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import Currency, Money
 from gpurent.domain.offer import Known
-from gpurent.domain.time_left import TimeLeft, burn_of, by_balance, drains
+from gpurent.domain.time_left import TimeLeft, drains_balance, sum_prices, time_left_by_balance
 from gpurent.errors import GpurentError
 from gpurent.locale import _
 from gpurent.roles.account import BillingProvider
-from gpurent.workflow.timing.time_left import LastSeenTime, unknown
+from gpurent.workflow.timing.time_left import LastSeenTimeReader, unknown_time_left
 
-PATIENCE = 30.0
-RATE_LIMIT = timedelta(hours=6)
+ACCOUNT_TIMEOUT = 30.0
+MAX_RATE_AGE = timedelta(hours=6)
 
 
 @frozen(eq=False)
-class TimeLeftReader(LastSeenTime):
+class TimeLeftReader(LastSeenTimeReader):
     """Asks the accounts, and notes what they answer for whoever only reads what was seen last."""
 
-    async def read(self, leases: Sequence[Lease]) -> Mapping[str, TimeLeft]:
+    async def get_time_left(self, leases: Sequence[Lease]) -> Mapping[str, TimeLeft]:
         """One figure for each lease's id. Leases on one balance share it, also with those that were not named.
 
         An account that does not answer makes its leases UNKNOWN.
         """
-        found, accounts = self.sort_by_account(leases)
-        figures = await asyncio.gather(*(self._of_account(*account) for account in accounts.items()))
+        found, accounts = self.group_by_account(leases)
+        figures = await asyncio.gather(
+            *(self._get_account_time_left(*account) for account in accounts.items())
+        )
         for figure, sharing in zip(figures, accounts.values(), strict=True):
             found.update(dict.fromkeys((lease.id for lease in sharing), figure))
         return found
 
-    async def _of_account(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
+    async def _get_account_time_left(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
         try:
-            async with asyncio.timeout(PATIENCE):
-                return await self._by_balance(billing, named)
+            async with asyncio.timeout(ACCOUNT_TIMEOUT):
+                return await self._estimate_from_balance(billing, named)
         except GpurentError as error:
-            return unknown(error.message)
+            return unknown_time_left(error.message)
         except TimeoutError:
-            return unknown(_("no answer within {seconds:g} s").format(seconds=PATIENCE))
+            return unknown_time_left(_("no answer within {seconds:g} s").format(seconds=ACCOUNT_TIMEOUT))
         except Exception as error:  # noqa: BLE001 - one broken account must not hide what the others say
-            return unknown(f"{type(error).__name__}: {error}")
+            return unknown_time_left(f"{type(error).__name__}: {error}")
 
-    async def _by_balance(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
-        ours = self.draining(billing, named)
-        others, note = await self._unknown_to_us(ours)
-        burn = burn_of([lease.offer.tariff.price for lease in (*ours, *others)])
+    async def _estimate_from_balance(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
+        ours = self.list_draining_leases(billing, named)
+        others, note = await self._list_foreign_leases(ours)
+        burn = sum_prices([lease.offer.tariff.price for lease in (*ours, *others)])
         account = self.plugins.billing(named[0].provider)
-        balance = await account.balance()
-        money, source = await self._converted(account, balance.available, burn.currency)
-        self.note_balance(billing, money, balance.at)
-        return by_balance(money, balance.at, burn, self.clock.now(), note or source)
+        balance = await account.get_balance()
+        money, source = await self._convert_balance(account, balance.available, burn.currency)
+        self.save_balance(billing, money, balance.at)
+        return time_left_by_balance(money, balance.at, burn, self.clock.now(), note or source)
 
-    async def _converted(
+    async def _convert_balance(
         self, account: BillingProvider, money: Money, currency: Currency
     ) -> tuple[Money, str]:
         """``money`` in ``currency``, and by whose rate."""
         if money.currency == currency:
             return money, ""
-        rate = (await account.rate(currency)).check(self.clock.now(), RATE_LIMIT)
-        return rate.convert(money, up=False), _("by the rate of {source}").format(source=rate.source)
+        rate = (await account.get_rate(currency)).check_age(self.clock.now(), MAX_RATE_AGE)
+        return rate.convert(money, round_up=False), _("by the rate of {source}").format(source=rate.source)
 
-    async def _unknown_to_us(self, ours: Sequence[Lease]) -> tuple[list[Lease], str]:
+    async def _list_foreign_leases(self, ours: Sequence[Lease]) -> tuple[list[Lease], str]:
         """What was rented past us and drains the same balance. A provider that does not say leaves a note."""
         found: list[Lease] = []
         for provider in sorted({lease.provider for lease in ours}):
@@ -75,9 +77,9 @@ class TimeLeftReader(LastSeenTime):
                 # One of ours is being created: it may be in the list under a name that we do not know yet.
                 continue
             try:
-                listed = await self.plugins.provider(provider).leases()
+                listed = await self.plugins.provider(provider).list_leases()
             except GpurentError as error:
                 return found, error.message
             if isinstance(listed, Known):
-                found += [lease for lease in listed.items if lease.ref not in mine and drains(lease)]
+                found += [lease for lease in listed.items if lease.ref not in mine and drains_balance(lease)]
         return found, _("{count} not rented by gpurent").format(count=len(found)) if found else ""

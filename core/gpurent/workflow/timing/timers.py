@@ -16,7 +16,7 @@ from attrs import frozen
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
 from gpurent.domain.offer import Metered
-from gpurent.domain.time_left import Timer
+from gpurent.domain.time_left import MachineTimer
 from gpurent.domain.trip import TripLimits, TripSpec
 from gpurent.errors import GpurentError, RemoteError, UsageError
 from gpurent.locale import _
@@ -28,27 +28,33 @@ from gpurent.workflow.runtime.leases import require_running
 from gpurent.workflow.timing.guard_policy import GuardPolicies, GuardPolicy
 from gpurent.workflow.timing.machine_timer import MachineTimers
 
-MARGIN = timedelta(minutes=30)
+TIMER_MARGIN = timedelta(minutes=30)
 
 
-def timer_text(timer: Timer) -> str:
+def format_timer(timer: MachineTimer) -> str:
     if timer.until is None:
         return _("no timer runs in the machine")
     return _("the machine shuts itself at {until:%Y-%m-%d %H:%M} UTC").format(until=timer.until)
 
 
-def timer_deadline(lease: Lease, limits: TripLimits, policy: GuardPolicy, now: datetime) -> datetime | None:
+def compute_timer_deadline(
+    lease: Lease, limits: TripLimits, policy: GuardPolicy, now: datetime
+) -> datetime | None:
     """When the machine should shut itself; None for no timer. The trip's deadline holds whatever the policy says."""
-    last = limits.deadline(lease.started_at or now)
-    first = _policy_deadline(lease, limits, policy, now)
+    last = limits.deadline_for(lease.started_at or now)
+    first = _compute_policy_deadline(lease, limits, policy, now)
     return min(first, last) if first and last else last or first
 
 
-def _policy_deadline(lease: Lease, limits: TripLimits, policy: GuardPolicy, now: datetime) -> datetime | None:
+def _compute_policy_deadline(
+    lease: Lease, limits: TripLimits, policy: GuardPolicy, now: datetime
+) -> datetime | None:
     if policy.timer_off or not isinstance(lease.offer.tariff, Metered):
         return None
     if limits.term is not None:
-        return (lease.started_at or now) + limits.term + (MARGIN if policy.timer is None else policy.timer)
+        return (
+            (lease.started_at or now) + limits.term + (TIMER_MARGIN if policy.timer is None else policy.timer)
+        )
     return now + policy.timer if policy.timer is not None else None
 
 
@@ -66,51 +72,53 @@ class TripTimers:
     ) -> None:
         """Arm it where trip or policy ask for one. A machine that cannot have one is no reason to end the trip."""
         lease = connection.lease
-        policy = self._policy(lease, spec, trip.trip)
+        policy = self._get_policy(lease, spec, trip.id)
         now = self.clock.now()
-        until = timer_deadline(lease, spec.limits, policy, now)
-        by_policy = spec.limits.deadline(now) is None
+        until = compute_timer_deadline(lease, spec.limits, policy, now)
+        by_policy = spec.limits.deadline_for(now) is None
 
-        async def arm(until: datetime) -> Timer:
+        async def arm(until: datetime) -> MachineTimer:
             try:
-                timer = await self.timers.arm(
+                timer = await self.timers.arm_timer(
                     connection, lease, until, after_job=policy.after_job, by_policy=by_policy
                 )
             except RemoteError as error:
                 trip.emit(EventKind.WARNING, f"{error.message} {error.hint}", lease=lease.id)
-                return Timer()
-            trip.emit(EventKind.TIMER, timer_text(timer), lease=lease.id)
+                return MachineTimer()
+            trip.emit(EventKind.TIMER, format_timer(timer), lease=lease.id)
             return timer
 
         if until is not None:
-            await trip.step(f"{leg}.timer", Timer, lambda: arm(until), quiet=True)
+            await trip.step(f"{leg}.timer", MachineTimer, lambda: arm(until), quiet=True)
         elif isinstance(lease.offer.tariff, Metered):
             text = _("no timer in the machine: forgotten, it runs while its balance lasts (see --for)")
             trip.emit(EventKind.TIMER, text, lease=lease.id)
 
-    async def keep_awake(self, connection: ReconnectingConnection, spec: TripSpec) -> None:
+    async def extend_if_due(self, connection: ReconnectingConnection, spec: TripSpec) -> None:
         """Move a dead man's switch on; called now and then by whoever watches. A deadline that the user set stays.
 
         A timer that the policy armed and does not want any more is ended.
         """
         lease = connection.lease
-        until = self.timers.remembered(lease)
-        policy = self._policy(lease, spec, connection.trip)
-        if policy.timer_off and self.timers.is_by_policy(lease):
-            await self.end_timer(connection)
+        until = self.timers.find_deadline(lease)
+        policy = self._get_policy(lease, spec, connection.trip_id)
+        if policy.timer_off and self.timers.is_armed_by_policy(lease):
+            await self.disarm_timer(connection)
         if spec.limits.term is not None or policy.timer is None or until is None:
             return
         now = self.clock.now()
-        later = timer_deadline(lease, spec.limits, policy, now)
+        later = compute_timer_deadline(lease, spec.limits, policy, now)
         if until - now < policy.timer * 3 / 4 and later is not None and later > until:
-            await self.timers.extend(connection, lease, later, after_job=policy.after_job)
+            await self.timers.extend_timer(connection, lease, later, after_job=policy.after_job)
 
-    async def end_timer(self, connection: ReconnectingConnection) -> None:
-        timer = await self.timers.disarm(connection)
-        self.events.emit(EventKind.TIMER, timer_text(timer), trip=connection.trip, lease=connection.lease_id)
+    async def disarm_timer(self, connection: ReconnectingConnection) -> None:
+        timer = await self.timers.disarm_timer(connection)
+        self.events.emit(
+            EventKind.TIMER, format_timer(timer), trip=connection.trip_id, lease=connection.lease_id
+        )
 
-    def _policy(self, lease: Lease, spec: TripSpec, trip: str) -> GuardPolicy:
-        return self.policies.policy(lease.provider, spec.limits, lease=lease.id, trip=trip)
+    def _get_policy(self, lease: Lease, spec: TripSpec, trip: str) -> GuardPolicy:
+        return self.policies.get_policy(lease.provider, spec.limits, lease=lease.id, trip=trip)
 
 
 @frozen
@@ -123,50 +131,52 @@ class TimerCommands:
     clock: Clock
     events: EventEmitter
 
-    async def state(self, given: str) -> Timer:
-        async with self._visit_running(given) as connection:
-            return await self.timers.state(connection)
+    async def get_timer(self, lease_id: str) -> MachineTimer:
+        async with self._connect_to_running(lease_id) as connection:
+            return await self.timers.get_timer(connection)
 
-    async def off(self, given: str) -> Timer:
-        async with self._visit_running(given) as connection:
-            return await self.timers.disarm(connection)
+    async def disarm_timer(self, lease_id: str) -> MachineTimer:
+        async with self._connect_to_running(lease_id) as connection:
+            return await self.timers.disarm_timer(connection)
 
-    async def arm(self, given: str, until: datetime) -> Timer:
+    async def arm_timer(self, lease_id: str, until: datetime) -> MachineTimer:
         """Shut the machine at ``until``, also where an earlier or later deadline was set."""
         if until <= self.clock.now():
             raise UsageError(_("that time has passed"))
-        async with self._visit_running(given) as connection:
+        async with self._connect_to_running(lease_id) as connection:
             lease = connection.lease
-            return await self.timers.arm(connection, lease, until, after_job=self._after_job(lease))
+            return await self.timers.arm_timer(connection, lease, until, after_job=self._get_after_job(lease))
 
-    async def extend(self, given: str, span: timedelta) -> Timer:
+    async def extend_timer(self, lease_id: str, span: timedelta) -> MachineTimer:
         """``span`` more than now set; from now on where no timer runs."""
-        async with self._visit_running(given) as connection:
+        async with self._connect_to_running(lease_id) as connection:
             lease = connection.lease
-            before = await self.timers.state(connection)
+            before = await self.timers.get_timer(connection)
             until = (before.until or self.clock.now()) + span
-            return await self.timers.extend(connection, lease, until, after_job=self._after_job(lease))
+            return await self.timers.extend_timer(
+                connection, lease, until, after_job=self._get_after_job(lease)
+            )
 
-    async def renewed(self, before: Lease, after: Lease) -> None:
+    async def extend_after_renewal(self, before: Lease, after: Lease) -> None:
         """A lease that was given more time gives as much to its timer."""
-        if before.expires_at is None or after.expires_at is None or self.timers.remembered(after) is None:
+        if before.expires_at is None or after.expires_at is None or self.timers.find_deadline(after) is None:
             return
         more = after.expires_at - before.expires_at
         if more <= timedelta():
             return
         try:
-            timer = await self.extend(after.id, more)
+            timer = await self.extend_timer(after.id, more)
         except GpurentError as error:
             # The time is paid for: that its timer could not be moved must not look as if it were not.
             self.events.emit(EventKind.WARNING, f"{error.message} {error.hint}".strip(), lease=after.id)
         else:
-            self.events.emit(EventKind.TIMER, timer_text(timer), lease=after.id)
+            self.events.emit(EventKind.TIMER, format_timer(timer), lease=after.id)
 
     @asynccontextmanager
-    async def _visit_running(self, given: str) -> AsyncIterator[ReconnectingConnection]:
-        async with self.connections.visit_lease(given) as connection:
+    async def _connect_to_running(self, lease_id: str) -> AsyncIterator[ReconnectingConnection]:
+        async with self.connections.connect_to_lease(lease_id) as connection:
             require_running(connection.lease)
             yield connection
 
-    def _after_job(self, lease: Lease) -> timedelta | None:
-        return self.policies.policy(lease.provider, lease=lease.id).after_job
+    def _get_after_job(self, lease: Lease) -> timedelta | None:
+        return self.policies.get_policy(lease.provider, lease=lease.id).after_job

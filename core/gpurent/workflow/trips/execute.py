@@ -15,10 +15,10 @@ from gpurent.locale import _
 from gpurent.ports.store import Store
 from gpurent.workflow.connection.jobs import JobRunners
 from gpurent.workflow.connection.reconnecting import Connections
-from gpurent.workflow.manual.hand_over import HandOver
+from gpurent.workflow.manual.rental import ManualRental
 from gpurent.workflow.reports.receipts import Receipts
-from gpurent.workflow.runtime.durable_steps import RESUMABLE, TripContext
-from gpurent.workflow.runtime.leases import mark_burning
+from gpurent.workflow.runtime.durable_steps import RESUMABLE_ERRORS, TripContext
+from gpurent.workflow.runtime.leases import add_burning_lease
 from gpurent.workflow.steps.bind_mail import BindMailStep
 from gpurent.workflow.steps.check_funds import CheckFundsStep
 from gpurent.workflow.steps.download import DownloadStep
@@ -27,7 +27,7 @@ from gpurent.workflow.steps.make_plan import MakePlanStep
 from gpurent.workflow.steps.provision import ProvisionStep
 from gpurent.workflow.steps.release import ReleaseStep
 from gpurent.workflow.steps.select_offer import SelectOfferStep
-from gpurent.workflow.trips.machine_work import MachineWork, Stay, TripEnd
+from gpurent.workflow.trips.machine_work import LegRunner, LegSpec, TripResult
 
 
 @frozen
@@ -36,43 +36,43 @@ class TripExecutor:
 
     planner: TripPlanner
     provision: ProvisionStep
-    hand_over: HandOver
-    work: MachineWork
-    settlement: Settlement
+    manual_rental: ManualRental
+    leg_runner: LegRunner
+    finalizer: TripFinalizer
 
-    async def execute_trip(self, trip: TripContext, spec: TripSpec, *, detach: bool = False) -> TripEnd:
+    async def execute_trip(self, trip: TripContext, spec: TripSpec, *, detach: bool = False) -> TripResult:
         """``spec`` names its provider. What was done before is recalled, what was not is done now."""
         # A wrong word for the doctor's policy is an error now, not when the machine is paid.
-        self.work.doctor.policy(spec.doctor)
-        stays = self._given_stays(spec) or await self.planner.plan_stays(trip, spec)
-        lease_id = lease_id_of(trip.trip, spec)
-        trip.store.set_trip_lease(trip.trip, lease_id)
+        self.leg_runner.doctor.get_policy(spec.doctor)
+        stays = self._plan_own_machine(spec) or await self.planner.plan_legs(trip, spec)
+        lease_id = lease_id_of(trip.id, spec)
+        trip.store.set_trip_lease(trip.id, lease_id)
         try:
-            end = await self._do_legs(trip, spec, lease_id, stays, detach=detach)
-            return await self.settlement.settle(trip, spec, end)
+            end = await self._run_legs(trip, spec, lease_id, stays, detach=detach)
+            return await self.finalizer.finish_trip(trip, spec, end)
         except GpurentError as error:
-            await self.settlement.clean_up(trip, spec, lease_id, error)
+            await self.finalizer.clean_up_failed_trip(trip, spec, lease_id, error)
             trip.emit(EventKind.FAILED, error.message, lease=lease_id, burns=len(error.burning))
             raise
 
-    def _given_stays(self, spec: TripSpec) -> tuple[Stay, ...]:
+    def _plan_own_machine(self, spec: TripSpec) -> tuple[LegSpec, ...]:
         """The one stay on a machine that the user brings; empty where one has to be rented."""
-        if not spec.lease and not self.hand_over.instructions.is_manual(spec.provider):
+        if not spec.lease and not self.manual_rental.instructions.is_manual(spec.provider):
             return ()
         wanted = not spec.rent_only
-        return (Stay(upload=wanted, job=wanted, budget=spec.limits.budget),)
+        return (LegSpec(upload=wanted, job=wanted, budget=spec.limits.budget),)
 
-    async def _do_legs(
-        self, trip: TripContext, spec: TripSpec, lease_id: str, stays: Sequence[Stay], *, detach: bool
-    ) -> TripEnd:
-        end = TripEnd(trip=trip.trip, lease=lease_id)
-        for number, stay in enumerate(stays):
+    async def _run_legs(
+        self, trip: TripContext, spec: TripSpec, lease_id: str, legs: Sequence[LegSpec], *, detach: bool
+    ) -> TripResult:
+        end = TripResult(trip_id=trip.id, lease_id=lease_id)
+        for number, stay in enumerate(legs):
             leg = f"leg{number}"
             if stay.order is not None:
-                await self.provision.provision(trip, leg, stay.order, lease_id, stay.agreed)
+                await self.provision.provision_lease(trip, leg, stay.order, lease_id, stay.agreed)
             elif not spec.lease:
-                await self.hand_over.hand_over(trip, spec, lease_id)
-            end = await self.work.do_work(trip, leg, spec, lease_id, stay, detach=detach)
+                await self.manual_rental.rent_manually(trip, spec, lease_id)
+            end = await self.leg_runner.run_leg(trip, leg, spec, lease_id, stay, detach=detach)
         return end
 
 
@@ -89,75 +89,79 @@ class TripPlanner:
     make_plan: MakePlanStep
     check_funds: CheckFundsStep
 
-    async def plan_stays(self, trip: TripContext, spec: TripSpec) -> tuple[Stay, ...]:
-        await self.login.login(trip, spec.provider)
+    async def plan_legs(self, trip: TripContext, spec: TripSpec) -> tuple[LegSpec, ...]:
+        await self.login.log_in(trip, spec.provider)
         await self.bind_mail.bind_mail(trip, spec.provider)
-        offer = await self.select_offer.select(trip, spec)
-        plan = await self.make_plan.plan(trip, spec, offer)
+        offer = await self.select_offer.select_offer(trip, spec)
+        plan = await self.make_plan.plan_trip(trip, spec, offer)
         funding = await self.check_funds.check_funds(trip, spec, plan)
         return tuple(
-            Stay(
+            LegSpec(
                 upload=leg.upload and not spec.rent_only,
                 job=leg.job,
                 budget=funding.budget,
                 order=leg.order,
-                agreed=AgreedPrice.of(leg.quote),
+                agreed=AgreedPrice.from_quote(leg.quote),
             )
             for leg in plan.legs
         )
 
 
 @frozen
-class Settlement:
+class TripFinalizer:
     """What becomes of the machine. Nothing is released while the job runs, nor what the user keeps."""
 
     store: Store
-    results: ResultRescue
+    final_download: FinalDownload
     release: ReleaseStep
     receipts: Receipts
 
-    async def settle(self, trip: TripContext, spec: TripSpec, end: TripEnd) -> TripEnd:
+    async def finish_trip(self, trip: TripContext, spec: TripSpec, end: TripResult) -> TripResult:
         """``end``, with the receipt of a released machine."""
-        if end.under_way or spec.rent_only or spec.limits.keep:
+        if end.job_running or spec.rent_only or spec.limits.keep:
             return end
-        lease = await self.release.release_lease(trip, end.lease)
-        receipt = await trip.step("receipt", Receipt, lambda: self.receipts.of_lease(lease, trip.trip))
+        lease = await self.release.release_lease(trip, end.lease_id)
+        receipt = await trip.step("receipt", Receipt, lambda: self.receipts.get_lease_receipt(lease, trip.id))
         return evolve(end, receipt=receipt)
 
-    async def clean_up(self, trip: TripContext, spec: TripSpec, lease_id: str, error: GpurentError) -> None:
+    async def clean_up_failed_trip(
+        self, trip: TripContext, spec: TripSpec, lease_id: str, error: GpurentError
+    ) -> None:
         """End a trip that failed with ``error``, unless it can be resumed.
 
         ``error`` is completed, so that it says what was spent and what still burns.
         """
-        lease = self.store.lease(lease_id)
-        if isinstance(error, RESUMABLE):
-            if lease is not None and not lease.over and (lease.bills or lease.started_at):
-                mark_burning(error, lease_id)
+        lease = self.store.find_lease(lease_id)
+        if isinstance(error, RESUMABLE_ERRORS):
+            if lease is not None and not lease.is_over and (lease.bills or lease.started_at):
+                add_burning_lease(error, lease_id)
             return
-        if lease is not None and not await self._ended_machine(trip, spec, lease, error):
+        if lease is not None and not await self._release_or_keep(trip, spec, lease, error):
             return
-        self.store.end_trip(trip.trip, f"failed: {error.code}")
+        self.store.end_trip(trip.id, f"failed: {error.code}")
 
-    async def _ended_machine(
+    async def _release_or_keep(
         self, trip: TripContext, spec: TripSpec, lease: Lease, error: GpurentError
     ) -> bool:
         """Whether the trip has no more to do with its machine: it is released, or kept as the user wants."""
         if spec.limits.on_error is OnError.KEEP and lease.state is LeaseState.READY:
-            mark_burning(error, lease.id)
+            add_burning_lease(error, lease.id)
             return True
-        await self.results.save_results(trip, spec, lease.id, stop_job=isinstance(error, MoneyError))
+        await self.final_download.download_results(
+            trip, spec, lease.id, stop_job=isinstance(error, MoneyError)
+        )
         try:
             released = await self.release.release_lease(trip, lease.id)
-            receipt = await self.receipts.of_lease(released)
+            receipt = await self.receipts.get_lease_receipt(released)
         except GpurentError as worse:
-            mark_burning(error, lease.id)
+            add_burning_lease(error, lease.id)
             _add_hint(error, worse.message)
             return False
-        _state_cost(error, receipt)
+        _add_cost(error, receipt)
         return True
 
 
-def _state_cost(error: GpurentError, receipt: Receipt) -> None:
+def _add_cost(error: GpurentError, receipt: Receipt) -> None:
     error.burning = tuple(name for name in error.burning if name != receipt.lease)
     spent = [total.spent for total in receipt.totals() if total.spent.amount]
     error.spent = Spent.YES if spent else Spent.NO
@@ -171,28 +175,34 @@ def _add_hint(error: GpurentError, text: str) -> None:
 
 
 @frozen
-class ResultRescue:
+class FinalDownload:
     """Downloads what there is before the machine is released, as far as that can be done."""
 
     connections: Connections
     runners: JobRunners
     download: DownloadStep
 
-    async def save_results(self, trip: TripContext, spec: TripSpec, lease_id: str, *, stop_job: bool) -> None:
+    async def download_results(
+        self, trip: TripContext, spec: TripSpec, lease_id: str, *, stop_job: bool
+    ) -> None:
         """``stop_job``: end the job first. A failure is a warning."""
         launched = [
-            name for name, record in trip.steps().items() if name.endswith(".launch") and record.done_at
+            name
+            for name, record in trip.steps_by_name().items()
+            if name.endswith(".launch") and record.done_at
         ]
         if not launched or not spec.results.paths:
             return
-        async with self.connections.to(lease_id, trip.trip) as connection:
+        async with self.connections.make_connection(lease_id, trip.id) as connection:
             if connection.lease.state is not LeaseState.READY:
                 return
             try:
                 if stop_job:
-                    name = spec.job.name or trip.trip
-                    await self.runners.do(connection, spec.job.session, lambda runner: runner.stop(name))
-                await self.download.download(trip, launched[-1].partition(".")[0], connection, spec)
+                    name = spec.job.name or trip.id
+                    await self.runners.run_with_retry(
+                        connection, spec.job.session, lambda runner: runner.stop_job(name)
+                    )
+                await self.download.download_results(trip, launched[-1].partition(".")[0], connection, spec)
             except GpurentError as error:
                 connection.emit(
                     EventKind.WARNING, _("the results could not be saved: {why}").format(why=error.message)

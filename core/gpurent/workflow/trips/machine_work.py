@@ -11,13 +11,13 @@ from gpurent.domain.money import Money
 from gpurent.domain.offer import Order
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.session import Job
-from gpurent.domain.trip import AgreedPrice, TripSpec, Upload
+from gpurent.domain.trip import AgreedPrice, TripSpec, UploadSpec
 from gpurent.errors import GpurentError
-from gpurent.workflow.connection.jobs import JobRunners, SeenJob
+from gpurent.workflow.connection.jobs import JobRunners, ObservedJob
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.connection.transfers import work_folder
-from gpurent.workflow.runtime.durable_steps import RESUMABLE, TripContext
-from gpurent.workflow.runtime.waiting import cancel_and_wait, in_background, wait_for_first
+from gpurent.workflow.runtime.durable_steps import RESUMABLE_ERRORS, TripContext
+from gpurent.workflow.runtime.waiting import cancel_and_wait, run_in_background, wait_for_first
 from gpurent.workflow.steps.connect import ConnectStep
 from gpurent.workflow.steps.doctor import DoctorStep
 from gpurent.workflow.steps.download import DownloadStep
@@ -29,7 +29,7 @@ from gpurent.workflow.timing.timers import TripTimers
 
 
 @frozen(kw_only=True)
-class Stay:
+class LegSpec:
     """The files are uploaded to a machine, or the ``job`` runs on it, or both.
 
     ``order``: how it is rented, for the ``agreed`` price; None: it is there, or the user rents it by hand.
@@ -44,75 +44,80 @@ class Stay:
 
 
 @frozen(kw_only=True)
-class TripEnd:
-    """How a trip ended. ``under_way``: the job runs on without us. ``exit_code`` is the job's own."""
+class TripResult:
+    """How a trip ended. ``job_running``: the job runs on without us. ``exit_code`` is the job's own."""
 
-    trip: str
-    lease: str
-    under_way: bool = False
+    trip_id: str
+    lease_id: str
+    job_running: bool = False
     exit_code: int | None = None
     receipt: Receipt | None = None
 
 
 @frozen
-class MachineWork:
+class LegRunner:
     """Over one connection, which is closed at the end."""
 
     connect: ConnectStep
     doctor: DoctorStep
-    preparation: Preparation
+    preparation: MachinePreparation
     job: TripJob
     timers: TripTimers
 
-    async def do_work(
-        self, trip: TripContext, leg: str, spec: TripSpec, lease_id: str, stay: Stay, *, detach: bool
-    ) -> TripEnd:
+    async def run_leg(
+        self, trip: TripContext, leg: str, spec: TripSpec, lease_id: str, leg_spec: LegSpec, *, detach: bool
+    ) -> TripResult:
         """Connect, examine, upload, set up, run the job; as far as the stay is for that."""
-        with self.preparation.begin_login(trip, leg, spec, lease_id, stay):
-            async with await self.connect.connect(trip, leg, lease_id) as connection:
-                if stay.job and trip.done_at(f"{leg}.launch") is None:
-                    await self.doctor.examine(trip, leg, connection, spec)
-                await self.preparation.prepare(trip, leg, connection, spec, stay)
-                if stay.job:
-                    return await self.job.run_job(trip, leg, connection, spec, stay.budget, detach=detach)
+        with self.preparation.predial_upload(trip, leg, spec, lease_id, leg_spec):
+            async with await self.connect.open_connection(trip, leg, lease_id) as connection:
+                if leg_spec.job and trip.step_done_at(f"{leg}.launch") is None:
+                    await self.doctor.examine_machine(trip, leg, connection, spec)
+                await self.preparation.prepare_machine(trip, leg, connection, spec, leg_spec)
+                if leg_spec.job:
+                    return await self.job.run_job(trip, leg, connection, spec, leg_spec.budget, detach=detach)
                 if spec.rent_only:
                     await self.timers.arm_timer(trip, leg, connection, spec)
-                return TripEnd(trip=trip.trip, lease=lease_id)
+                return TripResult(trip_id=trip.id, lease_id=lease_id)
 
 
 @frozen
-class Preparation:
+class MachinePreparation:
     connections: Connections
     upload: UploadStep
     setup: SetupStep
     timers: TripTimers
 
-    def begin_login(
-        self, trip: TripContext, leg: str, spec: TripSpec, lease_id: str, stay: Stay
+    def predial_upload(
+        self, trip: TripContext, leg: str, spec: TripSpec, lease_id: str, leg_spec: LegSpec
     ) -> AbstractContextManager[object]:
         """On a machine that we were on before, the login for the files goes on beside the connection's own."""
-        if not stay.upload or trip.done_at(f"{leg}.push") is not None:
+        if not leg_spec.upload or trip.step_done_at(f"{leg}.push") is not None:
             return nullcontext()
-        first = _needed_first(spec) if stay.job else None
-        return self.upload.begin_login(
-            trip.trip, self.connections.leases.find_lease(lease_id), first or spec.upload
+        first = _find_setup_files(spec) if leg_spec.job else None
+        return self.upload.predial_upload(
+            trip.id, self.connections.leases.get_lease(lease_id), first or spec.upload
         )
 
-    async def prepare(
-        self, trip: TripContext, leg: str, connection: ReconnectingConnection, spec: TripSpec, stay: Stay
+    async def prepare_machine(
+        self,
+        trip: TripContext,
+        leg: str,
+        connection: ReconnectingConnection,
+        spec: TripSpec,
+        leg_spec: LegSpec,
     ) -> None:
         """Upload and set up, as far as the stay is for that."""
-        sets_up = stay.job and spec.job.setup.wanted
-        if stay.upload and sets_up and spec.job.setup.needs is not None:
-            first = _needed_first(spec)
+        sets_up = leg_spec.job and spec.job.setup.is_needed
+        if leg_spec.upload and sets_up and spec.job.setup.needs is not None:
+            first = _find_setup_files(spec)
             if first is not None:
-                await self.upload.upload(trip, f"{leg}.needs", connection, first)
-            await self._upload_beside_setup(trip, leg, connection, spec, stay.budget)
+                await self.upload.upload_files(trip, f"{leg}.needs", connection, first)
+            await self._upload_during_setup(trip, leg, connection, spec, leg_spec.budget)
             return
-        if stay.upload:
-            await self.upload.upload(trip, f"{leg}.push", connection, spec.upload)
+        if leg_spec.upload:
+            await self.upload.upload_files(trip, f"{leg}.push", connection, spec.upload)
         if sets_up:
-            await self._set_up(trip, leg, connection, spec, stay.budget)
+            await self._set_up(trip, leg, connection, spec, leg_spec.budget)
 
     async def _set_up(
         self,
@@ -124,9 +129,9 @@ class Preparation:
     ) -> None:
         # A setup may hang, and costs time: the machine's timer holds from here on.
         await self.timers.arm_timer(trip, leg, connection, spec)
-        await self.setup.set_up(trip, leg, connection, spec, budget)
+        await self.setup.run_setup(trip, leg, connection, spec, budget)
 
-    async def _upload_beside_setup(
+    async def _upload_during_setup(
         self,
         trip: TripContext,
         leg: str,
@@ -136,24 +141,28 @@ class Preparation:
     ) -> None:
         """Each over a connection of its own, so that neither waits for the other."""
         async with (
-            self.connections.to(connection.lease_id, trip.trip) as own,
-            in_background(self._set_up(evolve(trip, current=""), leg, own, spec, budget)) as setting_up,
-            in_background(self.upload.upload(trip, f"{leg}.push", connection, spec.upload)) as uploading,
+            self.connections.make_connection(connection.lease_id, trip.id) as own,
+            run_in_background(
+                self._set_up(evolve(trip, current_step=""), leg, own, spec, budget)
+            ) as setting_up,
+            run_in_background(
+                self.upload.upload_files(trip, f"{leg}.push", connection, spec.upload)
+            ) as uploading,
         ):
             try:
                 await asyncio.gather(uploading, setting_up)
             except GpurentError as error:
                 # What is resumed finds the setup where it is. Else nobody would ever ask for it again.
-                if not isinstance(error, RESUMABLE) and not setting_up.done():
+                if not isinstance(error, RESUMABLE_ERRORS) and not setting_up.done():
                     await cancel_and_wait(setting_up)
-                    await self.setup.abandon(trip.trip, own, spec.job.session)
+                    await self.setup.stop_setup(trip.id, own, spec.job.session)
                 raise
 
 
-def _needed_first(spec: TripSpec) -> Upload | None:
+def _find_setup_files(spec: TripSpec) -> UploadSpec | None:
     """What is uploaded before the rest, for the setup; None: nothing."""
     setup = spec.job.setup
-    return evolve(spec.upload, include=setup.needs) if setup.wanted and setup.needs else None
+    return evolve(spec.upload, include=setup.needs) if setup.is_needed and setup.needs else None
 
 
 @frozen
@@ -173,19 +182,19 @@ class TripJob:
         budget: Money | None,
         *,
         detach: bool,
-    ) -> TripEnd:
+    ) -> TripResult:
         """``detach``: it is left as soon as it runs."""
-        job = self.runners.job_of(spec, connection.lease, trip.trip, work_folder(trip.trip))
-        await self.launch.launch(trip, leg, connection, spec.job, job)
+        job = self.runners.make_job(spec, connection.lease, trip.id, work_folder(trip.id))
+        await self.launch.launch_job(trip, leg, connection, spec.job, job)
         await self.timers.arm_timer(trip, leg, connection, spec)
         if detach:
-            return TripEnd(trip=trip.trip, lease=connection.lease_id, under_way=True)
-        ended = await self._watch(trip, leg, connection, spec, job, budget)
+            return TripResult(trip_id=trip.id, lease_id=connection.lease_id, job_running=True)
+        ended = await self._watch_job(trip, leg, connection, spec, job, budget)
         if spec.results.paths:
-            await self.download.download(trip, leg, connection, spec)
-        return TripEnd(trip=trip.trip, lease=connection.lease_id, exit_code=ended.status.exit_code)
+            await self.download.download_results(trip, leg, connection, spec)
+        return TripResult(trip_id=trip.id, lease_id=connection.lease_id, exit_code=ended.status.exit_code)
 
-    async def _watch(
+    async def _watch_job(
         self,
         trip: TripContext,
         leg: str,
@@ -193,9 +202,9 @@ class TripJob:
         spec: TripSpec,
         job: Job,
         budget: Money | None,
-    ) -> SeenJob:
+    ) -> ObservedJob:
         """The job's end; its results are downloaded meanwhile, where the user wants that."""
-        watching = self.monitor.monitor(trip, leg, connection, spec, job, budget)
+        watching = self.monitor.monitor_job(trip, leg, connection, spec, job, budget)
         if not spec.results.paths or spec.results.every is None:
             return await watching
         downloading = self.download.download_in_background(
@@ -203,5 +212,5 @@ class TripJob:
         )
         # The first that ends is the job, or a failure of either; what is half downloaded is completed at the end.
         tasks = await wait_for_first(watching, downloading)
-        ended: SeenJob = next(task for task in tasks if not task.cancelled()).result()
+        ended: ObservedJob = next(task for task in tasks if not task.cancelled()).result()
         return ended

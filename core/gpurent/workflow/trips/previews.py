@@ -11,15 +11,15 @@ from attrs import evolve, frozen
 from gpurent.domain.events import EventKind
 from gpurent.domain.money import Money
 from gpurent.domain.offer import Metered
-from gpurent.domain.trip import Plan, TripSpec
+from gpurent.domain.trip import TripPlan, TripSpec
 from gpurent.errors import GpurentError, SoldOut, UnavailableError
 from gpurent.locale import _
 from gpurent.roles.lease import SupportsMailBinding
-from gpurent.workflow.manual.instructions import InstructionsSender
+from gpurent.workflow.manual.instructions import ManualInstructions
 from gpurent.workflow.payments.budgets import Budgets, BudgetStatus
-from gpurent.workflow.payments.quotes import needed
+from gpurent.workflow.payments.quotes import required_amount
 from gpurent.workflow.payments.rates import ExchangeRates
-from gpurent.workflow.runtime.durable_steps import RESUMABLE, TripContext
+from gpurent.workflow.runtime.durable_steps import RESUMABLE_ERRORS, TripContext
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.logins import Logins
 from gpurent.workflow.runtime.plugins import Plugins
@@ -30,13 +30,13 @@ from gpurent.workflow.steps.select_offer import SelectOfferStep
 
 
 @frozen
-class PlanPreview:
+class PlanPreviewer:
     select_offer: SelectOfferStep
     make_plan: MakePlanStep
 
-    async def preview_plan(self, spec: TripSpec, trip_id: str = "") -> Plan:
+    async def preview_plan(self, spec: TripSpec, trip_id: str = "") -> TripPlan:
         """For the machine that would be selected now at ``spec.provider``."""
-        offer = await self.select_offer.select_now(spec)
+        offer = await self.select_offer.select_offer_now(spec)
         return await self.make_plan.make_plan(spec, offer, trip_id)
 
 
@@ -44,9 +44,9 @@ class PlanPreview:
 class ProviderSelector:
     """Asks the providers in the user's order, and takes the first that can serve now."""
 
-    instructions: InstructionsSender
+    instructions: ManualInstructions
     login: LoginStep
-    plans: PlanPreview
+    plan_previewer: PlanPreviewer
     budgets: Budgets
     events: EventEmitter
 
@@ -56,20 +56,20 @@ class ProviderSelector:
             return spec
 
         async def select() -> str:
-            return await self._first(spec, trip.trip, lambda text: trip.emit(EventKind.WARNING, text))
+            return await self._select_first(spec, trip.id, lambda text: trip.emit(EventKind.WARNING, text))
 
         selected = evolve(spec, provider=await trip.step("choose", str, select))
-        trip.store.set_trip_spec(trip.trip, selected)
+        trip.store.set_trip_spec(trip.id, selected)
         return selected
 
-    async def resolve(self, spec: TripSpec) -> TripSpec:
+    async def resolve_provider(self, spec: TripSpec) -> TripSpec:
         """As `select_provider`, but nothing is recorded."""
         if spec.provider:
             return spec
-        name = await self._first(spec, "", lambda text: self.events.emit(EventKind.WARNING, text))
+        name = await self._select_first(spec, "", lambda text: self.events.emit(EventKind.WARNING, text))
         return evolve(spec, provider=name)
 
-    async def _first(self, spec: TripSpec, trip_id: str, warn: Callable[[str], None]) -> str:
+    async def _select_first(self, spec: TripSpec, trip_id: str, warn: Callable[[str], None]) -> str:
         """The first of ``spec.providers`` that serves; ``warn`` hears why others are passed over.
 
         None: `UnavailableError` when nothing but silence was in the way, else `SoldOut`.
@@ -78,7 +78,7 @@ class ProviderSelector:
         reasons: list[str] = []
         for name in spec.providers:
             try:
-                await self._check(evolve(spec, provider=name, providers=()), trip_id)
+                await self._check_provider(evolve(spec, provider=name, providers=()), trip_id)
             except GpurentError as error:
                 failures.append(error)
                 reasons.append(_("{provider} is passed over: {why}").format(provider=name, why=error.message))
@@ -87,11 +87,11 @@ class ProviderSelector:
                 return name
         message = _("none of {providers} has what is wanted").format(providers=", ".join(spec.providers))
         hint = "\n".join([*reasons, _("Nothing was spent. See what there is: gpurent offers --all")])
-        if failures and all(isinstance(error, RESUMABLE) for error in failures):
+        if failures and all(isinstance(error, RESUMABLE_ERRORS) for error in failures):
             raise UnavailableError(message, hint=hint, retryable=True)
         raise SoldOut(message, hint=hint)
 
-    async def _check(self, spec: TripSpec, trip_id: str) -> None:
+    async def _check_provider(self, spec: TripSpec, trip_id: str) -> None:
         """Raises what stands in the way: the login, no fitting machine, a term that is not let, a budget.
 
         ``trip_id`` is empty for a trip that has not begun.
@@ -99,17 +99,17 @@ class ProviderSelector:
         if self.instructions.is_manual(spec.provider):
             # Nobody but the user can see what there is.
             return
-        await self.login.login_now(spec.provider)
-        plan = await self.plans.preview_plan(spec, trip_id)
-        statuses = list(await self.budgets.statuses(spec.provider, trip=trip_id))
+        await self.login.ensure_login(spec.provider)
+        plan = await self.plan_previewer.preview_plan(spec, trip_id)
+        statuses = list(await self.budgets.list_statuses(spec.provider, trip=trip_id))
         if not trip_id and spec.limits.budget is not None:
-            statuses.append(self.budgets.own_status(spec.limits.budget))
+            statuses.append(self.budgets.new_trip_status(spec.limits.budget))
         for status in statuses:
-            await self.budgets.check_within(status, needed(plan.quote))
+            await self.budgets.check_limit(status, required_amount(plan.quote))
 
 
 @frozen(kw_only=True)
-class Preview:
+class TripPreview:
     """``needed`` has to be there at once, deposits and all. ``refused``: why `gpurent run` would not even begin.
 
     ``binds_mail``: an address has to be bound first; what the provider asks for that stands in its mail only.
@@ -117,13 +117,13 @@ class Preview:
     """
 
     account: str
-    plan: Plan
-    needed: Money
+    plan: TripPlan
+    required: Money
     balance: Money
     budgets: Sequence[BudgetStatus]
-    refused: tuple[str, ...]
-    binds_mail: bool
-    lasts: timedelta | None
+    refusals: tuple[str, ...]
+    needs_mail_binding: bool
+    max_runtime: timedelta | None
 
 
 @frozen
@@ -132,29 +132,31 @@ class DryRun:
 
     plugins: Plugins
     logins: Logins
-    plans: PlanPreview
+    plan_previewer: PlanPreviewer
     check_funds: CheckFundsStep
     rates: ExchangeRates
 
-    async def preview(self, spec: TripSpec) -> Preview:
+    async def preview_trip(self, spec: TripSpec) -> TripPreview:
         """``spec`` names its provider, where the user is logged in."""
-        login = await self.logins.login(self.plugins.provider_entry(spec.provider).auth)
+        login = await self.logins.get_login(self.plugins.provider_entry(spec.provider).auth)
         provider = self.plugins.provider(spec.provider)
-        binds_mail = isinstance(provider, SupportsMailBinding) and not await provider.bound()
-        plan = await self.plans.preview_plan(spec)
-        statuses, funding, refused = await self.check_funds.review(spec, plan)
-        return Preview(
+        binds_mail = isinstance(provider, SupportsMailBinding) and not await provider.get_bound_email()
+        plan = await self.plan_previewer.preview_plan(spec)
+        statuses, funding, refused = await self.check_funds.review_funds(spec, plan)
+        return TripPreview(
             account=login.account,
             plan=plan,
-            needed=needed(plan.quote),
+            required=required_amount(plan.quote),
             balance=funding.balance,
             budgets=statuses,
-            refused=refused,
-            binds_mail=binds_mail,
-            lasts=await self._lasts(plan, funding.balance, statuses),
+            refusals=refused,
+            needs_mail_binding=binds_mail,
+            max_runtime=await self._compute_max_runtime(plan, funding.balance, statuses),
         )
 
-    async def _lasts(self, plan: Plan, balance: Money, statuses: Sequence[BudgetStatus]) -> timedelta | None:
+    async def _compute_max_runtime(
+        self, plan: TripPlan, balance: Money, statuses: Sequence[BudgetStatus]
+    ) -> timedelta | None:
         """How long a metered machine runs until the balance or the first of the budgets is used up."""
         tariff = plan.offer.tariff
         hour = tariff.price.cost(timedelta(hours=1))
@@ -164,6 +166,6 @@ class DryRun:
         for status in statuses:
             # For want of a rate nobody knows.
             with suppress(GpurentError):
-                conversion = await self.rates.conversion(status.left.currency, balance.currency)
-                rooms.append(conversion.convert(status.left, up=False))
+                conversion = await self.rates.get_conversion(status.left.currency, balance.currency)
+                rooms.append(conversion.convert(status.left, round_up=False))
         return timedelta(hours=1) * max(0, min(room.amount for room in rooms)) / hour.amount

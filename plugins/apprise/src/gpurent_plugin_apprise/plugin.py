@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpurent.api import Field, NotifierEntry, hookimpl
+from gpurent.api import InputField, NotifierEntry, hookimpl
 from gpurent_plugin_apprise import _
 
 if TYPE_CHECKING:
     from gpurent.api import Notifier, PluginContext
 
-SETTINGS = (Field(name="urls", label=_("Apprise URLs, with spaces between them"), secret=True),)
+SETTINGS = (InputField(name="urls", label=_("Apprise URLs, with spaces between them"), secret=True),)
 
 
-def _build(host: PluginContext) -> Notifier:
-    from gpurent_plugin_apprise.sender import AppriseNotifier
+def _build_notifier(host: PluginContext) -> Notifier:
+    from gpurent_plugin_apprise.notifier import AppriseNotifier
 
     return AppriseNotifier(host.settings["urls"])
 
@@ -26,7 +26,7 @@ def gpurent_register_notifier() -> Sequence[NotifierEntry]:
         NotifierEntry(
             name="apprise",
             summary=_("WeCom, DingTalk, ServerChan, Telegram, mail and many more"),
-            build=_build,
+            build=_build_notifier,
             settings=SETTINGS,
         )
     ]

@@ -15,38 +15,43 @@ from gpurent.api import Authenticator, AuthError, Login, Secret, SupportsEnrolme
 from gpurent_plugin_dbc.messages import _
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_VERSION = b"\x17"
-_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+_ADDRESS_VERSION = b"\x17"
+_CURVE_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
-def _key(private: Secret) -> ec.EllipticCurvePrivateKey:
+def _load_private_key(private: Secret) -> ec.EllipticCurvePrivateKey:
     text = private.reveal().strip().lower()
     if not re.fullmatch(r"[0-9a-f]{64}", text):
         raise AuthError(_("a private key has 64 hexadecimal digits"), hint="gpurent login 1024gpu")
     number = int(text, 16)
-    if not 0 < number < _ORDER:
+    if not 0 < number < _CURVE_ORDER:
         raise AuthError(_("this number is no private key"))
     return ec.derive_private_key(number, ec.SECP256R1())
 
 
-def new_private() -> Secret:
+def generate_private_key() -> Secret:
     """A fresh private key as hexadecimal digits."""
     number = ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value
     return Secret(f"{number:064x}")
 
 
-def public_of(private: Secret) -> str:
+def derive_public_key(private: Secret) -> str:
     """The compressed public key as hexadecimal digits."""
-    return _key(private).public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint).hex()
+    return (
+        _load_private_key(private)
+        .public_key()
+        .public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+        .hex()
+    )
 
 
-def address_of(public: str) -> str:
+def derive_address(public: str) -> str:
     """The address of a compressed public key."""
     script = b"\x21" + bytes.fromhex(public) + b"\xac"
-    return _check_encode(_VERSION + _short(hashlib.sha256(script).digest()))
+    return _base58check_encode(_ADDRESS_VERSION + _hash_ripemd160(hashlib.sha256(script).digest()))
 
 
-def _short(digest: bytes) -> bytes:
+def _hash_ripemd160(digest: bytes) -> bytes:
     try:
         return hashlib.new("ripemd160", digest).digest()
     except ValueError:  # OpenSSL 3.0 hides it
@@ -57,8 +62,8 @@ def _short(digest: bytes) -> bytes:
 
 def check_address(address: str) -> str:
     """``address``, when its checksum and version are right; else a `UsageError`."""
-    raw = _decode(address)
-    good = len(raw) == 25 and raw[:1] == _VERSION and _sum(raw[:-4]) == raw[-4:]
+    raw = _base58_decode(address)
+    good = len(raw) == 25 and raw[:1] == _ADDRESS_VERSION and _compute_checksum(raw[:-4]) == raw[-4:]
     if not good:
         raise UsageError(
             _("not a wallet's address: {address!r}").format(address=address[:60]), hint=_("Nothing was paid.")
@@ -68,7 +73,7 @@ def check_address(address: str) -> str:
 
 def sign(private: Secret, body: str) -> str:
     """An ECDSA signature (DER, hexadecimal) of ``body`` with SHA-256."""
-    return _key(private).sign(body.encode(), ec.ECDSA(hashes.SHA256())).hex()
+    return _load_private_key(private).sign(body.encode(), ec.ECDSA(hashes.SHA256())).hex()
 
 
 def verify(public: str, body: str, signature: str) -> bool:
@@ -80,12 +85,12 @@ def verify(public: str, body: str, signature: str) -> bool:
     return True
 
 
-def _sum(data: bytes) -> bytes:
+def _compute_checksum(data: bytes) -> bytes:
     return hashlib.sha256(hashlib.sha256(data).digest()).digest()[:4]
 
 
-def _check_encode(data: bytes) -> str:
-    data += _sum(data)
+def _base58check_encode(data: bytes) -> str:
+    data += _compute_checksum(data)
     number, text = int.from_bytes(data), ""
     while number:
         number, digit = divmod(number, 58)
@@ -94,7 +99,7 @@ def _check_encode(data: bytes) -> str:
     return "1" * zeros + text
 
 
-def _decode(text: str) -> bytes:
+def _base58_decode(text: str) -> bytes:
     if not 20 <= len(text) <= 40:
         return b""
     number = 0
@@ -106,15 +111,15 @@ def _decode(text: str) -> bytes:
     return number.to_bytes((number.bit_length() + 7) // 8)
 
 
-class KeyLogin(Authenticator, SupportsEnrolment):
+class DbcAuthenticator(Authenticator, SupportsEnrolment):
     """Nothing is asked of anybody: the address follows from the key."""
 
-    async def login(self, given: Mapping[str, Secret]) -> Login:
-        private = Secret(given["private_key"].reveal().strip().lower())
-        return Login(account=address_of(public_of(private)), token=private)
+    async def log_in(self, fields: Mapping[str, Secret]) -> Login:
+        private = Secret(fields["private_key"].reveal().strip().lower())
+        return Login(account=derive_address(derive_public_key(private)), token=private)
 
-    async def valid(self, login: Login) -> bool:
-        return address_of(public_of(login.token)) == login.account
+    async def is_valid(self, login: Login) -> bool:
+        return derive_address(derive_public_key(login.token)) == login.account
 
-    async def enrol(self) -> Mapping[str, Secret]:
-        return {"private_key": new_private()}
+    async def create_credentials(self) -> Mapping[str, Secret]:
+        return {"private_key": generate_private_key()}

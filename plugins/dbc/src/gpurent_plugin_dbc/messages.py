@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from gpurent.api import translator
+from gpurent.api import make_translator
 
-_ = translator("gpurent_plugin_dbc")
+_ = make_translator("gpurent_plugin_dbc")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpurent.api import AuthEntry, BillingEntry, Field, SimulatorEntry, hookimpl
+from gpurent.api import AuthEntry, BillingEntry, InputField, SimulatorEntry, hookimpl
 from gpurent_plugin_dbc.messages import _
 
 if TYPE_CHECKING:
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 NAME = "dbc"
 SETTINGS = (
     # No default: the chain of 2020 is gone, and nothing may ever be sent to whoever has its old name.
-    Field(name="url", label=_("The ledger service"), optional=True),
-    Field(name="most", label=_("The largest single payment, in DBC"), default="500000"),
+    InputField(name="url", label=_("The ledger service"), optional=True),
+    InputField(name="most", label=_("The largest single payment, in DBC"), default="500000"),
 )
 
 
-def _auth(host: PluginContext) -> Authenticator:
-    from gpurent_plugin_dbc.keys import KeyLogin
+def _build_authenticator(context: PluginContext) -> Authenticator:
+    from gpurent_plugin_dbc.keys import DbcAuthenticator
 
-    return KeyLogin()
-
-
-def _billing(host: PluginContext) -> BillingProvider:
-    from gpurent_plugin_dbc.wallet import Wallet
-
-    return Wallet(host)
+    return DbcAuthenticator()
 
 
-def _simulator(site: SimulatorContext) -> ProviderSimulator:
+def _build_billing(context: PluginContext) -> BillingProvider:
+    from gpurent_plugin_dbc.wallet import DbcWallet
+
+    return DbcWallet(context)
+
+
+def _build_simulator(context: SimulatorContext) -> ProviderSimulator:
     from gpurent_plugin_dbc.simulator.service import DbcLedgerSimulator
 
-    return DbcLedgerSimulator(site)
+    return DbcLedgerSimulator(context)
 
 
 @hookimpl
@@ -43,9 +43,11 @@ def gpurent_register_auth() -> Sequence[AuthEntry]:
         AuthEntry(
             name=NAME,
             summary=_("a DBC wallet's private key"),
-            build=_auth,
+            build=_build_authenticator,
             settings=SETTINGS,
-            fields=(Field(name="private_key", label=_("private key (64 hexadecimal digits)"), secret=True),),
+            fields=(
+                InputField(name="private_key", label=_("private key (64 hexadecimal digits)"), secret=True),
+            ),
         )
     ]
 
@@ -53,12 +55,16 @@ def gpurent_register_auth() -> Sequence[AuthEntry]:
 @hookimpl
 def gpurent_register_billing() -> Sequence[BillingEntry]:
     return [
-        BillingEntry(name=NAME, summary=_("a DBC wallet"), build=_billing, settings=SETTINGS, currency="DBC")
+        BillingEntry(
+            name=NAME, summary=_("a DBC wallet"), build=_build_billing, settings=SETTINGS, currency="DBC"
+        )
     ]
 
 
 @hookimpl
 def gpurent_register_simulator() -> Sequence[SimulatorEntry]:
     return [
-        SimulatorEntry(name=NAME, summary=_("a small ledger of DBC in place of the chain"), build=_simulator)
+        SimulatorEntry(
+            name=NAME, summary=_("a small ledger of DBC in place of the chain"), build=_build_simulator
+        )
     ]

@@ -22,7 +22,7 @@ DBC = Currency("DBC", 8)
 
 
 @frozen(kw_only=True)
-class Transfer:
+class ListedTransfer:
     """One transfer as the ledger lists it; ``price`` is USD per DBC at that time."""
 
     hash: str
@@ -34,24 +34,24 @@ class Transfer:
     price: Decimal | None
 
 
-def body_of(*, sender: str, to: str, amount: Money, key: str, public: str) -> str:
+def make_transfer_body(*, sender: str, to: str, amount: Money, key: str, public: str) -> str:
     """The text that is signed: canonical JSON, so that its hash is known before it is sent."""
     fields = {"from": sender, "to": to, "amount": str(amount.amount), "key": key, "public": public}
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
-def hash_of(body: str) -> str:
+def hash_body(body: str) -> str:
     return hashlib.sha256(body.encode()).hexdigest()
 
 
-def _units(value: Any, url: str) -> Money:
+def _parse_amount(value: Any, url: str) -> Money:
     """Amounts travel as whole units of 10^-8 DBC, in text."""
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,24}", value):
         raise UnexpectedResponse(_("the ledger gave no amount"), url=url, body=repr(value))
     return Money(int(value), DBC)
 
 
-def _fields(raw: Any, names: tuple[str, ...], url: str) -> dict[str, Any]:
+def _parse_record(raw: Any, names: tuple[str, ...], url: str) -> dict[str, Any]:
     if not isinstance(raw, dict) or not set(names) <= raw.keys():
         raise UnexpectedResponse(
             _("the ledger's answer has another shape"), url=url, body=json.dumps(raw, default=str)
@@ -59,7 +59,7 @@ def _fields(raw: Any, names: tuple[str, ...], url: str) -> dict[str, Any]:
     return raw
 
 
-def _time(value: Any, url: str) -> datetime:
+def _parse_time(value: Any, url: str) -> datetime:
     try:
         found = datetime.fromisoformat(value)
     except (TypeError, ValueError):
@@ -69,38 +69,38 @@ def _time(value: Any, url: str) -> datetime:
     return found
 
 
-def _price(value: Any, url: str) -> Decimal:
+def _parse_decimal(value: Any, url: str) -> Decimal:
     try:
         return Decimal(value)
     except (TypeError, InvalidOperation, ValueError):
         raise UnexpectedResponse(_("the ledger gave no price"), url=url, body=repr(value)) from None
 
 
-def balance(raw: Any, url: str) -> Money:
-    return _units(_fields(raw, ("balance",), url)["balance"], url)
+def parse_balance(raw: Any, url: str) -> Money:
+    return _parse_amount(_parse_record(raw, ("balance",), url)["balance"], url)
 
 
-def price(raw: Any, url: str) -> tuple[Decimal, datetime]:
+def parse_price(raw: Any, url: str) -> tuple[Decimal, datetime]:
     """USD per DBC and when it was noted."""
-    found = _fields(raw, ("price", "at"), url)
-    return _price(found["price"], url), _time(found["at"], url)
+    found = _parse_record(raw, ("price", "at"), url)
+    return _parse_decimal(found["price"], url), _parse_time(found["at"], url)
 
 
-def transfers(raw: Any, url: str) -> Sequence[Transfer]:
-    found = _fields(raw, ("transfers",), url)["transfers"]
+def parse_transfers(raw: Any, url: str) -> Sequence[ListedTransfer]:
+    found = _parse_record(raw, ("transfers",), url)["transfers"]
     if not isinstance(found, list):
         raise UnexpectedResponse(_("the ledger gave no list"), url=url, body=repr(found))
-    return [_transfer(item, url) for item in found]
+    return [_parse_transfer(item, url) for item in found]
 
 
-def _transfer(raw: Any, url: str) -> Transfer:
-    found = _fields(raw, ("hash", "from", "to", "amount", "at", "memo"), url)
-    return Transfer(
+def _parse_transfer(raw: Any, url: str) -> ListedTransfer:
+    found = _parse_record(raw, ("hash", "from", "to", "amount", "at", "memo"), url)
+    return ListedTransfer(
         hash=str(found["hash"]),
         sender=str(found["from"]),
         to=str(found["to"]),
-        amount=_units(found["amount"], url),
-        at=_time(found["at"], url),
+        amount=_parse_amount(found["amount"], url),
+        at=_parse_time(found["at"], url),
         memo=str(found["memo"]),
-        price=_price(found["price"], url) if found.get("price") is not None else None,
+        price=_parse_decimal(found["price"], url) if found.get("price") is not None else None,
     )

@@ -12,7 +12,7 @@ from attrs import asdict, frozen
 
 from gpurent.api import USD, Charge, ChargeKind, Money, PluginState, Rate
 from gpurent_plugin_dbcchain import wire
-from gpurent_plugin_dbcchain.extrinsic import PALLETS, Call, Pallet
+from gpurent_plugin_dbcchain.extrinsic import PALLETS, Pallet, RuntimeCall
 
 
 @frozen(kw_only=True)
@@ -34,16 +34,16 @@ class Deal:
     def pallet(self) -> Pallet:
         return PALLETS[self.registry]
 
-    def call(self) -> Call:
+    def make_call(self) -> RuntimeCall:
         if self.verb == "rent":
-            return Call(
+            return RuntimeCall(
                 pallet=self.pallet, verb="rent", machine=self.machine, gpus=self.gpus, blocks=self.blocks
             )
-        return Call(pallet=self.pallet, verb="relet", order=self.order, blocks=self.blocks)
+        return RuntimeCall(pallet=self.pallet, verb="relet", order=self.order, blocks=self.blocks)
 
 
 @frozen(kw_only=True)
-class Placed:
+class PlacedOrder:
     """An order that a rent made. Times are block numbers, ``stake`` is set aside until it is confirmed."""
 
     order: int
@@ -52,42 +52,42 @@ class Placed:
     stake: int
 
 
-class Deals:
+class DealStore:
     """Notes by the key of the bill."""
 
-    def __init__(self, notes: PluginState) -> None:
-        self._notes = notes
+    def __init__(self, state: PluginState) -> None:
+        self._state = state
 
-    def deal(self, key: str) -> Deal | None:
-        found = self._notes.get(f"deal/{key}")
+    def find_deal(self, key: str) -> Deal | None:
+        found = self._state.get(f"deal/{key}")
         return Deal(**json.loads(found)) if found else None
 
-    def note(self, key: str, deal: Deal) -> None:
-        self._notes.put(f"deal/{key}", json.dumps(asdict(deal)))
+    def save_deal(self, key: str, deal: Deal) -> None:
+        self._state.put(f"deal/{key}", json.dumps(asdict(deal)))
 
-    def placed(self, key: str) -> Placed | None:
-        found = self._notes.get(f"placed/{key}")
-        return Placed(**json.loads(found)) if found else None
+    def find_placed_order(self, key: str) -> PlacedOrder | None:
+        found = self._state.get(f"placed/{key}")
+        return PlacedOrder(**json.loads(found)) if found else None
 
-    def place(self, key: str, deal: Deal, placed: Placed) -> None:
-        self._notes.put(f"whose/{deal.registry}/{placed.order}", key)
-        self._notes.put(f"placed/{key}", json.dumps(asdict(placed)))
+    def save_placed_order(self, key: str, deal: Deal, placed: PlacedOrder) -> None:
+        self._state.put(f"whose/{deal.registry}/{placed.order}", key)
+        self._state.put(f"placed/{key}", json.dumps(asdict(placed)))
 
-    def whose(self, registry: str, order: int) -> str:
+    def get_order_key(self, registry: str, order: int) -> str:
         """The key of the bill that an order was rented for, empty when not by us."""
-        return self._notes.get(f"whose/{registry}/{order}") or ""
+        return self._state.get(f"whose/{registry}/{order}") or ""
 
-    def left(self, key: str) -> str:
+    def get_abandon_reason(self, key: str) -> str:
         """Why a rent was not gone on with, empty when it was."""
-        return self._notes.get(f"left/{key}") or ""
+        return self._state.get(f"left/{key}") or ""
 
-    def leave(self, key: str, why: str) -> None:
+    def save_abandon_reason(self, key: str, reason: str) -> None:
         """From here on nothing more is sent for this bill."""
-        self._notes.put(f"left/{key}", why)
+        self._state.put(f"left/{key}", reason)
 
 
-def ref_of(pallet: Pallet, order: int) -> str:
-    return f"{pallet.rpc}:{order}"
+def make_ref(pallet: Pallet, order: int) -> str:
+    return f"{pallet.rpc_prefix}:{order}"
 
 
 def parse_ref(ref: str) -> tuple[Pallet, int]:
@@ -95,49 +95,49 @@ def parse_ref(ref: str) -> tuple[Pallet, int]:
     return PALLETS[registry], int(order)
 
 
-class Bookkeeping:
+class ChainLedger:
     """Movements by the key of their bill, each entered once by its ``ref``."""
 
-    def __init__(self, notes: PluginState) -> None:
-        self._notes = notes
+    def __init__(self, state: PluginState) -> None:
+        self._state = state
 
-    def enter(
+    def add_entry(
         self, key: str, ref: str, kind: ChargeKind, units: int, *, at: str, note: str, average: int
     ) -> None:
         """``average`` is 10^-6 USD for one DBC at that time."""
-        rows = self._listed(f"book/{key}")
+        rows = self._load_list(f"book/{key}")
         if units and all(row["ref"] != ref for row in rows):
             rows.append(
                 {"ref": ref, "kind": kind.value, "units": units, "at": at, "note": note, "average": average}
             )
-            self._notes.put(f"book/{key}", json.dumps(rows))
-        keys = self._listed("books")
+            self._state.put(f"book/{key}", json.dumps(rows))
+        keys = self._load_list("books")
         if key not in keys:
-            self._notes.put("books", json.dumps([*keys, key]))
+            self._state.put("books", json.dumps([*keys, key]))
 
-    def _listed(self, name: str) -> list[Any]:
-        return list(json.loads(self._notes.get(name) or "[]"))
+    def _load_list(self, name: str) -> list[Any]:
+        return list(json.loads(self._state.get(name) or "[]"))
 
-    def charges(self, keys: Iterable[str]) -> list[Charge]:
+    def list_charges(self, keys: Iterable[str]) -> list[Charge]:
         """The movements under ``keys``, oldest first."""
-        found = [_charge(row) for key in dict.fromkeys(keys) for row in self._listed(f"book/{key}")]
+        found = [_make_charge(row) for key in dict.fromkeys(keys) for row in self._load_list(f"book/{key}")]
         return sorted(found, key=lambda charge: charge.at)
 
-    def spent(self, keys: Iterable[str] | None = None) -> Money:
+    def sum_spent(self, keys: Iterable[str] | None = None) -> Money:
         """What left for good, under ``keys`` or in all."""
         total = 0
-        for charge in self.charges(self._listed("books") if keys is None else keys):
+        for charge in self.list_charges(self._load_list("books") if keys is None else keys):
             total += -charge.money.amount if charge.kind is ChargeKind.REFUND else charge.money.amount
-        return wire.money(total)
+        return wire.to_money(total)
 
 
-def _charge(row: dict[str, str | int]) -> Charge:
+def _make_charge(row: dict[str, str | int]) -> Charge:
     at = datetime.fromisoformat(str(row["at"]))
     average = Decimal(int(row["average"])) / 10**6
     return Charge(
         at=at,
         kind=ChargeKind(str(row["kind"])),
-        money=wire.money(int(row["units"])),
+        money=wire.to_money(int(row["units"])),
         ref=str(row["ref"]),
         note=str(row["note"]),
         rate=Rate(wire.DBC, USD, average, at, "the chain's own price"),

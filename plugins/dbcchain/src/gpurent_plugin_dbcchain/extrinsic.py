@@ -12,13 +12,13 @@ from typing import Literal
 
 from attrs import frozen
 
-from gpurent_plugin_dbcchain.keys import Pair, verify
-from gpurent_plugin_dbcchain.scale import Reader, compact, text, uint
+from gpurent_plugin_dbcchain.keys import Keypair, verify
+from gpurent_plugin_dbcchain.scale import ScaleReader, encode_compact, encode_uint, encode_vec
 
 Verb = Literal["rent", "confirm", "relet", "terminate"]
-PERIOD = 64
-_SIGNED, _BY_ID, _SR25519 = b"\x84", b"\0", b"\x01"
-_HASHED_ABOVE = 256
+ERA_PERIOD = 64
+_SIGNED_V4, _ACCOUNT_ID, _SR25519 = b"\x84", b"\0", b"\x01"
+_MAX_RAW_PAYLOAD = 256
 RENT_ERRORS = (
     "AccountAlreadyExist",
     "MachineNotRentable",
@@ -43,7 +43,7 @@ RENT_ERRORS = (
     "MoreThanOneRenter",
     "OutOfRentalSchedule",
 )
-_RENT, _MODULE = 111, 3
+_RENT_INDEX, _MODULE_ERROR = 111, 3
 
 
 @frozen(kw_only=True)
@@ -55,37 +55,37 @@ class Pallet:
     """
 
     name: str
-    rpc: str
+    rpc_prefix: str
     index: int
-    verbs: dict[Verb, int]
-    machines: str
-    listing: str
-    refunds: bool
+    call_indices: dict[Verb, int]
+    machines_pallet: str
+    machines_rpc_prefix: str
+    is_refundable: bool
 
 
-RENT = Pallet(
+RENT_PALLET = Pallet(
     name="RentMachine",
-    rpc="rentMachine",
+    rpc_prefix="rentMachine",
     index=111,
-    verbs={"rent": 1, "confirm": 2, "relet": 3},
-    machines="OnlineProfile",
-    listing="onlineProfile",
-    refunds=False,
+    call_indices={"rent": 1, "confirm": 2, "relet": 3},
+    machines_pallet="OnlineProfile",
+    machines_rpc_prefix="onlineProfile",
+    is_refundable=False,
 )
-TERMINATING = Pallet(
+TERMINATING_PALLET = Pallet(
     name="TerminatingRental",
-    rpc="terminatingRental",
+    rpc_prefix="terminatingRental",
     index=113,
-    verbs={"rent": 10, "confirm": 11, "relet": 12, "terminate": 13},
-    machines="TerminatingRental",
-    listing="terminatingRental",
-    refunds=True,
+    call_indices={"rent": 10, "confirm": 11, "relet": 12, "terminate": 13},
+    machines_pallet="TerminatingRental",
+    machines_rpc_prefix="terminatingRental",
+    is_refundable=True,
 )
-PALLETS = {pallet.rpc: pallet for pallet in (RENT, TERMINATING)}
+PALLETS = {pallet.rpc_prefix: pallet for pallet in (RENT_PALLET, TERMINATING_PALLET)}
 
 
 @frozen(kw_only=True)
-class Call:
+class RuntimeCall:
     """``machine`` and ``gpus`` of a rent; ``order`` of everything else; ``blocks`` where time is bought."""
 
     pallet: Pallet
@@ -96,41 +96,50 @@ class Call:
     blocks: int = 0
 
     def encode(self) -> bytes:
-        head = uint(self.pallet.index, 1) + uint(self.pallet.verbs[self.verb], 1)
+        head = encode_uint(self.pallet.index, 1) + encode_uint(self.pallet.call_indices[self.verb], 1)
         if self.verb == "rent":
-            return head + text(self.machine.encode()) + uint(self.gpus, 4) + uint(self.blocks, 4)
+            return (
+                head
+                + encode_vec(self.machine.encode())
+                + encode_uint(self.gpus, 4)
+                + encode_uint(self.blocks, 4)
+            )
         if self.verb == "relet":
-            return head + uint(self.order, 8) + uint(self.blocks, 4)
-        return head + uint(self.order, 8)
+            return head + encode_uint(self.order, 8) + encode_uint(self.blocks, 4)
+        return head + encode_uint(self.order, 8)
 
 
-def decode_call(data: bytes) -> Call:
+def decode_call(data: bytes) -> RuntimeCall:
     """The call in ``data``; another call, or bytes too many: `ValueError`."""
-    read = Reader(data)
-    index, variant = read.uint(1), read.uint(1)
+    read = ScaleReader(data)
+    index, variant = read.read_uint(1), read.read_uint(1)
     for pallet in PALLETS.values():
-        for verb, number in pallet.verbs.items():
+        for verb, number in pallet.call_indices.items():
             if (pallet.index, number) == (index, variant):
-                found = _arguments(pallet, verb, read)
-                read.end()
+                found = _decode_arguments(pallet, verb, read)
+                read.check_end()
                 return found
     raise ValueError(f"no call {variant} of pallet {index} is known here")
 
 
-def _arguments(pallet: Pallet, verb: Verb, read: Reader) -> Call:
+def _decode_arguments(pallet: Pallet, verb: Verb, read: ScaleReader) -> RuntimeCall:
     if verb == "rent":
-        machine = read.text().decode()
-        return Call(pallet=pallet, verb=verb, machine=machine, gpus=read.uint(4), blocks=read.uint(4))
-    order = read.uint(8)
-    return Call(pallet=pallet, verb=verb, order=order, blocks=read.uint(4) if verb == "relet" else 0)
+        machine = read.read_vec().decode()
+        return RuntimeCall(
+            pallet=pallet, verb=verb, machine=machine, gpus=read.read_uint(4), blocks=read.read_uint(4)
+        )
+    order = read.read_uint(8)
+    return RuntimeCall(
+        pallet=pallet, verb=verb, order=order, blocks=read.read_uint(4) if verb == "relet" else 0
+    )
 
 
 @frozen(kw_only=True)
-class Place:
+class ChainIdentity:
     """The chain that a signature is for: ``spec`` and ``tx`` versions of its runtime, hashes of 32 bytes."""
 
-    spec: int
-    tx: int
+    spec_version: int
+    tx_version: int
     genesis: bytes
 
 
@@ -143,14 +152,14 @@ class Era:
 
     @property
     def death(self) -> int:
-        return self.birth + PERIOD
+        return self.birth + ERA_PERIOD
 
     def encode(self) -> bytes:
-        return uint(PERIOD.bit_length() - 2 | self.birth % PERIOD << 4, 2)
+        return encode_uint(ERA_PERIOD.bit_length() - 2 | self.birth % ERA_PERIOD << 4, 2)
 
 
 @frozen(kw_only=True)
-class Signed:
+class SignedExtrinsic:
     """What stands in an extrinsic."""
 
     public: bytes
@@ -161,58 +170,73 @@ class Signed:
     call: bytes
 
 
-def _extra(era: bytes, nonce: int, tip: int) -> bytes:
-    return era + compact(nonce) + compact(tip) + b"\0"
+def _encode_extra(era: bytes, nonce: int, tip: int) -> bytes:
+    return era + encode_compact(nonce) + encode_compact(tip) + b"\0"
 
 
-def payload(call: bytes, extra: bytes, place: Place, birth_hash: bytes) -> bytes:
+def make_signing_payload(call: bytes, extra: bytes, identity: ChainIdentity, birth_hash: bytes) -> bytes:
     """The bytes that are signed; long ones by their hash."""
-    found = call + extra + uint(place.spec, 4) + uint(place.tx, 4) + place.genesis + birth_hash
-    return hashlib.blake2b(found, digest_size=32).digest() if len(found) > _HASHED_ABOVE else found
+    found = (
+        call
+        + extra
+        + encode_uint(identity.spec_version, 4)
+        + encode_uint(identity.tx_version, 4)
+        + identity.genesis
+        + birth_hash
+    )
+    return hashlib.blake2b(found, digest_size=32).digest() if len(found) > _MAX_RAW_PAYLOAD else found
 
 
-def build(pair: Pair, call: bytes, place: Place, era: Era, nonce: int, tip: int = 0) -> bytes:
+def build_extrinsic(
+    keypair: Keypair, call: bytes, identity: ChainIdentity, era: Era, nonce: int, tip: int = 0
+) -> bytes:
     """The whole extrinsic, its length before it."""
-    extra = _extra(era.encode(), nonce, tip)
-    return _whole(pair.public, pair.sign(payload(call, extra, place, era.birth_hash)), extra, call)
+    extra = _encode_extra(era.encode(), nonce, tip)
+    return _assemble(
+        keypair.public, keypair.sign(make_signing_payload(call, extra, identity, era.birth_hash)), extra, call
+    )
 
 
-def sketch(public: bytes, call: bytes, nonce: int) -> bytes:
+def build_fake_extrinsic(public: bytes, call: bytes, nonce: int) -> bytes:
     """As long as the real one, but signed by nobody: to ask what it would cost."""
-    return _whole(public, bytes(64), _extra(Era(birth=1).encode(), nonce, 0), call)
+    return _assemble(public, bytes(64), _encode_extra(Era(birth=1).encode(), nonce, 0), call)
 
 
-def _whole(public: bytes, signature: bytes, extra: bytes, call: bytes) -> bytes:
-    return text(_SIGNED + _BY_ID + public + _SR25519 + signature + extra + call)
+def _assemble(public: bytes, signature: bytes, extra: bytes, call: bytes) -> bytes:
+    return encode_vec(_SIGNED_V4 + _ACCOUNT_ID + public + _SR25519 + signature + extra + call)
 
 
-def read(data: bytes) -> Signed:
+def decode_extrinsic(data: bytes) -> SignedExtrinsic:
     """What stands in ``data``; another shape: `ValueError`."""
-    outer = Reader(data)
-    body = Reader(outer.text())
-    outer.end()
-    if body.take(2) != _SIGNED + _BY_ID:
+    outer = ScaleReader(data)
+    body = ScaleReader(outer.read_vec())
+    outer.check_end()
+    if body.read_bytes(2) != _SIGNED_V4 + _ACCOUNT_ID:
         raise ValueError("not a signed extrinsic of an account")
-    public = body.take(32)
-    if body.take(1) != _SR25519:
+    public = body.read_bytes(32)
+    if body.read_bytes(1) != _SR25519:
         raise ValueError("not an sr25519 signature")
-    signature = body.take(64)
-    era = body.take(1)
+    signature = body.read_bytes(64)
+    era = body.read_bytes(1)
     if era != b"\0":
-        era += body.take(1)
-    nonce, tip = body.compact(), body.compact()
-    if body.take(1) != b"\0":
+        era += body.read_bytes(1)
+    nonce, tip = body.read_compact(), body.read_compact()
+    if body.read_bytes(1) != b"\0":
         raise ValueError("fees are paid in the coin itself here")
-    return Signed(public=public, signature=signature, era=era, nonce=nonce, tip=tip, call=body.rest)
+    return SignedExtrinsic(
+        public=public, signature=signature, era=era, nonce=nonce, tip=tip, call=body.remaining
+    )
 
 
-def signed_for(found: Signed, place: Place, birth_hash: bytes) -> bool:
+def is_signed_for(found: SignedExtrinsic, identity: ChainIdentity, birth_hash: bytes) -> bool:
     """Whether the signature is right for this chain and era."""
-    message = payload(found.call, _extra(found.era, found.nonce, found.tip), place, birth_hash)
+    message = make_signing_payload(
+        found.call, _encode_extra(found.era, found.nonce, found.tip), identity, birth_hash
+    )
     return verify(found.public, message, found.signature)
 
 
-def era_of(raw: bytes, current: int) -> tuple[int, int]:
+def decode_era(raw: bytes, current: int) -> tuple[int, int]:
     """Birth and death of an encoded era as seen in block ``current``; an immortal one is born at genesis."""
     if raw == b"\0":
         return 0, 1 << 62
@@ -226,22 +250,22 @@ def era_of(raw: bytes, current: int) -> tuple[int, int]:
     return birth, birth + period
 
 
-def hash_of(data: bytes) -> str:
+def hash_extrinsic(data: bytes) -> str:
     return "0x" + hashlib.blake2b(data, digest_size=32).hexdigest()
 
 
-def failed(index: int, pallet: int, error: int) -> bytes:
+def encode_failure(index: int, pallet: int, error: int) -> bytes:
     """The mark's first bytes."""
-    return b"\0" + uint(index, 4) + b"\0\x01" + bytes([_MODULE, pallet, error, 0, 0, 0])
+    return b"\0" + encode_uint(index, 4) + b"\0\x01" + bytes([_MODULE_ERROR, pallet, error, 0, 0, 0])
 
 
-def failure(events: bytes, index: int) -> str:
+def find_failure(events: bytes, index: int) -> str:
     """The error's name (for the other pallet its number); empty when no pallet's error is found."""
-    head = failed(index, 0, 0)[:8]
+    head = encode_failure(index, 0, 0)[:8]
     at = events.find(head)
     if at < 0 or len(events) < at + len(head) + 2:
         return ""
     pallet, error = events[at + len(head)], events[at + len(head) + 1]
-    if pallet == _RENT and error < len(RENT_ERRORS):
+    if pallet == _RENT_INDEX and error < len(RENT_ERRORS):
         return RENT_ERRORS[error]
     return f"error {error} of pallet {pallet}"

@@ -16,9 +16,9 @@ from attrs import field, frozen
 from gpurent.api import Authenticator, AuthError, Login, PluginError, Secret, SupportsEnrolment
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-PREFIX = 42
-_EXTRA = "pip install 'gpurent-plugin-dbcchain[sign]'"
-_ROUNDS = 2048
+SS58_PREFIX = 42
+_INSTALL_COMMAND = "pip install 'gpurent-plugin-dbcchain[sign]'"
+_PBKDF2_ROUNDS = 2048
 
 
 def base58_encode(data: bytes) -> str:
@@ -40,57 +40,57 @@ def base58_decode(text: str) -> bytes:
     return b"\0" * (len(text) - len(text.lstrip("1"))) + body
 
 
-def check_encode(payload: bytes) -> str:
-    return base58_encode(payload + _double(payload))
+def base58check_encode(payload: bytes) -> str:
+    return base58_encode(payload + _compute_checksum(payload))
 
 
-def check_decode(text: str) -> bytes:
+def base58check_decode(text: str) -> bytes:
     """The payload of a Base58Check; a wrong sum: `ValueError`."""
     raw = base58_decode(text)
-    if len(raw) < 4 or _double(raw[:-4]) != raw[-4:]:
+    if len(raw) < 4 or _compute_checksum(raw[:-4]) != raw[-4:]:
         raise ValueError("the check sum is wrong")
     return raw[:-4]
 
 
-def _double(data: bytes) -> bytes:
+def _compute_checksum(data: bytes) -> bytes:
     return hashlib.sha256(hashlib.sha256(data).digest()).digest()[:4]
 
 
-def address(public: bytes) -> str:
+def ss58_encode(public: bytes) -> str:
     """The SS58 address of a public key with the chain's prefix."""
-    body = bytes([PREFIX]) + public
-    return base58_encode(body + _ss58_sum(body))
+    body = bytes([SS58_PREFIX]) + public
+    return base58_encode(body + _compute_ss58_checksum(body))
 
 
-def public_of(text: str) -> bytes:
+def ss58_decode(text: str) -> bytes:
     """The public key in an address of this chain; anything else: `ValueError`."""
     raw = base58_decode(text)
-    if len(raw) != 35 or raw[0] != PREFIX or _ss58_sum(raw[:-2]) != raw[-2:]:
+    if len(raw) != 35 or raw[0] != SS58_PREFIX or _compute_ss58_checksum(raw[:-2]) != raw[-2:]:
         raise ValueError(f"not an address of this chain: {text[:60]!r}")
     return raw[1:-2]
 
 
-def _ss58_sum(body: bytes) -> bytes:
+def _compute_ss58_checksum(body: bytes) -> bytes:
     return hashlib.blake2b(b"SS58PRE" + body).digest()[:2]
 
 
-def _load(module: str, use: str) -> Any:
+def _import_extra(module: str, use: str) -> Any:
     try:
         return import_module(module)
     except ImportError:
-        raise PluginError(f"{use}, which is not installed", hint=_EXTRA) from None
+        raise PluginError(f"{use}, which is not installed", hint=_INSTALL_COMMAND) from None
 
 
-def _sr25519() -> Any:
-    return _load("sr25519", "signing needs py-sr25519-bindings")
+def _load_sr25519() -> Any:
+    return _import_extra("sr25519", "signing needs py-sr25519-bindings")
 
 
-def _words() -> Any:
-    return _load("mnemonic", "the words of a key need mnemonic").Mnemonic("english")
+def _load_mnemonic() -> Any:
+    return _import_extra("mnemonic", "the words of a key need mnemonic").Mnemonic("english")
 
 
 @frozen
-class Pair:
+class Keypair:
     """A key pair; ``secret`` is the expanded secret key (64 bytes)."""
 
     public: bytes
@@ -98,28 +98,28 @@ class Pair:
 
     @property
     def address(self) -> str:
-        return address(self.public)
+        return ss58_encode(self.public)
 
     def sign(self, message: bytes) -> bytes:
         """64 bytes, in the ``substrate`` context; another one each time."""
-        return bytes(_sr25519().sign((self.public, self.secret), message))
+        return bytes(_load_sr25519().sign((self.public, self.secret), message))
 
 
 def verify(public: bytes, message: bytes, signature: bytes) -> bool:
     if len(public) != 32 or len(signature) != 64:
         return False
     try:
-        return bool(_sr25519().verify(signature, message, public))
+        return bool(_load_sr25519().verify(signature, message, public))
     except ValueError:
         return False
 
 
-def new_phrase() -> Secret:
+def generate_mnemonic() -> Secret:
     """Twelve fresh words."""
-    return Secret(_words().generate(128))
+    return Secret(_load_mnemonic().generate(128))
 
 
-def seed_of(secret: Secret) -> bytes:
+def derive_seed(secret: Secret) -> bytes:
     """The seed (32 bytes) of ``0x`` and 64 digits, or of words without a password and without a path.
 
     Substrate stretches the words' entropy, not the words themselves as BIP-39 would.
@@ -131,28 +131,28 @@ def seed_of(secret: Secret) -> bytes:
         raise AuthError(
             "a key with a derivation path is not read here", hint="Give the words or the seed alone."
         )
-    words = _words()
+    words = _load_mnemonic()
     if not words.check(text):
         raise AuthError(
             "these are no words of a key, or one of them is wrong", hint="gpurent login dbc-chain"
         )
-    return hashlib.pbkdf2_hmac("sha512", bytes(words.to_entropy(text)), b"mnemonic", _ROUNDS)[:32]
+    return hashlib.pbkdf2_hmac("sha512", bytes(words.to_entropy(text)), b"mnemonic", _PBKDF2_ROUNDS)[:32]
 
 
-def pair_of(secret: Secret) -> Pair:
-    public, expanded = _sr25519().pair_from_seed(seed_of(secret))
-    return Pair(bytes(public), bytes(expanded))
+def derive_keypair(secret: Secret) -> Keypair:
+    public, expanded = _load_sr25519().pair_from_seed(derive_seed(secret))
+    return Keypair(bytes(public), bytes(expanded))
 
 
-class KeyLogin(Authenticator, SupportsEnrolment):
+class ChainAuthenticator(Authenticator, SupportsEnrolment):
     """Nobody is asked: the address follows from the key."""
 
-    async def login(self, given: Mapping[str, Secret]) -> Login:
-        seed = Secret("0x" + seed_of(given["secret"]).hex())
-        return Login(account=pair_of(seed).address, token=seed)
+    async def log_in(self, fields: Mapping[str, Secret]) -> Login:
+        seed = Secret("0x" + derive_seed(fields["secret"]).hex())
+        return Login(account=derive_keypair(seed).address, token=seed)
 
-    async def valid(self, login: Login) -> bool:
-        return pair_of(login.token).address == login.account
+    async def is_valid(self, login: Login) -> bool:
+        return derive_keypair(login.token).address == login.account
 
-    async def enrol(self) -> Mapping[str, Secret]:
-        return {"secret": new_phrase()}
+    async def create_credentials(self) -> Mapping[str, Secret]:
+        return {"secret": generate_mnemonic()}

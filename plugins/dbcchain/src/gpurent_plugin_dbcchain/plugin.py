@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpurent.api import AuthEntry, BillingEntry, Field, LeaseEntry, MachineProfile, SimulatorEntry, hookimpl
+from gpurent.api import (
+    AuthEntry,
+    BillingEntry,
+    InputField,
+    LeaseEntry,
+    MachineProfile,
+    SimulatorEntry,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from gpurent.api import (
@@ -19,38 +27,40 @@ if TYPE_CHECKING:
 
 NAME = "dbc-chain"
 SETTINGS = (
-    Field(
+    InputField(
         name="url", label="A node of the chain, JSON-RPC over HTTPS", default="https://httpinfo1.dbcwallet.io"
     ),
-    Field(name="node", label="Your own client node, such as http://127.0.0.1:5002", optional=True),
-    Field(name="image", label="The image that machines start from; empty: the host's own", optional=True),
-    Field(name="spend", label="yes: orders on the real chain are allowed", optional=True),
-    Field(name="ceiling", label="The most that may ever leave, such as 500DBC", optional=True),
+    InputField(name="node", label="Your own client node, such as http://127.0.0.1:5002", optional=True),
+    InputField(
+        name="image", label="The image that machines start from; empty: the host's own", optional=True
+    ),
+    InputField(name="spend", label="yes: orders on the real chain are allowed", optional=True),
+    InputField(name="ceiling", label="The most that may ever leave, such as 500DBC", optional=True),
 )
 
 
-def _auth(host: PluginContext) -> Authenticator:
-    from gpurent_plugin_dbcchain.keys import KeyLogin
+def _build_authenticator(context: PluginContext) -> Authenticator:
+    from gpurent_plugin_dbcchain.keys import ChainAuthenticator
 
-    return KeyLogin()
-
-
-def _billing(host: PluginContext) -> BillingProvider:
-    from gpurent_plugin_dbcchain.wallet import Wallet
-
-    return Wallet(host)
+    return ChainAuthenticator()
 
 
-def _lease(host: PluginContext) -> LeaseProvider:
-    from gpurent_plugin_dbcchain.shop import Shop
+def _build_billing(context: PluginContext) -> BillingProvider:
+    from gpurent_plugin_dbcchain.wallet import ChainWallet
 
-    return Shop(host)
+    return ChainWallet(context)
 
 
-def _simulator(site: SimulatorContext) -> ProviderSimulator:
+def _build_provider(context: PluginContext) -> LeaseProvider:
+    from gpurent_plugin_dbcchain.provider import ChainProvider
+
+    return ChainProvider(context)
+
+
+def _build_simulator(context: SimulatorContext) -> ProviderSimulator:
     from gpurent_plugin_dbcchain.simulator.service import DbcChainSimulator
 
-    return DbcChainSimulator(site)
+    return DbcChainSimulator(context)
 
 
 @hookimpl
@@ -59,10 +69,12 @@ def gpurent_register_auth() -> Sequence[AuthEntry]:
         AuthEntry(
             name=NAME,
             summary="an sr25519 key of the DeepBrain Chain",
-            build=_auth,
+            build=_build_authenticator,
             settings=SETTINGS,
             fields=(
-                Field(name="secret", label="twelve words, or a seed of 64 hexadecimal digits", secret=True),
+                InputField(
+                    name="secret", label="twelve words, or a seed of 64 hexadecimal digits", secret=True
+                ),
             ),
         )
     ]
@@ -74,7 +86,7 @@ def gpurent_register_billing() -> Sequence[BillingEntry]:
         BillingEntry(
             name=NAME,
             summary="an account on the DeepBrain Chain",
-            build=_billing,
+            build=_build_billing,
             settings=SETTINGS,
             currency="DBC",
         )
@@ -87,11 +99,11 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
         LeaseEntry(
             name=NAME,
             summary="virtual machines on hosts that are rented on the chain itself, prepaid in DBC",
-            build=_lease,
+            build=_build_provider,
             settings=SETTINGS,
             auth=NAME,
             billing=NAME,
-            profile=MachineProfile(user="dbc", install="sudo apt-get install -y"),
+            profile=MachineProfile(user="dbc", install_prefix="sudo apt-get install -y"),
             overview={
                 "machines": "by the chain's list",
                 "difficulty": "hardest: a client node of your own",
@@ -102,7 +114,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "invoice": "none",
                 "cash_out": "by selling DBC",
             },
-            live=(
+            live_notes=(
                 "The chain of today, by the source of its runtime (spec 411). Never run against the live chain, nor "
                 "against a live client node; it spends there only with both [dbc-chain] spend and ceiling set."
             ),
@@ -114,6 +126,6 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
 def gpurent_register_simulator() -> Sequence[SimulatorEntry]:
     return [
         SimulatorEntry(
-            name=NAME, summary="a small chain with a client node, in the sandbox", build=_simulator
+            name=NAME, summary="a small chain with a client node, in the sandbox", build=_build_simulator
         )
     ]

@@ -6,17 +6,17 @@ from datetime import timedelta
 
 from attrs import frozen
 
-BLOCK = timedelta(seconds=6)
-HALF_HOUR, DAY = 300, 14_400
+BLOCK_TIME = timedelta(seconds=6)
+HALF_HOUR_BLOCKS, DAY_BLOCKS = 300, 14_400
 UNIT = 10**15
-LONGEST = 60 * DAY
-SHORTEST_RELET = 100
-WINDOW = 150
+MAX_BLOCKS = 60 * DAY_BLOCKS
+MIN_RELET_BLOCKS = 100
+CONFIRM_WINDOW = 150
 _PERBILL = 10**9
 
 
 @frozen(kw_only=True)
-class Tariff:
+class MachineTariff:
     """Prices are 10^-6 USD a day: ``standard`` for ``points`` points of computing power, ``extra`` for each GPU."""
 
     standard: int
@@ -25,18 +25,18 @@ class Tariff:
     gpus: int
     extra: int = 0
 
-    def day(self, rented: int) -> int:
+    def price_per_day(self, rented: int) -> int:
         """``rented`` of the machine's GPUs for a day, in 10^-6 USD."""
         own = self.standard * self.calc_point * 10_000 // self.points * rented // self.gpus // 10_000
         return own + self.extra * rented
 
 
-def rent(day: int, blocks: int, average: int) -> int:
+def compute_rent(day_price: int, blocks: int, average: int) -> int:
     """``blocks`` at ``day`` (10^-6 USD) in 10^-15 DBC; ``average`` is 10^-6 USD for one DBC."""
-    return day * blocks // DAY * UNIT // average
+    return day_price * blocks // DAY_BLOCKS * UNIT // average
 
 
-def used(stake: int, passed: int, whole: int) -> int:
+def compute_used(stake: int, passed: int, whole: int) -> int:
     """What ``passed`` of ``whole`` blocks cost when a rent is given back early.
 
     A share in 10^-9, rounded down, of the stake; that product is rounded to the nearest, a half downwards.
@@ -46,6 +46,6 @@ def used(stake: int, passed: int, whole: int) -> int:
     return quotient + (2 * left > _PERBILL)
 
 
-def blocks_of(term: timedelta, step: int = 1) -> int:
+def to_blocks(term: timedelta, step: int = 1) -> int:
     """Whole multiples of ``step`` blocks, rounded up."""
-    return -(-term // (step * BLOCK)) * step
+    return -(-term // (step * BLOCK_TIME)) * step

@@ -29,63 +29,63 @@ HASHED_NAMES = {
 }
 
 
-def uint(value: int, size: int) -> bytes:
+def encode_uint(value: int, size: int) -> bytes:
     return value.to_bytes(size, "little")
 
 
-def compact(value: int) -> bytes:
+def encode_compact(value: int) -> bytes:
     """A compact integer: one, two, four, or more bytes, by its size."""
     if value < 0:
         raise ValueError(f"{value} is below zero")
     if value < 1 << 6:
-        return uint(value << 2, 1)
+        return encode_uint(value << 2, 1)
     if value < 1 << 14:
-        return uint(value << 2 | 1, 2)
+        return encode_uint(value << 2 | 1, 2)
     if value < 1 << 30:
-        return uint(value << 2 | 2, 4)
+        return encode_uint(value << 2 | 2, 4)
     size = (value.bit_length() + 7) // 8
-    return uint(size - 4 << 2 | 3, 1) + uint(value, size)
+    return encode_uint(size - 4 << 2 | 3, 1) + encode_uint(value, size)
 
 
-def text(data: bytes) -> bytes:
+def encode_vec(data: bytes) -> bytes:
     """``Vec<u8>``: its length before it."""
-    return compact(len(data)) + data
+    return encode_compact(len(data)) + data
 
 
-class Reader:
+class ScaleReader:
     """Reads values one after the other; too short, or a compact integer longer than it need be: `ValueError`."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
 
     @property
-    def rest(self) -> bytes:
+    def remaining(self) -> bytes:
         return self._data[self._at :]
 
-    def take(self, size: int) -> bytes:
+    def read_bytes(self, size: int) -> bytes:
         found = self._data[self._at : self._at + size]
         if len(found) != size:
             raise ValueError("the bytes end too early")
         self._at += size
         return found
 
-    def uint(self, size: int) -> int:
-        return int.from_bytes(self.take(size), "little")
+    def read_uint(self, size: int) -> int:
+        return int.from_bytes(self.read_bytes(size), "little")
 
-    def compact(self) -> int:
+    def read_compact(self) -> int:
         begin = self._at
-        mode = self._data[self._at] & 3 if self.rest else 0
-        value = self.uint(1 << mode) >> 2 if mode < 3 else self.uint((self.uint(1) >> 2) + 4)
-        if compact(value) != self._data[begin : self._at]:
+        mode = self._data[self._at] & 3 if self.remaining else 0
+        value = self.read_uint(1 << mode) >> 2 if mode < 3 else self.read_uint((self.read_uint(1) >> 2) + 4)
+        if encode_compact(value) != self._data[begin : self._at]:
             raise ValueError("a compact integer that is not the shortest")
         return value
 
-    def text(self) -> bytes:
-        return self.take(self.compact())
+    def read_vec(self) -> bytes:
+        return self.read_bytes(self.read_compact())
 
-    def end(self) -> None:
-        if self.rest:
-            raise ValueError(f"{len(self.rest)} bytes too many")
+    def check_end(self) -> None:
+        if self.remaining:
+            raise ValueError(f"{len(self.remaining)} bytes too many")
 
 
 def storage_key(pallet: str, item: str, entry: bytes | None = None) -> str:
@@ -96,17 +96,17 @@ def storage_key(pallet: str, item: str, entry: bytes | None = None) -> str:
     return "0x" + found.hex()
 
 
-def machine_key(pallet: str, item: str, machine: str) -> str:
-    return storage_key(pallet, item, text(machine.encode()))
+def machine_storage_key(pallet: str, item: str, machine: str) -> str:
+    return storage_key(pallet, item, encode_vec(machine.encode()))
 
 
-EVENTS = storage_key("System", "Events")
-AVERAGE = storage_key("DBCPriceOCW", "AvgPrice")
-FIXED_FEE = storage_key("GenericFunc", "FixedTxFee")
+EVENTS_KEY = storage_key("System", "Events")
+AVERAGE_PRICE_KEY = storage_key("DBCPriceOCW", "AvgPrice")
+FIXED_FEE_KEY = storage_key("GenericFunc", "FixedTxFee")
 
 
 @frozen(kw_only=True)
-class Account:
+class AccountInfo:
     """``free`` can be spent (but for locks), ``reserved`` is set aside; in the smallest unit."""
 
     nonce: int = 0
@@ -118,27 +118,27 @@ class Account:
         return self.free + self.reserved
 
 
-def account(raw: bytes | None) -> Account:
+def decode_account(raw: bytes | None) -> AccountInfo:
     """``AccountInfo``: nonce and three counters of 32 bits, then free, reserved and two more amounts of 128 bits.
 
     An account that nobody ever paid to is not there at all.
     """
     if raw is None:
-        return Account()
-    nonce, _consumers, _providers, _sufficients, free, reserved, _frozen, _flags = numbers(
+        return AccountInfo()
+    nonce, _consumers, _providers, _sufficients, free, reserved, _frozen, _flags = decode_uints(
         raw, 4, 4, 4, 4, 16, 16, 16, 16
     )
-    return Account(nonce=nonce, free=free, reserved=reserved)
+    return AccountInfo(nonce=nonce, free=free, reserved=reserved)
 
 
-def number(raw: bytes | None, size: int) -> int | None:
+def decode_uint(raw: bytes | None, size: int) -> int | None:
     """One unsigned integer of ``size`` bytes; None where nothing is stored."""
-    return None if raw is None else numbers(raw, size)[0]
+    return None if raw is None else decode_uints(raw, size)[0]
 
 
-def numbers(raw: bytes, *sizes: int) -> list[int]:
+def decode_uints(raw: bytes, *sizes: int) -> list[int]:
     """Unsigned integers of so many bytes each, and nothing after them."""
-    read = Reader(raw)
-    found = [read.uint(size) for size in sizes]
-    read.end()
+    read = ScaleReader(raw)
+    found = [read.read_uint(size) for size in sizes]
+    read.check_end()
     return found

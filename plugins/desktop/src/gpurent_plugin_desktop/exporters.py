@@ -19,25 +19,25 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from gpurent.api import Export, Exported, Exporter, ExportFile
+from gpurent.api import Export, ExportedLease, Exporter, ExportFile
 from gpurent_plugin_desktop import _
 
-LONG_AGO = (1980, 1, 1, 0, 0, 0)  # of files in a ZIP
+ZIP_TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # of files in a ZIP
 
-FILEZILLA_SFTP, STORED, ASK, KEY_FILE = "1", "1", "2", "5"  # a protocol, and ways to log in
+FILEZILLA_SFTP, LOGON_STORED, LOGON_ASK, LOGON_KEY_FILE = "1", "1", "2", "5"  # a protocol, and ways to log in
 # What XML 1.0 cannot hold, not even escaped.
-_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_INVALID_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 FTPRUSH_SFTP = 2
 FTPRUSH_2_PROTOCOL = "SFTP (SSH FTP, v3)"
 
 
-class XShell(Exporter):
+class XShellExporter(Exporter):
     """One lease: a ``.xsh``. Several: a ``.xts``, which is a ZIP of them in a folder."""
 
-    def export(self, leases: Sequence[Exported]) -> Export:
+    def export_leases(self, leases: Sequence[ExportedLease]) -> Export:
         several = len(leases) > 1
-        content = _bundle(leases) if several else session(leases[0])
-        file = ExportFile(name=f"{names(leases)}.{'xts' if several else 'xsh'}", content=content)
+        content = _make_xshell_bundle(leases) if several else make_xshell_session(leases[0])
+        file = ExportFile(name=f"{propose_file_stem(leases)}.{'xts' if several else 'xsh'}", content=content)
         notes = [
             _("XShell: double-click the session file, or File > Import for a bundle."),
             _(
@@ -49,10 +49,10 @@ class XShell(Exporter):
             ).format(key=leases[0].key_file),
         ]
         asked = any(lease.password for lease in leases)
-        return Export(file=file, text=cards(leases, "SSH") if asked else "", notes=tuple(notes))
+        return Export(file=file, text=format_cards(leases, "SSH") if asked else "", notes=tuple(notes))
 
 
-def session(lease: Exported) -> bytes:
+def make_xshell_session(lease: ExportedLease) -> bytes:
     """A session as XShell itself writes it: UTF-16LE with its mark, CRLF."""
     sections = (
         ("SessionInfo", (("Version", "8.1"),)),
@@ -76,23 +76,25 @@ def session(lease: Exported) -> bytes:
     return codecs.BOM_UTF16_LE + "".join(f"{line}\r\n" for line in lines).encode("utf-16-le")
 
 
-def _bundle(leases: Sequence[Exported]) -> bytes:
+def _make_xshell_bundle(leases: Sequence[ExportedLease]) -> bytes:
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
         for lease in leases:
-            archive.writestr(zipfile.ZipInfo(f"gpurent/{lease.name}.xsh", LONG_AGO), session(lease))
+            archive.writestr(
+                zipfile.ZipInfo(f"gpurent/{lease.name}.xsh", ZIP_TIMESTAMP), make_xshell_session(lease)
+            )
     return held.getvalue()
 
 
-class FileZilla(Exporter):
+class FileZillaExporter(Exporter):
     """Logs in by the lease's key; by the password where it was asked for."""
 
-    def export(self, leases: Sequence[Exported]) -> Export:
+    def export_leases(self, leases: Sequence[ExportedLease]) -> Export:
         root = Element("FileZilla3", platform="*nix")
         folder = SubElement(SubElement(root, "Servers"), "Folder", expanded="1")
         folder.text = "gpurent"
         for lease in leases:
-            folder.append(_server(lease))
+            folder.append(_make_filezilla_server(lease))
         indent(root)
         folder.text = "gpurent"
         content = tostring(root, encoding="UTF-8", xml_declaration=True)
@@ -102,11 +104,12 @@ class FileZilla(Exporter):
         else:
             notes.append(_("It logs in with the lease's key file; FileZilla may offer to convert it first."))
         return Export(
-            file=ExportFile(name=f"{names(leases)}.filezilla.xml", content=content), notes=tuple(notes)
+            file=ExportFile(name=f"{propose_file_stem(leases)}.filezilla.xml", content=content),
+            notes=tuple(notes),
         )
 
 
-def _server(lease: Exported) -> Element:
+def _make_filezilla_server(lease: ExportedLease) -> Element:
     server = Element("Server")
 
     def put(name: str, text: str, **attributes: str) -> None:
@@ -119,30 +122,30 @@ def _server(lease: Exported) -> Element:
     put("User", lease.endpoint.user)
     if lease.password is not None:
         put("Pass", b64encode(lease.password.reveal().encode()).decode(), encoding="base64")
-        put("Logontype", STORED)
-    elif _NO_XML.search(str(lease.key_file)):
-        put("Logontype", ASK)
+        put("Logontype", LOGON_STORED)
+    elif _INVALID_XML.search(str(lease.key_file)):
+        put("Logontype", LOGON_ASK)
     else:
         put("Keyfile", str(lease.key_file))
-        put("Logontype", KEY_FILE)
+        put("Logontype", LOGON_KEY_FILE)
     put("EncodingType", "UTF-8")
     put("Name", lease.name)
     if lease.folder:
-        put("RemoteDir", _remote(lease.folder))
+        put("RemoteDir", _format_remote_dir(lease.folder))
     return server
 
 
-def _remote(folder: str) -> str:
+def _format_remote_dir(folder: str) -> str:
     """``/home/root`` as FileZilla writes it: the kind of path (1: Unix), no prefix, each part after its length."""
     parts = [part for part in folder.split("/") if part]
     return " ".join(["1", "0", *(f"{len(part)} {part}" for part in parts)])
 
 
-class FtpRush(Exporter):
+class FtpRushExporter(Exporter):
     """A ``site.json`` for version 3, and the card for version 2 as text."""
 
-    def export(self, leases: Sequence[Exported]) -> Export:
-        folder = {"Name": "gpurent", "Children": [_site(lease) for lease in leases]}
+    def export_leases(self, leases: Sequence[ExportedLease]) -> Export:
+        folder = {"Name": "gpurent", "Children": [_ftprush_site_json(lease) for lease in leases]}
         tree = {"RootItem": {"Name": "root", "Children": [folder]}}
         content = json.dumps(tree, indent=2).encode() + b"\n"
         notes = [
@@ -158,11 +161,11 @@ class FtpRush(Exporter):
             notes.append(_("FTP Rush keeps the password in base64: anyone who has the file can read it."))
         else:
             notes.append(_("No password is in it: FTP Rush asks at the first login."))
-        file = ExportFile(name=f"{names(leases)}.ftprush.json", content=content)
-        return Export(file=file, text=cards(leases, FTPRUSH_2_PROTOCOL), notes=tuple(notes))
+        file = ExportFile(name=f"{propose_file_stem(leases)}.ftprush.json", content=content)
+        return Export(file=file, text=format_cards(leases, FTPRUSH_2_PROTOCOL), notes=tuple(notes))
 
 
-def _site(lease: Exported) -> dict[str, Any]:
+def _ftprush_site_json(lease: ExportedLease) -> dict[str, Any]:
     server: dict[str, Any] = {
         "Name": lease.name,
         "Host": lease.endpoint.address,
@@ -176,10 +179,10 @@ def _site(lease: Exported) -> dict[str, Any]:
     return {"Name": lease.name, "Server": server}
 
 
-class WinScp(Exporter):
+class WinScpExporter(Exporter):
     """One URL a line."""
 
-    def export(self, leases: Sequence[Exported]) -> Export:
+    def export_leases(self, leases: Sequence[ExportedLease]) -> Export:
         notes = [_("WinSCP: paste the URL into its login dialog; its Save button makes a site of it.")]
         if any(lease.password for lease in leases):
             notes.append(_("The password stands readable in the URL."))
@@ -191,28 +194,28 @@ class WinScp(Exporter):
                 ).format(key=leases[0].key_file)
             )
         notes.append(_("A host key that WinSCP has kept for this address wins over the one in the URL."))
-        return Export(text="\n".join(url(lease) for lease in leases), notes=tuple(notes))
+        return Export(text="\n".join(make_winscp_url(lease) for lease in leases), notes=tuple(notes))
 
 
-def url(lease: Exported) -> str:
+def make_winscp_url(lease: ExportedLease) -> str:
     """``sftp://user;fingerprint=…@host:port/folder/``."""
     login = quote(lease.endpoint.user, safe="")
     if lease.password is not None:
         login += f":{quote(lease.password.reveal(), safe='')}"
     if lease.fingerprint and lease.host_key:
-        login += f";fingerprint={_fingerprint(lease)}"
+        login += f";fingerprint={_format_fingerprint(lease)}"
     folder = quote(lease.folder.rstrip("/")) + "/"
     return f"sftp://{login}@{lease.endpoint.host}:{lease.endpoint.port}{folder}"
 
 
-def _fingerprint(lease: Exported) -> str:
+def _format_fingerprint(lease: ExportedLease) -> str:
     """The kind and the SHA-256, joined by a dash; base64 in its form for URLs."""
     kind = lease.host_key.partition(" ")[0]
     digest = lease.fingerprint.removeprefix("SHA256:").replace("+", "-").replace("/", "_")
     return f"{quote(kind, safe='')}-{digest}"
 
 
-def card(lease: Exported, protocol: str) -> str:
+def format_card(lease: ExportedLease, protocol: str) -> str:
     """The fields of a quick-connect dialog in words; the password only if it was asked for."""
     rows = [
         (_("site"), lease.name),
@@ -228,24 +231,26 @@ def card(lease: Exported, protocol: str) -> str:
     rows.append((_("key file"), str(lease.key_file)))
     if lease.fingerprint:
         rows.append((_("host key"), f"{lease.host_key.partition(' ')[0]} {lease.fingerprint}"))
-    wide = max(_cells(label) for label, _text in rows)
-    return "\n".join(f"{label}{' ' * (wide - _cells(label))}  {_line(text)}" for label, text in rows)
+    wide = max(_display_width(label) for label, _text in rows)
+    return "\n".join(
+        f"{label}{' ' * (wide - _display_width(label))}  {_to_one_line(text)}" for label, text in rows
+    )
 
 
-def cards(leases: Sequence[Exported], protocol: str) -> str:
-    return "\n\n".join(card(lease, protocol) for lease in leases)
+def format_cards(leases: Sequence[ExportedLease], protocol: str) -> str:
+    return "\n\n".join(format_card(lease, protocol) for lease in leases)
 
 
-def _cells(text: str) -> int:
+def _display_width(text: str) -> int:
     """Columns on a terminal."""
     return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
 
 
-def _line(text: str) -> str:
+def _to_one_line(text: str) -> str:
     """One line, whatever a path or a password holds."""
     return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
-def names(leases: Sequence[Exported]) -> str:
+def propose_file_stem(leases: Sequence[ExportedLease]) -> str:
     """The proposal for a file's name, without its suffix."""
     return leases[0].name if len(leases) == 1 else "gpurent-leases"

@@ -12,35 +12,35 @@ if TYPE_CHECKING:
     from gpurent.api import Exporter, PluginContext
 
 
-def _xshell(host: PluginContext) -> Exporter:
-    from gpurent_plugin_desktop.exporters import XShell
+def _build_xshell(host: PluginContext) -> Exporter:
+    from gpurent_plugin_desktop.exporters import XShellExporter
 
-    return XShell()
-
-
-def _ftprush(host: PluginContext) -> Exporter:
-    from gpurent_plugin_desktop.exporters import FtpRush
-
-    return FtpRush()
+    return XShellExporter()
 
 
-def _filezilla(host: PluginContext) -> Exporter:
-    from gpurent_plugin_desktop.exporters import FileZilla
+def _build_ftprush(host: PluginContext) -> Exporter:
+    from gpurent_plugin_desktop.exporters import FtpRushExporter
 
-    return FileZilla()
+    return FtpRushExporter()
 
 
-def _winscp(host: PluginContext) -> Exporter:
-    from gpurent_plugin_desktop.exporters import WinScp
+def _build_filezilla(host: PluginContext) -> Exporter:
+    from gpurent_plugin_desktop.exporters import FileZillaExporter
 
-    return WinScp()
+    return FileZillaExporter()
+
+
+def _build_winscp(host: PluginContext) -> Exporter:
+    from gpurent_plugin_desktop.exporters import WinScpExporter
+
+    return WinScpExporter()
 
 
 @hookimpl
 def gpurent_register_exporter() -> Sequence[ExporterEntry]:
     return [
-        ExporterEntry(name="xshell", summary=_("XShell sessions (.xsh, .xts)"), build=_xshell),
-        ExporterEntry(name="ftprush", summary=_("FTP Rush sites (v3), a card for v2"), build=_ftprush),
-        ExporterEntry(name="filezilla", summary=_("FileZilla sites to import"), build=_filezilla),
-        ExporterEntry(name="winscp", summary=_("WinSCP session URLs"), build=_winscp),
+        ExporterEntry(name="xshell", summary=_("XShell sessions (.xsh, .xts)"), build=_build_xshell),
+        ExporterEntry(name="ftprush", summary=_("FTP Rush sites (v3), a card for v2"), build=_build_ftprush),
+        ExporterEntry(name="filezilla", summary=_("FileZilla sites to import"), build=_build_filezilla),
+        ExporterEntry(name="winscp", summary=_("WinSCP session URLs"), build=_build_winscp),
     ]

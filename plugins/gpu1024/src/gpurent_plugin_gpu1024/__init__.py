@@ -1,5 +1,5 @@
 """1024GPU for gpurent: leases paid ahead for a term."""
 
-from gpurent.api import translator
+from gpurent.api import make_translator
 
-_ = translator(__name__)
+_ = make_translator(__name__)

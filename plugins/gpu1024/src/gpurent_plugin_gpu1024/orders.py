@@ -16,76 +16,78 @@ from gpurent.api import (
     LeaseError,
     Order,
     OrderKind,
-    Pending,
+    PaymentPurpose,
+    PendingOrder,
     PluginContext,
-    Purpose,
     SoldOut,
     Spent,
 )
 from gpurent_plugin_gpu1024 import _, wire
-from gpurent_plugin_gpu1024.calls import RECLAIM_RENEWAL, Calls
+from gpurent_plugin_gpu1024.client import RECLAIM_RENEWAL, Gpu1024Client
 
-WINDOW = timedelta(minutes=10)
+PAYMENT_WINDOW = timedelta(minutes=10)
 DAY = timedelta(days=1)
-CPU_DISK, CPU_MEMORY = 30, 5
+MIN_CPU_DISK, MIN_CPU_MEMORY = 30, 5
 
 
 @frozen(kw_only=True)
-class _Draft:
+class _OrderDraft:
     """An order that is not created yet: its number, and what it is created with."""
 
     ref: str
     params: dict[str, str]
 
 
-class Orders:
+class Gpu1024Orders:
     """From our `Order` to the shop's, and to what it wants to be paid."""
 
-    def __init__(self, host: PluginContext, calls: Calls) -> None:
-        self._host, self._calls = host, calls
+    def __init__(self, context: PluginContext, client: Gpu1024Client) -> None:
+        self._context, self._client = context, client
 
-    async def place(self, order: Order) -> wire.Standing:
+    async def place_order(self, order: Order) -> wire.ListedOrder:
         """The shop's order for ours; the same one when called again.
 
         Its number is noted before it is created, so that after a lost answer the same draft is created once more,
         never a second one.
         """
-        text = self._host.notes.get(f"order/{order.key}")
-        standing = await self._resumed(_Draft(**json.loads(text))) if text else None
+        text = self._context.state.get(f"order/{order.key}")
+        standing = await self._resume_draft(_OrderDraft(**json.loads(text))) if text else None
         if standing is None:
-            draft = await self._draft(order)
-            self._host.notes.put(f"order/{order.key}", json.dumps(asdict(draft)))
-            await self._create(draft)
-            standing = await self._calls.order(draft.ref)
+            draft = await self._make_draft(order)
+            self._context.state.put(f"order/{order.key}", json.dumps(asdict(draft)))
+            await self._create_order(draft)
+            standing = await self._client.find_order(draft.ref)
         if standing is None:
             raise LeaseError(
                 _("1024GPU took the order, but does not list it"),
                 hint=_("Nothing was spent."),
                 retryable=True,
             )
-        if order.kind is OrderKind.NEW and not (standing.container or standing.creating or standing.rented):
+        if order.kind is OrderKind.NEW and not (
+            standing.has_container or standing.is_creating or standing.rented
+        ):
             # This very call, with its own parameter's name, has the container made.
-            await self._calls.call("/rent/can_rent_this_machine", order_id_new=standing.id)
+            await self._client.call("/rent/can_rent_this_machine", order_id_new=standing.id)
         return standing
 
-    async def _resumed(self, draft: _Draft) -> wire.Standing | None:
+    async def _resume_draft(self, draft: _OrderDraft) -> wire.ListedOrder | None:
         """The noted order; None when it cannot be used any longer and was not paid."""
-        standing = await self._calls.order(draft.ref)
+        standing = await self._client.find_order(draft.ref)
         if standing is None:
             try:
-                await self._create(draft)
+                await self._create_order(draft)
             except SoldOut:
                 raise
             except LeaseError:
                 return None
-            standing = await self._calls.order(draft.ref)
+            standing = await self._client.find_order(draft.ref)
         return None if standing is None or standing.cancelled else standing
 
-    async def _create(self, draft: _Draft) -> None:
-        await self._calls.must("/rent/create_order", order_id=draft.ref, **draft.params)
+    async def _create_order(self, draft: _OrderDraft) -> None:
+        await self._client.call_checked("/rent/create_order", order_id=draft.ref, **draft.params)
 
-    async def _draft(self, order: Order) -> _Draft:
-        wallet = await self._calls.wallet()
+    async def _make_draft(self, order: Order) -> _OrderDraft:
+        wallet = await self._client.get_wallet_address()
         params = {"machine_id": order.offer.key, "wallet_address_user": wallet}
         if order.kind is OrderKind.SWITCH:
             path, params = "/rent/place_order_cpu_to_gpu", {**params, "order_id_pre": order.onto}
@@ -93,27 +95,27 @@ class Orders:
             path, params = "/rent/place_order_cpu", {**params, "mode": "deposit"}
         else:
             path = "/rent/place_order"
-        found = await self._calls.must(path, **params)
-        draft = found.record()
+        found = await self._client.call_checked(path, **params)
+        draft = found.get_record()
         if not isinstance(draft.get("order_id"), str):
-            raise found.changed(_("a draft without its number"))
-        longest = wire.count(draft.get("time_max"), found)
-        if longest and order.term is not None and minutes_of(order.term) > longest:
+            raise found.make_changed_error(_("a draft without its number"))
+        longest = wire.parse_count(draft.get("time_max"), found)
+        if longest and order.term is not None and to_minutes(order.term) > longest:
             raise LeaseError(
                 _("1024GPU lets this machine for at most {longest} minutes").format(longest=longest),
                 hint=_("Nothing was spent. Ask for less."),
             )
-        await self._calls.must("/rent/get_dbc_price", order_id=draft["order_id"])
-        giving = wire.count(draft.get("diskspace_giving"), found)
-        sizes = await self._sizes(order, draft["order_id"], giving)
-        return _Draft(ref=draft["order_id"], params={"order_type": "training", **sizes})
+        await self._client.call_checked("/rent/get_dbc_price", order_id=draft["order_id"])
+        giving = wire.parse_count(draft.get("diskspace_giving"), found)
+        sizes = await self._choose_sizes(order, draft["order_id"], giving)
+        return _OrderDraft(ref=draft["order_id"], params={"order_type": "training", **sizes})
 
-    async def _sizes(self, order: Order, order_id: str, giving: int) -> dict[str, str]:
+    async def _choose_sizes(self, order: Order, order_id: str, giving: int) -> dict[str, str]:
         """Time, GPUs, disk (KiB; for a GPU only what is bought on top of the free part) and memory."""
-        minutes = str(minutes_of(order.term or DAY))
+        minutes = str(to_minutes(order.term or DAY))
         if order.offer.hardware.gpus == 0:
-            disk, memory = await self._choices(order)
-            await self._calls.must(
+            disk, memory = await self._choose_disk_and_memory(order)
+            await self._client.call_checked(
                 "/rent/get_deposit_dbc_count", order_id=order_id, diskspace=str(disk), memory=str(memory)
             )
             sizes = {"gpu_count": "0", "diskspace": str(disk), "memory": str(memory)}
@@ -121,20 +123,22 @@ class Orders:
             gpus = max(order.gpus, 1)
             bought = max(0, order.disk * wire.KIB_IN_GIB - giving * gpus)
             sizes = {"gpu_count": str(gpus), "diskspace": str(bought)}
-            await self._calls.must(
+            await self._client.call_checked(
                 "/rent/get_pay_dbc_count", order_id=order_id, rent_time_length=minutes, **sizes
             )
         image = {"image_tag": order.image or "pytorch 1.2"} if order.kind is OrderKind.NEW else {}
         return {"rent_time_length": minutes, **sizes, **image}
 
-    async def _choices(self, order: Order) -> tuple[int, int]:
+    async def _choose_disk_and_memory(self, order: Order) -> tuple[int, int]:
         """The smallest disk and memory of the shop's lists that are enough, in KiB."""
         found = []
-        wished = (order.disk or CPU_DISK, CPU_MEMORY)
+        wished = (order.disk or MIN_CPU_DISK, MIN_CPU_MEMORY)
         kinds = (("disk", _("disk")), ("memory", _("memory")))
         for (name, shown), least in zip(kinds, wished, strict=True):
-            listed = await self._calls.must(f"/rent/get_{name}_deposit_list", machine_id=order.offer.key)
-            sizes = sorted(int(wire.number(row.get("capacity"), listed)) for row in listed.rows())
+            listed = await self._client.call_checked(
+                f"/rent/get_{name}_deposit_list", machine_id=order.offer.key
+            )
+            sizes = sorted(int(wire.parse_number(row.get("capacity"), listed)) for row in listed.get_rows())
             enough = [size for size in sizes if size >= least * wire.KIB_IN_GIB]
             if not enough:
                 raise SoldOut(
@@ -144,34 +148,34 @@ class Orders:
             found.append(enough[0])
         return found[0], found[1]
 
-    async def bill(self, order_key: str, kind: OrderKind, standing: wire.Standing) -> Bill | None:
+    async def find_bill(self, order_key: str, kind: OrderKind, order: wire.ListedOrder) -> Bill | None:
         """The bill, once the container was made; None while the shop works. Taken meanwhile: `SoldOut`."""
         if kind is OrderKind.NEW:
-            found = await self._calls.call("/rent/can_rent_this_machine", order_id=standing.id)
+            found = await self._client.call("/rent/can_rent_this_machine", order_id=order.id)
             if found.status == wire.WORKING:
                 return None
             if found.status == wire.FAILED or not found.content:
                 raise SoldOut(
                     f"1024GPU: {found.msg or _('the machine was taken')}", hint=_("Nothing was spent.")
                 )
-        payee = (await self._calls.must("/rent/get_dbchain_address", order_id=standing.id)).text()
+        payee = (await self._client.call_checked("/rent/get_dbchain_address", order_id=order.id)).get_text()
         return Bill(
             key=order_key,
             payee=payee,
-            amount=standing.bill,
-            purpose=Purpose.RENT if standing.gpus else Purpose.DEPOSIT,
-            memo=standing.id,
-            due=standing.created_at + WINDOW if standing.created_at else None,
+            amount=order.bill,
+            purpose=PaymentPurpose.RENT if order.gpus else PaymentPurpose.DEPOSIT,
+            memo=order.id,
+            due=order.created_at + PAYMENT_WINDOW if order.created_at else None,
         )
 
 
-def minutes_of(term: timedelta) -> int:
+def to_minutes(term: timedelta) -> int:
     """Whole minutes, rounded up."""
     return -(-term // timedelta(minutes=1))
 
 
 @frozen(kw_only=True)
-class _Noted:
+class _RenewalDraft:
     """The renewal that we asked for: noted before it is created, ``at`` an ISO time."""
 
     ref: str
@@ -179,99 +183,105 @@ class _Noted:
     at: str
 
 
-class Renewals:
+class Gpu1024Renewals:
     """The calls under ``/rent_continue``."""
 
-    def __init__(self, host: PluginContext, calls: Calls) -> None:
-        self._host, self._calls = host, calls
+    def __init__(self, context: PluginContext, client: Gpu1024Client) -> None:
+        self._context, self._client = context, client
 
-    async def place(self, order: Order) -> tuple[str, Bill]:
+    async def place_renewal(self, order: Order) -> tuple[str, Bill]:
         """The shop's renewal and its bill; the same one when called again."""
-        text = self._host.notes.get(f"renewal/{order.key}")
-        noted = _Noted(**json.loads(text)) if text else None
-        found = await self._resumed(order.onto, noted) if noted else None
+        text = self._context.state.get(f"renewal/{order.key}")
+        noted = _RenewalDraft(**json.loads(text)) if text else None
+        found = await self._resume_draft(order.onto, noted) if noted else None
         if noted is None or found is None:
-            noted = await self._draft(order)
-            await self._create(order.onto, noted)
-            found = await self._listed(order.onto, noted.ref)
+            noted = await self._make_draft(order)
+            await self._create_renewal(order.onto, noted)
+            found = await self._find_renewal(order.onto, noted.ref)
         if found is None:
             raise LeaseError(
                 _("1024GPU took the renewal, but does not list it"),
                 hint=_("Nothing was spent."),
                 retryable=True,
             )
-        payee = (await self._calls.must("/rent/get_dbchain_address", order_id=order.onto)).text()
+        payee = (await self._client.call_checked("/rent/get_dbchain_address", order_id=order.onto)).get_text()
         bill = Bill(
             key=order.key,
             payee=payee,
             amount=found.bill,
-            purpose=Purpose.RENEWAL,
+            purpose=PaymentPurpose.RENEWAL,
             memo=noted.ref,
-            due=datetime.fromisoformat(noted.at) + WINDOW,
+            due=datetime.fromisoformat(noted.at) + PAYMENT_WINDOW,
         )
         return noted.ref, bill
 
-    async def _resumed(self, order_id: str, noted: _Noted) -> wire.Renewal | None:
+    async def _resume_draft(self, order_id: str, noted: _RenewalDraft) -> wire.ListedRenewal | None:
         """The noted renewal, created once more if it never was; None when it cannot be used any longer."""
-        found = await self._listed(order_id, noted.ref)
+        found = await self._find_renewal(order_id, noted.ref)
         if found is None:
             try:
-                await self._create(order_id, noted)
+                await self._create_renewal(order_id, noted)
             except LeaseError:
                 return None
-            found = await self._listed(order_id, noted.ref)
+            found = await self._find_renewal(order_id, noted.ref)
         return None if found is None or found.cancelled else found
 
-    async def _draft(self, order: Order) -> _Noted:
-        found = await self._calls.must("/rent_continue/continue_pay_place_order", order_id=order.onto)
-        draft = found.record()
+    async def _make_draft(self, order: Order) -> _RenewalDraft:
+        found = await self._client.call_checked(
+            "/rent_continue/continue_pay_place_order", order_id=order.onto
+        )
+        draft = found.get_record()
         ref = draft.get("continue_pay_order_id")
         if not isinstance(ref, str):
-            raise found.changed(_("a renewal without its number"))
-        minutes = minutes_of(order.term or timedelta(hours=1))
-        longest = int(wire.number(draft.get("time_max", 0), found))
+            raise found.make_changed_error(_("a renewal without its number"))
+        minutes = to_minutes(order.term or timedelta(hours=1))
+        longest = int(wire.parse_number(draft.get("time_max", 0), found))
         if longest and minutes > longest:
             raise LeaseError(
                 _("1024GPU renews for at most {longest} minutes").format(longest=longest),
                 hint=_("Nothing was spent. Ask for less."),
             )
-        await self._calls.must("/rent_continue/continue_pay_get_dbc_price", continue_pay_order_id=ref)
-        await self._calls.must(
+        await self._client.call_checked(
+            "/rent_continue/continue_pay_get_dbc_price", continue_pay_order_id=ref
+        )
+        await self._client.call_checked(
             "/rent_continue/continue_pay_get_pay_dbc_count",
             continue_pay_order_id=ref,
             rent_time_length=str(minutes),
         )
-        noted = _Noted(ref=ref, minutes=minutes, at=self._host.clock.now().isoformat())
-        self._host.notes.put(f"renewal/{order.key}", json.dumps(asdict(noted)))
+        noted = _RenewalDraft(ref=ref, minutes=minutes, at=self._context.clock.now().isoformat())
+        self._context.state.put(f"renewal/{order.key}", json.dumps(asdict(noted)))
         return noted
 
-    async def _create(self, order_id: str, noted: _Noted) -> None:
-        await self._calls.must(
+    async def _create_renewal(self, order_id: str, noted: _RenewalDraft) -> None:
+        await self._client.call_checked(
             "/rent_continue/continue_pay_create_order",
             order_id=order_id,
             continue_pay_order_id=noted.ref,
             rent_time_length=str(noted.minutes),
         )
 
-    async def _listed(self, order_id: str, ref: str) -> wire.Renewal | None:
-        found = await self._calls.must("/rent_continue/get_continue_pay_order_list", order_id=order_id)
-        return next((renewal for renewal in wire.renewals(found) if renewal.id == ref), None)
+    async def _find_renewal(self, order_id: str, ref: str) -> wire.ListedRenewal | None:
+        found = await self._client.call_checked(
+            "/rent_continue/get_continue_pay_order_list", order_id=order_id
+        )
+        return next((renewal for renewal in wire.parse_renewals(found) if renewal.id == ref), None)
 
-    async def settle(self, lease: Lease, pending: Pending) -> Lease:
+    async def settle_pending(self, lease: Lease, pending: PendingOrder) -> Lease:
         """A renewal that was begun before giving back: verified if it was paid, reclaimed if paid too late."""
-        found = await self._calls.call(
+        found = await self._client.call(
             "/rent_continue/continue_pay_voc_pay", Spent.UNKNOWN, continue_pay_order_id=pending.ref
         )
         if found.status == wire.WORKING:
             return evolve(lease, note=_("a payment is being verified; it is given back after that"))
         if found.status == wire.FAILED:
-            listed = await self._listed(lease.ref, pending.ref)
+            listed = await self._find_renewal(lease.ref, pending.ref)
             if listed is not None and listed.pay_error and not listed.returned:
-                await self._calls.do(
-                    RECLAIM_RENEWAL, pending.ref, lease.id, lambda: self._returned(lease.ref, pending.ref)
+                await self._client.perform_action(
+                    RECLAIM_RENEWAL, pending.ref, lease.id, lambda: self._is_returned(lease.ref, pending.ref)
                 )
         return evolve(lease, pending=None)
 
-    async def _returned(self, order_id: str, ref: str) -> bool:
-        listed = await self._listed(order_id, ref)
+    async def _is_returned(self, order_id: str, ref: str) -> bool:
+        listed = await self._find_renewal(order_id, ref)
         return listed is None or listed.returned

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpurent.api import Field, LeaseEntry, MachineProfile, SimulatorEntry, hookimpl
+from gpurent.api import InputField, LeaseEntry, MachineProfile, SimulatorEntry, hookimpl
 from gpurent_plugin_gpu1024 import _
 
 if TYPE_CHECKING:
@@ -13,17 +13,19 @@ if TYPE_CHECKING:
 
 NAME = "1024gpu"
 SETTINGS = (
-    Field(name="url", label=_("The web API"), default="https://info.dbchain.ai"),
-    Field(name="mode", label=_("auto, portal, or hands: you rent and return on its pages"), default="auto"),
-    Field(name="site", label=_("Where people rent"), default="https://www.1024gpu.top"),
-    Field(name="brand", label=_("Brand, sent with every call"), default="1024lab"),
-    Field(name="language", label=_("CN or EN"), default="CN"),
-    Field(
+    InputField(name="url", label=_("The web API"), default="https://info.dbchain.ai"),
+    InputField(
+        name="mode", label=_("auto, portal, or hands: you rent and return on its pages"), default="auto"
+    ),
+    InputField(name="site", label=_("Where people rent"), default="https://www.1024gpu.top"),
+    InputField(name="brand", label=_("Brand, sent with every call"), default="1024lab"),
+    InputField(name="language", label=_("CN or EN"), default="CN"),
+    InputField(
         name="mail_sender",
         label=_("Who sends the codes and the SSH access"),
         default="service@1024lab.example",
     ),
-    Field(
+    InputField(
         name="platform",
         label=_("Where the fee of the mail binding goes"),
         default="AKMqDy51FuMnc4poiGBczQvPh6819hQuLH",
@@ -31,16 +33,16 @@ SETTINGS = (
 )
 
 
-def _lease(host: PluginContext) -> LeaseProvider:
-    from gpurent_plugin_gpu1024.shop import Shop
+def _build_provider(context: PluginContext) -> LeaseProvider:
+    from gpurent_plugin_gpu1024.provider import Gpu1024Provider
 
-    return Shop(host)
+    return Gpu1024Provider(context)
 
 
-def _simulator(site: SimulatorContext) -> ProviderSimulator:
+def _build_simulator(context: SimulatorContext) -> ProviderSimulator:
     from gpurent_plugin_gpu1024.simulator.service import Gpu1024Simulator
 
-    return Gpu1024Simulator(site)
+    return Gpu1024Simulator(context)
 
 
 @hookimpl
@@ -49,13 +51,13 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
         LeaseEntry(
             name=NAME,
             summary=_("GPU containers prepaid in DBC; upload first on a CPU container against a deposit"),
-            build=_lease,
+            build=_build_provider,
             settings=SETTINGS,
             auth="dbc",
             billing="dbc",
-            profile=MachineProfile(user="root", install="apt-get install -y"),
-            mailbox=True,
-            hosts=("www.1024gpu.top",),
+            profile=MachineProfile(user="root", install_prefix="apt-get install -y"),
+            needs_mailbox=True,
+            web_hosts=("www.1024gpu.top",),
             overview={
                 "machines": "31",
                 "difficulty": _("harder"),
@@ -66,7 +68,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "invoice": _("none"),
                 "cash_out": _("by selling DBC"),
             },
-            live=_(
+            live_notes=_(
                 "The service of 2020 is gone. Its web API is known in full from its public web "
                 "client and spoken exactly so; the wording of its mails and the ledger are "
                 "assumed. Never run against the live service."
@@ -77,4 +79,6 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
 
 @hookimpl
 def gpurent_register_simulator() -> Sequence[SimulatorEntry]:
-    return [SimulatorEntry(name=NAME, summary=_("the web API of 2020, in the sandbox"), build=_simulator)]
+    return [
+        SimulatorEntry(name=NAME, summary=_("the web API of 2020, in the sandbox"), build=_build_simulator)
+    ]

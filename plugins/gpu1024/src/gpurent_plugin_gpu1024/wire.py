@@ -36,44 +36,44 @@ DOLLAR = Currency("USD", 8)
 KIB_IN_GIB = 1024 * 1024
 MINUTE = timedelta(minutes=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST = 10**13  # the year 2286
+_MAX_MILLIS = 10**13  # the year 2286
 DONE, WORKING, FAILED = 1, 2, -1
 # As the web client of 2020 fills in where the shop has not said; the shop's own price stands in the order only.
-DISK = DiskPrice(free=30, price=UnitPrice(Decimal("0.000033333334"), DOLLAR))
+DISK_PRICE = DiskPrice(free=30, price=UnitPrice(Decimal("0.000033333334"), DOLLAR))
 # The deposit of a CPU container by the wiki is 60000; the code that marks the payment, below 1, comes on top.
 USUAL_DEPOSIT = DBC.money(60_001)
 
 
 @frozen(kw_only=True)
-class Reply:
+class ApiReply:
     status: int
     msg: str
     content: Any
     url: str
 
-    def changed(self, what: str) -> UnexpectedResponse:
+    def make_changed_error(self, what: str) -> UnexpectedResponse:
         body = json.dumps(self.content, default=str, ensure_ascii=False)
         return UnexpectedResponse(
             _("1024GPU's answer has changed: {what}").format(what=what), url=self.url, body=body
         )
 
-    def text(self) -> str:
+    def get_text(self) -> str:
         if not isinstance(self.content, str) or not self.content:
-            raise self.changed(_("no text"))
+            raise self.make_changed_error(_("no text"))
         return self.content
 
-    def rows(self) -> Sequence[Mapping[str, Any]]:
+    def get_rows(self) -> Sequence[Mapping[str, Any]]:
         if not isinstance(self.content, list) or not all(isinstance(row, dict) for row in self.content):
-            raise self.changed(_("no list"))
+            raise self.make_changed_error(_("no list"))
         return self.content
 
-    def record(self) -> Mapping[str, Any]:
+    def get_record(self) -> Mapping[str, Any]:
         if not isinstance(self.content, dict):
-            raise self.changed(_("no record"))
+            raise self.make_changed_error(_("no record"))
         return self.content
 
 
-def reply(answer: HttpResponse, spent: Spent = Spent.NO) -> Reply:
+def parse_reply(answer: HttpResponse, spent: Spent = Spent.NO) -> ApiReply:
     """The envelope in ``answer``; trouble of the server's is an `UnavailableError`."""
     path = answer.url.partition("?")[0]
     if answer.status >= 500:
@@ -92,74 +92,76 @@ def reply(answer: HttpResponse, spent: Spent = Spent.NO) -> Reply:
     raw = answer.json()
     if not isinstance(raw, dict) or raw.get("status") not in (DONE, WORKING, FAILED):
         raise UnexpectedResponse(_("1024GPU's envelope has changed"), url=path, body=answer.text, spent=spent)
-    return Reply(
+    return ApiReply(
         status=raw["status"], msg=str(raw.get("msg") or "")[:300], content=raw.get("content"), url=path
     )
 
 
-def number(value: Any, source: Reply) -> Decimal:
+def parse_number(value: Any, source: ApiReply) -> Decimal:
     """A finite number that is not negative; booleans and texts other than numbers are refused."""
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
-        raise source.changed(_("no number"))
+        raise source.make_changed_error(_("no number"))
     try:
         found = Decimal(value)
     except ArithmeticError:
-        raise source.changed(_("no number")) from None
+        raise source.make_changed_error(_("no number")) from None
     if not found.is_finite() or found < 0 or found > Decimal(10) ** 15:
-        raise source.changed(_("a number out of range"))
+        raise source.make_changed_error(_("a number out of range"))
     return found
 
 
-def money(value: Any, source: Reply) -> Money:
+def parse_money(value: Any, source: ApiReply) -> Money:
     try:
-        return DBC.money(number(value, source))
+        return DBC.money(parse_number(value, source))
     except UsageError:
-        raise source.changed(_("an amount finer than DBC")) from None
+        raise source.make_changed_error(_("an amount finer than DBC")) from None
 
 
-def moment(value: Any, source: Reply) -> datetime | None:
+def parse_time(value: Any, source: ApiReply) -> datetime | None:
     """Milliseconds since the epoch; 0 is none."""
-    millis = int(number(value if value is not None else 0, source))
-    if millis > _LAST:
-        raise source.changed(_("a time out of range"))
+    millis = int(parse_number(value if value is not None else 0, source))
+    if millis > _MAX_MILLIS:
+        raise source.make_changed_error(_("a time out of range"))
     return _EPOCH + timedelta(milliseconds=millis) if millis else None
 
 
-def count(value: Any, source: Reply) -> int:
+def parse_count(value: Any, source: ApiReply) -> int:
     """A whole number; missing is 0."""
-    return int(number(value if value is not None else 0, source))
+    return int(parse_number(value if value is not None else 0, source))
 
 
-def gib(value: Any, source: Reply) -> int:
-    return count(value, source) // KIB_IN_GIB
+def parse_gib(value: Any, source: ApiReply) -> int:
+    return parse_count(value, source) // KIB_IN_GIB
 
 
-def offers(source: Reply) -> Sequence[Offer]:
+def parse_offers(source: ApiReply) -> Sequence[Offer]:
     """The machines that are on line."""
-    return [_offer(row, source) for row in source.rows() if row.get("online_status") in (1, True, None)]
+    return [
+        _parse_offer(row, source) for row in source.get_rows() if row.get("online_status") in (1, True, None)
+    ]
 
 
-def _offer(row: Mapping[str, Any], source: Reply) -> Offer:
+def _parse_offer(row: Mapping[str, Any], source: ApiReply) -> Offer:
     if not isinstance(row.get("machine_id"), str) or not isinstance(row.get("gpu_type"), str):
-        raise source.changed(_("a machine without its name"))
-    gpus, used = int(number(row.get("gpu_count"), source)), count(row.get("gpu_be_used"), source)
-    longest = count(row.get("length_of_available_time"), source)
+        raise source.make_changed_error(_("a machine without its name"))
+    gpus, used = int(parse_number(row.get("gpu_count"), source)), parse_count(row.get("gpu_be_used"), source)
+    longest = parse_count(row.get("length_of_available_time"), source)
     return Offer(
         key=row["machine_id"],
         provider="1024gpu",
         hardware=Hardware(
             gpu=row["gpu_type"],
             gpus=max(gpus - used, 0) or gpus,
-            gpu_memory=gib(row.get("gpu_ram_size"), source),
-            cpus=count(row.get("cpu_numbers"), source),
-            memory=gib(row.get("ram_size"), source),
-            disk=gib(row.get("disk_space"), source),
+            gpu_memory=parse_gib(row.get("gpu_ram_size"), source),
+            cpus=parse_count(row.get("cpu_numbers"), source),
+            memory=parse_gib(row.get("ram_size"), source),
+            disk=parse_gib(row.get("disk_space"), source),
         ),
         tariff=Prepaid(
-            price=UnitPrice(number(row.get("gpu_price_dollar"), source), DOLLAR),
+            price=UnitPrice(parse_number(row.get("gpu_price_dollar"), source), DOLLAR),
             maximum=longest * MINUTE if longest else None,
         ),
-        disk=DISK,
+        disk=DISK_PRICE,
         free=used < gpus,
         place=str(row.get("country", ""))[:40],
         score=str(row.get("evaluation_score_average", ""))[:8],
@@ -167,7 +169,7 @@ def _offer(row: Mapping[str, Any], source: Reply) -> Offer:
     )
 
 
-def cpu_offer(offer: Offer) -> Offer:
+def make_cpu_offer(offer: Offer) -> Offer:
     """The CPU container on the same machine: free while the deposit lies there."""
     return Offer(
         key=offer.key,
@@ -183,7 +185,7 @@ def cpu_offer(offer: Offer) -> Offer:
 
 
 @frozen(kw_only=True)
-class Renewal:
+class ListedRenewal:
     """One renewal as its list shows it; ``bill`` is what is sent."""
 
     id: str
@@ -194,7 +196,7 @@ class Renewal:
 
 
 @frozen(kw_only=True)
-class Standing(Renewal):
+class ListedOrder(ListedRenewal):
     """One order as the lists show it, with what a renewal has, too; see the derived states of the web client.
 
     ``used`` and ``rest`` minutes of its time; ``kept``: how long the files of a stopped container still lie there.
@@ -202,80 +204,82 @@ class Standing(Renewal):
 
     machine: str
     gpus: int
-    used: int
-    rest: int
-    kept: timedelta | None
+    used_minutes: int
+    remaining_minutes: int
+    files_kept_for: timedelta | None
     rented_at: datetime | None
     created_at: datetime | None
-    container: bool
-    creating: bool
+    has_container: bool
+    is_creating: bool
     rented: bool
     over: bool
-    ended_well: bool
+    ended_normally: bool
 
     @property
     def expires_at(self) -> datetime | None:
-        return self.rented_at + (self.used + self.rest) * MINUTE if self.rented_at else None
+        return (
+            self.rented_at + (self.used_minutes + self.remaining_minutes) * MINUTE if self.rented_at else None
+        )
 
     @property
     def ended_at(self) -> datetime | None:
-        return self.rented_at + self.used * MINUTE if self.rented_at and self.over else None
+        return self.rented_at + self.used_minutes * MINUTE if self.rented_at and self.over else None
 
 
-def standings(source: Reply) -> Sequence[Standing]:
+def parse_orders(source: ApiReply) -> Sequence[ListedOrder]:
     """A list's rows: the order under ``orderData``, its machine beside it."""
     found = []
-    for row in source.rows():
+    for row in source.get_rows():
         order = row.get("orderData")
         if not isinstance(order, dict):
-            raise source.changed(_("a row without its order"))
-        found.append(_standing(order, source))
+            raise source.make_changed_error(_("a row without its order"))
+        found.append(_parse_order(order, source))
     return found
 
 
-def _standing(row: Mapping[str, Any], source: Reply) -> Standing:
+def _parse_order(row: Mapping[str, Any], source: ApiReply) -> ListedOrder:
     if not isinstance(row.get("order_id"), str) or not isinstance(row.get("machine_id"), str):
-        raise source.changed(_("an order without its number"))
-    kept = count(row.get("remaining_time_length"), source)
-    return Standing(
+        raise source.make_changed_error(_("an order without its number"))
+    kept = parse_count(row.get("remaining_time_length"), source)
+    return ListedOrder(
         id=row["order_id"],
         machine=row["machine_id"],
-        gpus=count(row.get("gpu_count"), source),
-        bill=_bill(row, source),
-        used=count(row.get("real_rent_time"), source),
-        rest=count(row.get("rest_time_rent"), source),
-        kept=kept * MINUTE if kept else None,
-        rented_at=moment(row.get("milli_rent_success_time"), source),
-        created_at=moment(row.get("milli_create_order_time"), source),
-        container=bool(row.get("container_is_exist")),
-        creating=bool(row.get("creating_container")),
+        gpus=parse_count(row.get("gpu_count"), source),
+        bill=_parse_bill(row, source),
+        used_minutes=parse_count(row.get("real_rent_time"), source),
+        remaining_minutes=parse_count(row.get("rest_time_rent"), source),
+        files_kept_for=kept * MINUTE if kept else None,
+        rented_at=parse_time(row.get("milli_rent_success_time"), source),
+        created_at=parse_time(row.get("milli_create_order_time"), source),
+        has_container=bool(row.get("container_is_exist")),
+        is_creating=bool(row.get("creating_container")),
         rented=bool(row.get("rent_success")),
         over=bool(row.get("order_is_over")),
-        ended_well=bool(row.get("order_isnormal_over")),
+        ended_normally=bool(row.get("order_isnormal_over")),
         cancelled=bool(row.get("order_is_cancer")),
         pay_error=bool(row.get("pay_error")),
         returned=bool(row.get("return_dbc")),
     )
 
 
-def _bill(row: Mapping[str, Any], source: Reply) -> Money:
+def _parse_bill(row: Mapping[str, Any], source: ApiReply) -> Money:
     """What is sent, exactly: the count plus the code, below 1, that marks the order on the chain."""
-    code = money(row.get("code", "0"), source)
+    code = parse_money(row.get("code", "0"), source)
     if code >= DBC.money(1):
-        raise source.changed(_("a code that is an amount of its own"))
-    return money(row.get("dbc_total_count", 0), source) + code
+        raise source.make_changed_error(_("a code that is an amount of its own"))
+    return parse_money(row.get("dbc_total_count", 0), source) + code
 
 
-def renewals(source: Reply) -> Sequence[Renewal]:
-    return [_renewal(row, source) for row in source.rows()]
+def parse_renewals(source: ApiReply) -> Sequence[ListedRenewal]:
+    return [_parse_renewal(row, source) for row in source.get_rows()]
 
 
-def _renewal(row: Mapping[str, Any], source: Reply) -> Renewal:
+def _parse_renewal(row: Mapping[str, Any], source: ApiReply) -> ListedRenewal:
     if not isinstance(row.get("continue_pay_order_id"), str):
-        raise source.changed(_("a renewal without its number"))
-    return Renewal(
+        raise source.make_changed_error(_("a renewal without its number"))
+    return ListedRenewal(
         id=row["continue_pay_order_id"],
-        bill=_bill(row, source),
+        bill=_parse_bill(row, source),
         cancelled=bool(row.get("order_is_cancer")),
         pay_error=bool(row.get("pay_error")),
         returned=bool(row.get("return_dbc")),

@@ -1,5 +1,5 @@
 """A mailbox over IMAP for gpurent."""
 
-from gpurent.api import translator
+from gpurent.api import make_translator
 
-_ = translator(__name__)
+_ = make_translator(__name__)

@@ -16,13 +16,13 @@ from imap_tools.errors import ImapToolsError, MailboxFolderSelectError, MailboxL
 
 from gpurent.api import AuthError, Mail, Mailbox, UnavailableError, UsageError, is_loopback
 from gpurent_plugin_imap import _
-from gpurent_plugin_imap.text import mail_of
+from gpurent_plugin_imap.mail_parser import parse_mail
 
-LARGEST = 1 << 20
-NEWEST = 50
+MAX_MAIL_SIZE = 1 << 20
+MAX_MAILS = 50
 TIMEOUT = 20.0
 # Response codes of RFC 5530 and Gmail's: the login itself may be right.
-_BUSY = re.compile(r"\[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG|OVERQUOTA)\]|too many", re.IGNORECASE)
+_BUSY_PATTERN = re.compile(r"\[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG|OVERQUOTA)\]|too many", re.IGNORECASE)
 
 
 class ImapMailbox(Mailbox):
@@ -49,7 +49,7 @@ class ImapMailbox(Mailbox):
             # A line break would begin another command.
             raise UsageError(_("[imap] user, password and folder hold no control characters"))
 
-    def _login(self, box: BaseMailBox) -> None:
+    def _log_in(self, box: BaseMailBox) -> None:
         user, password = self._settings["user"], self._settings["password"]
         if (user + password).isascii():
             box.login(user, password, None)
@@ -60,7 +60,7 @@ class ImapMailbox(Mailbox):
             box.client.xatom("ID", '("name" "gpurent" "version" "1")')
         box.folder.set(self._folder, readonly=True)
 
-    def _unavailable(self, why: str) -> UnavailableError:
+    def _unavailable_error(self, why: str) -> UnavailableError:
         return UnavailableError(
             _("the mailbox at {host} does not answer: {why}").format(host=self._settings["host"], why=why),
             retryable=True,
@@ -71,17 +71,17 @@ class ImapMailbox(Mailbox):
         return await asyncio.to_thread(self._search, since.replace(microsecond=0), sender.lower(), subject)
 
     def _search(self, since: datetime, sender: str, subject: str) -> list[Mail]:
-        with self._open() as box:
+        with self._open_mailbox() as box:
             # A server may show new mail only after NOOP.
             box.client.noop()
             # SINCE knows days only, in the server's zone: a day of slack, the exact time is checked below.
             day = (since - timedelta(days=1)).date()
             # No charset: some servers refuse to be told one.
-            wanted = AND(date_gte=day, from_=sender, size_lt=LARGEST)
-            small = box.uids(wanted, charset=None)[-NEWEST:]
+            wanted = AND(date_gte=day, from_=sender, size_lt=MAX_MAIL_SIZE)
+            small = box.uids(wanted, charset=None)[-MAX_MAILS:]
             found = []
             for uid in small:
-                mail = self._read(box, uid)
+                mail = self._read_mail(box, uid)
                 if (
                     mail is not None
                     and mail.sender == sender
@@ -91,11 +91,11 @@ class ImapMailbox(Mailbox):
                     found.append(mail)
         return sorted(found, key=lambda mail: mail.at)
 
-    def _read(self, box: BaseMailBox, uid: str) -> Mail | None:
+    def _read_mail(self, box: BaseMailBox, uid: str) -> Mail | None:
         """The mail, or None when it is gone meanwhile or hostile."""
         try:
             for message in box.fetch(uid_list=uid, mark_seen=False):
-                return mail_of(uid, message.obj)
+                return parse_mail(uid, message.obj)
         except (OSError, imaplib.IMAP4.error, ImapToolsError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a stranger's mail does to the parser, the next one counts
@@ -103,7 +103,7 @@ class ImapMailbox(Mailbox):
         return None
 
     @contextmanager
-    def _open(self) -> Iterator[BaseMailBox]:
+    def _open_mailbox(self) -> Iterator[BaseMailBox]:
         host, user = self._settings["host"], self._settings["user"]
         box: BaseMailBox | None = None
         try:
@@ -111,11 +111,11 @@ class ImapMailbox(Mailbox):
                 box = MailBoxUnencrypted(host, self._port, timeout=TIMEOUT)
             else:
                 box = MailBox(host, self._port, timeout=TIMEOUT, ssl_context=ssl.create_default_context())
-            self._login(box)
+            self._log_in(box)
             yield box
         except MailboxLoginError as error:
-            if _BUSY.search(str(error.command_result)):
-                raise self._unavailable(_("it is busy")) from None
+            if _BUSY_PATTERN.search(str(error.command_result)):
+                raise self._unavailable_error(_("it is busy")) from None
             raise AuthError(
                 _("the mailbox of {user} at {host} refuses the password").format(user=user, host=host),
                 hint=_("Many mail providers want an app password for IMAP."),
@@ -128,13 +128,13 @@ class ImapMailbox(Mailbox):
                 hint=_("Set [imap] folder; INBOX is there always."),
             ) from None
         except (OSError, imaplib.IMAP4.error, ImapToolsError) as error:
-            raise self._unavailable(type(error).__name__) from None
+            raise self._unavailable_error(type(error).__name__) from None
         finally:
             if box is not None:
-                _leave(box)
+                _log_out(box)
 
 
-def _leave(box: BaseMailBox) -> None:
+def _log_out(box: BaseMailBox) -> None:
     """Log out; a line that is already gone is no trouble."""
     try:
         box.logout()

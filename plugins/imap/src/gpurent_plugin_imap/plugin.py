@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpurent.api import Field, MailboxEntry, hookimpl
+from gpurent.api import InputField, MailboxEntry, hookimpl
 from gpurent_plugin_imap import _
 
 if TYPE_CHECKING:
     from gpurent.api import Mailbox, PluginContext
 
 SETTINGS = (
-    Field(name="host", label=_("IMAP server")),
-    Field(name="port", label=_("Port"), default="993"),
-    Field(name="user", label=_("User name, usually the address")),
-    Field(name="password", label=_("Password, or the app password your mail provider gives"), secret=True),
-    Field(name="tls", label=_("Encrypted (no: only on this computer)"), default="yes"),
-    Field(name="folder", label=_("Folder"), default="INBOX"),
+    InputField(name="host", label=_("IMAP server")),
+    InputField(name="port", label=_("Port"), default="993"),
+    InputField(name="user", label=_("User name, usually the address")),
+    InputField(
+        name="password", label=_("Password, or the app password your mail provider gives"), secret=True
+    ),
+    InputField(name="tls", label=_("Encrypted (no: only on this computer)"), default="yes"),
+    InputField(name="folder", label=_("Folder"), default="INBOX"),
 )
 
 
-def _build(host: PluginContext) -> Mailbox:
+def _build_mailbox(host: PluginContext) -> Mailbox:
     from gpurent_plugin_imap.mailbox import ImapMailbox
 
     return ImapMailbox(host.settings, host.log)
@@ -29,4 +31,6 @@ def _build(host: PluginContext) -> Mailbox:
 
 @hookimpl
 def gpurent_register_mailbox() -> Sequence[MailboxEntry]:
-    return [MailboxEntry(name="imap", summary=_("a mailbox over IMAP"), build=_build, settings=SETTINGS)]
+    return [
+        MailboxEntry(name="imap", summary=_("a mailbox over IMAP"), build=_build_mailbox, settings=SETTINGS)
+    ]

@@ -1,5 +1,5 @@
 """MISTGPU for gpurent: account, balance and metered leases that start on a CPU machine."""
 
-from gpurent.api import translator
+from gpurent.api import make_translator
 
-_ = translator(__name__)
+_ = make_translator(__name__)

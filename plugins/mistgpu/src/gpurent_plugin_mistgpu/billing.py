@@ -13,7 +13,7 @@ from gpurent.api import (
     Charge,
     ChargeKind,
     Currency,
-    Invoice,
+    InvoiceInfo,
     Known,
     Lease,
     Money,
@@ -29,39 +29,39 @@ from gpurent.api import (
     Unknown,
 )
 from gpurent_plugin_mistgpu import _, wire
-from gpurent_plugin_mistgpu.pages import Pages
+from gpurent_plugin_mistgpu.client import MistgpuClient
 
 # From the wiki; the pages for invoices were never seen.
-INVOICE_FROM = CNY.money(200)
+MIN_INVOICE = CNY.money(200)
 INVOICE_PATH = "/user/invoice/"
 
 
-class Account(BillingProvider, SupportsStatement, SupportsInvoices):
+class MistgpuBilling(BillingProvider, SupportsStatement, SupportsInvoices):
     """Nothing is ever paid from here: the shop itself takes what a running server costs."""
 
-    def __init__(self, host: PluginContext) -> None:
-        self._host = host
-        self._pages = Pages(host)
+    def __init__(self, context: PluginContext) -> None:
+        self._context = context
+        self._client = MistgpuClient(context)
 
-    async def balance(self) -> Balance:
-        left, _spent = await self._pages.read("/user/", wire.balance)
-        return Balance(available=left, at=self._host.clock.now())
+    async def get_balance(self) -> Balance:
+        left, _spent = await self._client.get_parsed("/user/", wire.parse_balance)
+        return Balance(available=left, at=self._context.clock.now())
 
-    async def rate(self, quote: Currency) -> Rate:
+    async def get_rate(self, quote: Currency) -> Rate:
         if quote.code != "CNY":
             raise MoneyError(_("MISTGPU knows no rate between CNY and {code}").format(code=quote.code))
-        return Rate(CNY, quote, Decimal(1), self._host.clock.now(), "identity")
+        return Rate(CNY, quote, Decimal(1), self._context.clock.now(), "identity")
 
-    async def top_up(self, money: Money) -> TopUp:
+    async def create_top_up(self, money: Money) -> TopUp:
         if money.amount <= 0:
             raise MoneyError(_("{money} cannot be paid in").format(money=money))
-        answer = await self._pages.post("/user/recharge/", {"amount": f"{money.decimal:f}"}, Spent.NO)
+        answer = await self._client.submit_form("/user/recharge/", {"amount": f"{money.decimal:f}"}, Spent.NO)
         place = answer.headers.get("location", "")
         if not place.startswith("/pay/"):
             raise UnexpectedResponse(
                 _("MISTGPU gave no payment page"), url=answer.url, body=answer.text, spent=Spent.NO
             )
-        url = self._host.settings["url"].rstrip("/") + place
+        url = self._context.settings["url"].rstrip("/") + place
         return TopUp(
             steps=(
                 _("Open the payment page and pay {money} with Alipay.").format(money=money),
@@ -72,35 +72,39 @@ class Account(BillingProvider, SupportsStatement, SupportsInvoices):
             advice=_("A server is shut at once when the balance reaches 0."),
         )
 
-    async def pay(self, bill: Bill) -> Payment:
+    async def pay_bill(self, bill: Bill) -> Payment:
         if bill.amount.amount:
             raise MoneyError(
                 _("MISTGPU takes no payments, and was asked for {amount}").format(amount=bill.amount)
             )
-        return Payment(key=bill.key, proof="", amount=bill.amount, at=self._host.clock.now())
+        return Payment(key=bill.key, proof="", amount=bill.amount, at=self._context.clock.now())
 
-    async def charges(self, lease: Lease) -> Known[Charge] | Unknown:
+    async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
         if not lease.ref or lease.started_at is None:
             return Known(())
         runs = [
             run
-            for run in await self._pages.read("/user/bills/", wire.runs)
+            for run in await self._client.get_parsed("/user/bills/", wire.parse_runs)
             if run.server == lease.ref and run.started_at == lease.started_at
         ]
         if not runs:
             return Unknown(_("the bill page does not list this server yet"))
-        return Known(tuple(self._use(run) for run in runs if run.cost.amount))
+        return Known(tuple(self._make_usage_charge(run) for run in runs if run.cost.amount))
 
-    async def statement(self) -> Known[Charge] | Unknown:
-        answer = await self._pages.get("/user/bills/")
-        used = [self._use(run) for run in wire.runs(answer.text, answer.url) if run.cost.amount]
-        came = wire.recharges(answer.text, answer.url)
+    async def get_statement(self) -> Known[Charge] | Unknown:
+        answer = await self._client.get_page("/user/bills/")
+        used = [
+            self._make_usage_charge(run)
+            for run in wire.parse_runs(answer.text, answer.url)
+            if run.cost.amount
+        ]
+        came = wire.parse_recharges(answer.text, answer.url)
         return Known(tuple(sorted([*used, *came], key=lambda charge: charge.at)))
 
-    def _use(self, run: wire.Run) -> Charge:
+    def _make_usage_charge(self, run: wire.BilledRun) -> Charge:
         # A server may be shut and started again: each stretch is a charge of its own.
         return Charge(
-            at=run.ended_at or self._host.clock.now(),
+            at=run.ended_at or self._context.clock.now(),
             kind=ChargeKind.USE,
             money=run.cost,
             ref=f"{run.server}@{run.started_at.isoformat()}",
@@ -118,17 +122,17 @@ class Account(BillingProvider, SupportsStatement, SupportsInvoices):
             ("email", _("E-mail address that the invoice goes to")),
         )
 
-    async def invoice(self) -> Invoice:
-        _balance, spent = await self._pages.read("/user/", wire.balance)
-        assumed = self._host.settings.get("assumed") == "yes"
-        listed = await self._pages.read(INVOICE_PATH, wire.invoices) if assumed else ()
+    async def get_invoice_info(self) -> InvoiceInfo:
+        _balance, spent = await self._client.get_parsed("/user/", wire.parse_balance)
+        assumed = self._context.settings.get("assumed") == "yes"
+        listed = await self._client.get_parsed(INVOICE_PATH, wire.parse_invoices) if assumed else ()
         left = spent - sum((money for _number, money in listed), CNY.zero)
-        return Invoice(
-            ready=spent >= INVOICE_FROM and left.amount > 0,
+        return InvoiceInfo(
+            ready=spent >= MIN_INVOICE and left.amount > 0,
             spent=spent,
-            needed=INVOICE_FROM,
+            needed=MIN_INVOICE,
             open=left,
-            url=self._host.settings["url"].rstrip("/") + INVOICE_PATH,
+            url=self._context.settings["url"].rstrip("/") + INVOICE_PATH,
             steps=(
                 _("Open the invoice page; {money} can be invoiced.").format(money=left),
                 _("Fill in the title, the taxpayer number and your e-mail address, and submit."),
@@ -137,22 +141,24 @@ class Account(BillingProvider, SupportsStatement, SupportsInvoices):
         )
 
     async def request_invoice(self, money: Money, answers: Mapping[str, str]) -> str:
-        self._pages.require_assumed(INVOICE_PATH)
-        found = await self.invoice()
+        self._client.check_assumed_allowed(INVOICE_PATH)
+        found = await self.get_invoice_info()
         if not found.ready or money.amount <= 0 or money > found.open:
             raise MoneyError(
                 _("MISTGPU has {open} to invoice, not {money}").format(open=found.open, money=money),
                 hint=_("Nothing was asked for."),
             )
-        before = await self._pages.read(INVOICE_PATH, wire.invoices)
+        before = await self._client.get_parsed(INVOICE_PATH, wire.parse_invoices)
         form = {name: answers[name] for name, _label in self.invoice_fields}
-        answer = await self._pages.post(INVOICE_PATH, {**form, "amount": f"{money.decimal:f}"}, Spent.NO)
-        why = wire.complaint(answer.text)
+        answer = await self._client.submit_form(
+            INVOICE_PATH, {**form, "amount": f"{money.decimal:f}"}, Spent.NO
+        )
+        why = wire.parse_error_text(answer.text)
         if why:
             raise MoneyError(
                 _("MISTGPU refuses the invoice: {why}").format(why=why), hint=_("Nothing was asked for.")
             )
-        after = await self._pages.read(INVOICE_PATH, wire.invoices)
+        after = await self._client.get_parsed(INVOICE_PATH, wire.parse_invoices)
         new = [number for number, _money in after if number not in dict(before)]
         if len(new) != 1:
             raise UnexpectedResponse(

@@ -12,20 +12,20 @@ from typing import Any, cast
 from lxml import etree
 
 # lxml needs quadratic time for the attributes of one element, and for end tags that match none of many open elements.
-MOST_DEPTH, MOST_ATTRIBUTES = 200, 100
-MOST_TEXT = 10_000
-_CHUNK = 1 << 16
-_HTML_END, _END = re.compile(r"</html\s*>", re.IGNORECASE), "page-end"
+MAX_DEPTH, MAX_ATTRIBUTES = 200, 100
+MAX_TEXT = 10_000
+_CHUNK_SIZE = 1 << 16
+_HTML_END_TAG, _END_MARK = re.compile(r"</html\s*>", re.IGNORECASE), "page-end"
 
 
-class _Bounds:
+class _BoundsChecker:
     """Receives each tag from a parser that builds no tree; raises `ValueError` at the first beyond the bounds."""
 
     depth = 0
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         self.depth += 1
-        if self.depth > MOST_DEPTH or len(attributes) > MOST_ATTRIBUTES:
+        if self.depth > MAX_DEPTH or len(attributes) > MAX_ATTRIBUTES:
             raise ValueError(tag)
 
     def end(self, _tag: str) -> None:
@@ -43,17 +43,17 @@ def parse_page(page: str) -> tuple[etree._Element, bool]:
     """
     # The first tag gives even an empty page a root; the last is found again only if nothing swallowed it. What follows
     # </html> belongs to the page, too, but lxml would put it aside.
-    marked = f"<html>{_HTML_END.sub('', page)}<{_END}>".encode("utf-8", "replace")
-    checker = etree.HTMLParser(encoding="utf-8", target=cast("Any", _Bounds()))
+    marked = f"<html>{_HTML_END_TAG.sub('', page)}<{_END_MARK}>".encode("utf-8", "replace")
+    checker = etree.HTMLParser(encoding="utf-8", target=cast("Any", _BoundsChecker()))
     try:
         # In pieces: the error leaves the parser between two of them.
-        for start in range(0, len(marked), _CHUNK):
-            checker.feed(marked[start : start + _CHUNK])
+        for start in range(0, len(marked), _CHUNK_SIZE):
+            checker.feed(marked[start : start + _CHUNK_SIZE])
         checker.close()
     except ValueError:
         return etree.Element("html"), False
     root = etree.fromstring(marked, etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True))
-    return root, next(root.iter(_END), None) is not None
+    return root, next(root.iter(_END_MARK), None) is not None
 
 
 def find_elements(
@@ -72,6 +72,6 @@ def find_first(nodes: Iterable[etree._Element], css: str = "", **attributes: str
     return next(find_elements(nodes, css, **attributes), None)
 
 
-def read_text(node: etree._Element) -> str:
-    """All text below ``node``, blanks folded; no more than `MOST_TEXT` characters of it."""
-    return " ".join(" ".join(node.itertext())[:MOST_TEXT].split())
+def get_text(node: etree._Element) -> str:
+    """All text below ``node``, blanks folded; no more than `MAX_TEXT` characters of it."""
+    return " ".join(" ".join(node.itertext())[:MAX_TEXT].split())

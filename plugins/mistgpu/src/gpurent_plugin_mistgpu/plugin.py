@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from gpurent.api import AuthEntry, BillingEntry, Field, LeaseEntry, MachineProfile, SimulatorEntry, hookimpl
+from gpurent.api import (
+    AuthEntry,
+    BillingEntry,
+    InputField,
+    LeaseEntry,
+    MachineProfile,
+    SimulatorEntry,
+    hookimpl,
+)
 from gpurent_plugin_mistgpu import _
 
 if TYPE_CHECKING:
@@ -21,50 +29,66 @@ if TYPE_CHECKING:
 
 NAME = "mistgpu"
 SETTINGS = (
-    Field(name="url", label=_("The site"), default="https://mistgpu.com"),
-    Field(name="mode", label=_("auto, portal, or hands: you rent and stop on its pages"), default="auto"),
-    Field(name="assumed", label=_("Use forms that are only assumed (the sandbox says yes)"), default="no"),
+    InputField(name="url", label=_("The site"), default="https://mistgpu.com"),
+    InputField(
+        name="mode", label=_("auto, portal, or hands: you rent and stop on its pages"), default="auto"
+    ),
+    InputField(
+        name="assumed", label=_("Use forms that are only assumed (the sandbox says yes)"), default="no"
+    ),
 )
 
 
-def _auth(host: PluginContext) -> Authenticator:
-    from gpurent_plugin_mistgpu.pages import FormLogin
+def _build_authenticator(context: PluginContext) -> Authenticator:
+    from gpurent_plugin_mistgpu.client import MistgpuAuthenticator
 
-    return FormLogin(host)
-
-
-def _billing(host: PluginContext) -> BillingProvider:
-    from gpurent_plugin_mistgpu.billing import Account
-
-    return Account(host)
+    return MistgpuAuthenticator(context)
 
 
-def _lease(host: PluginContext) -> LeaseProvider:
-    from gpurent_plugin_mistgpu.shop import Shop
+def _build_billing(context: PluginContext) -> BillingProvider:
+    from gpurent_plugin_mistgpu.billing import MistgpuBilling
 
-    return Shop(host)
+    return MistgpuBilling(context)
 
 
-def _simulator(site: SimulatorContext) -> ProviderSimulator:
+def _build_provider(context: PluginContext) -> LeaseProvider:
+    from gpurent_plugin_mistgpu.provider import MistgpuProvider
+
+    return MistgpuProvider(context)
+
+
+def _build_simulator(context: SimulatorContext) -> ProviderSimulator:
     from gpurent_plugin_mistgpu.simulator.service import MistgpuSimulator
 
-    return MistgpuSimulator(site)
+    return MistgpuSimulator(context)
 
 
 @hookimpl
 def gpurent_register_auth() -> Sequence[AuthEntry]:
     fields = (
-        Field(name="username", label=_("phone number or e-mail")),
-        Field(name="password", label=_("password"), secret=True),
+        InputField(name="username", label=_("phone number or e-mail")),
+        InputField(name="password", label=_("password"), secret=True),
     )
-    return [AuthEntry(name=NAME, summary=_("MISTGPU account"), build=_auth, settings=SETTINGS, fields=fields)]
+    return [
+        AuthEntry(
+            name=NAME,
+            summary=_("MISTGPU account"),
+            build=_build_authenticator,
+            settings=SETTINGS,
+            fields=fields,
+        )
+    ]
 
 
 @hookimpl
 def gpurent_register_billing() -> Sequence[BillingEntry]:
     return [
         BillingEntry(
-            name=NAME, summary=_("MISTGPU balance in CNY"), build=_billing, settings=SETTINGS, currency="CNY"
+            name=NAME,
+            summary=_("MISTGPU balance in CNY"),
+            build=_build_billing,
+            settings=SETTINGS,
+            currency="CNY",
         )
     ]
 
@@ -76,18 +100,18 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
         LeaseEntry(
             name=NAME,
             summary=_("GPU servers by the minute, paid in CNY from a balance"),
-            build=_lease,
+            build=_build_provider,
             settings=SETTINGS,
             auth=NAME,
             billing=NAME,
             profile=MachineProfile(
                 user="mist",
-                data="/data",
-                install="sudo apt-get install -y",
+                data_dir="/data",
+                install_prefix="sudo apt-get install -y",
                 stop_script=stop,
-                kept=timedelta(days=15),
+                files_kept_for=timedelta(days=15),
             ),
-            hosts=("mistgpu.com",),
+            web_hosts=("mistgpu.com",),
             overview={
                 "machines": "14",
                 "difficulty": _("simple"),
@@ -98,7 +122,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "invoice": _("from 200 CNY spent"),
                 "cash_out": _("none"),
             },
-            live=_(
+            live_notes=_(
                 "Never run against the live site. Its sign-in form and machine list are known "
                 "from a public client of 2020; create, stop and charges were never seen: "
                 "gpurent opens the page, and you do these by hand."
@@ -111,6 +135,6 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
 def gpurent_register_simulator() -> Sequence[SimulatorEntry]:
     return [
         SimulatorEntry(
-            name=NAME, summary=_("MISTGPU's site as it was, and as it must have been"), build=_simulator
+            name=NAME, summary=_("MISTGPU's site as it was, and as it must have been"), build=_build_simulator
         )
     ]

@@ -29,16 +29,16 @@ from gpurent.api import (
     UsageError,
 )
 from gpurent_plugin_mistgpu import _
-from gpurent_plugin_mistgpu.markup import find_elements, find_first, parse_page, read_text
+from gpurent_plugin_mistgpu.markup import find_elements, find_first, get_text, parse_page
 
-RUNNING, SHORT, SHUT = "正在运行", "短租中", "已关机"
-_PRICE = re.compile(r"(\d{1,4}(?:\.\d{1,4})?)\s*元/(?:小?时)")
-_GPU = re.compile(r"(?:(\d{1,2})\s*[x×]\s*)?(.+)")
-MOST_PARTS = 1_000  # no card or row of the site has so many elements
+RUNNING, SHORT_RENT, SHUT_DOWN = "正在运行", "短租中", "已关机"
+_PRICE_PATTERN = re.compile(r"(\d{1,4}(?:\.\d{1,4})?)\s*元/(?:小?时)")
+_GPU_PATTERN = re.compile(r"(?:(\d{1,2})\s*[x×]\s*)?(.+)")
+MAX_ELEMENTS = 1_000  # no card or row of the site has so many elements
 
 
 @frozen(kw_only=True)
-class Server:
+class ServerRow:
     """One row of the server list. ``kept_until`` is there when it is shut."""
 
     id: str
@@ -53,7 +53,7 @@ class Server:
 
 
 @frozen(kw_only=True)
-class Run:
+class BilledRun:
     """One line of the bill page: a server's run, what it cost so far."""
 
     server: str
@@ -63,53 +63,57 @@ class Run:
     cost: Money
 
 
-def _changed(what: str, url: str, page: str) -> UnexpectedResponse:
+def _page_changed_error(what: str, url: str, page: str) -> UnexpectedResponse:
     return UnexpectedResponse(
         _("MISTGPU's page {url} has changed: {what}").format(url=url, what=what), url=url, body=page
     )
 
 
-def _read(page: str, url: str) -> etree._Element:
+def _parse_whole_page(page: str, url: str) -> etree._Element:
     root, whole = parse_page(page)
     if not whole:
-        raise _changed(_("it cannot be read to its end"), url, page)
+        raise _page_changed_error(_("it cannot be read to its end"), url, page)
     return root
 
 
-def _small(nodes: Iterable[etree._Element], url: str, page: str) -> Iterator[etree._Element]:
+def _check_sizes(nodes: Iterable[etree._Element], url: str, page: str) -> Iterator[etree._Element]:
     """Cards or rows. They can lie in one another, and a long page must not be read again for each."""
     for node in nodes:
-        if next(islice(node.iterdescendants("*"), MOST_PARTS, None), None) is not None:
-            raise _changed(_("a part of it is too large"), url, page)
+        if next(islice(node.iterdescendants("*"), MAX_ELEMENTS, None), None) is not None:
+            raise _page_changed_error(_("a part of it is too large"), url, page)
         yield node
 
 
-def _rows(page: str, url: str, name: str, broken: str = "") -> Iterator[tuple[etree._Element, list[str]]]:
+def _iter_table_rows(
+    page: str, url: str, name: str, error: str = ""
+) -> Iterator[tuple[etree._Element, list[str]]]:
     """The rows of the table ``name`` that have cells, and the text of these.
 
     ``broken`` says what is wrong when the table is not whole; without it, a missing table has no rows.
     """
-    table = find_first(_read(page, url).iter("table"), id=name)
-    if broken and (table is None or "</table>" not in page):
-        raise _changed(broken, url, page)
-    for row in _small(table.iterdescendants("tr") if table is not None else (), url, page):
-        if cells := [read_text(cell) for cell in row.iterdescendants("td")]:
+    table = find_first(_parse_whole_page(page, url).iter("table"), id=name)
+    if error and (table is None or "</table>" not in page):
+        raise _page_changed_error(error, url, page)
+    for row in _check_sizes(table.iterdescendants("tr") if table is not None else (), url, page):
+        if cells := [get_text(cell) for cell in row.iterdescendants("td")]:
             yield row, cells
 
 
-def offers(page: str, url: str) -> Sequence[Offer]:
+def parse_offers(page: str, url: str) -> Sequence[Offer]:
     """The machines of ``/create/``: a ``.card.form-check`` with a radio each; ``disabled`` means taken."""
     found: list[Offer] = []
-    for card in _small(find_elements(_read(page, url).iter("*"), "card form-check"), url, page):
+    for card in _check_sizes(
+        find_elements(_parse_whole_page(page, url).iter("*"), "card form-check"), url, page
+    ):
         radio = find_first(card.iter("input"), "form-check-input")
         key = radio.get("value", "") if radio is not None else ""
         if radio is None or not re.fullmatch(r"[0-9A-Za-z]{1,12}", key):
-            raise _changed(_("a machine without its number"), url, page)
-        price = _PRICE.search(read_text(card))
+            raise _page_changed_error(_("a machine without its number"), url, page)
+        price = _PRICE_PATTERN.search(get_text(card))
         model = find_first(card.iter("*"), "card-title")
-        named = _GPU.fullmatch(read_text(model)) if model is not None else None
+        named = _GPU_PATTERN.fullmatch(get_text(model)) if model is not None else None
         if price is None or named is None:
-            raise _changed(_("a machine without a price or a name"), url, page)
+            raise _page_changed_error(_("a machine without a price or a name"), url, page)
         found.append(
             Offer(
                 key=key,
@@ -120,57 +124,59 @@ def offers(page: str, url: str) -> Sequence[Offer]:
             )
         )
     if not found:
-        raise _changed(_("no machine is on it"), url, page)
+        raise _page_changed_error(_("no machine is on it"), url, page)
     return found
 
 
-def is_login(page: str) -> bool:
+def is_login_page(page: str) -> bool:
     """Whether ``page`` asks to sign in."""
     form = find_first(parse_page(page)[0].iter("form"), action="/login/")
     return form is not None and find_first(form.iter("input"), name="password") is not None
 
 
-def complaint(page: str) -> str:
+def parse_error_text(page: str) -> str:
     """What the page complains about; empty if nothing."""
     alert = find_first(parse_page(page)[0].iter("*"), "alert-danger")
-    return read_text(alert)[:200] if alert is not None else ""
+    return get_text(alert)[:200] if alert is not None else ""
 
 
-def servers(page: str, url: str) -> Sequence[Server]:
+def parse_servers(page: str, url: str) -> Sequence[ServerRow]:
     """The rows of ``/user/``; the page must be whole, since a row that is missing means that a server is gone."""
     broken = _("the server list is not whole")
     if "</html>" not in page:
-        raise _changed(broken, url, page)
-    return [_server(row, cells, url, page) for row, cells in _rows(page, url, "servers", broken)]
+        raise _page_changed_error(broken, url, page)
+    return [
+        _parse_server(row, cells, url, page) for row, cells in _iter_table_rows(page, url, "servers", broken)
+    ]
 
 
-def _server(row: etree._Element, cells: Sequence[str], url: str, page: str) -> Server:
+def _parse_server(row: etree._Element, cells: Sequence[str], url: str, page: str) -> ServerRow:
     server = find_first(row.iter("input"), name="server_id")
-    state = next((cell for cell in cells if cell.startswith((RUNNING, SHORT, SHUT))), "")
+    state = next((cell for cell in cells if cell.startswith((RUNNING, SHORT_RENT, SHUT_DOWN))), "")
     if len(cells) < 5 or server is None or not state:
-        raise _changed(_("a server without its columns"), url, page)
-    running = not state.startswith(SHUT)
-    return Server(
+        raise _page_changed_error(_("a server without its columns"), url, page)
+    running = not state.startswith(SHUT_DOWN)
+    return ServerRow(
         id=server.get("value", ""),
         machine=cells[0],
         gpu=cells[1],
-        endpoint=_endpoint(cells[2], url, page) if running else None,
+        endpoint=_parse_endpoint(cells[2], url, page) if running else None,
         running=running,
-        started_at=_time(row, "data-started"),
-        stopped_at=_time(row, "data-stopped"),
-        kept_until=_time(row, "data-kept"),
+        started_at=_parse_time(row, "data-started"),
+        stopped_at=_parse_time(row, "data-stopped"),
+        kept_until=_parse_time(row, "data-kept"),
         note=state,
     )
 
 
-def _endpoint(text: str, url: str, page: str) -> Endpoint:
+def _parse_endpoint(text: str, url: str, page: str) -> Endpoint:
     try:
         return Endpoint.parse(text)
     except UsageError:
-        raise _changed(_("the SSH command is unknown"), url, page) from None
+        raise _page_changed_error(_("the SSH command is unknown"), url, page) from None
 
 
-def _time(row: etree._Element, name: str) -> datetime | None:
+def _parse_time(row: etree._Element, name: str) -> datetime | None:
     try:
         found = datetime.fromisoformat(row.get(name, ""))
     except ValueError:
@@ -178,44 +184,44 @@ def _time(row: etree._Element, name: str) -> datetime | None:
     return found if found.tzinfo is not None else None
 
 
-def _money(text: str) -> Money | None:
+def _parse_money(text: str) -> Money | None:
     match = re.search(r"([0-9]{1,9}\.[0-9]{2})\s*元", text)
     return CNY.money(match[1]) if match else None
 
 
-def balance(page: str, url: str) -> tuple[Money, Money]:
+def parse_balance(page: str, url: str) -> tuple[Money, Money]:
     """``(balance, spent in all)`` from ``/user/``."""
-    tree = _read(page, url)
+    tree = _parse_whole_page(page, url)
     left, spent = find_first(tree.iter("*"), id="balance"), find_first(tree.iter("*"), id="spent")
-    found = _money(read_text(left)) if left is not None else None
+    found = _parse_money(get_text(left)) if left is not None else None
     if found is None:
-        raise _changed(_("no balance is on it"), url, page)
-    return found, (_money(read_text(spent)) if spent is not None else None) or CNY.zero
+        raise _page_changed_error(_("no balance is on it"), url, page)
+    return found, (_parse_money(get_text(spent)) if spent is not None else None) or CNY.zero
 
 
-def invoices(page: str, url: str) -> Sequence[tuple[str, Money]]:
+def parse_invoices(page: str, url: str) -> Sequence[tuple[str, Money]]:
     """Number and amount of each invoice that was asked for, from ``/user/invoice/``."""
     found = []
-    for _row, cells in _rows(page, url, "invoices", _("the list of invoices is not whole")):
-        money = _money(cells[-1])
+    for _row, cells in _iter_table_rows(page, url, "invoices", _("the list of invoices is not whole")):
+        money = _parse_money(cells[-1])
         if len(cells) < 3 or not cells[0] or money is None:
-            raise _changed(_("an invoice without its columns"), url, page)
+            raise _page_changed_error(_("an invoice without its columns"), url, page)
         found.append((cells[0], money))
     return found
 
 
-def runs(page: str, url: str) -> Sequence[Run]:
+def parse_runs(page: str, url: str) -> Sequence[BilledRun]:
     """The lines of ``/user/bills/``."""
     found = []
-    for row, cells in _rows(page, url, "bills", _("the bill is not whole")):
-        started, cost = _time(row, "data-started"), _money(cells[-1])
+    for row, cells in _iter_table_rows(page, url, "bills", _("the bill is not whole")):
+        started, cost = _parse_time(row, "data-started"), _parse_money(cells[-1])
         if len(cells) < 5 or started is None or cost is None or not cells[3].isdigit():
-            raise _changed(_("a bill line without its columns"), url, page)
+            raise _page_changed_error(_("a bill line without its columns"), url, page)
         found.append(
-            Run(
+            BilledRun(
                 server=cells[0],
                 started_at=started,
-                ended_at=_time(row, "data-stopped"),
+                ended_at=_parse_time(row, "data-stopped"),
                 minutes=int(cells[3]),
                 cost=cost,
             )
@@ -223,12 +229,12 @@ def runs(page: str, url: str) -> Sequence[Run]:
     return found
 
 
-def recharges(page: str, url: str) -> Sequence[Charge]:
+def parse_recharges(page: str, url: str) -> Sequence[Charge]:
     """What was paid in, from ``/user/bills/``; a page without that table lists none."""
     found = []
-    for row, cells in _rows(page, url, "recharges"):
-        at, money = _time(row, "data-paid"), _money(cells[-1])
+    for row, cells in _iter_table_rows(page, url, "recharges"):
+        at, money = _parse_time(row, "data-paid"), _parse_money(cells[-1])
         if len(cells) < 3 or at is None or money is None:
-            raise _changed(_("a payment line without its columns"), url, page)
+            raise _page_changed_error(_("a payment line without its columns"), url, page)
         found.append(Charge(at=at, kind=ChargeKind.TOP_UP, money=money, ref=f"recharge/{cells[0]}"))
     return found

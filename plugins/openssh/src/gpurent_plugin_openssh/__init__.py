@@ -1,5 +1,5 @@
 """Leases for OpenSSH and what reads its config."""
 
-from gpurent.api import translator
+from gpurent.api import make_translator
 
-_ = translator(__name__)
+_ = make_translator(__name__)

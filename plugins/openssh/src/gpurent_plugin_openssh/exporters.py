@@ -6,65 +6,67 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from gpurent.api import Export, Exported, Exporter, SupportsInstall, SupportsOpen
+from gpurent.api import Export, ExportedLease, Exporter, SupportsInstall, SupportsOpen
 from gpurent_plugin_openssh import _
-from gpurent_plugin_openssh.ssh_config import Place, block, whole
+from gpurent_plugin_openssh.ssh_config import SshConfigFolder, format_block, format_config
 
 
-class OpenSsh(Exporter, SupportsInstall):
+class OpenSshExporter(Exporter, SupportsInstall):
     """What ssh, scp, sftp, rsync, VS Code and JetBrains read."""
 
-    def export(self, leases: Sequence[Exported]) -> Export:
+    def export_leases(self, leases: Sequence[ExportedLease]) -> Export:
         notes = [
             _("Use it with: ssh -F FILE {name}; or let ssh read it always: --install").format(
                 name=leases[0].name
             )
         ]
         if any(lease.password for lease in leases):
-            notes.append(no_password())
-        text = whole({lease.name: block(lease) for lease in leases})
+            notes.append(no_password_note())
+        text = format_config({lease.name: format_block(lease) for lease in leases})
         return Export(text=text.rstrip("\n"), notes=tuple(notes))
 
-    def install(self, leases: Sequence[Exported], home: Path) -> Sequence[str]:
-        place = Place(home)
-        with place.turn():
-            return place.write({**place.read(), **{lease.name: block(lease) for lease in leases}})
+    def install_leases(self, leases: Sequence[ExportedLease], home: Path) -> Sequence[str]:
+        place = SshConfigFolder(home)
+        with place.lock():
+            return place.write_blocks(
+                {**place.read_blocks(), **{lease.name: format_block(lease) for lease in leases}}
+            )
 
-    def installed(self, home: Path) -> Sequence[str]:
-        return sorted(Place(home).read())
+    def list_installed(self, home: Path) -> Sequence[str]:
+        return sorted(SshConfigFolder(home).read_blocks())
 
-    def uninstall(self, names: Sequence[str], home: Path) -> Sequence[str]:
-        place = Place(home)
+    def uninstall_leases(self, names: Sequence[str], home: Path) -> Sequence[str]:
+        place = SshConfigFolder(home)
         if not place.folder.is_dir():
             return []
-        with place.turn():
-            before = place.read()
+        with place.lock():
+            before = place.read_blocks()
             left = {name: text for name, text in before.items() if name not in names}
             if left:
-                return place.write(left) if left != before else []
-            return place.clear()
+                return place.write_blocks(left) if left != before else []
+            return place.delete_config()
 
 
-class VsCode(OpenSsh, SupportsOpen):
+class VsCodeExporter(OpenSshExporter, SupportsOpen):
     """A URL for each lease; its extension Remote - SSH needs the entry in the ssh config as well."""
 
-    def export(self, leases: Sequence[Exported]) -> Export:
+    def export_leases(self, leases: Sequence[ExportedLease]) -> Export:
         notes = [_("VS Code needs its extension Remote - SSH, and the machine in the ssh config: --install")]
         if any(lease.password for lease in leases):
-            notes.append(no_password())
-        return Export(text="\n".join(self.link(lease) for lease in leases), notes=tuple(notes))
+            notes.append(no_password_note())
+        return Export(text="\n".join(self.open_link(lease) for lease in leases), notes=tuple(notes))
 
-    def command(self, lease: Exported) -> tuple[str, ...]:
-        return ("code", "--folder-uri", f"vscode-remote://{_where(lease)}")
+    def open_command(self, lease: ExportedLease) -> tuple[str, ...]:
+        return ("code", "--folder-uri", f"vscode-remote://{_remote_folder(lease)}")
 
-    def link(self, lease: Exported) -> str:
-        return f"vscode://vscode-remote/{_where(lease)}"
+    def open_link(self, lease: ExportedLease) -> str:
+        return f"vscode://vscode-remote/{_remote_folder(lease)}"
 
 
-def _where(lease: Exported) -> str:
+def _remote_folder(lease: ExportedLease) -> str:
     return f"ssh-remote+{lease.name}{quote(lease.folder or '/')}"
 
 
-def no_password() -> str:
+def no_password_note() -> str:
     """For who asked for one."""
     return _("ssh takes no password from a file: it logs in with the lease's own key.")

@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from gpurent.api import Exporter, PluginContext
 
 
-def _openssh(host: PluginContext) -> Exporter:
-    from gpurent_plugin_openssh.exporters import OpenSsh
+def _build_openssh(host: PluginContext) -> Exporter:
+    from gpurent_plugin_openssh.exporters import OpenSshExporter
 
-    return OpenSsh()
+    return OpenSshExporter()
 
 
-def _vscode(host: PluginContext) -> Exporter:
-    from gpurent_plugin_openssh.exporters import VsCode
+def _build_vscode(host: PluginContext) -> Exporter:
+    from gpurent_plugin_openssh.exporters import VsCodeExporter
 
-    return VsCode()
+    return VsCodeExporter()
 
 
 @hookimpl
 def gpurent_register_exporter() -> Sequence[ExporterEntry]:
     return [
-        ExporterEntry(name="openssh", summary="ssh, scp, sftp, rsync", build=_openssh),
+        ExporterEntry(name="openssh", summary="ssh, scp, sftp, rsync", build=_build_openssh),
         ExporterEntry(
-            name="vscode", summary=_("Visual Studio Code, Remote - SSH"), build=_vscode, opens=True
+            name="vscode", summary=_("Visual Studio Code, Remote - SSH"), build=_build_vscode, can_open=True
         ),
     ]

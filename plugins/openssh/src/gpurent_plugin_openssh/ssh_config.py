@@ -10,19 +10,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from gpurent.api import Exported, UsageError
+from gpurent.api import ExportedLease, UsageError
 from gpurent_plugin_openssh import _
 
-HEAD = "# Written by gpurent; changes are lost. To remove it: gpurent export openssh --all --uninstall\n"
-_BLOCK = re.compile(
+FILE_HEADER = (
+    "# Written by gpurent; changes are lost. To remove it: gpurent export openssh --all --uninstall\n"
+)
+_BLOCK_PATTERN = re.compile(
     r"^# begin (?P<name>[A-Za-z0-9._-]+)\n(?P<body>.*?)^# end (?P=name)\n", re.DOTALL | re.MULTILINE
 )
-OURS = "gpurent_config"
-BACKUP = "config.before-gpurent"
-NOTE = "# gpurent: the next line makes ssh read the leases"
+CONFIG_NAME = "gpurent_config"
+BACKUP_NAME = "config.before-gpurent"
+INCLUDE_COMMENT = "# gpurent: the next line makes ssh read the leases"
 
 
-def quoted(path: Path) -> str:
+def quote_path(path: Path) -> str:
     """``path`` as one argument of a config line: quotes, backslashes and percent tokens mean themselves."""
     text = str(path)
     if not text.isprintable() or "${" in text:
@@ -32,7 +34,7 @@ def quoted(path: Path) -> str:
     return f'"{text}"'
 
 
-def block(lease: Exported) -> str:
+def format_block(lease: ExportedLease) -> str:
     """One ``Host`` block, from mark to mark.
 
     The name is an alias for the host key as well, so that a new machine at an old address is never mistaken for it.
@@ -43,60 +45,60 @@ def block(lease: Exported) -> str:
         f"  Port {lease.endpoint.port}",
         f"  User {lease.endpoint.user}",
         f"  HostKeyAlias {lease.name}",
-        f"  UserKnownHostsFile {quoted(lease.known_hosts)}",
+        f"  UserKnownHostsFile {quote_path(lease.known_hosts)}",
         "  GlobalKnownHostsFile none",
         "  StrictHostKeyChecking yes",
         "  UpdateHostKeys no",
-        f"  IdentityFile {quoted(lease.key_file)}",
+        f"  IdentityFile {quote_path(lease.key_file)}",
         "  IdentitiesOnly yes",
         "  ForwardAgent no",
         "  ForwardX11 no",
         "  ServerAliveInterval 15",
     ]
     if lease.host_key:
-        lines.append(f"  HostKeyAlgorithms {_algorithms(lease.host_key.partition(' ')[0])}")
+        lines.append(f"  HostKeyAlgorithms {_host_key_algorithms(lease.host_key.partition(' ')[0])}")
     return f"# begin {lease.name}\n" + "\n".join(lines) + f"\n# end {lease.name}\n"
 
 
-def _algorithms(kind: str) -> str:
+def _host_key_algorithms(kind: str) -> str:
     """What a pinned key of ``kind`` can prove itself with."""
     return "rsa-sha2-512,rsa-sha2-256" if kind == "ssh-rsa" else kind
 
 
-def blocks(text: str) -> dict[str, str]:
+def parse_blocks(text: str) -> dict[str, str]:
     """The blocks of a file of ours by name, as they stand there."""
-    return {match["name"]: match[0] for match in _BLOCK.finditer(text)}
+    return {match["name"]: match[0] for match in _BLOCK_PATTERN.finditer(text)}
 
 
-def whole(found: Mapping[str, str]) -> str:
+def format_config(found: Mapping[str, str]) -> str:
     """A file of ours."""
-    return HEAD + "".join(f"\n{found[name]}" for name in sorted(found))
+    return FILE_HEADER + "".join(f"\n{found[name]}" for name in sorted(found))
 
 
-class Place:
+class SshConfigFolder:
     """``~/.ssh`` of one home. A ``config`` that is a link is changed where it points to; the link stays."""
 
     def __init__(self, home: Path) -> None:
         self.folder = home / ".ssh"
-        self.ours = self.folder / OURS
+        self.own_config = self.folder / CONFIG_NAME
 
     @property
-    def config(self) -> Path:
+    def user_config(self) -> Path:
         return (self.folder / "config").resolve()
 
     @property
-    def include(self) -> str:
+    def include_line(self) -> str:
         """Absolute, since ssh looks relative names up below the home of the user database, not of the environment."""
-        text = quoted(self.ours)
+        text = quote_path(self.own_config)
         if any(sign in text for sign in "*?[%"):
             raise UsageError(
-                _("ssh cannot include {path}").format(path=self.ours),
+                _("ssh cannot include {path}").format(path=self.own_config),
                 hint=_("Use: gpurent export openssh LEASE -o FILE"),
             )
         return f"Include {text}"
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """One process at a time reads and writes our file."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -106,59 +108,63 @@ class Place:
         finally:
             os.close(handle)
 
-    def read(self) -> dict[str, str]:
+    def read_blocks(self) -> dict[str, str]:
         """Our blocks by name; empty when there is no file."""
         try:
-            return blocks(self.ours.read_text("utf-8"))
+            return parse_blocks(self.own_config.read_text("utf-8"))
         except FileNotFoundError:
             return {}
 
-    def write(self, found: Mapping[str, str]) -> list[str]:
+    def write_blocks(self, found: Mapping[str, str]) -> list[str]:
         """Make it so; what was done."""
-        text, done = whole(found), []
-        include = self.include
-        if not self.ours.exists() or self.ours.read_text("utf-8") != text:
-            _replace(self.ours, text.encode(), 0o600)
-            done.append(f"{self.ours}: {', '.join(sorted(found))}")
-        before = self._config()
+        text, done = format_config(found), []
+        include = self.include_line
+        if not self.own_config.exists() or self.own_config.read_text("utf-8") != text:
+            _replace_file(self.own_config, text.encode(), 0o600)
+            done.append(f"{self.own_config}: {', '.join(sorted(found))}")
+        before = self._read_user_config()
         if include not in before.decode("utf-8", "replace").splitlines():
             if before:
-                _replace(self.folder / BACKUP, before, 0o600)
-            _replace(self.config, f"{NOTE}\n{include}\n\n".encode() + before, self._mode())
-            done.append(f"{self.config}: {include}")
+                _replace_file(self.folder / BACKUP_NAME, before, 0o600)
+            _replace_file(
+                self.user_config,
+                f"{INCLUDE_COMMENT}\n{include}\n\n".encode() + before,
+                self._user_config_mode(),
+            )
+            done.append(f"{self.user_config}: {include}")
         return done
 
-    def clear(self) -> list[str]:
+    def delete_config(self) -> list[str]:
         """Our file and our lines are gone; every other byte of the user's config stays."""
         done = []
-        if self.ours.exists():
-            self.ours.unlink()
-            done.append(f"{self.ours}: -")
-        before = self._config()
-        after = before.replace(f"{NOTE}\n{self.include}\n\n".encode(), b"", 1)
+        if self.own_config.exists():
+            self.own_config.unlink()
+            done.append(f"{self.own_config}: -")
+        before = self._read_user_config()
+        after = before.replace(f"{INCLUDE_COMMENT}\n{self.include_line}\n\n".encode(), b"", 1)
         if after == before:
             lines = before.splitlines(keepends=True)
-            mine = (NOTE.encode(), self.include.encode())
+            mine = (INCLUDE_COMMENT.encode(), self.include_line.encode())
             after = b"".join(line for line in lines if line.rstrip(b"\r\n") not in mine)
         if after != before:
             if after:
-                _replace(self.config, after, self._mode())
+                _replace_file(self.user_config, after, self._user_config_mode())
             else:
-                self.config.unlink()
-            done.append(f"{self.config}: -")
+                self.user_config.unlink()
+            done.append(f"{self.user_config}: -")
         return done
 
-    def _config(self) -> bytes:
+    def _read_user_config(self) -> bytes:
         try:
-            return self.config.read_bytes()
+            return self.user_config.read_bytes()
         except FileNotFoundError:
             return b""
 
-    def _mode(self) -> int:
-        return self.config.stat().st_mode & 0o777 if self.config.exists() else 0o600
+    def _user_config_mode(self) -> int:
+        return self.user_config.stat().st_mode & 0o777 if self.user_config.exists() else 0o600
 
 
-def _replace(path: Path, data: bytes, mode: int) -> None:
+def _replace_file(path: Path, data: bytes, mode: int) -> None:
     """``path`` holds ``data`` in one move, or what it held before."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from gpurent.api import PluginContext, SessionBackend
 
 
-def _build(host: PluginContext) -> SessionBackend:
-    from gpurent_plugin_screen.keeper import Screen
+def _build_backend(context: PluginContext) -> SessionBackend:
+    from gpurent_plugin_screen.backend import ScreenBackend
 
-    return Screen()
+    return ScreenBackend()
 
 
 @hookimpl
 def gpurent_register_session() -> Sequence[SessionEntry]:
-    return [SessionEntry(name="screen", summary="GNU screen", build=_build, rank=20)]
+    return [SessionEntry(name="screen", summary="GNU screen", build=_build_backend, rank=20)]

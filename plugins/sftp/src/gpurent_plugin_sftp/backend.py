@@ -7,33 +7,35 @@ from time import monotonic
 
 from gpurent.api import (
     Progress,
-    Pull,
-    Push,
+    PullRequest,
+    PushRequest,
     SshConnection,
     TransferBackend,
     TransferReport,
     TransferUnsupported,
 )
-from gpurent_plugin_sftp.pull import pull
-from gpurent_plugin_sftp.push import Pusher
-from gpurent_plugin_sftp.remote import far_side
-from gpurent_plugin_sftp.scan import scan
+from gpurent_plugin_sftp.pull import pull_files
+from gpurent_plugin_sftp.push import SftpPusher
+from gpurent_plugin_sftp.scan import scan_sources
+from gpurent_plugin_sftp.sftp_client import open_sftp_client
 
 
-class Sftp(TransferBackend):
+class SftpBackend(TransferBackend):
     """asyncssh carries single files; the walks, the names and the limits are ours."""
 
-    async def push(self, link: SshConnection, cargo: Push, progress: Progress) -> TransferReport:
-        _refuse_limit(cargo)
-        if cargo.delete or cargo.dry_run:
+    async def push(
+        self, connection: SshConnection, request: PushRequest, progress: Progress
+    ) -> TransferReport:
+        _refuse_limit(request)
+        if request.delete or request.dry_run:
             raise TransferUnsupported(
                 "sftp takes nothing away on the machine",
                 hint="Leave --delete out, or take another --transfer.",
             )
         begun = monotonic()
-        found = await asyncio.to_thread(scan, cargo)
-        async with far_side(link) as sftp:
-            pusher = Pusher(link, sftp, cargo, found, progress)
+        found = await asyncio.to_thread(scan_sources, request)
+        async with open_sftp_client(connection) as sftp:
+            pusher = SftpPusher(connection, sftp, request, found, progress)
             await pusher.run()
         return TransferReport(
             files=found.files,
@@ -44,13 +46,15 @@ class Sftp(TransferBackend):
             skipped=tuple(found.skipped),
         )
 
-    async def pull(self, link: SshConnection, cargo: Pull, progress: Progress) -> TransferReport:
-        _refuse_limit(cargo)
-        return await pull(link, cargo, progress)
+    async def pull(
+        self, connection: SshConnection, request: PullRequest, progress: Progress
+    ) -> TransferReport:
+        _refuse_limit(request)
+        return await pull_files(connection, request, progress)
 
 
-def _refuse_limit(cargo: Push | Pull) -> None:
-    if cargo.limit:
+def _refuse_limit(request: PushRequest | PullRequest) -> None:
+    if request.bandwidth_limit:
         raise TransferUnsupported(
             "sftp cannot be limited to a rate", hint="Leave --limit out, or take another --transfer."
         )

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from gpurent.api import PluginContext, TransferBackend
 
 
-def _build(host: PluginContext) -> TransferBackend:
-    from gpurent_plugin_sftp.backend import Sftp
+def _build_backend(context: PluginContext) -> TransferBackend:
+    from gpurent_plugin_sftp.backend import SftpBackend
 
-    return Sftp()
+    return SftpBackend()
 
 
 @hookimpl
@@ -23,7 +23,7 @@ def gpurent_register_transfer() -> Sequence[TransferEntry]:
         TransferEntry(
             name="sftp",
             summary="SFTP: resumable and verified, needs nothing on the machine",
-            build=_build,
+            build=_build_backend,
             rank=10,
         )
     ]

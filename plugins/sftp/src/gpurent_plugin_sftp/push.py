@@ -9,85 +9,95 @@ from hashlib import sha256
 
 import asyncssh
 
-from gpurent.api import Progress, Push, Skipped, SshConnection, TransferError, shown
-from gpurent_plugin_sftp.remote import BLOCK, FileChanged, Hashes, all_of, disk_full, list_first, refused
-from gpurent_plugin_sftp.scan import SourceItem, SourceScan
+from gpurent.api import Progress, PushRequest, SkippedName, SshConnection, TransferError, escape_name
+from gpurent_plugin_sftp.scan import SftpSourceScan, SourceItem
+from gpurent_plugin_sftp.sftp_client import (
+    BLOCK_SIZE,
+    FileChanged,
+    RemoteHasher,
+    disk_full,
+    run_concurrently,
+    summarize_failures,
+    translate_sftp_error,
+)
 
-PARTS = ".gpurent/part"
-FLIGHT = 16
-BATCH_FILES, BATCH_SIZE = 100, 64 << 20
-CHUNK = 4 << 20
+PARTIALS_DIR = ".gpurent/part"
+MAX_IN_FLIGHT = 16
+MAX_BATCH_FILES, MAX_BATCH_BYTES = 100, 64 << 20
+CHUNK_SIZE = 4 << 20
 
 
-class Pusher:
+class SftpPusher:
     """One push."""
 
     def __init__(
         self,
-        link: SshConnection,
+        connection: SshConnection,
         sftp: asyncssh.SFTPClient,
-        cargo: Push,
-        found: SourceScan,
+        request: PushRequest,
+        scan: SftpSourceScan,
         progress: Progress,
     ) -> None:
-        self._sftp, self._target, self._found, self._progress = sftp, cargo.target, found, progress
-        self._hashes = Hashes(link, sftp)
-        self._flight = asyncio.Semaphore(FLIGHT)
-        self._there: dict[str, asyncssh.SFTPAttrs] = {}
+        self._sftp, self._target, self._scan, self._progress = sftp, request.target, scan, progress
+        self._hasher = RemoteHasher(connection, sftp)
+        self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._remote_attrs: dict[str, asyncssh.SFTPAttrs] = {}
         self.sent = self.resumed = 0
-        self.lost: list[tuple[str, str]] = []
+        self.failures: list[tuple[str, str]] = []
 
-    def _final(self, item: SourceItem) -> str:
+    def _final_path(self, item: SourceItem) -> str:
         return posixpath.join(self._target, item.name) if self._target != "." else item.name
 
     async def run(self) -> None:
         """Send everything; what could not be sent is reported at the end."""
-        self._progress.total(self._found.files, self._found.size)
+        self._progress.set_total(self._scan.files, self._scan.size)
         await self._sftp.makedirs(self._target, exist_ok=True)
-        await self._sftp.makedirs(PARTS, exist_ok=True)
-        folders = [item for item in self._found.items if item.kind == "folder"]
-        files = [item for item in self._found.items if item.kind == "file"]
-        await all_of(self._list_folder(name) for name in ("", *(folder.name for folder in folders)))
-        wanted = [file for file in files if not self._is_there(file)]
-        await self._check_disk(sum(file.size for file in wanted))
+        await self._sftp.makedirs(PARTIALS_DIR, exist_ok=True)
+        folders = [item for item in self._scan.items if item.kind == "folder"]
+        files = [item for item in self._scan.items if item.kind == "file"]
+        await run_concurrently(self._list_folder(name) for name in ("", *(folder.name for folder in folders)))
+        wanted = [file for file in files if not self._is_up_to_date(file)]
+        await self._check_disk_space(sum(file.size for file in wanted))
         for folder in folders:
-            if folder.name not in self._there:
-                await self._sftp.makedirs(self._final(folder), exist_ok=True)
-        for file in filter(self._is_there, files):
+            if folder.name not in self._remote_attrs:
+                await self._sftp.makedirs(self._final_path(folder), exist_ok=True)
+        for file in filter(self._is_up_to_date, files):
             self.resumed += file.size
             self._progress.advance(file.size, file.name)
-            self._progress.file_done(file.name)
-        for batch in _batches(wanted):
+            self._progress.finish_file(file.name)
+        for batch in _make_batches(wanted):
             await self._send_batch(batch)
-        for item in self._found.items:
+        for item in self._scan.items:
             if item.kind == "link":
                 await self._make_link(item)
         for folder in reversed(folders):
-            await self._sftp.setstat(self._final(folder), asyncssh.SFTPAttrs(permissions=folder.mode | 0o700))
-        if self.lost:
+            await self._sftp.setstat(
+                self._final_path(folder), asyncssh.SFTPAttrs(permissions=folder.mode | 0o700)
+            )
+        if self.failures:
             raise TransferError(
-                list_first([f"{shown(name)} {why}" for name, why in self.lost]),
+                summarize_failures([f"{escape_name(name)} {why}" for name, why in self.failures]),
                 hint="Everything else has arrived, and nothing half-written was left. Send again.",
             )
 
     async def _list_folder(self, name: str) -> None:
         """Learn what lies there of a folder that we have too."""
         path = posixpath.join(self._target, name) if name else self._target
-        async with self._flight:
+        async with self._in_flight:
             try:
                 async for entry in self._sftp.scandir(path):
                     if isinstance(entry.filename, str) and entry.filename not in (".", ".."):
-                        self._there[posixpath.join(name, entry.filename)] = entry.attrs
+                        self._remote_attrs[posixpath.join(name, entry.filename)] = entry.attrs
             except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
                 return
 
-    def _is_there(self, item: SourceItem) -> bool:
-        attrs = self._there.get(item.name)
+    def _is_up_to_date(self, item: SourceItem) -> bool:
+        attrs = self._remote_attrs.get(item.name)
         if attrs is None or attrs.type != asyncssh.FILEXFER_TYPE_REGULAR:
             return False
         return (attrs.size, attrs.mtime) == (item.size, item.mtime)
 
-    async def _check_disk(self, size: int) -> None:
+    async def _check_disk_space(self, size: int) -> None:
         free = await self._free_bytes(self._target)
         if free is not None and size > free:
             raise TransferError(
@@ -105,51 +115,51 @@ class Pusher:
 
     async def _send_batch(self, batch: list[SourceItem]) -> None:
         """Send all partials, verify them in one go, move them to their names."""
-        digests = await all_of(self._try_send(item) for item in batch)
+        digests = await run_concurrently(self._send_with_retry(item) for item in batch)
         sent = [(item, mine) for item, mine in zip(batch, digests, strict=True) if mine]
-        remote = await self._hashes.of([f"{PARTS}/{item.part}" for item, _ in sent])
+        remote = await self._hasher.hash_files([f"{PARTIALS_DIR}/{item.partial_name}" for item, _ in sent])
         for (item, mine), theirs in zip(sent, remote, strict=True):
             if mine != theirs:
-                await self._send_whole(item)
-        gone = {name for name, _ in self.lost}
-        await all_of(self._finish(item) for item, _ in sent if item.name not in gone)
+                await self._resend_file(item)
+        gone = {name for name, _ in self.failures}
+        await run_concurrently(self._finish_file(item) for item, _ in sent if item.name not in gone)
 
-    async def _send_whole(self, item: SourceItem) -> None:
+    async def _resend_file(self, item: SourceItem) -> None:
         """What lay there of an earlier try was not what it seemed: send it whole."""
-        await self._sftp.remove(f"{PARTS}/{item.part}")
-        mine = await self._try_send(item)
+        await self._sftp.remove(f"{PARTIALS_DIR}/{item.partial_name}")
+        mine = await self._send_with_retry(item)
         if not mine:
             return
-        (theirs,) = await self._hashes.of([f"{PARTS}/{item.part}"])
+        (theirs,) = await self._hasher.hash_files([f"{PARTIALS_DIR}/{item.partial_name}"])
         if mine != theirs:
-            raise TransferError(f"{shown(item.name)} did not arrive as it is here", hint="Send again.")
+            raise TransferError(f"{escape_name(item.name)} did not arrive as it is here", hint="Send again.")
 
-    async def _try_send(self, item: SourceItem) -> str:
+    async def _send_with_retry(self, item: SourceItem) -> str:
         """The digest of what was sent, at the second try if need be.
 
         Empty where it cannot be read or does not stand still: that is noted, and others go.
         """
-        async with self._flight:
+        async with self._in_flight:
             for final in (False, True):
                 try:
-                    return await self._send(item)
+                    return await self._send_file(item)
                 except FileChanged as why:
                     if final:
-                        self.lost.append((item.name, str(why)))
+                        self.failures.append((item.name, str(why)))
                         return ""
                 except asyncssh.SFTPFailure as error:
                     # Servers of the old protocol have no word for a full disk.
-                    free = await self._free_bytes(PARTS)
-                    if free is not None and free < CHUNK:
-                        raise disk_full(shown(item.name)) from None
-                    raise refused(shown(item.name), error) from None
+                    free = await self._free_bytes(PARTIALS_DIR)
+                    if free is not None and free < CHUNK_SIZE:
+                        raise disk_full(escape_name(item.name)) from None
+                    raise translate_sftp_error(escape_name(item.name), error) from None
                 except asyncssh.SFTPError as error:
-                    raise refused(shown(item.name), error) from None
+                    raise translate_sftp_error(escape_name(item.name), error) from None
         raise AssertionError("unreachable")
 
-    async def _send(self, item: SourceItem) -> str:
+    async def _send_file(self, item: SourceItem) -> str:
         """The local file into its partial, going on where an earlier try stopped; its local digest."""
-        part = f"{PARTS}/{item.part}"
+        part = f"{PARTIALS_DIR}/{item.partial_name}"
         try:
             size = (await self._sftp.stat(part)).size or 0
         except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
@@ -164,7 +174,9 @@ class Pusher:
             _check_unchanged(item, os.fstat(local.fileno()))
             async with self._sftp.open(part, "r+b" if have else "wb", encoding=None) as far:
                 at = 0
-                while data := await asyncio.to_thread(local.read, CHUNK if item.size > BLOCK else BLOCK):
+                while data := await asyncio.to_thread(
+                    local.read, CHUNK_SIZE if item.size > BLOCK_SIZE else BLOCK_SIZE
+                ):
                     digest.update(data)
                     new = data[max(0, have - at) :]
                     if new:
@@ -178,29 +190,29 @@ class Pusher:
             _check_unchanged(item, os.fstat(local.fileno()))
         return digest.hexdigest()
 
-    async def _finish(self, item: SourceItem) -> None:
-        async with self._flight:
-            part = f"{PARTS}/{item.part}"
+    async def _finish_file(self, item: SourceItem) -> None:
+        async with self._in_flight:
+            part = f"{PARTIALS_DIR}/{item.partial_name}"
             try:
                 await self._sftp.setstat(
                     part, asyncssh.SFTPAttrs(permissions=item.mode, atime=item.mtime, mtime=item.mtime)
                 )
-                await self._sftp.posix_rename(part, self._final(item))
+                await self._sftp.posix_rename(part, self._final_path(item))
             except asyncssh.SFTPError as error:
-                raise refused(shown(item.name), error) from None
-        self._progress.file_done(item.name)
+                raise translate_sftp_error(escape_name(item.name), error) from None
+        self._progress.finish_file(item.name)
 
     async def _make_link(self, item: SourceItem) -> None:
-        path, attrs = self._final(item), self._there.get(item.name)
+        path, attrs = self._final_path(item), self._remote_attrs.get(item.name)
         if attrs is not None:
             if attrs.type != asyncssh.FILEXFER_TYPE_SYMLINK:
                 why = "something else than a link has its name there"
-                self._found.skipped.append(Skipped(name=item.name, why=why))
+                self._scan.skipped.append(SkippedName(name=item.name, why=why))
                 return
-            if await self._sftp.readlink(path) == item.link:
+            if await self._sftp.readlink(path) == item.link_target:
                 return
             await self._sftp.remove(path)
-        await self._sftp.symlink(item.link, path)
+        await self._sftp.symlink(item.link_target, path)
 
 
 def _check_unchanged(item: SourceItem, now: os.stat_result) -> None:
@@ -208,11 +220,11 @@ def _check_unchanged(item: SourceItem, now: os.stat_result) -> None:
         raise FileChanged("changed while it was read")
 
 
-def _batches(items: list[SourceItem]) -> list[list[SourceItem]]:
+def _make_batches(items: list[SourceItem]) -> list[list[SourceItem]]:
     made: list[list[SourceItem]] = []
-    size = BATCH_SIZE + 1
+    size = MAX_BATCH_BYTES + 1
     for item in items:
-        if size + item.size > BATCH_SIZE or len(made[-1]) >= BATCH_FILES:
+        if size + item.size > MAX_BATCH_BYTES or len(made[-1]) >= MAX_BATCH_FILES:
             made.append([])
             size = 0
         made[-1].append(item)

@@ -11,10 +11,10 @@ from pathlib import Path
 from attrs import frozen
 from pathspec import GitIgnoreSpec
 
-from gpurent.api import Push, Skipped, TransferError, UsageError, shown
+from gpurent.api import PushRequest, SkippedName, TransferError, UsageError, escape_name
 
 # Never carried: version control, our own room, what Python makes anew.
-ALWAYS = GitIgnoreSpec.from_lines((".git/", ".gpurent/", ".gpurent-part/", "__pycache__/"))
+ALWAYS_IGNORED = GitIgnoreSpec.from_lines((".git/", ".gpurent/", ".gpurent-part/", "__pycache__/"))
 IGNORE_FILES = (".gitignore", ".gpurentignore")
 Rules = tuple[tuple[str, GitIgnoreSpec], ...]
 
@@ -30,45 +30,45 @@ class SourceItem:
     mode: int = 0o644
     mtime: int = 0
     mtime_ns: int = 0
-    link: str = ""
+    link_target: str = ""
 
     @property
-    def part(self) -> str:
+    def partial_name(self) -> str:
         """The name of its partial: safe for any shell, and another one when the file is another one."""
         text = f"{self.name}\0{self.size}\0{self.mtime_ns}"
         return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:40]
 
 
-def scan(cargo: Push) -> SourceScan:
+def scan_sources(request: PushRequest) -> SftpSourceScan:
     """Walk the sources. Too much, or a source that is not there, is an error before anything moves."""
-    found = SourceScan(cargo)
-    for source in cargo.sources:
+    found = SftpSourceScan(request)
+    for source in request.sources:
         if not os.path.lexists(source):
             raise UsageError(f"{source} does not exist")
         if source.is_dir() and not source.is_symlink():
-            top = "" if cargo.content and len(cargo.sources) == 1 else source.resolve().name
+            top = "" if request.contents_only and len(request.sources) == 1 else source.resolve().name
             found.add_folder(source, source, top, (), 0)
         else:
             found.add_entry(source.parent, source, source.name, source.lstat())
     return found
 
 
-class SourceScan:
+class SftpSourceScan:
     """Everything found, folders before what is in them; links are never followed."""
 
-    def __init__(self, cargo: Push) -> None:
-        self._cargo = cargo
+    def __init__(self, request: PushRequest) -> None:
+        self._request = request
         self.items: list[SourceItem] = []
-        self.skipped: list[Skipped] = []
+        self.skipped: list[SkippedName] = []
         self.size = self.files = 0
 
     def add_folder(self, root: Path, path: Path, name: str, rules: Rules, depth: int) -> None:
         """``path`` below the source ``root``, under ``name``; ``rules``: those of the folders above."""
-        if depth > self._cargo.limits.depth:
-            raise TransferError(f"{path} lies deeper than {self._cargo.limits.depth} folders")
-        if self._cargo.ignore:
+        if depth > self._request.limits.depth:
+            raise TransferError(f"{path} lies deeper than {self._request.limits.depth} folders")
+        if self._request.use_ignore_files:
             here = path.relative_to(root).as_posix()
-            rules = (*rules, *_read_rules(path, "" if here == "." else f"{here}/"))
+            rules = (*rules, *_read_ignore_rules(path, "" if here == "." else f"{here}/"))
         if name:
             status = path.lstat()
             mode, mtime = stat.S_IMODE(status.st_mode), int(status.st_mtime)
@@ -79,7 +79,7 @@ class SourceScan:
             raise TransferError(f"{path} cannot be read: {error.strerror}") from None
         for entry in entries:
             if not _is_utf8(entry.name):
-                self.skipped.append(Skipped(name=shown(entry.name), why="its name is not UTF-8"))
+                self.skipped.append(SkippedName(name=escape_name(entry.name), why="its name is not UTF-8"))
                 continue
             below = Path(entry.path)
             is_folder = entry.is_dir(follow_symlinks=False)
@@ -97,16 +97,16 @@ class SourceScan:
             target = str(path.readlink())
             inside = os.path.normpath(path.parent / target)
             if target.startswith("/") or not Path(inside).is_relative_to(os.path.normpath(root)):
-                self.skipped.append(Skipped(name=name, why=f"is a link out of the folder, to {target}"))
+                self.skipped.append(SkippedName(name=name, why=f"is a link out of the folder, to {target}"))
             else:
-                self.items.append(SourceItem(name=name, path=path, kind="link", link=target))
+                self.items.append(SourceItem(name=name, path=path, kind="link", link_target=target))
             return
         if not stat.S_ISREG(status.st_mode):
-            self.skipped.append(Skipped(name=name, why="is neither a file, a folder nor a link"))
+            self.skipped.append(SkippedName(name=name, why="is neither a file, a folder nor a link"))
             return
         self.files += 1
         self.size += status.st_size
-        limits = self._cargo.limits
+        limits = self._request.limits
         if self.files > limits.files or self.size > limits.total:
             raise TransferError(
                 f"more than {limits.files} files or {limits.total} bytes",
@@ -126,7 +126,7 @@ class SourceScan:
 
     def _is_ignored(self, inside: str, rules: Rules) -> bool:
         """The last rule that speaks of a name decides, the deepest file last, as git has it."""
-        if self._cargo.ignore and ALWAYS.match_file(inside):
+        if self._request.use_ignore_files and ALWAYS_IGNORED.match_file(inside):
             return True
         for prefix, spec in reversed(rules):
             if inside.startswith(prefix):
@@ -136,7 +136,7 @@ class SourceScan:
         return False
 
 
-def _read_rules(path: Path, prefix: str) -> Iterator[tuple[str, GitIgnoreSpec]]:
+def _read_ignore_rules(path: Path, prefix: str) -> Iterator[tuple[str, GitIgnoreSpec]]:
     for name in IGNORE_FILES:
         try:
             lines = (path / name).read_text("utf-8", "replace").splitlines()

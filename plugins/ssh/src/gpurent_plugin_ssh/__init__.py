@@ -1,5 +1,5 @@
 """Any host of the user's as a lease."""
 
-from gpurent.api import translator
+from gpurent.api import make_translator
 
-_ = translator(__name__)
+_ = make_translator(__name__)

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from gpurent.api import LeaseProvider, PluginContext
 
 
-def _lease(host: PluginContext) -> LeaseProvider:
-    from gpurent_plugin_ssh.hosts import AnyHost
+def _build_provider(host: PluginContext) -> LeaseProvider:
+    from gpurent_plugin_ssh.provider import AnySshProvider
 
-    return AnyHost()
+    return AnySshProvider()
 
 
 @hookimpl
@@ -24,7 +24,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
         LeaseEntry(
             name="ssh",
             summary=_("any machine that you reach by SSH: gpurent adopt"),
-            build=_lease,
+            build=_build_provider,
             profile=MachineProfile(user="root"),
             overview={
                 "machines": _("yours"),
@@ -36,6 +36,6 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "invoice": _("none"),
                 "cash_out": _("none"),
             },
-            live=_("Plain SSH; tried against OpenSSH's server."),
+            live_notes=_("Plain SSH; tried against OpenSSH's server."),
         )
     ]

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from gpurent.api import PluginContext, SessionBackend
 
 
-def _build(host: PluginContext) -> SessionBackend:
-    from gpurent_plugin_tmux.keeper import Tmux
+def _build_backend(context: PluginContext) -> SessionBackend:
+    from gpurent_plugin_tmux.backend import TmuxBackend
 
-    return Tmux()
+    return TmuxBackend()
 
 
 @hookimpl
 def gpurent_register_session() -> Sequence[SessionEntry]:
-    return [SessionEntry(name="tmux", summary="tmux", build=_build, rank=10)]
+    return [SessionEntry(name="tmux", summary="tmux", build=_build_backend, rank=10)]

@@ -1,5 +1,5 @@
 """PyTorch on several GPUs. Nothing here imports torch before it is used."""
 
-from gpurent.api import translator
+from gpurent.api import make_translator
 
-_ = translator(__name__)
+_ = make_translator(__name__)

@@ -18,30 +18,30 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 # What DataParallel and DistributedDataParallel, and torch.compile, put before every name.
-PREFIXES = ("module.", "_orig_mod.")
-PLACES = ("state_dict", "model_state_dict", "model", "net", "weights")
+WRAPPER_PREFIXES = ("module.", "_orig_mod.")
+WEIGHT_KEYS = ("state_dict", "model_state_dict", "model", "net", "weights")
 
 
 # ---- names alone: no torch is needed from here to the next line of this kind
 
 
-def prefix_of(names: Iterable[str]) -> str:
+def find_prefix(names: Iterable[str]) -> str:
     """The wrapper's prefix that all ``names`` share; empty for none."""
     every = list(names)
-    return next((p for p in PREFIXES if every and all(name.startswith(p) for name in every)), "")
+    return next((p for p in WRAPPER_PREFIXES if every and all(name.startswith(p) for name in every)), "")
 
 
-def unwrap(state: Mapping[str, Any]) -> Dict[str, Any]:
+def unwrap_names(state: Mapping[str, Any]) -> Dict[str, Any]:
     """``state`` without one wrapper's prefix; unchanged when its names do not share one."""
-    return _renamed(state, prefix_of(state), "")
+    return _replace_prefix(state, find_prefix(state), "")
 
 
-def wrap(state: Mapping[str, Any], prefix: str = PREFIXES[0]) -> Dict[str, Any]:
+def wrap_names(state: Mapping[str, Any], prefix: str = WRAPPER_PREFIXES[0]) -> Dict[str, Any]:
     """``state`` with ``prefix`` before every name."""
-    return _renamed(state, "", prefix)
+    return _replace_prefix(state, "", prefix)
 
 
-def _renamed(state: Mapping[str, Any], old: str, new: str) -> Dict[str, Any]:
+def _replace_prefix(state: Mapping[str, Any], old: str, new: str) -> Dict[str, Any]:
     """``new`` for ``old`` before all names, those of the parts' versions (PyTorch's ``_metadata``) as well."""
     made: Any = OrderedDict((new + name[len(old) :], value) for name, value in state.items())
     versions = getattr(state, "_metadata", None)
@@ -55,21 +55,21 @@ def _renamed(state: Mapping[str, Any], old: str, new: str) -> Dict[str, Any]:
     return made  # type: ignore[no-any-return]
 
 
-def fit(state: Mapping[str, Any], wanted: Iterable[str]) -> Dict[str, Any]:
+def match_names(state: Mapping[str, Any], wanted: Iterable[str]) -> Dict[str, Any]:
     """``state`` by the names of a bare net: wrappers' prefixes go until the names fit ``wanted``.
 
     A net may have a part of its own that is called "module": the form that fits best counts, the first of equals.
     """
     names = set(wanted)
-    best = now = _renamed(state, "", "")
-    while prefix_of(now):
-        now = unwrap(now)
+    best = now = _replace_prefix(state, "", "")
+    while find_prefix(now):
+        now = unwrap_names(now)
         if len(names & set(now)) > len(names & set(best)):
             best = now
     return best
 
 
-def is_state(value: Any) -> bool:
+def is_state_dict(value: Any) -> bool:
     """Whether ``value`` is weights: names to things with a shape and a dtype."""
     return (
         isinstance(value, Mapping)
@@ -81,25 +81,27 @@ def is_state(value: Any) -> bool:
 
 def find_weights(checkpoint: Any, depth: int = 3) -> Tuple[Tuple[str, ...], Mapping[str, Any]]:
     """Where in ``checkpoint`` the weights are, and they: {"model": {"state_dict": …}} too. `ValueError` for nowhere."""
-    if is_state(checkpoint):
+    if is_state_dict(checkpoint):
         return (), checkpoint
     if isinstance(checkpoint, Mapping) and depth:
-        for place in PLACES:
+        for place in WEIGHT_KEYS:
             if place in checkpoint:
                 try:
                     below, state = find_weights(checkpoint[place], depth - 1)
                 except ValueError:
                     continue
                 return (place, *below), state
-    raise ValueError(f"no weights are in it: neither names with tensors, nor those under {', '.join(PLACES)}")
+    raise ValueError(
+        f"no weights are in it: neither names with tensors, nor those under {', '.join(WEIGHT_KEYS)}"
+    )
 
 
-def put_weights(checkpoint: Any, place: Tuple[str, ...], state: Mapping[str, Any]) -> Any:
+def replace_weights(checkpoint: Any, place: Tuple[str, ...], state: Mapping[str, Any]) -> Any:
     """A copy of ``checkpoint`` with ``state`` at ``place``; the rest is the same."""
     if not place:
         return state
     copy = dict(checkpoint)
-    copy[place[0]] = put_weights(checkpoint[place[0]], place[1:], state)
+    copy[place[0]] = replace_weights(checkpoint[place[0]], place[1:], state)
     return copy
 
 
@@ -111,12 +113,12 @@ def rank() -> int:
     return int(os.environ.get("RANK") or 0)
 
 
-def world() -> int:
+def world_size() -> int:
     """How many processes train together."""
     return int(os.environ.get("WORLD_SIZE") or 1)
 
 
-def _local() -> Optional[int]:
+def _local_rank() -> Optional[int]:
     number = os.environ.get("LOCAL_RANK")
     return int(number) if number else None
 
@@ -130,7 +132,7 @@ def device() -> Any:
 
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda", (_local() or 0) % torch.cuda.device_count())
+    return torch.device("cuda", (_local_rank() or 0) % torch.cuda.device_count())
 
 
 def parallelize(net: Any) -> Any:
@@ -139,12 +141,12 @@ def parallelize(net: Any) -> Any:
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     net = net.to(device())
-    if _local() is not None:
-        return _distributed(net, gpus)
+    if _local_rank() is not None:
+        return _wrap_distributed(net, gpus)
     return torch.nn.DataParallel(net) if gpus > 1 else net
 
 
-def _distributed(net: Any, gpus: int) -> Any:
+def _wrap_distributed(net: Any, gpus: int) -> Any:
     import torch
     import torch.distributed as dist
 
@@ -154,10 +156,10 @@ def _distributed(net: Any, gpus: int) -> Any:
         import atexit
 
         # More processes than GPUs can only talk over gloo.
-        enough = gpus >= int(os.environ.get("LOCAL_WORLD_SIZE") or world())
+        enough = gpus >= int(os.environ.get("LOCAL_WORLD_SIZE") or world_size())
         dist.init_process_group("nccl" if gpus and enough else "gloo")
         atexit.register(dist.destroy_process_group)
-    if world() == 1 or not any(part.requires_grad for part in net.parameters()):
+    if world_size() == 1 or not any(part.requires_grad for part in net.parameters()):
         return net
     return torch.nn.parallel.DistributedDataParallel(net, device_ids=[device().index] if gpus else None)
 
@@ -171,8 +173,8 @@ def sampler(dataset: Any, shuffle: bool = True, seed: int = 0) -> Any:
     from torch.utils.data import RandomSampler, SequentialSampler
     from torch.utils.data.distributed import DistributedSampler
 
-    if world() > 1:
-        return DistributedSampler(dataset, num_replicas=world(), rank=rank(), shuffle=shuffle, seed=seed)
+    if world_size() > 1:
+        return DistributedSampler(dataset, num_replicas=world_size(), rank=rank(), shuffle=shuffle, seed=seed)
     if not shuffle:
         made = SequentialSampler(dataset)
     else:
@@ -181,7 +183,7 @@ def sampler(dataset: Any, shuffle: bool = True, seed: int = 0) -> Any:
     return made
 
 
-def bare(net: Any) -> Any:
+def unwrap_model(net: Any) -> Any:
     """The net inside of all wrappers."""
     import torch
 
@@ -199,8 +201,8 @@ def save(net: Any, path: Any, **more: Any) -> bool:
     """
     if rank():
         return False
-    state = bare(net).state_dict()
-    _write(dict(more, model=state) if more else state, path)
+    state = unwrap_model(net).state_dict()
+    _write_checkpoint(dict(more, model=state) if more else state, path)
     return True
 
 
@@ -210,13 +212,13 @@ def load(net: Any, path: Any, weights_only: bool = True) -> Any:
     Names that are missing or too many are a `RuntimeError` of PyTorch's. A file with anything but weights and plain
     values is refused (`pickle.UnpicklingError`): a foreign one could run any code. ``weights_only=False`` for your own.
     """
-    checkpoint = _read(path, weights_only)
-    inner = bare(net)
-    inner.load_state_dict(fit(find_weights(checkpoint)[1], inner.state_dict()))
+    checkpoint = _read_checkpoint(path, weights_only)
+    inner = unwrap_model(net)
+    inner.load_state_dict(match_names(find_weights(checkpoint)[1], inner.state_dict()))
     return checkpoint
 
 
-def _read(path: Any, weights_only: bool = True) -> Any:
+def _read_checkpoint(path: Any, weights_only: bool = True) -> Any:
     import inspect
 
     import torch
@@ -231,7 +233,7 @@ def _read(path: Any, weights_only: bool = True) -> Any:
     return torch.load(path, map_location="cpu")
 
 
-def _write(content: Any, path: Any) -> None:
+def _write_checkpoint(content: Any, path: Any) -> None:
     import torch
 
     path = Path(path)
@@ -251,21 +253,21 @@ def _write(content: Any, path: Any) -> None:
 # ---- as a program
 
 
-def rename(path: str, target: str, wrapped: bool) -> Dict[str, Any]:
+def convert_file(path: str, target: str, wrapped: bool) -> Dict[str, Any]:
     """Write the weights of ``path`` to ``target`` in the other form; gives what changed."""
-    checkpoint = _read(path)
+    checkpoint = _read_checkpoint(path)
     place, state = find_weights(checkpoint)
-    prefix = prefix_of(state)
+    prefix = find_prefix(state)
     if wrapped == bool(prefix):
         raise ValueError(f"it is wrapped already: {prefix}" if wrapped else "no name has a prefix")
-    new = wrap(state) if wrapped else unwrap(state)
-    _write(put_weights(checkpoint, place, new), target)
-    return {"file": target, "tensors": len(new), "prefix": prefix_of(new), "place": list(place)}
+    new = wrap_names(state) if wrapped else unwrap_names(state)
+    _write_checkpoint(replace_weights(checkpoint, place, new), target)
+    return {"file": target, "tensors": len(new), "prefix": find_prefix(new), "place": list(place)}
 
 
-def describe(path: str) -> Dict[str, Any]:
+def describe_file(path: str) -> Dict[str, Any]:
     """Names, shapes, dtypes and sizes of the weights of ``path``."""
-    checkpoint = _read(path)
+    checkpoint = _read_checkpoint(path)
     place, state = find_weights(checkpoint)
     tensors: List[Dict[str, Any]] = [
         {
@@ -280,7 +282,7 @@ def describe(path: str) -> Dict[str, Any]:
     return {
         "file": path,
         "place": list(place),
-        "prefix": prefix_of(state),
+        "prefix": find_prefix(state),
         "tensors": tensors,
         "others": others,
     }
@@ -295,7 +297,7 @@ def main(arguments: List[str]) -> int:
     what, path = arguments[:2]
     target = arguments[3] if len(arguments) == 4 else path
     try:
-        found = describe(path) if what == "show" else rename(path, target, what == "wrap")
+        found = describe_file(path) if what == "show" else convert_file(path, target, what == "wrap")
     except Exception as error:  # noqa: BLE001 - a program says what went wrong in one line
         first = str(error).split("\n")[0]
         sys.stderr.write(f"{type(error).__name__}: {first[:300]}\n")

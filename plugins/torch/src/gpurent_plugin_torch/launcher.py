@@ -11,7 +11,7 @@ from gpurent_plugin_torch import _
 
 # $1: Python, rest: what it runs. A script with nn.DataParallel and without any sign of processes is one process for all
 # GPUs, and is left so: under torchrun every process would take all of them. GPURENT_NPROC stands for the number found.
-_SCRIPT = r"""
+_LAUNCH_SCRIPT = r"""
 python=$1; shift
 PYTHONUNBUFFERED=1; export PYTHONUNBUFFERED
 say() { echo "gpurent: $*" >&2; }
@@ -33,43 +33,43 @@ esac
 """
 
 # torchrun came with PyTorch 1.9; what was before it is called launch.
-_PROBE = """
+_PROBE_SCRIPT = """
 import os, torch
 from importlib.util import find_spec
 n = int(os.environ.get("GPURENT_NPROC") or torch.cuda.device_count())
 print("plain" if n < 2 else ("run %d" if find_spec("torch.distributed.run") else "launch %d") % n)
 """
-_PYTHON = re.compile(r"python(\d+(\.\d+)?)?")
-_SINGLE = ("-u", "-O", "-B")
+_PYTHON_NAME = re.compile(r"python(\d+(\.\d+)?)?")
+_IGNORED_FLAGS = ("-u", "-O", "-B")
 
 
-class Torchrun(Launcher):
+class TorchrunLauncher(Launcher):
     """``train.py …`` and ``python [-u] train.py …`` and ``python -m package …``; everything else is a `UsageError`."""
 
-    def launch(self, command: tuple[str, ...], profile: MachineProfile) -> str:
-        python, rest = _split(command, profile.python)
-        script = _SCRIPT.replace("@probe@", _PROBE)
+    def launch_command(self, command: tuple[str, ...], profile: MachineProfile) -> str:
+        python, rest = _split_command(command, profile.python)
+        script = _LAUNCH_SCRIPT.replace("@probe@", _PROBE_SCRIPT)
         return shlex.join(("sh", "-c", script, "gpurent-torchrun", python, *rest))
 
 
-def _split(command: tuple[str, ...], python: str) -> tuple[str, tuple[str, ...]]:
+def _split_command(command: tuple[str, ...], python: str) -> tuple[str, tuple[str, ...]]:
     """The Python, and what it runs; unbuffered output is always on."""
     words = command
     if len(command) == 1 and " " in command[0]:
         if re.search(r"[;|&<>$`\n]", command[0]):
-            raise _wrong(command)
+            raise _unsupported_command(command)
         words = tuple(shlex.split(command[0]))
-    if words and _PYTHON.fullmatch(PurePosixPath(words[0]).name):
+    if words and _PYTHON_NAME.fullmatch(PurePosixPath(words[0]).name):
         python, words = words[0], words[1:]
-        while words and words[0] in _SINGLE:
+        while words and words[0] in _IGNORED_FLAGS:
             words = words[1:]
     named = words[1:] if words[:1] == ("-m",) else words
     if not named or named[0].startswith("-") or (named is words and not named[0].endswith(".py")):
-        raise _wrong(command)
+        raise _unsupported_command(command)
     return python, words
 
 
-def _wrong(command: tuple[str, ...]) -> UsageError:
+def _unsupported_command(command: tuple[str, ...]) -> UsageError:
     return UsageError(
         _("torchrun starts Python files, not: {command}").format(command=shlex.join(command)[:80]),
         hint=_("Like: train.py --epochs 3, or: python -m package. Else choose another --launcher."),

@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from gpurent.api import Launcher, PluginContext
 
 
-def _launcher(host: PluginContext) -> Launcher:
-    from gpurent_plugin_torch.launcher import Torchrun
+def _build_launcher(host: PluginContext) -> Launcher:
+    from gpurent_plugin_torch.launcher import TorchrunLauncher
 
-    return Torchrun()
+    return TorchrunLauncher()
 
 
-def _checkpoint() -> click.Command:
+def _load_checkpoint_command() -> click.Command:
     from gpurent_plugin_torch.commands import checkpoint_command
 
     return checkpoint_command
 
 
-def _helper() -> click.Command:
+def _load_helper_command() -> click.Command:
     from gpurent_plugin_torch.commands import helper_command
 
     return helper_command
@@ -34,16 +34,22 @@ def _helper() -> click.Command:
 
 @hookimpl
 def gpurent_register_launcher() -> Sequence[LauncherEntry]:
-    return [LauncherEntry(name="torchrun", summary=_("one process a GPU, by torchrun"), build=_launcher)]
+    return [
+        LauncherEntry(name="torchrun", summary=_("one process a GPU, by torchrun"), build=_build_launcher)
+    ]
 
 
 @hookimpl
 def gpurent_register_command() -> Sequence[CommandEntry]:
     return [
         CommandEntry(
-            name="checkpoint", summary=_("Look into saved weights; add or remove module."), build=_checkpoint
+            name="checkpoint",
+            summary=_("Look into saved weights; add or remove module."),
+            build=_load_checkpoint_command,
         ),
         CommandEntry(
-            name="torch-helper", summary=_("Put gpurent_torch.py beside your training script"), build=_helper
+            name="torch-helper",
+            summary=_("Put gpurent_torch.py beside your training script"),
+            build=_load_helper_command,
         ),
     ]

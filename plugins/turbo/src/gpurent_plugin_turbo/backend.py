@@ -11,8 +11,8 @@ from attrs import evolve
 
 from gpurent.api import (
     Progress,
-    Pull,
-    Push,
+    PullRequest,
+    PushRequest,
     SshConnection,
     SupportsPredial,
     TransferReport,
@@ -22,10 +22,10 @@ from gpurent_plugin_turbo.near.connection import bootstrap
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.ssh_process import (
     SshProcess,
-    drop_predialed,
+    close_predialed,
     has_ssh,
+    pop_predialed,
     predial,
-    take_predialed,
 )
 from gpurent_plugin_turbo.near.push.pusher import StreamPusher
 from gpurent_plugin_turbo.near.push.scan import SourceScan, mark_first_push
@@ -33,7 +33,7 @@ from gpurent_plugin_turbo.near.push.scan import SourceScan, mark_first_push
 T = TypeVar("T")
 
 
-class Turbo(SupportsPredial):
+class TurboBackend(SupportsPredial):
     """Threads do the work; the event loop only waits.
 
     A machine without Python has received nothing when that is known: its shell and its tar do it then, slower.
@@ -43,48 +43,50 @@ class Turbo(SupportsPredial):
         self._settings = settings
         self._max_streams = int(settings.get("lines") or 8)
 
-    def _make_opener(self, link: SshConnection, command: str) -> Callable[[bool], CommandConnection]:
+    def _make_opener(self, connection: SshConnection, command: str) -> Callable[[bool], CommandConnection]:
         """The first connection is a channel of the open one; the others are processes of the system's ssh."""
         loop = asyncio.get_running_loop()
-        first_is_channel = not has_ssh() or getattr(link, "alive", False)
+        first_is_channel = not has_ssh() or getattr(connection, "is_alive", False)
 
         def open_connection(first: bool) -> CommandConnection:
-            if first and (predialed := take_predialed(link, command)) is not None:
+            if first and (predialed := pop_predialed(connection, command)) is not None:
                 return predialed
             if first_is_channel and (first or not has_ssh()):
                 from gpurent_plugin_turbo.near.connection.ssh_channel import SshChannel
 
-                return SshChannel(link, loop, command)
-            return SshProcess(link, self._settings, command)
+                return SshChannel(connection, loop, command)
+            return SshProcess(connection, self._settings, command)
 
         return open_connection
 
-    def _open_shells(self, link: SshConnection) -> Callable[[bool], CommandConnection]:
+    def _make_shell_opener(self, connection: SshConnection) -> Callable[[bool], CommandConnection]:
         from gpurent_plugin_turbo.posix.scripts import START_COMMAND
 
-        return self._make_opener(link, START_COMMAND)
+        return self._make_opener(connection, START_COMMAND)
 
-    def dial(self, link: SshConnection, cargo: Push) -> Callable[[], None] | None:
-        if cargo.dry_run or not has_ssh():
+    def start_login(self, connection: SshConnection, request: PushRequest) -> Callable[[], None] | None:
+        if request.dry_run or not has_ssh():
             return None
-        command = bootstrap.push_command(cargo)
-        predial(link, self._settings, command)
-        return partial(drop_predialed, link, command)
+        command = bootstrap.make_push_command(request)
+        predial(connection, self._settings, command)
+        return partial(close_predialed, connection, command)
 
-    async def push(self, link: SshConnection, cargo: Push, progress: Progress) -> TransferReport:
-        if cargo.delete:
-            from gpurent_plugin_turbo.near.prune import pruned_folders
+    async def push(
+        self, connection: SshConnection, request: PushRequest, progress: Progress
+    ) -> TransferReport:
+        if request.delete:
+            from gpurent_plugin_turbo.near.prune import select_prune_folders
 
-            SourceScan(cargo).check_sources()
-            pruned_folders(cargo)  # refuses before anything moves
-        if cargo.dry_run:
-            deleted = await self._prune(link, cargo)
+            SourceScan(request).check_sources()
+            select_prune_folders(request)  # refuses before anything moves
+        if request.dry_run:
+            deleted = await self._prune_target(connection, request)
             return TransferReport(files=0, total=0, sent=0, resumed=0, seconds=0.0, deleted=deleted)
         pusher = StreamPusher(
-            cargo,
+            request,
             progress,
-            self._make_opener(link, bootstrap.push_command(cargo)),
-            first_push=mark_first_push(link, cargo.target),
+            self._make_opener(connection, bootstrap.make_push_command(request)),
+            first_push=mark_first_push(connection, request.target),
             max_streams=self._max_streams,
         )
         try:
@@ -100,35 +102,43 @@ class Turbo(SupportsPredial):
         except TransferUnsupported:
             from gpurent_plugin_turbo.posix.push import PosixPusher
 
-            posix_pusher = PosixPusher(cargo, progress, self._open_shells(link))
+            posix_pusher = PosixPusher(request, progress, self._make_shell_opener(connection))
             report = await _run_in_thread(posix_pusher.run, posix_pusher.stop)
-        return evolve(report, deleted=await self._prune(link, cargo)) if cargo.delete else report
+        return (
+            evolve(report, deleted=await self._prune_target(connection, request))
+            if request.delete
+            else report
+        )
 
-    async def _prune(self, link: SshConnection, cargo: Push) -> tuple[str, ...]:
+    async def _prune_target(self, connection: SshConnection, request: PushRequest) -> tuple[str, ...]:
         """Delete there what does not exist here any more; a dry run only names it."""
-        from gpurent_plugin_turbo.near.prune import Pruner, pruned_folders
+        from gpurent_plugin_turbo.near.prune import StreamPruner, select_prune_folders
 
-        command = bootstrap.prune_command(cargo.target, [name for name, _ in pruned_folders(cargo)])
-        pruner = Pruner(cargo, self._make_opener(link, command))
+        command = bootstrap.make_prune_command(
+            request.target, [name for name, _ in select_prune_folders(request)]
+        )
+        pruner = StreamPruner(request, self._make_opener(connection, command))
         try:
             return await _run_in_thread(pruner.run, pruner.stop)
         except TransferUnsupported:
             from gpurent_plugin_turbo.posix.prune import PosixPruner
 
-            posix_pruner = PosixPruner(cargo, self._open_shells(link))
+            posix_pruner = PosixPruner(request, self._make_shell_opener(connection))
             return await _run_in_thread(posix_pruner.run, posix_pruner.stop)
 
-    async def pull(self, link: SshConnection, cargo: Pull, progress: Progress) -> TransferReport:
+    async def pull(
+        self, connection: SshConnection, request: PullRequest, progress: Progress
+    ) -> TransferReport:
         from gpurent_plugin_turbo.near.pull.puller import StreamPuller
 
-        opener = self._make_opener(link, bootstrap.pull_command(cargo))
-        puller = StreamPuller(cargo, progress, opener, max_streams=self._max_streams)
+        opener = self._make_opener(connection, bootstrap.make_pull_command(request))
+        puller = StreamPuller(request, progress, opener, max_streams=self._max_streams)
         try:
             return await _run_in_thread(puller.run, puller.stop)
         except TransferUnsupported:
             from gpurent_plugin_turbo.posix.pull import PosixPuller
 
-            posix_puller = PosixPuller(cargo, progress, self._open_shells(link))
+            posix_puller = PosixPuller(request, progress, self._make_shell_opener(connection))
             return await _run_in_thread(posix_puller.run, posix_puller.stop)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.api import Push
-from gpurent_plugin_turbo.far.receiver import WAITING_PACK, PushReceiver
+from gpurent.api import PushRequest
+from gpurent_plugin_turbo.far.receiver import PENDING_PACK_BYTES, PushReceiver
 from gpurent_plugin_turbo.far.workers import WorkerPool
 from gpurent_plugin_turbo.near.connection import bootstrap
 from gpurent_plugin_turbo.shared import wire
@@ -18,7 +18,7 @@ from gpurent_plugin_turbo.shared.wire import FrameStream
 BUNDLES = (bootstrap.PUSH_MODULES, bootstrap.PULL_MODULES, bootstrap.PRUNE_MODULES)
 
 
-class Stripped(ast.NodeTransformer):
+class SourceStripper(ast.NodeTransformer):
     """A module as it ought to travel: without docstrings, our own imports and what type checkers read."""
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
@@ -28,25 +28,25 @@ class Stripped(ast.NodeTransformer):
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 node.body = node.body[1:]
             if isinstance(node, ast.Module):
-                node.body = [each for each in node.body if not _stays_here(each)]
+                node.body = [each for each in node.body if not _is_stripped_import(each)]
         return node
 
 
-def _stays_here(node: ast.stmt) -> bool:
+def _is_stripped_import(node: ast.stmt) -> bool:
     if isinstance(node, ast.ImportFrom):
         return str(node.module).startswith(("gpurent_plugin_turbo", "collections.abc"))
     return False
 
 
-def _tree(text: str) -> str:
-    return ast.dump(Stripped().visit(ast.parse(text)))
+def _dump_stripped_tree(text: str) -> str:
+    return ast.dump(SourceStripper().visit(ast.parse(text)))
 
 
 @pytest.mark.parametrize("name", sorted({name for bundle in BUNDLES for name in bundle}))
-def test_only_what_python_does_not_need_is_left_out(name: str) -> None:
-    whole = Path(bootstrap.PACKAGE, f"{name}.py").read_text("utf-8")
+def test_bundle_keeps_everything_that_python_needs(name: str) -> None:
+    whole = Path(bootstrap.PACKAGE_DIR, f"{name}.py").read_text("utf-8")
     bundled = bootstrap.bundle_source(name)
-    assert _tree(bundled) == _tree(whole)
+    assert _dump_stripped_tree(bundled) == _dump_stripped_tree(whole)
     assert '"""' not in bundled
     assert "gpurent_plugin" not in bundled
 
@@ -66,11 +66,11 @@ def test_no_two_modules_of_a_bundle_define_the_same_name(bundle: tuple[str, ...]
     assert sorted(names) == sorted(set(names))
 
 
-def test_the_command_fits_the_first_flight_of_a_connection() -> None:
-    assert len(bootstrap.push_command(Push(sources=(), target="work"))) < 12_000
+def test_command_fits_the_initial_congestion_window() -> None:
+    assert len(bootstrap.make_push_command(PushRequest(sources=(), target="work"))) < 12_000
 
 
-def test_frames_know_what_is_pending() -> None:
+def test_frame_stream_counts_pending_bytes() -> None:
     source, sink = os.pipe()
     try:
         frames = FrameStream(source, -1)
@@ -109,9 +109,9 @@ def test_workers_are_started_only_when_packs_wait() -> None:
         os.write(sink, b"x" * 1000)
         receiver.handle_pack(b"", 1000)
         assert (written, assigned) == ([1000], [])
-        os.write(sink, b"x" * WAITING_PACK)
-        receiver.handle_pack(b"", WAITING_PACK)
-        assert (written, assigned) == ([1000], [WAITING_PACK])
+        os.write(sink, b"x" * PENDING_PACK_BYTES)
+        receiver.handle_pack(b"", PENDING_PACK_BYTES)
+        assert (written, assigned) == ([1000], [PENDING_PACK_BYTES])
     finally:
         os.close(source)
         os.close(sink)

@@ -20,19 +20,19 @@ def partials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PartialFiles:
 
 def test_a_folder_that_was_removed_is_made_again(partials: PartialFiles) -> None:
     os.close(partials.open_partial(b"a" * 33, 10))
-    (there() / ("a" * 33)).unlink()
-    there().rmdir()
+    (get_partials_dir() / ("a" * 33)).unlink()
+    get_partials_dir().rmdir()
     os.close(partials.open_partial(b"b" * 33, 10))
-    assert [path.name for path in there().iterdir()] == ["b" * 33]
+    assert [path.name for path in get_partials_dir().iterdir()] == ["b" * 33]
 
 
-def test_removing_stale_partials_of_a_folder_that_is_gone_is_no_error(partials: PartialFiles) -> None:
+def test_removing_stale_partials_of_a_missing_folder_is_no_error(partials: PartialFiles) -> None:
     partials.remove_stale_partials(b"a" * 33)
     os.close(partials.open_partial(b"a" * 33, 10))
     os.close(partials.open_partial(b"a" * 20 + b"-" + b"1" * 12, 10))
     partials.remove_stale_partials(b"a" * 33)
-    assert [path.name for path in there().iterdir()] == ["a" * 33]
+    assert [path.name for path in get_partials_dir().iterdir()] == ["a" * 33]
 
 
-def there() -> Path:
+def get_partials_dir() -> Path:
     return Path(os.fsdecode(PARTIALS_DIR))

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.api import Pull, Push
+from gpurent.api import PullRequest, PushRequest
 from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.ssh_fixture import machine_fixture
-from gpurent_plugin_turbo.backend import Turbo
+from gpurent_plugin_turbo.backend import TurboBackend
 from gpurent_plugin_turbo.near.push.push_units import LargeUpload
 from gpurent_plugin_turbo.near.push.scan import SourceScan
 from gpurent_plugin_turbo.shared.files import block_size
@@ -23,7 +23,7 @@ LOG = logging.getLogger(__name__)
 
 
 @pytest.mark.parametrize("size", [1, 256 << 10, GB, 100 * GB, 10_000 * GB])
-def test_the_digests_of_a_large_file_are_a_short_list(size: int) -> None:
+def test_block_digests_of_a_large_file_stay_small(size: int) -> None:
     step = block_size(size)
     assert 256 << 10 <= step <= 16 << 20
     assert -(-size // step) * 16 <= max(65_552, size >> 19)
@@ -36,13 +36,13 @@ def test_the_pieces_of_a_large_file_cover_it_once() -> None:
     big.ranges = [(0, size)]
     at = pieces = 0
     while (piece := big.cut_piece(64 << 20)) is not None:
-        assert piece.at == at
+        assert piece.offset == at
         at += piece.size
         pieces += 1
     assert (at, pieces) == (size, -(-size // (64 << 20)))
 
 
-async def test_a_sparse_file_of_100_gigabytes_travels_as_what_it_holds(tmp_path: Path) -> None:
+async def test_sparse_file_of_100_gigabytes_is_uploaded_without_holes(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     with (source / "disk.img").open("wb") as file:
@@ -50,8 +50,10 @@ async def test_a_sparse_file_of_100_gigabytes_travels_as_what_it_holds(tmp_path:
         file.seek(100 * GB)
         file.write(b"end")
     async with machine_fixture(tmp_path) as place:
-        report = await Turbo({}).push(
-            await place.connect(), Push(sources=(source,), target="w", content=True), CountingProgress()
+        report = await TurboBackend({}).push(
+            await place.connect(),
+            PushRequest(sources=(source,), target="w", contents_only=True),
+            CountingProgress(),
         )
         there = place.home / "w" / "disk.img"
         assert there.stat().st_size == 100 * GB + 3
@@ -63,7 +65,7 @@ async def test_a_sparse_file_of_100_gigabytes_travels_as_what_it_holds(tmp_path:
         assert report.sent < 1_000_000
 
 
-async def test_a_sparse_file_of_100_gigabytes_comes_home_as_what_it_holds(tmp_path: Path) -> None:
+async def test_sparse_file_of_100_gigabytes_is_downloaded_without_holes(tmp_path: Path) -> None:
     async with machine_fixture(tmp_path) as place:
         out = place.home / "out"
         out.mkdir()
@@ -74,9 +76,9 @@ async def test_a_sparse_file_of_100_gigabytes_comes_home_as_what_it_holds(tmp_pa
             file.truncate(100 * GB)
         with (out / "nothing.img").open("wb") as file:
             file.truncate(100 * GB)
-        report = await Turbo({}).pull(
+        report = await TurboBackend({}).pull(
             await place.connect(),
-            Pull(sources=("out",), target=tmp_path / "home"),
+            PullRequest(sources=("out",), target=tmp_path / "home"),
             tally := CountingProgress(),
         )
         assert report.sent < 5_000_000
@@ -95,7 +97,10 @@ async def test_a_sparse_file_of_100_gigabytes_comes_home_as_what_it_holds(tmp_pa
 def measure_scan_peak(folder: Path) -> int:
     tracemalloc.start()
     try:
-        count = sum(1 for _ in SourceScan(Push(sources=(folder,), target=".", content=True)).iter_entries())
+        count = sum(
+            1
+            for _ in SourceScan(PushRequest(sources=(folder,), target=".", contents_only=True)).iter_entries()
+        )
         assert count
         return tracemalloc.get_traced_memory()[1]
     finally:
@@ -123,13 +128,15 @@ async def test_a_million_files(tmp_path: Path) -> None:
     async with machine_fixture(tmp_path) as place:
         link = await place.connect()
         tracemalloc.start()
-        report = await Turbo({}).push(
-            link, Push(sources=(source,), target="w", content=True), CountingProgress()
+        report = await TurboBackend({}).push(
+            link, PushRequest(sources=(source,), target="w", contents_only=True), CountingProgress()
         )
         LOG.info("up: %.0f s, peak %d bytes", report.seconds, tracemalloc.get_traced_memory()[1])
         tracemalloc.reset_peak()
         assert report.files == 1_000_000
-        home = await Turbo({}).pull(link, Pull(sources=("w",), target=tmp_path / "home"), CountingProgress())
+        home = await TurboBackend({}).pull(
+            link, PullRequest(sources=("w",), target=tmp_path / "home"), CountingProgress()
+        )
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         LOG.info("down: %.0f s, peak %d bytes", home.seconds, peak)

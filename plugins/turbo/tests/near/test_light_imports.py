@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 
-def test_the_half_that_sends_loads_nothing_heavy() -> None:
+def test_push_imports_nothing_heavy() -> None:
     code = "import sys, gpurent_plugin_turbo.near.push.pusher; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"asyncio", "attr", "enum", "gpurent.errors", "typing"} & set(done.stdout.split())

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.api import Push
+from gpurent.api import PushRequest
 from gpurent_plugin_turbo.near.connection import rate_control
 from gpurent_plugin_turbo.near.connection.rate_control import MIB, AckRate, BandwidthLimit, CompressionLevel
-from gpurent_plugin_turbo.near.push.push_units import Pack
+from gpurent_plugin_turbo.near.push.push_units import FilePack
 from gpurent_plugin_turbo.near.push.scan import SourceScan
 from gpurent_plugin_turbo.near.push.unit_builder import UnitBuilder
 from gpurent_plugin_turbo.shared.codec import RAW, Codec
@@ -25,57 +25,65 @@ class FakeClock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    monkeypatch.setattr(rate_control, "CORES", 2)
+    monkeypatch.setattr(rate_control, "CPU_COUNT", 2)
     return FakeClock(monkeypatch)
 
 
-def carry_three_seconds(
+def simulate_three_seconds(
     level: CompressionLevel, clock: FakeClock, rate: float, *, full: bool = True, near: bool = False
 ) -> int:
     """Three seconds of such a line."""
     for _ in range(30):
         clock.now += 0.11
-        level.record_rate(rate, full=full, near=near)
+        level.record_rate(rate, saturated=full, low_latency=near)
     return level.current
 
 
-def test_a_slower_line_gets_a_higher_level(clock: FakeClock) -> None:
-    found = [carry_three_seconds(CompressionLevel(), clock, rate) for rate in (0.5e6, 6e6, 25e6, 60e6, 900e6)]
+def test_slower_connection_gets_a_higher_level(clock: FakeClock) -> None:
+    found = [
+        simulate_three_seconds(CompressionLevel(), clock, rate) for rate in (0.5e6, 6e6, 25e6, 60e6, 900e6)
+    ]
     assert found == sorted(found, reverse=True)
     assert found[0] == 11
     assert found[-1] == 0
 
 
-def test_a_slower_processor_gets_a_lower_level(clock: FakeClock) -> None:
+def test_slower_processor_gets_a_lower_level(clock: FakeClock) -> None:
     quick, slow = CompressionLevel(), CompressionLevel()
     for level, speed in ((quick, 1.0), (slow, 0.2)):
         for which, (raw, shape) in rate_control.ASSUMED_SPEEDS.items():
             for _ in range(20):
                 level.record_compression(which, MIB, int(0.3 * shape * MIB), MIB / (raw * speed))
-    assert carry_three_seconds(quick, clock, 20e6) > carry_three_seconds(slow, clock, 20e6)
+    assert simulate_three_seconds(quick, clock, 20e6) > simulate_three_seconds(slow, clock, 20e6)
 
 
-def test_a_line_that_waits_for_us_gets_less_pressing(clock: FakeClock) -> None:
+def test_unsaturated_connection_gets_a_lower_level(clock: FakeClock) -> None:
     level = CompressionLevel()
-    before = carry_three_seconds(level, clock, 10e6)
-    assert carry_three_seconds(level, clock, 10e6, full=False) < before
+    before = simulate_three_seconds(level, clock, 10e6)
+    assert simulate_three_seconds(level, clock, 10e6, full=False) < before
 
 
-def test_a_near_line_shows_what_it_can_while_it_is_raw(clock: FakeClock) -> None:
+def test_low_latency_connection_is_measured_with_raw_data(clock: FakeClock) -> None:
     level = CompressionLevel()
-    assert carry_three_seconds(level, clock, 900e6, near=True) == 1, "little is pressed in any case"
+    assert simulate_three_seconds(level, clock, 900e6, near=True) == 1, "little is pressed in any case"
     level.record_compression(
-        1, rate_control.MIN_COMPRESSED, rate_control.MIN_COMPRESSED // 3, rate_control.MIN_COMPRESSED / 350e6
+        1,
+        rate_control.MIN_COMPRESSED_BYTES,
+        rate_control.MIN_COMPRESSED_BYTES // 3,
+        rate_control.MIN_COMPRESSED_BYTES / 350e6,
     )
-    assert carry_three_seconds(level, clock, 900e6, near=True) == 0
+    assert simulate_three_seconds(level, clock, 900e6, near=True) == 0
     slow = CompressionLevel()
     slow.record_compression(
-        1, rate_control.MIN_COMPRESSED, rate_control.MIN_COMPRESSED // 3, rate_control.MIN_COMPRESSED / 350e6
+        1,
+        rate_control.MIN_COMPRESSED_BYTES,
+        rate_control.MIN_COMPRESSED_BYTES // 3,
+        rate_control.MIN_COMPRESSED_BYTES / 350e6,
     )
-    assert carry_three_seconds(slow, clock, 10e6, near=True) > 0
+    assert simulate_three_seconds(slow, clock, 10e6, near=True) > 0
 
 
-def test_what_goes_first_over_a_long_path_is_pressed_harder(clock: FakeClock) -> None:
+def test_first_units_on_a_long_path_are_compressed_harder(clock: FakeClock) -> None:
     for trip, waits, wanted in ((0.1, False, 6), (0.02, True, 6), (0.02, False, 3)):
         level = CompressionLevel()
         level.raise_for_long_path(trip, waits)
@@ -99,13 +107,13 @@ class RecordingLevel(CompressionLevel):
         self.rates.append(raw / seconds)
 
 
-def make_pack(folder: Path, data: bytes) -> Pack:
+def make_pack(folder: Path, data: bytes) -> FilePack:
     (folder / "file").write_bytes(data)
-    push = Push(sources=(folder,), target="there", content=True)
-    return Pack([entry for entry in SourceScan(push).iter_entries() if entry.size])
+    push = PushRequest(sources=(folder,), target="there", contents_only=True)
+    return FilePack([entry for entry in SourceScan(push).iter_entries() if entry.size])
 
 
-def test_a_level_s_speed_is_the_processor_s_not_the_clock_s(tmp_path: Path) -> None:
+def test_level_speed_is_measured_in_processor_time(tmp_path: Path) -> None:
     told = RecordingLevel()
     unit, lost = UnitBuilder(told).build_unit(
         make_pack(tmp_path, b"some words " * 90_000), InterruptedCodec()
@@ -116,28 +124,28 @@ def test_a_level_s_speed_is_the_processor_s_not_the_clock_s(tmp_path: Path) -> N
     assert min(told.rates) > 1e6 / 0.05, "as if nobody had interrupted it"
 
 
-def test_what_does_not_shrink_travels_as_it_is(tmp_path: Path) -> None:
+def test_incompressible_data_is_sent_raw(tmp_path: Path) -> None:
     told = RecordingLevel()
     unit, _ = UnitBuilder(told).build_unit(make_pack(tmp_path, os.urandom(MIB)), Codec())
     assert unit is not None
-    assert (unit.codec, unit.level) == (RAW, 0)
+    assert (unit.codec_kind, unit.level) == (RAW, 0)
     assert not told.rates
 
 
-def test_credit_is_three_tenths_of_a_second_of_the_line(clock: FakeClock) -> None:
+def test_credit_is_three_tenths_of_a_second_of_the_stream(clock: FakeClock) -> None:
     rate = AckRate()
-    assert (rate.credit(0.0, True), rate.credit(0.05, False)) == (4 * MIB, 2 * MIB)
+    assert (rate.compute_credit(0.0, True), rate.compute_credit(0.05, False)) == (4 * MIB, 2 * MIB)
     for _ in range(20):
         rate.mark_sent()
         clock.now += 0.1
         rate.record_ack(2 * MIB, clock.now - 0.1, idle=True)
     assert rate.rtt == pytest.approx(0.1)
-    assert rate.credit(0.01, False) == pytest.approx(6 * MIB, rel=0.01)
-    assert rate.credit(0.25, False) == pytest.approx(20 * MIB, rel=0.01)
-    assert rate.credit(9.0, False) == 32 * MIB
+    assert rate.compute_credit(0.01, False) == pytest.approx(6 * MIB, rel=0.01)
+    assert rate.compute_credit(0.25, False) == pytest.approx(20 * MIB, rel=0.01)
+    assert rate.compute_credit(9.0, False) == 32 * MIB
 
 
-def test_a_limit_holds_over_all_lines(clock: FakeClock) -> None:
+def test_bandwidth_limit_holds_over_all_streams(clock: FakeClock) -> None:
     limit = BandwidthLimit(2_000_000)
     assert [limit.reserve(1_000_000) for _ in range(4)] == pytest.approx([0.0, 0.5, 1.0, 1.5])
     clock.now += 10

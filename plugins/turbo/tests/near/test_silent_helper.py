@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.api import Push, UnavailableError
+from gpurent.api import PushRequest, UnavailableError
 from gpurent.testing.fakes import CountingProgress
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
-from gpurent_plugin_turbo.near.connection.stream_pool import Stream
-from gpurent_plugin_turbo.near.prune import Pruner
+from gpurent_plugin_turbo.near.connection.stream_pool import TransferStream
+from gpurent_plugin_turbo.near.prune import StreamPruner
 from gpurent_plugin_turbo.near.push.pusher import StreamPusher
 from gpurent_plugin_turbo.shared.wire import ACK, FrameStream, ProtocolViolation
 
@@ -20,10 +20,10 @@ class SilentConnection(CommandConnection):
     def __init__(self, first: bool) -> None:
         up, down = os.pipe(), os.pipe()
         self.frames = FrameStream(down[0], up[1])
-        self._fds, self._said = [up[0], up[1], down[0]], down[1]
+        self._fds, self._answer_pipe = [up[0], up[1], down[0]], down[1]
 
     def abort(self) -> None:
-        said, self._said = self._said, -1
+        said, self._answer_pipe = self._answer_pipe, -1
         if said >= 0:
             os.close(said)
 
@@ -42,9 +42,9 @@ def test_a_helper_that_never_answers_is_a_lost_connection(
 ) -> None:
     monkeypatch.setattr(CommandConnection, "handshake_timeout", 0.2)
     (tmp_path / "file").write_text("x")
-    cargo = Push(sources=(tmp_path,), target="work", content=True, delete=delete)
+    cargo = PushRequest(sources=(tmp_path,), target="work", contents_only=True, delete=delete)
     work = (
-        Pruner(cargo, SilentConnection)
+        StreamPruner(cargo, SilentConnection)
         if delete
         else StreamPusher(cargo, CountingProgress(), SilentConnection)
     )
@@ -55,10 +55,12 @@ def test_a_helper_that_never_answers_is_a_lost_connection(
 
 def test_what_is_acknowledged_after_a_stream_was_lost_is_ignored(tmp_path: Path) -> None:
     """One thread may find the connection cut while another still reads what came before."""
-    pusher = StreamPusher(Push(sources=(tmp_path,), target="work"), CountingProgress(), SilentConnection)
-    stream = Stream(SilentConnection(True), True)
+    pusher = StreamPusher(
+        PushRequest(sources=(tmp_path,), target="work"), CountingProgress(), SilentConnection
+    )
+    stream = TransferStream(SilentConnection(True), True)
     with pytest.raises(ProtocolViolation):
         pusher._handle_ack(stream, ACK.pack(3, 0), b"")
-    stream.lost = True
+    stream.is_lost = True
     pusher._handle_ack(stream, ACK.pack(3, 0), b"")
     stream.connection.close()

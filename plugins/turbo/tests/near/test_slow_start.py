@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 from asyncssh.constants import MSG_IGNORE
 
-from gpurent.api import Push
+from gpurent.api import PushRequest
 from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.sandbox.machines import DriverName
 from gpurent.testing.ssh_fixture import machine_fixture
-from gpurent_plugin_turbo.backend import Turbo
+from gpurent_plugin_turbo.backend import TurboBackend
 from gpurent_plugin_turbo.near.connection import tcp_tuning
 from gpurent_plugin_turbo.near.connection.tcp_tuning import SOCKET_TUNER
 
 
 @pytest.mark.parametrize("driver", ["embedded", "auto"])
-async def test_what_warms_a_connection_is_ignored_over_there(
+async def test_slow_start_padding_is_ignored_by_the_server(
     driver: DriverName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tcp_tuning, "LONG_RTT", 0.0)
-    monkeypatch.setattr(tcp_tuning, "congestion_window", lambda made: 14_000)
+    monkeypatch.setattr(tcp_tuning, "read_congestion_window", lambda made: 14_000)
     source = tmp_path / "source"
     source.mkdir()
     for number in range(20):
@@ -38,24 +38,26 @@ async def test_what_warms_a_connection_is_ignored_over_there(
             send(kind, *args, **more)
 
         monkeypatch.setattr(link.transport, "send_packet", watched)
-        await Turbo({}).push(link, Push(sources=(source,), target="work", content=True), CountingProgress())
+        await TurboBackend({}).push(
+            link, PushRequest(sources=(source,), target="work", contents_only=True), CountingProgress()
+        )
         assert max(sent) == 14_004
         there = {path.name: path.read_bytes() for path in (place.home / "work").iterdir()}
     assert there == {path.name: path.read_bytes() for path in source.iterdir()}
 
 
-async def test_a_near_connection_needs_nothing(tmp_path: Path) -> None:
+async def test_low_latency_connection_needs_no_padding(tmp_path: Path) -> None:
     async with machine_fixture(tmp_path) as place:
         link = await place.connect()
-        held = SOCKET_TUNER.tune_connection(link.transport.get_extra_info("socket").fileno())
+        held = SOCKET_TUNER.tune_descriptor(link.transport.get_extra_info("socket").fileno())
         try:
-            assert held.slow_start_window() == 0
+            assert held.read_slow_start_window() == 0
         finally:
-            SOCKET_TUNER.release(held)
-        assert held.slow_start_window() == 0
+            SOCKET_TUNER.release_socket(held)
+        assert held.read_slow_start_window() == 0
 
 
-async def test_the_trip_s_connection_uses_the_quick_cipher(tmp_path: Path) -> None:
+async def test_trip_connection_uses_the_fast_cipher(tmp_path: Path) -> None:
     async with machine_fixture(tmp_path) as place:
         link = await place.connect()
         assert link.transport.get_extra_info("send_cipher") == "aes128-gcm@openssh.com"

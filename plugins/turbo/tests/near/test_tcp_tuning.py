@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.testing.patience import eventually, factor
+from gpurent.testing.load_timeouts import load_factor, wait_until
 from gpurent.testing.ssh_fixture import machine_fixture
 from gpurent_plugin_turbo.near.connection.ssh_process import SshProcess
 from gpurent_plugin_turbo.near.connection.tcp_tuning import SocketTuner, TunedSocket
@@ -26,8 +26,8 @@ async def test_an_ssh_process_acknowledges_and_sends_at_once(tmp_path: Path) -> 
             async def measured() -> bool:
                 return bool(tuned.rtt)
 
-            await eventually(measured)
-            assert 0 < tuned.rtt < 5 * factor()
+            await wait_until(measured)
+            assert 0 < tuned.rtt < 5 * load_factor()
             assert tuned._socket is not None
             assert tuned._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         finally:
@@ -49,11 +49,11 @@ def test_a_process_without_a_connection_is_left_alone(pid: int) -> None:
     tuned = tuner.tune_process(pid, 22)
     time.sleep(0.02)
     assert tuned.rtt == 0.0
-    tuner.release(tuned)
+    tuner.release_socket(tuned)
     assert tuned._pidfd == -1
 
 
-def test_a_process_that_is_gone_ends_the_looking() -> None:
+def test_dead_process_ends_the_search() -> None:
     child = os.posix_spawnp("true", ["true"], {})
     os.waitpid(child, 0)
     assert not TunedSocket(child, 22).tune()

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from plugins.turbo.tests.posix.small_machine import SHELLS
+from plugins.turbo.tests.posix.minimal_machine import SHELLS
 
 
 @pytest.fixture(params=[*SHELLS, "busybox"])

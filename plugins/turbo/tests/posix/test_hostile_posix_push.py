@@ -9,30 +9,30 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.api import GpurentError, Pull, Push, UnavailableError
+from gpurent.api import GpurentError, PullRequest, PushRequest, UnavailableError
 from gpurent.testing.fakes import CountingProgress
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.posix.prune import PosixPruner
 from gpurent_plugin_turbo.posix.pull import PosixPuller
 from gpurent_plugin_turbo.posix.push import PosixPusher
-from plugins.turbo.tests.posix.lying_shell import DONE, HAS, LyingShell
+from plugins.turbo.tests.posix.malicious_shell import DONE_ANSWER, TOOLS_ANSWER, MaliciousShell
 
-ANSWERS = {
+BAD_ANSWERS = {
     "nothing": b"",
     "junk": b"junk" * 1000,
-    "yes to all": DONE,
-    "a bad listing": b"\n@gpurent list\n//zz|./x\n//end\n" + DONE,
-    "bad numbers": b"\n@gpurent list\n//end\n\n@gpurent lost x y z\n\n@gpurent free -1x\n\n@gpurent part x y\n" + DONE,
-    "what was not sent": b"\n@gpurent list\n//end\n\n@gpurent lost 99 99 \x1b[31m\n\n@gpurent lost -9 0 z\n\n@gpurent size -5\n" + DONE,
-    "always bad": b"\n@gpurent list\n//end\n\n@gpurent bad\n" + DONE,
-    "failed": b"\n@gpurent list\n//end\n\x1b[31mNo such luck\n@gpurent failed\n" + DONE,
+    "yes to all": DONE_ANSWER,
+    "a bad listing": b"\n@gpurent list\n//zz|./x\n//end\n" + DONE_ANSWER,
+    "bad numbers": b"\n@gpurent list\n//end\n\n@gpurent lost x y z\n\n@gpurent free -1x\n\n@gpurent part x y\n" + DONE_ANSWER,
+    "what was not sent": b"\n@gpurent list\n//end\n\n@gpurent lost 99 99 \x1b[31m\n\n@gpurent lost -9 0 z\n\n@gpurent size -5\n" + DONE_ANSWER,
+    "always bad": b"\n@gpurent list\n//end\n\n@gpurent bad\n" + DONE_ANSWER,
+    "failed": b"\n@gpurent list\n//end\n\x1b[31mNo such luck\n@gpurent failed\n" + DONE_ANSWER,
     "words without end": b"\n" + b"x" * 10_000_000,
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("says", ANSWERS.values(), ids=ANSWERS)
+@pytest.mark.parametrize("says", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
 @pytest.mark.parametrize("what", ["push", "prune"])
-def test_an_answer_that_may_not_be(tmp_path: Path, what: str, says: bytes) -> None:
+def test_invalid_answer_is_no_crash(tmp_path: Path, what: str, says: bytes) -> None:
     source = tmp_path / "source"
     source.mkdir()
     (source / "small").write_text("small")
@@ -40,12 +40,12 @@ def test_an_answer_that_may_not_be(tmp_path: Path, what: str, says: bytes) -> No
     (source / "link").symlink_to("small")
 
     def answer(script: bytes) -> Iterator[bytes]:
-        yield HAS if b"has tar" in script else says
+        yield TOOLS_ANSWER if b"has tar" in script else says
 
-    def open_shell(first: bool) -> LyingShell:
-        return LyingShell(answer)
+    def open_shell(first: bool) -> MaliciousShell:
+        return MaliciousShell(answer)
 
-    cargo = Push(sources=(source,), target="work", content=True)
+    cargo = PushRequest(sources=(source,), target="work", contents_only=True)
     work = (
         PosixPusher(cargo, CountingProgress(), open_shell)
         if what == "push"
@@ -59,15 +59,13 @@ def test_an_answer_that_may_not_be(tmp_path: Path, what: str, says: bytes) -> No
     assert not [error for error in found if "\x1b" in str(error)]
 
 
-def test_a_shell_that_never_says_a_word_is_a_lost_connection(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_silent_shell_is_a_lost_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from threading import Event
 
     monkeypatch.setattr(CommandConnection, "handshake_timeout", 0.2)
     ended = Event()
 
-    class SilentShell(LyingShell):
+    class SilentShell(MaliciousShell):
         def abort(self) -> None:
             ended.set()
 
@@ -75,7 +73,7 @@ def test_a_shell_that_never_says_a_word_is_a_lost_connection(
         ended.wait()
         yield b""
 
-    cargo = Pull(sources=("out",), target=tmp_path / "home")
+    cargo = PullRequest(sources=("out",), target=tmp_path / "home")
     with pytest.raises(UnavailableError):
         PosixPuller(cargo, CountingProgress(), lambda first: SilentShell(silent)).run()
     assert ended.is_set()

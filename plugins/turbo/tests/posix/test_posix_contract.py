@@ -8,53 +8,53 @@ from typing import Any, ClassVar
 import pytest
 
 from gpurent.testing.contracts.full_disk import FullDiskContract
-from gpurent.testing.contracts.permissions import FarPermissionsContract
+from gpurent.testing.contracts.permissions import RemotePermissionsContract
 from gpurent.testing.contracts.transfer import TransferContract
 from gpurent.testing.ssh_fixture import MachineFixture
-from gpurent_plugin_turbo.backend import Turbo
+from gpurent_plugin_turbo.backend import TurboBackend
 
-PLAIN: dict[str, Any] = {"missing": ("python3", "python")}
+WITHOUT_PYTHON: dict[str, Any] = {"missing": ("python3", "python")}
 
 
-class Plain(TransferContract):
-    changes: ClassVar[dict[str, Any]] = PLAIN
+class PosixTransferContract(TransferContract):
+    spec_changes: ClassVar[dict[str, Any]] = WITHOUT_PYTHON
 
-    def backend(self) -> Turbo:
-        return Turbo({})
+    def make_backend(self) -> TurboBackend:
+        return TurboBackend({})
 
-    async def test_a_file_that_vanishes_is_told(self, place: MachineFixture, tmp_path: Path) -> None:
+    async def test_a_vanishing_local_file_is_reported(self, remote: MachineFixture, tmp_path: Path) -> None:
         """Its thief strikes while Python is being looked for: for the second way the file was never there."""
 
-    async def test_a_cut_line_is_taken_up_again(self, place: MachineFixture, tmp_path: Path) -> None:
+    async def test_a_cut_transfer_is_resumed(self, remote: MachineFixture, tmp_path: Path) -> None:
         """A first push sends ahead to a Python that is not there, and the cut would strike that."""
         (tmp_path / "nothing").mkdir()
-        await self.push(place, tmp_path / "nothing")
-        await super().test_a_cut_line_is_taken_up_again(place, tmp_path)
+        await self.push(remote, tmp_path / "nothing")
+        await super().test_a_cut_transfer_is_resumed(remote, tmp_path)
 
 
-class TestEmbedded(Plain):
+class TestPosixEmbedded(PosixTransferContract):
     pass
 
 
 @pytest.mark.bwrap
-class TestOpenSsh(Plain):
+class TestPosixOpenSsh(PosixTransferContract):
     driver = "bwrap"
 
-    test_a_file_there_that_may_not_be_read = FarPermissionsContract.test_a_file_there_that_may_not_be_read
+    test_a_file_there_that_may_not_be_read = RemotePermissionsContract.test_an_unreadable_remote_file
 
 
 @pytest.mark.bwrap
-class TestFullDisk(FullDiskContract):
-    changes: ClassVar[dict[str, Any]] = {**FullDiskContract.changes, **PLAIN}
+class TestPosixFullDisk(FullDiskContract):
+    spec_changes: ClassVar[dict[str, Any]] = {**FullDiskContract.spec_changes, **WITHOUT_PYTHON}
 
-    def backend(self) -> Turbo:
-        return Turbo({})
+    def make_backend(self) -> TurboBackend:
+        return TurboBackend({})
 
 
 @pytest.mark.bwrap
 @pytest.mark.nightly
-class TestPermissionsThere(FarPermissionsContract):
-    changes: ClassVar[dict[str, Any]] = PLAIN
+class TestPosixRemotePermissions(RemotePermissionsContract):
+    spec_changes: ClassVar[dict[str, Any]] = WITHOUT_PYTHON
 
-    def backend(self) -> Turbo:
-        return Turbo({})
+    def make_backend(self) -> TurboBackend:
+        return TurboBackend({})

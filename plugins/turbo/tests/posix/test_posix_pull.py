@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.api import Pull, TransferError
-from gpurent.testing.contracts.changing_files import Once
-from gpurent.testing.contracts.trees import plant, tree
+from gpurent.api import PullRequest, TransferError
+from gpurent.testing.contracts.changing_files import CallOnceProgress
+from gpurent.testing.contracts.file_trees import make_tree, read_tree
 from gpurent.testing.fakes import CountingProgress
 from gpurent_plugin_turbo.posix.pull import PosixPuller
-from plugins.turbo.tests.posix.small_machine import SHELLS, SmallMachine, plant_odd_tree
+from plugins.turbo.tests.posix.minimal_machine import SHELLS, MinimalMachine, make_odd_tree
 
 
-def test_everything_that_may_comes_home(tmp_path: Path, shell: str) -> None:
-    machine = SmallMachine(tmp_path, shell)
-    source = plant_odd_tree(machine.home / "work")
+def test_everything_allowed_is_downloaded(tmp_path: Path, shell: str) -> None:
+    machine = MinimalMachine(tmp_path, shell)
+    source = make_odd_tree(machine.home / "work")
     report = machine.pull(tmp_path / "to")
     skipped = {item.name for item in report.skipped}  # type: ignore[attr-defined]
-    there, here = tree(source), tree(tmp_path / "to" / "work")
+    there, here = read_tree(source), read_tree(tmp_path / "to" / "work")
     assert here == {name: what for name, what in there.items() if name in here}
     assert not [
         name for name in set(there) - set(here) if name.isprintable() and name not in ("up", "broken")
@@ -31,9 +31,9 @@ def test_everything_that_may_comes_home(tmp_path: Path, shell: str) -> None:
     assert (tmp_path / "to" / "work" / "sparse").stat().st_blocks < 10_000
 
 
-def test_a_file_that_changes_once_comes_as_it_is_then(tmp_path: Path, shell: str) -> None:
-    machine = SmallMachine(tmp_path, shell)
-    out, home = plant(machine.home / "work", files=6), tmp_path / "to"
+def test_file_that_changes_once_is_downloaded_as_changed(tmp_path: Path, shell: str) -> None:
+    machine = MinimalMachine(tmp_path, shell)
+    out, home = make_tree(machine.home / "work", files=6), tmp_path / "to"
 
     def change() -> None:
         """Grown, of the same size, cut short, gone, of another mode, too large for an archive."""
@@ -46,30 +46,34 @@ def test_a_file_that_changes_once_comes_as_it_is_then(tmp_path: Path, shell: str
         (out / "part3" / "file003.txt").write_bytes(os.urandom(1_200_000))
         (out / "part4" / "file004.txt").unlink()
 
-    puller = PosixPuller(Pull(sources=("work",), target=home), Once(change), machine.open_shell)
+    puller = PosixPuller(
+        PullRequest(sources=("work",), target=home), CallOnceProgress(change), machine.open_shell
+    )
     with pytest.raises(TransferError, match="changed or vanished") as caught:
         puller.run()
     assert caught.value.message.startswith("work/part4/file004.txt ")
-    assert tree(home / "work") == tree(out)
+    assert read_tree(home / "work") == read_tree(out)
     assert not (home / ".gpurent-part").exists()
 
 
-def test_a_file_that_grew_into_a_giant_is_fetched_on_its_own(tmp_path: Path) -> None:
-    machine = SmallMachine(tmp_path, SHELLS[0])
-    out = plant(machine.home / "work", files=3, large=0)
+def test_file_that_became_huge_is_fetched_on_its_own(tmp_path: Path) -> None:
+    machine = MinimalMachine(tmp_path, SHELLS[0])
+    out = make_tree(machine.home / "work", files=3, large=0)
 
     def change() -> None:
         with (out / "part1" / "file001.txt").open("wb") as file:
             file.truncate(20_000_000)
 
-    PosixPuller(Pull(sources=("work",), target=tmp_path / "to"), Once(change), machine.open_shell).run()
-    assert tree(tmp_path / "to" / "work") == tree(out)
+    PosixPuller(
+        PullRequest(sources=("work",), target=tmp_path / "to"), CallOnceProgress(change), machine.open_shell
+    ).run()
+    assert read_tree(tmp_path / "to" / "work") == read_tree(out)
 
 
-def test_a_file_that_changes_between_two_looks_is_not_believed(tmp_path: Path) -> None:
+def test_file_changed_with_old_time_is_detected_by_content(tmp_path: Path) -> None:
     """Of the same size, with an older time put back: only its content tells."""
-    machine = SmallMachine(tmp_path, SHELLS[0])
-    out = plant(machine.home / "work", files=3)
+    machine = MinimalMachine(tmp_path, SHELLS[0])
+    out = make_tree(machine.home / "work", files=3)
     stamp = (out / "large.bin").stat().st_mtime_ns
 
     class SilentChange(CountingProgress):
@@ -81,5 +85,7 @@ def test_a_file_that_changes_between_two_looks_is_not_believed(tmp_path: Path) -
                 (out / "large.bin").write_bytes(bytes((out / "large.bin").stat().st_size))
                 os.utime(out / "large.bin", ns=(stamp, stamp))
 
-    PosixPuller(Pull(sources=("work",), target=tmp_path / "to"), SilentChange(), machine.open_shell).run()
-    assert tree(tmp_path / "to" / "work") == tree(out)
+    PosixPuller(
+        PullRequest(sources=("work",), target=tmp_path / "to"), SilentChange(), machine.open_shell
+    ).run()
+    assert read_tree(tmp_path / "to" / "work") == read_tree(out)

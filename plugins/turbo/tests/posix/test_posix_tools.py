@@ -9,54 +9,54 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from gpurent.api import Pull, Push, TransferError, TransferUnsupported, UnavailableError
-from gpurent.testing.contracts.trees import ODD, plant, tree
+from gpurent.api import PullRequest, PushRequest, TransferError, TransferUnsupported, UnavailableError
+from gpurent.testing.contracts.file_trees import ODD_NAMES, make_tree, read_tree
 from gpurent.testing.fakes import CountingProgress
 from gpurent_plugin_turbo.posix.prune import PosixPruner
 from gpurent_plugin_turbo.posix.pull import PosixPuller
 from gpurent_plugin_turbo.posix.push import PosixPusher
-from gpurent_plugin_turbo.shared.files import partial_name
-from plugins.turbo.tests.posix.small_machine import SHELLS, SmallMachine, plant_odd_tree
+from gpurent_plugin_turbo.shared.files import make_partial_name
+from plugins.turbo.tests.posix.minimal_machine import SHELLS, MinimalMachine, make_odd_tree
 
 
-def test_everything_goes_up_once(tmp_path: Path, shell: str) -> None:
-    machine, source = SmallMachine(tmp_path, shell), plant_odd_tree(tmp_path / "source")
+def test_everything_is_uploaded_once(tmp_path: Path, shell: str) -> None:
+    machine, source = MinimalMachine(tmp_path, shell), make_odd_tree(tmp_path / "source")
     machine.push(source)
     there = machine.home / "work"
-    assert tree(there) == tree(source)
+    assert read_tree(there) == read_tree(source)
     assert (there / "hard").samefile(there / "large.bin")
     assert (there / "sparse").stat().st_blocks < 10_000
     assert not (there / ".gpurent-part").exists()
     again = machine.push(source)
     assert again.sent == 0  # type: ignore[attr-defined]
-    assert tree(there) == tree(source)
+    assert read_tree(there) == read_tree(source)
 
 
-def test_what_is_not_here_is_taken_away(tmp_path: Path, shell: str) -> None:
-    machine, source = SmallMachine(tmp_path, shell), plant(tmp_path / "source", files=4, large=0)
+def test_extraneous_files_are_deleted(tmp_path: Path, shell: str) -> None:
+    machine, source = MinimalMachine(tmp_path, shell), make_tree(tmp_path / "source", files=4, large=0)
     machine.push(source)
     there = machine.home / "work"
-    for name in ODD:
+    for name in ODD_NAMES:
         (there / "part1" / "older" / name).mkdir(parents=True)
         (there / "part1" / "older" / name / "-x\n").write_text("x")
     (there / "out").symlink_to(tmp_path)
-    cargo = Push(sources=(source,), target="work", content=True, delete=True, dry_run=True)
+    cargo = PushRequest(sources=(source,), target="work", contents_only=True, delete=True, dry_run=True)
     told = PosixPruner(cargo, machine.open_shell).run()
-    assert len(told) == 2 * len(ODD) + 2
+    assert len(told) == 2 * len(ODD_NAMES) + 2
     assert (there / "part1" / "older" / "-rf").exists()
-    cargo = Push(sources=(source,), target="work", content=True, delete=True)
+    cargo = PushRequest(sources=(source,), target="work", contents_only=True, delete=True)
     assert PosixPruner(cargo, machine.open_shell).run() == told
-    assert tree(there) == tree(source)
+    assert read_tree(there) == read_tree(source)
     assert source.exists()
 
 
-def test_a_folder_that_became_a_link_meanwhile_is_left_alone(tmp_path: Path, shell: str) -> None:
-    machine, source = SmallMachine(tmp_path, shell), plant(tmp_path / "source", files=4, large=0)
+def test_folder_that_became_a_link_is_left_alone(tmp_path: Path, shell: str) -> None:
+    machine, source = MinimalMachine(tmp_path, shell), make_tree(tmp_path / "source", files=4, large=0)
     machine.push(source)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "kept").write_text("kept")
     pruner = PosixPruner(
-        Push(sources=(source,), target="work", content=True, delete=True), machine.open_shell
+        PushRequest(sources=(source,), target="work", contents_only=True, delete=True), machine.open_shell
     )
     (machine.home / "work" / "trap").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(TransferError, match="leads out"):
@@ -65,16 +65,17 @@ def test_a_folder_that_became_a_link_meanwhile_is_left_alone(tmp_path: Path, she
 
 
 @pytest.mark.parametrize("missing", ["sha256sum", "gzip", "stat", "find", "df", "readlink"])
-def test_what_is_missing_is_done_without(tmp_path: Path, missing: str) -> None:
-    machine, source = SmallMachine(tmp_path, SHELLS[0], missing), plant_odd_tree(tmp_path / "source")
+def test_optional_tools_may_be_missing(tmp_path: Path, missing: str) -> None:
+    machine, source = MinimalMachine(tmp_path, SHELLS[0], missing), make_odd_tree(tmp_path / "source")
     machine.push(source)
-    assert tree(machine.home / "work") == tree(source)
+    assert read_tree(machine.home / "work") == read_tree(source)
     if missing in ("stat", "find"):
         with pytest.raises(TransferUnsupported):
             machine.pull(tmp_path / "to")
         with pytest.raises(TransferError, match="find and stat"):
             PosixPruner(
-                Push(sources=(source,), target="work", content=True, delete=True), machine.open_shell
+                PushRequest(sources=(source,), target="work", contents_only=True, delete=True),
+                machine.open_shell,
             ).run()
     else:
         report = machine.pull(tmp_path / "to")
@@ -84,17 +85,17 @@ def test_what_is_missing_is_done_without(tmp_path: Path, missing: str) -> None:
 
 
 @pytest.mark.parametrize("missing", ["tar", "head"])
-def test_what_cannot_be_done_without_is_told_before_anything_moves(tmp_path: Path, missing: str) -> None:
-    machine = SmallMachine(tmp_path, SHELLS[0], missing)
+def test_missing_required_tools_are_reported_before_any_transfer(tmp_path: Path, missing: str) -> None:
+    machine = MinimalMachine(tmp_path, SHELLS[0], missing)
     with pytest.raises(TransferUnsupported, match="tar and head"):
-        machine.push(plant(tmp_path / "source", files=3, large=0))
+        machine.push(make_tree(tmp_path / "source", files=3, large=0))
     with pytest.raises(TransferUnsupported, match="tar and head"):
         machine.pull(tmp_path / "to")
     assert not list(machine.home.iterdir())
 
 
-def test_full_verification_believes_no_size_and_time(tmp_path: Path, shell: str) -> None:
-    machine, source = SmallMachine(tmp_path, shell), plant(tmp_path / "source", files=5)
+def test_full_verification_ignores_size_and_time(tmp_path: Path, shell: str) -> None:
+    machine, source = MinimalMachine(tmp_path, shell), make_tree(tmp_path / "source", files=5)
     machine.push(source)
     for name in ("part0/file000.txt", "part1/file001.txt", "large.bin"):
         there, stamp = machine.home / "work" / name, (source / name).stat().st_mtime_ns
@@ -102,17 +103,19 @@ def test_full_verification_believes_no_size_and_time(tmp_path: Path, shell: str)
         there.write_bytes(bytes(there.stat().st_size))
         os.utime(there, ns=(stamp, stamp))
     machine.push(source, verify="full")
-    assert {k: v[-1] for k, v in tree(machine.home / "work").items()} == {
-        k: v[-1] for k, v in tree(source).items()
+    assert {k: v[-1] for k, v in read_tree(machine.home / "work").items()} == {
+        k: v[-1] for k, v in read_tree(source).items()
     }
 
 
-def test_a_large_file_goes_on_from_what_is_there(tmp_path: Path, shell: str) -> None:
-    machine, source = SmallMachine(tmp_path, shell), tmp_path / "source"
+def test_large_file_is_resumed(tmp_path: Path, shell: str) -> None:
+    machine, source = MinimalMachine(tmp_path, shell), tmp_path / "source"
     source.mkdir()
     (source / "f").write_bytes(os.urandom(12_000_000))
     pusher = PosixPusher(
-        Push(sources=(source,), target="work", content=True), CountingProgress(), machine.open_shell
+        PushRequest(sources=(source,), target="work", contents_only=True),
+        CountingProgress(),
+        machine.open_shell,
     )
     real = pusher._shell.run_script
 
@@ -130,54 +133,59 @@ def test_a_large_file_goes_on_from_what_is_there(tmp_path: Path, shell: str) -> 
     report = machine.push(source)
     assert report.resumed == 9_000_001  # type: ignore[attr-defined]
     assert report.sent < 3_100_000  # type: ignore[attr-defined]
-    assert tree(machine.home / "work") == tree(source)
+    assert read_tree(machine.home / "work") == read_tree(source)
     home = tmp_path / "to"
     machine.pull(home)
     (home / "work" / "f").unlink()
-    puller = PosixPuller(Pull(sources=("work",), target=home), CountingProgress(), machine.open_shell)
+    puller = PosixPuller(PullRequest(sources=("work",), target=home), CountingProgress(), machine.open_shell)
     stamp = (machine.home / "work" / "f").stat().st_mtime_ns
     (home / ".gpurent-part").mkdir()
-    (home / ".gpurent-part" / os.fsdecode(partial_name(b"work/f", 12_000_000, stamp))).write_bytes(
+    (home / ".gpurent-part" / os.fsdecode(make_partial_name(b"work/f", 12_000_000, stamp))).write_bytes(
         (source / "f").read_bytes()[:9_000_001]
     )
     report = puller.run()
     assert report.resumed > 8_900_000
-    assert tree(home / "work") == tree(source)
+    assert read_tree(home / "work") == read_tree(source)
 
 
-def test_a_partial_that_is_another_file_is_begun_anew(tmp_path: Path, shell: str) -> None:
-    machine, source = SmallMachine(tmp_path, shell), tmp_path / "source"
+def test_partial_of_another_file_is_restarted(tmp_path: Path, shell: str) -> None:
+    machine, source = MinimalMachine(tmp_path, shell), tmp_path / "source"
     source.mkdir()
     (source / "f").write_bytes(os.urandom(3_000_000))
     stamp = (source / "f").stat().st_mtime_ns
     partials = machine.home / "work" / ".gpurent-part"
     partials.mkdir(parents=True)
-    (partials / os.fsdecode(partial_name(b"f", 3_000_000, stamp))).write_bytes(b"x" * 2_000_000)
+    (partials / os.fsdecode(make_partial_name(b"f", 3_000_000, stamp))).write_bytes(b"x" * 2_000_000)
     (partials / "s123").mkdir()
     machine.push(source)
-    assert tree(machine.home / "work") == tree(source)
+    assert read_tree(machine.home / "work") == read_tree(source)
     assert not partials.exists()
 
 
-def test_a_file_that_vanishes_is_told(tmp_path: Path) -> None:
-    machine, source = SmallMachine(tmp_path, SHELLS[0]), plant(tmp_path / "source", files=5, large=0)
+def test_vanished_file_is_reported(tmp_path: Path) -> None:
+    machine, source = MinimalMachine(tmp_path, SHELLS[0]), make_tree(tmp_path / "source", files=5, large=0)
     for name, size in (("gone.bin", 3_000_000), ("small", 3)):
         (source / name).write_bytes(b"x" * size)
 
     class DeletingTally(CountingProgress):
-        def total(self, files: int, size: int) -> None:
+        def set_total(self, files: int, size: int) -> None:
             (source / "gone.bin").unlink()
             (source / "small").unlink()
 
     with pytest.raises(TransferError, match=r"small: vanished.*gone\.bin: vanished"):
         PosixPusher(
-            Push(sources=(source,), target="work", content=True), DeletingTally(), machine.open_shell
+            PushRequest(sources=(source,), target="work", contents_only=True),
+            DeletingTally(),
+            machine.open_shell,
         ).run()
-    assert tree(machine.home / "work") == tree(source)
+    assert read_tree(machine.home / "work") == read_tree(source)
 
 
-def test_a_folder_where_a_file_should_be_is_told(tmp_path: Path, shell: str) -> None:
-    machine, source = SmallMachine(tmp_path, shell), plant(tmp_path / "source", files=5, large=2_000_000)
+def test_folder_in_place_of_a_file_is_reported(tmp_path: Path, shell: str) -> None:
+    machine, source = (
+        MinimalMachine(tmp_path, shell),
+        make_tree(tmp_path / "source", files=5, large=2_000_000),
+    )
     (source / "link").symlink_to("nowhere")
     for name in ("part0/file000.txt", "large.bin", "link"):
         (machine.home / "work" / name / "in").mkdir(parents=True)
@@ -188,17 +196,20 @@ def test_a_folder_where_a_file_should_be_is_told(tmp_path: Path, shell: str) -> 
         assert [path.name for path in (machine.home / "work" / name).iterdir()] == ["in"]
 
 
-def test_a_limit_is_kept(tmp_path: Path) -> None:
-    machine, source = SmallMachine(tmp_path, SHELLS[0]), tmp_path / "source"
+def test_bandwidth_limit_is_respected(tmp_path: Path) -> None:
+    machine, source = MinimalMachine(tmp_path, SHELLS[0]), tmp_path / "source"
     source.mkdir()
     (source / "f").write_bytes(os.urandom(1_500_000))
     begun = time.monotonic()
-    machine.push(source, limit=2_000_000)
+    machine.push(source, bandwidth_limit=2_000_000)
     assert time.monotonic() - begun > 0.6
 
 
-def test_modes_and_times_to_the_nanosecond(tmp_path: Path, shell: str) -> None:
-    machine, source = SmallMachine(tmp_path, shell), plant(tmp_path / "source", files=3, large=2_000_000)
+def test_modes_and_times_are_kept_to_the_nanosecond(tmp_path: Path, shell: str) -> None:
+    machine, source = (
+        MinimalMachine(tmp_path, shell),
+        make_tree(tmp_path / "source", files=3, large=2_000_000),
+    )
     for mode, name in enumerate(("part0/file000.txt", "large.bin"), 0o4640):
         (source / name).chmod(mode)
         os.utime(source / name, ns=(10**18, 10**18 + 123_456_789))
@@ -210,10 +221,10 @@ def test_modes_and_times_to_the_nanosecond(tmp_path: Path, shell: str) -> None:
         assert shell == "busybox" or there.st_mtime_ns == here.st_mtime_ns
 
 
-def test_a_target_on_another_disk_gets_everything(tmp_path: Path, shell: str) -> None:
-    source = plant_odd_tree(tmp_path / "source")
+def test_target_on_another_disk_receives_everything(tmp_path: Path, shell: str) -> None:
+    source = make_odd_tree(tmp_path / "source")
     with TemporaryDirectory(dir="/dev/shm") as other:
         if Path(other).stat().st_dev == tmp_path.stat().st_dev:
             pytest.skip("/dev/shm is no other disk here")
-        SmallMachine(tmp_path, shell).push(source, f"{other}/work")
-        assert tree(Path(other, "work")) == tree(source)
+        MinimalMachine(tmp_path, shell).push(source, f"{other}/work")
+        assert read_tree(Path(other, "work")) == read_tree(source)

@@ -12,16 +12,16 @@ from pathlib import Path
 
 from attrs import frozen
 
-LABEL = "gpurent.watch"
-UNIT = "gpurent-watch"
-MARK = "# gpurent watch"
-EVERY = 5
+LAUNCHD_LABEL = "gpurent.watch"
+SYSTEMD_UNIT = "gpurent-watch"
+CRON_MARK = "# gpurent watch"
+INTERVAL_MINUTES = 5
 # What a guard of this home needs of the environment; never a passphrase or a password.
-KEPT = ("GPURENT_HOME", "GPURENT_CLOCK", "XDG_DATA_HOME", "LANG")
+KEPT_VARIABLES = ("GPURENT_HOME", "GPURENT_CLOCK", "XDG_DATA_HOME", "LANG")
 
 
 @frozen(kw_only=True)
-class Start:
+class AutostartProgram:
     """How the guard is started: its program, and what it needs of the environment."""
 
     program: tuple[str, ...]
@@ -29,50 +29,56 @@ class Start:
     log: Path
 
 
-def kept(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: environment[name] for name in KEPT if environment.get(name)}
+def select_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: environment[name] for name in KEPT_VARIABLES if environment.get(name)}
 
 
-def systemd(start: Start) -> Mapping[str, str]:
+def make_systemd_service(start: AutostartProgram) -> Mapping[str, str]:
     """A service that runs for ever."""
-    return {f"{UNIT}.service": _service(start, "simple", ()) + "\n[Install]\nWantedBy=default.target\n"}
+    return {
+        f"{SYSTEMD_UNIT}.service": _format_service(start, "simple", ())
+        + "\n[Install]\nWantedBy=default.target\n"
+    }
 
 
-def systemd_timer(start: Start) -> Mapping[str, str]:
+def make_systemd_timer(start: AutostartProgram) -> Mapping[str, str]:
     """A look every few minutes, also after the computer slept."""
     timer = (
         "[Unit]\nDescription=gpurent looks after rented machines\n\n"
-        f"[Timer]\nOnCalendar=*:0/{EVERY}\nPersistent=true\nAccuracySec=10s\n\n"
+        f"[Timer]\nOnCalendar=*:0/{INTERVAL_MINUTES}\nPersistent=true\nAccuracySec=10s\n\n"
         "[Install]\nWantedBy=timers.target\n"
     )
-    return {f"{UNIT}.service": _service(start, "oneshot", ("--once",)), f"{UNIT}.timer": timer}
+    return {
+        f"{SYSTEMD_UNIT}.service": _format_service(start, "oneshot", ("--once",)),
+        f"{SYSTEMD_UNIT}.timer": timer,
+    }
 
 
-def _service(start: Start, kind: str, more: Sequence[str]) -> str:
+def _format_service(start: AutostartProgram, kind: str, more: Sequence[str]) -> str:
     lines = ["[Unit]", "Description=gpurent looks after rented machines", ""]
     lines += ["[Service]", f"Type={kind}"]
-    words = [_unit_word(word.replace("$", "$$")) for word in (*start.program, *more)]
+    words = [_quote_unit_word(word.replace("$", "$$")) for word in (*start.program, *more)]
     lines += ["ExecStart=" + " ".join(words)]
     for name, value in start.environment.items():
-        lines.append("Environment=" + _unit_word(f"{name}={value}"))
+        lines.append("Environment=" + _quote_unit_word(f"{name}={value}"))
     if kind == "simple":
         lines += ["Restart=always", "RestartSec=30"]
     lines += ["UMask=0077", "NoNewPrivileges=true", ""]
     return "\n".join(lines)
 
 
-def _unit_word(word: str) -> str:
+def _quote_unit_word(word: str) -> str:
     """Quoted as systemd reads it, without specifiers. (Variables are only known in a command.)"""
     text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{text}"' if re.search(r"[^\w@%+=:,./-]", word) else text
 
 
-def launchd(start: Start) -> Mapping[str, str]:
+def make_launchd_agent(start: AutostartProgram) -> Mapping[str, str]:
     """An agent that runs as long as the user is logged in."""
     import plistlib  # brings an XML parser
 
     agent = {
-        "Label": LABEL,
+        "Label": LAUNCHD_LABEL,
         "ProgramArguments": list(start.program),
         "EnvironmentVariables": dict(start.environment),
         "RunAtLoad": True,
@@ -82,24 +88,24 @@ def launchd(start: Start) -> Mapping[str, str]:
         "StandardErrorPath": str(start.log),
         "StandardOutPath": str(start.log),
     }
-    return {f"{LABEL}.plist": plistlib.dumps(agent).decode()}
+    return {f"{LAUNCHD_LABEL}.plist": plistlib.dumps(agent).decode()}
 
 
-def cron(start: Start) -> str:
+def make_cron_line(start: AutostartProgram) -> str:
     """The line for the user's crontab; ``%`` is a line's end there, so it is escaped."""
     words = [f"{name}={shlex.quote(value)}" for name, value in start.environment.items()]
     words += [shlex.quote(word) for word in (*start.program, "--once")]
     line = " ".join(words) + f" >>{shlex.quote(str(start.log))} 2>&1"
-    return f"*/{EVERY} * * * * {line.replace('%', chr(92) + '%')} {MARK}\n"
+    return f"*/{INTERVAL_MINUTES} * * * * {line.replace('%', chr(92) + '%')} {CRON_MARK}\n"
 
 
-def with_line(table: str, line: str) -> str:
+def replace_cron_line(table: str, line: str) -> str:
     """A crontab with our line in it once; without it when ``line`` is empty."""
-    others = "".join(f"{row}\n" for row in table.splitlines() if not row.endswith(MARK))
+    others = "".join(f"{row}\n" for row in table.splitlines() if not row.endswith(CRON_MARK))
     return others + line
 
 
-def folder(kind: str, home: Path, environment: Mapping[str, str]) -> Path:
+def unit_folder(kind: str, home: Path, environment: Mapping[str, str]) -> Path:
     if kind == "launchd":
         return home / "Library" / "LaunchAgents"
     config = environment.get("XDG_CONFIG_HOME", "")

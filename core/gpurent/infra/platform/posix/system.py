@@ -20,13 +20,13 @@ from pathlib import Path
 
 from attrs import frozen
 
-from gpurent.errors import Busy, UsageError
+from gpurent.errors import BusyError, UsageError
 from gpurent.locale import _
 
-_PAGE = re.compile(r"https://([a-z0-9.-]{1,253})(?:/[A-Za-z0-9._~/%?&=+-]{0,500})?")
+_PAGE_URL = re.compile(r"https://([a-z0-9.-]{1,253})(?:/[A-Za-z0-9._~/%?&=+-]{0,500})?")
 
 
-def private_folder(path: Path) -> Path:
+def make_private_folder(path: Path) -> Path:
     """``path`` as a folder of ours with mode 0700, made if missing. Someone else's, or open to others: `UsageError`.
 
     Folders above it that are missing get the same mode: one of them may be asked for later.
@@ -58,7 +58,7 @@ def private_folder(path: Path) -> Path:
     return path
 
 
-def write_private(path: Path, data: bytes) -> None:
+def write_private_file(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data`` in one move, mode 0600 throughout; on the disk when this returns."""
     import secrets  # brings hashlib, which readers do not need
 
@@ -76,7 +76,7 @@ def write_private(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
-def sweep(path: Path) -> None:
+def delete_partial_files(path: Path) -> None:
     """Remove what writers of ``path`` left behind when they were killed. Only under the writers' own lock."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
         left.unlink(missing_ok=True)
@@ -91,7 +91,7 @@ def sync_folder(path: Path) -> None:
         os.close(handle)
 
 
-def read_private(path: Path) -> bytes:
+def read_private_file(path: Path) -> bytes:
     """What ``path`` holds. A link, readable by others or not ours: `UsageError`. Missing: `FileNotFoundError`."""
     try:
         # A pipe put in its place must not hang us.
@@ -122,14 +122,14 @@ class FileLocks:
 
     @contextmanager
     def hold(self, name: str) -> Iterator[None]:
-        handle = os.open(private_folder(self.folder) / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        handle = os.open(make_private_folder(self.folder) / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "?"
                 text = _("{name} is being worked on by process {holder}").format(name=name, holder=holder)
-                raise Busy(text, holder=holder) from None
+                raise BusyError(text, holder=holder) from None
             os.ftruncate(handle, 0)
             os.pwrite(handle, str(os.getpid()).encode(), 0)
             yield
@@ -137,9 +137,9 @@ class FileLocks:
             os.close(handle)
 
 
-def allowed(url: str, hosts: Collection[str]) -> bool:
+def is_allowed_url(url: str, hosts: Collection[str]) -> bool:
     """Whether ``url`` is a plain https address on one of ``hosts``: no port, no user, no odd character."""
-    page = _PAGE.fullmatch(url)
+    page = _PAGE_URL.fullmatch(url)
     return page is not None and page[1] in hosts
 
 
@@ -154,7 +154,7 @@ def has_display(environment: dict[str, str] | os._Environ[str] = os.environ) -> 
 
 def open_page(url: str, hosts: Collection[str]) -> bool:
     """Show ``url``; False when it may not be, or nothing shows pages here. Blocks until the browser has taken it."""
-    if not allowed(url, hosts) or not has_display():
+    if not is_allowed_url(url, hosts) or not has_display():
         return False
     import webbrowser
 

@@ -1,11 +1,11 @@
 """Fake rented servers: real SSH and SFTP, real screen and tmux, and one end for all that runs in them."""
 
-from gpurent.testing.sandbox.machines.drivers import pick_driver, why_not_bwrap
+from gpurent.testing.sandbox.machines.driver_selection import find_bwrap_problem, select_driver
 from gpurent.testing.sandbox.machines.model import (
+    BootedMachine,
     BootFailed,
     DiskInUse,
     DriverName,
-    Machine,
     MachineDriver,
     MachineError,
     MachineSpec,
@@ -16,11 +16,11 @@ __all__ = [
     "BootFailed",
     "DiskInUse",
     "DriverName",
-    "Machine",
+    "BootedMachine",
     "MachineDriver",
     "MachineError",
     "MachineSpec",
     "StopCallback",
-    "pick_driver",
-    "why_not_bwrap",
+    "select_driver",
+    "find_bwrap_problem",
 ]

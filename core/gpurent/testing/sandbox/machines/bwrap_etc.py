@@ -6,11 +6,11 @@ import string
 from pathlib import Path
 
 from gpurent.testing.sandbox.machines.model import MachineSpec
-from gpurent.testing.sandbox.machines.programs import INSIDE
+from gpurent.testing.sandbox.machines.programs import MACHINE_FILES
 
 UID = 1000
 """What the caller's own user is inside. Not 0, also for ``root``: sshd would then want to change users."""
-LINKED = (
+HOST_FILES = (
     "alternatives",
     "bash.bashrc",
     "fonts",
@@ -27,30 +27,30 @@ LINKED = (
     "terminfo",
 )
 """Host files that a machine may see; only these."""
-_SALT = string.ascii_letters + string.digits
+_SALT_CHARACTERS = string.ascii_letters + string.digits
 
 
-def home_of(user: str) -> str:
+def get_home(user: str) -> str:
     """Where the machine sees its home."""
     return "/root" if user == "root" else f"/home/{user}"
 
 
 def write_etc(folder: Path, spec: MachineSpec, search: str, port: int) -> list[str]:
     """Write the machine's own files below ``folder`` (0600), and give their names, relative to /etc."""
-    user, home = spec.user, home_of(spec.user)
+    user, home = spec.user, get_home(spec.user)
     nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
     root = "" if user == "root" else "root:x:0:0:root:/root:/bin/bash\n"
     files = {
         "passwd": f"{root}{user}:x:{UID}:{UID}:{user}:{home}:/bin/bash\n{nobody}",
         # sshd gives a terminal to the group tty, and no other group than the caller's own exists inside.
         "group": f"{user}:x:{UID}:\ntty:x:{UID}:\nnogroup:x:65534:\n",
-        "shadow": f"{user}:{_crypt(spec.password)}:19000:0:99999:7:::\n",
+        "shadow": f"{user}:{_hash_password(spec.password)}:19000:0:99999:7:::\n",
         "hostname": f"{spec.hostname}\n",
         "hosts": f"127.0.0.1 localhost {spec.hostname}\n",
         "nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n",
         "profile": "",
         "os-release": 'NAME="sandbox"\nID=sandbox\nPRETTY_NAME="gpurent sandbox machine"\n',
-        "ssh/sshd_config": (INSIDE / "sshd_config").read_text()
+        "ssh/sshd_config": (MACHINE_FILES / "sshd_config").read_text()
         + f"Port {port}\nSetEnv PATH={search} LANG=C.UTF-8\n",
     }
     (folder / "ssh").mkdir(parents=True, exist_ok=True)
@@ -61,12 +61,12 @@ def write_etc(folder: Path, spec: MachineSpec, search: str, port: int) -> list[s
     return list(files)
 
 
-def crypt_works() -> bool:
+def has_libcrypt() -> bool:
     """Whether the host has the library that hashes passwords as sshd expects them."""
-    return _library() is not None
+    return _load_libcrypt() is not None
 
 
-def _library() -> ctypes.CDLL | None:
+def _load_libcrypt() -> ctypes.CDLL | None:
     for name in ("libcrypt.so.1", "libcrypt.so.2"):
         try:
             return ctypes.CDLL(name)
@@ -75,12 +75,12 @@ def _library() -> ctypes.CDLL | None:
     return None
 
 
-def _crypt(password: str) -> str:
+def _hash_password(password: str) -> str:
     """A SHA-512 crypt line, with the least rounds: this is no secret, and logins should be quick."""
-    library = _library()
+    library = _load_libcrypt()
     if library is None:
         raise OSError("libcrypt is not there")
-    salt = "".join(secrets.choice(_SALT) for _ in range(8))
+    salt = "".join(secrets.choice(_SALT_CHARACTERS) for _ in range(8))
     library.crypt.restype = ctypes.c_char_p
     hashed = library.crypt(password.encode(), f"$6$rounds=1000${salt}$".encode())
     return bytes(hashed).decode()

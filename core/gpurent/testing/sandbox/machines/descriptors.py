@@ -4,7 +4,7 @@ import asyncio
 import os
 
 
-class Descriptor:
+class AsyncDescriptor:
     """One non-blocking end of a pipe, or the master side of a terminal."""
 
     def __init__(self, fd: int) -> None:
@@ -18,7 +18,7 @@ class Descriptor:
             try:
                 return os.read(self.fd, size)
             except BlockingIOError:
-                await self._ready(reading=True)
+                await self._wait_until_ready(reading=True)
             except OSError:
                 break
         return b""
@@ -31,7 +31,7 @@ class Descriptor:
             try:
                 data = data[os.write(self.fd, data) :]
             except BlockingIOError:
-                await self._ready(reading=False)
+                await self._wait_until_ready(reading=False)
             except OSError:
                 raise BrokenPipeError from None
 
@@ -46,16 +46,16 @@ class Descriptor:
             loop.remove_reader(fd)
             loop.remove_writer(fd)
             for ready in self._waiting:
-                _settle(ready)
+                _set_done(ready)
         os.close(fd)
 
-    async def _ready(self, *, reading: bool) -> None:
+    async def _wait_until_ready(self, *, reading: bool) -> None:
         loop = asyncio.get_running_loop()
         fd, ready = self.fd, loop.create_future()
         add, remove = (
             (loop.add_reader, loop.remove_reader) if reading else (loop.add_writer, loop.remove_writer)
         )
-        add(fd, _settle, ready)
+        add(fd, _set_done, ready)
         self._waiting.add(ready)
         try:
             await ready
@@ -65,6 +65,6 @@ class Descriptor:
                 remove(fd)
 
 
-def _settle(future: "asyncio.Future[None]") -> None:
+def _set_done(future: "asyncio.Future[None]") -> None:
     if not future.done():
         future.set_result(None)

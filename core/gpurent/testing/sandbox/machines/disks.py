@@ -45,36 +45,36 @@ class Disk:
         self._lock.close()
 
 
-class Disks:
+class DiskStore:
     """All disks below one folder, a folder each, named after their keys."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def take(self, key: str) -> Disk:
+    def open_disk(self, key: str) -> Disk:
         """The disk of that key, made if new. Raises ``DiskInUse``."""
-        folder = self._folder / _slug(key)
+        folder = self._folder / _folder_name(key)
         folder.mkdir(mode=0o700, exist_ok=True)
-        disk = Disk(folder, _locked(folder / "lock", key))
+        disk = Disk(folder, _lock_file(folder / "lock", key))
         disk.home.mkdir(mode=0o700, exist_ok=True)
         disk.data.mkdir(mode=0o755, exist_ok=True)
         return disk
 
-    def erase(self, key: str) -> None:
+    def erase_disk(self, key: str) -> None:
         """Delete the disk. Silent if there is none; raises ``DiskInUse``."""
-        folder = self._folder / _slug(key)
+        folder = self._folder / _folder_name(key)
         if folder.exists():
-            with _locked(folder / "lock", key):
+            with _lock_file(folder / "lock", key):
                 remove_tree(folder)
 
 
-def _slug(key: str) -> str:
+def _folder_name(key: str) -> str:
     readable = re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")[:16]
     return f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:8]}".lstrip("-")
 
 
-def _locked(path: Path, key: str) -> IO[bytes]:
+def _lock_file(path: Path, key: str) -> IO[bytes]:
     lock = path.open("ab")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,11 +91,11 @@ def remove_tree(folder: Path) -> None:
     except FileNotFoundError:
         return
     except PermissionError:
-        _open_up(folder)
+        _make_accessible(folder)
         shutil.rmtree(folder)
 
 
-def _open_up(folder: Path) -> None:
+def _make_accessible(folder: Path) -> None:
     folder.chmod(0o700)
     for parent, names, _ in os.walk(folder):
         for name in names:

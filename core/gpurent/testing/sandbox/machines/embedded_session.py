@@ -11,30 +11,30 @@ from typing import Any, Protocol
 
 import asyncssh
 
-from gpurent.testing.sandbox.machines.descriptors import Descriptor
-from gpurent.testing.sandbox.machines.keeper import Child, Keeper
+from gpurent.testing.sandbox.machines.descriptors import AsyncDescriptor
+from gpurent.testing.sandbox.machines.supervisor_client import ChildProcess, SupervisorClient
 
-_LAST_WORDS = 0.1
+_QUIET_SECONDS = 0.1
 """Seconds of silence after which the output of an ended session on a terminal is taken for complete."""
 
 Process = asyncssh.SSHServerProcess[bytes]
 
 
-class Household(Protocol):
+class SessionHost(Protocol):
     """What a session needs of its machine."""
 
-    keeper: Keeper
+    supervisor: SupervisorClient
     shell: str
     home: str
 
-    def environment(self, process: Process) -> dict[str, str]:
+    def make_environment(self, process: Process) -> dict[str, str]:
         """All variables of a new session."""
 
 
-async def serve(process: Process, house: Household) -> None:
+async def serve_session(process: Process, host: SessionHost) -> None:
     """Run what the client asked for, until it ends or the line breaks."""
     try:
-        session = _Terminal(process, house) if process.term_type else _Pipes(process, house)
+        session = _TerminalSession(process, host) if process.term_type else _PipeSession(process, host)
         work = asyncio.ensure_future(session.run())
         broken = asyncio.ensure_future(process.wait_closed())
         try:
@@ -46,14 +46,14 @@ async def serve(process: Process, house: Household) -> None:
             await asyncio.wait({work})
             session.close()
         if not work.cancelled() and work.exception() is None:
-            _report(process, work.result())
+            _report_exit(process, work.result())
         elif not process.is_closing():
             process.exit(255)
     except (OSError, asyncssh.Error):
         process.close()
 
 
-def _report(process: Process, status: int) -> None:
+def _report_exit(process: Process, status: int) -> None:
     if process.is_closing():
         return
     if status < 0:
@@ -71,17 +71,17 @@ def _signal_name(number: int) -> str:
 class _Session:
     """Shared by both kinds: what is run, and how the client's side is fed and read."""
 
-    def __init__(self, process: Process, house: Household) -> None:
+    def __init__(self, process: Process, house: SessionHost) -> None:
         self.process = process
-        self.house = house
-        self.child: Child | None = None
-        self.ends: list[Descriptor] = []
+        self.host = house
+        self.child: ChildProcess | None = None
+        self.descriptors: list[AsyncDescriptor] = []
         # As asyncssh has it, a signal waits for the next read of standard input, and after its end there is none.
-        process.signal_received = self._signalled  # type: ignore[method-assign]
+        process.signal_received = self._on_signal  # type: ignore[method-assign]
 
-    def _signalled(self, signal: str) -> None:
+    def _on_signal(self, signal: str) -> None:
         if self.child:
-            self.child.signal(signal)
+            self.child.send_signal(signal)
 
     async def run(self) -> int:
         """Status of the command; below 0: the signal that ended it."""
@@ -89,29 +89,29 @@ class _Session:
 
     def close(self) -> None:
         """Drop our ends: whoever still writes gets a hang-up or a broken pipe. Idempotent."""
-        for end in self.ends:
+        for end in self.descriptors:
             end.close()
 
-    def resized(self) -> None:
+    def on_resize(self) -> None:
         """The client's window changed."""
 
-    async def spawn(self, fds: list[int], env: dict[str, str], *, tty: bool) -> Child:
-        shell, command = self.house.shell, self.process.command
+    async def spawn_shell(self, fds: list[int], env: dict[str, str], *, tty: bool) -> ChildProcess:
+        shell, command = self.host.shell, self.process.command
         name = os.path.basename(shell)  # noqa: PTH119  of a string, for argv[0]
         argv = [shell, f"-{name}"] if command is None else [shell, name, "-c", command]
         try:
-            return await self.house.keeper.spawn(argv, env, self.house.home, fds, tty=tty)
+            return await self.host.supervisor.spawn(argv, env, self.host.home, fds, tty=tty)
         finally:
             for fd in fds:
                 os.close(fd)
 
-    async def feed(self, sink: Descriptor, *, closes: bool) -> None:
+    async def feed_stdin(self, sink: AsyncDescriptor, *, closes: bool) -> None:
         """Client to process, until the client's end of file."""
         while True:
             try:
                 data = await self.process.stdin.read(65536)
             except asyncssh.TerminalSizeChanged:
-                self.resized()
+                self.on_resize()
                 continue
             except asyncssh.BreakReceived:
                 continue
@@ -122,74 +122,74 @@ class _Session:
         if closes:
             sink.close()
 
-    async def drain(self, source: Descriptor, writer: "asyncssh.SSHWriter[bytes]") -> None:
+    async def copy_output(self, source: AsyncDescriptor, writer: "asyncssh.SSHWriter[bytes]") -> None:
         """Process to client, until nobody has the other side open."""
         while data := await source.read():
             writer.write(data)
             await writer.drain()
 
 
-class _Pipes(_Session):
+class _PipeSession(_Session):
     async def run(self) -> int:
         stdin, stdout, stderr = os.pipe(), os.pipe(), os.pipe()
-        sink, output, errors = self.ends = [
-            Descriptor(stdin[1]),
-            Descriptor(stdout[0]),
-            Descriptor(stderr[0]),
+        sink, output, errors = self.descriptors = [
+            AsyncDescriptor(stdin[1]),
+            AsyncDescriptor(stdout[0]),
+            AsyncDescriptor(stderr[0]),
         ]
-        env = self.house.environment(self.process)
-        self.child = await self.spawn([stdin[0], stdout[1], stderr[1]], env, tty=False)
-        async with _beside(self.feed(sink, closes=True)):
+        env = self.host.make_environment(self.process)
+        self.child = await self.spawn_shell([stdin[0], stdout[1], stderr[1]], env, tty=False)
+        async with _background_task(self.feed_stdin(sink, closes=True)):
             await asyncio.gather(
-                self.drain(output, self.process.stdout), self.drain(errors, self.process.stderr)
+                self.copy_output(output, self.process.stdout), self.copy_output(errors, self.process.stderr)
             )
             return await asyncio.shield(self.child.ended)
 
 
-class _Terminal(_Session):
-    def __init__(self, process: Process, house: Household) -> None:
+class _TerminalSession(_Session):
+    def __init__(self, process: Process, house: SessionHost) -> None:
         super().__init__(process, house)
-        self._moved = asyncio.Event()
+        self._had_output = asyncio.Event()
 
     async def run(self) -> int:
         master, slave = os.openpty()
-        self.ends = [Descriptor(master)]
-        screen = self.ends[0]
-        self.resized()
-        env = self.house.environment(self.process) | {"SSH_TTY": os.ttyname(slave)}
-        self.child = await self.spawn([slave], env, tty=True)
-        async with _beside(self.feed(screen, closes=False)):
-            output = asyncio.ensure_future(self._show(screen))
+        self.descriptors = [AsyncDescriptor(master)]
+        screen = self.descriptors[0]
+        self.on_resize()
+        env = self.host.make_environment(self.process) | {"SSH_TTY": os.ttyname(slave)}
+        self.child = await self.spawn_shell([slave], env, tty=True)
+        async with _background_task(self.feed_stdin(screen, closes=False)):
+            output = asyncio.ensure_future(self._copy_screen(screen))
             try:
                 status = await asyncio.shield(self.child.ended)
-                await self._hear_out(output)
+                await self._wait_for_output(output)
             finally:
                 output.cancel()
                 await asyncio.wait({output})
             return status
 
-    def resized(self) -> None:
+    def on_resize(self) -> None:
         columns, rows, width, height = self.process.term_size
         with contextlib.suppress(OSError, struct.error):
             size = struct.pack("HHHH", rows, columns, width, height)
-            fcntl.ioctl(self.ends[0].fd, termios.TIOCSWINSZ, size)
+            fcntl.ioctl(self.descriptors[0].fd, termios.TIOCSWINSZ, size)
 
-    async def _show(self, screen: Descriptor) -> None:
+    async def _copy_screen(self, screen: AsyncDescriptor) -> None:
         while data := await screen.read():
-            self._moved.set()
+            self._had_output.set()
             self.process.stdout.write(data)
             await self.process.stdout.drain()
 
-    async def _hear_out(self, output: "asyncio.Task[None]") -> None:
+    async def _wait_for_output(self, output: "asyncio.Task[None]") -> None:
         """The leader ended; wait for what it wrote, but not for what it left in the background."""
         while not output.done():
-            self._moved.clear()
-            done, _ = await asyncio.wait({output}, timeout=_LAST_WORDS)
-            if not done and not self._moved.is_set():
+            self._had_output.clear()
+            done, _ = await asyncio.wait({output}, timeout=_QUIET_SECONDS)
+            if not done and not self._had_output.is_set():
                 return
 
 
-class _beside:  # noqa: N801  used like a function
+class _background_task:  # noqa: N801  used like a function
     """Run a coroutine as long as the block; its own end or failure does not matter to the block."""
 
     def __init__(self, work: Coroutine[Any, Any, None]) -> None:

@@ -8,10 +8,10 @@ from typing import BinaryIO, cast
 import asyncssh
 from asyncssh.sftp import SFTPAttrs
 
-_WRITING = asyncssh.FXF_WRITE | asyncssh.FXF_APPEND
+_WRITE_FLAGS = asyncssh.FXF_WRITE | asyncssh.FXF_APPEND
 
 
-class Quota:
+class DiskQuota:
     """A disk's size and what is on it.
 
     What the shell writes is seen when the next file is opened; what SFTP writes is counted at once.
@@ -22,12 +22,12 @@ class Quota:
         self._limit = limit
         self._used = 0
 
-    def measure(self) -> None:
+    def measure_usage(self) -> None:
         """Look again at what is there."""
         if self._limit is not None:
-            self._used = _tree_bytes(self._folder)
+            self._used = _measure_tree(self._folder)
 
-    def claim(self, growth: int) -> None:
+    def claim_bytes(self, growth: int) -> None:
         """Take that many bytes, or raise ``OSError`` (ENOSPC)."""
         if self._limit is None or growth <= 0:
             return
@@ -39,7 +39,7 @@ class Quota:
 class MachineSftp(asyncssh.SFTPServer):
     """Not confined; relative paths start at the machine's home."""
 
-    def __init__(self, channel: "asyncssh.SSHServerChannel[bytes]", home: str, quota: Quota) -> None:
+    def __init__(self, channel: "asyncssh.SSHServerChannel[bytes]", home: str, quota: DiskQuota) -> None:
         super().__init__(channel)
         self._home = os.fsencode(home)
         self._quota = quota
@@ -52,18 +52,18 @@ class MachineSftp(asyncssh.SFTPServer):
         return os.path.join(self._home, path)  # noqa: PTH118  bytes
 
     def open(self, path: bytes, pflags: int, attrs: SFTPAttrs) -> object:
-        if pflags & _WRITING:
-            self._quota.measure()
+        if pflags & _WRITE_FLAGS:
+            self._quota.measure_usage()
         return super().open(path, pflags, attrs)
 
     def write(self, file_obj: object, offset: int, data: bytes) -> int:
         size = os.fstat(cast(BinaryIO, file_obj).fileno()).st_size
-        self._quota.claim(offset + len(data) - size)
+        self._quota.claim_bytes(offset + len(data) - size)
         written = super().write(file_obj, offset, data)
         return cast(int, written)
 
 
-def _tree_bytes(folder: Path) -> int:
+def _measure_tree(folder: Path) -> int:
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:

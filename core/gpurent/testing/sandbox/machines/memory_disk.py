@@ -6,7 +6,7 @@ from pathlib import Path
 from gpurent.testing.sandbox.machines.disks import Disk, remove_tree
 
 
-async def save(disk: Disk, pid: int, home: str) -> None:
+async def save_disk(disk: Disk, pid: int, home: str) -> None:
     """Copy the home and /data, as process ``pid`` sees them, onto the disk. Its processes must be stopped.
 
     What the disk held stays when the copy fails.
@@ -18,10 +18,10 @@ async def save(disk: Disk, pid: int, home: str) -> None:
             "cp", "-a", f"/proc/{pid}/root{seen}/.", str(fresh), stderr=asyncio.subprocess.DEVNULL
         )
         if await copy.wait() == 0:
-            _replace(kept, fresh)
+            _replace_folder(kept, fresh)
 
 
-def _replace(kept: Path, fresh: Path) -> None:
+def _replace_folder(kept: Path, fresh: Path) -> None:
     old = kept.with_name(f"{kept.name}.old")
     kept.rename(old)
     fresh.rename(kept)

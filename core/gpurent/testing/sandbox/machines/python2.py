@@ -8,9 +8,9 @@ import tokenize
 from collections.abc import Iterator
 from typing import NoReturn
 
-VERSION = "Python 2.7.17"
-CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")
-NEW_NODES = tuple(
+PYTHON2_VERSION = "Python 2.7.17"
+CODING_PATTERN = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")
+PYTHON3_NODES = tuple(
     getattr(ast, name)
     for name in (
         *("JoinedStr", "AnnAssign", "NamedExpr", "AsyncFunctionDef", "Await", "AsyncFor", "AsyncWith"),
@@ -18,10 +18,12 @@ NEW_NODES = tuple(
     )
     if hasattr(ast, name)
 )
-NEW_NUMBER = re.compile(r"\d_\d")
+PYTHON3_NUMBER = re.compile(r"\d_\d")
 
 
-def refuse(where: str, line: int, column: int, text: str, message: str = "invalid syntax") -> NoReturn:
+def exit_with_syntax_error(
+    where: str, line: int, column: int, text: str, message: str = "invalid syntax"
+) -> NoReturn:
     """Say it as Python 2 does, and end with status 1."""
     lines = text.splitlines()
     code = lines[line - 1] if 0 < line <= len(lines) else ""
@@ -32,10 +34,10 @@ def refuse(where: str, line: int, column: int, text: str, message: str = "invali
     raise SystemExit(1)
 
 
-def check_bytes(source: bytes, where: str) -> None:
+def check_encoding(source: bytes, where: str) -> None:
     """Text that is not ASCII needs a declared coding."""
     lines = source.split(b"\n")
-    if source.startswith(b"\xef\xbb\xbf") or any(CODING.match(line) for line in lines[:2]):
+    if source.startswith(b"\xef\xbb\xbf") or any(CODING_PATTERN.match(line) for line in lines[:2]):
         return
     for number, line in enumerate(lines, 1):
         strange = next((byte for byte in line if byte > 127), None)
@@ -47,13 +49,13 @@ def check_bytes(source: bytes, where: str) -> None:
             raise SystemExit(1)
 
 
-def new_in_call(node: ast.Call, prints: bool) -> bool:
+def is_python3_call(node: ast.Call, prints: bool) -> bool:
     """print(x, end="") without the future import; f(*a, b)."""
     is_print = isinstance(node.func, ast.Name) and node.func.id == "print"
     return is_print and not prints and bool(node.keywords)
 
 
-def new_in_function(node: ast.FunctionDef | ast.Lambda) -> bool:
+def is_python3_function(node: ast.FunctionDef | ast.Lambda) -> bool:
     """Annotations, arguments that are keyword-only or positional-only."""
     arguments = node.args
     everyone = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
@@ -64,20 +66,20 @@ def new_in_function(node: ast.FunctionDef | ast.Lambda) -> bool:
     )
 
 
-def is_new(node: ast.AST, prints: bool, call_stars: set[ast.AST]) -> bool:
+def is_python3_only(node: ast.AST, prints: bool, call_stars: set[ast.AST]) -> bool:
     """Whether Python 2 has no such thing."""
     if isinstance(node, ast.Call):
-        return new_in_call(node, prints)
+        return is_python3_call(node, prints)
     if isinstance(node, ast.FunctionDef | ast.Lambda):
-        return new_in_function(node)
+        return is_python3_function(node)
     if isinstance(node, ast.Raise):
         return node.cause is not None
     if isinstance(node, ast.ClassDef):
         return bool(node.keywords)
-    return isinstance(node, NEW_NODES) and node not in call_stars
+    return isinstance(node, PYTHON3_NODES) and node not in call_stars
 
 
-def new_things(tree: ast.Module) -> Iterator[tuple[int, int]]:
+def find_python3_syntax(tree: ast.Module) -> Iterator[tuple[int, int]]:
     """Line and column of what Python 2 cannot read."""
     prints = any(
         isinstance(node, ast.ImportFrom)
@@ -89,29 +91,31 @@ def new_things(tree: ast.Module) -> Iterator[tuple[int, int]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             call_stars.update(argument for argument in node.args if isinstance(argument, ast.Starred))
-        if is_new(node, prints, call_stars):
+        if is_python3_only(node, prints, call_stars):
             yield getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
 
 
-def check(source: bytes, where: str) -> None:
+def check_source(source: bytes, where: str) -> None:
     """Return if Python 2 could read it; else end with status 1 and its message."""
-    check_bytes(source, where)
+    check_encoding(source, where)
     text = source.decode("utf-8", "replace")
     try:
         tree = ast.parse(source)
         tokens = list(tokenize.tokenize(io.BytesIO(source).readline))
     except (SyntaxError, ValueError) as problem:
         line, column = getattr(problem, "lineno", 1) or 1, getattr(problem, "offset", 1) or 1
-        refuse(where, line, column - 1, text)
-    found = list(new_things(tree))
+        exit_with_syntax_error(where, line, column - 1, text)
+    found = list(find_python3_syntax(tree))
     found += [
-        token.start for token in tokens if token.type == tokenize.NUMBER and NEW_NUMBER.search(token.string)
+        token.start
+        for token in tokens
+        if token.type == tokenize.NUMBER and PYTHON3_NUMBER.search(token.string)
     ]
     if found:
-        refuse(where, *min(found), text)
+        exit_with_syntax_error(where, *min(found), text)
 
 
-def split(arguments: list[str]) -> tuple[list[str], list[str]]:
+def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
     """The interpreter's own flags, and the rest: a script, ``-c``, ``-m``, ``-`` and what follows."""
     flags: list[str] = []
     while (
@@ -127,19 +131,19 @@ def split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 def main() -> None:
     """Check what is to be run, then run it."""
-    flags, rest = split(sys.argv[1:])
+    flags, rest = split_arguments(sys.argv[1:])
     if {"-V", "--version"} & set(flags):
-        sys.stderr.write(VERSION + "\n")
+        sys.stderr.write(PYTHON2_VERSION + "\n")
         return
     python = os.path.realpath(sys.executable)
     if not rest and os.isatty(0):
-        sys.stderr.write(f"{VERSION} (stand-in)\n")
+        sys.stderr.write(f"{PYTHON2_VERSION} (stand-in)\n")
     elif not rest or rest[0] == "-":
         source = sys.stdin.buffer.read()
-        check(source, "<stdin>")
+        check_source(source, "<stdin>")
         os.execv(python, [python, *flags, "-c", source.decode(), *rest[1:]])  # noqa: S606
     elif rest[0].startswith("-c"):
-        check((rest[0][2:] or (rest[1] if len(rest) > 1 else "")).encode(), "<string>")
+        check_source((rest[0][2:] or (rest[1] if len(rest) > 1 else "")).encode(), "<string>")
     elif rest[0] != "-m":
         try:
             with open(rest[0], "rb") as script:  # noqa: PTH123
@@ -149,7 +153,7 @@ def main() -> None:
                 f"python: can't open file '{rest[0]}': [Errno {problem.errno}] {problem.strerror}\n"
             )
             raise SystemExit(2) from None
-        check(source, rest[0])
+        check_source(source, rest[0])
     os.execv(python, [python, *flags, *rest])  # noqa: S606
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 PR_SET_CHILD_SUBREAPER = 36
-NOT_FOUND = 127
+EXIT_NOT_FOUND = 127
 
 
 def become_subreaper() -> None:
@@ -34,7 +34,7 @@ def become_subreaper() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def children() -> list[int]:
+def list_children() -> list[int]:
     """Our direct children."""
     me = os.getpid()
     with contextlib.suppress(FileNotFoundError):
@@ -51,8 +51,8 @@ class Supervisor:
     """Talks to the driver over ``line``."""
 
     def __init__(self, line: socket.socket) -> None:
-        self._line = line
-        self._ids: dict[int, int] = {}  # pid -> the driver's number for it
+        self._socket = line
+        self._numbers_by_pid: dict[int, int] = {}  # pid -> the driver's number for it
         self._buffer = b""
         self._fds: list[int] = []
 
@@ -63,23 +63,23 @@ class Supervisor:
         os.set_blocking(alarm, False)
         signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        self._say({"ready": True})
+        self._send({"ready": True})
         alive = True
         while alive:
-            ready, _, _ = select.select([self._line.fileno(), waker], [], [])
+            ready, _, _ = select.select([self._socket.fileno(), waker], [], [])
             if waker in ready:
                 os.read(waker, 4096)
                 self._reap()
-            if self._line.fileno() in ready:
-                alive = self._listen()
+            if self._socket.fileno() in ready:
+                alive = self._receive()
         self._kill_all()
 
-    def _say(self, message: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
-            self._line.sendall(json.dumps(message).encode() + b"\n")
+            self._socket.sendall(json.dumps(message).encode() + b"\n")
 
-    def _listen(self) -> bool:
-        data, fds, _, _ = socket.recv_fds(self._line, 65536, 3)
+    def _receive(self) -> bool:
+        data, fds, _, _ = socket.recv_fds(self._socket, 65536, 3)
         self._fds += fds
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
@@ -93,11 +93,11 @@ class Supervisor:
         fds, self._fds = self._fds, []
         pid = os.fork()
         if pid == 0:
-            become_command(order, fds)
-        self._ids[pid] = order["spawn"]
+            exec_command(order, fds)
+        self._numbers_by_pid[pid] = order["spawn"]
         for fd in fds:
             os.close(fd)
-        self._say({"started": order["spawn"], "pid": pid})
+        self._send({"started": order["spawn"], "pid": pid})
 
     def _reap(self) -> bool:
         """Bury the dead; false when there is nobody left, dead or alive."""
@@ -106,19 +106,21 @@ class Supervisor:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
                     return True
-                if pid in self._ids:
-                    self._say({"ended": self._ids.pop(pid), "status": os.waitstatus_to_exitcode(status)})
+                if pid in self._numbers_by_pid:
+                    self._send(
+                        {"ended": self._numbers_by_pid.pop(pid), "status": os.waitstatus_to_exitcode(status)}
+                    )
         return False
 
     def _kill_all(self) -> None:
         while self._reap():
-            for pid in {*children(), *self._ids}:
+            for pid in {*list_children(), *self._numbers_by_pid}:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             select.select([], [], [], 0.001)
 
 
-def become_command(order: dict[str, Any], fds: list[int]) -> None:
+def exec_command(order: dict[str, Any], fds: list[int]) -> None:
     """Runs in the forked child, and does not return."""
     try:
         os.setsid()
@@ -137,7 +139,7 @@ def become_command(order: dict[str, Any], fds: list[int]) -> None:
     except BaseException as problem:  # noqa: BLE001  told on the command's own stderr
         os.write(2, f"{problem}\n".encode())
     finally:
-        os._exit(NOT_FOUND)
+        os._exit(EXIT_NOT_FOUND)
 
 
 def main() -> None:

@@ -21,18 +21,24 @@ from gpurent.api import (
     Evidence,
     Money,
     ProviderSimulator,
-    Route,
     SimulatorContext,
     SimulatorLedgerEntry,
+    SimulatorRoute,
     UsageError,
 )
-from gpurent_plugin_dbc.keys import address_of, check_address, new_private, public_of, verify
-from gpurent_plugin_dbc.wire import DBC, hash_of
+from gpurent_plugin_dbc.keys import (
+    check_address,
+    derive_address,
+    derive_public_key,
+    generate_private_key,
+    verify,
+)
+from gpurent_plugin_dbc.wire import DBC, hash_body
 
-BLOCK = timedelta(seconds=15)
+BLOCK_TIME = timedelta(seconds=15)
 # The platform's address of 2020, which receives the fee of a mail binding.
-PLATFORM = "AKMqDy51FuMnc4poiGBczQvPh6819hQuLH"
-_PATHS = (
+PLATFORM_ADDRESS = "AKMqDy51FuMnc4poiGBczQvPh6819hQuLH"
+_ROUTES = (
     ("GET", "/balance", "address -> balance"),
     ("GET", "/price", "USD per DBC, with its time"),
     ("GET", "/transfers", "address -> all its transfers"),
@@ -65,65 +71,70 @@ class LedgerRefusal(Exception):
 class DbcLedgerSimulator(ProviderSimulator):
     """Setting: price."""
 
-    def __init__(self, site: SimulatorContext) -> None:
-        self._site = site
-        self._genesis = site.clock.now()
+    def __init__(self, context: SimulatorContext) -> None:
+        self._context = context
+        self._genesis_at = context.clock.now()
         self._lock = asyncio.Lock()
         self._entries: dict[str, LedgerTransfer] = {}
-        self._platform: set[str] = {PLATFORM}
-        self._keys: dict[tuple[str, str], str] = {}
+        self._platform_addresses: set[str] = {PLATFORM_ADDRESS}
+        self._hash_by_key: dict[tuple[str, str], str] = {}
         # Without a time of its own the price is always fresh.
-        self._priced: tuple[Decimal, datetime | None] = (Decimal(site.settings.get("price", "0.0026")), None)
+        self._current_price: tuple[Decimal, datetime | None] = (
+            Decimal(context.settings.get("price", "0.0026")),
+            None,
+        )
 
-    def routes(self) -> Sequence[Route]:
-        return tuple(Route(method=m, path=p, evidence=Evidence.ASSUMED, note=note) for m, p, note in _PATHS)
+    def list_routes(self) -> Sequence[SimulatorRoute]:
+        return tuple(
+            SimulatorRoute(method=m, path=p, evidence=Evidence.ASSUMED, note=note) for m, p, note in _ROUTES
+        )
 
-    def environment(self, url: str) -> Mapping[str, str]:
+    def make_plugin_settings(self, url: str) -> Mapping[str, str]:
         return {"url": url}
 
-    def burning(self) -> Sequence[str]:
+    def list_billed_machines(self) -> Sequence[str]:
         return ()
 
     async def tick(self) -> None:
         """Blocks follow from the clock alone."""
 
-    def ledger(self) -> Sequence[SimulatorLedgerEntry]:
+    def list_ledger_entries(self) -> Sequence[SimulatorLedgerEntry]:
         found = []
         for entry in self._entries.values():
             if entry.sender:
-                found.append(self._line(entry, entry.sender, -entry.amount))
-            found.append(self._line(entry, entry.to, entry.amount))
+                found.append(self._make_ledger_entry(entry, entry.sender, -entry.amount))
+            found.append(self._make_ledger_entry(entry, entry.to, entry.amount))
         return found
 
-    def _line(self, entry: LedgerTransfer, account: str, amount: int) -> SimulatorLedgerEntry:
+    def _make_ledger_entry(self, entry: LedgerTransfer, account: str, amount: int) -> SimulatorLedgerEntry:
         kind = entry.memo.partition(" ")[0] or "transfer"
         return SimulatorLedgerEntry(
             at=entry.at, account=account, kind=kind, amount=Money(amount, DBC), ref=entry.hash
         )
 
-    def balance(self, address: str) -> int:
+    def compute_balance(self, address: str) -> int:
         return sum(e.amount * ((e.to == address) - (e.sender == address)) for e in self._entries.values())
 
     # routes
 
-    def app(self) -> Starlette:
+    def get_app(self) -> Starlette:
         handlers = (
-            self._balance,
+            self._get_balance,
             self._get_price,
-            self._transfers,
-            self._tx,
-            self._transfer,
-            self._faucet,
+            self._list_transfers,
+            self._get_transfer,
+            self._submit_transfer,
+            self._fund_address,
             self._set_price,
-            self._platform_address,
-            self._platform_transfer,
+            self._create_platform_address,
+            self._send_from_platform,
         )
-        pairs = zip(_PATHS, handlers, strict=True)
+        pairs = zip(_ROUTES, handlers, strict=True)
         return Starlette(
-            routes=[WebRoute(path, self._guarded(call), methods=[m]) for (m, path, _n), call in pairs]
+            routes=[WebRoute(path, self._make_endpoint(call), methods=[m]) for (m, path, _n), call in pairs]
         )
 
-    def _guarded(self, handler: Any) -> Any:
+    def _make_endpoint(self, handler: Any) -> Any:
         async def guarded(request: Request) -> Response:
             await request.body()
             async with self._lock:
@@ -136,32 +147,36 @@ class DbcLedgerSimulator(ProviderSimulator):
 
         return guarded
 
-    async def _balance(self, request: Request) -> Any:
+    async def _get_balance(self, request: Request) -> Any:
         address = check_address(request.query_params["address"])
-        return {"address": address, "balance": str(self.balance(address))}
+        return {"address": address, "balance": str(self.compute_balance(address))}
 
     async def _get_price(self, request: Request) -> Any:
-        value, at = self._priced
-        return {"price": str(value), "at": (at or self._site.clock.now()).isoformat()}
+        value, at = self._current_price
+        return {"price": str(value), "at": (at or self._context.clock.now()).isoformat()}
 
     async def _set_price(self, request: Request) -> Any:
         given = await request.json()
         at = datetime.fromisoformat(given["at"]) if given.get("at") else None
-        self._priced = (Decimal(given["price"]), at)
+        self._current_price = (Decimal(given["price"]), at)
         return {"price": given["price"]}
 
-    async def _transfers(self, request: Request) -> Any:
+    async def _list_transfers(self, request: Request) -> Any:
         address = check_address(request.query_params["address"])
-        return {"transfers": [self._shown(e) for e in self._entries.values() if address in (e.sender, e.to)]}
+        return {
+            "transfers": [
+                self._transfer_json(e) for e in self._entries.values() if address in (e.sender, e.to)
+            ]
+        }
 
-    async def _tx(self, request: Request) -> Any:
+    async def _get_transfer(self, request: Request) -> Any:
         found = self._entries.get(request.path_params["hash"])
         if found is None:
             raise LedgerRefusal("unknown")
-        return self._shown(found)
+        return self._transfer_json(found)
 
-    def _shown(self, entry: LedgerTransfer) -> dict[str, Any]:
-        block = (entry.at - self._genesis) // BLOCK
+    def _transfer_json(self, entry: LedgerTransfer) -> dict[str, Any]:
+        block = (entry.at - self._genesis_at) // BLOCK_TIME
         return {
             "hash": entry.hash,
             "from": entry.sender,
@@ -171,63 +186,65 @@ class DbcLedgerSimulator(ProviderSimulator):
             "memo": entry.memo,
             "price": entry.price,
             "block": block,
-            "confirmations": (self._site.clock.now() - self._genesis) // BLOCK - block,
+            "confirmations": (self._context.clock.now() - self._genesis_at) // BLOCK_TIME - block,
         }
 
-    def _book(self, digest: str, sender: str, to: str, amount: int, memo: str) -> dict[str, Any]:
+    def _add_transfer(self, digest: str, sender: str, to: str, amount: int, memo: str) -> dict[str, Any]:
         if digest not in self._entries:
-            if sender and self.balance(sender) < amount:
+            if sender and self.compute_balance(sender) < amount:
                 raise LedgerRefusal("insufficient")
             self._entries[digest] = LedgerTransfer(
                 hash=digest,
                 sender=sender,
                 to=to,
                 amount=amount,
-                at=self._site.clock.now(),
+                at=self._context.clock.now(),
                 memo=memo,
-                price=str(self._priced[0]),
+                price=str(self._current_price[0]),
             )
         return {"hash": digest}
 
-    async def _transfer(self, request: Request) -> Any:
+    async def _submit_transfer(self, request: Request) -> Any:
         given = await request.json()
         body, fields = given["body"], json.loads(given["body"])
-        amount = _units(fields["amount"])
+        amount = _parse_units(fields["amount"])
         check_address(fields["to"])
-        if address_of(fields["public"]) != fields["from"] or not verify(
+        if derive_address(fields["public"]) != fields["from"] or not verify(
             fields["public"], body, given["signature"]
         ):
             raise LedgerRefusal("signature")
-        digest = hash_of(body)
-        if self._keys.get((fields["from"], fields["key"]), digest) != digest:
+        digest = hash_body(body)
+        if self._hash_by_key.get((fields["from"], fields["key"]), digest) != digest:
             raise LedgerRefusal("key used")
-        booked = self._book(digest, fields["from"], fields["to"], amount, "payment")
-        self._keys[fields["from"], fields["key"]] = digest
+        booked = self._add_transfer(digest, fields["from"], fields["to"], amount, "payment")
+        self._hash_by_key[fields["from"], fields["key"]] = digest
         return booked
 
-    async def _faucet(self, request: Request) -> Any:
+    async def _fund_address(self, request: Request) -> Any:
         given = await request.json()
         amount = DBC.money(str(given["amount"])).amount
         if amount <= 0:
             raise LedgerRefusal("amount")
-        return self._book(secrets.token_hex(32), "", check_address(given["address"]), amount, "bought")
+        return self._add_transfer(
+            secrets.token_hex(32), "", check_address(given["address"]), amount, "bought"
+        )
 
-    async def _platform_address(self, request: Request) -> Any:
-        address = address_of(public_of(new_private()))
-        self._platform.add(address)
+    async def _create_platform_address(self, request: Request) -> Any:
+        address = derive_address(derive_public_key(generate_private_key()))
+        self._platform_addresses.add(address)
         return {"address": address}
 
-    async def _platform_transfer(self, request: Request) -> Any:
+    async def _send_from_platform(self, request: Request) -> Any:
         given = await request.json()
-        if given["from"] not in self._platform:
+        if given["from"] not in self._platform_addresses:
             raise LedgerRefusal("not a shop's address")
-        digest = hash_of(json.dumps([given["from"], given["key"]]))
-        return self._book(
-            digest, given["from"], check_address(given["to"]), _units(given["amount"]), given["memo"]
+        digest = hash_body(json.dumps([given["from"], given["key"]]))
+        return self._add_transfer(
+            digest, given["from"], check_address(given["to"]), _parse_units(given["amount"]), given["memo"]
         )
 
 
-def _units(text: str) -> int:
+def _parse_units(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,24}", text) or int(text) == 0:
         raise LedgerRefusal("amount")
     return int(text)

@@ -11,24 +11,24 @@ from attrs import frozen
 
 from gpurent.api import Money, SimulatorContext, SimulatorLedgerEntry
 from gpurent_plugin_dbcchain import extrinsic, wire
-from gpurent_plugin_dbcchain.keys import address
-from gpurent_plugin_dbcchain.scale import compact, uint
+from gpurent_plugin_dbcchain.keys import ss58_encode
+from gpurent_plugin_dbcchain.scale import encode_compact, encode_uint
 from gpurent_plugin_dbcchain.simulator.pallets import (
-    FINAL_AFTER,
-    FIRST,
-    SPEC,
-    TX,
+    FINALITY_BLOCKS,
+    FIRST_BLOCK,
+    SPEC_VERSION,
+    TX_VERSION,
     CallFailed,
+    ChainHistory,
     ChainState,
-    History,
     PalletRules,
-    due,
-    hosts,
+    make_hosts,
+    next_change_block,
 )
 
-BLOCK = timedelta(seconds=6)
-_INFO = compact(10_000) + compact(0) + b"\0\0\0"
-_DONE = b"\0\0"
+BLOCK_TIME = timedelta(seconds=6)
+_DISPATCH_INFO = encode_compact(10_000) + encode_compact(0) + b"\0\0\0"
+_SUCCESS = b"\0\0"
 
 
 class InvalidExtrinsic(Exception):
@@ -44,7 +44,7 @@ class PooledExtrinsic:
     """An extrinsic in the pool."""
 
     body: bytes
-    signed: extrinsic.Signed
+    signed: extrinsic.SignedExtrinsic
     birth: int
     death: int
     seen: int
@@ -53,43 +53,47 @@ class PooledExtrinsic:
 class SimulatedChain:
     """Callers hold ``lock`` and call `catch_up` first. Settings: average, taken, offline."""
 
-    def __init__(self, site: SimulatorContext) -> None:
-        given = site.settings
+    def __init__(self, context: SimulatorContext) -> None:
+        given = context.settings
         state = ChainState(average=int(given.get("average", "2000")))
-        state.hosts = hosts(site.machine_count, int(given.get("taken", "0")), int(given.get("offline", "0")))
-        self.site, self.genesis, self.lock = site, site.clock.now(), asyncio.Lock()
-        self.history = History(state, FIRST)
+        state.hosts = make_hosts(
+            context.machine_count, int(given.get("taken", "0")), int(given.get("offline", "0"))
+        )
+        self.context, self.genesis_at, self.lock = context, context.clock.now(), asyncio.Lock()
+        self.history = ChainHistory(state, FIRST_BLOCK)
         self.pool: list[PooledExtrinsic] = []
         self.entries: list[SimulatorLedgerEntry] = []
-        self.sealed = FIRST
+        self.sealed_block = FIRST_BLOCK
 
     @property
     def state(self) -> ChainState:
-        return self.history.now
+        return self.history.state
 
     @property
-    def newest(self) -> int:
-        return FIRST + (self.site.clock.now() - self.genesis) // BLOCK
+    def newest_block(self) -> int:
+        return FIRST_BLOCK + (self.context.clock.now() - self.genesis_at) // BLOCK_TIME
 
     @property
-    def final(self) -> int:
-        return self.newest - FINAL_AFTER
+    def final_block(self) -> int:
+        return self.newest_block - FINALITY_BLOCKS
 
-    def when(self, block: int) -> datetime:
-        return self.genesis + (block - FIRST) * BLOCK
+    def get_block_time(self, block: int) -> datetime:
+        return self.genesis_at + (block - FIRST_BLOCK) * BLOCK_TIME
 
-    def place(self) -> extrinsic.Place:
-        return extrinsic.Place(spec=SPEC, tx=TX, genesis=self._hash(0))
+    def get_identity(self) -> extrinsic.ChainIdentity:
+        return extrinsic.ChainIdentity(
+            spec_version=SPEC_VERSION, tx_version=TX_VERSION, genesis=self._get_block_hash(0)
+        )
 
-    def _hash(self, block: int) -> bytes:
-        return bytes.fromhex(self.history.hash(block)[2:])
+    def _get_block_hash(self, block: int) -> bytes:
+        return bytes.fromhex(self.history.get_block_hash(block)[2:])
 
-    def book(self, block: int, account: bytes, kind: str, units: int, ref: str) -> None:
+    def add_ledger_entry(self, block: int, account: bytes, kind: str, units: int, ref: str) -> None:
         if units:
             self.entries.append(
                 SimulatorLedgerEntry(
-                    at=self.when(block),
-                    account=address(account),
+                    at=self.get_block_time(block),
+                    account=ss58_encode(account),
                     kind=kind,
                     amount=Money(units, wire.DBC),
                     ref=ref,
@@ -100,11 +104,11 @@ class SimulatedChain:
 
     def submit(self, body: bytes) -> str:
         try:
-            signed = extrinsic.read(body)
-            birth, death = extrinsic.era_of(signed.era, self.newest)
+            signed = extrinsic.decode_extrinsic(body)
+            birth, death = extrinsic.decode_era(signed.era, self.newest_block)
         except ValueError as error:
             raise InvalidExtrinsic(1010, "Invalid Transaction", f"it cannot be read: {error}") from None
-        if not extrinsic.signed_for(signed, self.place(), self._hash(birth)):
+        if not extrinsic.is_signed_for(signed, self.get_identity(), self._get_block_hash(birth)):
             raise InvalidExtrinsic(1010, "Invalid Transaction", "Transaction has a bad signature")
         if any(item.body == body for item in self.pool):
             raise InvalidExtrinsic(1013, "Transaction Already Imported", "")
@@ -115,16 +119,16 @@ class SimulatedChain:
             (item.signed.public, item.signed.nonce) == (signed.public, signed.nonce) for item in self.pool
         ):
             raise InvalidExtrinsic(1014, "Priority is too low", "")
-        if account.free < fee_of(body):
+        if account.free < compute_network_fee(body):
             raise InvalidExtrinsic(
                 1010, "Invalid Transaction", "Inability to pay some fees (e.g. account balance too low)"
             )
         self.pool.append(
-            PooledExtrinsic(body=body, signed=signed, birth=birth, death=death, seen=self.newest)
+            PooledExtrinsic(body=body, signed=signed, birth=birth, death=death, seen=self.newest_block)
         )
-        return extrinsic.hash_of(body)
+        return extrinsic.hash_extrinsic(body)
 
-    def next_nonce(self, public: bytes) -> int:
+    def get_next_nonce(self, public: bytes) -> int:
         nonce = self.state.account(public).nonce
         taken = {item.signed.nonce for item in self.pool if item.signed.public == public}
         while nonce in taken:
@@ -135,58 +139,63 @@ class SimulatedChain:
 
     def catch_up(self) -> None:
         """Make every block up to now; only those in which something happens are looked at."""
-        newest = self.newest
-        while (block := self._next()) <= newest:
-            self._make(block)
-        self.sealed = newest
+        newest = self.newest_block
+        while (block := self._find_next_block()) <= newest:
+            self._make_block(block)
+        self.sealed_block = newest
 
-    def _next(self) -> int:
-        found = [max(item.seen, self.sealed) + 1 for item in self.pool]
-        found += [max(due(order), self.sealed + 1) for order in self.state.orders.values()]
+    def _find_next_block(self) -> int:
+        found = [max(item.seen, self.sealed_block) + 1 for item in self.pool]
+        found += [
+            max(next_change_block(order), self.sealed_block + 1) for order in self.state.orders.values()
+        ]
         return min(found, default=1 << 62)
 
-    def _make(self, block: int) -> None:
-        included = self.extrinsics(block)
-        marks = b"\0" + uint(0, 4) + _DONE + _INFO
+    def _make_block(self, block: int) -> None:
+        included = self.list_extrinsics(block)
+        marks = b"\0" + encode_uint(0, 4) + _SUCCESS + _DISPATCH_INFO
         for item in sorted(self.pool, key=lambda item: item.signed.nonce):
             account = self.state.account(item.signed.public)
             if item.birth <= block < item.death and item.signed.nonce != account.nonce:
                 continue
             self.pool.remove(item)
             if item.birth <= block < item.death:
-                marks += self._include(block, item, len(included))
+                marks += self._include_extrinsic(block, item, len(included))
                 included.append(item.body)
-        PalletRules(self.state, block, partial(self.book, block)).finish()
+        PalletRules(self.state, block, partial(self.add_ledger_entry, block)).finish_block()
         if len(included) > 1:
             self.history.extrinsics[block], self.history.events[block] = included, marks
-        self.history.seal(block)
-        self.sealed = block
+        self.history.seal_block(block)
+        self.sealed_block = block
 
-    def _include(self, block: int, item: PooledExtrinsic, index: int) -> bytes:
+    def _include_extrinsic(self, block: int, item: PooledExtrinsic, index: int) -> bytes:
         """Run it; a call that fails changes nothing, but its network fee is gone. Gives its mark among the events."""
-        who, fee = item.signed.public, fee_of(item.body)
+        who, fee = item.signed.public, compute_network_fee(item.body)
         account = self.state.account(who)
         account.nonce += 1
         account.free -= fee
-        self.book(block, who, "network", -fee, extrinsic.hash_of(item.body))
+        self.add_ledger_entry(block, who, "network", -fee, extrinsic.hash_extrinsic(item.body))
         before, lines = deepcopy(self.state), len(self.entries)
         try:
             call = extrinsic.decode_call(item.signed.call)
-            PalletRules(self.state, block, partial(self.book, block)).run(who, call)
+            PalletRules(self.state, block, partial(self.add_ledger_entry, block)).run_call(who, call)
         except (CallFailed, ValueError) as why:
-            self.history.now = before
+            self.history.state = before
             del self.entries[lines:]
             name = str(why) if str(why) in extrinsic.RENT_ERRORS else "Unknown"
-            return extrinsic.failed(index, item.signed.call[0], extrinsic.RENT_ERRORS.index(name)) + _INFO
-        return b"\0" + uint(index, 4) + _DONE + _INFO
+            return (
+                extrinsic.encode_failure(index, item.signed.call[0], extrinsic.RENT_ERRORS.index(name))
+                + _DISPATCH_INFO
+            )
+        return b"\0" + encode_uint(index, 4) + _SUCCESS + _DISPATCH_INFO
 
-    def extrinsics(self, block: int) -> list[bytes]:
+    def list_extrinsics(self, block: int) -> list[bytes]:
         """Every block begins with its own time."""
-        millis = round(self.when(block).timestamp() * 1000)
-        body = b"\x04\x02\x00" + compact(millis)
-        return self.history.extrinsics.get(block) or [compact(len(body)) + body]
+        millis = round(self.get_block_time(block).timestamp() * 1000)
+        body = b"\x04\x02\x00" + encode_compact(millis)
+        return self.history.extrinsics.get(block) or [encode_compact(len(body)) + body]
 
 
-def fee_of(body: bytes) -> int:
+def compute_network_fee(body: bytes) -> int:
     """The network's fee: a little for the weight, 10^9 for each byte."""
     return 125_010_000 + len(body) * 10**9

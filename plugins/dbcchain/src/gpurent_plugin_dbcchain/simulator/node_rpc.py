@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from gpurent_plugin_dbcchain import scale
-from gpurent_plugin_dbcchain.chain import NOW
+from gpurent_plugin_dbcchain.chain_client import TIMESTAMP_KEY
 from gpurent_plugin_dbcchain.extrinsic import PALLETS
-from gpurent_plugin_dbcchain.keys import address, public_of
-from gpurent_plugin_dbcchain.scale import uint
-from gpurent_plugin_dbcchain.simulator.chain import InvalidExtrinsic, SimulatedChain, fee_of
-from gpurent_plugin_dbcchain.simulator.pallets import SPEC, STANDARD, TX, ChainState
+from gpurent_plugin_dbcchain.keys import ss58_decode, ss58_encode
+from gpurent_plugin_dbcchain.scale import encode_uint
+from gpurent_plugin_dbcchain.simulator.chain import InvalidExtrinsic, SimulatedChain, compute_network_fee
+from gpurent_plugin_dbcchain.simulator.pallets import SPEC_VERSION, STANDARD_PRICE, TX_VERSION, ChainState
 
 SUBSTRATE_METHODS = (
     "chain_getHeader",
@@ -25,10 +25,14 @@ SUBSTRATE_METHODS = (
     "author_submitExtrinsic",
 )
 PALLET_METHODS = (
-    *(f"{p.listing}_{name}" for p in PALLETS.values() for name in ("getMachineList", "getMachineInfo")),
-    *(f"{p.rpc}_{name}" for p in PALLETS.values() for name in ("getRentOrder", "getRentList")),
+    *(
+        f"{p.machines_rpc_prefix}_{name}"
+        for p in PALLETS.values()
+        for name in ("getMachineList", "getMachineInfo")
+    ),
+    *(f"{p.rpc_prefix}_{name}" for p in PALLETS.values() for name in ("getRentOrder", "getRentList")),
 )
-_ABSENT = InvalidExtrinsic(-32603, "Something wrong", "NotFound")
+_NOT_FOUND = InvalidExtrinsic(-32603, "Something wrong", "NotFound")
 
 
 class NodeRpc:
@@ -37,7 +41,7 @@ class NodeRpc:
     def __init__(self, chain: SimulatedChain) -> None:
         self._chain = chain
 
-    def call(self, method: str, params: list[Any]) -> Any:
+    def call_method(self, method: str, params: list[Any]) -> Any:
         if method not in SUBSTRATE_METHODS + PALLET_METHODS:
             raise InvalidExtrinsic(-32601, "Method not found", "")
         prefix, _, name = method.partition("_")
@@ -45,41 +49,41 @@ class NodeRpc:
         answer: Callable[..., Any] = getattr(self, f"_{name}")
         return answer(*pallet, *params)
 
-    def _block(self, at: str | None) -> int:
-        return self._chain.newest if at is None else self._chain.history.number(at)
+    def _get_block_number(self, at: str | None) -> int:
+        return self._chain.newest_block if at is None else self._chain.history.get_block_number(at)
 
-    def _state(self, at: str | None) -> ChainState:
-        return self._chain.history.at(self._block(at))
+    def _get_state(self, at: str | None) -> ChainState:
+        return self._chain.history.get_state(self._get_block_number(at))
 
     # blocks
 
     def _getHeader(self, at: str | None = None) -> Any:  # noqa: N802 - as the method is called
-        block = self._block(at)
-        return {"number": hex(block), "parentHash": self._chain.history.hash(block - 1)}
+        block = self._get_block_number(at)
+        return {"number": hex(block), "parentHash": self._chain.history.get_block_hash(block - 1)}
 
     def _getFinalizedHead(self) -> str:  # noqa: N802
-        return self._chain.history.hash(self._chain.final)
+        return self._chain.history.get_block_hash(self._chain.final_block)
 
     def _getBlockHash(self, block: int) -> str | None:  # noqa: N802
-        return self._chain.history.hash(block) if block <= self._chain.newest else None
+        return self._chain.history.get_block_hash(block) if block <= self._chain.newest_block else None
 
     def _getBlock(self, at: str | None = None) -> Any:  # noqa: N802
-        bodies = ["0x" + body.hex() for body in self._chain.extrinsics(self._block(at))]
+        bodies = ["0x" + body.hex() for body in self._chain.list_extrinsics(self._get_block_number(at))]
         return {"block": {"header": self._getHeader(at), "extrinsics": bodies}, "justifications": None}
 
     def _getRuntimeVersion(self) -> Any:  # noqa: N802
-        return {"specName": "dbc-chain", "specVersion": SPEC, "transactionVersion": TX}
+        return {"specName": "dbc-chain", "specVersion": SPEC_VERSION, "transactionVersion": TX_VERSION}
 
     # accounts
 
     def _accountNextIndex(self, account: str) -> int:  # noqa: N802
-        return self._chain.next_nonce(public_of(account))
+        return self._chain.get_next_nonce(ss58_decode(account))
 
     def _queryInfo(self, body: str, at: str | None = None) -> Any:  # noqa: N802
         return {
             "weight": {"ref_time": 125_010_000, "proof_size": 0},
             "class": "normal",
-            "partialFee": str(fee_of(bytes.fromhex(body[2:]))),
+            "partialFee": str(compute_network_fee(bytes.fromhex(body[2:]))),
         }
 
     def _submitExtrinsic(self, body: str) -> str:  # noqa: N802
@@ -88,39 +92,48 @@ class NodeRpc:
     # storage
 
     def _queryStorageAt(self, keys: list[str], at: str | None = None) -> Any:  # noqa: N802
-        block, values = self._block(at), self._values(at)
+        block, values = self._get_block_number(at), self._build_storage(at)
         changes = [[key, "0x" + values[key].hex() if key in values else None] for key in keys]
-        return [{"block": self._chain.history.hash(block), "changes": changes}]
+        return [{"block": self._chain.history.get_block_hash(block), "changes": changes}]
 
-    def _values(self, at: str | None) -> dict[str, bytes]:
-        block, state = self._block(at), self._state(at)
+    def _build_storage(self, at: str | None) -> dict[str, bytes]:
+        block, state = self._get_block_number(at), self._get_state(at)
         found = {
-            scale.AVERAGE: uint(state.average, 8),
-            scale.FIXED_FEE: uint(state.fee, 16),
-            NOW: uint(round(self._chain.when(block).timestamp() * 1000), 8),
+            scale.AVERAGE_PRICE_KEY: encode_uint(state.average, 8),
+            scale.FIXED_FEE_KEY: encode_uint(state.fee, 16),
+            TIMESTAMP_KEY: encode_uint(round(self._chain.get_block_time(block).timestamp() * 1000), 8),
         }
         if block in self._chain.history.events:
-            found[scale.EVENTS] = self._chain.history.events[block]
+            found[scale.EVENTS_KEY] = self._chain.history.events[block]
         for public, account in state.accounts.items():
-            counters = uint(account.nonce, 4) + uint(0, 4) + uint(1, 4) + uint(0, 4)
-            amounts = uint(account.free, 16) + uint(account.reserved, 16) + uint(0, 16) + uint(1 << 127, 16)
+            counters = (
+                encode_uint(account.nonce, 4) + encode_uint(0, 4) + encode_uint(1, 4) + encode_uint(0, 4)
+            )
+            amounts = (
+                encode_uint(account.free, 16)
+                + encode_uint(account.reserved, 16)
+                + encode_uint(0, 16)
+                + encode_uint(1 << 127, 16)
+            )
             found[scale.storage_key("System", "Account", public)] = counters + amounts
         for pallet in PALLETS.values():
-            found[scale.storage_key(pallet.machines, "StandardGPUPointPrice")] = b"".join(
-                uint(value, 8) for value in STANDARD
+            found[scale.storage_key(pallet.machines_pallet, "StandardGPUPointPrice")] = b"".join(
+                encode_uint(value, 8) for value in STANDARD_PRICE
             )
         for host in state.hosts.values():
             for item, value in (
-                ("MachineExtraPrice", uint(host.extra, 8)),
-                ("MachineRentedGPU", uint(state.rented(host), 4)),
+                ("MachineExtraPrice", encode_uint(host.extra, 8)),
+                ("MachineRentedGPU", encode_uint(state.count_rented_gpus(host), 4)),
             ):
-                found[scale.machine_key(host.pallet.machines, item, host.id)] = value
+                found[scale.machine_storage_key(host.pallet.machines_pallet, item, host.id)] = value
         return found
 
     # machines and orders
 
     def _getMachineList(self, listing: str, at: str | None = None) -> Any:  # noqa: N802
-        mine = [host for host in self._state(at).hosts.values() if host.pallet.listing == listing]
+        mine = [
+            host for host in self._get_state(at).hosts.values() if host.pallet.machines_rpc_prefix == listing
+        ]
         return {
             "bondingMachine": [],
             "onlineMachine": [host.id for host in mine if host.status == "online"],
@@ -129,10 +142,10 @@ class NodeRpc:
         }
 
     def _getMachineInfo(self, listing: str, machine: str, at: str | None = None) -> Any:  # noqa: N802
-        host = self._state(at).hosts.get(machine)
-        if host is None or host.pallet.listing != listing:
-            raise _ABSENT
-        stash = address(bytes.fromhex(host.id))
+        host = self._get_state(at).hosts.get(machine)
+        if host is None or host.pallet.machines_rpc_prefix != listing:
+            raise _NOT_FOUND
+        stash = ss58_encode(bytes.fromhex(host.id))
         return {
             "controller": stash,
             "machineStash": stash,
@@ -165,12 +178,12 @@ class NodeRpc:
         }
 
     def _getRentOrder(self, registry: str, number: int, at: str | None = None) -> Any:  # noqa: N802
-        order = self._state(at).orders.get((registry, number))
+        order = self._get_state(at).orders.get((registry, number))
         if order is None:
-            raise _ABSENT
+            raise _NOT_FOUND
         return {
             "machineId": order.machine,
-            "renter": address(order.renter),
+            "renter": ss58_encode(order.renter),
             "rentStart": order.start,
             "confirmRent": order.confirmed,
             "rentEnd": order.end,
@@ -181,6 +194,8 @@ class NodeRpc:
         }
 
     def _getRentList(self, registry: str, account: str, at: str | None = None) -> list[int]:  # noqa: N802
-        renter = public_of(account)
-        orders = self._state(at).orders.values()
-        return sorted(order.id for order in orders if (order.pallet.rpc, order.renter) == (registry, renter))
+        renter = ss58_decode(account)
+        orders = self._get_state(at).orders.values()
+        return sorted(
+            order.id for order in orders if (order.pallet.rpc_prefix, order.renter) == (registry, renter)
+        )

@@ -14,22 +14,22 @@ from typing import Any
 
 from attrs import define, field
 
-from gpurent_plugin_dbcchain.extrinsic import RENT, TERMINATING, Call, Pallet
+from gpurent_plugin_dbcchain.extrinsic import RENT_PALLET, TERMINATING_PALLET, Pallet, RuntimeCall
 
-FIRST = 5_000_000
+FIRST_BLOCK = 5_000_000
 UNIT = 10**15
-FINAL_AFTER = 2
-SPEC, TX = 411, 2
-STANDARD = (10_000, 5_000_000)
+FINALITY_BLOCKS = 2
+SPEC_VERSION, TX_VERSION = 411, 2
+STANDARD_PRICE = (10_000, 5_000_000)
 # model, GPUs, GiB each, points of computing power, extra price (10^-6 USD a day for each GPU), registry
 MODELS = (
-    ("GeForceRTX3090", 1, 24, 10_000, 0, RENT),
-    ("GeForceRTX2080Ti", 2, 11, 13_337, 1_111_111, TERMINATING),
-    ("GeForceRTX4090", 4, 24, 88_888, 700_001, RENT),
-    ("TeslaV100", 2, 32, 31_415, 0, TERMINATING),
+    ("GeForceRTX3090", 1, 24, 10_000, 0, RENT_PALLET),
+    ("GeForceRTX2080Ti", 2, 11, 13_337, 1_111_111, TERMINATING_PALLET),
+    ("GeForceRTX4090", 4, 24, 88_888, 700_001, RENT_PALLET),
+    ("TeslaV100", 2, 32, 31_415, 0, TERMINATING_PALLET),
 )
-MINUTE, DAY = 10, 14_400
-HALF_HOUR, WINDOW, LONGEST = 30 * MINUTE, 15 * MINUTE, 60 * DAY
+MINUTE_BLOCKS, DAY_BLOCKS = 10, 14_400
+HALF_HOUR_BLOCKS, CONFIRM_WINDOW, MAX_BLOCKS = 30 * MINUTE_BLOCKS, 15 * MINUTE_BLOCKS, 60 * DAY_BLOCKS
 Book = Callable[[bytes, str, int, str], None]
 
 
@@ -58,7 +58,7 @@ class ListedHost:
 
 
 @define
-class Tenancy:
+class SimulatedOrder:
     """An order. Times are block numbers."""
 
     id: int
@@ -81,46 +81,48 @@ class ChainState:
     fee: int = 10 * UNIT
     accounts: dict[bytes, ChainAccount] = field(factory=dict)
     hosts: dict[str, ListedHost] = field(factory=dict)
-    orders: dict[tuple[str, int], Tenancy] = field(factory=dict)
-    next_id: dict[str, int] = field(factory=lambda: {RENT.rpc: 7, TERMINATING.rpc: 3})
+    orders: dict[tuple[str, int], SimulatedOrder] = field(factory=dict)
+    next_id: dict[str, int] = field(
+        factory=lambda: {RENT_PALLET.rpc_prefix: 7, TERMINATING_PALLET.rpc_prefix: 3}
+    )
 
     def account(self, public: bytes) -> ChainAccount:
         return self.accounts.setdefault(public, ChainAccount())
 
-    def rented(self, host: ListedHost) -> int:
+    def count_rented_gpus(self, host: ListedHost) -> int:
         mine = sum(order.gpus for order in self.orders.values() if order.machine == host.id)
         return host.taken + mine
 
 
-class History:
+class ChainHistory:
     """The state block by block; blocks that changed nothing share one."""
 
     def __init__(self, state: ChainState, first: int) -> None:
-        self.now = state
+        self.state = state
         self._versions: list[tuple[int, ChainState]] = [(first - 1, deepcopy(state))]
         self.extrinsics: dict[int, list[bytes]] = {}
         self.events: dict[int, bytes] = {}
         self._numbers: dict[str, int] = {}
 
-    def seal(self, block: int) -> None:
+    def seal_block(self, block: int) -> None:
         """Keep the state as it is at the end of ``block``."""
         if self._versions[-1][0] == block:
             self._versions.pop()
-        self._versions.append((block, deepcopy(self.now)))
+        self._versions.append((block, deepcopy(self.state)))
 
-    def at(self, block: int) -> ChainState:
+    def get_state(self, block: int) -> ChainState:
         return next(state for number, state in reversed(self._versions) if number <= block)
 
-    def hash(self, block: int) -> str:
+    def get_block_hash(self, block: int) -> str:
         found = "0x" + hashlib.blake2b(b"sandbox %d" % block, digest_size=32).hexdigest()
         self._numbers[found] = block
         return found
 
-    def number(self, digest: str) -> int:
+    def get_block_number(self, digest: str) -> int:
         return self._numbers[digest]
 
 
-def hosts(count: int, taken: int, offline: int) -> dict[str, ListedHost]:
+def make_hosts(count: int, taken: int, offline: int) -> dict[str, ListedHost]:
     """``count`` machines, the last ``taken`` with somebody else, the ``offline`` before them not to be reached."""
     found = {}
     for index in range(count):
@@ -137,7 +139,7 @@ def hosts(count: int, taken: int, offline: int) -> dict[str, ListedHost]:
         if index >= count - taken:
             host.taken, host.status = gpus, "rented"
         elif index >= count - taken - offline:
-            host.status = {"stakerReportOffline": [FIRST, "online"]}
+            host.status = {"stakerReportOffline": [FIRST_BLOCK, "online"]}
         found[host.id] = host
     return found
 
@@ -156,7 +158,7 @@ def perbill(part: int, whole: int) -> int:
     return min(10**9, floor(Fraction(part, whole) * 10**9))
 
 
-def share_of(share: int, units: int) -> int:
+def apply_perbill(share: int, units: int) -> int:
     """That share of an amount, to the nearest unit, a half downwards."""
     exact = Fraction(units * share, 10**9)
     return floor(exact) + (exact - floor(exact) > Fraction(1, 2))
@@ -165,40 +167,43 @@ def share_of(share: int, units: int) -> int:
 class PalletRules:
     """``book(account, kind, units, ref)`` enters what really leaves an account."""
 
-    def __init__(self, state: ChainState, block: int, book: Book) -> None:
-        self._state, self._block, self._book = state, block, book
+    def __init__(self, state: ChainState, block: int, add_ledger_entry: Book) -> None:
+        self._state, self._block, self._add_ledger_entry = state, block, add_ledger_entry
 
-    def run(self, who: bytes, call: Call) -> None:
-        {"rent": self._rent, "confirm": self._confirm, "relet": self._relet, "terminate": self._terminate}[
-            call.verb
-        ](who, call)
+    def run_call(self, who: bytes, call: RuntimeCall) -> None:
+        {
+            "rent": self._apply_rent,
+            "confirm": self._apply_confirm,
+            "relet": self._apply_relet,
+            "terminate": self._apply_terminate,
+        }[call.verb](who, call)
 
-    def _price(self, host: ListedHost, gpus: int, blocks: int) -> int:
-        points, standard = STANDARD
+    def _compute_rent(self, host: ListedHost, gpus: int, blocks: int) -> int:
+        points, standard = STANDARD_PRICE
         whole = standard * host.points * 10_000 // points
         day = whole * gpus // host.gpus // 10_000 + host.extra * gpus
-        return (day * blocks // DAY) * UNIT // self._state.average
+        return (day * blocks // DAY_BLOCKS) * UNIT // self._state.average
 
-    def _rent(self, who: bytes, call: Call) -> None:
+    def _apply_rent(self, who: bytes, call: RuntimeCall) -> None:
         state, account = self._state, self._state.account(who)
         host = state.hosts.get(call.machine)
         if host is None or host.pallet != call.pallet:
             raise CallFailed("Unknown")
         if call.blocks == 0:
             return
-        ensure(call.gpus + state.rented(host) <= host.gpus, "GPUNotEnough")
-        ensure(call.blocks % HALF_HOUR == 0, "OnlyHalfHourAllowed")
+        ensure(call.gpus + state.count_rented_gpus(host) <= host.gpus, "GPUNotEnough")
+        ensure(call.blocks % HALF_HOUR_BLOCKS == 0, "OnlyHalfHourAllowed")
         ensure(host.status in ("online", "rented"), "MachineNotRentable")
-        blocks = min(call.blocks, LONGEST)
+        blocks = min(call.blocks, MAX_BLOCKS)
         ensure(account.free >= state.fee, "PayTxFeeFailed")
         account.free -= state.fee
-        rent = self._price(host, call.gpus, blocks)
+        rent = self._compute_rent(host, call.gpus, blocks)
         ensure(account.free >= rent, "InsufficientValue")
         account.free -= rent
         account.reserved += rent
-        number = state.next_id[call.pallet.rpc]
-        state.next_id[call.pallet.rpc] = number + 1
-        state.orders[call.pallet.rpc, number] = Tenancy(
+        number = state.next_id[call.pallet.rpc_prefix]
+        state.next_id[call.pallet.rpc_prefix] = number + 1
+        state.orders[call.pallet.rpc_prefix, number] = SimulatedOrder(
             id=number,
             pallet=call.pallet,
             machine=host.id,
@@ -209,76 +214,76 @@ class PalletRules:
             gpus=call.gpus,
         )
         host.status = "rented"
-        self._book(who, "fee", -state.fee, f"{call.pallet.rpc}:{number}")
+        self._add_ledger_entry(who, "fee", -state.fee, f"{call.pallet.rpc_prefix}:{number}")
 
-    def _mine(self, who: bytes, call: Call) -> Tenancy:
-        order = self._state.orders.get((call.pallet.rpc, call.order))
+    def _get_own_order(self, who: bytes, call: RuntimeCall) -> SimulatedOrder:
+        order = self._state.orders.get((call.pallet.rpc_prefix, call.order))
         if order is None:
             raise CallFailed("Unknown")
         ensure(order.renter == who, "NotMachineRenter" if call.verb == "relet" else "NoOrderExist")
         return order
 
-    def _confirm(self, who: bytes, call: Call) -> None:
-        order, account = self._mine(who, call), self._state.account(who)
+    def _apply_confirm(self, who: bytes, call: RuntimeCall) -> None:
+        order, account = self._get_own_order(who, call), self._state.account(who)
         ensure(order.status == "waitingVerifying", "NoOrderExist")
-        ensure(self._block - order.start <= WINDOW, "ExpiredConfirm")
+        ensure(self._block - order.start <= CONFIRM_WINDOW, "ExpiredConfirm")
         ensure(self._state.hosts[order.machine].status == "rented", "StatusNotAllowed")
         order.confirmed, order.status = self._block, "renting"
-        if order.pallet == RENT:
+        if order.pallet == RENT_PALLET:
             account.reserved -= order.stake
-            self._book(who, "rent", -order.stake, f"{order.pallet.rpc}:{order.id}")
+            self._add_ledger_entry(who, "rent", -order.stake, f"{order.pallet.rpc_prefix}:{order.id}")
             order.stake = 0
 
-    def _relet(self, who: bytes, call: Call) -> None:
-        ensure(call.blocks >= 10 * MINUTE, "ReletTooShort")
-        order, account = self._mine(who, call), self._state.account(who)
+    def _apply_relet(self, who: bytes, call: RuntimeCall) -> None:
+        ensure(call.blocks >= 10 * MINUTE_BLOCKS, "ReletTooShort")
+        order, account = self._get_own_order(who, call), self._state.account(who)
         ensure(order.status == "renting", "NoOrderExist")
-        latest = self._block + LONGEST
+        latest = self._block + MAX_BLOCKS
         if latest >= order.end + call.blocks:
             blocks = call.blocks
         else:
             # The second registry's own code adds the whole 60 days here.
-            blocks = max(0, latest - order.end) if order.pallet == RENT else LONGEST
+            blocks = max(0, latest - order.end) if order.pallet == RENT_PALLET else MAX_BLOCKS
         if not blocks:
             return
-        rent = self._price(self._state.hosts[order.machine], order.gpus, blocks)
+        rent = self._compute_rent(self._state.hosts[order.machine], order.gpus, blocks)
         ensure(rent < account.free, "InsufficientValue")
         account.free -= rent
         order.end += blocks
-        if order.pallet == RENT:
-            self._book(who, "relet", -rent, f"{order.pallet.rpc}:{order.id}")
+        if order.pallet == RENT_PALLET:
+            self._add_ledger_entry(who, "relet", -rent, f"{order.pallet.rpc_prefix}:{order.id}")
         else:
             account.reserved += rent
             order.stake += rent
 
-    def _terminate(self, who: bytes, call: Call) -> None:
-        order = self._mine(who, call)
+    def _apply_terminate(self, who: bytes, call: RuntimeCall) -> None:
+        order = self._get_own_order(who, call)
         share = perbill(self._block - order.start, order.end - order.start)
-        self._pay_from_stake(order, share_of(share, order.stake))
+        self._pay_from_stake(order, apply_perbill(share, order.stake))
 
-    def _pay_from_stake(self, order: Tenancy, units: int) -> None:
+    def _pay_from_stake(self, order: SimulatedOrder, units: int) -> None:
         account = self._state.account(order.renter)
         account.reserved -= order.stake
         account.free += order.stake - units
-        self._book(order.renter, "rent", -units, f"{order.pallet.rpc}:{order.id}")
-        self._drop(order)
+        self._add_ledger_entry(order.renter, "rent", -units, f"{order.pallet.rpc_prefix}:{order.id}")
+        self._delete_order(order)
 
-    def _drop(self, order: Tenancy) -> None:
-        del self._state.orders[order.pallet.rpc, order.id]
+    def _delete_order(self, order: SimulatedOrder) -> None:
+        del self._state.orders[order.pallet.rpc_prefix, order.id]
         host = self._state.hosts[order.machine]
-        if not self._state.rented(host) and host.status == "rented":
+        if not self._state.count_rented_gpus(host) and host.status == "rented":
             host.status = "online"
 
-    def finish(self) -> None:
+    def finish_block(self) -> None:
         """The end of a block: unconfirmed orders lapse, orders that ran out are paid and dropped."""
         for order in list(self._state.orders.values()):
             if order.end <= self._block:
-                self._pay_from_stake(order, 0 if order.pallet == RENT else order.stake)
-            elif order.status == "waitingVerifying" and order.start + WINDOW <= self._block:
+                self._pay_from_stake(order, 0 if order.pallet == RENT_PALLET else order.stake)
+            elif order.status == "waitingVerifying" and order.start + CONFIRM_WINDOW <= self._block:
                 self._pay_from_stake(order, 0)
 
 
-def due(order: Tenancy) -> int:
+def next_change_block(order: SimulatedOrder) -> int:
     """The next block whose end changes this order by itself."""
-    lapse = order.start + WINDOW if order.status == "waitingVerifying" else order.end
+    lapse = order.start + CONFIRM_WINDOW if order.status == "waitingVerifying" else order.end
     return min(lapse, order.end)

@@ -10,16 +10,23 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as WebRoute
 
-from gpurent.api import Evidence, ProviderSimulator, Route, SimulatorContext, SimulatorLedgerEntry, UsageError
+from gpurent.api import (
+    Evidence,
+    ProviderSimulator,
+    SimulatorContext,
+    SimulatorLedgerEntry,
+    SimulatorRoute,
+    UsageError,
+)
 from gpurent_plugin_dbcchain import wire
-from gpurent_plugin_dbcchain.extrinsic import RENT
-from gpurent_plugin_dbcchain.keys import public_of
+from gpurent_plugin_dbcchain.extrinsic import RENT_PALLET
+from gpurent_plugin_dbcchain.keys import ss58_decode
 from gpurent_plugin_dbcchain.simulator.chain import InvalidExtrinsic, SimulatedChain
 from gpurent_plugin_dbcchain.simulator.client_node import ClientNodeRefusal, ClientNodeServer
 from gpurent_plugin_dbcchain.simulator.node_rpc import PALLET_METHODS, SUBSTRATE_METHODS, NodeRpc
 
-API = "/api/v1"
-_CLIENT = (
+API_ROOT = "/api/v1"
+_CLIENT_NODE_PATHS = (
     "/mining_nodes",
     "/tasks",
     "/tasks/start",
@@ -27,50 +34,54 @@ _CLIENT = (
     "/tasks/delete/{id}",
 )
 # JSON-RPC has one address for all its methods: the evidence of each stands in the route's note.
-_METHODS = (
+_METHODS_NOTE = (
     f"{Evidence.DOCUMENTED.value}: {', '.join(SUBSTRATE_METHODS)}; "
     f"{Evidence.SOURCE.value}: {', '.join(PALLET_METHODS)}"
 )
-_BAD = (AttributeError, KeyError, TypeError, ValueError, UsageError)
+_BAD_REQUEST_ERRORS = (AttributeError, KeyError, TypeError, ValueError, UsageError)
 
 
 class DbcChainSimulator(ProviderSimulator):
     """Settings: average, taken, offline, boot, stuck."""
 
-    def __init__(self, site: SimulatorContext) -> None:
-        self.chain = SimulatedChain(site)
-        self.client = ClientNodeServer(self.chain)
-        self._node = NodeRpc(self.chain)
+    def __init__(self, context: SimulatorContext) -> None:
+        self.chain = SimulatedChain(context)
+        self.client_node = ClientNodeServer(self.chain)
+        self._node_rpc = NodeRpc(self.chain)
 
-    def routes(self) -> Sequence[Route]:
+    def list_routes(self) -> Sequence[SimulatorRoute]:
         return (
-            Route(method="POST", path="/", evidence=Evidence.SOURCE, note=_METHODS),
+            SimulatorRoute(method="POST", path="/", evidence=Evidence.SOURCE, note=_METHODS_NOTE),
             *(
-                Route(
+                SimulatorRoute(
                     method="POST",
-                    path=f"{API}{path}",
+                    path=f"{API_ROOT}{path}",
                     evidence=Evidence.DOCUMENTED,
                     note="but rent_order, which its server reads, is not in the manual",
                 )
-                for path in _CLIENT
+                for path in _CLIENT_NODE_PATHS
             ),
-            Route(method="POST", path="/sandbox/faucet", evidence=Evidence.ASSUMED, note="DBC from nowhere"),
-            Route(method="POST", path="/sandbox/price", evidence=Evidence.ASSUMED, note="set the price"),
+            SimulatorRoute(
+                method="POST", path="/sandbox/faucet", evidence=Evidence.ASSUMED, note="DBC from nowhere"
+            ),
+            SimulatorRoute(
+                method="POST", path="/sandbox/price", evidence=Evidence.ASSUMED, note="set the price"
+            ),
         )
 
-    def environment(self, url: str) -> Mapping[str, str]:
+    def make_plugin_settings(self, url: str) -> Mapping[str, str]:
         return {"url": url, "node": url}
 
-    def ledger(self) -> Sequence[SimulatorLedgerEntry]:
+    def list_ledger_entries(self) -> Sequence[SimulatorLedgerEntry]:
         return self.chain.entries
 
-    def burning(self) -> Sequence[str]:
+    def list_billed_machines(self) -> Sequence[str]:
         """A prepaid order costs nothing more, but a machine on it is still somebody's; the other kind costs by time."""
-        used = {(vm.registry, vm.order) for vm in self.client.vms.values() if vm.kept_until is None}
+        used = {(vm.registry, vm.order) for vm in self.client_node.vms.values() if vm.kept_until is None}
         return [
-            f"{order.pallet.rpc}:{order.id}"
+            f"{order.pallet.rpc_prefix}:{order.id}"
             for key, order in self.chain.state.orders.items()
-            if key in used or (order.pallet != RENT and order.status == "renting")
+            if key in used or (order.pallet != RENT_PALLET and order.status == "renting")
         ]
 
     async def tick(self) -> None:
@@ -79,21 +90,26 @@ class DbcChainSimulator(ProviderSimulator):
 
     async def _catch_up(self) -> None:
         self.chain.catch_up()
-        await self.client.catch_up()
+        await self.client_node.catch_up()
 
     # routes
 
-    def app(self) -> Starlette:
+    def get_app(self) -> Starlette:
         return Starlette(
             routes=[
-                WebRoute("/", self._locked(self._rpc), methods=["POST"]),
-                *(WebRoute(f"{API}{path}", self._locked(self._client), methods=["POST"]) for path in _CLIENT),
-                WebRoute("/sandbox/faucet", self._locked(self._faucet), methods=["POST"]),
-                WebRoute("/sandbox/price", self._locked(self._price), methods=["POST"]),
+                WebRoute("/", self._make_endpoint(self._handle_rpc), methods=["POST"]),
+                *(
+                    WebRoute(
+                        f"{API_ROOT}{path}", self._make_endpoint(self._handle_client_node), methods=["POST"]
+                    )
+                    for path in _CLIENT_NODE_PATHS
+                ),
+                WebRoute("/sandbox/faucet", self._make_endpoint(self._fund_account), methods=["POST"]),
+                WebRoute("/sandbox/price", self._make_endpoint(self._set_price), methods=["POST"]),
             ]
         )
 
-    def _locked(self, handler: Callable[[str, dict[str, Any]], Awaitable[Any]]) -> Any:
+    def _make_endpoint(self, handler: Callable[[str, dict[str, Any]], Awaitable[Any]]) -> Any:
         """One request at a time: ``handler`` gives the answer to a path and what was sent there."""
 
         async def locked(request: Request) -> Response:
@@ -104,31 +120,34 @@ class DbcChainSimulator(ProviderSimulator):
 
         return locked
 
-    async def _rpc(self, path: str, given: dict[str, Any]) -> Any:
+    async def _handle_rpc(self, path: str, given: dict[str, Any]) -> Any:
         try:
-            answer = {"result": self._node.call(given["method"], given["params"])}
+            answer = {"result": self._node_rpc.call_method(given["method"], given["params"])}
         except InvalidExtrinsic as why:
             answer = {"error": {"code": why.code, "message": why.message, "data": why.data}}
-        except _BAD:
+        except _BAD_REQUEST_ERRORS:
             answer = {"error": {"code": -32602, "message": "Invalid params"}}
         return {"jsonrpc": "2.0", "id": given["id"], **answer}
 
-    async def _client(self, path: str, given: dict[str, Any]) -> Any:
+    async def _handle_client_node(self, path: str, given: dict[str, Any]) -> Any:
         try:
-            return {"errcode": 0, "message": await self.client.answer(path.removeprefix(API), given)}
+            return {
+                "errcode": 0,
+                "message": await self.client_node.handle_request(path.removeprefix(API_ROOT), given),
+            }
         except ClientNodeRefusal as why:
             return {"errcode": -1, "message": str(why)}
-        except _BAD:
+        except _BAD_REQUEST_ERRORS:
             return {"errcode": -2, "message": "bad request"}
 
-    async def _faucet(self, path: str, given: dict[str, Any]) -> Any:
-        public, units = public_of(given["address"]), wire.DBC.money(str(given["amount"])).amount
+    async def _fund_account(self, path: str, given: dict[str, Any]) -> Any:
+        public, units = ss58_decode(given["address"]), wire.DBC.money(str(given["amount"])).amount
         self.chain.state.account(public).free += units
-        self.chain.book(self.chain.newest, public, "bought", units, "faucet")
-        self.chain.history.seal(self.chain.newest)
+        self.chain.add_ledger_entry(self.chain.newest_block, public, "bought", units, "faucet")
+        self.chain.history.seal_block(self.chain.newest_block)
         return {"address": given["address"]}
 
-    async def _price(self, path: str, given: dict[str, Any]) -> Any:
+    async def _set_price(self, path: str, given: dict[str, Any]) -> Any:
         self.chain.state.average = int(given["average"])
-        self.chain.history.seal(self.chain.newest)
+        self.chain.history.seal_block(self.chain.newest_block)
         return {"average": self.chain.state.average}

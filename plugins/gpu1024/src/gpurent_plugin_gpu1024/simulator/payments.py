@@ -5,146 +5,159 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from gpurent_plugin_gpu1024.simulator.books import CONFIRMATIONS, WINDOW, Gpu1024Books, ServiceRefusal
 from gpurent_plugin_gpu1024.simulator.orders import WORKING, Params
-from gpurent_plugin_gpu1024.simulator.records import UNIT, ContainerOrder, OrderRenewal, number
+from gpurent_plugin_gpu1024.simulator.records import UNIT, ContainerOrder, OrderRenewal, to_json_number
+from gpurent_plugin_gpu1024.simulator.state import (
+    MIN_CONFIRMATIONS,
+    PAYMENT_WINDOW,
+    Gpu1024Refusal,
+    Gpu1024State,
+)
 
-PLATFORM = "AKMqDy51FuMnc4poiGBczQvPh6819hQuLH"
+PLATFORM_ADDRESS = "AKMqDy51FuMnc4poiGBczQvPh6819hQuLH"
 
 
 class PaymentRoutes:
     """Orders and renewals alike: look for the payment; cancel, or reclaim what came too late. And stop an order."""
 
-    def __init__(self, books: Gpu1024Books) -> None:
-        self._books = books
+    def __init__(self, state: Gpu1024State) -> None:
+        self._state = state
 
-    def _thing(self, given: Params) -> ContainerOrder | OrderRenewal:
+    def _get_payable(self, given: Params) -> ContainerOrder | OrderRenewal:
         if "continue_pay_order_id" in given:
-            return self._books.renewal(given["continue_pay_order_id"])
-        return self._books.order(given["order_id"])
+            return self._state.get_renewal(given["continue_pay_order_id"])
+        return self._state.get_order(given["order_id"])
 
-    async def pay(self, given: Params) -> Any:
+    async def verify_payment(self, given: Params) -> Any:
         """Look for the payment on the ledger; on the switch too."""
-        thing, books = self._thing(given), self._books
+        thing, books = self._get_payable(given), self._state
         order = thing.order
         if thing.rented:
             return True
         if thing.created_at is None or thing.returned:
-            raise ServiceRefusal("订单不能支付")
+            raise Gpu1024Refusal("订单不能支付")
         if thing.pay_error:
-            raise ServiceRefusal("支付超时")
-        seen = await books.seen(given.get("dbc_hash", ""), order.wallet, order.address, thing.due)
+            raise Gpu1024Refusal("支付超时")
+        seen = await books.find_payment(
+            given.get("dbc_hash", ""), order.wallet, order.address, thing.amount_due
+        )
         if seen is None:
             return WORKING
         digest, at = seen
-        books.counted.add(digest)
-        switch = isinstance(thing, ContainerOrder) and thing.before != ""
-        needed = books.orders[order.before] if switch else order
-        if thing.cancelled or needed.over or at > thing.created_at + WINDOW:
+        books.counted_transfers.add(digest)
+        switch = isinstance(thing, ContainerOrder) and thing.switched_from != ""
+        needed = books.orders[order.switched_from] if switch else order
+        if thing.cancelled or needed.over or at > thing.created_at + PAYMENT_WINDOW:
             thing.pay_error = True
-            books.entry(order.wallet, "late", -thing.due, thing.id)
-            raise ServiceRefusal("支付超时")
+            books.add_ledger_entry(order.wallet, "late", -thing.amount_due, thing.id)
+            raise Gpu1024Refusal("支付超时")
         if isinstance(thing, ContainerOrder):
-            await books.rented(thing)
+            await books.start_rental(thing)
         else:
             thing.done = True
             order.codes += thing.code
             order.terms.append((thing.minutes, thing.total))
-            books.entry(order.wallet, "renewal", -thing.due, order.id)
+            books.add_ledger_entry(order.wallet, "renewal", -thing.amount_due, order.id)
         return True
 
-    def _unpaid(self, given: Params) -> ContainerOrder | OrderRenewal:
-        thing = self._thing(given)
+    def _get_unpaid(self, given: Params) -> ContainerOrder | OrderRenewal:
+        thing = self._get_payable(given)
         if thing.rented or thing.cancelled or thing.pay_error or thing.created_at is None:
-            raise ServiceRefusal("订单不能取消")
+            raise Gpu1024Refusal("订单不能取消")
         return thing
 
-    async def cancel_code(self, given: Params) -> Any:
-        await self._books.mail_code(self._unpaid(given), "cancel")
+    async def send_cancel_code(self, given: Params) -> Any:
+        await self._state.send_code_mail(self._get_unpaid(given), "cancel")
         return True
 
-    async def cancel(self, given: Params) -> Any:
-        thing = self._unpaid(given)
-        self._books.take_code(thing, "cancel", given["cancer_code"])
+    async def cancel_unpaid(self, given: Params) -> Any:
+        thing = self._get_unpaid(given)
+        self._state.redeem_code(thing, "cancel", given["cancer_code"])
         thing.cancelled = True
         return True
 
-    def _late(self, given: Params) -> ContainerOrder | OrderRenewal:
-        thing = self._thing(given)
+    def _get_paid_late(self, given: Params) -> ContainerOrder | OrderRenewal:
+        thing = self._get_payable(given)
         if not thing.pay_error or thing.returned:
-            raise ServiceRefusal("没有可以退回的支付")
+            raise Gpu1024Refusal("没有可以退回的支付")
         return thing
 
-    async def return_code(self, given: Params) -> Any:
-        await self._books.mail_code(self._late(given), "reclaim")
+    async def send_return_code(self, given: Params) -> Any:
+        await self._state.send_code_mail(self._get_paid_late(given), "reclaim")
         return True
 
     async def return_dbc(self, given: Params) -> Any:
-        thing = self._late(given)
-        self._books.take_code(thing, "reclaim", given["return_code"])
+        thing = self._get_paid_late(given)
+        self._state.redeem_code(thing, "reclaim", given["return_code"])
         deposit = isinstance(thing, ContainerOrder) and thing.mode == "deposit"
         memo = "deposit-back" if deposit else "refund"
-        await self._books.send_back(thing.order, thing.due, memo, f"{thing.id}-late")
+        await self._state.send_refund(thing.order, thing.amount_due, memo, f"{thing.id}-late")
         thing.returned = True
         return True
 
-    def _running(self, given: Params) -> ContainerOrder:
-        order = self._books.order(given["order_id"])
+    def _get_running_order(self, given: Params) -> ContainerOrder:
+        order = self._state.get_order(given["order_id"])
         if not order.rented or order.over:
-            raise ServiceRefusal("订单已结束")
+            raise Gpu1024Refusal("订单已结束")
         return order
 
-    async def stop_code(self, given: Params) -> Any:
-        await self._books.mail_code(self._running(given), "stop")
+    async def send_stop_code(self, given: Params) -> Any:
+        await self._state.send_code_mail(self._get_running_order(given), "stop")
         return True
 
-    async def stop(self, given: Params) -> Any:
-        order = self._running(given)
-        self._books.take_code(order, "stop", given["stop_code"])
-        await self._books.end(order, well=True)
+    async def stop_order(self, given: Params) -> Any:
+        order = self._get_running_order(given)
+        self._state.redeem_code(order, "stop", given["stop_code"])
+        await self._state.end_order(order, well=True)
         return True
 
-    async def repeat_mail(self, given: Params) -> Any:
-        await self._books.mail_access(self._running(given))
+    async def resend_access_mail(self, given: Params) -> Any:
+        await self._state.send_access_mail(self._get_running_order(given))
         return True
 
     # binding an address costs a small mailed amount
 
-    async def bind_code(self, given: Params) -> Any:
-        wallet, books = given["wallet_address"], self._books
-        email, code, asked = books.binding.get(wallet, ("", 0, False))
+    async def send_binding_code(self, given: Params) -> Any:
+        wallet, books = given["wallet_address"], self._state
+        email, code, asked = books.bindings.get(wallet, ("", 0, False))
         if email != given["email"] or not code:
             # Asked again for the same address, the same code is mailed: what was paid on it is not lost.
             code, asked = (secrets.randbelow(8999) + 1000) * UNIT // 10**4, False
-        books.binding[wallet] = (given["email"], code, asked)
-        await books.mail(wallet, "绑定邮箱", f"请转账以下数量的 DBC 完成绑定。\n验证码：{number(code)}\n")
+        books.bindings[wallet] = (given["email"], code, asked)
+        await books.send_mail(
+            wallet, "绑定邮箱", f"请转账以下数量的 DBC 完成绑定。\n验证码：{to_json_number(code)}\n"
+        )
         return True
 
-    async def bind(self, given: Params) -> Any:
+    async def request_binding(self, given: Params) -> Any:
         wallet = given["wallet_address"]
-        email, code, _asked = self._books.binding.get(wallet, ("", 0, False))
-        if not email or given["code"] != str(number(code)):
-            raise ServiceRefusal("验证码错误")
-        self._books.binding[wallet] = (email, code, True)
+        email, code, _asked = self._state.bindings.get(wallet, ("", 0, False))
+        if not email or given["code"] != str(to_json_number(code)):
+            raise Gpu1024Refusal("验证码错误")
+        self._state.bindings[wallet] = (email, code, True)
         return WORKING
 
-    async def bound(self, given: Params) -> Any:
-        wallet, books = given["wallet_address"], self._books
+    async def is_email_bound(self, given: Params) -> Any:
+        wallet, books = given["wallet_address"], self._state
         if wallet in books.emails:
             return True
-        email, code, asked = books.binding.get(wallet, ("", 0, False))
+        email, code, asked = books.bindings.get(wallet, ("", 0, False))
         if not asked:
             return WORKING
-        found = await books.ask_ledger("GET", "/transfers", address=wallet)
+        found = await books.request_ledger("GET", "/transfers", address=wallet)
         for row in found["transfers"]:
-            if row["to"] == PLATFORM and row["amount"] == str(code) and row["confirmations"] >= CONFIRMATIONS:
+            if (
+                row["to"] == PLATFORM_ADDRESS
+                and row["amount"] == str(code)
+                and row["confirmations"] >= MIN_CONFIRMATIONS
+            ):
                 books.emails[wallet] = email
-                books.entry(wallet, "binding", -code, row["hash"])
+                books.add_ledger_entry(wallet, "binding", -code, row["hash"])
                 return True
         return WORKING
 
-    async def bound_email(self, given: Params) -> Any:
-        email = self._books.emails.get(given["wallet_address"])
+    async def get_bound_email(self, given: Params) -> Any:
+        email = self._state.emails.get(given["wallet_address"])
         if email is None:
-            raise ServiceRefusal("没有绑定邮箱")
+            raise Gpu1024Refusal("没有绑定邮箱")
         return email

@@ -43,7 +43,7 @@ class ContainerOrder:
     mode: str
     code: int
     price: Decimal
-    before: str = ""
+    switched_from: str = ""
     terms: list[tuple[int, int]] = field(factory=list)
     gpus: int = 0
     disk: int = 0
@@ -57,7 +57,7 @@ class ContainerOrder:
     switched_at: datetime | None = None
     stopped_at: datetime | None = None
     data: str = ""
-    live: SandboxMachine | None = None
+    container: SandboxMachine | None = None
     password: str = ""
     cancelled: bool = False
     pay_error: bool = False
@@ -66,7 +66,7 @@ class ContainerOrder:
     over: bool = False
     ended_well: bool = False
     kept_until: datetime | None = None
-    mail_code: dict[str, str] = field(factory=dict)
+    mail_codes: dict[str, str] = field(factory=dict)
 
     @property
     def order(self) -> ContainerOrder:
@@ -98,20 +98,20 @@ class ContainerOrder:
         return sum(units for _minutes, units in self.terms)
 
     @property
-    def due(self) -> int:
+    def amount_due(self) -> int:
         return self.total + self.code
 
-    def begun(self, at: datetime) -> int:
+    def count_begun_minutes(self, at: datetime) -> int:
         """Minutes begun until ``at``, never more than were rented."""
         if self.rented_at is None:
             return 0
         return max(0, min(-(-(at - self.rented_at) // MINUTE), self.minutes))
 
-    def used(self, at: datetime) -> int:
+    def compute_used(self, at: datetime) -> int:
         """What the begun minutes cost, each at the price of the term in which it lies; a deposit costs nothing."""
         if self.mode == "deposit":
             return 0
-        left, cost = self.begun(at), 0
+        left, cost = self.count_begun_minutes(at), 0
         for minutes, units in self.terms:
             cost += -(-units * min(left, minutes) // minutes)
             left -= min(left, minutes)
@@ -131,34 +131,34 @@ class OrderRenewal:
     cancelled: bool = False
     pay_error: bool = False
     returned: bool = False
-    mail_code: dict[str, str] = field(factory=dict)
+    mail_codes: dict[str, str] = field(factory=dict)
 
     @property
     def rented(self) -> bool:
         return self.done
 
     @property
-    def due(self) -> int:
+    def amount_due(self) -> int:
         return self.total + self.code
 
 
-def rent(machine: GpuHost, gpus: int, minutes: int, rate: Decimal, disk: int = 0) -> int:
+def compute_rent(machine: GpuHost, gpus: int, minutes: int, rate: Decimal, disk: int = 0) -> int:
     """The price of the time, with ``disk`` KiB bought on top, in 10^-8 DBC; rounded up once."""
     usd = Fraction(machine.price) * gpus + Fraction(DISK_PRICE) * disk / KIB_IN_GIB
     return ceil(usd * minutes / 60 / Fraction(rate) * UNIT)
 
 
-def deposit(disk: int, memory: int) -> int:
+def compute_deposit(disk: int, memory: int) -> int:
     """What is locked for a CPU container: 60000 DBC for 30 GiB and 5 GiB, more in proportion (assumed)."""
     return (disk * 1_000 // KIB_IN_GIB + memory * 6_000 // KIB_IN_GIB) * UNIT
 
 
-def number(units: int) -> float:
+def to_json_number(units: int) -> float:
     """As JSON carries it: few enough digits to come through exactly."""
     return float(Decimal(units) / UNIT)
 
 
-def shown_machine(machine: GpuHost, free: int) -> dict[str, Any]:
+def machine_json(machine: GpuHost, free: int) -> dict[str, Any]:
     used = machine.gpus - free
     return {
         "machine_id": machine.id,
@@ -186,7 +186,7 @@ def shown_machine(machine: GpuHost, free: int) -> dict[str, Any]:
     }
 
 
-def shown_order(order: ContainerOrder, now: datetime) -> dict[str, Any]:
+def order_json(order: ContainerOrder, now: datetime) -> dict[str, Any]:
     def millis(at: datetime | None) -> int:
         return int(at.timestamp() * 1000) if at else 0
 
@@ -194,7 +194,7 @@ def shown_order(order: ContainerOrder, now: datetime) -> dict[str, Any]:
     kept = -(-(order.kept_until - now) // MINUTE) if order.kept_until else 0
     return {
         "order_id": order.id,
-        "order_id_pre": order.before or None,
+        "order_id_pre": order.switched_from or None,
         "machine_id": order.machine.id,
         "task_id": order.data,
         "mode": order.mode,
@@ -203,11 +203,11 @@ def shown_order(order: ContainerOrder, now: datetime) -> dict[str, Any]:
         "memory": order.memory,
         "dbc_price": float(order.price),
         "gpu_price_dollar": float(order.machine.price),
-        "dbc_total_count": number(order.total),
+        "dbc_total_count": to_json_number(order.total),
         "code": str(Decimal(order.code) / UNIT),
-        "dbc_real_need_count": number(order.used(end)),
-        "real_rent_time": order.begun(end),
-        "rest_time_rent": order.minutes - order.begun(end),
+        "dbc_real_need_count": to_json_number(order.compute_used(end)),
+        "real_rent_time": order.count_begun_minutes(end),
+        "rest_time_rent": order.minutes - order.count_begun_minutes(end),
         "remaining_time_length": kept,
         "stopped_time_length": (now - order.stopped_at) // MINUTE if order.stopped_at else 0,
         "have_continue_pay": len(order.terms) > 1,
@@ -227,13 +227,13 @@ def shown_order(order: ContainerOrder, now: datetime) -> dict[str, Any]:
     }
 
 
-def shown_renewal(renewal: OrderRenewal) -> dict[str, Any]:
+def renewal_json(renewal: OrderRenewal) -> dict[str, Any]:
     return {
         "continue_pay_order_id": renewal.id,
         "order_id": renewal.order.id,
         "dbc_price": float(renewal.price),
-        "dbc_total_count": number(renewal.total),
-        "code": str(number(renewal.code)),
+        "dbc_total_count": to_json_number(renewal.total),
+        "code": str(to_json_number(renewal.code)),
         "rent_time_length": renewal.minutes,
         "main_order_is_over": renewal.order.over,
         "order_is_cancer": renewal.cancelled,

@@ -8,10 +8,15 @@ from __future__ import annotations
 from datetime import datetime
 from html import escape
 
-from gpurent_plugin_mistgpu.simulator.books import Recharge, RentalMachine, RentedServer, SiteAccount
+from gpurent_plugin_mistgpu.simulator.state import (
+    MistgpuAccount,
+    MistgpuRecharge,
+    RentalMachine,
+    RentedServer,
+)
 
 
-def _page(title: str, body: str) -> str:
+def _render_page(title: str, body: str) -> str:
     return (
         f'<!doctype html>\n<html lang="zh"><head><meta charset="utf-8"><title>{title} - MISTGPU 沙箱</title></head>'
         f'<body><h1>{title}</h1><p><a href="/create/">创建服务器</a> <a href="/user/">服务器管理</a> '
@@ -19,63 +24,64 @@ def _page(title: str, body: str) -> str:
     )
 
 
-def _alert(text: str) -> str:
+def _render_alert(text: str) -> str:
     return f'<div class="alert alert-danger">{escape(text)}</div>' if text else ""
 
 
-def _money(fen: int) -> str:
+def _format_money(fen: int) -> str:
     return f"{fen // 100}.{fen % 100:02} 元"
 
 
-def _iso(at: datetime | None) -> str:
+def _format_time(at: datetime | None) -> str:
     return at.isoformat() if at is not None else ""
 
 
-def login(error: str = "") -> str:
-    return _page(
+def render_login(error: str = "") -> str:
+    return _render_page(
         "登录",
-        f'{_alert(error)}<form method="post" action="/login/"><input name="username" placeholder="手机号或邮箱">'
+        f'{_render_alert(error)}<form method="post" action="/login/"><input name="username" placeholder="手机号或邮箱">'
         '<input type="password" name="password"><button>登录</button></form><a href="/signup/">注册</a>',
     )
 
 
-def signup(error: str = "") -> str:
-    return _page(
+def render_signup(error: str = "") -> str:
+    return _render_page(
         "注册",
-        f'{_alert(error)}<form method="post" action="/signup/"><input name="username" placeholder="手机号或邮箱">'
+        f'{_render_alert(error)}<form method="post" action="/signup/">'
+        '<input name="username" placeholder="手机号或邮箱">'
         '<input type="password" name="password"><button>注册</button></form>',
     )
 
 
-def create(machines: list[RentalMachine], error: str = "") -> str:
+def render_create(machines: list[RentalMachine], error: str = "") -> str:
     cards = "\n".join(
         '<div class="card form-check"><input class="form-check-input" type="radio" name="machine_id" '
         f'value="{machine.id}"{" disabled" if machine.user else ""}>'
-        f'<span class="card-title">{machine.model}</span> <span>{_money(machine.price)}/小时</span></div>'
+        f'<span class="card-title">{machine.model}</span> <span>{_format_money(machine.price)}/小时</span></div>'
         for machine in machines
     )
-    return _page(
+    return _render_page(
         "创建服务器",
-        f'{_alert(error)}<form method="post" action="/create/">{cards}<input type="password" name="password">'
+        f'{_render_alert(error)}<form method="post" action="/create/">{cards}<input type="password" name="password">'
         '<select name="image"><option>torch</option><option>tf2.x</option></select><button>创建</button></form>',
     )
 
 
-def user(account: SiteAccount, servers: list[RentedServer], error: str = "") -> str:
-    rows = "\n".join(_row(server) for server in servers)
-    return _page(
+def render_user(account: MistgpuAccount, servers: list[RentedServer], error: str = "") -> str:
+    rows = "\n".join(_render_server_row(server) for server in servers)
+    return _render_page(
         "服务器管理",
-        f'{_alert(error)}<p id="balance">余额 {_money(account.balance)}</p>'
-        f'<p id="spent">累计消费 {_money(account.spent)}</p>'
+        f'{_render_alert(error)}<p id="balance">余额 {_format_money(account.balance)}</p>'
+        f'<p id="spent">累计消费 {_format_money(account.spent)}</p>'
         '<form method="post" action="/user/recharge/"><input name="amount"><button>支付宝充值</button></form>'
         f'<table id="servers"><tr><th>ID</th><th>配置</th><th>SSH命令</th><th>附加功能</th><th>状态</th>'
         f"<th>操作</th></tr>\n{rows}</table>",
     )
 
 
-def _row(server: RentedServer) -> str:
+def _render_server_row(server: RentedServer) -> str:
     run = server.runs[-1]
-    live = server.live
+    live = server.sandbox_machine
     ssh = f"ssh mist@{live.host} -p {live.port}" if live is not None else "-"
     state = (
         "正在运行"
@@ -85,8 +91,8 @@ def _row(server: RentedServer) -> str:
     hidden = f'<input type="hidden" name="server_id" value="{server.id}">'
     actions = ("shutdown", "关机") if server.running else ("start", "开机")
     return (
-        f'<tr data-started="{_iso(run.started_at)}" data-stopped="{_iso(run.ended_at)}" '
-        f'data-kept="{"" if server.running else _iso(server.kept_until)}"><td>{server.machine.id}</td>'
+        f'<tr data-started="{_format_time(run.started_at)}" data-stopped="{_format_time(run.ended_at)}" '
+        f'data-kept="{"" if server.running else _format_time(server.kept_until)}"><td>{server.machine.id}</td>'
         f"<td>{server.machine.model}</td><td>{ssh}</td><td>上传文件 Jupyter 代码编辑器 命令行</td>"
         f'<td>{state}</td><td><form method="post" action="/user/{actions[0]}/">{hidden}'
         f"<button>{actions[1]}</button></form>"
@@ -94,44 +100,45 @@ def _row(server: RentedServer) -> str:
     )
 
 
-def bills(servers: list[RentedServer], recharges: list[Recharge]) -> str:
+def render_bills(servers: list[RentedServer], recharges: list[MistgpuRecharge]) -> str:
     rows = "\n".join(
-        f'<tr data-started="{_iso(run.started_at)}" data-stopped="{_iso(run.ended_at)}"><td>{server.id}</td>'
+        f'<tr data-started="{_format_time(run.started_at)}" data-stopped="{_format_time(run.ended_at)}">'
+        f"<td>{server.id}</td>"
         f"<td>{run.started_at:%Y-%m-%d %H:%M}</td><td>{f'{run.ended_at:%Y-%m-%d %H:%M}' if run.ended_at else '-'}</td>"
-        f"<td>{run.minutes}</td><td>{_money(run.paid)}</td></tr>"
+        f"<td>{run.minutes}</td><td>{_format_money(run.paid)}</td></tr>"
         for server in servers
         for run in server.runs
     )
     paid = "\n".join(
-        f'<tr data-paid="{_iso(recharge.settled_at)}"><td>{recharge.id}</td><td>支付宝</td>'
-        f"<td>{_money(recharge.amount)}</td></tr>"
+        f'<tr data-paid="{_format_time(recharge.settled_at)}"><td>{recharge.id}</td><td>支付宝</td>'
+        f"<td>{_format_money(recharge.amount)}</td></tr>"
         for recharge in recharges
         if recharge.settled_at
     )
-    return _page(
+    return _render_page(
         "消费记录",
         f'<table id="bills"><tr><th>服务器</th><th>开机</th><th>关机</th><th>分钟</th><th>金额</th></tr>{rows}</table>'
         f'<table id="recharges"><tr><th>单号</th><th>方式</th><th>金额</th></tr>{paid}</table>',
     )
 
 
-def invoices(account: SiteAccount, error: str = "") -> str:
+def render_invoices(account: MistgpuAccount, error: str = "") -> str:
     rows = "\n".join(
-        f"<tr><td>{item.number}</td><td>{escape(item.title)}</td><td>{_money(item.fen)}</td></tr>"
+        f"<tr><td>{item.number}</td><td>{escape(item.title)}</td><td>{_format_money(item.fen)}</td></tr>"
         for item in account.invoices
     )
     fields = "".join(f'<input name="{name}">' for name in ("title", "tax_id", "email", "amount"))
-    return _page(
+    return _render_page(
         "发票",
-        f'{_alert(error)}<form method="post" action="/user/invoice/">{fields}<button>申请</button></form>'
+        f'{_render_alert(error)}<form method="post" action="/user/invoice/">{fields}<button>申请</button></form>'
         f'<table id="invoices"><tr><th>编号</th><th>抬头</th><th>金额</th></tr>{rows}</table>',
     )
 
 
-def alipay(recharge: Recharge) -> str:
+def render_alipay(recharge: MistgpuRecharge) -> str:
     state = "已支付" if recharge.settled_at else "等待支付"
-    return _page(
+    return _render_page(
         "支付宝",
-        f'<p>{state} {_money(recharge.amount)}</p><form method="post" action="/pay/alipay/{recharge.id}/settle">'
+        f'<p>{state} {_format_money(recharge.amount)}</p><form method="post" action="/pay/alipay/{recharge.id}/settle">'
         "<button>settle</button></form>",
     )

@@ -18,11 +18,11 @@ from gpurent_plugin_turbo.shared.wire import (
     NO_LIBRARY,
     PARTIALS_DIR,
     SEGMENT,
-    UNIT_HEAD,
+    UNIT_HEADER,
     FrameStream,
     ProtocolViolation,
     encode_table,
-    error_row,
+    make_error_row,
 )
 
 FATAL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -72,14 +72,14 @@ class PartialFiles:
         return found
 
     def handle_segment(self, head: bytes, size: int) -> None:
-        number, codec, kind, length, expected = UNIT_HEAD.unpack(head[: UNIT_HEAD.size])
-        part, at, total = SEGMENT.unpack(head[UNIT_HEAD.size :])
+        number, codec, kind, length, expected = UNIT_HEADER.unpack(head[: UNIT_HEADER.size])
+        part, at, total = SEGMENT.unpack(head[UNIT_HEADER.size :])
         handle = self.open_partial(part, total)
         if codec == RAW:
             made = self.write_stream(handle, at, size, kind)
             self.send_ack(number, DONE if made == expected else BAD_DIGEST)
             return
-        body = self.frames.read_borrowed(size)
+        body = self.frames.read_to_buffer(size)
         try:
             data = memoryview(self.codec.decompress(codec, body, length))
         except LookupError:
@@ -95,7 +95,7 @@ class PartialFiles:
         """From the connection to the disk in steps that fit a processor's cache."""
         made = new_digest(kind)
         while size:
-            view = self.frames.read_borrowed(min(IO_SIZE, size))
+            view = self.frames.read_to_buffer(min(IO_SIZE, size))
             made.update(view)
             write_at(handle, view, at)
             at += len(view)
@@ -143,7 +143,7 @@ class PartialFiles:
             os.utime(handle, ns=(time, time))
             os.rename(PARTIALS_DIR + b"/" + part, name)
         except OSError as error:
-            self.send_ack(number, DONE, [error_row(error.errno or errno.EIO, name)])
+            self.send_ack(number, DONE, [make_error_row(error.errno or errno.EIO, name)])
             return
         os.close(self.open_files.pop(part))
         self.remove_stale_partials(part)

@@ -14,7 +14,7 @@ from gpurent_plugin_turbo.shared.wire import (
     FrameStream,
     decode_table,
     encode_table,
-    error_row,
+    make_error_row,
 )
 
 MAX_ROWS = 2048  # of a frame
@@ -85,7 +85,7 @@ def serve_prune(target: bytes, folders: "list[bytes]") -> None:
             for row in decode_table(zlib.decompress(frames.read(size)))[0]:
                 number = remove_entry(row, root)
                 if number:
-                    failures.append(error_row(number, row[4]))
+                    failures.append(make_error_row(number, row[4]))
             frames.send_frame(ord("A"), b"", encode_table(failures))
     except ConnectionEnded:
         pass

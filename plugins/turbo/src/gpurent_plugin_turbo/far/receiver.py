@@ -24,17 +24,17 @@ from gpurent_plugin_turbo.shared.wire import (
     NEED,
     NO_LIBRARY,
     PARTIALS_DIR,
-    UNIT_HEAD,
+    UNIT_HEADER,
     ConnectionEnded,
     FrameStream,
     ProtocolViolation,
     decode_table,
     encode_table,
     enlarge_pipe,
-    error_row,
+    make_error_row,
 )
 
-WAITING_PACK = 3 << 14  # when so much of a pack has come already, it came while we were busy
+PENDING_PACK_BYTES = 3 << 14  # when so much of a pack has come already, it came while we were busy
 
 
 class PushReceiver(PartialFiles):
@@ -66,7 +66,7 @@ class PushReceiver(PartialFiles):
             try:
                 if self.disk_too_small and kind in (ord("P"), ord("S")):
                     while size:
-                        size -= len(self.frames.read_borrowed(min(IO_SIZE, size)))
+                        size -= len(self.frames.read_to_buffer(min(IO_SIZE, size)))
                 else:
                     handlers[kind](head, size)
             except OSError as error:
@@ -125,8 +125,8 @@ class PushReceiver(PartialFiles):
     # what comes
 
     def handle_pack(self, head: bytes, size: int) -> None:
-        waiting = self.frames.count_pending() >= WAITING_PACK
-        body = self.frames.read_borrowed(size)
+        waiting = self.frames.count_pending() >= PENDING_PACK_BYTES
+        body = self.frames.read_to_buffer(size)
         if not (waiting and self.pool.assign_frame(ord("P"), head, body)):
             self.write_pack(head, body)
 
@@ -136,12 +136,12 @@ class PushReceiver(PartialFiles):
         try:
             while True:
                 _, head, size = frames.read_header()
-                self.write_pack(head, frames.read_borrowed(size))
+                self.write_pack(head, frames.read_to_buffer(size))
         except FatalDiskError as failure:
             self.send_failure(failure)
 
     def write_pack(self, head: bytes, body: memoryview) -> None:
-        number, codec, kind, length, expected = UNIT_HEAD.unpack(head)
+        number, codec, kind, length, expected = UNIT_HEADER.unpack(head)
         status, data = DONE, memoryview(b"")
         failures: list[TableRow] = []
         try:
@@ -179,19 +179,19 @@ class PushReceiver(PartialFiles):
                     os.makedirs(os.path.dirname(name), 0o700, exist_ok=True)
                     os.rename(part, name)
             except OSError as error:
-                failures += self.discard_failed(error, name, part)
+                failures += self.discard_failed_file(error, name, part)
             at += size
         self.temp_count = count
         return failures
 
-    def discard_failed(self, error: OSError, name: bytes, part: bytes) -> "list[TableRow]":
+    def discard_failed_file(self, error: OSError, name: bytes, part: bytes) -> "list[TableRow]":
         try:
             os.unlink(part)
         except OSError:
             pass
         if error.errno in FATAL_ERRORS:
             raise FatalDiskError(error.errno, name) from None
-        return [error_row(error.errno or errno.EIO, name)]
+        return [make_error_row(error.errno or errno.EIO, name)]
 
     # the end
 
@@ -204,7 +204,7 @@ class PushReceiver(PartialFiles):
             try:
                 self.make_link(kind, name, link, length, time)
             except OSError as error:
-                failures.append(error_row(error.errno or errno.EIO, name))
+                failures.append(make_error_row(error.errno or errno.EIO, name))
         for name, mode in reversed(self.folders):
             if stat.S_IMODE(os.stat(name).st_mode) != mode | 0o700:
                 os.chmod(name, mode | 0o700)

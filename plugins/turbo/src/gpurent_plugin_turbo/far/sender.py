@@ -17,7 +17,7 @@ from gpurent_plugin_turbo.shared.codec import (
     new_digest,
 )
 from gpurent_plugin_turbo.shared.files import digest_blocks, digest_path
-from gpurent_plugin_turbo.shared.reading import READ_FLAGS, list_extents, read_whole
+from gpurent_plugin_turbo.shared.source_files import READ_FLAGS, list_extents, read_whole_file
 from gpurent_plugin_turbo.shared.wire import (
     CHANGED,
     EXTENT,
@@ -32,7 +32,7 @@ from gpurent_plugin_turbo.shared.wire import (
     PIECE,
     SPARSE,
     UNCHANGED,
-    UNIT_HEAD,
+    UNIT_HEADER,
     UNREADABLE,
     ConnectionEnded,
     FrameStream,
@@ -40,7 +40,7 @@ from gpurent_plugin_turbo.shared.wire import (
     encode_table,
 )
 
-LEVELS = (0, 1, 3, 5, 7, 9)
+COMPRESSION_LEVELS = (0, 1, 3, 5, 7, 9)
 MANIFEST_ROWS = 2048
 
 
@@ -52,7 +52,7 @@ class PullSender:
         self.digest_kind = BEST_DIGEST
         self.codec_kind = BEST_CODEC
         self.level_index = 2
-        self.chunks = self.scan_sources(sources)
+        self.manifest_chunks = self.scan_sources(sources)
 
     def serve_frames(self) -> None:
         handlers = {
@@ -73,7 +73,7 @@ class PullSender:
     # what there is
 
     def send_manifest(self, head: bytes, body: bytes) -> None:
-        for number, chunk in self.chunks:
+        for number, chunk in self.manifest_chunks:
             self.frames.send_frame(ord("M"), struct.pack(">I", number), zlib.compress(encode_table(chunk), 1))
             return
         self.frames.send_frame(ord("M"), struct.pack(">I", 0xFFFFFFFF))
@@ -137,7 +137,7 @@ class PullSender:
     def read_small_file(self, name: bytes, size: int, time: int) -> "tuple[bytes, tuple[int, int, int, int]]":
         """Its bytes, if it is what it was; else what it is now."""
         try:
-            data, now = read_whole(name, size)
+            data, now = read_whole_file(name, size)
         except OSError as error:
             return b"", (CHANGED, error.errno or 0, 0, 0)
         mode = stat.S_IMODE(now.st_mode)
@@ -153,7 +153,7 @@ class PullSender:
             self.send_change(head[:4], error.errno or 0, 0)
             return
         try:
-            if self.level() and self.is_compressible(handle, at, length):
+            if self.compression_level() and self.is_compressible(handle, at, length):
                 data = b""
                 while len(data) < length:
                     more = os.pread(handle, length - len(data), at + len(data))
@@ -192,7 +192,7 @@ class PullSender:
             done += len(data)
         if not self.is_unchanged(handle, size, time):
             return False
-        head = UNIT_HEAD.pack(struct.unpack(">I", number)[0], RAW, self.digest_kind, length, made.digest())
+        head = UNIT_HEADER.pack(struct.unpack(">I", number)[0], RAW, self.digest_kind, length, made.digest())
         begun = clock.time()
         self.frames.send_header(ord("S"), head, length)
         self.frames.send_file(handle, at, length)
@@ -203,37 +203,41 @@ class PullSender:
         begun = clock.time()
         found, used = compute_digest(self.digest_kind, data), RAW
         body: bytes | memoryview = data
-        if self.level():
-            tight = self.codec.compress(self.codec_kind, self.level(), data)
+        if self.compression_level():
+            tight = self.codec.compress(self.codec_kind, self.compression_level(), data)
             if len(tight) < 0.95 * len(data):
                 used, body = self.codec_kind, tight  # sent before anything else is compressed
         middle = clock.time()
-        head = UNIT_HEAD.pack(struct.unpack(">I", number)[0], used, self.digest_kind, len(data), found)
+        head = UNIT_HEADER.pack(struct.unpack(">I", number)[0], used, self.digest_kind, len(data), found)
         self.frames.send_frame(kind, head, body)
-        if used != RAW or not self.level():
+        if used != RAW or not self.compression_level():
             self.adjust_level(middle - begun, clock.time() - middle)
 
-    def level(self) -> int:
-        return LEVELS[self.level_index]
+    def compression_level(self) -> int:
+        return COMPRESSION_LEVELS[self.level_index]
 
     def adjust_level(self, compressed: float, waited: float) -> None:
         """Compress harder while the connection is what takes the time; both in seconds."""
         if waited > compressed + 0.002:
-            self.level_index = min(self.level_index + 1, len(LEVELS) - 1)
+            self.level_index = min(self.level_index + 1, len(COMPRESSION_LEVELS) - 1)
         elif waited < compressed / 3:
             self.level_index = max(self.level_index - 1, 0)
 
     def send_block_digests(self, head: bytes, name: bytes) -> None:
-        found = self.examine(head, name, lambda handle, size: digest_blocks(handle, size, self.digest_kind))
+        found = self.read_if_unchanged(
+            head, name, lambda handle, size: digest_blocks(handle, size, self.digest_kind)
+        )
         if found is not None:
             self.frames.send_frame(ord("b"), head[:4] + struct.pack(">B", self.digest_kind), found)
 
     def send_extents(self, head: bytes, name: bytes) -> None:
-        found = self.examine(head, name, lambda handle, size: list_extents(handle, size, MAX_EXTENTS))
+        found = self.read_if_unchanged(
+            head, name, lambda handle, size: list_extents(handle, size, MAX_EXTENTS)
+        )
         if found is not None:
             self.frames.send_frame(ord("h"), head[:4], b"".join(EXTENT.pack(*extent) for extent in found))
 
-    def examine(self, head: bytes, name: bytes, read: "Callable[[int, int], Any]") -> "Any":
+    def read_if_unchanged(self, head: bytes, name: bytes, read: "Callable[[int, int], Any]") -> "Any":
         """What ``read`` finds in an open file of a size; None: it has changed, which was sent."""
         size, time = FILE_STATE.unpack(head[4:])
         try:

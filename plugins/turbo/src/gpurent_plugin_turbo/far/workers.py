@@ -17,7 +17,7 @@ class WorkerPool:
     def __init__(self, run_worker: "Callable[[FrameStream], None]") -> None:
         self.run_worker = run_worker
         processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.limit = min(processors - 1, MAX_WORKERS)
+        self.max_workers = min(processors - 1, MAX_WORKERS)
         self.last_index = -1
         self.workers: list[tuple[int, FrameStream]] = []
         self.token = (-1, -1)
@@ -25,7 +25,7 @@ class WorkerPool:
     def assign_frame(self, kind: int, head: bytes, body: memoryview) -> bool:
         """Whether a worker takes this frame; each does in turn, the first process too."""
         self.last_index += 1
-        place = self.last_index % (self.limit + 1)
+        place = self.last_index % (self.max_workers + 1)
         if not place:
             return False
         if place > len(self.workers):

@@ -15,18 +15,18 @@ def decode_name(name: bytes) -> str:
 
 
 def printable_name(name: bytes) -> str:
-    return api.shown(decode_name(name))
+    return api.escape_name(decode_name(name))
 
 
-def protocol_violated(error: Exception) -> api.TransferError:
+def protocol_violation_error(error: Exception) -> api.TransferError:
     return api.TransferError(f"the machine's helper says what it may not say: {error}")
 
 
-def arrived_damaged(name: bytes) -> api.TransferError:
+def damaged_file_error(name: bytes) -> api.TransferError:
     return api.TransferError(f"{printable_name(name)} did not arrive as it is here", hint="Send again.")
 
 
-def disk_too_small(free: int, needed: int) -> api.TransferError:
+def disk_too_small_error(free: int, needed: int) -> api.TransferError:
     return api.TransferError(
         f"the machine has {free} bytes free, and {needed} are to be sent",
         hint="Leave something out with .gpurentignore, or rent a larger disk.",
@@ -51,11 +51,11 @@ def remote_os_error(number: int, name: bytes) -> api.TransferError:
 
 
 def decode_error_rows(body: bytes | memoryview) -> list[tuple[bytes, str]]:
-    """Names and messages of a table of `error_row`."""
+    """Names and messages of a table of `make_error_row`."""
     return [(row[4], row[5].decode("utf-8", "replace")) for row in decode_table(body)[0]]
 
 
-def list_first(failures: Sequence[str]) -> str:
+def summarize_failures(failures: Sequence[str]) -> str:
     """The first five of them, and how many there are besides."""
     more = f" and {len(failures) - 5} more" if len(failures) > 5 else ""
     return "; ".join(failures[:5]) + more
@@ -65,6 +65,6 @@ def raise_push_failures(failures: Sequence[tuple[bytes, str]]) -> None:
     """A `TransferError`, if there are any: names and why they did not go."""
     if failures:
         raise api.TransferError(
-            list_first([f"{printable_name(name)}: {why}" for name, why in failures]),
+            summarize_failures([f"{printable_name(name)}: {why}" for name, why in failures]),
             hint="Everything else has arrived, and nothing half-written was left. Send again.",
         )

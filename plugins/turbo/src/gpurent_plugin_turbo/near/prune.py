@@ -9,9 +9,9 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 
-from gpurent.api import Push, TransferError, UsageError
+from gpurent.api import PushRequest, TransferError, UsageError
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
-from gpurent_plugin_turbo.near.errors import decode_error_rows, printable_name, protocol_violated
+from gpurent_plugin_turbo.near.errors import decode_error_rows, printable_name, protocol_violation_error
 from gpurent_plugin_turbo.near.push.scan import IGNORE_FILES, Rules, SourceScan
 from gpurent_plugin_turbo.shared.annotations import TableRow
 from gpurent_plugin_turbo.shared.wire import (
@@ -26,32 +26,32 @@ MAX_ROWS = 2048  # of a frame
 OWN_FOLDER = b".gpurent"  # jobs and notes of ours: never deleted
 
 
-def pruned_folders(spec: Push) -> list[tuple[bytes, bytes]]:
+def select_prune_folders(request: PushRequest) -> list[tuple[bytes, bytes]]:
     """The folders in which extraneous files are deleted: their name below the target, and their path here.
 
     A home or a root is refused as such a folder: `UsageError`.
     """
-    content = spec.content and len(spec.sources) == 1
+    content = request.contents_only and len(request.sources) == 1
     folders = [
         (b"" if content else os.fsencode(source.resolve().name), os.fsencode(source))
-        for source in spec.sources
+        for source in request.sources
         if source.is_dir() and not source.is_symlink()
     ]
-    place = posixpath.normpath(spec.target or ".").strip("/")
+    place = posixpath.normpath(request.target or ".").strip("/")
     if any(not name for name, _ in folders) and place.split("/")[0] in ("", ".", "..", "~"):
-        raise UsageError(f"nothing is deleted in {spec.target or '.'} itself; name a folder below it")
+        raise UsageError(f"nothing is deleted in {request.target or '.'} itself; name a folder below it")
     return folders
 
 
 class ExtraneousFilter:
-    """Chooses what does not exist here any more; ``folders`` are those of `pruned_folders`."""
+    """Chooses what does not exist here any more; ``folders`` are those of `select_prune_folders`."""
 
-    def __init__(self, spec: Push) -> None:
-        self._spec, self._scan = spec, SourceScan(spec)
-        self.folders = pruned_folders(spec)
+    def __init__(self, request: PushRequest) -> None:
+        self._request, self._scan = request, SourceScan(request)
+        self.folders = select_prune_folders(request)
         self._rules_by_folder: dict[bytes, Rules] = {}
 
-    def choose_rows(self, rows: list[TableRow]) -> list[TableRow]:
+    def select_rows(self, rows: list[TableRow]) -> list[TableRow]:
         """Content before its folder; a folder stays with anything that stays in it."""
         extraneous = {row[4] for row in rows if self._is_extraneous(row)}
         for row in rows:
@@ -67,7 +67,7 @@ class ExtraneousFilter:
             if not name or row[4].startswith(name + b"/"):
                 inside = row[4][len(name) + 1 :] if name else row[4]
                 is_folder = row[0] == FOLDER
-                return not (_exists_here(path, inside) or self._is_protected(path, inside, is_folder))
+                return not (_exists_locally(path, inside) or self._is_protected(path, inside, is_folder))
         return False
 
     def _is_protected(self, path: bytes, inside: bytes, is_folder: bool) -> bool:
@@ -75,25 +75,27 @@ class ExtraneousFilter:
         parts = inside.split(b"/")
         if OWN_FOLDER in parts:
             return True
-        rules = self._read_rules(path, b"")
+        rules = self._read_ignore_rules(path, b"")
         for index, name in enumerate(parts):
             below = b"/".join(parts[: index + 1])
             folder = is_folder or index + 1 < len(parts)
             if self._scan.is_ignored(name, below, folder, rules):
                 return True
             if index + 1 < len(parts):
-                rules = (*rules, *self._read_rules(os.path.join(path, below), below + b"/"))
+                rules = (*rules, *self._read_ignore_rules(os.path.join(path, below), below + b"/"))
         return False
 
-    def _read_rules(self, folder: bytes, inside: bytes) -> Rules:
-        if not self._spec.ignore:
+    def _read_ignore_rules(self, folder: bytes, inside: bytes) -> Rules:
+        if not self._request.use_ignore_files:
             return ()
         if folder not in self._rules_by_folder:
-            self._rules_by_folder[folder] = tuple(self._scan.read_rules(folder, inside, set(IGNORE_FILES)))
+            self._rules_by_folder[folder] = tuple(
+                self._scan.read_ignore_rules(folder, inside, set(IGNORE_FILES))
+            )
         return self._rules_by_folder[folder]
 
 
-def _exists_here(path: bytes, inside: bytes) -> bool:
+def _exists_locally(path: bytes, inside: bytes) -> bool:
     """True as well where nobody can say: for what cannot be read, and what lies below a link or a file here."""
     at = path
     for name in inside.split(b"/"):
@@ -116,29 +118,29 @@ def raise_prune_failures(failures: list[str]) -> None:
         raise TransferError(f"not deleted on the machine: {reasons}", hint="Everything else is in step.")
 
 
-class Pruner:
+class StreamPruner:
     """`run` blocks and returns the names; `stop` ends it from any thread."""
 
-    def __init__(self, spec: Push, open_connection: Callable[[bool], CommandConnection]) -> None:
-        self._filter, self._dry_run = ExtraneousFilter(spec), spec.dry_run
+    def __init__(self, request: PushRequest, open_connection: Callable[[bool], CommandConnection]) -> None:
+        self._filter, self._dry_run = ExtraneousFilter(request), request.dry_run
         self._connection = open_connection(True)
 
     def stop(self) -> None:
         self._connection.abort()
 
     def run(self) -> tuple[str, ...]:
-        timer = self._connection.handshake_timer()
+        timer = self._connection.make_handshake_timer()
         timer.start()
         try:
             self._connection.frames.read_header()
             timer.cancel()
-            rows = self._filter.choose_rows(list(self._read_listing()))
+            rows = self._filter.select_rows(list(self._read_listing()))
             if not self._dry_run:
                 self._delete_rows(rows)
         except ConnectionEnded:
             raise self._connection.explain_end() from None
         except (ProtocolViolation, struct.error, zlib.error) as error:
-            raise protocol_violated(error) from None
+            raise protocol_violation_error(error) from None
         finally:
             timer.cancel()
             self._connection.close()

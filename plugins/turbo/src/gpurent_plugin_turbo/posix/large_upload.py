@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Iterator
 
 from attrs import define
 
-from gpurent.api import Progress, shown
+from gpurent.api import Progress, escape_name
 from gpurent_plugin_turbo.near.connection.rate_control import MIB
-from gpurent_plugin_turbo.near.errors import arrived_damaged, decode_name
+from gpurent_plugin_turbo.near.errors import damaged_file_error, decode_name
 from gpurent_plugin_turbo.near.push.scan import SourceEntry
-from gpurent_plugin_turbo.posix.listing import SECOND
+from gpurent_plugin_turbo.posix.listing import NS_PER_SECOND
 from gpurent_plugin_turbo.posix.machine_tools import Checksum, MachineTools, add_file_data
 from gpurent_plugin_turbo.posix.scripts import WRITE_FUNCTIONS, quote_folder, quote_word, split_name
 from gpurent_plugin_turbo.posix.shell import PosixShell, ScriptAnswer, tool_error
-from gpurent_plugin_turbo.shared.reading import READ_FLAGS, list_extents
+from gpurent_plugin_turbo.shared.source_files import READ_FLAGS, list_extents
 from gpurent_plugin_turbo.shared.wire import PARTIALS_DIR
 
 MIN_STEP, COMPRESSED_STEP, MAX_STEP = 8 * MIB, 16 * MIB, 256 * MIB  # bytes of one step
@@ -29,26 +29,28 @@ ZEROS = bytes(MIB)
 class UploadStep:
     """Data from ``at`` to ``end``, behind a hole that begins where the partial ends now."""
 
-    begin: int
-    at: int
+    hole_start: int
+    start: int
     end: int
 
 
 class LargeFileSender:
     """One file after the other; ``enter`` leads to the target."""
 
-    def __init__(self, shell: PosixShell, progress: Progress, enter: bytes, tools: MachineTools) -> None:
-        self._shell, self._progress, self._enter, self._tools = shell, progress, enter, tools
+    def __init__(
+        self, shell: PosixShell, progress: Progress, enter_script: bytes, tools: MachineTools
+    ) -> None:
+        self._shell, self._progress, self._enter_script, self._tools = shell, progress, enter_script, tools
         self.resumed = 0
 
-    def send_file(self, entry: SourceEntry, there: int) -> str:
+    def send_file(self, entry: SourceEntry, partial_size: int) -> str:
         """Why it could not be sent; empty when it was. ``there``: how much its partial holds."""
-        why = self._try_send(entry, there)
+        why = self._try_send_file(entry, partial_size)
         if why and (fresh := entry.refresh()) is not None:
-            why = self._try_send(fresh, 0)
+            why = self._try_send_file(fresh, 0)
         return why
 
-    def _try_send(self, entry: SourceEntry, there: int) -> str:
+    def _try_send_file(self, entry: SourceEntry, partial_size: int) -> str:
         try:
             handle = os.open(entry.path, READ_FLAGS)
         except OSError as error:
@@ -56,34 +58,34 @@ class LargeFileSender:
         try:
             if why := entry.describe_change(handle):
                 return why
-            for prefix in (there, 0):
+            for prefix in (partial_size, 0):
                 checksum, at = self._verify_prefix(entry, handle, prefix)
                 for step in _plan_steps(handle, at, entry.size, self._step_size):
                     self._send_step(entry, handle, step, checksum)
                 if why := entry.describe_change(handle):
                     self._run_script(entry, b'rm -f "$P"\n')
                     return why
-                answer = self._commit_file(entry, checksum.printed())
+                answer = self._commit_file(entry, checksum.to_tool_output())
                 if b"bad" not in answer.lines:
                     break
             else:
-                raise arrived_damaged(entry.name)
+                raise damaged_file_error(entry.name)
         finally:
             os.close(handle)
         for line in answer.find_all(b"lost"):
-            return shown(line.split(b" ", 2)[-1].decode("utf-8", "replace"))
-        self._progress.file_done(decode_name(entry.name))
+            return escape_name(line.split(b" ", 2)[-1].decode("utf-8", "replace"))
+        self._progress.finish_file(decode_name(entry.name))
         return ""
 
-    def _verify_prefix(self, entry: SourceEntry, handle: int, there: int) -> tuple[Checksum, int]:
+    def _verify_prefix(self, entry: SourceEntry, handle: int, partial_size: int) -> tuple[Checksum, int]:
         """The checksum of what is there already, and how much that is."""
         checksum = self._tools.new_checksum()
-        if not 0 < there <= entry.size:
+        if not 0 < partial_size <= entry.size:
             return checksum, 0
         theirs = self._run_script(entry, b'say sum "$(sum <"$P")"; say size "$(size "$P")"\n')
         size = int(theirs.find_first(b"size").strip() or 0)
         good = 0 < size <= entry.size and add_file_data(checksum, handle, size)
-        if not good or checksum.printed() != theirs.find_first(b"sum"):
+        if not good or checksum.to_tool_output() != theirs.find_first(b"sum"):
             return self._tools.new_checksum(), 0
         self.resumed += size
         self._progress.advance(size, decode_name(entry.name))
@@ -95,42 +97,42 @@ class LargeFileSender:
         return int(min(max(self._shell.rate * 4, MIN_STEP), MAX_STEP))
 
     def _send_step(self, entry: SourceEntry, handle: int, step: UploadStep, checksum: Checksum) -> None:
-        size = step.end - step.at
-        _add_zeros(checksum, step.at - step.begin)
-        payload: Iterable[bytes] = _read_data(handle, step.at, size, checksum)
+        size = step.end - step.start
+        _add_zeros(checksum, step.start - step.hole_start)
+        payload: Iterable[bytes] = _read_data(handle, step.start, size, checksum)
         compressed = None
         if self._tools.should_compress(self._shell.rate) and size <= COMPRESSED_STEP:
             data = b"".join(payload)
             compressed = self._tools.compress(data, self._shell.rate)
             payload = [data if compressed is None else compressed]
         lines = [b"mkdir -p %s || fail\n" % PARTIALS_DIR]
-        lines.append(b': >"$P" || fail\n' if not step.begin else b"")
-        lines.append(b'[ "$(size "$P")" -eq %d ] || fail\n' % step.begin)
-        if step.at > step.begin:
-            lines.append(b'dd if=/dev/null of="$P" bs=1 seek=%d 2>/dev/null || fail\n' % step.at)
+        lines.append(b': >"$P" || fail\n' if not step.hole_start else b"")
+        lines.append(b'[ "$(size "$P")" -eq %d ] || fail\n' % step.hole_start)
+        if step.start > step.hole_start:
+            lines.append(b'dd if=/dev/null of="$P" bs=1 seek=%d 2>/dev/null || fail\n' % step.start)
         if compressed is not None:
             lines.append(b'head -c %d | gzip -dc >>"$P" || fail\n' % len(compressed))
         elif size:
             lines.append(b'head -c %d >>"$P" || fail\n' % size)
         lines.append(b'[ "$(size "$P")" -eq %d ] || fail\n' % step.end)
         self._run_script(entry, b"".join(lines), payload if size else ())
-        self._progress.advance(step.end - step.begin, decode_name(entry.name))
+        self._progress.advance(step.end - step.hole_start, decode_name(entry.name))
 
     def _commit_file(self, entry: SourceEntry, checksum: bytes) -> ScriptAnswer:
         """The partial is complete: it gets its name, if it is what was sent."""
         above, base = split_name(entry.name)
         lines = [
             b'[ "$(sum <"$P")" = %s ] || { rm -f "$P"; say bad; end; }\n' % checksum,
-            b'chmod %o "$P" && set_time "$P" %s || fail\n' % (entry.mode, _format_time(entry.time)),
+            b'chmod %o "$P" && set_time "$P" %s || fail\n' % (entry.mode, _make_touch_times(entry.time)),
             b'mkdir -p "$S/0" && mv -f "$P" "$S"/0/%s || fail\n' % quote_word(base),
             b'move_into 0 %s "$S"/0/%s\nrm -rf "$S"\n' % (quote_folder(above), quote_word(base)),
-            b"rm -f %s/%s*\n" % (PARTIALS_DIR, entry.partial[:20]),
+            b"rm -f %s/%s*\n" % (PARTIALS_DIR, entry.partial_name[:20]),
         ]
         return self._run_script(entry, b"".join(lines))
 
     def _run_script(self, entry: SourceEntry, script: bytes, payload: Iterable[bytes] = ()) -> ScriptAnswer:
-        name = b"P=./%s/%s\n" % (PARTIALS_DIR, entry.partial)
-        answer = self._shell.run_script(WRITE_FUNCTIONS + self._enter + name + script, payload)
+        name = b"P=./%s/%s\n" % (PARTIALS_DIR, entry.partial_name)
+        answer = self._shell.run_script(WRITE_FUNCTIONS + self._enter_script + name + script, payload)
         if b"failed" in answer.lines and not answer.text.strip():
             raise tool_error(b"its partial is not as it was left", entry.name)
         return answer.raise_if_failed(entry.name)
@@ -139,7 +141,7 @@ class LargeFileSender:
 def _plan_steps(handle: int, at: int, size: int, step_size: Callable[[bytes], int]) -> Iterator[UploadStep]:
     """Of the file from ``at`` on; an empty file is one step too."""
     begin = at
-    for start, end in _find_data(handle, at, size):
+    for start, end in _find_data_ranges(handle, at, size):
         at = start
         while at < end:
             step = min(step_size(os.pread(handle, 1 << 16, at)), end - at)
@@ -149,7 +151,7 @@ def _plan_steps(handle: int, at: int, size: int, step_size: Callable[[bytes], in
         yield UploadStep(begin, size, size)
 
 
-def _find_data(handle: int, at: int, size: int) -> Iterator[tuple[int, int]]:
+def _find_data_ranges(handle: int, at: int, size: int) -> Iterator[tuple[int, int]]:
     """Begin and end of what is no hole, from ``at`` on; small holes count as data."""
     start = end = at
     for begin, length in list_extents(handle, size, sys.maxsize):
@@ -179,12 +181,12 @@ def _add_zeros(checksum: Checksum, size: int) -> None:
         size -= min(size, MIB)
 
 
-def _format_time(stamp: int) -> bytes:
+def _make_touch_times(stamp: int) -> bytes:
     """A time for `touch`: as seconds with a fraction, and in the form that every version knows."""
-    seconds = stamp // SECOND
+    seconds = stamp // NS_PER_SECOND
     try:
         date = time.strftime("%Y%m%d%H%M.%S", time.gmtime(seconds))
     except (ValueError, OverflowError):
         date = "197001010000.00"
-    fine = b"%d.%09d" % (seconds, stamp % SECOND) if stamp >= 0 else b"%d" % seconds
+    fine = b"%d.%09d" % (seconds, stamp % NS_PER_SECOND) if stamp >= 0 else b"%d" % seconds
     return fine + b" " + date.encode()

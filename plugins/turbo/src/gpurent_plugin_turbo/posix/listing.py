@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from attrs import frozen
 
 from gpurent.api import TransferError
-from gpurent_plugin_turbo.posix.scripts import LIST_FUNCTIONS, bundle_words, quote_path
+from gpurent_plugin_turbo.posix.scripts import LIST_FUNCTIONS, batch_words, quote_path
 from gpurent_plugin_turbo.posix.shell import PosixShell, ScriptOutput
 from gpurent_plugin_turbo.shared.files import is_same_time
 from gpurent_plugin_turbo.shared.wire import (
@@ -21,10 +21,10 @@ from gpurent_plugin_turbo.shared.wire import (
     ProtocolViolation,
 )
 
-MAX_RECORD = 1 << 16  # bytes of one record
-MAX_LISTING = 1 << 28  # bytes of a whole listing
-KINDS = {stat.S_IFREG: FILE, stat.S_IFDIR: FOLDER, stat.S_IFLNK: LINK}
-SECOND = 10**9
+MAX_RECORD_BYTES = 1 << 16  # bytes of one record
+MAX_LISTING_BYTES = 1 << 28  # bytes of a whole listing
+KIND_BY_FORMAT = {stat.S_IFREG: FILE, stat.S_IFDIR: FOLDER, stat.S_IFLNK: LINK}
+NS_PER_SECOND = 10**9
 MAX_LINKS = 500  # of one script, so that no answer becomes too long
 NAME_MARK = b"|./"
 
@@ -43,14 +43,14 @@ class ListedEntry:
         return self.kind == FILE and self.size == size and is_same_time(self.time, time)
 
 
-def make_list_script(roots: list[bytes], before: bytes = b"", *, unreadable: bool = False) -> bytes:
+def make_list_script(roots: list[bytes], enter_script: bytes = b"", *, unreadable: bool = False) -> bytes:
     """Lists below ``roots`` (words of the shell, relative), after what comes ``before``.
 
     ``unreadable``: also reports folders that cannot be read.
     """
     names = b" ".join(roots)
     lists = b"print_tree %s\n%s" % (names, b"print_unreadable %s\n" % names if unreadable else b"")
-    return b"%s%s\nsay list\n%sprintf '//end\\n'\n" % (LIST_FUNCTIONS, before, lists)
+    return b"%s%s\nsay list\n%sprintf '//end\\n'\n" % (LIST_FUNCTIONS, enter_script, lists)
 
 
 def iter_listing(shell: PosixShell, script: bytes) -> Generator[ListedEntry, None, None]:
@@ -70,20 +70,20 @@ def parse_states(text: bytes) -> dict[bytes, ListedEntry]:
     return {entry.name: entry for entry in found if entry is not None}
 
 
-def read_states(shell: PosixShell, enter: bytes, names: list[bytes]) -> dict[bytes, ListedEntry]:
+def read_states(shell: PosixShell, enter_script: bytes, names: list[bytes]) -> dict[bytes, ListedEntry]:
     """What has become of files; those that are gone are not in it. ``enter`` leads to their folder."""
     found: dict[bytes, ListedEntry] = {}
-    for words in bundle_words(map(quote_path, names)):
+    for words in batch_words(map(quote_path, names)):
         script = b'set -- %s\nprint_states "$@"\n' % b" ".join(words)
         script += b'for f; do [ ! -e "$f" ] || [ -r "$f" ] || printf \'//unreadable|%s\\n\' "$f"; done\n'
-        found |= parse_states(shell.run_script(LIST_FUNCTIONS + enter + script).text)
+        found |= parse_states(shell.run_script(LIST_FUNCTIONS + enter_script + script).text)
     return found
 
 
-def read_links(shell: PosixShell, enter: bytes, names: list[bytes]) -> Iterator[bytes | None]:
+def read_links(shell: PosixShell, enter_script: bytes, names: list[bytes]) -> Iterator[bytes | None]:
     """Targets of links, in order; None where the machine does not say. One with a line break comes as only that."""
-    for words in bundle_words(map(quote_path, names), MAX_LINKS):
-        answer = shell.run_script(LIST_FUNCTIONS + enter + b"print_links %s\n" % b" ".join(words))
+    for words in batch_words(map(quote_path, names), MAX_LINKS):
+        answer = shell.run_script(LIST_FUNCTIONS + enter_script + b"print_links %s\n" % b" ".join(words))
         targets: dict[int, bytes] = {int(number): b"\n" for number in answer.find_all(b"odd")}
         for line in answer.find_all(b"link"):
             number, _, target = line.partition(b" ")
@@ -99,7 +99,7 @@ def _iter_records(output: ScriptOutput) -> Iterator[bytes]:
             output.raise_if_cut()
             raise ProtocolViolation("a listing without an end")
         size += len(data)
-        if size > MAX_LISTING:
+        if size > MAX_LISTING_BYTES:
             raise TransferError("the machine lists more than this computer takes")
         *whole, held = (held + data).split(b"\n//")
         for record in whole:
@@ -108,7 +108,7 @@ def _iter_records(output: ScriptOutput) -> Iterator[bytes]:
         if held.startswith(b"end\n"):
             output.unread(held[3:])
             return
-        if len(held) > MAX_RECORD:
+        if len(held) > MAX_RECORD_BYTES:
             raise ProtocolViolation("a name without an end")
 
 
@@ -121,7 +121,7 @@ def _parse_record(record: bytes) -> ListedEntry | None:
     mode, size, seconds, *when = about.split()
     fraction = when[1].partition(b".")[2] if len(when) > 1 else b""
     kind, bits = stat.S_IFMT(int(mode, 16)), stat.S_IMODE(int(mode, 16))
-    time = int(seconds) * SECOND + int(fraction[:9].ljust(9, b"0") or 0)
+    time = int(seconds) * NS_PER_SECOND + int(fraction[:9].ljust(9, b"0") or 0)
     if not 0 <= int(size) < 1 << 63 or not -(1 << 62) < time < 1 << 62:
         raise ProtocolViolation("a size or a time that is none")
-    return ListedEntry(KINDS.get(kind, OTHER), bits, int(size), time, name)
+    return ListedEntry(KIND_BY_FORMAT.get(kind, OTHER), bits, int(size), time, name)

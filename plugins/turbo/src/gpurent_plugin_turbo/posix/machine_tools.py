@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from attrs import frozen
 
-from gpurent_plugin_turbo.near.push.unit_builder import MAX_RATIO
+from gpurent_plugin_turbo.near.push.unit_builder import MAX_COMPRESSION_RATIO
 from gpurent_plugin_turbo.posix.scripts import PROBE_SCRIPT
 from gpurent_plugin_turbo.posix.shell import PosixShell, ScriptAnswer
 
@@ -27,7 +27,7 @@ class Sha256Checksum:
     def update(self, data: bytes | memoryview) -> None:
         self._sha256.update(data)
 
-    def printed(self) -> bytes:
+    def to_tool_output(self) -> bytes:
         return self._sha256.hexdigest().encode()
 
 
@@ -41,7 +41,7 @@ class PosixChecksum:
         self._crc = zlib.crc32(bytes(data).translate(_REVERSED_BITS), self._crc)
         self._size += len(data)
 
-    def printed(self) -> bytes:
+    def to_tool_output(self) -> bytes:
         length = self._size.to_bytes((self._size.bit_length() + 7) // 8, "little")
         crc = zlib.crc32(length.translate(_REVERSED_BITS), self._crc) ^ 0xFFFFFFFF
         return b"%d" % (int(f"{crc:032b}"[::-1], 2) ^ 0xFFFFFFFF)
@@ -50,10 +50,10 @@ class PosixChecksum:
 Checksum = Sha256Checksum | PosixChecksum
 
 
-def checksum_data(checksum: Checksum, *pieces: bytes | memoryview) -> bytes:
+def compute_checksum(checksum: Checksum, *pieces: bytes | memoryview) -> bytes:
     for piece in pieces:
         checksum.update(piece)
-    return checksum.printed()
+    return checksum.to_tool_output()
 
 
 def add_file_data(checksum: Checksum, handle: int, size: int, at: int = 0) -> bool:
@@ -71,8 +71,8 @@ def add_file_data(checksum: Checksum, handle: int, size: int, at: int = 0) -> bo
 class MachineTools:
     """What `PROBE_SCRIPT` found."""
 
-    names: frozenset[bytes] = frozenset()
-    free: int = -1  # bytes on the disk; unknown below 0
+    tool_names: frozenset[bytes] = frozenset()
+    free_bytes: int = -1  # bytes on the disk; unknown below 0
 
     @classmethod
     def probe(cls, shell: PosixShell) -> MachineTools:
@@ -86,19 +86,22 @@ class MachineTools:
     @property
     def can_list(self) -> bool:
         """Whether its `find` and its `stat` can say what there is."""
-        return b"lists" in self.names
+        return b"lists" in self.tool_names
 
     def new_checksum(self) -> Checksum:
         """The kind that it can compute too."""
-        return Sha256Checksum() if b"sha256sum" in self.names else PosixChecksum()
+        return Sha256Checksum() if b"sha256sum" in self.tool_names else PosixChecksum()
 
     def should_compress(self, rate: float) -> bool:
         """Whether compressing pays on a connection of ``rate`` bytes a second."""
-        return b"gzip" in self.names and rate < FAST_RATE
+        return b"gzip" in self.tool_names and rate < FAST_RATE
 
     def compress(self, data: bytes, rate: float) -> bytes | None:
         """Compressed for such a connection; None: it is not worth it."""
         sample = data[: 64 << 10]
-        if not self.should_compress(rate) or len(gzip.compress(sample, 1)) > len(sample) * MAX_RATIO:
+        if (
+            not self.should_compress(rate)
+            or len(gzip.compress(sample, 1)) > len(sample) * MAX_COMPRESSION_RATIO
+        ):
             return None
         return gzip.compress(data, 1)

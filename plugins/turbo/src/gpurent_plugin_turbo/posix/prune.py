@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import groupby
 
-from gpurent.api import Push, TransferError, shown
+from gpurent.api import PushRequest, TransferError, escape_name
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.errors import printable_name
 from gpurent_plugin_turbo.near.prune import ExtraneousFilter, raise_prune_failures
@@ -13,7 +13,7 @@ from gpurent_plugin_turbo.posix.listing import iter_listing, make_list_script
 from gpurent_plugin_turbo.posix.machine_tools import MachineTools
 from gpurent_plugin_turbo.posix.scripts import (
     PRUNE_FUNCTIONS,
-    bundle_words,
+    batch_words,
     quote_path,
     quote_word,
     split_name,
@@ -26,10 +26,10 @@ from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, MISSING
 class PosixPruner:
     """`run` blocks and returns the names; `stop` ends it from any thread."""
 
-    def __init__(self, spec: Push, open_connection: Callable[[bool], CommandConnection]) -> None:
-        self._filter, self._dry_run = ExtraneousFilter(spec), spec.dry_run
+    def __init__(self, request: PushRequest, open_connection: Callable[[bool], CommandConnection]) -> None:
+        self._filter, self._dry_run = ExtraneousFilter(request), request.dry_run
         self._shell = PosixShell(open_connection)
-        self._target = spec.target.encode() or b"."
+        self._target = request.target.encode() or b"."
 
     def stop(self) -> None:
         self._shell.stop()
@@ -41,7 +41,7 @@ class PosixPruner:
                     "the machine has no find and stat that say what is there",
                     hint="Leave --delete out, or install python3 on the machine.",
                 )
-            rows = self._filter.choose_rows(self._list_rows())
+            rows = self._filter.select_rows(self._list_rows())
             if not self._dry_run:
                 self._delete_rows(rows)
         return tuple(printable_name(row[4]) for row in rows)
@@ -49,7 +49,7 @@ class PosixPruner:
     def _list_rows(self) -> list[TableRow]:
         enter = b"cd -- %s 2>/dev/null || report_missing\n" % quote_path(self._target)
         rows: list[TableRow] = []
-        for words in bundle_words(quote_path(name) if name else b"." for name, _ in self._filter.folders):
+        for words in batch_words(quote_path(name) if name else b"." for name, _ in self._filter.folders):
             rows.extend(
                 (FOLDER if entry.kind == FOLDER else FILE, 0, 0, 0, entry.name, b"")
                 for entry in iter_listing(self._shell, make_list_script(words, enter))
@@ -62,11 +62,11 @@ class PosixPruner:
         lines = [
             b"prune %s %s %s\n" % (b"folder" if is_folder else b"file", quote_word(above), b" ".join(words))
             for (above, is_folder), group in groups
-            for words in bundle_words(quote_path(split_name(row[4])[1]) for row in group)
+            for words in batch_words(quote_path(split_name(row[4])[1]) for row in group)
         ]
         start = PRUNE_FUNCTIONS + b"cd -- %s || fail\nfind_root\n" % quote_path(self._target)
         failures: list[bytes] = []
-        for some in bundle_words(lines):
+        for some in batch_words(lines):
             answer = self._shell.run_script(start + b"".join(some))
             failures += answer.raise_if_failed(self._target).find_all(b"lost")
-        raise_prune_failures([shown(why.decode("utf-8", "replace")) for why in failures])
+        raise_prune_failures([escape_name(why.decode("utf-8", "replace")) for why in failures])

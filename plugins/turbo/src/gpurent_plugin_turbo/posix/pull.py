@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from time import monotonic
 
-from gpurent.api import Progress, Pull, SafeDir, TransferReport, TransferUnsupported
+from gpurent.api import Progress, PullRequest, SafeDir, TransferReport, TransferUnsupported
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.rate_control import MIB
 from gpurent_plugin_turbo.near.pull.name_policy import (
-    CHANGED_THERE,
-    UNREADABLE_THERE,
+    CHANGED_REASON,
+    UNREADABLE_REASON,
     NamePolicy,
     RemoteFile,
 )
@@ -30,8 +30,14 @@ from gpurent_plugin_turbo.posix.listing import (
     read_links,
     read_states,
 )
-from gpurent_plugin_turbo.posix.machine_tools import Checksum, MachineTools, add_file_data, checksum_data
-from gpurent_plugin_turbo.posix.scripts import END_MARK, LIST_FUNCTIONS, MARK, MAX_NAMES_BYTES, quote_path
+from gpurent_plugin_turbo.posix.machine_tools import Checksum, MachineTools, add_file_data, compute_checksum
+from gpurent_plugin_turbo.posix.scripts import (
+    ANSWER_MARK,
+    END_MARK,
+    LIST_FUNCTIONS,
+    MAX_NAMES_BYTES,
+    quote_path,
+)
 from gpurent_plugin_turbo.posix.shell import PosixShell, ScriptAnswer, ScriptOutput, reporting_violations
 from gpurent_plugin_turbo.posix.tar_archives import (
     HEADER_BYTES,
@@ -42,25 +48,25 @@ from gpurent_plugin_turbo.posix.tar_archives import (
     TooMuchData,
     read_members,
 )
-from gpurent_plugin_turbo.shared.files import partial_name
+from gpurent_plugin_turbo.shared.files import make_partial_name
 from gpurent_plugin_turbo.shared.wire import FILE, LINK, UNREADABLE, ProtocolViolation
 
-RESUME_BLOCK = 1 << 16  # a large file is resumed at a multiple of it
-MAX_COMPRESSED_SAMPLE = 50_000  # of 65536 bytes: what does not shrink below this comes as it is
-MAX_TAIL = 1 << 14  # bytes of what is said after the data
+RESUME_BLOCK_SIZE = 1 << 16  # a large file is resumed at a multiple of it
+MAX_COMPRESSED_SAMPLE_BYTES = 50_000  # of 65536 bytes: what does not shrink below this comes as it is
+MAX_TAIL_BYTES = 1 << 14  # bytes of what is said after the data
 
 
 class PosixPuller:
     """One pull. `run` blocks; `stop` ends it from any thread. Holds all names that come in memory."""
 
     def __init__(
-        self, spec: Pull, progress: Progress, open_connection: Callable[[bool], CommandConnection]
+        self, request: PullRequest, progress: Progress, open_connection: Callable[[bool], CommandConnection]
     ) -> None:
-        self._progress, self._full_verify = progress, spec.verify == "full"
-        self._shell = PosixShell(open_connection, spec.limit)
+        self._progress, self._full_verify = progress, request.verify == "full"
+        self._shell = PosixShell(open_connection, request.bandwidth_limit)
         self._tools = MachineTools()
-        self._sources = [posixpath.normpath(source).encode() for source in spec.sources]
-        self._policy, self._target = NamePolicy(spec), SafeDir(spec.target)
+        self._sources = [posixpath.normpath(source).encode() for source in request.sources]
+        self._policy, self._target = NamePolicy(request), SafeDir(request.target)
         self.resumed = 0
 
     def stop(self) -> None:
@@ -76,7 +82,7 @@ class PosixPuller:
         return TransferReport(
             files=self._policy.files,
             total=self._policy.size,
-            sent=self._shell.read_bytes,
+            sent=self._shell.bytes_read,
             resumed=self.resumed,
             seconds=monotonic() - begun,
             skipped=tuple(self._policy.skipped),
@@ -93,7 +99,7 @@ class PosixPuller:
         wanted = [self._list_source(number) for number in range(len(self._sources))]
         failures: list[tuple[str, str]] = []
         for number, files in enumerate(wanted):
-            failures += self._fetch_files(self._enter_folder(number), files)
+            failures += self._fetch_files(self._make_enter_script(number), files)
         return failures
 
     # what there is
@@ -101,7 +107,10 @@ class PosixPuller:
     def _list_source(self, number: int) -> list[RemoteFile]:
         """What is to be fetched of one source, in order, without what is here already."""
         base = quote_path(posixpath.basename(self._sources[number]))
-        before = self._enter_folder(number) + b"[ -e %s ] || [ -L %s ] || report_missing\n" % (base, base)
+        before = self._make_enter_script(number) + b"[ -e %s ] || [ -L %s ] || report_missing\n" % (
+            base,
+            base,
+        )
         found: list[ListedEntry] = []
         with closing(iter_listing(self._shell, make_list_script([base], before, unreadable=True))) as listing:
             for entry in listing:
@@ -117,39 +126,39 @@ class PosixPuller:
             file = RemoteFile(entry.name, name, entry.size, entry.mode & 0o777, entry.time)
             if entry.kind == LINK:
                 links.append(file)
-            elif not self._is_here(file):
+            elif not self._skip_if_downloaded(file):
                 wanted.append(file)
         self._accept_links(number, links)
-        self._progress.total(self._policy.files, self._policy.size)
+        self._progress.set_total(self._policy.files, self._policy.size)
         return wanted
 
     def _accept_links(self, number: int, links: list[RemoteFile]) -> None:
         """Learn where they lead; they are made at the end."""
-        targets = read_links(self._shell, self._enter_folder(number), [link.path for link in links])
+        targets = read_links(self._shell, self._make_enter_script(number), [link.path for link in links])
         for link, target in zip(links, targets, strict=True):
             if target is None:
                 self._policy.skip_name(link.path, "is a link, and the machine does not say where to")
             else:
                 self._policy.accept_link(link.name, target)
 
-    def _enter_folder(self, number: int) -> bytes:
+    def _make_enter_script(self, number: int) -> bytes:
         above = posixpath.dirname(self._sources[number]) or b"."
         return b"cd -- %s 2>/dev/null || report_missing\n" % quote_path(above)
 
-    def _is_here(self, file: RemoteFile) -> bool:
-        if self._full_verify or not file.is_in(self._target):
+    def _skip_if_downloaded(self, file: RemoteFile) -> bool:
+        if self._full_verify or not file.is_downloaded(self._target):
             return False
         self.resumed += file.size
-        self._progress.advance(file.size, file.printable)
-        self._progress.file_done(file.printable)
+        self._progress.advance(file.size, file.printable_name)
+        self._progress.finish_file(file.printable_name)
         return True
 
     # what is fetched; ``enter`` leads to the folder there that the paths begin in
 
-    def _fetch_files(self, enter: bytes, files: list[RemoteFile]) -> list[tuple[str, str]]:
+    def _fetch_files(self, enter_script: bytes, files: list[RemoteFile]) -> list[tuple[str, str]]:
         """What could not be fetched, and why. What has changed is fetched once more as it is then."""
-        left = self._try_files(enter, files)
-        there = read_states(self._shell, enter, [file.path for file in left])
+        left = self._try_fetch_files(enter_script, files)
+        there = read_states(self._shell, enter_script, [file.path for file in left])
         changed, failures = [], []
         for file in left:
             now = there.get(file.path)
@@ -159,30 +168,32 @@ class PosixPuller:
                 changed.append(file)
             else:
                 closed = now is not None and now.kind == UNREADABLE
-                failures.append((file.printable, UNREADABLE_THERE if closed else CHANGED_THERE))
-        return failures + [(file.printable, CHANGED_THERE) for file in self._try_files(enter, changed)]
+                failures.append((file.printable_name, UNREADABLE_REASON if closed else CHANGED_REASON))
+        return failures + [
+            (file.printable_name, CHANGED_REASON) for file in self._try_fetch_files(enter_script, changed)
+        ]
 
-    def _try_files(self, enter: bytes, files: list[RemoteFile]) -> list[RemoteFile]:
+    def _try_fetch_files(self, enter_script: bytes, files: list[RemoteFile]) -> list[RemoteFile]:
         """Those that did not come."""
         left = []
         for batch in _make_batches([file for file in files if file.size < LARGE_FILE]):
-            left += self._fetch_archive(enter, batch)
+            left += self._fetch_archive(enter_script, batch)
         large = [file for file in files if file.size >= LARGE_FILE]
-        return left + [file for file in large if not self._fetch_large(enter, file)]
+        return left + [file for file in large if not self._fetch_large_file(enter_script, file)]
 
     # small files
 
-    def _fetch_archive(self, enter: bytes, batch: list[RemoteFile]) -> list[RemoteFile]:
+    def _fetch_archive(self, enter_script: bytes, batch: list[RemoteFile]) -> list[RemoteFile]:
         """Those that did not come. What is read twice, with its old state in between, is one state."""
         words = b" ".join(quote_path(file.path) for file in batch)
-        script = b"%s%sZ=%s; set -- %s\n" % (LIST_FUNCTIONS, enter, self._compression_limit(), words)
+        script = b"%s%sZ=%s; set -- %s\n" % (LIST_FUNCTIONS, enter_script, self._compression_limit(), words)
         script += b'choose_compression "$1"\nsums "$@" 2>/dev/null\nsay now\nprint_states "$@"\nsay sums\n'
         script += b'if [ "$how" = gzip ]; then tar -cf - -- "$@" 2>/dev/null | gzip -1\n'
         script += b'else tar -cf - -- "$@" 2>/dev/null; fi\n'
         most = MAX_GROWTH + sum(file.size + HEADER_BYTES for file in batch)
         with self._shell.open_script(script) as output:
             before = output.read_until(b"sums")
-            printed, _, now = before.partition(MARK + b"now\n")
+            printed, _, now = before.partition(ANSWER_MARK + b"now\n")
             there, sums = parse_states(now), _parse_checksums(printed)
             if sum(entry.size for entry in there.values()) > most:
                 return batch
@@ -208,11 +219,11 @@ class PosixPuller:
                     raise ProtocolViolation("an archive of what was not asked for")
                 if data is None or size != file.size:
                     continue
-                if checksum_data(self._tools.new_checksum(), data) == sums.get(name):
+                if compute_checksum(self._tools.new_checksum(), data) == sums.get(name):
                     del left[name]
                     self._target.write_file(file.name, memoryview(data), file.mode, file.time)
-                    self._progress.advance(size, file.printable)
-                    self._progress.file_done(file.printable)
+                    self._progress.advance(size, file.printable_name)
+                    self._progress.finish_file(file.printable_name)
             output.read_rest(MAX_GROWTH)
         except TooMuchData:
             pass
@@ -221,45 +232,52 @@ class PosixPuller:
         return list(left.values())
 
     def _compression_limit(self) -> bytes:
-        return b"%d" % MAX_COMPRESSED_SAMPLE if self._tools.should_compress(self._shell.rate) else b""
+        return b"%d" % MAX_COMPRESSED_SAMPLE_BYTES if self._tools.should_compress(self._shell.rate) else b""
 
     # large ones
 
-    def _fetch_large(self, enter: bytes, file: RemoteFile) -> bool:
-        partial = partial_name(b"/".join(file.name), file.size, file.time)
+    def _fetch_large_file(self, enter_script: bytes, file: RemoteFile) -> bool:
+        partial = make_partial_name(b"/".join(file.name), file.size, file.time)
         handle, there = self._target.open_growing_partial(file.name, partial)
         try:
-            checksum, at = self._verify_prefix(enter, file, handle, there)
+            checksum, at = self._verify_prefix(enter_script, file, handle, there)
             self._target.resize_partial(file.name, handle, at)
-            if self._fetch_rest(enter, file, handle, checksum, at):
+            if self._fetch_rest(enter_script, file, handle, checksum, at):
                 self._target.commit_partial(file.name, partial, handle, file.mode, file.time)
-                self._progress.file_done(file.printable)
+                self._progress.finish_file(file.printable_name)
                 return True
-            self._target.drop_partial(partial)
+            self._target.delete_partial(partial)
             return False
         finally:
             os.close(handle)
 
-    def _verify_prefix(self, enter: bytes, file: RemoteFile, handle: int, there: int) -> tuple[Checksum, int]:
+    def _verify_prefix(
+        self, enter_script: bytes, file: RemoteFile, handle: int, partial_size: int
+    ) -> tuple[Checksum, int]:
         """The checksum of what is here already, and how much of that is as it is there."""
-        checksum, at = self._tools.new_checksum(), min(there, file.size) // RESUME_BLOCK * RESUME_BLOCK
+        checksum, at = (
+            self._tools.new_checksum(),
+            min(partial_size, file.size) // RESUME_BLOCK_SIZE * RESUME_BLOCK_SIZE,
+        )
         if not at or not add_file_data(checksum, handle, at):
             return self._tools.new_checksum(), 0
         script = b'say sum "$(head -c %d -- %s | sum)"\n' % (at, quote_path(file.path))
-        answer = self._shell.run_script(LIST_FUNCTIONS + enter + script)
-        if answer.find_first(b"sum") != checksum.printed():
+        answer = self._shell.run_script(LIST_FUNCTIONS + enter_script + script)
+        if answer.find_first(b"sum") != checksum.to_tool_output():
             return self._tools.new_checksum(), 0
         self.resumed += at
-        self._progress.advance(at, file.printable)
+        self._progress.advance(at, file.printable_name)
         return checksum, at
 
-    def _fetch_rest(self, enter: bytes, file: RemoteFile, handle: int, checksum: Checksum, at: int) -> bool:
+    def _fetch_rest(
+        self, enter_script: bytes, file: RemoteFile, handle: int, checksum: Checksum, at: int
+    ) -> bool:
         """Whether the file came as it is there, in one state and that which was listed."""
         name, size = quote_path(file.path), file.size - at
-        script = b"%s%sZ=%s; " % (LIST_FUNCTIONS, enter, self._compression_limit())
+        script = b"%s%sZ=%s; " % (LIST_FUNCTIONS, enter_script, self._compression_limit())
         script += b"choose_compression %s\nsay data\n" % name
         script += b'give() { dd if=%s bs=%d skip=%d 2>/dev/null | head -c %d; }\n' % (
-            name, RESUME_BLOCK, at // RESUME_BLOCK, size
+            name, RESUME_BLOCK_SIZE, at // RESUME_BLOCK_SIZE, size
         )  # fmt: skip
         script += b'if [ "$how" = gzip ]; then give | gzip -1; else give; fi\n'
         script += b"say now\nprint_states %s\n" % name
@@ -270,9 +288,13 @@ class PosixPuller:
             while at < file.size and (data := stream.read(min(file.size - at, MIB))):
                 self._write_data(file, handle, data, at, checksum)
                 at += len(data)
-            tail = (stream.read_after() + output.read_rest())[-MAX_TAIL:]
+            tail = (stream.read_trailing() + output.read_rest())[-MAX_TAIL_BYTES:]
         answer = ScriptAnswer.parse(tail)
-        if at != file.size or answer.find_first(b"sum") != checksum.printed() or not tail.endswith(END_MARK):
+        if (
+            at != file.size
+            or answer.find_first(b"sum") != checksum.to_tool_output()
+            or not tail.endswith(END_MARK)
+        ):
             return False
         return _is_unchanged(file, parse_states(answer.text).get(file.path))
 
@@ -282,7 +304,7 @@ class PosixPuller:
             self._target.resize_partial(file.name, handle, at + len(data))
         else:
             self._target.write_partial(file.name, handle, memoryview(data), at)
-        self._progress.advance(len(data), file.printable)
+        self._progress.advance(len(data), file.printable_name)
 
 
 def _is_unchanged(file: RemoteFile, now: ListedEntry | None) -> bool:

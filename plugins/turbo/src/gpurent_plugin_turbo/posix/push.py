@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from secrets import token_hex
 from time import monotonic
 
-from gpurent.api import Progress, Push, TransferError, TransferReport, shown
+from gpurent.api import Progress, PushRequest, TransferError, TransferReport, escape_name
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
-from gpurent_plugin_turbo.near.errors import decode_name, disk_too_small, raise_push_failures
+from gpurent_plugin_turbo.near.errors import decode_name, disk_too_small_error, raise_push_failures
 from gpurent_plugin_turbo.near.push.scan import LARGE_FILE, SourceEntry, SourceScan
 from gpurent_plugin_turbo.posix.large_upload import LargeFileSender
 from gpurent_plugin_turbo.posix.listing import ListedEntry, iter_listing, make_list_script
@@ -18,8 +18,8 @@ from gpurent_plugin_turbo.posix.scripts import (
     LIST_FUNCTIONS,
     PROBE_SCRIPT,
     WRITE_FUNCTIONS,
-    bundle_words,
-    enter_target,
+    batch_words,
+    make_enter_script,
     quote_folder,
     quote_path,
     quote_word,
@@ -36,13 +36,17 @@ class PosixPusher:
     """One push. `run` blocks; `stop` ends it from any thread. Holds all names of what is sent in memory."""
 
     def __init__(
-        self, spec: Push, progress: Progress, open_connection: Callable[[bool], CommandConnection]
+        self, request: PushRequest, progress: Progress, open_connection: Callable[[bool], CommandConnection]
     ) -> None:
-        self._scan, self._progress, self._full_verify = SourceScan(spec), progress, spec.verify == "full"
-        self._shell = PosixShell(open_connection, spec.limit)
-        self._target = spec.target.encode() or b"."
-        self._enter = enter_target(self._target, token_hex(6).encode())
-        self._there: dict[bytes, ListedEntry] = {}
+        self._scan, self._progress, self._full_verify = (
+            SourceScan(request),
+            progress,
+            request.verify == "full",
+        )
+        self._shell = PosixShell(open_connection, request.bandwidth_limit)
+        self._target = request.target.encode() or b"."
+        self._enter_script = make_enter_script(self._target, token_hex(6).encode())
+        self._remote_entries: dict[bytes, ListedEntry] = {}
         self._partial_sizes: dict[bytes, int] = {}
         self._tools = MachineTools()
         self._failures: list[tuple[bytes, str]] = []
@@ -60,14 +64,14 @@ class PosixPusher:
             self._probe_machine()
             if self._tools.can_list:
                 self._list_target({entry.name for entry in entries})
-            self._progress.total(self._scan.files, self._scan.size)
+            self._progress.set_total(self._scan.files, self._scan.size)
             self._send_entries(entries)
             self._finish_entries(entries)
         raise_push_failures(self._failures)
         return TransferReport(
             files=self._scan.files,
             total=self._scan.size,
-            sent=self._shell.sent_bytes,
+            sent=self._shell.bytes_sent,
             resumed=self.resumed,
             seconds=monotonic() - begun,
             skipped=tuple(self._scan.skipped),
@@ -77,22 +81,26 @@ class PosixPusher:
 
     def _probe_machine(self) -> None:
         """Make the target; learn of the machine and its disk."""
-        probe = b"%s\nmkdir -p -- %s || fail\n%s" % (PROBE_SCRIPT, quote_path(self._target), self._enter)
+        probe = b"%s\nmkdir -p -- %s || fail\n%s" % (
+            PROBE_SCRIPT,
+            quote_path(self._target),
+            self._enter_script,
+        )
         probe += b"df -Pk . 2>/dev/null | { read -r a; read -r a b c d e; say free $d; }\n"
         self._tools = MachineTools.parse(self._shell.run_script(probe).raise_if_failed(self._target))
 
     def _list_target(self, wanted: set[bytes]) -> None:
         """Learn what is there of the names that are wanted, and of partials."""
         roots = [quote_path(top) for top in sorted({name.partition(b"/")[0] for name in wanted})]
-        if self._scan.spec.content and len(roots) > MAX_TOP_NAMES:
+        if self._scan.request.contents_only and len(roots) > MAX_TOP_NAMES:
             roots = [b"."]
-        for words in bundle_words(roots):
-            for found in iter_listing(self._shell, make_list_script(words, self._enter)):
+        for words in batch_words(roots):
+            for found in iter_listing(self._shell, make_list_script(words, self._enter_script)):
                 if found.name in wanted:
-                    self._there[found.name] = found
+                    self._remote_entries[found.name] = found
         script = b"echo; find ./%s -name 's*' -prune -o -type f " % PARTIALS_DIR
         script += b"-exec stat -c '@gpurent part %s %n' {} + 2>/dev/null\n"
-        answer = self._shell.run_script(LIST_FUNCTIONS + self._enter + script, most=1 << 26)
+        answer = self._shell.run_script(LIST_FUNCTIONS + self._enter_script + script, most=1 << 26)
         for line in answer.find_all(b"part"):
             size, _, name = line.partition(b" ")
             self._partial_sizes[split_name(name)[1]] = int(size) if size.isdigit() else 0
@@ -102,48 +110,48 @@ class PosixPusher:
     def _send_entries(self, entries: list[SourceEntry]) -> None:
         self._make_folders([entry for entry in entries if entry.kind == FOLDER])
         files = [entry for entry in entries if entry.kind == FILE]
-        have = {entry.name for entry in files if self._is_there(entry)}
+        have = {entry.name for entry in files if self._is_up_to_date(entry)}
         if self._full_verify:
-            have = set(self._verify_files([entry for entry in files if entry.name in have]))
+            have = set(self._iter_verified_names([entry for entry in files if entry.name in have]))
         needed = [entry for entry in files if entry.name not in have]
-        self._check_disk(needed)
+        self._check_disk_space(needed)
         for entry in files:
             if entry.name in have:
                 self.resumed += entry.size
                 self._record_arrival(entry)
         for batch in self._make_batches(needed):
             self._send_batch(batch)
-        sender = LargeFileSender(self._shell, self._progress, self._enter, self._tools)
+        sender = LargeFileSender(self._shell, self._progress, self._enter_script, self._tools)
         for entry in needed:
-            if entry.size >= LARGE_FILE and (why := sender.send_file(entry, self._partial_size(entry))):
+            if entry.size >= LARGE_FILE and (why := sender.send_file(entry, self._get_partial_size(entry))):
                 self._failures.append((entry.name, why))
         self.resumed += sender.resumed
 
-    def _is_there(self, entry: SourceEntry) -> bool:
-        found = self._there.get(entry.name)
+    def _is_up_to_date(self, entry: SourceEntry) -> bool:
+        found = self._remote_entries.get(entry.name)
         return found is not None and found.has_state(entry.size, entry.time)
 
     def _record_arrival(self, entry: SourceEntry) -> None:
         self._progress.advance(entry.size, decode_name(entry.name))
-        self._progress.file_done(decode_name(entry.name))
+        self._progress.finish_file(decode_name(entry.name))
 
     def _make_folders(self, folders: list[SourceEntry]) -> None:
         missing = [
             quote_path(entry.name)
             for entry in folders
-            if (found := self._there.get(entry.name)) is None or found.kind != FOLDER
+            if (found := self._remote_entries.get(entry.name)) is None or found.kind != FOLDER
         ]
-        for words in bundle_words(missing):
+        for words in batch_words(missing):
             self._run_script(b"mkdir -p -- %s || fail\n" % b" ".join(words))
 
     def _run_script(self, script: bytes, payload: tuple[bytes, ...] = ()) -> ScriptAnswer:
-        answer = self._shell.run_script(WRITE_FUNCTIONS + self._enter + script, payload)
+        answer = self._shell.run_script(WRITE_FUNCTIONS + self._enter_script + script, payload)
         return answer.raise_if_failed(self._target)
 
-    def _verify_files(self, entries: list[SourceEntry]) -> Iterator[bytes]:
+    def _iter_verified_names(self, entries: list[SourceEntry]) -> Iterator[bytes]:
         """Those whose content is there as it is here."""
         by_word = {quote_path(entry.name): entry for entry in entries}
-        for words in bundle_words(by_word):
+        for words in batch_words(by_word):
             loop = b'for f in %s; do say sum "$(sum <"$f")"; done\n' % b" ".join(words)
             sums = self._run_script(loop).find_all(b"sum")
             for word, theirs in zip(words, sums, strict=False):
@@ -157,15 +165,15 @@ class PosixPusher:
                 add_file_data(checksum, file.fileno(), entry.size)
         except OSError:
             return b""
-        return checksum.printed()
+        return checksum.to_tool_output()
 
-    def _check_disk(self, needed: list[SourceEntry]) -> None:
-        size = sum(max(0, entry.measure_disk_usage() - self._partial_size(entry)) for entry in needed)
-        if size > self._tools.free >= 0:
-            raise disk_too_small(self._tools.free, size)
+    def _check_disk_space(self, needed: list[SourceEntry]) -> None:
+        size = sum(max(0, entry.measure_disk_usage() - self._get_partial_size(entry)) for entry in needed)
+        if size > self._tools.free_bytes >= 0:
+            raise disk_too_small_error(self._tools.free_bytes, size)
 
-    def _partial_size(self, entry: SourceEntry) -> int:
-        return self._partial_sizes.get(entry.partial, 0)
+    def _get_partial_size(self, entry: SourceEntry) -> int:
+        return self._partial_sizes.get(entry.partial_name, 0)
 
     def _make_batches(self, needed: list[SourceEntry]) -> Iterator[TarBatch]:
         batch = TarBatch()
@@ -179,7 +187,7 @@ class PosixPusher:
             yield batch
 
     def _send_batch(self, batch: TarBatch) -> None:
-        archive = batch.build_archive(b"gnu" in self._tools.names)
+        archive = batch.build_archive(b"gnu" in self._tools.tool_names)
         compressed = self._tools.compress(archive, self._shell.rate)
         data = archive if compressed is None else compressed
         script = batch.build_script(len(data), compressed is not None, self._tools)
@@ -201,8 +209,8 @@ class PosixPusher:
     def _finish_entries(self, entries: list[SourceEntry]) -> None:
         """Links, the modes of folders; what was the transfer's own is removed."""
         links = [entry for entry in entries if entry.kind in (LINK, HARD_LINK)]
-        lines = [_link_command(number, entry) for number, entry in enumerate(links)]
-        for some in bundle_words(lines):
+        lines = [_make_link_command(number, entry) for number, entry in enumerate(links)]
+        for some in batch_words(lines):
             for (number, _), why in _parse_failures(self._run_script(b"".join(some))).items():
                 self._failures.append((links[number].name, why))
         for entry in links:
@@ -210,11 +218,11 @@ class PosixPusher:
                 self._record_arrival(entry)
         modes: dict[int, list[bytes]] = {}
         for entry in entries:
-            found = self._there.get(entry.name)
+            found = self._remote_entries.get(entry.name)
             if entry.kind == FOLDER and (found is None or found.mode != entry.mode | stat.S_IRWXU):
                 modes.setdefault(entry.mode | stat.S_IRWXU, []).append(quote_path(entry.name))
         for mode, names in modes.items():
-            for words in bundle_words(names):
+            for words in batch_words(names):
                 self._run_script(b"chmod %o %s || fail\n" % (mode, b" ".join(words)))
         self._run_script(b"rm -rf %s/s*; rmdir %s 2>/dev/null\n" % (PARTIALS_DIR, PARTIALS_DIR))
 
@@ -224,12 +232,12 @@ def _parse_failures(answer: ScriptAnswer) -> dict[tuple[int, int], str]:
     found = {}
     for line in answer.find_all(b"lost"):
         number, index, *why = line.split(b" ", 2)
-        text = shown(b"".join(why).decode("utf-8", "replace"))
+        text = escape_name(b"".join(why).decode("utf-8", "replace"))
         found[int(number), -1 if index == b"all" else int(index)] = text or "refused"
     return found
 
 
-def _link_command(number: int, entry: SourceEntry) -> bytes:
+def _make_link_command(number: int, entry: SourceEntry) -> bytes:
     above, base = split_name(entry.name)
     place = b"%d %s %s" % (number, quote_folder(above), quote_word(base))
     if entry.kind == LINK:

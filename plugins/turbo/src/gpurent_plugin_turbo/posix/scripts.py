@@ -8,11 +8,11 @@ from gpurent_plugin_turbo.shared.wire import PARTIALS_DIR
 
 # The login shell may be any, and what is said may hold lines and bytes that are no text: it comes as one line.
 START_COMMAND = "exec sh -c 'IFS= read -r s; eval \"$s\"'"
-MARK = b"\n@gpurent "
+ANSWER_MARK = b"\n@gpurent "
 END_MARK = b"\n@gpurent done\n"
 MAX_NAMES_BYTES = 60_000  # bytes of names in one script: below what one argument of a program may hold
 
-_COMMON = rb"""LC_ALL=C; export LC_ALL; unset CDPATH; umask 077; exec 2>&1
+_COMMON_FUNCTIONS = rb"""LC_ALL=C; export LC_ALL; unset CDPATH; umask 077; exec 2>&1
 nl='
 '
 say() { printf '\n@gpurent %s\n' "$*"; }
@@ -35,7 +35,7 @@ choose_compression() {
 """
 
 # A folder on another disk would be filled slowly, not at once; a group of names that fails is tried one by one.
-_WRITE = rb"""move_into() {
+_MOVE_FUNCTIONS = rb"""move_into() {
   n=$1 d=$2; shift 2
   x=$(stat -Lc %d -- "$d" 2>/dev/null)
   if [ "$x" ] && [ "$x" != "$dev" ]; then say lost "$n" all Invalid cross-device link; return; fi
@@ -59,7 +59,7 @@ make_hardlink() {
 """
 
 # Deletes in one folder below the target and nowhere else: a link on the way there is not followed.
-_PRUNE = rb"""find_root() { root=$(pwd -P && echo .); root=${root%"$nl."}; root=${root%/}; }
+_DELETE_FUNCTIONS = rb"""find_root() { root=$(pwd -P && echo .); root=${root%"$nl."}; root=${root%/}; }
 prune() {
   ( w=$1; p=$2; shift 2
     cd -P -- "./$p" 2>/dev/null || exit 0
@@ -76,7 +76,7 @@ prune() {
 """
 
 # Records cannot be forged by a name: two slashes in a row are in none.
-_LIST = rb"""print_tree() {
+_PRINT_FUNCTIONS = rb"""print_tree() {
   find "$@" -name .gpurent-part -prune -o -exec stat -c '//%f %s %Y %y|%n' {} + 2>/dev/null
 }
 report_missing() { say list; printf '//missing|./-\n//end\n'; end; }
@@ -98,18 +98,22 @@ print_unreadable() {
 """
 
 # Says nothing and ends with 127 where the necessary tools are missing.
-_PROBE = rb"""has tar && has head && { has sha256sum || has cksum; } || exit 127
+_PROBE_COMMANDS = rb"""has tar && has head && { has sha256sum || has cksum; } || exit 127
 [ "$(printf ab | head -c 1)" = a ] || exit 127
 for p in sha256sum gzip; do if has $p; then say has $p; fi; done
 [ "$(find / -prune -exec stat -c '%f %y' {} + 2>/dev/null)" ] && say has lists
 case "$(tar --version 2>/dev/null)" in *GNU*) say has gnu;; esac
 """
 
-WRITE_FUNCTIONS, PRUNE_FUNCTIONS, LIST_FUNCTIONS = _COMMON + _WRITE, _COMMON + _PRUNE, _COMMON + _LIST
-PROBE_SCRIPT = LIST_FUNCTIONS + _PROBE
+WRITE_FUNCTIONS, PRUNE_FUNCTIONS, LIST_FUNCTIONS = (
+    _COMMON_FUNCTIONS + _MOVE_FUNCTIONS,
+    _COMMON_FUNCTIONS + _DELETE_FUNCTIONS,
+    _COMMON_FUNCTIONS + _PRINT_FUNCTIONS,
+)
+PROBE_SCRIPT = LIST_FUNCTIONS + _PROBE_COMMANDS
 
 
-def enter_target(target: bytes, token: bytes) -> bytes:
+def make_enter_script(target: bytes, token: bytes) -> bytes:
     """Into the target, whose disk ``dev`` names; ``S`` is the script's own folder, which is removed at its end."""
     script = b"cd -- %s || fail\nS=%s/s%s\n" % (quote_path(target), PARTIALS_DIR, token)
     return script + b"dev=$(stat -Lc %d . 2>/dev/null)\n"
@@ -142,7 +146,7 @@ def to_one_line(script: bytes) -> bytes:
     return b"eval \"$(printf %b '" + text + b"')\"\n"
 
 
-def bundle_words(words: Iterable[bytes], most: int = 2000) -> Iterator[list[bytes]]:
+def batch_words(words: Iterable[bytes], most: int = 2000) -> Iterator[list[bytes]]:
     """As many words together as one script may hold."""
     bundle: list[bytes] = []
     size = 0

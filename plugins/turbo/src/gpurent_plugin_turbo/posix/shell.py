@@ -11,15 +11,15 @@ from time import monotonic
 
 from attrs import field, frozen
 
-from gpurent.api import TransferError, TransferUnsupported, UnavailableError, shown
+from gpurent.api import TransferError, TransferUnsupported, UnavailableError, escape_name
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.rate_control import MIB, BandwidthLimit
 from gpurent_plugin_turbo.near.errors import printable_name, remote_os_error
-from gpurent_plugin_turbo.posix.scripts import END_MARK, MARK, to_one_line
+from gpurent_plugin_turbo.posix.scripts import ANSWER_MARK, END_MARK, to_one_line
 from gpurent_plugin_turbo.shared.wire import ConnectionEnded, FrameStream, ProtocolViolation
 
 WRITE_SIZE = 1 << 18
-MAX_ANSWER = 4 * MIB  # bytes of an answer that is no listing
+MAX_ANSWER_BYTES = 4 * MIB  # bytes of an answer that is no listing
 END_COMMAND = b"say done\n"
 TOOL_ERRORS = (
     (b"No space left", "ENOSPC"),
@@ -43,7 +43,7 @@ def tool_error(text: bytes, name: bytes) -> TransferError:
     for words, code in TOOL_ERRORS:
         if words in text:
             return remote_os_error(getattr(errno, code), name)
-    why = shown(text.strip()[-200:].decode("utf-8", "replace")) or "it does not say why"
+    why = escape_name(text.strip()[-200:].decode("utf-8", "replace")) or "it does not say why"
     return TransferError(f"{printable_name(name)} failed on the machine: {why}")
 
 
@@ -74,7 +74,7 @@ class ScriptAnswer:
 
     @classmethod
     def parse(cls, raw: bytes) -> ScriptAnswer:
-        head, *marked = raw.split(MARK)
+        head, *marked = raw.split(ANSWER_MARK)
         parts = [piece.partition(b"\n") for piece in marked]
         return cls(tuple(part[0] for part in parts), head + b"".join(part[2] for part in parts))
 
@@ -100,7 +100,7 @@ class ScriptOutput:
         self._connection, self._limit_rate = connection, limit_rate
         self._unread = b""
         self._tail = b""
-        self.read_bytes = 0
+        self.bytes_read = 0
 
     def read_some(self) -> bytes:
         """What has come, at least a byte; nothing at the end."""
@@ -108,7 +108,7 @@ class ScriptOutput:
             unread, self._unread = self._unread, b""
             return unread
         data = self._connection.read_some(WRITE_SIZE)
-        self.read_bytes += len(data)
+        self.bytes_read += len(data)
         self._tail = (self._tail + data)[-len(END_MARK) :]
         self._limit_rate(len(data))
         return data
@@ -117,9 +117,9 @@ class ScriptOutput:
         """The next `read_some` returns it; nothing else may be unread."""
         self._unread = data
 
-    def read_until(self, word: bytes, most: int = MAX_ANSWER) -> bytes:
+    def read_until(self, word: bytes, most: int = MAX_ANSWER_BYTES) -> bytes:
         """Everything before ``word`` is said."""
-        mark, seen, at = MARK + word + b"\n", bytearray(), -1
+        mark, seen, at = ANSWER_MARK + word + b"\n", bytearray(), -1
         while at < 0:
             data = self.read_some()
             if not data:
@@ -131,7 +131,7 @@ class ScriptOutput:
         self.unread(bytes(seen[at + len(mark) :]))
         return bytes(seen[:at])
 
-    def read_rest(self, most: int = MAX_ANSWER) -> bytes:
+    def read_rest(self, most: int = MAX_ANSWER_BYTES) -> bytes:
         """Everything to the end, which the script itself has reached."""
         seen = bytearray()
         while data := self.read_some():
@@ -162,7 +162,7 @@ class PosixShell:
         self._open_connection, self._bandwidth = open_connection, BandwidthLimit(limit)
         self._connection: CommandConnection | None = None
         self._stopped = Event()
-        self.sent_bytes = self.read_bytes = 0
+        self.bytes_sent = self.bytes_read = 0
         self.rate = 0.0  # bytes a second of the last large payload
 
     def stop(self) -> None:
@@ -171,7 +171,7 @@ class PosixShell:
             self._connection.abort()
 
     def run_script(
-        self, script: bytes, payload: Iterable[bytes] = (), *, most: int = MAX_ANSWER
+        self, script: bytes, payload: Iterable[bytes] = (), *, most: int = MAX_ANSWER_BYTES
     ) -> ScriptAnswer:
         """What the script said to its end."""
         with self.open_script(script, payload) as output:
@@ -181,7 +181,7 @@ class PosixShell:
     def open_script(self, script: bytes, payload: Iterable[bytes] = ()) -> Iterator[ScriptOutput]:
         """A script that takes ``payload`` on its input. Without one a silent machine is given up."""
         connection = self._connection = self._open_connection(True)
-        timer = connection.handshake_timer()
+        timer = connection.make_handshake_timer()
         output = ScriptOutput(connection, self._limit_rate)
         try:
             if self._stopped.is_set():
@@ -192,7 +192,7 @@ class PosixShell:
             yield output
         finally:
             timer.cancel()
-            self.read_bytes += output.read_bytes
+            self.bytes_read += output.bytes_read
             self._connection = None
             connection.close()
 
@@ -212,7 +212,7 @@ class PosixShell:
             pass
         if waits:
             timer.start()
-        self.sent_bytes += size
+        self.bytes_sent += size
         if size > MIB:
             self.rate = size / (monotonic() - begun)
 

@@ -15,9 +15,9 @@ from attrs import define, field
 from gpurent_plugin_turbo.near.connection.rate_control import MIB
 from gpurent_plugin_turbo.near.errors import decode_name
 from gpurent_plugin_turbo.near.push.scan import SourceEntry
-from gpurent_plugin_turbo.near.push.unit_builder import read_unchanged
-from gpurent_plugin_turbo.posix.listing import SECOND
-from gpurent_plugin_turbo.posix.machine_tools import MachineTools, checksum_data
+from gpurent_plugin_turbo.near.push.unit_builder import read_unchanged_file
+from gpurent_plugin_turbo.posix.listing import NS_PER_SECOND
+from gpurent_plugin_turbo.posix.machine_tools import MachineTools, compute_checksum
 from gpurent_plugin_turbo.posix.scripts import MAX_NAMES_BYTES, quote_folder, quote_word, split_name
 from gpurent_plugin_turbo.posix.shell import ScriptOutput
 from gpurent_plugin_turbo.shared.wire import ProtocolViolation
@@ -28,41 +28,41 @@ MAX_TAR_NAME = 90  # bytes of a name that the oldest archive holds
 MAX_TAR_TIME = 0o77777777777
 MAX_GROWTH = 16 << 20  # bytes by which files may have grown meanwhile; more is an attack
 HEADER_BYTES = 4096  # bytes of headers and padding of one file
-RECORD = 10240
-PREPARE = b'trap \'rm -rf "$S"\' EXIT; trap "exit 1" HUP INT TERM PIPE\nmkdir -p "$S" || fail\n'
+RECORD_SIZE = 10240
+PREPARE_SCRIPT = b'trap \'rm -rf "$S"\' EXIT; trap "exit 1" HUP INT TERM PIPE\nmkdir -p "$S" || fail\n'
 
 
 @define
 class TarBatch:
     """Files by the folder that they go to."""
 
-    folders: dict[bytes, list[SourceEntry]] = field(factory=dict)
+    entries_by_folder: dict[bytes, list[SourceEntry]] = field(factory=dict)
     contents: dict[bytes, tuple[bytes, os.stat_result]] = field(factory=dict)
     size: int = 0
-    names_length: int = 0
+    names_bytes: int = 0
 
     @property
     def is_full(self) -> bool:
-        many = len(self.contents) >= MAX_BATCH_FILES or self.names_length >= MAX_NAMES_BYTES
+        many = len(self.contents) >= MAX_BATCH_FILES or self.names_bytes >= MAX_NAMES_BYTES
         return many or self.size >= MAX_BATCH_BYTES
 
     def add_file(self, entry: SourceEntry) -> str:
         """Take it as it is now; why it cannot be read, empty when it can."""
         try:
-            found = read_unchanged(entry, tries=3, most=MAX_BATCH_BYTES)
+            found = read_unchanged_file(entry, tries=3, most=MAX_BATCH_BYTES)
         except OSError as error:
             return f"vanished while it was read: {error.strerror}"
         if found is None:
             return "changed while it was read"
         self.contents[entry.name] = found
-        self.folders.setdefault(split_name(entry.name)[0], []).append(entry)
+        self.entries_by_folder.setdefault(split_name(entry.name)[0], []).append(entry)
         self.size += len(found[0])
-        self.names_length += len(entry.name) + 16
+        self.names_bytes += len(entry.name) + 16
         return ""
 
     def iter_entries(self) -> Iterator[tuple[int, int, SourceEntry]]:
         """Each with the number of its folder and its own in there."""
-        for number, entries in enumerate(self.folders.values()):
+        for number, entries in enumerate(self.entries_by_folder.values()):
             for index, entry in enumerate(entries):
                 yield number, index, entry
 
@@ -70,64 +70,64 @@ class TarBatch:
         archive = bytearray()
         for number, index, entry in self.iter_entries():
             data, status = self.contents[entry.name]
-            archive += _make_header(_archive_place(number, index, entry), status, gnu)
+            archive += _make_header(_archive_path(number, index, entry), status, gnu)
             archive += data + bytes(-len(data) % 512)
         return bytes(archive + bytes(1024))
 
     def build_script(self, size: int, compressed: bool, tools: MachineTools) -> bytes:
         """Unpacks it in the script's own folder, verifies what is there then, moves it to its places."""
         contents = (self.contents[entry.name][0] for _, _, entry in self.iter_entries())
-        expected = checksum_data(tools.new_checksum(), *contents)
+        expected = compute_checksum(tools.new_checksum(), *contents)
         unpack = b"gzip -dc | " if compressed else b""
-        places = [_quote_place(_archive_place(*each)) for each in self.iter_entries()]
+        places = [_quote_staging_path(_archive_path(*each)) for each in self.iter_entries()]
         lines = [
-            PREPARE,
+            PREPARE_SCRIPT,
             b'head -c %d | %star -xpof - -C "$S" || fail\n' % (size, unpack),
             b'[ "$(cat %s | sum)" = %s ] || { say bad; end; }\n' % (b" ".join(places), expected),
         ]
         for number, index, entry in self.iter_entries():
-            lines += self._fix_file(number, index, entry)
-        for number, (name, entries) in enumerate(self.folders.items()):
-            words = b" ".join(_quote_place(_final_place(number, entry)) for entry in entries)
+            lines += self._make_fix_commands(number, index, entry)
+        for number, (name, entries) in enumerate(self.entries_by_folder.items()):
+            words = b" ".join(_quote_staging_path(_staging_path(number, entry)) for entry in entries)
             lines.append(b"move_into %d %s %s\n" % (number, quote_folder(name), words))
         return b"".join(lines)
 
-    def _fix_file(self, number: int, index: int, entry: SourceEntry) -> Iterator[bytes]:
+    def _make_fix_commands(self, number: int, index: int, entry: SourceEntry) -> Iterator[bytes]:
         """What the archive could not hold: a long name, a mode with which nobody could have read it."""
-        packed, final = _archive_place(number, index, entry), _final_place(number, entry)
+        packed, final = _archive_path(number, index, entry), _staging_path(number, entry)
         mode = stat.S_IMODE(self.contents[entry.name][1].st_mode)
         if packed != final:
-            words = (number, _quote_place(packed), _quote_place(final))
+            words = (number, _quote_staging_path(packed), _quote_staging_path(final))
             yield b'mkdir -p "$S"/%d && mv -f %s %s\n' % words
         if not mode & 0o400:
-            yield b"chmod %o %s\n" % (mode, _quote_place(final))
+            yield b"chmod %o %s\n" % (mode, _quote_staging_path(final))
 
 
-def _quote_place(place: bytes) -> bytes:
-    return b'"$S"/' + quote_word(place)
+def _quote_staging_path(path: bytes) -> bytes:
+    return b'"$S"/' + quote_word(path)
 
 
-def _final_place(number: int, entry: SourceEntry) -> bytes:
+def _staging_path(number: int, entry: SourceEntry) -> bytes:
     return b"%d/%s" % (number, split_name(entry.name)[1])
 
 
-def _archive_place(number: int, index: int, entry: SourceEntry) -> bytes:
+def _archive_path(number: int, index: int, entry: SourceEntry) -> bytes:
     if len(split_name(entry.name)[1]) > MAX_TAR_NAME:
         return b"%d.long/%d" % (number, index)
-    return _final_place(number, entry)
+    return _staging_path(number, entry)
 
 
 def _make_header(name: bytes, status: os.stat_result, gnu: bool) -> bytes:
     info = tarfile.TarInfo(decode_name(name))
     info.size, info.mode = status.st_size, stat.S_IMODE(status.st_mode) | 0o400
-    info.mtime = min(max(status.st_mtime_ns // SECOND, 0), MAX_TAR_TIME)
+    info.mtime = min(max(status.st_mtime_ns // NS_PER_SECOND, 0), MAX_TAR_TIME)
     header = info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "surrogateescape")
     return _make_time_record(status.st_mtime_ns) + header if gnu and status.st_mtime_ns > 0 else header
 
 
 def _make_time_record(time: int) -> bytes:
     """A record of the time to the nanosecond, before the header."""
-    value = b" mtime=%d.%09d\n" % (time // SECOND, time % SECOND)
+    value = b" mtime=%d.%09d\n" % (time // NS_PER_SECOND, time % NS_PER_SECOND)
     size = len(value) + 2
     if len(b"%d" % size) > 2:
         size += 1
@@ -145,7 +145,7 @@ class LimitedStream:
     """The data of a script's answer, decompressed where necessary. ``most``: bytes of it that are accepted."""
 
     def __init__(self, output: ScriptOutput, compressed: bool, most: int) -> None:
-        self._output, self._left = output, most
+        self._output, self._bytes_left = output, most
         self._decompressor = zlib.decompressobj(31) if compressed else None
         self._rest = b""  # compressed data that was not read yet
         self._unread = b""
@@ -154,13 +154,13 @@ class LimitedStream:
         """At most ``size`` bytes, which were there; nothing at the end."""
         if not self._unread:
             self._unread = self._read_some()
-            self._left -= len(self._unread)
-            if self._left < 0:
+            self._bytes_left -= len(self._unread)
+            if self._bytes_left < 0:
                 raise TooMuchData("more than was asked for")
         data, self._unread = self._unread[:size], self._unread[size:]
         return data
 
-    def read_after(self) -> bytes:
+    def read_trailing(self) -> bytes:
         """What followed compressed data, or is left of raw data."""
         if self._decompressor is None:
             return self._unread
@@ -192,7 +192,7 @@ def read_members(stream: LimitedStream, longest: int) -> Iterator[tuple[bytes, i
         mode="r|",
         encoding="utf-8",
         errors="surrogateescape",
-        bufsize=RECORD,
+        bufsize=RECORD_SIZE,
     ) as archive:
         for member in archive:
             archive.members = []  # else it keeps them all

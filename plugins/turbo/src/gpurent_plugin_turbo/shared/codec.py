@@ -40,7 +40,7 @@ def _declare_xxhash(library: "Any") -> None:
     library.XXH3_128bits.restype = _Xxh128
 
 
-XXHASH = _load_library("libxxhash.so.0", _declare_xxhash)
+XXHASH_LIBRARY = _load_library("libxxhash.so.0", _declare_xxhash)
 
 
 def _to_pointer(data: "bytes | bytearray | memoryview") -> "tuple[Any, int]":
@@ -56,26 +56,26 @@ class Xxh3:
     """XXH3-128 of the system's libxxhash: against damage by connections and disks, not against forgery."""
 
     def __init__(self) -> None:
-        self._state = XXHASH.XXH3_createState()
-        XXHASH.XXH3_128bits_reset(self._state)
+        self._state = XXHASH_LIBRARY.XXH3_createState()
+        XXHASH_LIBRARY.XXH3_128bits_reset(self._state)
 
     def update(self, data: "bytes | bytearray | memoryview") -> None:
         given, size = _to_pointer(data)
         if size:
-            XXHASH.XXH3_128bits_update(self._state, ctypes.cast(given, ctypes.c_void_p), size)
+            XXHASH_LIBRARY.XXH3_128bits_update(self._state, ctypes.cast(given, ctypes.c_void_p), size)
 
     def digest(self) -> bytes:
-        found = XXHASH.XXH3_128bits_digest(self._state)
+        found = XXHASH_LIBRARY.XXH3_128bits_digest(self._state)
         return struct.pack(">QQ", found.high, found.low)
 
     def __del__(self) -> None:
-        XXHASH.XXH3_freeState(self._state)
+        XXHASH_LIBRARY.XXH3_freeState(self._state)
 
 
 def new_digest(kind: int) -> "Any":
     """A fresh digest of 16 bytes; `LookupError` where the library is missing."""
     if kind == XXH:
-        if XXHASH is None:
+        if XXHASH_LIBRARY is None:
             raise LookupError("libxxhash")
         return Xxh3()
     from hashlib import blake2b
@@ -89,7 +89,7 @@ def compute_digest(kind: int, data: "bytes | bytearray | memoryview") -> bytes:
     return bytes(made.digest())
 
 
-BEST_DIGEST = XXH if XXHASH is not None else BLAKE
+BEST_DIGEST = XXH if XXHASH_LIBRARY is not None else BLAKE
 
 
 def _declare_zstd(library: "Any") -> None:
@@ -105,8 +105,8 @@ def _declare_zstd(library: "Any") -> None:
     library.ZSTD_freeCCtx.argtypes = library.ZSTD_freeDCtx.argtypes = [ctypes.c_void_p]
 
 
-ZSTANDARD = _load_library("libzstd.so.1", _declare_zstd)
-BEST_CODEC = ZSTD if ZSTANDARD is not None else ZLIB
+ZSTD_LIBRARY = _load_library("libzstd.so.1", _declare_zstd)
+BEST_CODEC = ZSTD if ZSTD_LIBRARY is not None else ZLIB
 
 
 class Codec:
@@ -114,18 +114,21 @@ class Codec:
 
     def __init__(self) -> None:
         self._compressed, self._decompressed = bytearray(), bytearray()
-        if ZSTANDARD is not None:
-            self._compressor, self._decompressor = ZSTANDARD.ZSTD_createCCtx(), ZSTANDARD.ZSTD_createDCtx()
+        if ZSTD_LIBRARY is not None:
+            self._compressor, self._decompressor = (
+                ZSTD_LIBRARY.ZSTD_createCCtx(),
+                ZSTD_LIBRARY.ZSTD_createDCtx(),
+            )
 
     def compress(
         self, codec: int, level: int, data: "bytes | bytearray | memoryview"
     ) -> "bytes | memoryview":
         if codec == ZLIB:
             return zlib.compress(data, min(level, 9))
-        room = ZSTANDARD.ZSTD_compressBound(len(data))
+        room = ZSTD_LIBRARY.ZSTD_compressBound(len(data))
         if len(self._compressed) < room:
             self._compressed = bytearray(room)
-        return _run_zstd(ZSTANDARD.ZSTD_compressCCtx, self._compressor, self._compressed, data, level)
+        return _run_zstd(ZSTD_LIBRARY.ZSTD_compressCCtx, self._compressor, self._compressed, data, level)
 
     def decompress(
         self, codec: int, data: "bytes | bytearray | memoryview", size: int
@@ -138,10 +141,10 @@ class Codec:
                 out = memoryview(zlib.decompressobj().decompress(data, size + 1))
             except zlib.error as error:
                 raise ProtocolViolation(str(error)) from None
-        elif codec == ZSTD and ZSTANDARD is not None:
+        elif codec == ZSTD and ZSTD_LIBRARY is not None:
             if len(self._decompressed) < size or not size:
                 self._decompressed = bytearray(size or 1)
-            out = _run_zstd(ZSTANDARD.ZSTD_decompressDCtx, self._decompressor, self._decompressed, data)
+            out = _run_zstd(ZSTD_LIBRARY.ZSTD_decompressDCtx, self._decompressor, self._decompressed, data)
         else:
             raise LookupError("libzstd")
         if len(out) != size:
@@ -149,9 +152,9 @@ class Codec:
         return out
 
     def __del__(self) -> None:
-        if ZSTANDARD is not None:
-            ZSTANDARD.ZSTD_freeCCtx(self._compressor)
-            ZSTANDARD.ZSTD_freeDCtx(self._decompressor)
+        if ZSTD_LIBRARY is not None:
+            ZSTD_LIBRARY.ZSTD_freeCCtx(self._compressor)
+            ZSTD_LIBRARY.ZSTD_freeDCtx(self._decompressor)
 
 
 def _run_zstd(
@@ -161,6 +164,6 @@ def _run_zstd(
     given, size = _to_pointer(data)
     view = (ctypes.c_char * len(out)).from_buffer(out)
     done = function(context, view, len(out), ctypes.cast(given, ctypes.c_void_p), size, *level)
-    if ZSTANDARD.ZSTD_isError(done):
+    if ZSTD_LIBRARY.ZSTD_isError(done):
         raise ProtocolViolation("zstd cannot unpack" if not level else "zstd cannot compress")
     return memoryview(out)[:done]

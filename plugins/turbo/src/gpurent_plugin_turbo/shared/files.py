@@ -38,7 +38,7 @@ def pread_into(handle: int, view: memoryview, at: int) -> int:
     return len(data)
 
 
-def partial_name(name: bytes, size: int, time: int) -> bytes:
+def make_partial_name(name: bytes, size: int, time: int) -> bytes:
     """The name of a file's partial: the same name and content, the same partial; safe for any file system."""
     return (
         compute_digest(BLAKE, name)[:10].hex()

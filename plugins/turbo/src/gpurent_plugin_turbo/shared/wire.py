@@ -10,8 +10,8 @@ import sys
 from gpurent_plugin_turbo.shared.annotations import TableRow
 
 FRAME_HEADER = struct.Struct(">BIQ")  # kind, bytes of head, bytes of body
-UNIT_HEAD = struct.Struct(">IBBQ16s")  # number, codec, kind of digest, raw bytes, their digest
-TABLE_HEAD = struct.Struct(">II")  # rows, bytes of their names and links
+UNIT_HEADER = struct.Struct(">IBBQ16s")  # number, codec, kind of digest, raw bytes, their digest
+TABLE_HEADER = struct.Struct(">II")  # rows, bytes of their names and links
 FILE, FOLDER, LINK, HARD_LINK = 0, 1, 2, 3  # kinds of a row
 OTHER, MISSING, UNREADABLE = 4, 5, 6  # in a pull's listing
 PARTIALS_DIR = b".gpurent-part"
@@ -58,9 +58,9 @@ class FrameStream:
 
     def __init__(self, source: int, sink: int) -> None:
         self.source, self.sink = source, sink
-        self.read_bytes = self.sent_bytes = 0
+        self.bytes_read = self.bytes_sent = 0
         self._buffer = memoryview(b"")
-        self.written = self._written_before = 0  # bytes
+        self.bytes_written = self._last_bytes_written = 0  # bytes
         self._pause = 8e-4
 
     def read_into(self, view: memoryview) -> memoryview:
@@ -73,7 +73,7 @@ class FrameStream:
             if not got:
                 raise ConnectionEnded("end of file")
             done += got
-        self.read_bytes += size
+        self.bytes_read += size
         return view
 
     def count_pending(self) -> int:
@@ -88,7 +88,7 @@ class FrameStream:
     def read(self, size: int) -> memoryview:
         return self.read_into(memoryview(bytearray(size)))
 
-    def read_borrowed(self, size: int) -> memoryview:
+    def read_to_buffer(self, size: int) -> memoryview:
         """What `read` returns, in a buffer that the next call uses again: fresh memory costs more than filling it."""
         if len(self._buffer) < size:
             self._buffer = memoryview(bytearray(max(size, 2 * IO_SIZE)))
@@ -126,7 +126,7 @@ class FrameStream:
             try:
                 done = os.sendfile(self.sink, handle, at, size)
             except BlockingIOError:
-                self.wait_writable()
+                self.wait_until_writable()
                 continue
             except OSError as error:
                 if error.errno not in (22, 38):  # EINVAL, ENOSYS
@@ -137,14 +137,14 @@ class FrameStream:
             if not done:
                 self.send_zeros(size)
                 return
-            at, size, self.written = at + done, size - done, self.written + done
+            at, size, self.bytes_written = at + done, size - done, self.bytes_written + done
 
-    def wait_writable(self) -> None:
+    def wait_until_writable(self) -> None:
         """Nothing fits. Wait until much does: to wake for each piece that is read costs more than its copy."""
         import select
         import time
 
-        moved, self._written_before = self.written - self._written_before, self.written
+        moved, self._last_bytes_written = self.bytes_written - self._last_bytes_written, self.bytes_written
         self._pause = min(
             max(
                 self._pause * (2.0 if moved < SMALL_WRITE else 0.5 if moved > 4 * SMALL_WRITE else 1.0), 5e-4
@@ -164,15 +164,15 @@ class FrameStream:
             try:
                 took = os.write(self.sink, view[done : done + (1 << 20)])
                 done += took
-                self.written += took
+                self.bytes_written += took
             except BlockingIOError:
-                self.wait_writable()
+                self.wait_until_writable()
             except OSError as error:
                 raise ConnectionEnded(str(error)) from None
-        self.sent_bytes += size
+        self.bytes_sent += size
 
 
-def error_row(number: int, name: bytes) -> "TableRow":
+def make_error_row(number: int, name: bytes) -> "TableRow":
     return (FILE, number, 0, 0, name, os.strerror(number).encode())
 
 
@@ -180,12 +180,12 @@ def encode_table(rows: "list[TableRow]") -> bytes:
     """Column by column, which compresses better than row by row."""
     count = len(rows)
     if not count:
-        return TABLE_HEAD.pack(0, 0)
+        return TABLE_HEADER.pack(0, 0)
     kinds, modes, sizes, times, names, links = zip(*rows)
     text = b"\0".join(names) + b"\0" + b"\0".join(links) + b"\0"
     return b"".join(
         (
-            TABLE_HEAD.pack(count, len(text)),
+            TABLE_HEADER.pack(count, len(text)),
             bytes(kinds),
             struct.pack(">%dH" % count, *modes),
             struct.pack(">%dQ" % count, *sizes),
@@ -198,13 +198,13 @@ def encode_table(rows: "list[TableRow]") -> bytes:
 def decode_table(data: "bytes | memoryview") -> "tuple[list[TableRow], int]":
     """The rows of a table and how long it was; `ProtocolViolation` for what is no table."""
     try:
-        count, length = TABLE_HEAD.unpack_from(data)
-        if TABLE_HEAD.size + count * 19 + length > len(data):
+        count, length = TABLE_HEADER.unpack_from(data)
+        if TABLE_HEADER.size + count * 19 + length > len(data):
             raise ProtocolViolation("a table that is too short")
         if not count:
-            return [], TABLE_HEAD.size
-        at = TABLE_HEAD.size + count
-        kinds = bytes(data[TABLE_HEAD.size : at])
+            return [], TABLE_HEADER.size
+        at = TABLE_HEADER.size + count
+        kinds = bytes(data[TABLE_HEADER.size : at])
         modes = struct.unpack_from(">%dH" % count, data, at)
         sizes = struct.unpack_from(">%dQ" % count, data, at + 2 * count)
         times = struct.unpack_from(">%dq" % count, data, at + 10 * count)

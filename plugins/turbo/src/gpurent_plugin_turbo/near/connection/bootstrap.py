@@ -16,30 +16,32 @@ PUSH_MODULES = (
     *("shared/wire", "shared/codec", "shared/files"),
     *("far/workers", "far/partials", "far/receiver"),
 )
-PULL_MODULES = ("shared/wire", "shared/codec", "shared/files", "shared/reading", "far/sender")
+PULL_MODULES = ("shared/wire", "shared/codec", "shared/files", "shared/source_files", "far/sender")
 PRUNE_MODULES = ("shared/wire", "far/prune")
-PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+PACKAGE_DIR = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
 
-_LEFT_OUT = ("from gpurent_plugin_turbo.", "from collections.abc ")
-_QUOTES = '"""'
-
-
-def push_command(spec: api.Push) -> str:
-    return make_command(f"serve_push({spec.target.encode()!r}, {spec.verify == 'full'})", *PUSH_MODULES)
+_STRIPPED_IMPORTS = ("from gpurent_plugin_turbo.", "from collections.abc ")
+_DOCSTRING_QUOTES = '"""'
 
 
-def pull_command(spec: api.Pull) -> str:
-    sources = [normpath(source).encode() for source in spec.sources]
-    return make_command(f"serve_pull({sources!r})", *PULL_MODULES)
+def make_push_command(request: api.PushRequest) -> str:
+    return make_python_command(
+        f"serve_push({request.target.encode()!r}, {request.verify == 'full'})", *PUSH_MODULES
+    )
 
 
-def prune_command(target: str, folders: list[bytes]) -> str:
+def make_pull_command(request: api.PullRequest) -> str:
+    sources = [normpath(source).encode() for source in request.sources]
+    return make_python_command(f"serve_pull({sources!r})", *PULL_MODULES)
+
+
+def make_prune_command(target: str, folders: list[bytes]) -> str:
     """Lists what is in ``folders`` below ``target``, and deletes what it is told to."""
-    return make_command(f"serve_prune({target.encode()!r}, {folders!r})", *PRUNE_MODULES)
+    return make_python_command(f"serve_prune({target.encode()!r}, {folders!r})", *PRUNE_MODULES)
 
 
 @cache
-def make_command(call: str, *modules: str) -> str:
+def make_python_command(call: str, *modules: str) -> str:
     """A command for any shell that runs ``call`` after ``modules``; status 127 where there is no Python."""
     source = f"{bundle_source(*modules)}\n{call}".encode()
     packed = b2a_base64(zlib.compress(source, 6), newline=False).decode()
@@ -54,12 +56,12 @@ def bundle_source(*modules: str) -> str:
     """
     kept: list[str] = []
     for module in modules:
-        with open(os.path.join(PACKAGE, f"{module}.py"), encoding="utf-8") as file:
-            kept += _strip_lines(file)
+        with open(os.path.join(PACKAGE_DIR, f"{module}.py"), encoding="utf-8") as file:
+            kept += _strip_source(file)
     return "".join(kept)
 
 
-def _strip_lines(lines: Iterable[str]) -> Iterator[str]:
+def _strip_source(lines: Iterable[str]) -> Iterator[str]:
     """Without our own imports, those for type checkers, docstrings, comments; indented by single spaces."""
     until = ""  # what ends the lines that are left out
     for line in lines:
@@ -69,11 +71,11 @@ def _strip_lines(lines: Iterable[str]) -> Iterator[str]:
             until = "" if until in text else until
         elif not text or text[0] == "#":
             continue
-        elif line.startswith(_LEFT_OUT):
+        elif line.startswith(_STRIPPED_IMPORTS):
             until = ")" if text.endswith("(") else ""
-        elif text.startswith(_QUOTES):
+        elif text.startswith(_DOCSTRING_QUOTES):
             if indent:
                 yield f"{indent}0\n"  # there may be nothing else in this body
-            until = "" if text.endswith(_QUOTES) and len(text) > 3 else _QUOTES
+            until = "" if text.endswith(_DOCSTRING_QUOTES) and len(text) > 3 else _DOCSTRING_QUOTES
         else:
             yield f"{indent}{text}\n"

@@ -18,7 +18,7 @@ class CommandConnection:
     needs_login = False  # whether it begins with a login of its own
     handshake_timeout = 120.0  # seconds after which a far side that said nothing is given up
 
-    def handshake_timer(self) -> Timer:
+    def make_handshake_timer(self) -> Timer:
         """Aborts it, once started and unless cancelled, when the far side has had its time to answer."""
         timer = Timer(self.handshake_timeout, self.abort)
         timer.daemon = True

@@ -18,10 +18,10 @@ ASSUMED_SPEEDS = {
     11: (25e6, 0.84),
 }
 MAX_UNRATED_LEVEL = 6  # no higher while nobody knows how quick the streams will be
-CORES = os.cpu_count() or 1
-MIN_COMPRESSED = 24 * MIB  # compressed in any case: slow start is slow even on the quickest path
+CPU_COUNT = os.cpu_count() or 1
+MIN_COMPRESSED_BYTES = 24 * MIB  # compressed in any case: slow start is slow even on the quickest path
 PROBE_SECONDS = 0.5  # seconds until a change shows in the rates
-UNLIMITED = 1e12  # as good as nothing to wait for: raw, to see what comes of it
+UNLIMITED_RATE = 1e12  # as good as nothing to wait for: raw, to see what comes of it
 FAST_RATE = 100e6  # bytes a second from which the streams need the processors for themselves
 
 
@@ -69,7 +69,7 @@ class CompressionLevel:
         known = min(self._measured_ratio, key=lambda other: abs(other - level))
         return self._measured_ratio[known] * self._relative_size[level] / self._relative_size[known]
 
-    def record_rate(self, rate: float, *, full: bool, near: bool) -> None:
+    def record_rate(self, rate: float, *, saturated: bool, low_latency: bool) -> None:
         """The streams carry ``rate`` bytes a second. ``full``: finished units wait for them, so that is all they can.
 
         Else the streams wait for us: they can do more, nobody knows how much, and the guess goes up until units wait.
@@ -77,18 +77,18 @@ class CompressionLevel:
         carry raw data.
         """
         now = monotonic()
-        if now - self._rated_at < 0.1 or not (rate or near):
+        if now - self._rated_at < 0.1 or not (rate or low_latency):
             return
         with self._lock:
             self._rated_at = now
-            if near and self.current:
-                if now < self._probe_at or self._compressed_bytes < MIN_COMPRESSED:
+            if low_latency and self.current:
+                if now < self._probe_at or self._compressed_bytes < MIN_COMPRESSED_BYTES:
                     return
-                self._rate, self._probe_at = UNLIMITED, now + PROBE_SECONDS
-            elif near and (now < self._probe_at or not rate):
+                self._rate, self._probe_at = UNLIMITED_RATE, now + PROBE_SECONDS
+            elif low_latency and (now < self._probe_at or not rate):
                 return
-            elif full:
-                self._rate = rate if self._rate in (0.0, UNLIMITED) else (self._rate + rate) / 2
+            elif saturated:
+                self._rate = rate if self._rate in (0.0, UNLIMITED_RATE) else (self._rate + rate) / 2
             else:
                 self._rate = max(self._rate * 1.5, rate)
             self._first_rated = self._first_rated or now
@@ -97,14 +97,14 @@ class CompressionLevel:
                 (level for level in (0, *self._speed) if not slow_start or level <= MAX_UNRATED_LEVEL),
                 key=self._seconds_per_byte,
             )
-            if near and self.current:
+            if low_latency and self.current:
                 self._probe_interval = min(self._probe_interval * 2, 30.0)
                 self._probe_at = now + self._probe_interval
 
     def _seconds_per_byte(self, level: int) -> float:
         if not level:
             return 1 / self._rate
-        share = CORES * (0.35 if self._rate > FAST_RATE else 0.7)
+        share = CPU_COUNT * (0.35 if self._rate > FAST_RATE else 0.7)
         return max(1 / (self._speed[level] * min(share, 2)), self._estimate_ratio(level) / self._rate)
 
 
@@ -132,7 +132,7 @@ class AckRate:
             self.value = fresh if not self.value else (self.value + fresh) / 2
             self._bytes, self._span = 0, 0.0
 
-    def credit(self, rtt: float, first: bool) -> int:
+    def compute_credit(self, rtt: float, first: bool) -> int:
         """Bytes that may be unacknowledged: three tenths of a second of this stream, so that none makes a long tail.
 
         More where the path's round trip takes long; ``rtt`` is in seconds.

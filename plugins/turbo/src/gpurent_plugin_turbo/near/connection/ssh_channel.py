@@ -35,7 +35,7 @@ class ChannelFrames(FrameStream, asyncssh.SSHClientSession[bytes]):
         self._channel: Any = None
         self._writable = self._paused = False
         self.end_reason = ""
-        self.status: int | None = None
+        self.exit_status: int | None = None
         self.closed = asyncio.Event()
 
     # in threads
@@ -63,7 +63,7 @@ class ChannelFrames(FrameStream, asyncssh.SSHClientSession[bytes]):
             resume = self._paused and self._buffered <= MAX_BUFFERED // 2
         if resume:
             self._loop.call_soon_threadsafe(self._resume_reading)
-        self.read_bytes += len(piece)
+        self.bytes_read += len(piece)
         return piece
 
     def write(self, data: bytes | memoryview) -> None:
@@ -74,7 +74,7 @@ class ChannelFrames(FrameStream, asyncssh.SSHClientSession[bytes]):
                 if self.end_reason:
                     raise ConnectionEnded(self.end_reason)
             self._loop.call_soon_threadsafe(self._write_piece, bytes(view[at : at + WRITE_SIZE]))
-        self.sent_bytes += len(view)
+        self.bytes_sent += len(view)
 
     def send_file(self, handle: int, at: int, size: int) -> None:
         while size:
@@ -122,7 +122,7 @@ class ChannelFrames(FrameStream, asyncssh.SSHClientSession[bytes]):
         return True
 
     def exit_status_received(self, status: int) -> None:
-        self.status = status
+        self.exit_status = status
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.mark_ended(str(exc or "closed"))
@@ -146,38 +146,42 @@ class ChannelFrames(FrameStream, asyncssh.SSHClientSession[bytes]):
             self._channel.close()
 
 
-def transport_of(link: SshConnection) -> asyncssh.SSHClientConnection:
-    return cast(asyncssh.SSHClientConnection, link.transport)
+def get_transport(connection: SshConnection) -> asyncssh.SSHClientConnection:
+    return cast(asyncssh.SSHClientConnection, connection.transport)
 
 
 class SshChannel(CommandConnection):
     """One channel; opened in the background, so that the caller may build its first units meanwhile."""
 
-    def __init__(self, link: SshConnection, loop: asyncio.AbstractEventLoop, command: str) -> None:
-        self._endpoint, self._loop = str(link.endpoint), loop
+    def __init__(self, connection: SshConnection, loop: asyncio.AbstractEventLoop, command: str) -> None:
+        self._endpoint, self._loop = str(connection.endpoint), loop
         with contextlib.suppress(AttributeError, OSError):
-            self.tuned_socket = SOCKET_TUNER.tune_connection(
-                transport_of(link).get_extra_info("socket").fileno()
+            self.tuned_socket = SOCKET_TUNER.tune_descriptor(
+                get_transport(connection).get_extra_info("socket").fileno()
             )
         self.frames: ChannelFrames = ChannelFrames(loop)
-        self._opening: Future[None] = asyncio.run_coroutine_threadsafe(self._open(link, command), loop)
+        self._opening: Future[None] = asyncio.run_coroutine_threadsafe(
+            self._open_channel(connection, command), loop
+        )
 
-    async def _open(self, link: SshConnection, command: str) -> None:
+    async def _open_channel(self, connection: SshConnection, command: str) -> None:
         try:
-            self._loop.call_soon(self._send_padding, link)  # follows the request, which is sent in this step
-            await transport_of(link).create_session(lambda: self.frames, command, encoding=None)
+            self._loop.call_soon(
+                self._send_padding, connection
+            )  # follows the request, which is sent in this step
+            await get_transport(connection).create_session(lambda: self.frames, command, encoding=None)
         except (OSError, asyncssh.Error) as error:
             self.frames.mark_ended(str(error) or type(error).__name__)
 
-    def _send_padding(self, link: SshConnection) -> None:
+    def _send_padding(self, connection: SshConnection) -> None:
         """Let the kernel learn the path while the channel opens: what is ignored there is acknowledged all the same.
 
         A connection in slow start doubles its rate with each round trip; this one would be wasted otherwise.
         """
-        size = self.tuned_socket.slow_start_window()
+        size = self.tuned_socket.read_slow_start_window()
         if size:
             with contextlib.suppress(OSError, asyncssh.Error):  # whoever waits for the channel hears of it
-                transport_of(link).send_packet(MSG_IGNORE, String(bytes(size)))
+                get_transport(connection).send_packet(MSG_IGNORE, String(bytes(size)))
 
     def read_some(self, most: int) -> bytes:
         return bytes(self.frames.read_some(most))
@@ -185,22 +189,22 @@ class SshChannel(CommandConnection):
     def abort(self) -> None:
         self.frames.mark_ended("ended here")
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._cancel)
+            self._loop.call_soon_threadsafe(self._close_channel)
 
-    def _cancel(self) -> None:
+    def _close_channel(self) -> None:
         self._opening.cancel()
         self.frames.close()
 
     def close(self) -> None:
         self.abort()
-        SOCKET_TUNER.release(self.tuned_socket)
+        SOCKET_TUNER.release_socket(self.tuned_socket)
 
     def explain_end(self) -> GpurentError:
         with contextlib.suppress(TimeoutError, CancelledError):
             asyncio.run_coroutine_threadsafe(
                 asyncio.wait_for(self.frames.closed.wait(), 5), self._loop
             ).result(6)
-        if self.frames.status == 127:
+        if self.frames.exit_status == 127:
             return TransferUnsupported(f"{self._endpoint} has no python3")
         return UnavailableError(
             f"the line to {self._endpoint} is lost: {self.frames.end_reason}", retryable=True

@@ -22,7 +22,7 @@ def _quote_option(path: object) -> str:
     return '"' + str(path).replace("%", "%%") + '"'
 
 
-def ssh_arguments(link: api.SshConnection, settings: Mapping[str, str]) -> list[str]:
+def make_ssh_arguments(connection: api.SshConnection, settings: Mapping[str, str]) -> list[str]:
     """The system's ssh with the lease's key and pinned host key, and nothing of the user's own set-up."""
     options = {
         "BatchMode": "yes",
@@ -37,20 +37,20 @@ def ssh_arguments(link: api.SshConnection, settings: Mapping[str, str]) -> list[
         "GlobalKnownHostsFile": "/dev/null",
         "IdentitiesOnly": "yes",
         "IdentityAgent": "none",
-        "IdentityFile": _quote_option(link.key_file),
+        "IdentityFile": _quote_option(connection.key_file),
         "LogLevel": "ERROR",
         "PreferredAuthentications": "publickey",
         "ServerAliveInterval": "15",
         "StrictHostKeyChecking": "yes",
         "UpdateHostKeys": "no",
-        "UserKnownHostsFile": _quote_option(link.known_hosts),
+        "UserKnownHostsFile": _quote_option(connection.known_hosts),
     }
     if settings.get("kex"):
         options["KexAlgorithms"] = "^" + settings["kex"]
-    found = ["ssh", "-F", "none", "-T", "-p", str(link.endpoint.port), "-l", link.endpoint.user]
+    found = ["ssh", "-F", "none", "-T", "-p", str(connection.endpoint.port), "-l", connection.endpoint.user]
     for name, value in options.items():
         found += ["-o", f"{name}={value}"]
-    return [*found, "--", link.endpoint.address]
+    return [*found, "--", connection.endpoint.address]
 
 
 class SshProcess(CommandConnection):
@@ -58,10 +58,10 @@ class SshProcess(CommandConnection):
 
     needs_login = True
 
-    def __init__(self, link: api.SshConnection, settings: Mapping[str, str], command: str) -> None:
-        self._endpoint = str(link.endpoint)
+    def __init__(self, connection: api.SshConnection, settings: Mapping[str, str], command: str) -> None:
+        self._endpoint = str(connection.endpoint)
         self._lock = Lock()
-        self._status: int | None = None
+        self._exit_status: int | None = None
         child_stdin, sink = os.pipe()
         source, child_stdout = os.pipe()
         self._stderr, child_stderr = os.pipe()
@@ -70,36 +70,36 @@ class SshProcess(CommandConnection):
         enlarge_pipe(sink)
         enlarge_pipe(source)
         try:
-            self._pid = _spawn_process([*ssh_arguments(link, settings), command], child_pipes)
+            self._pid = _spawn_process([*make_ssh_arguments(connection, settings), command], child_pipes)
         finally:
             for pipe in child_pipes:
                 os.close(pipe)
         os.set_blocking(sink, False)
-        self.tuned_socket = SOCKET_TUNER.tune_process(self._pid, link.endpoint.port)
+        self.tuned_socket = SOCKET_TUNER.tune_process(self._pid, connection.endpoint.port)
         self.frames = FrameStream(source, sink)
 
     def abort(self) -> None:
         with self._lock:
-            if self._status is None:
+            if self._exit_status is None:
                 os.kill(self._pid, SIGKILL)
 
     def close(self) -> None:
         self.abort()
-        self._wait_exit(60)
-        SOCKET_TUNER.release(self.tuned_socket)
+        self._wait_for_exit(60)
+        SOCKET_TUNER.release_socket(self.tuned_socket)
         for pipe in self._pipes:
             os.close(pipe)
         self._pipes = []
 
-    def _wait_exit(self, seconds: float) -> bool:
+    def _wait_for_exit(self, seconds: float) -> bool:
         """Whether it has ended by then."""
         until, pause = monotonic() + seconds, 0.0005
         while True:
             with self._lock:
-                if self._status is None:
+                if self._exit_status is None:
                     gone, status = os.waitpid(self._pid, os.WNOHANG)
-                    self._status = os.waitstatus_to_exitcode(status) if gone else None
-                if self._status is not None:
+                    self._exit_status = os.waitstatus_to_exitcode(status) if gone else None
+                if self._exit_status is not None:
                     return True
             if monotonic() > until:
                 return False
@@ -107,11 +107,11 @@ class SshProcess(CommandConnection):
             pause = min(pause * 2, 0.05)
 
     def explain_end(self) -> api.GpurentError:
-        if not self._wait_exit(5):
+        if not self._wait_for_exit(5):
             self.abort()
-            self._wait_exit(5)
+            self._wait_for_exit(5)
         text = _read_stderr(self._stderr).decode("utf-8", "replace").strip()[-300:]
-        if self._status == 127:
+        if self._exit_status == 127:
             return api.TransferUnsupported(f"{self._endpoint} has no python3", detail=text)
         if "Host key verification failed" in text or "REMOTE HOST IDENTIFICATION" in text:
             return api.HostKeyChanged(
@@ -122,14 +122,14 @@ class SshProcess(CommandConnection):
         return api.UnavailableError(f"the line to {self._endpoint} is lost: {text or 'cut'}", retryable=True)
 
 
-def _spawn_process(words: list[str], pipes: tuple[int, int, int]) -> int:
+def _spawn_process(arguments: list[str], pipes: tuple[int, int, int]) -> int:
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     actions = [(os.POSIX_SPAWN_DUP2, pipe, number) for number, pipe in enumerate(pipes)]
     try:
         # A session of its own: what the user types to us (Ctrl-C) is not for ssh.
-        return os.posix_spawnp(words[0], words, environment, file_actions=actions, setsid=True)
+        return os.posix_spawnp(arguments[0], arguments, environment, file_actions=actions, setsid=True)
     except NotImplementedError:
-        return os.posix_spawnp(words[0], words, environment, file_actions=actions)
+        return os.posix_spawnp(arguments[0], arguments, environment, file_actions=actions)
 
 
 def _read_stderr(pipe: int) -> bytes:
@@ -147,18 +147,18 @@ def _read_stderr(pipe: int) -> bytes:
 _predialed: dict[tuple[str, str], SshProcess] = {}
 
 
-def predial(link: api.SshConnection, settings: Mapping[str, str], command: str) -> None:
+def predial(connection: api.SshConnection, settings: Mapping[str, str], command: str) -> None:
     """Begin the login that ``command`` will need; nothing else is touched."""
-    _predialed[str(link.endpoint), command] = SshProcess(link, settings, command)
+    _predialed[str(connection.endpoint), command] = SshProcess(connection, settings, command)
 
 
-def take_predialed(link: api.SshConnection, command: str) -> SshProcess | None:
-    return _predialed.pop((str(link.endpoint), command), None)
+def pop_predialed(connection: api.SshConnection, command: str) -> SshProcess | None:
+    return _predialed.pop((str(connection.endpoint), command), None)
 
 
-def drop_predialed(link: api.SshConnection, command: str) -> None:
+def close_predialed(connection: api.SshConnection, command: str) -> None:
     """End the connection, if nobody took it."""
-    if (predialed := take_predialed(link, command)) is not None:
+    if (predialed := pop_predialed(connection, command)) is not None:
         predialed.close()
 
 

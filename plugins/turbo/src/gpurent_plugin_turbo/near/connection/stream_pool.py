@@ -16,13 +16,13 @@ from gpurent_plugin_turbo.shared.annotations import Any
 SECOND_STREAM_BYTES = 12 * MIB  # from here a second stream is worth its login
 SAMPLE_SECONDS = 2.0  # for which the rate of all streams is measured
 MIN_GAIN = 1.15  # another stream must have made the rate so many times what it was
-FAR_RTT = 0.015  # seconds of a round trip from which one stream may be slower than the path
+HIGH_LATENCY_RTT = 0.015  # seconds of a round trip from which one stream may be slower than the path
 SLOW_START_STREAMS = 2  # opened at once on a long path
 MIN_SECONDS_LEFT = 8.0  # with less to go, another stream is not worth its login
 MIN_BYTES_WAITING = MIB  # with less to send, slow start does not matter
-NEAR_RTT = 0.002  # seconds of a round trip below which the path is hardly the slowest part
+LOW_LATENCY_RTT = 0.002  # seconds of a round trip below which the path is hardly the slowest part
 MAX_SILENCE = 300.0  # seconds without a byte, so that nothing hangs for ever
-SLOW_DISK = 20e6  # bytes a second at which a slow disk is read
+SLOW_DISK_RATE = 20e6  # bytes a second at which a slow disk is read
 MAX_DISK_SECONDS = 7200.0  # seconds that one large file may take on top
 Frame = tuple[int, bytes, bytes]  # kind, head, body
 
@@ -37,7 +37,7 @@ class IdleTimeout:
 
     def allow_disk_read(self, size: int) -> None:
         """The far side or this one reads ``size`` bytes of a disk before there is anything to say."""
-        self._silent -= min(size / SLOW_DISK, MAX_DISK_SECONDS)
+        self._silent -= min(size / SLOW_DISK_RATE, MAX_DISK_SECONDS)
 
     def has_expired(self, received: int) -> bool:
         """Whether it was too long. ``received``: bytes that have come in all. To be called every second or so."""
@@ -50,22 +50,22 @@ class IdleTimeout:
         return self._silent > MAX_SILENCE
 
 
-class Stream:
+class TransferStream:
     """One connection, and what is in flight on it by number."""
 
     def __init__(self, connection: CommandConnection, first: bool) -> None:
-        self.connection, self.frames, self.first = connection, connection.frames, first
+        self.connection, self.frames, self.is_first = connection, connection.frames, first
         self.unacked: dict[int, Any] = {}
         self.in_flight = 0
         self.rate = AckRate()
-        self.opened = monotonic()
+        self.opened_at = monotonic()
         self.send_lock = Lock()  # for where several threads send on it
-        self.handshaken = self.lost = False
+        self.handshaken = self.is_lost = False
         self.finish_sent = self.finished = False  # it knows that nothing more will come; it has answered that
 
     @property
     def credit(self) -> int:
-        return self.rate.credit(self.connection.tuned_socket.rtt, self.first)
+        return self.rate.compute_credit(self.connection.tuned_socket.rtt, self.is_first)
 
 
 class StreamPool(ABC):
@@ -80,11 +80,11 @@ class StreamPool(ABC):
         self._condition, self._end_condition = Condition(lock), Condition(lock)
         self._error: BaseException | None = None
         self._stopped = self._finished = self._tuning_started = False
-        self._streams: list[Stream] = []
+        self._streams: list[TransferStream] = []
         self._threads: list[Thread] = []
 
     @abstractmethod
-    def _start_stream(self, stream: Stream) -> None:
+    def _start_stream(self, stream: TransferStream) -> None:
         """Start the threads of a new stream."""
 
     @abstractmethod
@@ -92,7 +92,7 @@ class StreamPool(ABC):
         """Whether everything else waits for the streams."""
 
     @abstractmethod
-    def _count_carried(self) -> int:
+    def _count_transferred_bytes(self) -> int:
         """Bytes that the streams have carried."""
 
     def stop(self) -> None:
@@ -124,15 +124,15 @@ class StreamPool(ABC):
     def _check_silence(self) -> None:
         """Give up streams whose far side never answered, so that nothing hangs for ever. The condition is held."""
         for stream in list(self._streams):
-            silent = monotonic() - stream.opened
+            silent = monotonic() - stream.opened_at
             if (
                 stream.handshaken
-                or stream.lost
+                or stream.is_lost
                 or self._is_over
                 or silent < stream.connection.handshake_timeout
             ):
                 continue
-            if stream.first:
+            if stream.is_first:
                 self._error = api.UnavailableError("the helper on the machine says nothing", retryable=True)
             else:
                 stream.connection.abort()
@@ -161,11 +161,11 @@ class StreamPool(ABC):
     # streams
 
     def _add_stream(self) -> None:
-        stream = Stream(self._open_connection(not self._streams), not self._streams)
+        stream = TransferStream(self._open_connection(not self._streams), not self._streams)
         self._streams.append(stream)
         self._start_stream(stream)
 
-    def _add_streams_for(self, size: int) -> None:
+    def _add_streams_for_size(self, size: int) -> None:
         """A second stream where there is much to carry; further ones are added when they help."""
         if not self._tuning_started and self._max_streams > 1 and size > SECOND_STREAM_BYTES:
             self._tuning_started = True
@@ -173,37 +173,37 @@ class StreamPool(ABC):
                 self._add_stream()
             self._start_thread(self._tune_stream_count)
 
-    def _is_far(self) -> bool:
+    def _is_high_latency(self) -> bool:
         times = [stream.rate.rtt for stream in self._streams if stream.rate.rtt]
-        return min(times, default=0.0) > FAR_RTT
+        return min(times, default=0.0) > HIGH_LATENCY_RTT
 
-    def _rtt(self) -> float:
+    def _path_rtt(self) -> float:
         """Seconds of a round trip as the kernel knows it before anybody has answered; 0.0: nobody knows."""
         return self._streams[0].connection.tuned_socket.rtt if self._streams else 0.0
 
     def _is_long_path(self) -> bool:
         """Whether `_open_slow_start_streams` opens the second stream."""
-        return self._rtt() >= LONG_RTT and self._streams[0].connection.needs_login
+        return self._path_rtt() >= LONG_RTT and self._streams[0].connection.needs_login
 
     def _open_slow_start_streams(self) -> None:
         """Slow start takes long over a long path, and several streams share it: they log in side by side."""
         with self._condition:
-            self._condition.wait_for(lambda: self._has_begun() or self._rtt() > 0, 1.0)
+            self._condition.wait_for(lambda: self._has_started() or self._path_rtt() > 0, 1.0)
             if not self._is_long_path():
                 return
             self._condition.wait_for(
-                lambda: self._has_begun() or self._count_waiting() > MIN_BYTES_WAITING, 1.0
+                lambda: self._has_started() or self._count_waiting_bytes() > MIN_BYTES_WAITING, 1.0
             )
-            if self._has_begun():
+            if self._has_started():
                 return
         while len(self._streams) < min(SLOW_START_STREAMS, self._max_streams):
             self._add_stream()
 
-    def _has_begun(self) -> bool:
+    def _has_started(self) -> bool:
         return self._is_over or self._streams[0].handshaken
 
     @abstractmethod
-    def _count_waiting(self) -> int:
+    def _count_waiting_bytes(self) -> int:
         """Bytes that are known to be needed and are not on a stream yet."""
 
     def _tune_stream_count(self) -> None:
@@ -215,12 +215,12 @@ class StreamPool(ABC):
             with self._condition:
                 if self._is_over:
                     return
-                alive = [stream.connection.tuned_socket for stream in self._streams if not stream.lost]
+                alive = [stream.connection.tuned_socket for stream in self._streams if not stream.is_lost]
                 worth = (
                     self._is_saturated()
-                    and self._is_far()
+                    and self._is_high_latency()
                     and any(tuned_socket.is_lossy() for tuned_socket in alive)
-                    and self._count_waiting() > MIN_SECONDS_LEFT * rate
+                    and self._count_waiting_bytes() > MIN_SECONDS_LEFT * rate
                 )
             if not worth:
                 continue
@@ -231,7 +231,7 @@ class StreamPool(ABC):
 
     def _measure_rate(self, seconds: float) -> float:
         """Bytes a second that all streams carry, measured for some time."""
-        start, at = self._count_carried(), monotonic()
+        start, at = self._count_transferred_bytes(), monotonic()
         with self._condition:
             self._end_condition.wait_for(lambda: self._is_over, seconds)
-        return (self._count_carried() - start) / (monotonic() - at)
+        return (self._count_transferred_bytes() - start) / (monotonic() - at)

@@ -16,13 +16,13 @@ from threading import Event, Lock, Thread
 from time import monotonic
 
 PIDFD_GETFD = 438  # the same number on every architecture but alpha
-FIND_TIMEOUT = 5.0  # seconds in which ssh must have opened its connection
+FIND_SOCKET_TIMEOUT = 5.0  # seconds in which ssh must have opened its connection
 LOGIN_INTERVAL, IDLE_INTERVAL = 0.001, 0.004  # seconds between two rounds, during a login and after it
 LOGIN_SECONDS = 1.5
 MAX_LOSS_RATIO = 3e-4  # of all segments: more than a full queue drops
 LONG_RTT = 0.008  # seconds of a round trip from which slow start takes long
 SLOW_START_BYTES = 64 << 10  # a congestion window below this has not left slow start
-DESCRIPTORS = range(3, 8)  # ssh opens little else before it connects
+CANDIDATE_DESCRIPTORS = range(3, 8)  # ssh opens little else before it connects
 
 
 _LIBC = ctypes.CDLL(None)
@@ -34,13 +34,13 @@ def _read_tcp_info(made: socket.socket, *places: int) -> list[int]:
     return [int.from_bytes(data[at : at + 4], sys.byteorder) for at in places]
 
 
-def min_rtt(made: socket.socket) -> float:
+def read_min_rtt(made: socket.socket) -> float:
     """Seconds of the quickest round trip that the kernel saw on a connection (tcpi_min_rtt)."""
     (micros,) = _read_tcp_info(made, 148)
     return micros / 1e6
 
 
-def congestion_window(made: socket.socket) -> int:
+def read_congestion_window(made: socket.socket) -> int:
     """Bytes that the kernel lets be in flight on a connection (tcpi_snd_cwnd, tcpi_snd_mss)."""
     segments, size = _read_tcp_info(made, 80, 16)
     return segments * size
@@ -51,14 +51,14 @@ class TunedSocket:
 
     def __init__(self, pid: int = 0, port: int = 0) -> None:
         self.rtt = 0.0
-        self.started = monotonic()
+        self.started_at = monotonic()
         self._pid, self._port = pid, port
         self._pidfd = -1
         self._socket: socket.socket | None = None
 
-    def end_login(self) -> None:
+    def mark_logged_in(self) -> None:
         """The far side has answered: from now on it needs less attention."""
-        self.started -= LOGIN_SECONDS
+        self.started_at -= LOGIN_SECONDS
 
     def tune(self) -> bool:
         """Find the socket, or have it acknowledge at once. False: there is no use in trying again."""
@@ -67,7 +67,7 @@ class TunedSocket:
                 return self._find_socket()
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             if not self.rtt:
-                self.rtt = min_rtt(self._socket)
+                self.rtt = read_min_rtt(self._socket)
         except OSError:
             return False
         return True
@@ -75,7 +75,7 @@ class TunedSocket:
     def _find_socket(self) -> bool:
         if self._pidfd < 0:
             self._pidfd = os.pidfd_open(self._pid)
-        for number in DESCRIPTORS:
+        for number in CANDIDATE_DESCRIPTORS:
             found = int(_LIBC.syscall(PIDFD_GETFD, self._pidfd, number, 0))
             if found < 0:
                 continue
@@ -86,12 +86,12 @@ class TunedSocket:
                 continue
             try:
                 if made.getpeername()[1] == self._port:
-                    self.attach(made)
+                    self.attach_socket(made)
                     return True
             except (OSError, IndexError):
                 pass
             made.close()
-        return monotonic() - self.started < FIND_TIMEOUT
+        return monotonic() - self.started_at < FIND_SOCKET_TIMEOUT
 
     def is_lossy(self) -> bool:
         """Whether segments are sent again; true as well where nobody can say (tcpi_segs_out, tcpi_total_retrans)."""
@@ -101,18 +101,18 @@ class TunedSocket:
             return True
         return again > sent * MAX_LOSS_RATIO
 
-    def slow_start_window(self) -> int:
+    def read_slow_start_window(self) -> int:
         """Bytes that fill the congestion window of a connection in slow start; 0 elsewhere, and on a near path."""
         held = self._socket  # another thread may drop it
         try:
-            if held is None or min_rtt(held) < LONG_RTT:
+            if held is None or read_min_rtt(held) < LONG_RTT:
                 return 0
-            size = congestion_window(held)
+            size = read_congestion_window(held)
         except OSError:
             return 0
         return size if size < SLOW_START_BYTES else 0
 
-    def attach(self, made: socket.socket) -> None:
+    def attach_socket(self, made: socket.socket) -> None:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = made
 
@@ -132,7 +132,7 @@ class SocketTuner:
         self._sockets: list[TunedSocket] = []
         self._lock = Lock()
         self._thread: Thread | None = None
-        self._added = Event()
+        self._socket_added = Event()
 
     def tune_process(self, pid: int, port: int) -> TunedSocket:
         tuned = TunedSocket(pid, port)
@@ -144,24 +144,24 @@ class SocketTuner:
         with self._lock:
             self._sockets.append(tuned)
             if self._thread is None:
-                self._thread = Thread(target=self._run, daemon=True)
+                self._thread = Thread(target=self._run_loop, daemon=True)
                 self._thread.start()
-        self._added.set()
+        self._socket_added.set()
 
-    def tune_connection(self, number: int) -> TunedSocket:
+    def tune_descriptor(self, descriptor: int) -> TunedSocket:
         """A connection of ours, by its descriptor, of which the tuned socket keeps a copy."""
         tuned = TunedSocket()
-        tuned.attach(socket.socket(fileno=os.dup(number)))
+        tuned.attach_socket(socket.socket(fileno=os.dup(descriptor)))
         self._add_socket(tuned)
         return tuned
 
-    def release(self, tuned: TunedSocket) -> None:
+    def release_socket(self, tuned: TunedSocket) -> None:
         with self._lock:
             if tuned in self._sockets:
                 self._sockets.remove(tuned)
             tuned.close()
 
-    def _run(self) -> None:
+    def _run_loop(self) -> None:
         while True:
             with self._lock:
                 for tuned in list(self._sockets):
@@ -171,9 +171,9 @@ class SocketTuner:
                 if not self._sockets:
                     self._thread = None
                     return
-                logging_in = any(monotonic() - tuned.started < LOGIN_SECONDS for tuned in self._sockets)
-            self._added.wait(LOGIN_INTERVAL if logging_in else IDLE_INTERVAL)
-            self._added.clear()
+                logging_in = any(monotonic() - tuned.started_at < LOGIN_SECONDS for tuned in self._sockets)
+            self._socket_added.wait(LOGIN_INTERVAL if logging_in else IDLE_INTERVAL)
+            self._socket_added.clear()
 
 
 SOCKET_TUNER = SocketTuner()

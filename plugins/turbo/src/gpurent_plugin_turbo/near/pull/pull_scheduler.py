@@ -11,13 +11,13 @@ from time import monotonic
 
 from attrs import define, field
 
-from gpurent.api import Progress, Pull, SafeDir, UnavailableError
+from gpurent.api import Progress, PullRequest, SafeDir, UnavailableError
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.rate_control import MIB
-from gpurent_plugin_turbo.near.connection.stream_pool import Frame, IdleTimeout, Stream, StreamPool
+from gpurent_plugin_turbo.near.connection.stream_pool import Frame, IdleTimeout, StreamPool, TransferStream
 from gpurent_plugin_turbo.near.pull.name_policy import NamePolicy, RemoteFile
 from gpurent_plugin_turbo.shared.annotations import TableRow
-from gpurent_plugin_turbo.shared.files import partial_name
+from gpurent_plugin_turbo.shared.files import make_partial_name
 from gpurent_plugin_turbo.shared.wire import (
     FILE,
     FILE_STATE,
@@ -32,7 +32,7 @@ from gpurent_plugin_turbo.shared.wire import (
 )
 
 MAX_MANIFESTS = 2  # requests for a manifest without an answer
-MAX_WAITING = 20_000
+MAX_WAITING_FILES = 20_000
 LARGE_FILE = MIB  # bytes from which a file comes in pieces
 MAX_PACK_FILES = 500
 END_OF_LISTING = 0xFFFFFFFF
@@ -43,12 +43,12 @@ class LargeDownload:
     """A large file that comes in pieces. ``ranges`` are to be requested, ``pending`` answers to come."""
 
     file: RemoteFile
-    partial: bytes
+    partial_name: bytes
     handle: int
     ranges: list[tuple[int, int]]
     pending: int = 0
-    received: bool = False  # all of it
-    lost: bool = False  # what is still requested of it counts no more
+    is_received: bool = False  # all of it
+    is_abandoned: bool = False  # what is still requested of it counts no more
 
 
 @define(eq=False)
@@ -58,7 +58,7 @@ class PendingRequest:
     size: int
     files: list[RemoteFile] = field(factory=list)
     download: LargeDownload | None = None
-    at: int = 0
+    offset: int = 0
     is_verification: bool = False
     sent_at: float = 0.0
 
@@ -68,32 +68,32 @@ class PullScheduler(StreamPool):
 
     def __init__(
         self,
-        spec: Pull,
+        request: PullRequest,
         progress: Progress,
         open_connection: Callable[[bool], CommandConnection],
         max_streams: int = 8,
     ) -> None:
         super().__init__(open_connection, max_streams)
-        self._spec, self._progress, self._full_verify = spec, progress, spec.verify == "full"
-        self._policy = NamePolicy(spec)
+        self._pull_request, self._progress, self._full_verify = request, progress, request.verify == "full"
+        self._policy = NamePolicy(request)
         self._small_files: deque[RemoteFile] = deque()
         self._large_files: deque[RemoteFile] = deque()
         self._downloads: deque[LargeDownload] = deque()
         self._to_verify: deque[LargeDownload] = deque()
         self._open_handles: set[int] = set()
-        self._manifests_asked = self._last_number = self._listed_bytes = 0
-        self._frames_in_work = self._bad_digests = self.resumed = 0
-        self._listed = False
+        self._manifests_requested = self._last_number = self._listed_bytes = 0
+        self._frames_in_progress = self._bad_digests = self.resumed = 0
+        self._is_listing_done = False
         self._failures: list[tuple[str, str]] = []
-        self._target = SafeDir(spec.target)
+        self._target = SafeDir(request.target)
         self._idle_timeout = IdleTimeout()
 
-    def _count_waiting(self) -> int:
+    def _count_waiting_bytes(self) -> int:
         return sum(file.size for file in self._small_files)
 
     def _check_silence(self) -> None:
         super()._check_silence()
-        if self._idle_timeout.has_expired(self._count_carried()) and not self._is_over:
+        if self._idle_timeout.has_expired(self._count_transferred_bytes()) and not self._is_over:
             self._error = UnavailableError("the helper on the machine says nothing any more", retryable=True)
 
     # what there is
@@ -101,11 +101,11 @@ class PullScheduler(StreamPool):
     def _handle_manifest(self, head: bytes, body: bytes) -> None:
         (source,) = struct.unpack(">I", head)
         with self._condition:
-            self._manifests_asked -= 1
+            self._manifests_requested -= 1
             if source == END_OF_LISTING:
-                self._listed = True
+                self._is_listing_done = True
                 return
-        if source >= len(self._spec.sources):
+        if source >= len(self._pull_request.sources):
             raise ProtocolViolation("a listing of what was not asked for")
         found = []
         for row in decode_table(zlib.decompressobj().decompress(body, MAX_FRAME))[0]:
@@ -113,7 +113,7 @@ class PullScheduler(StreamPool):
             if file is not None:
                 found.append(file)
         self._queue_files(found)
-        self._progress.total(self._policy.files, self._policy.size)
+        self._progress.set_total(self._policy.files, self._policy.size)
 
     def _accept_row(self, source: int, row: TableRow) -> RemoteFile | None:
         kind, mode, size, time, raw, link = row
@@ -124,17 +124,17 @@ class PullScheduler(StreamPool):
         if kind == LINK:
             self._policy.accept_link(name, link)
             return None
-        place = posixpath.dirname(posixpath.normpath(self._spec.sources[source])).encode()
+        place = posixpath.dirname(posixpath.normpath(self._pull_request.sources[source])).encode()
         path = place + b"/" + raw if place not in (b"", b"/") else place + raw
         return RemoteFile(path, name, size, mode & 0o777, time, link == SPARSE)
 
     def _queue_files(self, found: list[RemoteFile]) -> None:
         small, large = [], []
         for file in found:
-            if not self._full_verify and file.is_in(self._target):
+            if not self._full_verify and file.is_downloaded(self._target):
                 self.resumed += file.size
-                self._progress.advance(file.size, file.printable)
-                self._progress.file_done(file.printable)
+                self._progress.advance(file.size, file.printable_name)
+                self._progress.finish_file(file.printable_name)
             elif file.size < LARGE_FILE:
                 small.append(file)
             else:
@@ -143,7 +143,7 @@ class PullScheduler(StreamPool):
             self._small_files.extend(small)
             self._large_files.extend(large)
             self._listed_bytes += sum(file.size for file in found)
-            self._add_streams_for(self._listed_bytes)
+            self._add_streams_for_size(self._listed_bytes)
 
     # requests
 
@@ -151,12 +151,12 @@ class PullScheduler(StreamPool):
         for stream in list(self._streams):
             self._request_more(stream)
 
-    def _request_more(self, stream: Stream) -> None:
+    def _request_more(self, stream: TransferStream) -> None:
         """Request as much as this stream's credit allows. Never waits long: requests are short."""
         if not stream.send_lock.acquire(blocking=False):
             return
         try:
-            while not self._is_over and not stream.lost:
+            while not self._is_over and not stream.is_lost:
                 with self._condition:
                     frame = self._next_request(stream)
                     if frame is None:
@@ -172,20 +172,20 @@ class PullScheduler(StreamPool):
     def _finish_if_done(self) -> None:
         """Finish, if everything has come. The condition is held."""
         if (
-            self._listed
+            self._is_listing_done
             and not self._small_files
             and not self._large_files
             and not self._to_verify
-            and not self._frames_in_work
+            and not self._frames_in_progress
             and not any(download.ranges or download.pending for download in self._downloads)
             and not any(stream.unacked for stream in self._streams)
         ):
             self._mark_finished()
 
-    def _next_request(self, stream: Stream) -> Frame | None:
-        wants_more = not self._listed and len(self._small_files) < MAX_WAITING
-        if stream.first and wants_more and self._manifests_asked < MAX_MANIFESTS:
-            self._manifests_asked += 1
+    def _next_request(self, stream: TransferStream) -> Frame | None:
+        wants_more = not self._is_listing_done and len(self._small_files) < MAX_WAITING_FILES
+        if stream.is_first and wants_more and self._manifests_requested < MAX_MANIFESTS:
+            self._manifests_requested += 1
             return ord("m"), b"", b""
         if stream.in_flight > stream.credit // 2 or len(stream.unacked) > 16:
             return None
@@ -196,7 +196,7 @@ class PullScheduler(StreamPool):
             return self._request_pack(stream)
         return self._request_piece(stream)
 
-    def _register_request(self, stream: Stream, request: PendingRequest) -> bytes:
+    def _register_request(self, stream: TransferStream, request: PendingRequest) -> bytes:
         """The head of its frame. The condition is held."""
         request.sent_at = monotonic()
         if request.download is not None:
@@ -206,7 +206,7 @@ class PullScheduler(StreamPool):
         stream.rate.mark_sent()
         return struct.pack(">I", self._last_number)
 
-    def _request_pack(self, stream: Stream) -> Frame:
+    def _request_pack(self, stream: TransferStream) -> Frame:
         files: list[RemoteFile] = []
         size = 0
         while self._small_files and size < MIB and len(files) < MAX_PACK_FILES:
@@ -216,7 +216,7 @@ class PullScheduler(StreamPool):
         rows = [(FILE, 0, file.size, file.time, file.path, b"") for file in files]
         return ord("G"), head, zlib.compress(encode_table(rows), 1)
 
-    def _request_piece(self, stream: Stream) -> Frame | None:
+    def _request_piece(self, stream: TransferStream) -> Frame | None:
         while self._downloads:
             download = self._downloads[0]
             if not download.ranges:
@@ -227,7 +227,7 @@ class PullScheduler(StreamPool):
             if length > most:
                 download.ranges.append((at + most, length - most))
                 length = most
-            self._register_request(stream, PendingRequest(length, download=download, at=at))
+            self._register_request(stream, PendingRequest(length, download=download, offset=at))
             file = download.file
             return ord("g"), PIECE.pack(self._last_number, at, length, file.size, file.time), file.path
         return self._start_download(stream)
@@ -236,14 +236,14 @@ class PullScheduler(StreamPool):
         rate = sum(stream.rate.value for stream in self._streams)
         return int(min(max(rate * 0.1, MIB), 4 * MIB))
 
-    def _start_download(self, stream: Stream) -> Frame | None:
+    def _start_download(self, stream: TransferStream) -> Frame | None:
         if not self._large_files:
             return None
         file = self._large_files.popleft()
-        partial = partial_name(b"/".join(file.name), file.size, file.time)
+        partial = make_partial_name(b"/".join(file.name), file.size, file.time)
         handle, there = self._target.open_partial(file.name, partial, file.size)
         self._open_handles.add(handle)
-        ask_first = there or file.sparse
+        ask_first = there or file.is_sparse
         download = LargeDownload(file, partial, handle, [] if ask_first else [(0, file.size)])
         self._downloads.append(download)
         if not ask_first:
@@ -253,7 +253,7 @@ class PullScheduler(StreamPool):
         head = self._register_request(stream, PendingRequest(0, download=download))
         return ord("B") if there else ord("H"), head + FILE_STATE.pack(file.size, file.time), file.path
 
-    def _request_digest(self, stream: Stream) -> Frame:
+    def _request_digest(self, stream: TransferStream) -> Frame:
         download = self._to_verify.popleft()
         self._idle_timeout.allow_disk_read(download.file.size)
         request = PendingRequest(0, download=download, is_verification=True)

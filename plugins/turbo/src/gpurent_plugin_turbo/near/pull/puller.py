@@ -9,9 +9,9 @@ import zlib
 from time import monotonic
 
 from gpurent.api import TransferError, TransferReport
-from gpurent_plugin_turbo.near.connection.stream_pool import Stream
-from gpurent_plugin_turbo.near.errors import protocol_violated
-from gpurent_plugin_turbo.near.pull.name_policy import CHANGED_THERE, UNREADABLE_THERE, RemoteFile
+from gpurent_plugin_turbo.near.connection.stream_pool import TransferStream
+from gpurent_plugin_turbo.near.errors import protocol_violation_error
+from gpurent_plugin_turbo.near.pull.name_policy import CHANGED_REASON, UNREADABLE_REASON, RemoteFile
 from gpurent_plugin_turbo.near.pull.pull_scheduler import (
     LARGE_FILE,
     LargeDownload,
@@ -20,14 +20,14 @@ from gpurent_plugin_turbo.near.pull.pull_scheduler import (
 )
 from gpurent_plugin_turbo.shared.codec import Codec, compute_digest
 from gpurent_plugin_turbo.shared.files import digest_blocks, digest_file
-from gpurent_plugin_turbo.shared.reading import compare_blocks
+from gpurent_plugin_turbo.shared.source_files import compare_blocks
 from gpurent_plugin_turbo.shared.wire import (
     CHANGED,
     EXTENT,
     FILE_STATE,
     MAX_EXTENTS,
-    TABLE_HEAD,
-    UNIT_HEAD,
+    TABLE_HEADER,
+    UNIT_HEADER,
     ConnectionEnded,
     ProtocolViolation,
     decode_table,
@@ -60,7 +60,7 @@ class StreamPuller(PullScheduler):
         return TransferReport(
             files=self._policy.files,
             total=self._policy.size,
-            sent=self._count_carried(),
+            sent=self._count_transferred_bytes(),
             resumed=self.resumed,
             seconds=monotonic() - begun,
             skipped=tuple(self._policy.skipped),
@@ -68,46 +68,46 @@ class StreamPuller(PullScheduler):
 
     # streams
 
-    def _start_stream(self, stream: Stream) -> None:
+    def _start_stream(self, stream: TransferStream) -> None:
         self._start_thread(self._read_frames, stream)
 
     def _is_saturated(self) -> bool:
         return bool(self._small_files or self._downloads)
 
-    def _count_carried(self) -> int:
-        return sum(stream.frames.read_bytes for stream in self._streams)
+    def _count_transferred_bytes(self) -> int:
+        return sum(stream.frames.bytes_read for stream in self._streams)
 
-    def _read_frames(self, stream: Stream) -> None:
+    def _read_frames(self, stream: TransferStream) -> None:
         codec = Codec()
         try:
             self._request_more(stream)
             while not self._is_over:
                 kind, head, size = stream.frames.read_header()
                 with self._condition:
-                    self._frames_in_work += 1
+                    self._frames_in_progress += 1
                 try:
                     self._handle_frame(stream, kind, head, size, codec)
                 finally:
                     with self._condition:
-                        self._frames_in_work -= 1
+                        self._frames_in_progress -= 1
                 self._request_from_all()
         except ConnectionEnded:
             self._handle_lost_stream(stream)
         except (ProtocolViolation, LookupError, struct.error, zlib.error, ValueError) as error:
-            raise protocol_violated(error) from None
+            raise protocol_violation_error(error) from None
 
-    def _handle_frame(self, stream: Stream, kind: int, head: bytes, size: int, codec: Codec) -> None:
+    def _handle_frame(self, stream: TransferStream, kind: int, head: bytes, size: int, codec: Codec) -> None:
         handlers = {
             ord("c"): self._handle_changed,
-            ord("b"): self._handle_blocks,
+            ord("b"): self._handle_block_digests,
             ord("h"): self._handle_extents,
             ord("v"): self._handle_digest,
         }
         if kind == ord("O"):
             stream.frames.read(size)
             stream.handshaken = True
-            stream.connection.tuned_socket.end_login()
-        elif kind == ord("M") and stream.first:
+            stream.connection.tuned_socket.mark_logged_in()
+        elif kind == ord("M") and stream.is_first:
             self._handle_manifest(head, bytes(stream.frames.read(size)))
         elif kind in (ord("P"), ord("S")):
             self._handle_unit(stream, kind, head, size, codec)
@@ -116,36 +116,36 @@ class StreamPuller(PullScheduler):
         else:
             raise ProtocolViolation(f"a frame of kind {kind}")
 
-    def _handle_lost_stream(self, stream: Stream) -> None:
+    def _handle_lost_stream(self, stream: TransferStream) -> None:
         with self._condition:
-            if self._is_over or stream.lost:
+            if self._is_over or stream.is_lost:
                 return
-            stream.lost = True
-            if not stream.first:
+            stream.is_lost = True
+            if not stream.is_first:
                 for request in stream.unacked.values():
-                    self._requeue(request)
+                    self._requeue_request(request)
                 stream.unacked.clear()
                 self._condition.notify_all()
-        if stream.first:
+        if stream.is_first:
             raise stream.connection.explain_end()
         self._request_from_all()
 
-    def _requeue(self, request: PendingRequest) -> None:
+    def _requeue_request(self, request: PendingRequest) -> None:
         """What did not come, or not as it is, is to be requested again. The condition is held."""
         self._small_files.extend(request.files)
         download = request.download
         if download is None:
             return
         download.pending -= 1
-        if download.lost:
+        if download.is_abandoned:
             return
         if request.is_verification:
             self._to_verify.append(download)
         elif request.size:
-            download.ranges.append((request.at, request.size))
+            download.ranges.append((request.offset, request.size))
             self._queue_download(download)
         else:
-            download.lost = True
+            download.is_abandoned = True
             self._large_files.append(download.file)
 
     def _queue_download(self, download: LargeDownload) -> None:
@@ -153,7 +153,7 @@ class StreamPuller(PullScheduler):
         if download not in self._downloads:
             self._downloads.append(download)
 
-    def _pop_request(self, stream: Stream, number: int) -> PendingRequest:
+    def _pop_request(self, stream: TransferStream, number: int) -> PendingRequest:
         with self._condition:
             request: PendingRequest | None = stream.unacked.pop(number, None)
             if request is None:
@@ -164,21 +164,21 @@ class StreamPuller(PullScheduler):
 
     # packs and pieces
 
-    def _handle_unit(self, stream: Stream, kind: int, head: bytes, size: int, codec: Codec) -> None:
-        number, codec_kind, digest_kind, length, expected = UNIT_HEAD.unpack(head)
+    def _handle_unit(self, stream: TransferStream, kind: int, head: bytes, size: int, codec: Codec) -> None:
+        number, codec_kind, digest_kind, length, expected = UNIT_HEADER.unpack(head)
         request: PendingRequest | None = stream.unacked.get(number)
         if request is None or (kind == ord("P")) != bool(request.files):
             raise ProtocolViolation("an answer to nothing")
-        table = TABLE_HEAD.size + ROW_BYTES * len(request.files) if request.files else 0
+        table = TABLE_HEADER.size + ROW_BYTES * len(request.files) if request.files else 0
         if length > request.size + table:
             raise ProtocolViolation("more than was asked for")
-        if self._spec.limit:
-            pause = size * len(self._streams) / self._spec.limit
+        if self._pull_request.bandwidth_limit:
+            pause = size * len(self._streams) / self._pull_request.bandwidth_limit
             with self._condition:
                 self._end_condition.wait_for(lambda: self._is_over, pause)
         data = memoryview(codec.decompress(codec_kind, stream.frames.read(size), length))
         if compute_digest(digest_kind, data) != expected:
-            self._request_again(stream, number)
+            self._retry_request(stream, number)
             return
         download = request.download
         if request.files:
@@ -186,20 +186,20 @@ class StreamPuller(PullScheduler):
         elif download is not None:
             if length != request.size:
                 raise ProtocolViolation("less than was asked for")
-            self._target.write_partial(download.file.name, download.handle, data, request.at)
-            self._progress.advance(length, download.file.printable)
+            self._target.write_partial(download.file.name, download.handle, data, request.offset)
+            self._progress.advance(length, download.file.printable_name)
         self._pop_request(stream, number)
         if download is not None:
             self._count_answer(download)
 
-    def _request_again(self, stream: Stream, number: int) -> None:
+    def _retry_request(self, stream: TransferStream, number: int) -> None:
         """The file changed while it was read, or the connection damaged it: the next answer tells which."""
         self._bad_digests += 1
         if self._bad_digests > MAX_BAD_DIGESTS:
             raise TransferError("what came is not what was sent", hint="Pull again; it goes on.")
         request = self._pop_request(stream, number)
         with self._condition:
-            self._requeue(request)
+            self._requeue_request(request)
 
     def _write_pack(self, request: PendingRequest, data: memoryview) -> None:
         rows, at = decode_table(data)
@@ -213,25 +213,25 @@ class StreamPuller(PullScheduler):
                 raise ProtocolViolation("another size than was asked for")
             self._target.write_file(file.name, data[at : at + size], mode & 0o777, file.time)
             at += size
-            self._progress.advance(size, file.printable)
-            self._progress.file_done(file.printable)
+            self._progress.advance(size, file.printable_name)
+            self._progress.finish_file(file.printable_name)
 
     # other answers about large files
 
-    def _pop_download(self, stream: Stream, head: bytes) -> LargeDownload:
+    def _pop_download(self, stream: TransferStream, head: bytes) -> LargeDownload:
         download = self._pop_request(stream, struct.unpack_from(">I", head)[0]).download
         if download is None:
             raise ProtocolViolation("an answer to nothing")
         return download
 
-    def _handle_changed(self, stream: Stream, head: bytes, now: bytes) -> None:
+    def _handle_changed(self, stream: TransferStream, head: bytes, now: bytes) -> None:
         download = self._pop_download(stream, head)
         with self._condition:
             download.pending -= 1
-            if not download.lost:
-                download.lost = True
+            if not download.is_abandoned:
+                download.is_abandoned = True
                 download.ranges.clear()
-                self._target.drop_partial(download.partial)
+                self._target.delete_partial(download.partial_name)
                 self._retry_file(download.file, *FILE_STATE.unpack(now))
 
     def _retry_file(self, file: RemoteFile, size: int, time: int) -> None:
@@ -240,12 +240,12 @@ class StreamPuller(PullScheduler):
             file.tries += 1
             if file.tries > 1 or not time:
                 closed = not time and size in (errno.EACCES, errno.EPERM)
-                self._failures.append((file.printable, UNREADABLE_THERE if closed else CHANGED_THERE))
+                self._failures.append((file.printable_name, UNREADABLE_REASON if closed else CHANGED_REASON))
                 return
             self._policy.update_file(file, size, time)
             (self._small_files if size < LARGE_FILE else self._large_files).append(file)
 
-    def _handle_blocks(self, stream: Stream, head: bytes, theirs: bytes) -> None:
+    def _handle_block_digests(self, stream: TransferStream, head: bytes, theirs: bytes) -> None:
         download = self._pop_download(stream, head)
         size = download.file.size
         self._idle_timeout.allow_disk_read(size)
@@ -254,7 +254,7 @@ class StreamPuller(PullScheduler):
             self.resumed += same
         self._plan_ranges(download, ranges, same)
 
-    def _handle_extents(self, stream: Stream, head: bytes, body: bytes) -> None:
+    def _handle_extents(self, stream: TransferStream, head: bytes, body: bytes) -> None:
         download = self._pop_download(stream, head)
         if len(body) > EXTENT.size * (MAX_EXTENTS + 1):
             raise ProtocolViolation("an answer to nothing")
@@ -272,7 +272,7 @@ class StreamPuller(PullScheduler):
     def _plan_ranges(self, download: LargeDownload, ranges: list[tuple[int, int]], here: int) -> None:
         """``ranges``, in order, are to be requested; ``here``: bytes that need not come."""
         with self._condition:
-            self._progress.advance(here, download.file.printable)
+            self._progress.advance(here, download.file.printable_name)
             download.ranges = ranges[::-1]
             if ranges:
                 self._queue_download(download)
@@ -282,28 +282,28 @@ class StreamPuller(PullScheduler):
         """One answer less is pending; the last one completes the file."""
         with self._condition:
             download.pending -= 1
-            if download.pending or download.ranges or download.lost or download.received:
+            if download.pending or download.ranges or download.is_abandoned or download.is_received:
                 return
-            download.received = True
+            download.is_received = True
             if self._full_verify:
                 self._to_verify.append(download)
                 return
         self._complete_download(download)
 
-    def _handle_digest(self, stream: Stream, head: bytes, theirs: bytes) -> None:
+    def _handle_digest(self, stream: TransferStream, head: bytes, theirs: bytes) -> None:
         download = self._pop_download(stream, head)
         self._idle_timeout.allow_disk_read(download.file.size)
         if digest_file(download.handle) == theirs:
             self._complete_download(download)
             return
-        self._target.drop_partial(download.partial)
+        self._target.delete_partial(download.partial_name)
         with self._condition:
-            self._failures.append((download.file.printable, "did not arrive as it is there"))
+            self._failures.append((download.file.printable_name, "did not arrive as it is there"))
 
     def _complete_download(self, download: LargeDownload) -> None:
         file = download.file
-        self._target.commit_partial(file.name, download.partial, download.handle, file.mode, file.time)
+        self._target.commit_partial(file.name, download.partial_name, download.handle, file.mode, file.time)
         with self._condition:
             self._open_handles.discard(download.handle)
         os.close(download.handle)
-        self._progress.file_done(file.printable)
+        self._progress.finish_file(file.printable_name)

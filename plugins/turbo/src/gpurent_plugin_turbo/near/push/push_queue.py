@@ -11,10 +11,10 @@ from collections.abc import Callable
 from gpurent import api
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.rate_control import MIB, BandwidthLimit, CompressionLevel
-from gpurent_plugin_turbo.near.connection.stream_pool import NEAR_RTT, Stream, StreamPool
+from gpurent_plugin_turbo.near.connection.stream_pool import LOW_LATENCY_RTT, StreamPool, TransferStream
 from gpurent_plugin_turbo.near.connection.tcp_tuning import LONG_RTT
-from gpurent_plugin_turbo.near.errors import decode_name, disk_too_small
-from gpurent_plugin_turbo.near.push.push_units import LargeUpload, Pack, Piece, PushUnit
+from gpurent_plugin_turbo.near.errors import decode_name, disk_too_small_error
+from gpurent_plugin_turbo.near.push.push_units import FilePack, FilePiece, LargeUpload, PushUnit
 from gpurent_plugin_turbo.near.push.scan import LARGE_FILE, SourceEntry, SourceScan
 from gpurent_plugin_turbo.near.push.unit_builder import UnitBuilder
 from gpurent_plugin_turbo.shared.codec import Codec
@@ -22,10 +22,12 @@ from gpurent_plugin_turbo.shared.files import digest_path
 from gpurent_plugin_turbo.shared.wire import FILE, HAVE, MANIFEST, NEED, ProtocolViolation, encode_table
 
 MANIFEST_ENTRIES = 2048
-FIRST_MANIFEST = 192  # entries, twice as many in the next: where everything is sent, building begins early
-MAX_UNANSWERED = 4  # manifests without an answer
-MAX_WAITING = 20_000  # entries that wait for a builder
-MAX_READY = 12 * MIB  # finished units that wait for a stream
+FIRST_MANIFEST_ENTRIES = (
+    192  # entries, twice as many in the next: where everything is sent, building begins early
+)
+MAX_UNANSWERED_MANIFESTS = 4  # manifests without an answer
+MAX_WAITING_FILES = 20_000  # entries that wait for a builder
+MAX_READY_BYTES = 12 * MIB  # finished units that wait for a stream
 MAX_PACK_FILES = 1000
 MAX_PACK_BYTES = 3 * MIB // 2  # more packs keep more workers busy over there
 
@@ -35,7 +37,7 @@ class PushQueue(StreamPool):
 
     def __init__(
         self,
-        spec: api.Push,
+        request: api.PushRequest,
         progress: api.Progress,
         open_connection: Callable[[bool], CommandConnection],
         *,
@@ -43,23 +45,23 @@ class PushQueue(StreamPool):
         max_streams: int = 8,
     ) -> None:
         super().__init__(open_connection, max_streams)
-        self.scan, self._progress = SourceScan(spec), progress
-        self._is_first_push, self._full_verify = first_push, spec.verify == "full"
-        self._bandwidth = BandwidthLimit(spec.limit)
+        self.scan, self._progress = SourceScan(request), progress
+        self._is_first_push, self._full_verify = first_push, request.verify == "full"
+        self._bandwidth = BandwidthLimit(request.bandwidth_limit)
         self._level = CompressionLevel()
         self._builder = UnitBuilder(self._level)
         # what is to be done
         self._manifests: dict[int, tuple[list[SourceEntry], int]] = {}  # with the bytes that travel unasked
         self._small_files: deque[SourceEntry] = deque()
-        self._large_files: deque[LargeUpload] = deque()
+        self._large_uploads: deque[LargeUpload] = deque()
         self._open_uploads: dict[int, LargeUpload] = {}
-        self._retries: deque[Pack | Piece] = deque()
-        self._ready: deque[PushUnit] = deque()
-        self._ready_bytes = self._building = self._last_number = 0
-        self._scanned = self._compressed = self._finish_sent = False
-        self._control: deque[tuple[int, bytes, bytes]] = deque()
-        self._commits: dict[int, LargeUpload] = {}
-        self._stale: list[LargeUpload] = []  # given up; a stream may still read from them
+        self._retry_tasks: deque[FilePack | FilePiece] = deque()
+        self._ready_units: deque[PushUnit] = deque()
+        self._ready_bytes = self._building_count = self._last_number = 0
+        self._is_scan_done = self._was_last_compressed = self._finish_sent = False
+        self._control_frames: deque[tuple[int, bytes, bytes]] = deque()
+        self._pending_commits: dict[int, LargeUpload] = {}
+        self._stale_uploads: list[LargeUpload] = []  # given up; a stream may still read from them
         self._awaiting_base: dict[int, LargeUpload] = {}
         # what came of it
         self.sent = self.resumed = 0
@@ -70,18 +72,18 @@ class PushQueue(StreamPool):
         self._final_failures: list[tuple[bytes, str]] = []  # as the end of the first stream told them
         self._reported_total = (0, 0)
 
-    def _count_waiting(self) -> int:
+    def _count_waiting_bytes(self) -> int:
         return max(0, self._needed_bytes - self._acked_bytes)
 
     @abstractmethod
-    def _queue_due(self) -> None:
+    def _queue_due_frames(self) -> None:
         """Queue what is due, and wake the writers. The condition is held."""
 
     # the scan
 
     def _scan_sources(self) -> None:
         number, chunk = 0, []
-        most = FIRST_MANIFEST if self._is_first_push else MANIFEST_ENTRIES
+        most = FIRST_MANIFEST_ENTRIES if self._is_first_push else MANIFEST_ENTRIES
         for entry in self.scan.iter_entries():
             chunk.append(entry)
             if len(chunk) >= most:
@@ -89,8 +91,8 @@ class PushQueue(StreamPool):
                 number, chunk, most = number + 1, [], min(2 * most, MANIFEST_ENTRIES)
         self._queue_manifest(number, chunk)
         with self._condition:
-            self._scanned = True
-            self._queue_due()
+            self._is_scan_done = True
+            self._queue_due_frames()
 
     def _queue_manifest(self, number: int, chunk: list[SourceEntry]) -> None:
         """What the machine is to know. Of files that travel anyway it hears when they come."""
@@ -98,43 +100,43 @@ class PushQueue(StreamPool):
         if self._is_first_push:
             files = [(entry, False) for entry in chunk if entry.kind == FILE]
             chunk = [entry for entry in chunk if entry.kind != FILE]
-        body = zlib.compress(encode_table([entry.row for entry in chunk]), 1)
+        body = zlib.compress(encode_table([entry.table_row for entry in chunk]), 1)
         with self._condition:
             self._condition.wait_for(lambda: self._is_over or self._has_space())
             total = (self.scan.files, self.scan.size)
             if total != self._reported_total:
                 self._reported_total = total
-                self._progress.total(*total)
+                self._progress.set_total(*total)
             self._queue_files(files)
             unasked = self._count_disk_bytes([]) if self._is_first_push else 0
             self._manifests[number] = (chunk, unasked)
-            self._control.append((ord("M"), MANIFEST.pack(number, unasked), body))
+            self._control_frames.append((ord("M"), MANIFEST.pack(number, unasked), body))
             self._condition.notify_all()
 
     def _has_space(self) -> bool:
-        queued = max(len(self._small_files), len(self._large_files))
-        return len(self._manifests) < MAX_UNANSWERED and queued < MAX_WAITING
+        queued = max(len(self._small_files), len(self._large_uploads))
+        return len(self._manifests) < MAX_UNANSWERED_MANIFESTS and queued < MAX_WAITING_FILES
 
-    def _handle_answer(self, stream: Stream, head: bytes, body: bytes) -> None:
+    def _handle_manifest_answer(self, stream: TransferStream, head: bytes, body: bytes) -> None:
         number, free, count = struct.unpack(">IQI", head)
         body = zlib.decompress(body)
         chunk, unasked = self._manifests.get(number, ([], 0))
         if number not in self._manifests or count != len(chunk) or len(body) < count:
             raise ProtocolViolation("an answer to nothing")
-        wanted, have = ([], []) if self._is_first_push else self._sort_answer(chunk, body)
+        wanted, have = ([], []) if self._is_first_push else self._split_manifest_answer(chunk, body)
         with self._condition:
             del self._manifests[number]
             for entry in have:
                 self.resumed += entry.size
                 self._progress.advance(entry.size, decode_name(entry.name))
-                self._progress.file_done(decode_name(entry.name))
+                self._progress.finish_file(decode_name(entry.name))
             needed = unasked or self._count_disk_bytes(wanted)
             if needed > free:
-                raise disk_too_small(free, needed)
+                raise disk_too_small_error(free, needed)
             self._queue_files(wanted)
-            self._queue_due()
+            self._queue_due_frames()
 
-    def _sort_answer(
+    def _split_manifest_answer(
         self, chunk: list[SourceEntry], body: bytes
     ) -> tuple[list[tuple[SourceEntry, bool]], list[SourceEntry]]:
         """What is to be sent, with whether something of it is there, and what is there as it is."""
@@ -164,13 +166,15 @@ class PushQueue(StreamPool):
         self._small_files.extend(small)
         self._needed_bytes += size
         self._planned_bytes += size
-        if self._rtt() > NEAR_RTT:  # else the workers on the machine are what helps, and one stream is enough
-            self._add_streams_for(self._needed_bytes)
+        if (
+            self._path_rtt() > LOW_LATENCY_RTT
+        ):  # else the workers on the machine are what helps, and one stream is enough
+            self._add_streams_for_size(self._needed_bytes)
         for entry, base in wanted:
             if entry.size >= LARGE_FILE:
-                self._queue_large(entry, base)
+                self._queue_large_file(entry, base)
 
-    def _queue_large(self, entry: SourceEntry, base: bool) -> None:
+    def _queue_large_file(self, entry: SourceEntry, base: bool) -> None:
         self._last_number += 1
         upload = LargeUpload(self._last_number, entry)
         self._open_uploads[upload.number] = upload
@@ -178,37 +182,42 @@ class PushQueue(StreamPool):
         self._planned_bytes += entry.measure_disk_usage()
         if base:
             self._awaiting_base[upload.number] = upload
-            head = struct.pack(">IQ33sB", upload.number, entry.size, entry.partial, self._builder.digest_kind)
-            self._control.append((ord("B"), head, entry.name))
+            head = struct.pack(
+                ">IQ33sB", upload.number, entry.size, entry.partial_name, self._builder.digest_kind
+            )
+            self._control_frames.append((ord("B"), head, entry.name))
         else:
             upload.plan_ranges(None)
-            self._large_files.append(upload)
+            self._large_uploads.append(upload)
         self._large_bytes += entry.size
-        self._add_streams_for(self._large_bytes)
+        self._add_streams_for_size(self._large_bytes)
 
     # what is built
 
-    def _next_task(self) -> Pack | Piece | None:
+    def _next_task(self) -> FilePack | FilePiece | None:
         """The next thing to build; None: nothing now."""
-        if self._retries:
-            return self._retries.popleft()
+        if self._retry_tasks:
+            return self._retry_tasks.popleft()
         if self._small_files and (len(self._small_files) >= MAX_PACK_FILES or not self._expects_more()):
             return self._next_pack()
-        while self._large_files:
-            piece = self._large_files[0].cut_piece(self._unit_size())
+        while self._large_uploads:
+            piece = self._large_uploads[0].cut_piece(self._unit_size())
             if piece is not None:
                 return piece
-            self._large_files.popleft()
+            self._large_uploads.popleft()
         return self._next_pack() if self._small_files else None
 
     def _expects_more(self) -> bool:
-        return not self._scanned and sum(entry.size for entry in self._small_files) < self._first_pack_size()
+        return (
+            not self._is_scan_done
+            and sum(entry.size for entry in self._small_files) < self._first_pack_size()
+        )
 
     def _first_pack_size(self) -> int:
         """Bytes of the first pack: a connection that is open has nothing to do before it comes."""
         return MIB if self._streams[0].connection.needs_login else MIB // 4
 
-    def _next_pack(self) -> Pack:
+    def _next_pack(self) -> FilePack:
         taken: list[SourceEntry] = []
         size = 0
         most = min(self._unit_size(), MAX_PACK_BYTES) if self._built_bytes else self._first_pack_size()
@@ -217,15 +226,15 @@ class PushQueue(StreamPool):
             taken.append(entry)
             size += entry.size
         self._condition.notify_all()
-        return Pack(taken)
+        return FilePack(taken)
 
     def _unit_size(self) -> int:
         """Some hundredths of a second of one stream, a fifth of its credit; less when the end is near."""
         streams = max(len(self._streams), 1)
         rate = sum(stream.rate.value for stream in self._streams) / streams
-        unrated = MIB // 2 if self._rtt() > LONG_RTT else MIB
+        unrated = MIB // 2 if self._path_rtt() > LONG_RTT else MIB
         size = min(max(rate * 0.06, MIB // 2), 4 * MIB) if rate else unrated
-        left = (self._needed_bytes - self._built_bytes) / (2 * streams) if self._scanned else size
+        left = (self._needed_bytes - self._built_bytes) / (2 * streams) if self._is_scan_done else size
         return int(max(min(size, left), MIB // 4))
 
     def _build_units(self) -> None:
@@ -233,32 +242,32 @@ class PushQueue(StreamPool):
         while (task := self._wait_for_task()) is not None:
             unit, failures = self._builder.build_unit(task, codec)
             with self._condition:
-                self._building -= 1
+                self._building_count -= 1
                 self._failures += failures
                 if unit is not None:
-                    self._compressed = unit.level > 0
+                    self._was_last_compressed = unit.level > 0
                     if not unit.number:
                         self._last_number += 1
                         unit.number = self._last_number
-                    self._ready.append(unit)
+                    self._ready_units.append(unit)
                     self._ready_bytes += unit.wire_size
-                self._queue_due()
+                self._queue_due_frames()
 
-    def _wait_for_task(self) -> Pack | Piece | PushUnit | None:
+    def _wait_for_task(self) -> FilePack | FilePiece | PushUnit | None:
         """What to build next, or a unit to compress harder; waits for it. None: it is over."""
         with self._condition:
             while not self._is_over:
-                task: Pack | Piece | PushUnit | None = None
-                if self._ready_bytes < MAX_READY and not self._is_crowded():
+                task: FilePack | FilePiece | PushUnit | None = None
+                if self._ready_bytes < MAX_READY_BYTES and not self._should_build_alone():
                     task = self._next_task()
                 task = task or self._pop_recompressible()
                 if task is not None:
-                    self._building += 1
+                    self._building_count += 1
                     self._built_bytes += 0 if isinstance(task, PushUnit) else task.size
-                    if self._rtt() > LONG_RTT:
+                    if self._path_rtt() > LONG_RTT:
                         first = self._streams[0]
                         waits = first.connection.needs_login or first.in_flight > MIB // 4
-                        self._level.raise_for_long_path(self._rtt(), waits)
+                        self._level.raise_for_long_path(self._path_rtt(), waits)
                     return task
                 self._condition.wait(1.0)
         return None
@@ -266,16 +275,16 @@ class PushQueue(StreamPool):
     def _waits_for_login(self) -> bool:
         """Whether there is nothing to do but to wait for a login on a long path."""
         waits = all(stream.connection.needs_login and not stream.handshaken for stream in self._streams)
-        return waits and self._rtt() >= NEAR_RTT
+        return waits and self._path_rtt() >= LOW_LATENCY_RTT
 
-    def _is_crowded(self) -> bool:
+    def _should_build_alone(self) -> bool:
         """On a near path a second thread takes processors from a login, and the interpreter from the first one.
 
         Compressing needs no interpreter: two do it at once. The condition is held.
         """
-        if not self._building or self._rtt() >= NEAR_RTT:
+        if not self._building_count or self._path_rtt() >= LOW_LATENCY_RTT:
             return False
-        reads = bool(self._small_files) and not self._compressed
+        reads = bool(self._small_files) and not self._was_last_compressed
         return reads or any(
             stream.connection.needs_login and not stream.handshaken for stream in self._streams
         )
@@ -284,10 +293,12 @@ class PushQueue(StreamPool):
         """A unit to be compressed harder, as long as nobody can send it; it leaves the queue for that time."""
         unit = self._find_recompressible() if self._waits_for_login() else None
         if unit is not None:
-            self._ready.remove(unit)
+            self._ready_units.remove(unit)
             self._ready_bytes -= unit.wire_size
         return unit
 
     def _find_recompressible(self) -> PushUnit | None:
         levels = range(1, self._level.idle_level)
-        return next((unit for unit in self._ready if unit.raw is not None and unit.level in levels), None)
+        return next(
+            (unit for unit in self._ready_units if unit.raw_data is not None and unit.level in levels), None
+        )

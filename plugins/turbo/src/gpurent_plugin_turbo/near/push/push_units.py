@@ -9,11 +9,11 @@ import sys
 from gpurent_plugin_turbo.near.push.scan import SourceEntry
 from gpurent_plugin_turbo.shared.codec import RAW
 from gpurent_plugin_turbo.shared.files import digest_blocks, digest_file
-from gpurent_plugin_turbo.shared.reading import READ_FLAGS, compare_blocks, list_extents
-from gpurent_plugin_turbo.shared.wire import COMMIT, SEGMENT, UNIT_HEAD, FrameStream
+from gpurent_plugin_turbo.shared.source_files import READ_FLAGS, compare_blocks, list_extents
+from gpurent_plugin_turbo.shared.wire import COMMIT, SEGMENT, UNIT_HEADER, FrameStream
 
 
-class Pack:
+class FilePack:
     """Small files that travel as one."""
 
     def __init__(self, entries: list[SourceEntry]) -> None:
@@ -21,19 +21,19 @@ class Pack:
         self.size = sum(entry.size for entry in entries)
 
     @property
-    def title(self) -> bytes:
+    def file_name(self) -> bytes:
         return self.entries[0].name
 
 
 class LargeUpload:
     """A large file on its way. ``ranges`` are still to be cut into pieces; of these ``unsent`` are on no stream."""
 
-    def __init__(self, number: int, entry: SourceEntry, retried: bool = False) -> None:
-        self.number, self.entry, self.retried = number, entry, retried
+    def __init__(self, number: int, entry: SourceEntry, is_retry: bool = False) -> None:
+        self.number, self.entry, self.is_retry = number, entry, is_retry
         self.handle = -1
         self.ranges: list[tuple[int, int]] = []
         self.unsent = self.unacked = 0
-        self.planned = False
+        self.is_planned = False
         self.problem = ""
 
     def plan_ranges(self, theirs: bytes | None, digest_kind: int = 0) -> int:
@@ -49,10 +49,10 @@ class LargeUpload:
         elif self.handle >= 0 and not self.problem:
             self.ranges = list_extents(self.handle, size, sys.maxsize)
         self.ranges.reverse()
-        self.planned = True
+        self.is_planned = True
         return kept
 
-    def cut_piece(self, size: int) -> Piece | None:
+    def cut_piece(self, size: int) -> FilePiece | None:
         """The next piece of at most ``size`` bytes; None: all are cut."""
         if self.problem:
             self.ranges.clear()
@@ -63,11 +63,11 @@ class LargeUpload:
             self.ranges.append((at + size, length - size))
             length = size
         self.unsent += 1
-        return Piece(self, at, length)
+        return FilePiece(self, at, length)
 
     def is_complete(self) -> bool:
         """Every piece is on the first stream or was acknowledged on another."""
-        return self.planned and not self.ranges and not self.unsent and not self.unacked
+        return self.is_planned and not self.ranges and not self.unsent and not self.unacked
 
     def describe_change(self) -> str:
         """Why what was read is not one file as it once was."""
@@ -79,26 +79,26 @@ class LargeUpload:
             os.close(self.handle)
             self.handle = -1
 
-    def restart(self, number: int) -> LargeUpload | None:
+    def make_retry(self, number: int) -> LargeUpload | None:
         """The same name as it is now, once; None: it was tried twice, or is no file any more."""
-        entry = None if self.retried else self.entry.refresh()
-        return None if entry is None else LargeUpload(number, entry, retried=True)
+        entry = None if self.is_retry else self.entry.refresh()
+        return None if entry is None else LargeUpload(number, entry, is_retry=True)
 
     def make_commit_head(self, full_verify: bool) -> bytes:
         entry = self.entry
         expected = digest_file(self.handle) if full_verify else b""
-        head = COMMIT.pack(entry.partial, entry.mode, entry.size, entry.time, 1 if full_verify else 0)
+        head = COMMIT.pack(entry.partial_name, entry.mode, entry.size, entry.time, 1 if full_verify else 0)
         return struct.pack(">I", self.number) + head + expected
 
 
-class Piece:
+class FilePiece:
     """A piece of a large file."""
 
     def __init__(self, upload: LargeUpload, at: int, size: int) -> None:
-        self.upload, self.at, self.size, self.tries = upload, at, size, 0
+        self.upload, self.offset, self.size, self.tries = upload, at, size, 0
 
     @property
-    def title(self) -> bytes:
+    def file_name(self) -> bytes:
         return self.upload.entry.name
 
 
@@ -107,7 +107,7 @@ class PushUnit:
 
     def __init__(
         self,
-        task: Pack | Piece,
+        task: FilePack | FilePiece,
         digest_kind: int,
         digest: bytes,
         raw_size: int,
@@ -115,47 +115,47 @@ class PushUnit:
     ) -> None:
         self.task, self.digest_kind, self.digest = task, digest_kind, digest
         self.raw_size, self.body = raw_size, body
-        self.codec, self.wire_size = RAW, raw_size  # until it is compressed
+        self.codec_kind, self.wire_size = RAW, raw_size  # until it is compressed
         self.number = self.level = 0
-        self.on_first = False
-        self.raw: bytes | memoryview | None = None  # kept while it may be compressed harder
+        self.is_on_first = False
+        self.raw_data: bytes | memoryview | None = None  # kept while it may be compressed harder
         self.buffer: bytearray | None = None  # what `body` or `raw` look into
         self.sent_at = 0.0
 
     @property
-    def kind(self) -> int:
-        return ord("P") if isinstance(self.task, Pack) else ord("S")
+    def frame_kind(self) -> int:
+        return ord("P") if isinstance(self.task, FilePack) else ord("S")
 
     @property
-    def head(self) -> bytes:
-        head = UNIT_HEAD.pack(self.number, self.codec, self.digest_kind, self.raw_size, self.digest)
-        if isinstance(self.task, Piece):
+    def frame_head(self) -> bytes:
+        head = UNIT_HEADER.pack(self.number, self.codec_kind, self.digest_kind, self.raw_size, self.digest)
+        if isinstance(self.task, FilePiece):
             upload = self.task.upload
-            head += SEGMENT.pack(upload.entry.partial, self.task.at, upload.entry.size)
+            head += SEGMENT.pack(upload.entry.partial_name, self.task.offset, upload.entry.size)
         return head
 
     def send(self, frames: FrameStream) -> None:
         """After this the body is gone."""
-        if self.body is None and isinstance(self.task, Piece):
-            frames.send_header(self.kind, self.head, self.task.size)
-            frames.send_file(self.task.upload.handle, self.task.at, self.task.size)
-            frames.sent_bytes += self.task.size
+        if self.body is None and isinstance(self.task, FilePiece):
+            frames.send_header(self.frame_kind, self.frame_head, self.task.size)
+            frames.send_file(self.task.upload.handle, self.task.offset, self.task.size)
+            frames.bytes_sent += self.task.size
         else:
-            frames.send_frame(self.kind, self.head, self.body or b"")
+            frames.send_frame(self.frame_kind, self.frame_head, self.body or b"")
         self.body = b""
 
     def mark_sent(self, first: bool) -> None:
-        self.on_first = first
-        if isinstance(self.task, Piece):
+        self.is_on_first = first
+        if isinstance(self.task, FilePiece):
             self.task.upload.unsent -= 1
             self.task.upload.unacked += not first
 
     def mark_acked(self) -> None:
-        if isinstance(self.task, Piece):
-            self.task.upload.unacked -= not self.on_first
+        if isinstance(self.task, FilePiece):
+            self.task.upload.unacked -= not self.is_on_first
 
     def mark_unsent(self) -> None:
         """It must travel again."""
-        if isinstance(self.task, Piece):
-            self.task.upload.unacked -= not self.on_first
+        if isinstance(self.task, FilePiece):
+            self.task.upload.unacked -= not self.is_on_first
             self.task.upload.unsent += 1

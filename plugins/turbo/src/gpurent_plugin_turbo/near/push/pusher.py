@@ -6,17 +6,17 @@ import struct
 import zlib
 from time import monotonic
 
-from gpurent_plugin_turbo.near.connection.stream_pool import NEAR_RTT, Frame, Stream
+from gpurent_plugin_turbo.near.connection.stream_pool import LOW_LATENCY_RTT, Frame, TransferStream
 from gpurent_plugin_turbo.near.errors import (
-    arrived_damaged,
+    damaged_file_error,
     decode_error_rows,
     decode_name,
-    protocol_violated,
+    protocol_violation_error,
     raise_push_failures,
     remote_os_error,
 )
-from gpurent_plugin_turbo.near.push.push_queue import MAX_READY, PushQueue
-from gpurent_plugin_turbo.near.push.push_units import LargeUpload, Pack, PushUnit
+from gpurent_plugin_turbo.near.push.push_queue import MAX_READY_BYTES, PushQueue
+from gpurent_plugin_turbo.near.push.push_units import FilePack, LargeUpload, PushUnit
 from gpurent_plugin_turbo.shared.wire import (
     ACK,
     BAD_DIGEST,
@@ -44,7 +44,11 @@ class StreamPusher(PushQueue):
             self._wait_for_end()
         finally:
             self._shut_down()
-            for upload in [*self._stale, *self._open_uploads.values(), *self._commits.values()]:
+            for upload in [
+                *self._stale_uploads,
+                *self._open_uploads.values(),
+                *self._pending_commits.values(),
+            ]:
                 upload.close()
         if self._error is not None:
             raise self._error
@@ -53,19 +57,19 @@ class StreamPusher(PushQueue):
 
     # streams
 
-    def _start_stream(self, stream: Stream) -> None:
+    def _start_stream(self, stream: TransferStream) -> None:
         self._start_thread(self._write_frames, stream)
         self._start_thread(self._read_frames, stream)
 
     def _is_saturated(self) -> bool:
-        return self._ready_bytes > MAX_READY // 4
+        return self._ready_bytes > MAX_READY_BYTES // 4
 
-    def _count_carried(self) -> int:
-        return sum(stream.frames.sent_bytes - stream.in_flight for stream in self._streams)
+    def _count_transferred_bytes(self) -> int:
+        return sum(stream.frames.bytes_sent - stream.in_flight for stream in self._streams)
 
     # writers
 
-    def _write_frames(self, stream: Stream) -> None:
+    def _write_frames(self, stream: TransferStream) -> None:
         try:
             while (job := self._wait_for_job(stream)) is not None:
                 if isinstance(job, PushUnit):
@@ -79,50 +83,50 @@ class StreamPusher(PushQueue):
         except ConnectionEnded:
             return  # the stream's reader hears of it too, after what the far side said last
 
-    def _wait_for_job(self, stream: Stream) -> PushUnit | Frame | None:
+    def _wait_for_job(self, stream: TransferStream) -> PushUnit | Frame | None:
         """What to send next; None: nothing any more."""
         with self._condition:
-            while not self._is_over and not stream.lost:
+            while not self._is_over and not stream.is_lost:
                 if (job := self._next_job(stream)) is not None:
                     return job
                 self._condition.wait(1.0)
         return None
 
-    def _next_job(self, stream: Stream) -> PushUnit | Frame | None:
-        if stream.first and self._control:
-            return self._control.popleft()
-        if not self._ready:
+    def _next_job(self, stream: TransferStream) -> PushUnit | Frame | None:
+        if stream.is_first and self._control_frames:
+            return self._control_frames.popleft()
+        if not self._ready_units:
             # Other streams end by themselves when they have nothing more to do; the first waits for none of them.
-            if not self._finish_sent or stream.first or stream.finish_sent or not stream.handshaken:
+            if not self._finish_sent or stream.is_first or stream.finish_sent or not stream.handshaken:
                 return None
             stream.finish_sent = True
             return ord("F"), b"", b""
-        if len(stream.unacked) > 1 and stream.in_flight + self._ready[0].wire_size > stream.credit:
+        if len(stream.unacked) > 1 and stream.in_flight + self._ready_units[0].wire_size > stream.credit:
             return None
         if not stream.handshaken and not (self._is_first_push and self._may_send_early()):
             return None
-        unit = self._ready.popleft()
+        unit = self._ready_units.popleft()
         self._ready_bytes -= unit.wire_size
         stream.unacked[unit.number] = unit
         stream.in_flight += unit.wire_size
         stream.rate.mark_sent()
         self.sent += unit.wire_size
-        unit.mark_sent(stream.first)
-        unit.sent_at, unit.raw = monotonic(), None
-        self._queue_due()
+        unit.mark_sent(stream.is_first)
+        unit.sent_at, unit.raw_data = monotonic(), None
+        self._queue_due_frames()
         return unit
 
     def _may_send_early(self) -> bool:
         """Whether units go before the handshake: on a near path at once; else they are compressed harder first."""
-        rtt = self._rtt()
-        if not rtt or rtt < NEAR_RTT or not self._streams[0].connection.needs_login:
+        rtt = self._path_rtt()
+        if not rtt or rtt < LOW_LATENCY_RTT or not self._streams[0].connection.needs_login:
             return bool(rtt)
-        all_built = self._scanned and not self._building and not self._small_files
+        all_built = self._is_scan_done and not self._building_count and not self._small_files
         return all_built and self._find_recompressible() is None
 
     # readers
 
-    def _read_frames(self, stream: Stream) -> None:
+    def _read_frames(self, stream: TransferStream) -> None:
         frames = stream.frames
         try:
             while True:
@@ -131,14 +135,14 @@ class StreamPusher(PushQueue):
         except ConnectionEnded:
             self._handle_lost_stream(stream)
         except (ProtocolViolation, struct.error, zlib.error) as error:
-            raise protocol_violated(error) from None
+            raise protocol_violation_error(error) from None
 
-    def _handle_frame(self, stream: Stream, kind: int, head: bytes, body: bytes) -> None:
+    def _handle_frame(self, stream: TransferStream, kind: int, head: bytes, body: bytes) -> None:
         if kind == ord("E"):
             raise remote_os_error(struct.unpack(">I", head)[0], body)
         handlers = {
             ord("A"): self._handle_ack,
-            ord("N"): self._handle_answer,
+            ord("N"): self._handle_manifest_answer,
             ord("O"): self._handle_hello,
             ord("Z"): self._handle_finished,
             ord("b"): self._handle_base,
@@ -147,34 +151,34 @@ class StreamPusher(PushQueue):
             raise ProtocolViolation(f"a frame of kind {kind}")
         handlers[kind](stream, head, body)
 
-    def _handle_hello(self, stream: Stream, head: bytes, body: bytes) -> None:
+    def _handle_hello(self, stream: TransferStream, head: bytes, body: bytes) -> None:
         with self._condition:
             stream.handshaken = True
-            stream.connection.tuned_socket.end_login()
+            stream.connection.tuned_socket.mark_logged_in()
             self._builder.keep_raw = False
-            for unit in self._ready:
-                unit.raw = None
+            for unit in self._ready_units:
+                unit.raw_data = None
             self._condition.notify_all()
 
-    def _handle_ack(self, stream: Stream, head: bytes, body: bytes) -> None:
+    def _handle_ack(self, stream: TransferStream, head: bytes, body: bytes) -> None:
         number, status = ACK.unpack(head)
         with self._condition:
-            upload = self._commits.pop(number, None)
+            upload = self._pending_commits.pop(number, None)
             unit: PushUnit | None = stream.unacked.pop(number, None)
             if upload is not None:
-                self._handle_commit(upload, status, body)
+                self._handle_commit_ack(upload, status, body)
             elif unit is not None:
                 self._handle_unit_ack(stream, unit, status, body)
-            elif not stream.lost:  # else its units went back to the queue already
+            elif not stream.is_lost:  # else its units went back to the queue already
                 raise ProtocolViolation(f"it acknowledges {number}, which was not sent")
-            self._queue_due()
+            self._queue_due_frames()
 
-    def _handle_unit_ack(self, stream: Stream, unit: PushUnit, status: int, body: bytes) -> None:
+    def _handle_unit_ack(self, stream: TransferStream, unit: PushUnit, status: int, body: bytes) -> None:
         stream.in_flight -= unit.wire_size
         stream.rate.record_ack(unit.wire_size, unit.sent_at, not stream.unacked)
         rate = sum(stream.rate.value for stream in self._streams)
-        near = 0 < self._rtt() < NEAR_RTT
-        self._level.record_rate(rate, full=self._ready_bytes > MAX_READY // 3, near=near)
+        near = 0 < self._path_rtt() < LOW_LATENCY_RTT
+        self._level.record_rate(rate, saturated=self._ready_bytes > MAX_READY_BYTES // 3, low_latency=near)
         if status == DONE:
             self._record_arrival(unit, body)
         else:
@@ -183,8 +187,8 @@ class StreamPusher(PushQueue):
     def _record_arrival(self, unit: PushUnit, body: bytes) -> None:
         self._acked_bytes += unit.raw_size
         failed = dict(decode_error_rows(body)) if body else {}
-        if isinstance(unit.task, Pack):
-            entries, done = unit.task.entries, self._progress.file_done
+        if isinstance(unit.task, FilePack):
+            entries, done = unit.task.entries, self._progress.finish_file
             self._progress.advance(sum(entry.size for entry in entries), decode_name(entries[-1].name))
             for entry in entries:
                 if entry.name in failed:
@@ -202,10 +206,10 @@ class StreamPusher(PushQueue):
         elif status == BAD_DIGEST:
             unit.task.tries += 1
             if unit.task.tries > 2:
-                raise arrived_damaged(unit.task.title)
-        self._retries.append(unit.task)
+                raise damaged_file_error(unit.task.file_name)
+        self._retry_tasks.append(unit.task)
 
-    def _handle_base(self, stream: Stream, head: bytes, body: bytes) -> None:
+    def _handle_base(self, stream: TransferStream, head: bytes, body: bytes) -> None:
         (number,) = struct.unpack(">I", head)
         upload = self._awaiting_base.pop(number)
         skipped = upload.plan_ranges(body, self._builder.digest_kind)
@@ -213,97 +217,97 @@ class StreamPusher(PushQueue):
             self.resumed += skipped
             self._needed_bytes -= skipped
             self._progress.advance(skipped, decode_name(upload.entry.name))
-            self._large_files.append(upload)
-            self._queue_due()
+            self._large_uploads.append(upload)
+            self._queue_due_frames()
 
     # ends
 
-    def _all_sent(self) -> bool:
+    def _is_all_sent(self) -> bool:
         """Nothing is left to send. Hard links wait for other streams, too; else the order of frames sees to it."""
         return (
-            self._scanned
+            self._is_scan_done
             and not self._small_files
-            and not any(upload.ranges for upload in self._large_files)
+            and not any(upload.ranges for upload in self._large_uploads)
             and not self._awaiting_base
             and not self._open_uploads
-            and not self._retries
-            and not self._ready
-            and not self._building
+            and not self._retry_tasks
+            and not self._ready_units
+            and not self._building_count
             and (self._is_first_push or not self._manifests)
             and not (self.scan.has_hard_links and any(stream.unacked for stream in self._streams[1:]))
         )
 
-    def _queue_due(self) -> None:
+    def _queue_due_frames(self) -> None:
         """Queue what is due: commits of large files, then the end; wake the writers. The condition is held."""
         while due := [upload for upload in self._open_uploads.values() if upload.is_complete()]:
             for upload in due:
                 del self._open_uploads[upload.number]
                 self._queue_commit(upload)
-        if self._all_sent() and not self._finish_sent:
+        if self._is_all_sent() and not self._finish_sent:
             self._finish_sent = True
-            self._control.append((ord("F"), b"", b""))
+            self._control_frames.append((ord("F"), b"", b""))
         self._condition.notify_all()
 
     def _queue_commit(self, upload: LargeUpload) -> None:
         why = upload.describe_change()
         if not why:
-            self._commits[upload.number] = upload
+            self._pending_commits[upload.number] = upload
             head = upload.make_commit_head(self._full_verify)
-            self._control.append((ord("C"), head, upload.entry.name))
+            self._control_frames.append((ord("C"), head, upload.entry.name))
             return
-        self._stale.append(upload)
+        self._stale_uploads.append(upload)
         self._last_number += 1
-        fresh = upload.restart(self._last_number)
+        fresh = upload.make_retry(self._last_number)
         if fresh is None:
             self._failures.append((upload.entry.name, why))
         else:
             fresh.plan_ranges(None)
             self._open_uploads[fresh.number] = fresh
-            self._large_files.append(fresh)
+            self._large_uploads.append(fresh)
 
-    def _handle_commit(self, upload: LargeUpload, status: int, body: bytes) -> None:
+    def _handle_commit_ack(self, upload: LargeUpload, status: int, body: bytes) -> None:
         upload.close()
         if status:
-            raise arrived_damaged(upload.entry.name)
+            raise damaged_file_error(upload.entry.name)
         if body:
             self._failures.append((upload.entry.name, decode_error_rows(body)[0][1]))
-        self._progress.file_done(decode_name(upload.entry.name))
+        self._progress.finish_file(decode_name(upload.entry.name))
 
-    def _handle_finished(self, stream: Stream, head: bytes, body: bytes) -> None:
+    def _handle_finished(self, stream: TransferStream, head: bytes, body: bytes) -> None:
         """A stream has nothing to do any more. When that is true of all of them, so has the push."""
         with self._condition:
             stream.finished = True
-            if stream.first and body:
+            if stream.is_first and body:
                 self._final_failures = decode_error_rows(body)
-            self._check_end()
+            self._finish_if_done()
             self._condition.notify_all()
 
-    def _check_end(self) -> None:
+    def _finish_if_done(self) -> None:
         """Whether this is the end. The condition is held."""
         if not self._finish_sent or not self._streams[0].finished:
             return
-        others = [stream for stream in self._streams[1:] if stream.handshaken and not stream.lost]
-        if self._retries or self._commits or not self._all_sent():
+        others = [stream for stream in self._streams[1:] if stream.handshaken and not stream.is_lost]
+        if self._retry_tasks or self._pending_commits or not self._is_all_sent():
             self._finish_sent = False
             for stream in self._streams:
                 stream.finished = stream.finish_sent = False
-            self._queue_due()
+            self._queue_due_frames()
         elif not any(stream.unacked for stream in self._streams) and all(each.finished for each in others):
             self._mark_finished()
 
-    def _handle_lost_stream(self, stream: Stream) -> None:
+    def _handle_lost_stream(self, stream: TransferStream) -> None:
         """The end of the first stream ends the push; the work of another goes back to the rest."""
         with self._condition:
-            if self._is_over or stream.lost:
+            if self._is_over or stream.is_lost:
                 return
-            stream.lost = True
+            stream.is_lost = True
             orphans = list(stream.unacked.values())
             stream.unacked.clear()
-            if not stream.first:
+            if not stream.is_first:
                 for unit in orphans:
                     unit.mark_unsent()
-                    self._retries.append(unit.task)
-                self._check_end()
-                self._queue_due()
+                    self._retry_tasks.append(unit.task)
+                self._finish_if_done()
+                self._queue_due_frames()
                 return
         raise stream.connection.explain_end()

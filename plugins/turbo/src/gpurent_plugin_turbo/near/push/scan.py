@@ -10,7 +10,7 @@ from gpurent import api
 from gpurent_plugin_turbo.near.errors import printable_name
 from gpurent_plugin_turbo.shared.annotations import TableRow
 from gpurent_plugin_turbo.shared.codec import BEST_DIGEST, compute_digest
-from gpurent_plugin_turbo.shared.files import partial_name
+from gpurent_plugin_turbo.shared.files import make_partial_name
 from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, HARD_LINK, LINK, PARTIALS_DIR
 
 TYPE_CHECKING = False  # the real one costs an import
@@ -36,13 +36,13 @@ class SourceEntry:
         self.name, self.link, self.path = name, link, path
 
     @property
-    def row(self) -> TableRow:
+    def table_row(self) -> TableRow:
         return (self.kind, self.mode, self.size, self.time, self.name, self.link)
 
     @property
-    def partial(self) -> bytes:
+    def partial_name(self) -> bytes:
         """The name of its partial on the machine."""
-        return partial_name(self.name, self.size, self.time)
+        return make_partial_name(self.name, self.size, self.time)
 
     def measure_disk_usage(self) -> int:
         """Bytes that a file takes on a disk: holes take none."""
@@ -78,36 +78,36 @@ class SourceEntry:
 class SourceScan:
     """Walks the sources; links are never followed. Counts files and bytes on the way."""
 
-    def __init__(self, spec: api.Push) -> None:
-        self.spec = spec
+    def __init__(self, request: api.PushRequest) -> None:
+        self.request = request
         self.files = self.size = 0
-        self.skipped: list[api.Skipped] = []
+        self.skipped: list[api.SkippedName] = []
         self.has_hard_links = False
-        self._inodes: dict[tuple[int, int], bytes] = {}
+        self._names_by_inode: dict[tuple[int, int], bytes] = {}
 
     def check_sources(self) -> None:
         """A source that is not there is an error before anything moves."""
-        for source in self.spec.sources:
+        for source in self.request.sources:
             if not os.path.lexists(source):
                 raise api.UsageError(f"{source} does not exist")
 
     def iter_entries(self) -> Iterator[SourceEntry]:
         """Folders before what is in them; too much is a `TransferError`."""
-        for source in self.spec.sources:
+        for source in self.request.sources:
             path = os.fsencode(source)
             if os.path.isdir(path) and not os.path.islink(path):
-                content = self.spec.content and len(self.spec.sources) == 1
+                content = self.request.contents_only and len(self.request.sources) == 1
                 top = b"" if content else os.path.basename(os.path.realpath(path))
                 yield from self._walk_folder(path, top, b"", (), 0)
-            elif (entry := self._classify(path, os.path.basename(path), b"", os.lstat(path))) is not None:
+            elif (entry := self._make_entry(path, os.path.basename(path), b"", os.lstat(path))) is not None:
                 yield entry
 
     def _walk_folder(
         self, path: bytes, name: bytes, inside: bytes, rules: Rules, depth: int
     ) -> Iterator[SourceEntry]:
-        if depth > self.spec.limits.depth:
+        if depth > self.request.limits.depth:
             raise api.TransferError(
-                f"{printable_name(path)} lies deeper than {self.spec.limits.depth} folders"
+                f"{printable_name(path)} lies deeper than {self.request.limits.depth} folders"
             )
         if name:
             yield SourceEntry(FOLDER, stat.S_IMODE(os.lstat(path).st_mode), 0, 0, name, b"", path)
@@ -116,8 +116,8 @@ class SourceScan:
                 entries = sorted(iterator, key=lambda entry: entry.name)
         except OSError as error:
             raise api.TransferError(f"{printable_name(path)} cannot be read: {error.strerror}") from None
-        if self.spec.ignore:
-            rules = (*rules, *self.read_rules(path, inside, {entry.name for entry in entries}))
+        if self.request.use_ignore_files:
+            rules = (*rules, *self.read_ignore_rules(path, inside, {entry.name for entry in entries}))
         start = name + b"/" if name else b""
         for entry in entries:
             here = entry.name
@@ -134,10 +134,10 @@ class SourceScan:
                 status = entry.stat(follow_symlinks=False)
             except OSError:
                 continue
-            if (found := self._classify(entry.path, start + here, inside, status)) is not None:
+            if (found := self._make_entry(entry.path, start + here, inside, status)) is not None:
                 yield found
 
-    def read_rules(
+    def read_ignore_rules(
         self, path: bytes, prefix: bytes, names: set[bytes]
     ) -> Iterator[tuple[bytes, GitIgnoreSpec]]:
         for name in IGNORE_FILES:
@@ -153,7 +153,7 @@ class SourceScan:
 
     def is_ignored(self, name: bytes, below: bytes, is_folder: bool, rules: Rules) -> bool:
         """The last rule that speaks of a name decides, the deepest file last, as git has it."""
-        if name == PARTIALS_DIR or (self.spec.ignore and is_folder and name in ALWAYS_IGNORED):
+        if name == PARTIALS_DIR or (self.request.use_ignore_files and is_folder and name in ALWAYS_IGNORED):
             return True
         for prefix, spec in reversed(rules):
             text = os.fsdecode(below[len(prefix) :]) + ("/" if is_folder else "")
@@ -162,7 +162,7 @@ class SourceScan:
                 return verdict
         return False
 
-    def _classify(
+    def _make_entry(
         self, path: bytes, name: bytes, inside: bytes, status: os.stat_result
     ) -> SourceEntry | None:
         """None: it is skipped."""
@@ -175,14 +175,14 @@ class SourceScan:
         elif not stat.S_ISREG(status.st_mode):
             why = "is neither a file, a folder nor a link"
         else:
-            return self._count_file(path, name, status)
-        self.skipped.append(api.Skipped(name=printable_name(name), why=why))
+            return self._make_file_entry(path, name, status)
+        self.skipped.append(api.SkippedName(name=printable_name(name), why=why))
         return None
 
-    def _count_file(self, path: bytes, name: bytes, status: os.stat_result) -> SourceEntry:
+    def _make_file_entry(self, path: bytes, name: bytes, status: os.stat_result) -> SourceEntry:
         self.files += 1
         self.size += status.st_size
-        limits = self.spec.limits
+        limits = self.request.limits
         if self.files > limits.files or self.size > limits.total:
             raise api.TransferError(
                 f"more than {limits.files} files or {limits.total} bytes",
@@ -190,18 +190,18 @@ class SourceScan:
             )
         kind, link = FILE, b""
         if status.st_nlink > 1:
-            first = self._inodes.setdefault((status.st_dev, status.st_ino), name)
+            first = self._names_by_inode.setdefault((status.st_dev, status.st_ino), name)
             if first != name:
                 kind, link, self.has_hard_links = HARD_LINK, first, True
         mode, size, time = stat.S_IMODE(status.st_mode), status.st_size, status.st_mtime_ns
         return SourceEntry(kind, mode, size, time, name, link, path)
 
 
-def mark_first_push(link: api.SshConnection, target: str) -> bool:
+def mark_first_push(connection: api.SshConnection, target: str) -> bool:
     """Whether nothing was ever sent there from here, so that nobody needs to ask what is there. Only a guess."""
     note = f"pushed-{compute_digest(BEST_DIGEST, target.encode()).hex()[:16]}"
     try:
-        place = os.path.join(os.path.dirname(link.key_file), note)
+        place = os.path.join(os.path.dirname(connection.key_file), note)
         os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError:
         return False

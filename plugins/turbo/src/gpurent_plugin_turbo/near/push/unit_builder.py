@@ -12,7 +12,7 @@ from threading import Lock, local
 from time import thread_time
 
 from gpurent_plugin_turbo.near.connection.rate_control import CompressionLevel
-from gpurent_plugin_turbo.near.push.push_units import Pack, Piece, PushUnit
+from gpurent_plugin_turbo.near.push.push_units import FilePack, FilePiece, PushUnit
 from gpurent_plugin_turbo.near.push.scan import SourceEntry
 from gpurent_plugin_turbo.shared.annotations import TableRow
 from gpurent_plugin_turbo.shared.codec import (
@@ -25,13 +25,13 @@ from gpurent_plugin_turbo.shared.codec import (
     compute_digest,
     new_digest,
 )
-from gpurent_plugin_turbo.shared.reading import READ_FLAGS, read_whole
-from gpurent_plugin_turbo.shared.wire import IO_SIZE, TABLE_HEAD, encode_table
+from gpurent_plugin_turbo.shared.source_files import READ_FLAGS, read_whole_file
+from gpurent_plugin_turbo.shared.wire import IO_SIZE, TABLE_HEADER, encode_table
 
-SAMPLE = 1 << 15
-MAX_RATIO = 0.95  # what does not shrink below this travels as it is
-MIN_BUFFER = 1 << 20
-MAX_FREE = 8  # buffers that wait for their next use
+SAMPLE_SIZE = 1 << 15
+MAX_COMPRESSION_RATIO = 0.95  # what does not shrink below this travels as it is
+MIN_BUFFER_SIZE = 1 << 20
+MAX_FREE_BUFFERS = 8  # buffers that wait for their next use
 ROW_BYTES = 21  # bytes of a row of the table beside its name
 
 
@@ -43,10 +43,10 @@ class BufferPool:
 
     def acquire(self, size: int) -> bytearray:
         found = self._free.pop() if self._free else bytearray()
-        return found if len(found) >= size else bytearray(max(size, MIN_BUFFER + MIN_BUFFER // 4))
+        return found if len(found) >= size else bytearray(max(size, MIN_BUFFER_SIZE + MIN_BUFFER_SIZE // 4))
 
     def release(self, buffer: bytearray) -> None:
-        if len(self._free) < MAX_FREE:
+        if len(self._free) < MAX_FREE_BUFFERS:
             self._free.append(buffer)
 
 
@@ -54,10 +54,10 @@ class PackBuffer:
     """`view` is table and contents; `packed` are the entries in it, `failed` those that cannot be read, and why."""
 
     def __init__(self, entries: list[SourceEntry], buffers: BufferPool) -> None:
-        self.packed: list[SourceEntry] = []
-        self.failed: list[tuple[bytes, str]] = []
+        self.packed_entries: list[SourceEntry] = []
+        self.failures: list[tuple[bytes, str]] = []
         self._rows: list[TableRow] = []
-        start = TABLE_HEAD.size + sum(len(entry.name) + ROW_BYTES for entry in entries)
+        start = TABLE_HEADER.size + sum(len(entry.name) + ROW_BYTES for entry in entries)
         self.buffer = buffers.acquire(start + sum(entry.size for entry in entries) + 1)
         end = self._read_entries(entries, start)
         table = encode_table(self._rows)
@@ -80,24 +80,24 @@ class PackBuffer:
                 got = -1
             if now is None or not (got == size == now.st_size and now.st_mtime_ns == entry.time):
                 try:
-                    found = read_unchanged(entry)
+                    found = read_unchanged_file(entry)
                 except OSError as error:
-                    self.failed.append((entry.name, f"vanished or cannot be read: {error.strerror}"))
+                    self.failures.append((entry.name, f"vanished or cannot be read: {error.strerror}"))
                     continue
                 if found is None:
-                    self.failed.append((entry.name, "changed while it was read"))
+                    self.failures.append((entry.name, "changed while it was read"))
                     continue
                 data, now = found
                 size = len(data)
-                view = self._grow(at + size + 1, view)
+                view = self._grow_buffer(at + size + 1, view)
                 view[at : at + size] = data
-            self.packed.append(entry)
+            self.packed_entries.append(entry)
             self._rows.append((entry.kind, stat.S_IMODE(now.st_mode), size, now.st_mtime_ns, entry.name, b""))
             at += size
-            view = self._grow(at + 1, view)
+            view = self._grow_buffer(at + 1, view)
         return at
 
-    def _grow(self, size: int, view: memoryview) -> memoryview:
+    def _grow_buffer(self, size: int, view: memoryview) -> memoryview:
         """A file has grown beyond what the scan saw."""
         if size <= len(view):
             return view
@@ -107,12 +107,12 @@ class PackBuffer:
         return memoryview(larger)
 
 
-def read_unchanged(
+def read_unchanged_file(
     entry: SourceEntry, tries: int = 2, most: int = sys.maxsize
 ) -> tuple[bytes, os.stat_result] | None:
     """A file of at most ``most`` bytes as it was at one moment; None: it changes while it is read."""
     for _ in range(tries):
-        data, status = read_whole(entry.path, most)
+        data, status = read_whole_file(entry.path, most)
         if data is not None:
             return data, status
     return None
@@ -123,37 +123,37 @@ class UnitBuilder:
 
     def __init__(self, level: CompressionLevel) -> None:
         self._level = level
-        self.digest_kind, self._codec = BEST_DIGEST, BEST_CODEC
+        self.digest_kind, self._codec_kind = BEST_DIGEST, BEST_CODEC
         self.keep_raw = True  # for as long as it may be compressed harder
-        self._local = local()
+        self._thread_local = local()
         self._read_lock = Lock()
         self._buffers = BufferPool()
 
     def use_portable_formats(self) -> None:
         """The far side lacks a library: what every Python has, from now on."""
-        self.digest_kind, self._codec = BLAKE, ZLIB
+        self.digest_kind, self._codec_kind = BLAKE, ZLIB
 
     def build_unit(
-        self, task: Pack | Piece | PushUnit, codec: Codec
+        self, task: FilePack | FilePiece | PushUnit, codec: Codec
     ) -> tuple[PushUnit | None, list[tuple[bytes, str]]]:
         """The unit, None when nothing of it can be read; and what cannot be, with the reason.
 
         What is a unit already is compressed harder: nothing can be sent yet anyway.
         """
         if isinstance(task, PushUnit):
-            if task.raw is not None:
-                self._compress_unit(task, task.raw, self._level.idle_level, codec)
+            if task.raw_data is not None:
+                self._compress_unit(task, task.raw_data, self._level.idle_level, codec)
             return task, []
-        if isinstance(task, Piece):
+        if isinstance(task, FilePiece):
             return self._build_piece(task, codec), []
         return self._build_pack(task, codec)
 
-    def _build_piece(self, task: Piece, codec: Codec) -> PushUnit:
+    def _build_piece(self, task: FilePiece, codec: Codec) -> PushUnit:
         if not self._level.current or not self._is_piece_compressible(task, codec):
             return self._build_raw_piece(task)
         view, done = self._get_buffer(task.size), 0
         while done < task.size:
-            got = os.preadv(task.upload.handle, [view[done:]], task.at + done)
+            got = os.preadv(task.upload.handle, [view[done:]], task.offset + done)
             if not got:
                 task.upload.problem = "changed while it was read"
                 view[done:] = bytes(task.size - done)
@@ -162,17 +162,17 @@ class UnitBuilder:
         kind = self.digest_kind
         unit = PushUnit(task, kind, compute_digest(kind, view), task.size)
         self._compress_unit(unit, view, self._level.current or 1, codec)
-        unit.raw = bytes(view) if self.keep_raw else None
+        unit.raw_data = bytes(view) if self.keep_raw else None
         return unit
 
-    def _build_raw_piece(self, task: Piece) -> PushUnit:
+    def _build_raw_piece(self, task: FilePiece) -> PushUnit:
         """Only its digest is computed here; the kernel moves it from the file to the connection."""
         kind = self.digest_kind  # which may change meanwhile
         made = new_digest(kind)
         buffer, done = self._get_buffer(IO_SIZE), 0
         while done < task.size:
             view = buffer[: min(len(buffer), task.size - done)]
-            got = os.preadv(task.upload.handle, [view], task.at + done)
+            got = os.preadv(task.upload.handle, [view], task.offset + done)
             if not got:
                 task.upload.problem = "changed while it was read"
                 break
@@ -182,41 +182,45 @@ class UnitBuilder:
 
     def _get_buffer(self, size: int) -> memoryview:
         """Memory of this thread, used again and again."""
-        found: memoryview | None = getattr(self._local, "buffer", None)
+        found: memoryview | None = getattr(self._thread_local, "buffer", None)
         if found is None or len(found) < size:
-            found = self._local.buffer = memoryview(bytearray(max(size, IO_SIZE)))
+            found = self._thread_local.buffer = memoryview(bytearray(max(size, IO_SIZE)))
         return found[:size]
 
-    def _is_piece_compressible(self, task: Piece, codec: Codec) -> bool:
-        middle = task.at + task.size // 2
-        return self._shrinks(os.pread(task.upload.handle, min(SAMPLE, task.size), middle), codec)
+    def _is_piece_compressible(self, task: FilePiece, codec: Codec) -> bool:
+        middle = task.offset + task.size // 2
+        return self._is_sample_compressible(
+            os.pread(task.upload.handle, min(SAMPLE_SIZE, task.size), middle), codec
+        )
 
     def _is_pack_compressible(self, data: memoryview, codec: Codec) -> bool:
         """A sample from the middle tells, at little cost, whether compressing is worth its time."""
         middle = len(data) // 2
-        return len(data) < 4 * SAMPLE or self._shrinks(bytes(data[middle : middle + SAMPLE]), codec)
+        return len(data) < 4 * SAMPLE_SIZE or self._is_sample_compressible(
+            bytes(data[middle : middle + SAMPLE_SIZE]), codec
+        )
 
-    def _shrinks(self, sample: bytes, codec: Codec) -> bool:
-        return len(codec.compress(self._codec, 1, sample)) < MAX_RATIO * len(sample)
+    def _is_sample_compressible(self, sample: bytes, codec: Codec) -> bool:
+        return len(codec.compress(self._codec_kind, 1, sample)) < MAX_COMPRESSION_RATIO * len(sample)
 
-    def _build_pack(self, task: Pack, codec: Codec) -> tuple[PushUnit | None, list[tuple[bytes, str]]]:
+    def _build_pack(self, task: FilePack, codec: Codec) -> tuple[PushUnit | None, list[tuple[bytes, str]]]:
         with self._read_lock:
             packed = PackBuffer(task.entries, self._buffers)
-        if not packed.packed:
-            return None, packed.failed
-        task.entries = packed.packed
+        if not packed.packed_entries:
+            return None, packed.failures
+        task.entries = packed.packed_entries
         data, kind = packed.view, self.digest_kind
         unit = PushUnit(task, kind, compute_digest(kind, data), len(data), data)
         unit.buffer = packed.buffer
         level = self._level.current
         if level and self._is_pack_compressible(data, codec):
             self._compress_unit(unit, data, level, codec)
-            unit.raw = data if self.keep_raw else None
+            unit.raw_data = data if self.keep_raw else None
         elif level > 1:  # the table of names shrinks, and the streams are slow enough for that to count
             self._compress_unit(unit, data, 1, codec, 0.999)
-        if unit.codec != RAW and unit.raw is None:
+        if unit.codec_kind != RAW and unit.raw_data is None:
             self.release_buffer(unit)
-        return unit, packed.failed
+        return unit, packed.failures
 
     def release_buffer(self, unit: PushUnit) -> None:
         if unit.buffer is not None:
@@ -224,11 +228,18 @@ class UnitBuilder:
             unit.buffer = None
 
     def _compress_unit(
-        self, unit: PushUnit, data: bytes | memoryview, level: int, codec: Codec, max_ratio: float = MAX_RATIO
+        self,
+        unit: PushUnit,
+        data: bytes | memoryview,
+        level: int,
+        codec: Codec,
+        max_ratio: float = MAX_COMPRESSION_RATIO,
     ) -> None:
         begun = thread_time()  # of the processor: waiting for it says nothing of the level
-        compressed = bytes(codec.compress(self._codec, level, data))  # out of a buffer that is larger by far
+        compressed = bytes(
+            codec.compress(self._codec_kind, level, data)
+        )  # out of a buffer that is larger by far
         self._level.record_compression(level, len(data), len(compressed), thread_time() - begun)
         if len(compressed) < max_ratio * len(data):
-            unit.codec, unit.level = self._codec, level
+            unit.codec_kind, unit.level = self._codec_kind, level
             unit.body, unit.wire_size = compressed, len(compressed)

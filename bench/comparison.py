@@ -1,0 +1,158 @@
+"""One cell of the table: tools in turn, round after round, each arrival checked by hash."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+
+from attrs import define, field
+
+from bench.datasets import MIB
+from bench.peers import SLOW_PEERS
+
+OURS = "gpurent"
+DROP_RATIO = 1.4  # a peer this much slower than the best is not run again
+MAX_PEERS = 4  # so many peers are, at most
+
+
+@define
+class ResultCell:
+    """Seconds by tool; a tool that ran into the cap has that as its only figure and stands in ``capped``."""
+
+    row: str
+    link: str
+    times: dict[str, list[float]] = field(factory=dict)
+    capped: set[str] = field(factory=set)
+    peak_kib: int = 0
+    note: str = ""
+
+    def median_seconds(self, tool: str) -> float:
+        return median(self.times[tool])
+
+    def best_peer(self) -> str:
+        peers = [tool for tool in self.times if tool != OURS and tool not in self.capped]
+        return min(peers, key=self.median_seconds, default="")
+
+    def speed_ratio(self, tool: str = "") -> float:
+        tool = tool or self.best_peer()
+        return self.median_seconds(tool) / self.median_seconds(OURS) if tool else 0.0
+
+
+_target_numbers = itertools.count()
+
+
+def new_target_path(room: Path) -> Path:
+    """A name that nothing was sent to so far: gpurent remembers that, and asks first where something was."""
+    return room / f"target{next(_target_numbers)}"
+
+
+def warm_up_memory(room: Path, size: int) -> None:
+    """Let the computer find its memory: whoever is the first to use a page waits for it, and others do not.
+
+    Right before it is used: a virtual machine gives what is free back to its host within seconds.
+    """
+    block = bytes(MIB)
+    with (room / "touched").open("wb") as file:
+        for _ in range(size // MIB):
+            file.write(block)
+    (room / "touched").unlink()
+
+
+def hash_folder(folder: Path) -> str:
+    """Of names and contents."""
+    made = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            made.update(f"{path.relative_to(folder)}\0".encode())
+            with path.open("rb") as file:
+                made.update(hashlib.file_digest(file, "sha256").digest())
+    return made.hexdigest()
+
+
+def time_command(command: str, cap: float) -> tuple[float, int, bool]:
+    """Seconds, KiB at the peak where the command tells them (ours does), and whether it came to its end."""
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        command, shell=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        said, errors = process.communicate(timeout=cap)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return cap, 0, False
+    took = time.perf_counter() - begun
+    if process.returncode:
+        print(f"  failed: {command[:120]} ...\n  {errors.decode()[-400:]}")
+        return took, 0, False
+    return took, parse_peak_memory(said), True
+
+
+def parse_peak_memory(said: bytes) -> int:
+    try:
+        return int(json.loads(said)["peak_kib"])
+    except (ValueError, KeyError, TypeError):
+        return 0
+
+
+def select_contenders(cell: ResultCell, names: list[str]) -> list[str]:
+    """The peers that may be the best of the cell."""
+    best = cell.best_peer()
+    done = [name for name in names if name != OURS and name not in cell.capped]
+    done.sort(key=cell.median_seconds)
+    return [
+        name
+        for name in done[:MAX_PEERS]
+        if cell.median_seconds(name) < DROP_RATIO * cell.median_seconds(best)
+    ]
+
+
+def compare_tools(
+    cell: ResultCell,
+    tools: Mapping[str, Callable[[Path], str]],
+    source: Path,
+    room: Path,
+    *,
+    prepare: Callable[[str, Path], None] | None = None,
+    rounds: int = 3,
+    limit: float = 9.0,
+    clock: Mapping[str, Callable[[str, float], tuple[float, int, bool]]] | None = None,
+) -> ResultCell:
+    """``tools`` make a command for a fresh target; one that takes ``limit`` times our time is stopped."""
+    wanted = hash_folder(source)
+    size = sum(path.stat().st_size for path in source.rglob("*"))
+    names = [OURS, *(name for name in tools if name != OURS)]
+    for turn in range(rounds):
+        order = names if not turn else names[turn % len(names) :] + names[: turn % len(names)]
+        for name in order:
+            target = new_target_path(room)
+            if prepare is not None:
+                prepare(name, target)
+            mine = min(cell.times.get(OURS, [10.0]))
+            cap = min(max(8.0, (limit if name in SLOW_PEERS or name == OURS else 3.0) * mine), 120.0)
+            warm_up_memory(room, size)
+            took, memory, done = (clock or {}).get(name, time_command)(tools[name](target), cap)
+            cell.times.setdefault(name, []).append(took)
+            cell.peak_kib = max(cell.peak_kib, memory if name == OURS else 0)
+            if not done:
+                if name == OURS:
+                    raise SystemExit(f"{OURS} failed in {cell.row}, {cell.link}")
+                cell.capped.add(name)
+            elif hash_folder(target) != wanted:
+                raise SystemExit(f"{name} brought something else in {cell.row}, {cell.link}")
+            shutil.rmtree(target, ignore_errors=True)
+            print(
+                f"  {cell.row:<22} {cell.link:<30} {name:<28} {took:8.3f}{'' if done else ' (cap)'}",
+                flush=True,
+            )
+        names = [OURS, *select_contenders(cell, names)]
+    return cell

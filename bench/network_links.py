@@ -1,0 +1,85 @@
+"""Links of the benchmark: loopback as it is, or a slow and lossy wire to a network namespace of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import frozen
+
+from bench.ssh_server import BenchSshServer, run_ssh_server
+
+NEAR_ADDRESS, FAR_ADDRESS = "10.213.87.1", "10.213.87.2"
+
+
+@frozen
+class NetworkLink:
+    """``rate`` in bits a second, ``trip`` a round trip in seconds, ``loss`` of packets."""
+
+    name: str
+    rtt: float = 0.0
+    rate: float = 0.0
+    loss: float = 0.0
+
+
+LOOPBACK_LINK = NetworkLink("raw loopback")
+MEDIUM_LINK = NetworkLink("20 ms, 200 Mbit/s", 0.020, 200e6)
+SLOW_LINK = NetworkLink("50 ms, 50 Mbit/s, 0.1 % loss", 0.050, 50e6, 0.001)
+LINKS = {"loopback": LOOPBACK_LINK, "middle": MEDIUM_LINK, "far": SLOW_LINK}
+
+
+def find_obstacle() -> str:
+    """What stands in the way of emulated links; empty for nothing."""
+    if os.geteuid():
+        return "network namespaces need root"
+    if not Path("/dev/net/tun").exists():
+        return "there is no /dev/net/tun"
+    missing = [name for name in ("cc", "ip") if not shutil.which(name)]
+    return f"{missing[0]} is not installed" if missing else ""
+
+
+def _run_command(*words: str) -> None:
+    subprocess.run(words, check=True)
+
+
+@contextmanager
+def open_link(wire: NetworkLink, room: Path) -> Iterator[BenchSshServer]:
+    """A server at the other end of ``wire``."""
+    if not wire.rate:
+        with run_ssh_server(room) as yard:
+            yield yard
+        return
+    space = f"gpr{os.getpid()}"
+    program = room / "link"
+    room.mkdir(parents=True, exist_ok=True)
+    _run_command("cc", "-O2", "-o", str(program), str(Path(__file__).with_name("link.c")))
+    _run_command("ip", "netns", "add", space)
+    queue = int(max(wire.rate / 8 * wire.rtt * 2, 256_000))
+    words = [
+        str(program),
+        space,
+        str(int(wire.rtt * 5e5)),
+        str(wire.rate),
+        str(int(wire.loss * 1e6)),
+        str(queue),
+    ]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    try:
+        if process.stdout is None or process.stdout.readline().strip() != "ready":
+            raise SystemExit("the emulated link does not come up")
+        _run_command("ip", "addr", "add", f"{NEAR_ADDRESS}/30", "dev", "gprnear")
+        _run_command("ip", "link", "set", "gprnear", "up")
+        inside = ("ip", "netns", "exec", space)
+        _run_command(*inside, "ip", "addr", "add", f"{FAR_ADDRESS}/30", "dev", "gprfar")
+        _run_command(*inside, "ip", "link", "set", "gprfar", "up")
+        _run_command(*inside, "ip", "link", "set", "lo", "up")
+        with run_ssh_server(room, FAR_ADDRESS, inside) as yard:
+            yield yard
+    finally:
+        process.kill()
+        process.wait()
+        _run_command("ip", "netns", "delete", space)

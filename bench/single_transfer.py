@@ -1,0 +1,135 @@
+"""One push or pull by a plugin, as a process of its own: what `gpurent push` does once the lease is known.
+
+single_transfer.py push|held|pull PLUGIN ROOM HOST PORT USER SOURCE TARGET [setting=value ...]
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from time import perf_counter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+BACKENDS = {
+    "turbo": ("gpurent_plugin_turbo.backend", "TurboBackend"),
+    "sftp": ("gpurent_plugin_sftp.backend", "SftpBackend"),
+}
+
+
+class StubObject:
+    """What a link, an endpoint or a cargo is to a plugin, without the imports: for the way that is timed whole."""
+
+    def __init__(self, **given: Any) -> None:
+        self.__dict__.update(given)
+
+    def __str__(self) -> str:
+        return f"ssh {self.user}@{self.address} -p {self.port}"
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
+
+
+class SilentProgress:
+    """A progress that shows nothing."""
+
+    def set_total(self, files: int, size: int) -> None: ...
+    def advance(self, size: int, name: str = "") -> None: ...
+    def finish_file(self, name: str) -> None: ...
+
+
+def print_report(report: Any, took: float) -> None:
+    from resource import RUSAGE_SELF, getrusage
+
+    peak = getrusage(RUSAGE_SELF).ru_maxrss
+    figures = f'"sent": {report.sent}, "resumed": {report.resumed}, "seconds": {took:.6f}, "peak_kib": {peak}'
+    print(f'{{"files": {report.files}, {figures}}}')
+
+
+def run_push(room: str, host: str, port: str, user: str, source: str, target: str, *given: str) -> None:
+    """Over lines of its own, dialled before anything else."""
+    begun = perf_counter()
+    from gpurent_plugin_turbo.near.connection.bootstrap import make_push_command
+    from gpurent_plugin_turbo.near.connection.ssh_process import SshProcess, pop_predialed, predial
+
+    settings = dict(text.split("=", 1) for text in given)
+    link: Any = StubObject(
+        endpoint=StubObject(user=user, address=host, port=int(port)),
+        key_file=f"{room}/key",
+        known_hosts=f"{room}/known_hosts",
+    )
+    cargo: Any = StubObject(
+        sources=(source,), target=target, content=True, ignore=True, limit=0, verify="fast", delete=False,
+        limits=StubObject(files=1_000_000, total=1 << 44, depth=64, name=255),
+    )  # fmt: skip
+    command = make_push_command(cargo)
+    predial(link, settings, command)
+    from gpurent_plugin_turbo.near.push.pusher import StreamPusher
+    from gpurent_plugin_turbo.near.push.scan import mark_first_push
+
+    work = StreamPusher(
+        cargo,
+        SilentProgress(),
+        lambda first: pop_predialed(link, command) or SshProcess(link, settings, command),
+        first_push=mark_first_push(link, target),
+        max_streams=int(settings.get("lines", 8)),
+    )
+    work.run()
+    report = StubObject(files=work.scan.files, sent=work.sent, resumed=work.resumed)
+    print_report(report, perf_counter() - begun)
+
+
+async def main(way: str, plugin: str, room: str, host: str, port: str, user: str, *rest: str) -> None:
+    """By the plugin's own door, with an event loop; ``held``: over a connection that is open already."""
+    import asyncio
+    from importlib import import_module
+    from pathlib import Path
+
+    import asyncssh
+
+    from gpurent.api import Endpoint, PullRequest, PushRequest
+    from gpurent_plugin_turbo.near.connection.ssh_process import FAST_CIPHERS
+
+    source, target, *given = rest
+    settings = dict(text.split("=", 1) for text in given)
+    connection = None
+    if plugin == "sftp" or way == "held":
+        connection = await asyncssh.connect(
+            host, int(port), username=user, client_keys=[f"{room}/key"], known_hosts=f"{room}/known_hosts",
+            config=None, agent_path=None, compression_algs=["none"],
+            encryption_algs=FAST_CIPHERS,
+        )  # fmt: skip
+    line: Any = StubObject(
+        endpoint=Endpoint(user, host, int(port)), key_file=Path(room, "key"),
+        known_hosts=Path(room, "known_hosts"), transport=connection, alive=connection is not None,
+    )  # fmt: skip
+    module, kind = BACKENDS[plugin]
+    made = getattr(import_module(module), kind)
+    backend = made(settings) if plugin == "turbo" else made()
+    if plugin == "turbo":
+        import gpurent_plugin_turbo.near.connection.ssh_channel  # noqa: F401 - a trip that has a connection has its plugin, too
+    if connection is not None:
+        await asyncio.sleep(0.5)  # nothing of the login is under way any more
+    begun = perf_counter()
+    if way == "pull":
+        report = await backend.pull(
+            line, PullRequest(sources=(source,), target=Path(target)), SilentProgress()
+        )
+    else:
+        report = await backend.push(
+            line, PushRequest(sources=(Path(source),), target=target, contents_only=True), SilentProgress()
+        )
+    print_report(report, perf_counter() - begun)
+
+
+if __name__ == "__main__":
+    gc.set_threshold(50_000)  # as the command line has it
+    if sys.argv[1:3] == ["push", "turbo"]:
+        run_push(*sys.argv[3:])
+    else:
+        import asyncio
+
+        asyncio.run(main(*sys.argv[1:]))

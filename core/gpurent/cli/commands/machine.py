@@ -1,0 +1,274 @@
+"""``push pull ssh exec start sessions attach logs stop``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gpurent.cli.arguments import lease_argument
+from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.params import BANDWIDTH, MOMENT, SPAN
+from gpurent.cli.trip_spec import field_options
+from gpurent.cli.views.table import format_table
+from gpurent.domain.session import JobStatus
+from gpurent.domain.time_left import MachineTimer
+from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
+from gpurent.errors import UsageError
+from gpurent.locale import _
+
+if TYPE_CHECKING:
+    from gpurent.composition.application import Application
+
+_session_option = field_options(("session",), default="")
+_transfer_option = field_options(("transfer",), default="")
+_limit_option = click.option(
+    "--limit", type=BANDWIDTH, default=0, help=_("At most so much a second over the line: 2MB/s.")
+)
+_verify_option = click.option(
+    "--verify",
+    type=click.Choice(["fast", "full"]),
+    default="fast",
+    show_default=True,
+    help=_("full: read back what lies there, and believe no size and time."),
+)
+_IGNORE_UNKNOWN_OPTIONS = {"ignore_unknown_options": True}
+
+
+def _show_report(app: CliContext, report: TransferReport) -> None:
+    skipped = [f"{item.name}: {item.why}" for item in report.skipped]
+    line = _(
+        "{files} files, {total} bytes there and verified; {sent} bytes sent, {resumed} were there before"
+    ).format(
+        files=report.files,
+        total=report.total,
+        sent=report.sent,
+        resumed=report.resumed,
+    )
+    gone = [_("Deleted there: {name}").format(name=name) for name in report.deleted]
+    notes = [_("Left out: {what}").format(what=text) for text in skipped]
+    app.show(report, "\n".join([line, *notes, *gone]))
+
+
+@click.command("push")
+@lease_argument
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--to", "target", default=".", help=_("The folder on the machine, below its home."))
+@_transfer_option
+@_limit_option
+@_verify_option
+@click.option("--no-ignore", is_flag=True, help=_("Take what .gitignore and .gpurentignore leave out."))
+@click.option(
+    "--delete", is_flag=True, help=_("Then take away there what is not here any more and not ignored.")
+)
+@click.option("--dry-run", is_flag=True, help=_("With --delete: only list what it would take away."))
+@click.option("--watch", "watched", is_flag=True, help=_("Go on, and send every change, until Ctrl-C."))
+@json_option
+@click.pass_obj
+def push_command(
+    app: CliContext,
+    lease: str,
+    sources: tuple[Path, ...],
+    target: str,
+    transfer: str,
+    limit: int,
+    verify: str,
+    no_ignore: bool,
+    delete: bool,
+    dry_run: bool,
+    watched: bool,
+) -> None:
+    """Carry SOURCES to a machine; called again it goes on where it stopped."""
+    if dry_run and not delete:
+        raise UsageError(_("--dry-run goes with --delete"))
+    if watched and (dry_run or app.as_json):
+        raise UsageError(_("--watch goes with neither --dry-run nor --json"))
+    push = PushRequest(
+        sources=sources,
+        target=target,
+        use_ignore_files=not no_ignore,
+        bandwidth_limit=limit,
+        verify=verify,
+        delete=delete,
+        dry_run=dry_run,
+    )
+    if watched:
+        _push_changes(app, lease, push, transfer)
+        return
+    report = app.run(lambda application: application.file_commands.push(lease, push, transfer))
+    if dry_run:
+        names = [_("Would be deleted there: {name}").format(name=name) for name in report.deleted]
+        app.show(report, "\n".join(names) or _("Nothing would be deleted there."))
+        return
+    _show_report(app, report)
+
+
+def _push_changes(app: CliContext, lease: str, push: PushRequest, transfer: str) -> None:
+    """Ctrl-C is how it ends: no error."""
+    try:
+        app.run(
+            lambda application: application.file_commands.watch_push(
+                lease, push, lambda report: _show_report(app, report), transfer
+            )
+        )
+    except KeyboardInterrupt:
+        click.echo(_("No longer kept in step; what was sent stays there."), err=True)
+
+
+@click.command("pull")
+@lease_argument
+@click.argument("sources", nargs=-1, required=True)
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help=_("The folder here."),
+)
+@_transfer_option
+@_limit_option
+@_verify_option
+@json_option
+@click.pass_obj
+def pull_command(
+    app: CliContext,
+    lease: str,
+    sources: tuple[str, ...],
+    target: Path,
+    transfer: str,
+    limit: int,
+    verify: str,
+) -> None:
+    """Bring SOURCES (below the machine's home, or absolute) here."""
+    pull = PullRequest(sources=sources, target=target, bandwidth_limit=limit, verify=verify)
+    _show_report(app, app.run(lambda application: application.file_commands.pull(lease, pull, transfer)))
+
+
+@click.command("ssh")
+@lease_argument
+@click.pass_obj
+def ssh_command(app: CliContext, lease: str) -> None:
+    """Open a shell on a machine."""
+    raise SystemExit(app.run(lambda application: application.machine_commands.open_shell(lease, None)))
+
+
+@click.command("exec", context_settings=_IGNORE_UNKNOWN_OPTIONS)
+@lease_argument
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
+def exec_command(app: CliContext, lease: str, command: tuple[str, ...]) -> None:
+    """Run one COMMAND on a machine; its exit code is gpurent's."""
+    line = command[0] if len(command) == 1 else shlex.join(command)
+    raise SystemExit(app.run(lambda application: application.machine_commands.open_shell(lease, line)))
+
+
+@click.command("start", context_settings=_IGNORE_UNKNOWN_OPTIONS)
+@lease_argument
+@click.option("--name", default="job", show_default=True, help=_("The session's name."))
+@click.option("--in", "folder", default=".", help=_("The folder on the machine, below its home."))
+@field_options(("launcher",), default="")
+@click.option("--for", "term", type=SPAN, help=_("Let the machine shut itself so long from now."))
+@click.option("--until", type=MOMENT, help=_("Let the machine shut itself then: 18:30."))
+@_session_option
+@json_option
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
+def start_command(
+    app: CliContext,
+    lease: str,
+    name: str,
+    folder: str,
+    launcher: str,
+    term: timedelta | None,
+    until: datetime | None,
+    session: str,
+    command: tuple[str, ...],
+) -> None:
+    """Start COMMAND as a job that outlives the line. The same name never runs twice."""
+    if term is not None and until is not None:
+        raise UsageError(_("one of --for and --until at a time"))
+
+    async def go(application: Application) -> tuple[JobStatus, MachineTimer | None]:
+        machine = application.machine_commands
+        status = await machine.start_job(lease, name, command, folder, launcher, session)
+        if term is None and until is None:
+            return status, None
+        end = until or application.clock.now() + (term or timedelta())
+        return status, await application.timer_commands.arm_timer(lease, end)
+
+    status, timer = app.run(go)
+
+    def text() -> str:
+        from gpurent.workflow.timing.timers import format_timer
+
+        return "\n".join([f"{name}: {_(status.state.value)}", *([format_timer(timer)] if timer else [])])
+
+    app.show({"name": name, "status": status, "timer": timer}, text)
+
+
+@click.command("sessions")
+@lease_argument
+@_session_option
+@json_option
+@click.pass_obj
+def sessions_command(app: CliContext, lease: str, session: str) -> None:
+    """List the sessions on a machine."""
+    found = app.run(lambda application: application.machine_commands.list_sessions(lease, session))
+    rows = [
+        (info.id, info.name, _("attached") if info.attached else _("detached"), info.since) for info in found
+    ]
+    head = (_("id"), _("name"), _("state"), _("since"))
+    app.show(found, format_table(head, rows) if rows else _("No session runs there."))
+
+
+@click.command("attach")
+@lease_argument
+@click.argument("name", default="")
+@_session_option
+@click.pass_obj
+def attach_command(app: CliContext, lease: str, name: str, session: str) -> None:
+    """Get into the session NAME (default: the only one), taking it over from a line that was lost."""
+    raise SystemExit(
+        app.run(lambda application: application.machine_commands.attach_session(lease, name, session))
+    )
+
+
+@click.command("logs")
+@lease_argument
+@click.argument("name", default="")
+@click.option(
+    "--follow", "-f", is_flag=True, help=_("Go on until the job ends; then leave with its exit code.")
+)
+@click.option("--status", "only_status", is_flag=True, help=_("Only leave with the job's exit code."))
+@_session_option
+@json_option
+@click.pass_obj
+def logs_command(
+    app: CliContext, lease: str, name: str, follow: bool, only_status: bool, session: str
+) -> None:
+    """Show what the job NAME (default: the trip's) has printed."""
+    status = app.run(
+        lambda application: application.machine_commands.show_log(
+            lease, name, follow, session, silent=only_status or app.as_json
+        )
+    )
+    if app.as_json:
+        app.show({"status": status}, "")
+    sys.stdout.flush()
+    if (follow or only_status) and status.exit_code:
+        raise SystemExit(status.exit_code)
+
+
+@click.command("stop")
+@lease_argument
+@click.argument("name")
+@_session_option
+@click.pass_obj
+def stop_command(app: CliContext, lease: str, name: str, session: str) -> None:
+    """End the job NAME and its session. The machine goes on, and goes on costing."""
+    status = app.run(lambda application: application.machine_commands.stop_job(lease, name, session))
+    app.show({"name": name, "status": status}, f"{name}: {_(status.state.value)}")

@@ -1,0 +1,215 @@
+"""``topup invoice withdraw``: money in, papers, money out. gpurent itself never pays or sends for these."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gpurent.cli.arguments import provider_argument
+from gpurent.cli.commands.account import parse_name_values
+from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.params import MONEY
+from gpurent.cli.views.offers import format_rates
+from gpurent.cli.views.qr import can_draw_qr, format_qr
+from gpurent.domain.question import Question, QuestionKind
+from gpurent.errors import MoneyError, UsageError
+from gpurent.locale import _
+
+if TYPE_CHECKING:
+    from gpurent.composition.application import Application
+    from gpurent.domain.money import Money
+    from gpurent.roles.account import Balance, InvoiceInfo, TopUp
+    from gpurent.workflow.payments.topups import AccountMoney, TopUpInstructions, WithdrawalInstructions
+    from gpurent.workflow.runtime.questions import Questions
+
+
+@click.command("topup")
+@provider_argument
+@click.argument("amount", type=MONEY, required=False)
+@click.option(
+    "--wait/--no-wait", "wait", default=None, help=_("Wait until it is there (default, but with --json).")
+)
+@json_option
+@click.pass_obj
+def topup_command(
+    app: CliContext, provider: str, amount: tuple[Decimal, str] | None, wait: bool | None
+) -> None:
+    """Show how AMOUNT gets into the account at PROVIDER, and wait until it is there.
+
+    Without AMOUNT, as much as the account advises. gpurent itself never pays for this. Ctrl-C leaves; what you paid
+    arrives all the same.
+    """
+    value, code = amount or (None, "")
+    waits = not app.as_json if wait is None else wait
+
+    async def go(application: Application) -> tuple[TopUpInstructions, Balance | None]:
+        way = await application.account_money.topup_instructions(provider, value, code)
+        if not app.as_json:
+            advice = [_("Advised: {amount}").format(amount=way.amount), way.advice.why] if way.advice else []
+            click.echo("\n".join([*advice, *_instruction_lines(way.top_up)]))
+        return way, await _wait_for_topup(app, application.account_money, provider, way) if waits else None
+
+    try:
+        way, balance = app.run(go)
+    except KeyboardInterrupt:
+        click.echo(
+            _("Left. gpurent paid nothing; what you paid arrives: gpurent balance {provider}").format(
+                provider=provider
+            ),
+            err=True,
+        )
+        raise SystemExit(130) from None
+    if app.as_json:
+        app.show(_topup_json(way, balance), "")
+
+
+async def _wait_for_topup(
+    app: CliContext, money: AccountMoney, provider: str, way: TopUpInstructions
+) -> Balance:
+    last: Money | None = None
+
+    def show_waiting(balance: Balance) -> None:
+        nonlocal last
+        if balance.available != last and not app.as_json:
+            click.echo(_("Waiting. Balance: {balance}").format(balance=balance.available), err=True)
+        last = balance.available
+
+    arrived = await money.wait_for_topup(provider, way, show_waiting)
+    if not app.as_json:
+        click.echo(_("It is there. Balance: {balance}").format(balance=arrived.available))
+    return arrived
+
+
+def _instruction_lines(way: TopUp) -> list[str]:
+    steps = [f"{number}. {step}" for number, step in enumerate(way.steps, 1)]
+    code = format_qr(way.qr) if way.qr and can_draw_qr() else ""
+    rest = (way.url, code, way.qr if way.qr != way.url else "", way.advice)
+    return [*steps, *(line for line in rest if line)]
+
+
+def _topup_json(found: TopUpInstructions, balance: Balance | None) -> dict[str, Any]:
+    way = found.top_up
+    return {
+        "steps": way.steps,
+        "url": way.url,
+        "qr": way.qr,
+        "advice": way.advice,
+        "amount": found.amount,
+        "advised": found.advice,
+        "before": found.balance_before.available,
+        "arrived": balance is not None,
+        "balance": balance.available if balance is not None else None,
+    }
+
+
+@click.command("invoice")
+@provider_argument
+@click.argument("amount", type=MONEY, required=False)
+@click.option(
+    "--request", "-r", "wanted", is_flag=True, help=_("Ask for it now; what is missing is asked for.")
+)
+@click.option("--field", "-f", multiple=True, metavar="NAME=VALUE", help=_("What stands on the invoice."))
+@json_option
+@click.pass_obj
+def invoice_command(
+    app: CliContext, provider: str, amount: tuple[Decimal, str] | None, wanted: bool, field: tuple[str, ...]
+) -> None:
+    """Show whether PROVIDER gives an invoice yet and how, or ask for it: over AMOUNT, or all that is open."""
+    given = parse_name_values(field)
+
+    async def go(application: Application) -> tuple[InvoiceInfo, str]:
+        money, questions = application.account_money, application.questions
+        found, fields = await money.get_invoice_info(provider)
+        if not wanted:
+            return found, ""
+        money.require_currency(provider, amount[1] if amount else "")
+        if not found.ready:
+            raise MoneyError(_format_invoice_state(found), hint=_("Nothing was asked for."))
+        over = found.open.currency.money(amount[0]) if amount else found.open
+        answers = {
+            name: given.get(name) or await _ask_field(questions, provider, name, label)
+            for name, label in fields
+        }
+        await _require_confirmation(questions, f"invoice:{provider}:{found.spent}", over, answers)
+        return found, await money.request_invoice(provider, over, answers)
+
+    found, number = app.run(go)
+    lines = [_format_invoice_state(found)]
+    if number:
+        lines = [_("The invoice {number} was asked for.").format(number=number)]
+    elif found.ready:
+        lines += [f"{place}. {step}" for place, step in enumerate(found.steps, 1)]
+        lines += [found.url, _("Or let gpurent ask: gpurent invoice {provider} -r").format(provider=provider)]
+    app.show({"invoice": found, "requested": number or None}, "\n".join(lines))
+
+
+async def _ask_field(questions: Questions, provider: str, name: str, label: str) -> str:
+    # A CODE: what stood on one invoice is no answer for the next.
+    question = Question(id=f"invoice:{provider}:{name}", kind=QuestionKind.CODE, text=label)
+    return await questions.require_input(question, hint=f"--field {name}=…")
+
+
+async def _require_confirmation(
+    questions: Questions, about: str, over: Money, answers: dict[str, str]
+) -> None:
+    """``about``: what a yes is for, together with the amount and the answers."""
+    text = _("Ask for an invoice over {money}? {answers}").format(
+        money=over, answers=", ".join(f"{name}: {value}" for name, value in answers.items())
+    )
+    if not await questions.confirm(Question(id=f"{about}:{text}", kind=QuestionKind.CHOICE, text=text)):
+        raise UsageError(_("nothing was asked for"), hint=_("Say yes, or -y before the command's name."))
+
+
+def _format_invoice_state(found: InvoiceInfo) -> str:
+    if found.ready:
+        return _("An invoice can be had now, over {open}; {spent} were spent in all.").format(
+            open=found.open, spent=found.spent
+        )
+    if found.spent < found.needed:
+        return _(
+            "An invoice can be had from {needed} spent; so far it is {spent}, {missing} are missing."
+        ).format(needed=found.needed, spent=found.spent, missing=found.needed - found.spent)
+    return _("Everything that was spent, {spent}, has its invoice.").format(spent=found.spent)
+
+
+@click.command("withdraw")
+@provider_argument
+@click.argument("amount", type=MONEY, required=False)
+@click.option(
+    "--in",
+    "code",
+    metavar="CURRENCY",
+    default="CNY",
+    show_default=True,
+    help=_("Say its value in CNY, USD, …"),
+)
+@json_option
+@click.pass_obj
+def withdraw_command(app: CliContext, provider: str, amount: tuple[Decimal, str] | None, code: str) -> None:
+    """Show how AMOUNT (default: all) gets out of the account at PROVIDER, and what it is worth. Sends nothing."""
+    value, typed = amount or (None, "")
+
+    async def look(application: Application) -> WithdrawalInstructions:
+        money = application.account_money
+        money.require_currency(provider, typed)
+        return await money.withdrawal_instructions(provider, value, code.upper())
+
+    found = app.run(look)
+    rates = found.conversion.rates if found.conversion else ()
+
+    def text() -> str:
+        worth = (
+            _("{amount} are worth about {worth} now.").format(amount=found.amount, worth=found.worth)
+            if found.worth
+            else _("Nobody says now what {amount} are worth.").format(amount=found.amount)
+        )
+        return "\n".join([*_instruction_lines(found.withdrawal), worth, *format_rates(rates)])
+
+    way = found.withdrawal
+    data = {
+        "steps": way.steps, "url": way.url, "advice": way.advice, "amount": found.amount, "worth": found.worth,
+        "rates": rates, "oldest_rate": found.conversion.oldest_rate_at if found.conversion else None,
+    }  # fmt: skip
+    app.show(data, text)

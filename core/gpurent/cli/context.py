@@ -1,0 +1,99 @@
+"""What every command is given: the registry, the user's wishes about output, and a way into the workflow."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from attrs import define
+
+from gpurent.composition import system
+from gpurent.locale import _
+
+if TYPE_CHECKING:
+    from gpurent.composition.application import Application
+    from gpurent.composition.state import StoredState
+    from gpurent.ports.terminal import Terminal
+
+T = TypeVar("T")
+
+
+@define(eq=False)
+class CliContext:
+    """``as_json``: one document on stdout and nothing else there. ``yes``: the answer to every confirmation.
+
+    ``command``: what was called, as ``sandbox status``; empty before that is known.
+    """
+
+    registry: system.EntryPointRegistry
+    command: str = ""
+    as_json: bool = False
+    yes: bool = False
+    no_input: bool = False
+    verbose: int = 0
+
+    def run(self, action: Callable[[Application], Awaitable[T]], terminal: Terminal | None = None) -> T:
+        """``action`` on the application, in an event loop of its own; ``terminal`` instead of the usual one."""
+        import asyncio
+        from contextlib import closing
+
+        from gpurent.cli.terminal import UserTerminal
+        from gpurent.composition.application import Application
+
+        async def act(terminal: Terminal) -> T:
+            application = Application(self.registry, system.data_folder(), os.environ, terminal)
+            try:
+                await application.start()
+                self._set_up_logging(application)
+                return await action(application)
+            finally:
+                await application.aclose()
+
+        if terminal is not None:
+            return asyncio.run(act(terminal))
+        with closing(UserTerminal(quiet=self.as_json, yes=self.yes, no_input=self.no_input)) as usual:
+            return asyncio.run(act(usual))
+
+    def read_state(self, action: Callable[[StoredState], T]) -> T:
+        """What ``look`` finds on disk: nobody is asked, so there is no event loop to wait for."""
+        from gpurent.composition.state import StoredState
+
+        state = StoredState(self.registry, system.data_folder(), os.environ)
+        try:
+            return action(state)
+        finally:
+            state.store.close()
+
+    def _set_up_logging(self, application: Application) -> None:
+        if not self.verbose:
+            return
+        import logging
+
+        handler = logging.StreamHandler(sys.stderr)
+        handler.addFilter(application.redactor)
+        logging.basicConfig(level=logging.DEBUG if self.verbose > 1 else logging.INFO, handlers=[handler])
+
+    def show(self, data: object, text: str | Callable[[], str]) -> None:
+        """``data`` as the one JSON document, or ``text`` for people; functions are called for the one that is shown."""
+        if self.as_json:
+            from gpurent.cli.json_output import result_json
+
+            click.echo(result_json(self.command, data() if callable(data) else data))
+        else:
+            click.echo(text() if callable(text) else text)
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--json`` on a command; the same as before the command's name."""
+
+    def note(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value:
+            ctx.find_object(CliContext).as_json = True  # type: ignore[union-attr]
+
+    about = _("One JSON document.")
+    return click.option("--json", is_flag=True, is_eager=True, expose_value=False, callback=note, help=about)(
+        command
+    )

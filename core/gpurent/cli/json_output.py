@@ -1,0 +1,78 @@
+"""Model values as the stable JSON of ``--json``: money in three forms, times as ISO in UTC, spans in seconds."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from gpurent.domain.money import Currency, Money
+from gpurent.domain.secret import Secret
+from gpurent.errors import GpurentError
+
+# Grows when a key of a document changes its name or meaning; new keys do not count.
+VERSION = 1
+
+
+def to_json_value(value: Any) -> Any:  # noqa: C901 - one case a kind of value reads best
+    """``value`` as JSON knows it. A secret is a `TypeError`: nothing prints one by accident."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case Money():
+            return {"amount": f"{value.decimal:f}", "minor": value.amount, "currency": value.currency.code}
+        case Currency():
+            return value.code
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+        case timedelta():
+            return value // timedelta(seconds=1)
+        case Decimal():
+            return f"{value:f}"
+        case Enum():
+            return value.value
+        case Path():
+            return str(value)
+        case Secret():
+            raise TypeError("a secret is never printed")
+        case float():
+            return round(value, 3)
+        case Mapping():
+            return {str(key): to_json_value(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [to_json_value(item) for item in value]
+    if attrs.has(type(value)):
+        return {field.name: to_json_value(getattr(value, field.name)) for field in attrs.fields(type(value))}
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def result_json(command: str, data: object) -> str:
+    """``command``'s answer in the envelope of every ``--json``."""
+    return _envelope(command, ok=True, data=to_json_value(data))
+
+
+def error_json(command: str, error: GpurentError) -> str:
+    """``error`` in the envelope; ``code`` is stable, ``message`` and ``hint`` are in the user's language."""
+    body = {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "spent": error.spent.value,
+        "burning": list(error.burning),
+        "retryable": error.retryable,
+        "exit_code": error.exit_code,
+    }
+    return _envelope(command, ok=False, error=body)
+
+
+def _envelope(command: str, *, ok: bool, **content: object) -> str:
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    document = {"version": VERSION, "command": command, "ok": ok, **content}
+    return json.dumps(document, ensure_ascii=not unicode)

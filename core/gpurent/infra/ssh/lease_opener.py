@@ -1,0 +1,210 @@
+"""How a connection to a leased machine is opened: pin its host key, let ourselves in, install the lease's key."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import asyncssh
+from attrs import frozen
+
+from gpurent.domain.access import Endpoint
+from gpurent.domain.secret import Secret
+from gpurent.errors import AuthError, HostKeyChanged, UnavailableError
+from gpurent.infra.platform.posix.system import read_private_file, write_private_file
+from gpurent.infra.ssh.connection import AsyncsshConnection
+from gpurent.infra.ssh.lease_files import LeaseFiles
+from gpurent.locale import _
+from gpurent.ports.connection import PrivateKey, Reachability
+from gpurent.remote.shell import sh_command
+
+PROBE_TIMEOUT = 8.0
+
+
+async def fetch_host_key(endpoint: Endpoint, timeout: float) -> asyncssh.SSHKey:
+    """The key that the machine shows now; no answer is an `UnavailableError`."""
+    try:
+        key = await _request_host_key(endpoint, timeout)
+    except (OSError, TimeoutError, asyncssh.Error) as error:
+        raise make_unreachable_error(endpoint, error) from None
+    if key is None:
+        raise UnavailableError(_("{endpoint} shows no host key").format(endpoint=endpoint), retryable=True)
+    return key
+
+
+async def probe_host_key(endpoint: Endpoint, pinned: asyncssh.SSHKey | None) -> Reachability:
+    """Whether the machine whose key is ``pinned`` is still there; sends nothing that needs a login."""
+    try:
+        key = await _request_host_key(endpoint, PROBE_TIMEOUT)
+    except ConnectionRefusedError:
+        return Reachability.REFUSED
+    except (TimeoutError, asyncssh.Error, ConnectionError):
+        return Reachability.NO_ANSWER
+    except OSError:
+        # No name, no route: it may be our own network that is down.
+        return Reachability.UNKNOWN
+    if key is None or pinned is None:
+        return Reachability.NO_ANSWER
+    same = key.get_fingerprint() == pinned.get_fingerprint()
+    return Reachability.REACHABLE if same else Reachability.OTHER_MACHINE
+
+
+async def make_host_key_error(
+    endpoint: Endpoint, pinned: asyncssh.SSHKey | None, timeout: float
+) -> HostKeyChanged:
+    """The error that names both keys."""
+    shown = await fetch_host_key(endpoint, timeout)
+    return HostKeyChanged(
+        _("{endpoint} shows the host key {shown}, but {pinned} was pinned for this lease").format(
+            endpoint=endpoint,
+            shown=shown.get_fingerprint(),
+            pinned=pinned.get_fingerprint() if pinned else _("none"),
+        ),
+        hint=_("Somebody may be in between, or the machine was replaced. No password was sent."),
+    )
+
+
+def make_unreachable_error(endpoint: Endpoint, error: Exception) -> UnavailableError:
+    what = str(error) or type(error).__name__
+    return UnavailableError(
+        _("{endpoint} does not answer: {what}").format(endpoint=endpoint, what=what[:200]), retryable=True
+    )
+
+
+async def _request_host_key(endpoint: Endpoint, timeout: float) -> asyncssh.SSHKey | None:
+    async with asyncio.timeout(timeout):
+        return await asyncssh.get_server_host_key(endpoint.address, endpoint.port, config=None)
+
+
+# The cipher costs more than all else of a channel's work; processors have these two built in.
+_FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
+# Runs under any sh; adds the line read from stdin once, by rename: a full disk or a dropped connection leaves the old
+# file.
+_INSTALL_KEY_SCRIPT = r"""
+umask 077
+mkdir -p "$HOME/.ssh" && chmod 700 "$HOME/.ssh" && cd "$HOME/.ssh" || exit 1
+IFS= read -r line
+touch authorized_keys || exit 1
+grep -qxF -- "$line" authorized_keys && exit 0
+fresh=authorized_keys.gpurent.$$
+{
+  cat authorized_keys &&
+  { [ -z "$(tail -c 1 authorized_keys)" ] || echo; } &&
+  printf '%s\n' "$line"
+} > "$fresh" && chmod 600 "$fresh" && mv "$fresh" authorized_keys || { rm -f "$fresh"; exit 1; }
+"""
+
+
+def load_or_make_lease_key(files: LeaseFiles) -> asyncssh.SSHKey:
+    """The lease's private key, made when there is none yet."""
+    try:
+        return asyncssh.import_private_key(read_private_file(files.key_file))
+    except FileNotFoundError:
+        key = asyncssh.generate_private_key("ssh-ed25519", comment="gpurent")
+        write_private_file(files.key_file, key.export_private_key())
+        write_private_file(files.folder / "key.pub", key.export_public_key())
+        return key
+
+
+@frozen
+class LeaseOpener:
+    """Of one lease, at one address. Times in seconds."""
+
+    files: LeaseFiles
+    endpoint: Endpoint
+    connect_timeout: float
+    keepalive: float
+
+    def find_pinned_key(self) -> asyncssh.SSHKey | None:
+        """None before the first contact with this address."""
+        text = self.files.find_pinned_key(self.endpoint)
+        return None if text is None else asyncssh.import_public_key(text)
+
+    async def pin_host_key(self) -> str:
+        """The fingerprint of the pinned host key. Pinned already, the machine is not asked: `open` compares."""
+        key = self.find_pinned_key()
+        if key is None:
+            key = await fetch_host_key(self.endpoint, self.connect_timeout)
+            self.files.save_pinned_key(self.endpoint, key.export_public_key("openssh").decode().strip())
+        return key.get_fingerprint()
+
+    async def open_connection(
+        self, password: Secret | None, own_key: PrivateKey | None
+    ) -> AsyncsshConnection:
+        await self.pin_host_key()
+        key = load_or_make_lease_key(self.files)
+        may_install = password is not None or own_key is not None
+        if self.files.is_installed(self.endpoint):
+            try:
+                return await self._connect(key)
+            except AuthError:
+                if not may_install:
+                    raise
+        if not may_install:
+            raise AuthError(
+                _("{endpoint}: no password is known for this machine").format(endpoint=self.endpoint),
+                hint=_("Was the lease made on another computer?"),
+            )
+        first = await self._connect(cast("asyncssh.SSHKey | None", own_key), password)
+        try:
+            await _install_key(first, key)
+        finally:
+            await first.close()
+        connection = await self._connect(key)
+        self.files.mark_installed(self.endpoint)
+        return connection
+
+    async def _connect(
+        self, key: asyncssh.SSHKey | None, password: Secret | None = None
+    ) -> AsyncsshConnection:
+        """By ``key`` alone where there is one, else by ``password``."""
+        try:
+            async with asyncio.timeout(self.connect_timeout * 2):
+                transport = await asyncssh.connect(
+                    self.endpoint.address,
+                    self.endpoint.port,
+                    username=self.endpoint.user,
+                    password=password.reveal() if password and not key else None,
+                    client_keys=[key] if key else None,
+                    preferred_auth="publickey" if key else "password,keyboard-interactive",
+                    known_hosts=asyncssh.import_known_hosts(
+                        read_private_file(self.files.known_hosts).decode()
+                    ),
+                    config=None,
+                    agent_path=None,
+                    agent_forwarding=False,
+                    gss_host=None,
+                    x509_trusted_certs=None,
+                    compression_algs=["none"],
+                    encryption_algs=_FAST_CIPHERS,
+                    keepalive_interval=self.keepalive,
+                    keepalive_count_max=4,
+                    login_timeout=self.connect_timeout,
+                    connect_timeout=self.connect_timeout,
+                )
+        except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed):
+            # The latter: it has no key of the pinned kind any more.
+            raise await make_host_key_error(
+                self.endpoint, self.find_pinned_key(), self.connect_timeout
+            ) from None
+        except asyncssh.PermissionDenied:
+            raise AuthError(
+                _("{endpoint} refused the {what}").format(
+                    endpoint=self.endpoint, what=_("key") if key else _("password")
+                ),
+                hint=_("The machine still runs and costs money; give it back, or mend its password."),
+            ) from None
+        except (OSError, TimeoutError, asyncssh.Error) as error:
+            raise make_unreachable_error(self.endpoint, error) from None
+        return AsyncsshConnection(transport, self.endpoint, self.files.key_file, self.files.known_hosts)
+
+
+async def _install_key(ssh: AsyncsshConnection, key: asyncssh.SSHKey) -> None:
+    line = key.export_public_key("openssh").decode().strip() + "\n"
+    ran = await ssh.run(sh_command(_INSTALL_KEY_SCRIPT), input=line)
+    if ran.exit_status:
+        raise AuthError(
+            _("the lease's key could not be installed on the machine"),
+            detail=ran.stderr[:300],
+            hint=_("Is its disk full, or its home read-only?"),
+        )

@@ -1,0 +1,220 @@
+"""From the machine's answers to findings. Pure: the same answers give the same findings.
+
+What is no GPU and no framework is judged here: Pythons, disk, clock, network.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from attrs import frozen
+
+from gpurent.domain.health import Finding, HealthReport, Verdict
+from gpurent.domain.machine_facts import DiskSpace, MachineFacts
+from gpurent.locale import _
+from gpurent.remote.doctor import framework_findings, gpu_findings
+from gpurent.remote.doctor.script import Measurements
+from gpurent.remote.machine_facts import parse_facts
+from gpurent.remote.shell import ProbeSection
+
+
+@frozen(kw_only=True)
+class ExpectedMachine:
+    """What is paid for: ``gpus`` of the kind ``gpu`` (memory in GiB; 0 and empty: not known), and the job's Python."""
+
+    gpu: str = ""
+    gpus: int = 0
+    gpu_memory: int = 0
+    python: str = "python3"
+    data: str = ""
+
+
+def make_hung_report(at: datetime, seconds: float) -> HealthReport:
+    """The connection is there, but the script, whose tools all have limits of their own, does not come to its end."""
+    finding = Finding(
+        check="doctor", verdict=Verdict.FAILURE, cause="machine-hangs",
+        text=_("the machine did not come to the end of the examination in {seconds:.0f} s").format(seconds=seconds),
+        do=_("The GPU or its driver hangs: give the machine back, take another one."),
+    )  # fmt: skip
+    return HealthReport(at=at, findings=(finding,))
+
+
+def make_health_report(
+    at: datetime, sections: Mapping[str, ProbeSection], measured: Measurements, wanted: ExpectedMachine
+) -> HealthReport:
+    """Every subject gets a finding, if only that it could not be checked."""
+    survey = sections.get("survey")
+    found = parse_facts(survey.stdout if survey else "", at, wanted.data)
+    report = gpu_findings.read_gpu_report(sections)
+    tried = framework_findings.parse_trial(sections)
+    gpu = gpu_findings.assess_gpus(
+        sections, report, wanted.gpus, wanted.gpu, wanted.gpu_memory, tried.working_gpus
+    )
+    findings = [
+        *gpu,
+        *framework_findings.assess_framework(sections, report, found.cuda, tried, wanted.python, wanted.gpus),
+        *_assess_host(sections, found, measured, wanted.python),
+    ]
+    if "end" not in sections:
+        text = _("the machine broke the examination off")
+        findings.append(
+            Finding(
+                check="doctor", verdict=Verdict.WARNING, text=text, do=_("Ask again: gpurent doctor LEASE")
+            )
+        )
+    return HealthReport(
+        at=at,
+        findings=tuple(findings),
+        driver=report.driver,
+        cuda=report.cuda,
+        toolkit=found.cuda,
+        cudnn=tried.cudnn or framework_findings.parse_installed_cudnn(sections),
+        framework=tried.framework,
+        gpus=report.gpus,
+    )
+
+
+GIB, MB = 1 << 30, 10**6
+LOW_DISK, FULL_DISK = 5 * GIB, 64 << 20
+SLOW_DISK, SLOW_CONNECTION = 20 * MB, 200_000
+MAX_CLOCK_DRIFT = 30.0
+_DD_OUTPUT = re.compile(r"(\d{1,15}) bytes .*copied, (\d{1,6}(?:\.\d{1,12})?(?:e-\d{1,2})?) s", re.ASCII)
+
+
+def _assess_host(
+    sections: Mapping[str, ProbeSection], found: MachineFacts, measured: Measurements, python: str
+) -> Iterator[Finding]:
+    """``python``: the name by which the job will be started, empty when it needs none."""
+    yield _assess_pythons(found, python)
+    yield _assess_disk(sections, found.home)
+    if written := sections.get("write"):
+        yield _assess_disk_speed(written)
+    yield _assess_clock(measured)
+    yield _assess_network(measured)
+
+
+def _assess_pythons(found: MachineFacts, python: str) -> Finding:
+    there = ", ".join(f"{one.name} {one.version}" for one in found.pythons)
+    if not there:
+        return Finding(
+            check="python", verdict=Verdict.WARNING, text=_("no Python is found"), cause="no-python",
+            do=_("A job in Python will not start; install it first."),
+        )  # fmt: skip
+    mine = next((one for one in found.pythons if one.name == python), None)
+    if python and mine is None and "/" not in python:
+        return Finding(
+            check="python", verdict=Verdict.WARNING, cause="no-python",
+            text=_("the job wants {python}, and there is only: {there}").format(python=python, there=there),
+            do=_("Name another one in the command."),
+        )  # fmt: skip
+    if mine is not None and mine.version.startswith("2."):
+        return Finding(
+            check="python", verdict=Verdict.WARNING, cause="python2",
+            text=_("{python} is Python {version} here").format(python=python, version=mine.version),
+            do=_("Start the job by python3."),
+        )  # fmt: skip
+    return Finding(check="python", verdict=Verdict.OK, text=there)
+
+
+def _assess_disk(sections: Mapping[str, ProbeSection], home: DiskSpace | None) -> Finding:
+    # The script's own section: its folder could not be made in the home.
+    if "home" in sections and sections["home"].stdout == "no":
+        return Finding(
+            check="disk", verdict=Verdict.FAILURE, cause="disk-unwritable",
+            text=_("nothing can be written to the home folder"),
+            do=_("It is full or read-only: free some space, or give the machine back."),
+        )  # fmt: skip
+    if home is None:
+        return Finding(
+            check="disk",
+            verdict=Verdict.UNCHECKED,
+            text=_("not checked: the machine does not tell its space"),
+        )
+    text = _("{free:.1f} of {total:.1f} GiB free").format(free=home.free / GIB, total=home.total / GIB)
+    if home.free < LOW_DISK:
+        return Finding(
+            check="disk",
+            verdict=Verdict.FAILURE if home.free < FULL_DISK else Verdict.WARNING,
+            text=text,
+            do=_("Results may not fit: free some space, or rent more."),
+            cause="disk-full",
+        )
+    return Finding(check="disk", verdict=Verdict.OK, text=text)
+
+
+def _assess_disk_speed(written: ProbeSection) -> Finding:
+    said = _DD_OUTPUT.search(written.stderr)
+    if written.timed_out:
+        return Finding(
+            check="disk-speed", verdict=Verdict.WARNING, cause="disk-slow",
+            text=_("a small file could not be written in time"),
+            do=_("Another job may be on the disk; ask again later."),
+        )  # fmt: skip
+    if written.exit_status or said is None or not float(said[2]):
+        full = "No space left" in written.stderr
+        return Finding(
+            check="disk-speed", verdict=Verdict.WARNING if full else Verdict.UNCHECKED,
+            text=_("the disk is too full for a small file") if full else _("not checked: the disk's speed is not told"),
+            do=_("Results may not fit: free some space, or rent more.") if full else "",
+            cause="disk-full" if full else "",
+        )  # fmt: skip
+    rate = int(said[1]) / float(said[2])
+    text = _("writes {rate:.0f} MB/s").format(rate=rate / MB)
+    if rate < SLOW_DISK:
+        return Finding(
+            check="disk-speed",
+            verdict=Verdict.WARNING,
+            text=text,
+            do=_("Loading data will be slow. Read few large files rather than many small ones."),
+            cause="disk-slow",
+        )
+    return Finding(check="disk-speed", verdict=Verdict.OK, text=text)
+
+
+def _assess_clock(measured: Measurements) -> Finding:
+    if measured.clock_ahead is None:
+        return Finding(
+            check="clock",
+            verdict=Verdict.UNCHECKED,
+            text=_("not checked: the machine does not tell its time"),
+        )
+    ahead = measured.clock_ahead
+    if abs(ahead) - measured.clock_margin > MAX_CLOCK_DRIFT:
+        return Finding(
+            check="clock",
+            verdict=Verdict.WARNING,
+            text=(
+                _("{seconds:.0f} s ahead of here") if ahead > 0 else _("{seconds:.0f} s behind here")
+            ).format(seconds=abs(ahead)),
+            do=_(
+                "Downloads over HTTPS may fail, and times in logs are wrong. Your own clock may be the wrong one."
+            ),
+            cause="clock-off",
+        )
+    return Finding(
+        check="clock",
+        verdict=Verdict.OK,
+        text=_("as here, within {seconds:.1f} s").format(seconds=abs(ahead) + measured.clock_margin),
+    )
+
+
+def _assess_network(measured: Measurements) -> Finding:
+    rates = [rate for rate in (measured.upload_rate, measured.download_rate) if rate is not None]
+    if not rates:
+        return Finding(check="network", verdict=Verdict.UNCHECKED, text=_("not checked: the line's speed"))
+    shown = [
+        f"{rate / MB:.1f}" if rate is not None else "?"
+        for rate in (measured.upload_rate, measured.download_rate)
+    ]
+    text = _("{up} MB/s up, {down} MB/s down").format(up=shown[0], down=shown[1])
+    if min(rates) < SLOW_CONNECTION:
+        return Finding(
+            check="network",
+            verdict=Verdict.WARNING,
+            text=text,
+            do=_("Upload on a cheaper machine first where there is one, and pack your data."),
+            cause="line-slow",
+        )
+    return Finding(check="network", verdict=Verdict.OK, text=text)

@@ -1,0 +1,223 @@
+"""NVIDIA GPUs: every way in which ``nvidia-smi`` is asked, and what its answers mean.
+
+A full report has three forms: the XML says most; the CSV fails as a whole on drivers that lack one of its fields; the
+table for people is what is left. What a rented machine prints is hostile: entities are refused, lengths and counts are
+bounded, nothing raises.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from gpurent.domain.machine_facts import Gpu
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+MAX_GPUS = 64
+CSV_FIELDS = (
+    "name",
+    "driver_version",
+    "memory.total",
+    "memory.used",
+    "utilization.gpu",
+    "ecc.errors.uncorrected.volatile.total",
+)
+XML_QUERY = "nvidia-smi -q -x"
+TABLE_QUERY = "nvidia-smi"
+CSV_QUERY = f"nvidia-smi --format=csv --query-gpu={','.join(CSV_FIELDS)}"
+# A line for each GPU: its load in percent; then driver, memory and name, as `CARD` has them.
+LOAD_QUERY = "nvidia-smi --query-gpu=utilization.gpu --format=csv,noheader,nounits 2>/dev/null"
+CARD_QUERY = (
+    "nvidia-smi --query-gpu=driver_version,memory.total,name --format=csv,noheader,nounits 2>/dev/null"
+)
+CARD_PATTERN = r"(\d{1,4}(?:\.\d{1,6}){1,3}), *(\d{1,9}), *([A-Za-z0-9][A-Za-z0-9 ./()+-]{0,59})"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ./()+_-]{0,79}", re.ASCII)
+_VERSION = re.compile(r"\d{1,4}(?:\.\d{1,6}){1,3}", re.ASCII)
+_LOST_GPU = re.compile(r"ERR!|GPU is lost|Unknown Error|GPU requires reset|Reset Required", re.IGNORECASE)
+# The banner line, then for every GPU one line with the name and one with the memory.
+_BANNER = re.compile(r"Driver Version:\s*(\d[\d.]*)(?:\s+CUDA Version:\s*(\d[\d.]*))?", re.ASCII)
+_CARD_ROW = re.compile(r"\|\s+\d+\s+(\S.*?)\s+(?:On|Off|N/A|ERR!)\s*\|\s*[0-9A-Fa-f]{4,8}:", re.ASCII)
+_USAGE_ROW = re.compile(r"(\d+)MiB\s*/\s*(\d+)MiB\s*\|\s*(?:(\d+)%|\S+)", re.ASCII)
+_PROCESS_ROW = re.compile(r"\|\s+\d+\s+(?:\S+\s+\S+\s+)?(\d+)\s+[CGM+]+\s+(\S.*?)\s+\d+MiB\s*\|", re.ASCII)
+
+
+@frozen(kw_only=True)
+class GpuReport:
+    """What the driver's own tool reports. ``cuda``: the newest that the driver serves."""
+
+    driver: str = ""
+    cuda: str = ""
+    gpus: tuple[Gpu, ...] = ()
+
+
+def parse_loads(text: str) -> list[int]:
+    """What `LOAD_QUERY` printed: percent of each GPU that reports its load."""
+    return [int(word) for word in text.split() if re.fullmatch(r"\d{1,3}", word, re.ASCII)]
+
+
+def parse_report(xml: str, csv_text: str, table: str) -> GpuReport:
+    """The best of the three forms; empty when none of them can be read."""
+    by_table = parse_table(table)
+    forms = [parse_xml(xml), parse_csv(csv_text), by_table]
+    best = next((form for form in forms if form and form.gpus), next(filter(None, forms), GpuReport()))
+    if by_table is None:
+        return best
+    return evolve(best, driver=best.driver or by_table.driver, cuda=best.cuda or by_table.cuda)
+
+
+def parse_xml(text: str) -> GpuReport | None:
+    """What `XML_QUERY` printed, on any driver since 2018; None when it is something else."""
+    begin = text.find("<nvidia_smi_log")
+    end = text.find("</nvidia_smi_log>")
+    if begin < 0 or end < begin:
+        return None
+    # Without the DOCTYPE before it there is nothing left that could declare an entity.
+    body = text[begin : end + len("</nvidia_smi_log>")]
+    if "<!" in body:
+        return None
+    from xml.etree import ElementTree as ET
+
+    try:
+        root = ET.fromstring(body)  # noqa: S314 - declarations are refused above
+    except ET.ParseError:
+        return None
+    gpus = tuple(_parse_gpu(node) for node in root.findall("gpu")[:MAX_GPUS])
+    return GpuReport(
+        driver=_parse_version(root.findtext("driver_version")),
+        cuda=_parse_version(root.findtext("cuda_version")),
+        gpus=gpus,
+    )
+
+
+def _parse_gpu(node: Element) -> Gpu:
+    memory, used = (_parse_number(node.findtext(f"fb_memory_usage/{part}")) for part in ("total", "used"))
+    texts = [
+        node.findtext(path) or "" for path in ("product_name", "fb_memory_usage/total", "fan_speed", "uuid")
+    ]
+    return Gpu(
+        name=_parse_name(node.findtext("product_name")),
+        memory=memory,
+        used=used,
+        busy=_parse_number(node.findtext("utilization/gpu_util")),
+        mig=(node.findtext("mig_mode/current_mig") or "").strip() == "Enabled",
+        broken=any(_LOST_GPU.search(text) for text in (*texts, node.findtext("gpu_recovery_action") or "")),
+        ecc=_count_uncorrected_errors(node),
+        retiring=_is_retiring(node),
+        processes=tuple(
+            _format_process(info.findtext("pid"), info.findtext("process_name"))
+            for info in node.findall("processes/process_info")[:MAX_GPUS]
+        ),
+    )
+
+
+def _count_uncorrected_errors(node: Element) -> int:
+    """Errors since the driver was loaded that memory could not mend; the tree's shape changed with Ampere."""
+    volatile = "ecc_errors/volatile"
+    old = _parse_number(node.findtext(f"{volatile}/double_bit/total"))
+    if old is not None:
+        return old
+    names = (
+        "sram_uncorrectable",
+        "dram_uncorrectable",
+        "sram_uncorrectable_parity",
+        "sram_uncorrectable_secded",
+    )
+    return sum(_parse_number(node.findtext(f"{volatile}/{name}")) or 0 for name in names)
+
+
+def _is_retiring(node: Element) -> bool:
+    """Rows or pages that are out of order until the GPU is reset."""
+    paths = (
+        "retired_pages/pending_retirement",
+        "retired_pages/pending_blacklist",
+        "remapped_rows/remapped_row_pending",
+        "remapped_rows/remapped_row_failure",
+    )
+    return any((node.findtext(path) or "").strip() == "Yes" for path in paths)
+
+
+def parse_csv(text: str) -> GpuReport | None:
+    """What `CSV_QUERY` printed; None when the head is not the one that was asked for."""
+    rows = [row for row in csv.reader(text.splitlines()[: MAX_GPUS + 1], skipinitialspace=True) if row]
+    if not rows or [cell.partition(" [")[0].strip() for cell in rows[0]] != list(CSV_FIELDS):
+        return None
+    cards = [
+        dict(zip(CSV_FIELDS, (cell.strip() for cell in row), strict=True))
+        for row in rows[1:]
+        if len(row) == len(CSV_FIELDS)
+    ]
+    driver = next((_parse_version(card.get("driver_version")) for card in cards), "")
+    return GpuReport(driver=driver, gpus=tuple(_parse_csv_row(card) for card in cards))
+
+
+def _parse_csv_row(card: Mapping[str, str]) -> Gpu:
+    return Gpu(
+        name=_parse_name(card.get("name")),
+        memory=_parse_number(card.get("memory.total")),
+        used=_parse_number(card.get("memory.used")),
+        busy=_parse_number(card.get("utilization.gpu")),
+        broken=any(_LOST_GPU.search(value) for value in card.values()),
+        ecc=_parse_number(card.get("ecc.errors.uncorrected.volatile.total")) or 0,
+    )
+
+
+def parse_table(text: str) -> GpuReport | None:
+    """What `TABLE_QUERY` printed; GPUs' names may be cut short in it. None when its head is missing."""
+    banner = _BANNER.search(text)
+    if banner is None:
+        return None
+    lines = text.splitlines()[: 20 * MAX_GPUS]
+    gpus: list[Gpu] = []
+    for number, line in enumerate(lines):
+        if card := _CARD_ROW.match(line):
+            follow = lines[number + 1] if number + 1 < len(lines) else ""
+            gpus.append(_parse_table_rows(card[1], line, follow))
+    holders = [_format_process(found[1], found[2]) for line in lines if (found := _PROCESS_ROW.match(line))]
+    if gpus and holders:
+        # The table names the GPU by its number; which one it is does not matter for the verdict.
+        gpus[0] = evolve(gpus[0], processes=tuple(holders[:MAX_GPUS]))
+    return GpuReport(
+        driver=_parse_version(banner[1]), cuda=_parse_version(banner[2]), gpus=tuple(gpus[:MAX_GPUS])
+    )
+
+
+def _parse_table_rows(name: str, line: str, follow: str) -> Gpu:
+    use = _USAGE_ROW.search(follow)
+    return Gpu(
+        name=_parse_name(name.removesuffix("...").strip()),
+        memory=_parse_number(use[2]) if use else None,
+        used=_parse_number(use[1]) if use else None,
+        busy=_parse_number(use[3]) if use else None,
+        broken=bool(_LOST_GPU.search(line) or _LOST_GPU.search(follow)),
+    )
+
+
+def _format_process(pid: str | None, name: str | None) -> str:
+    """ "1234 python": the name without its folder and arguments."""
+    words = (name or "").strip().split()
+    short = words[0].rpartition("/")[2][:40] if words else "?"
+    number = (pid or "").strip()
+    shown = number if number.isascii() and number.isdecimal() and len(number) < 12 else "?"
+    return f"{shown} {short if short.isascii() and short.isprintable() else '?'}"
+
+
+def _parse_number(text: str | None) -> int | None:
+    """The integer before a unit; "N/A", "[Not Supported]" and the like are None."""
+    found = re.fullmatch(r"(\d{1,9})(?:\s*(?:MiB|%))?", (text or "").strip(), re.ASCII)
+    return int(found[1]) if found else None
+
+
+def _parse_version(text: str | None) -> str:
+    found = (text or "").strip()
+    return found if _VERSION.fullmatch(found) else ""
+
+
+def _parse_name(text: str | None) -> str:
+    found = (text or "").strip()
+    return found if _NAME.fullmatch(found) else "?"

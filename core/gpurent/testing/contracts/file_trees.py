@@ -1,0 +1,70 @@
+"""Trees of files to send, and what is compared of them."""
+
+from __future__ import annotations
+
+import os
+import random
+import stat
+from pathlib import Path
+from typing import Any
+
+from gpurent.domain.transfer import TransferReport
+from gpurent.errors import UnavailableError
+
+PARTIALS_FOLDER = ".gpurent-part"
+ODD_NAMES = (
+    "-rf",
+    "new\nline",
+    "tab\t",
+    "sp ace",
+    "qu'o\"te",
+    "$HOME",
+    "*",
+    "über",
+    "文件",
+    "x" * 255,
+    "back\\slash",
+    "#",
+    "~",
+)
+
+
+def read_tree(folder: Path) -> dict[str, tuple[object, ...]]:
+    """Everything below a folder: kind, mode, whole seconds of its time, content. Room for partials is left out."""
+    found: dict[str, tuple[object, ...]] = {}
+    for path in sorted(folder.rglob("*")):
+        if PARTIALS_FOLDER in path.parts:
+            continue
+        name, status = str(path.relative_to(folder)), path.lstat()
+        if path.is_symlink():
+            found[name] = ("link", os.readlink(path))
+        elif path.is_dir():
+            found[name] = ("folder",)
+        else:
+            found[name] = ("file", stat.S_IMODE(status.st_mode), int(status.st_mtime), path.read_bytes())
+    return found
+
+
+def make_tree(folder: Path, seed: int = 1, *, large: int = 3_000_000, files: int = 40) -> Path:
+    """A small project: nested folders, empty ones, empty files, modes, times long past, one large file."""
+    chance = random.Random(seed)
+    for number in range(files):
+        path = folder / f"part{number % 5}" / f"file{number:03}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(chance.randbytes(chance.choice((0, 1, 100, 5000, 40_000))))
+        path.chmod(chance.choice((0o644, 0o600, 0o755)))
+        os.utime(path, ns=(10**18, 10**18 + number * 10**9 + 12345))
+    (folder / "empty" / "deeper").mkdir(parents=True)
+    (folder / "large.bin").write_bytes(chance.randbytes(large // 2) + b"abcd" * (large // 8))
+    return folder
+
+
+async def retry_until_done(what: Any, tries: int = 20) -> TransferReport:
+    """As core does it: again while the line is lost. ``what`` makes a fresh attempt."""
+    for _ in range(tries):
+        try:
+            found: TransferReport = await what()
+            return found
+        except UnavailableError as error:
+            assert error.retryable, error
+    raise AssertionError("it never came through")

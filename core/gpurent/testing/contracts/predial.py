@@ -1,0 +1,71 @@
+"""The promises of `gpurent.roles.machine.SupportsPredial`, beyond those of every backend."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import suppress
+from pathlib import Path
+
+from gpurent.domain.transfer import PushRequest
+from gpurent.infra.ssh.lease_files import SshTarget
+from gpurent.roles.machine import SupportsPredial
+from gpurent.testing.contracts.file_trees import make_tree, read_tree
+from gpurent.testing.contracts.transfer_base import TransferContractBase
+from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.ssh_fixture import MachineFixture
+
+
+async def prepare_ssh_target(remote: MachineFixture) -> SshTarget:
+    """The machine, its key installed and its host key pinned; every line of ours is closed again."""
+    link = await remote.connect()
+    await link.close()
+    return SshTarget(link.endpoint, link.key_file, link.known_hosts)
+
+
+def list_child_processes() -> set[str]:
+    """The processes that this one has begun and not yet seen end."""
+    found: set[str] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # a thread that has just ended
+            found.update((task / "children").read_text().split())
+    return found
+
+
+class PredialContract(TransferContractBase):
+    """Over a door, behind which no connection is open."""
+
+    @abstractmethod
+    def make_backend(self) -> SupportsPredial:
+        """A fresh one."""
+
+    async def test_a_push_uses_the_predialed_login(self, remote: MachineFixture, tmp_path: Path) -> None:
+        door, backend, before = await prepare_ssh_target(remote), self.make_backend(), list_child_processes()
+        source = make_tree(tmp_path / "here")
+        cargo = PushRequest(sources=(source,), target="work", contents_only=True)
+        hang_up = backend.start_login(door, cargo)
+        assert hang_up is not None
+        report = await backend.push(door, cargo, CountingProgress())
+        assert report.sent > 0
+        hang_up()
+        assert list_child_processes() == before
+        assert read_tree(remote.home / "work") == read_tree(source)
+
+    async def test_an_unused_predialed_login_is_ended(self, remote: MachineFixture, tmp_path: Path) -> None:
+        door, before = await prepare_ssh_target(remote), list_child_processes()
+        cargo = PushRequest(sources=(tmp_path,), target="work")
+        hang_up = self.make_backend().start_login(door, cargo)
+        assert hang_up is not None
+        hang_up()
+        hang_up()
+        assert list_child_processes() == before
+        assert not (remote.home / "work").exists()
+
+    async def test_a_push_without_predial_gives_the_same_result(
+        self, remote: MachineFixture, tmp_path: Path
+    ) -> None:
+        door = await prepare_ssh_target(remote)
+        source = make_tree(tmp_path / "here")
+        await self.make_backend().push(
+            door, PushRequest(sources=(source,), target="work", contents_only=True), CountingProgress()
+        )
+        assert read_tree(remote.home / "work") == read_tree(source)

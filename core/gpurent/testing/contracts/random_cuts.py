@@ -1,0 +1,111 @@
+"""Cuts at random bytes: what a transfer must survive, many times."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from attrs import define
+
+from gpurent.domain.transfer import PullRequest, PushRequest
+from gpurent.errors import TransferError, UnavailableError
+from gpurent.roles.machine import TransferBackend
+from gpurent.testing.contracts.file_trees import PARTIALS_FOLDER, read_tree
+from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.sandbox.fault_plan import FaultPlan
+from gpurent.testing.ssh_fixture import MachineFixture
+
+
+@define
+class RandomCuts:
+    """Sends a tree to and fro; each attempt is cut once, at a random byte, then taken up again."""
+
+    remote: MachineFixture
+    backend: Callable[[], TransferBackend]
+    folder: Path
+    seed: int = 1
+    cut_count: int = 0
+
+    async def run_until(self, cuts: int) -> None:
+        """Until so many cuts have struck. After each, what has a final name is whole."""
+        chance = random.Random(self.seed)
+        number = 0
+        while self.cut_count < cuts:
+            number += 1
+            await self._push_with_cuts(chance, number)
+            await self._pull_with_cuts(chance, number)
+
+    async def _push_with_cuts(self, chance: random.Random, number: int) -> None:
+        source = self._make_source(chance, number)
+        target = f"work{number}"
+
+        async def attempt() -> None:
+            cargo = PushRequest(sources=(source,), target=target, contents_only=True)
+            await self.backend().push(await self.remote.connect(), cargo, CountingProgress())
+
+        await self._retry_with_cuts(attempt, chance, source, self.remote.home / target, up=True)
+        shutil.rmtree(self.remote.home / target)
+
+    async def _pull_with_cuts(self, chance: random.Random, number: int) -> None:
+        source = self.folder / f"source{number}"
+        there = self.remote.home / f"out{number}"
+        shutil.copytree(source, there, symlinks=True)
+        home = self.folder / f"home{number}"
+
+        async def attempt() -> None:
+            cargo = PullRequest(sources=(there.name,), target=home)
+            await self.backend().pull(await self.remote.connect(), cargo, CountingProgress())
+
+        await self._retry_with_cuts(attempt, chance, there, home / there.name, up=False)
+        for folder in (source, there, home):
+            shutil.rmtree(folder)
+
+    def _make_source(self, chance: random.Random, number: int) -> Path:
+        source = self.folder / f"source{number}"
+        for name in range(chance.randint(1, 8)):
+            path = source / f"f{name % 3}" / str(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(chance.randbytes(chance.choice((0, 10, 3000, 60_000))))
+        (source / "large").write_bytes(chance.randbytes(1_200_000 + chance.randint(0, 1000)))
+        return source
+
+    async def _retry_with_cuts(
+        self, attempt: Callable[[], object], chance: random.Random, source: Path, there: Path, *, up: bool
+    ) -> None:
+        whole = read_tree(source)
+        size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
+        line = self.remote.machine.proxy
+        for _ in range(60):
+            # Some strike in the greeting, most in the middle, some in the farewell.
+            at = chance.choice(
+                (
+                    chance.randint(1, 6000),
+                    chance.randint(1, size),
+                    chance.randint(size, size + size // 10 + 20_000),
+                )
+            )
+            line.plan = (
+                FaultPlan(cut_upload_after=at, times=1) if up else FaultPlan(cut_download_after=at, times=1)
+            )
+            try:
+                await attempt()  # type: ignore[misc]
+            except UnavailableError as error:
+                assert error.retryable, error
+                self.cut_count += 1
+            except TransferError as error:
+                raise AssertionError(f"a cut at {at} was taken for {error}") from error
+            else:
+                line.plan = FaultPlan()
+                assert read_tree(there) == whole
+                assert not (there / PARTIALS_FOLDER).exists()
+                return
+            finally:
+                line.plan = FaultPlan()
+            if there.exists():
+                for name, what in read_tree(there).items():
+                    assert what[0] == "folder" or what == whole[name], (
+                        f"{name} is not whole after a cut at {at}"
+                    )
+        raise AssertionError(f"it never came through {'up' if up else 'down'}")

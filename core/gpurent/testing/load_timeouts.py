@@ -1,0 +1,110 @@
+"""How much slower than idle this computer is now, and waits that last as much longer.
+
+A test that waits for a real program cannot know how long that takes: twenty times as long on a computer with twenty
+times the work. Limits here are in seconds of an idle computer; time passes the more slowly, the more there is to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from attrs import define, field
+
+T = TypeVar("T")
+POLL_SECONDS = 0.03
+"""Seconds between two looks at a condition that nothing announces."""
+SCHEDSTAT_FILE = Path("/proc/self/schedstat")
+"""Nanoseconds that we ran, and that we could have run and had no processor."""
+_MIN_RUN_SECONDS = 0.01
+
+
+def count_processors() -> int:
+    """How many of them this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0)) or 1
+    return os.cpu_count() or 1
+
+
+@define
+class LoadMeter:
+    """Measures from look to look: the load for each processor, and how long we ourselves waited for one."""
+
+    _last_run_time: float = 0.0
+    _last_wait_time: float = 0.0
+
+    def measure_factor(self) -> float:
+        """How many times as long as on an idle computer things take now; 1 at least."""
+        return max(1.0, self._system_load() / count_processors(), self._scheduling_delay())
+
+    def _system_load(self) -> float:
+        """Who wants to run: over the last minute, or at this very moment if that is more."""
+        found = [0.0]
+        with contextlib.suppress(OSError):
+            found.append(os.getloadavg()[0])
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            found.append(float(Path("/proc/loadavg").read_text().split()[3].partition("/")[0]))
+        return max(found)
+
+    def _scheduling_delay(self) -> float:
+        """The part of our time that we could run in, since the last look, as its inverse: a low priority shows here."""
+        try:
+            ran, waited = (int(text) / 1e9 for text in SCHEDSTAT_FILE.read_text().split()[:2])
+        except (OSError, ValueError):
+            return 1.0
+        new_ran, new_waited = ran - self._last_run_time, waited - self._last_wait_time
+        self._last_run_time, self._last_wait_time = ran, waited
+        return (new_ran + new_waited) / new_ran if new_ran > _MIN_RUN_SECONDS else 1.0
+
+
+def load_factor() -> float:
+    """How many times as long as on an idle computer things take now; 1 at least."""
+    return LoadMeter().measure_factor()
+
+
+@define
+class LoadDeadline:
+    """``seconds`` of an idle computer, counted from now on. Ask it now and then: it counts from look to look."""
+
+    seconds: float
+    used: float = 0.0
+    _factor: Callable[[], float] = field(factory=lambda: LoadMeter().measure_factor)
+    _now: Callable[[], float] = time.monotonic
+    _last_check: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._last_check = self._now()
+
+    @property
+    def is_over(self) -> bool:
+        now = self._now()
+        self.used += (now - self._last_check) / self._factor()
+        self._last_check = now
+        return self.used >= self.seconds
+
+
+async def wait_until(condition: Callable[[], Awaitable[object]], seconds: float = 15) -> None:
+    """Wait until ``condition`` is true; an `AssertionError` when it never is. For what no event announces."""
+    deadline = LoadDeadline(seconds)
+    while not await condition():
+        assert not deadline.is_over, "it did not happen in time"
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def wait_within(seconds: float, work: Awaitable[T]) -> T:
+    """The result of ``work``, as `asyncio.wait_for` gives it, with a limit that grows with the load."""
+    task, deadline = asyncio.ensure_future(work), LoadDeadline(seconds)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=min(1.0, seconds / 4))
+            if not task.done() and deadline.is_over:
+                raise TimeoutError(f"not done within {seconds:g} s of an idle computer")
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+    return task.result()

@@ -1,0 +1,245 @@
+"""Two whole trips with a real job, one for each way of renting.
+
+Shown on a terminal and checked against the simulators' own ledgers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+
+from gpurent.composition.application import Application
+from gpurent.domain.events import Event, EventKind
+from gpurent.domain.offer import Payment, Requirements
+from gpurent.domain.question import Question
+from gpurent.domain.receipt import Receipt
+from gpurent.domain.trip import JobSpec, ResultsSpec, TripLimits, TripSpec, UploadSpec
+from gpurent.errors import GpurentError
+from gpurent.ports.terminal import Progress, Terminal
+from gpurent.testing.sandbox.client import SandboxClient
+from gpurent.workflow.runtime.waiting import run_in_background
+from gpurent.workflow.trips.machine_work import TripResult
+
+# Long enough to be cut off while it runs, on a quick computer too.
+DEMO_JOB = ("train.py", "--epochs", "16")
+Pay = Callable[[str, dict[str, Any]], Awaitable[None]]
+
+
+@define
+class DemoTerminal:
+    """The user's own terminal, but nobody is asked; ``watchers`` hear every event first."""
+
+    inner: Terminal
+    watchers: list[Callable[[Event], None]] = field(factory=list)
+    is_interactive: bool = False
+
+    def show_event(self, event: Event) -> None:
+        for watcher in list(self.watchers):
+            watcher(event)
+        self.inner.show_event(event)
+
+    async def confirm(self, question: Question) -> bool:
+        return False
+
+    async def ask_question(self, question: Question) -> str | None:
+        return None
+
+    def show_output(self, data: bytes) -> None:
+        self.inner.show_output(data)
+
+    def start_progress(self, title: str) -> Progress:
+        return self.inner.start_progress(title)
+
+
+@frozen(kw_only=True)
+class DemoCheck:
+    """One thing that must be true at the end, and whether it was."""
+
+    description: str
+    passed: bool
+
+
+@frozen(kw_only=True)
+class DemoTrip:
+    """One trip as it went: the receipt, the simulators' own lines, and what was checked."""
+
+    provider: str
+    end: TripResult
+    receipt: Receipt
+    ledger_rows: list[dict[str, Any]]
+    accuracy: Decimal
+    checks: tuple[DemoCheck, ...]
+
+
+@define(kw_only=True)
+class DemoScript:
+    """Makes the trips. ``pay`` posts to the sandbox's own pages, as the user's purchase would.
+
+    ``folder``: where the results go; ``example``: the job's folder.
+    """
+
+    sandbox: SandboxClient
+    application: Application
+    terminal: DemoTerminal
+    folder: Path
+    example: Path
+    post_payment: Pay
+    print_line: Callable[[str], None]
+
+    async def run_metered_trip(self, provider: str, username: str, password: str) -> DemoTrip:
+        """Log in, top up, rent, upload, run; the connection is cut on purpose; results, release, receipt."""
+        money = self.application.account_money
+        given = {"username": username, "password": password}
+        await self.application.account_commands.log_in(provider, given)
+        instructions = await money.topup_instructions(provider, Decimal(20))
+        await self.post_payment(f"{instructions.top_up.url.rstrip('/')}/settle", {})
+        before = await money.get_balance(provider)
+        self.print_line(f"{provider}: {before.available}")
+        heard: list[EventKind] = []
+        self.terminal.watchers.append(lambda event: heard.append(event.kind))
+        end = await self._run_trip(TripSpec(provider=provider), self._cut_connections)
+        after = await money.get_balance(provider)
+        books = self._get_ledger_rows((provider,))
+        spent = _get_receipt(end).totals()[0].spent
+        charged = -sum(line["minor"] for line in books if line["minor"] < 0)
+        checks = (
+            *self._check_job(end),
+            DemoCheck(
+                description="the line was cut, and taken up again", passed=EventKind.CONNECTION_LOST in heard
+            ),
+            DemoCheck(
+                description="receipt = balance before - after",
+                passed=spent == before.available - after.available,
+            ),
+            DemoCheck(description="receipt = portal's ledger", passed=spent.amount == charged),
+        )
+        return self._make_demo_trip(provider, end, books, checks)
+
+    async def run_staged_trip(self, provider: str, ledger: str, amount: str) -> DemoTrip:
+        """Key, tokens, mail, a machine by deposit, upload, switch, run, renew once, return with the mailed code."""
+        money = self.application.account_money
+        login = await self.application.account_commands.log_in(provider, {})
+        await self.post_payment(
+            f"{self.sandbox.status()['urls'][ledger]}/sandbox/faucet",
+            {"address": login.account, "amount": amount},
+        )
+        before = await money.get_balance(provider)
+        self.print_line(f"{provider}: {login.account}  {before.available}")
+        spec = TripSpec(
+            provider=provider,
+            requirements=Requirements(gpu="2080Ti"),
+            limits=TripLimits(term=timedelta(days=1)),
+        )
+        end = await self._run_trip(spec, self._renew_lease)
+        after = await money.get_balance(provider)
+        books = self._get_ledger_rows((provider, ledger))
+        receipt = _get_receipt(end)
+        totals = receipt.totals()[0]
+        gone = totals.spent.amount + self._binding_fee(end)
+        left = sum(
+            line["minor"] for line in books if line["portal"] == ledger and line["account"] == login.account
+        )
+        renewed = any(charge.kind.value == "renewal" for charge in receipt.charges)
+        checks = (
+            *self._check_job(end),
+            DemoCheck(description="renewed once", passed=renewed),
+            DemoCheck(description="the deposit is back", passed=totals.held.amount == 0),
+            DemoCheck(
+                description="paid - refunded = spent", passed=totals.paid - totals.refunded == totals.spent
+            ),
+            DemoCheck(
+                description="receipt + binding fee = balance before - after",
+                passed=gone == (before.available - after.available).amount,
+            ),
+            DemoCheck(
+                description="receipt + binding fee = the chain's own ledger",
+                passed=gone == before.available.amount - left,
+            ),
+        )
+        return self._make_demo_trip(provider, end, books, checks)
+
+    def _binding_fee(self, end: TripResult) -> int:
+        paid = self.application.store.find_step_value(end.trip_id, "bind.pay", Payment)
+        return paid.amount.amount if paid is not None else 0
+
+    async def _run_trip(
+        self, spec: TripSpec, meanwhile: Callable[[str], Coroutine[Any, Any, None]]
+    ) -> TripResult:
+        """The trip, with ``meanwhile(lease)`` once its job runs."""
+        target = self._results_folder(spec.provider)
+        target.mkdir(exist_ok=True)
+        spec = evolve(
+            spec,
+            upload=UploadSpec(folder=str(self.example)),
+            job=JobSpec(command=DEMO_JOB),
+            results=ResultsSpec(paths=("out",), dir=str(target)),
+        )
+        started: asyncio.Queue[str] = asyncio.Queue()
+
+        def hear(event: Event) -> None:
+            if event.kind is EventKind.JOB_STARTED:
+                started.put_nowait(event.lease)
+
+        async def disturb() -> None:
+            await meanwhile(await started.get())
+
+        self.terminal.watchers.append(hear)
+        try:
+            async with run_in_background(disturb()) as disturbing:
+                end = await self.application.trips.run(spec)
+                await disturbing
+        finally:
+            self.terminal.watchers.remove(hear)
+        return end
+
+    async def _cut_connections(self, lease: str) -> None:
+        cut = await asyncio.to_thread(self.sandbox.cut_connections)
+        self.print_line(f"-- {cut} line(s) cut on purpose --")
+
+    async def _renew_lease(self, lease: str) -> None:
+        await self.application.lease_changes.renew(lease, timedelta(days=1))
+        self.print_line(f"-- {lease}: one more day --")
+
+    def _get_ledger_rows(self, portals: tuple[str, ...]) -> list[dict[str, Any]]:
+        ledgers = self.sandbox.status()["ledgers"]
+        return [{"portal": name, **line} for name in portals for line in ledgers[name]]
+
+    def _check_job(self, end: TripResult) -> tuple[DemoCheck, ...]:
+        return (
+            DemoCheck(description="the job ended with 0", passed=end.exit_code == 0),
+            DemoCheck(description="accuracy above 0.9", passed=self._read_accuracy(end) > Decimal("0.9")),
+        )
+
+    def _read_accuracy(self, end: TripResult) -> Decimal:
+        provider = self.application.leases.get_lease(end.lease_id).provider
+        path = self._results_folder(provider) / "out" / "metrics.json"
+        metrics = json.loads(path.read_text("utf-8"), parse_float=Decimal)
+        return Decimal(metrics["accuracy"])
+
+    def _results_folder(self, provider: str) -> Path:
+        return self.folder / f"results-{provider}"
+
+    def _make_demo_trip(
+        self, provider: str, end: TripResult, books: list[dict[str, Any]], checks: tuple[DemoCheck, ...]
+    ) -> DemoTrip:
+        return DemoTrip(
+            provider=provider,
+            end=end,
+            receipt=_get_receipt(end),
+            ledger_rows=books,
+            accuracy=self._read_accuracy(end),
+            checks=checks,
+        )
+
+
+def _get_receipt(end: TripResult) -> Receipt:
+    if end.receipt is None:
+        raise GpurentError(f"trip {end.trip_id} has no receipt")
+    return end.receipt

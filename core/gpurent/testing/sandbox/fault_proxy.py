@@ -1,0 +1,311 @@
+"""A TCP relay that can be told to misbehave: the wire between a client and a machine or a portal."""
+
+import asyncio
+import socket
+import struct
+import sys
+from types import TracebackType
+from typing import Literal, Self
+
+from gpurent.testing.sandbox.fault_plan import FaultPlan
+from gpurent.testing.sandbox.local_ports import HOST, bind_listener
+
+CHUNK_BYTES = 256 * 1024
+QUEUED_CHUNKS = 64
+
+
+class FaultProxy:
+    """Listens on a port of its own and relays to a target, as ``plan`` says.
+
+    ``plan`` may be set at any time, also for connections already open. The port is kept while refusing.
+    """
+
+    def __init__(self, target_host: str, target_port: int, port: int = 0) -> None:
+        self._target = (target_host, target_port)
+        self._listener = bind_listener(port)
+        self.host = HOST
+        self.port: int = self._listener.getsockname()[1]
+        self._plan = FaultPlan()
+        self._faults_used = 0
+        self._is_held = False
+        self._started = False
+        self._changed = asyncio.Event()
+        self._accepting: asyncio.Task[None] | None = None
+        self._connections: set[_ProxyConnection] = set()
+
+    @property
+    def plan(self) -> FaultPlan:
+        """The faults in force."""
+        return self._plan
+
+    @plan.setter
+    def plan(self, plan: FaultPlan) -> None:
+        self._plan = plan
+        self._faults_used = 0
+        for connection in self._connections:
+            connection.reset_counts()
+        self._set_listening(self._started and not plan.refuse)
+        self._notify_waiters()
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether nothing moves now."""
+        return self._plan.stall or self._is_held
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
+
+    def hold(self, held: bool) -> None:
+        """Stall whatever the plan says, or obey the plan again."""
+        self._is_held = held
+        self._notify_waiters()
+
+    async def start(self) -> Self:
+        """Begin to accept."""
+        self._started = True
+        self._set_listening(not self._plan.refuse)
+        return self
+
+    def reset_connections(self) -> int:
+        """Reset every open connection, on both sides. Returns how many there were."""
+        cut = list(self._connections)
+        for connection in cut:
+            connection.close("reset")
+        return len(cut)
+
+    async def close(self) -> None:
+        """Reset what is open and give the port back. Idempotent."""
+        self._started = False
+        self._set_listening(False)
+        self.reset_connections()
+        self._listener.close()
+        await asyncio.sleep(0)
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def wait_until_flowing(self) -> FaultPlan:
+        """Wait until nothing stalls, then give the plan in force."""
+        while self.is_stalled:
+            await self._changed.wait()
+        return self._plan
+
+    def use_fault(self) -> bool:
+        """Take one of the plan's ``times``; false when they are used up."""
+        if self._plan.times is not None and self._faults_used >= self._plan.times:
+            return False
+        self._faults_used += 1
+        return True
+
+    def _notify_waiters(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _set_listening(self, wanted: bool) -> None:
+        if self._listener.fileno() < 0 or wanted == (self._accepting is not None):
+            return
+        if self._accepting is None:
+            self._listener.listen(128)
+            self._accepting = asyncio.get_running_loop().create_task(self._accept())
+            return
+        self._accepting.cancel()
+        self._accepting = None
+        _remove_from_loop(self._listener)
+        if sys.platform == "linux":  # ends listening and keeps the port; a later listen() revives it
+            self._listener.shutdown(socket.SHUT_RDWR)
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                client, _ = await loop.sock_accept(self._listener)
+            except OSError:  # out of file descriptors, most likely: wait for some to come back
+                await asyncio.sleep(0.05)
+                continue
+            connection = _ProxyConnection(self, client)
+            self._connections.add(connection)
+            connection.task = loop.create_task(self._serve(connection))
+
+    async def _serve(self, connection: "_ProxyConnection") -> None:
+        try:
+            await self.wait_until_flowing()
+            await connection.relay(self._target)
+        finally:
+            self._connections.discard(connection)
+            connection.close("close")
+
+
+class _ProxyConnection:
+    """One client and its connection to the target."""
+
+    def __init__(self, proxy: FaultProxy, client: socket.socket) -> None:
+        self.proxy = proxy
+        self.task: asyncio.Task[None] | None = None
+        self.request_line = b""
+        self.is_stalled = False
+        self._sockets = [client]
+        self._flows: list[_Flow] = []
+        client.setblocking(False)
+
+    async def relay(self, target: tuple[str, int]) -> None:
+        """Carry bytes both ways until both sides are done."""
+        client = self._sockets[0]
+        server = socket.socket()
+        server.setblocking(False)
+        self._sockets.append(server)
+        try:
+            await asyncio.get_running_loop().sock_connect(server, target)
+        except OSError:
+            self.close("reset")
+            return
+        for end in self._sockets:
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._flows = [_Flow(self, client, server, up=True), _Flow(self, server, client, up=False)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                for flow in self._flows:
+                    group.create_task(flow.read_chunks())
+                    group.create_task(flow.write_chunks())
+        except* OSError:
+            self.close("reset")
+
+    def reset_counts(self) -> None:
+        """Count from here: a new plan is in force."""
+        for flow in self._flows:
+            flow.bytes_passed, flow.is_cut_skipped = 0, False
+
+    async def wait_until_flowing(self) -> FaultPlan:
+        """Wait until this connection may move, then give the plan in force."""
+        if self.is_stalled:
+            await asyncio.Event().wait()
+        return await self.proxy.wait_until_flowing()
+
+    def record_request(self, data: bytes) -> None:
+        """The first bytes after an answer are the head of the next request (HTTP/1.1 without pipelining)."""
+        if not self.request_line:
+            self.request_line = data.split(b"\r\n", 1)[0]
+
+    def next_http_fault(self) -> str:
+        """The fault that the answer now beginning must suffer; empty for none."""
+        line, self.request_line = self.request_line, b""
+        plan = self.proxy.plan
+        if line and plan.http_fault and plan.matches_request(line) and self.proxy.use_fault():
+            return plan.http_fault
+        return ""
+
+    def close(self, how: Literal["reset", "close"]) -> None:
+        """Close both sides; a reset discards what is on its way. Idempotent."""
+        sockets, self._sockets = self._sockets, []
+        for end in sockets:
+            _remove_from_loop(end)
+            if how == "reset":
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            end.close()
+        if self.task and self.task is not asyncio.current_task():
+            self.task.cancel()
+
+
+class _Flow:
+    """One direction of one connection: a reader that stamps chunks, a writer that lets them pass in time."""
+
+    def __init__(
+        self, connection: _ProxyConnection, source: socket.socket, sink: socket.socket, *, up: bool
+    ) -> None:
+        self._connection = connection
+        self._proxy = connection.proxy
+        self._source, self._sink, self._is_upload = source, sink, up
+        self._chunks: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(QUEUED_CHUNKS)
+        self.bytes_passed = 0  # bytes since the plan was set
+        self.is_cut_skipped = False  # the plan's cuts were used up when this flow was due
+
+    async def read_chunks(self) -> None:
+        """Take what comes, until its end."""
+        loop = asyncio.get_running_loop()
+        data = b"-"
+        while data:
+            await self._connection.wait_until_flowing()
+            data = await loop.sock_recv(self._source, CHUNK_BYTES)
+            await self._chunks.put((loop.time() + self._proxy.plan.rtt / 2, data))
+
+    async def write_chunks(self) -> None:
+        """Give each chunk to the other side when it is due."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due, data = await self._chunks.get()
+            if due > loop.time():
+                await asyncio.sleep(due - loop.time())
+            await self._connection.wait_until_flowing()
+            if not data:
+                self._sink.shutdown(socket.SHUT_WR)
+                return
+            if self._is_upload:
+                self._connection.record_request(data)
+            elif fault := self._connection.next_http_fault():
+                await self._apply_http_fault(fault)
+            await self._forward(data)
+
+    async def _forward(self, data: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        while data:
+            plan = await self._connection.wait_until_flowing()
+            await self._cut_if_due(plan)
+            size = self._next_size(plan, len(data))
+            await loop.sock_sendall(self._sink, data[:size])
+            data = data[size:]
+            if plan is self._proxy.plan:
+                self.bytes_passed += size
+                await self._cut_if_due(plan)
+            if plan.rate:
+                await asyncio.sleep(size / plan.rate)
+
+    def _cut_position(self, plan: FaultPlan) -> int | None:
+        return (
+            None
+            if self.is_cut_skipped
+            else plan.cut_upload_after
+            if self._is_upload
+            else plan.cut_download_after
+        )
+
+    def _next_size(self, plan: FaultPlan, waiting: int) -> int:
+        size = min(waiting, max(1, plan.rate // 20)) if plan.rate else waiting
+        limit = self._cut_position(plan)
+        return size if limit is None else min(size, limit - self.bytes_passed)
+
+    async def _cut_if_due(self, plan: FaultPlan) -> None:
+        if self.bytes_passed != self._cut_position(plan):
+            return
+        self.is_cut_skipped = not self._proxy.use_fault()
+        if self.is_cut_skipped:
+            return
+        if plan.cut_mode == "stall":
+            self._connection.is_stalled = True
+            await self._connection.wait_until_flowing()
+        self._connection.close("close" if plan.cut_mode == "close" else "reset")
+        raise ConnectionResetError
+
+    async def _apply_http_fault(self, fault: str) -> None:
+        if fault == "answer_500_after_effect":
+            body = b"internal error"
+            head = b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+            await asyncio.get_running_loop().sock_sendall(
+                self._sink, head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+            )
+            self._connection.close("close")
+        else:
+            self._connection.close("reset")
+        raise ConnectionResetError
+
+
+def _remove_from_loop(end: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    if end.fileno() >= 0:
+        loop.remove_reader(end)
+        loop.remove_writer(end)

@@ -1,0 +1,30 @@
+"""Ports of this computer's loopback interface."""
+
+from __future__ import annotations
+
+import socket
+
+HOST = "127.0.0.1"
+
+
+def bind_listener(port: int) -> socket.socket:
+    """A socket bound to that port, or to a free one, in a way that keeps the port while not listening."""
+    while True:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setblocking(False)
+        try:
+            listener.bind((HOST, port or find_free_port()))
+            return listener
+        except OSError:
+            listener.close()
+            if port:
+                raise
+
+
+def find_free_port() -> int:
+    """A TCP port of loopback that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        number: int = probe.getsockname()[1]
+        return number

@@ -1,0 +1,101 @@
+"""What a bubblewrap machine sees: the argument list of ``bwrap``."""
+
+import sys
+from pathlib import Path
+
+from gpurent.testing.sandbox.machines.bwrap_etc import HOST_FILES, UID, get_home
+from gpurent.testing.sandbox.machines.driver_base import BootContext
+from gpurent.testing.sandbox.machines.programs import MachinePrograms, find_host_program
+
+OPT, LINK_FARM, STOP_PIPE, DISK = "/opt", "/opt-all", "/run/bell", "/run/disk"
+_PYTHON = "/opt-python"
+_ROOT_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+
+
+def make_bwrap_arguments(
+    site: BootContext, programs: MachinePrograms, etc: list[str], status_fd: int
+) -> list[str]:
+    """All of ``bwrap``'s arguments but the command."""
+    return [
+        *_isolation_arguments(site, status_fd),
+        *_system_arguments(),
+        *_etc_arguments(site, etc),
+        *_disk_arguments(site),
+        *_program_arguments(site, programs),
+        *_stop_script_arguments(site),
+    ]
+
+
+def sshd_command(site: BootContext) -> list[str]:
+    """What runs inside. A disk of fixed size lives in memory: it is filled first."""
+    sshd = [find_host_program("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", "/etc/ssh/sshd_config"]
+    if site.spec.disk_bytes is None:
+        return sshd
+    fill = f'cp -a {DISK}/home/. "$0"/; cp -a {DISK}/data/. /data/; exec "$@"'
+    return ["/bin/sh", "-c", fill, get_home(site.spec.user), *sshd]
+
+
+def get_python3_path() -> str:
+    """A real Python 3 as the machine sees it: the system's, else the one that runs us, bound in."""
+    program = Path(sys.executable).resolve()
+    return find_host_program("python3") or f"{_PYTHON}/bin/{program.name}"
+
+
+def _isolation_arguments(site: BootContext, status_fd: int) -> list[str]:
+    return [
+        *("--unshare-user", "--uid", str(UID), "--gid", str(UID)),
+        *("--unshare-pid", "--unshare-ipc", "--unshare-cgroup-try"),
+        *("--unshare-uts", "--hostname", site.spec.hostname),
+        *("--die-with-parent", "--clearenv", "--json-status-fd", str(status_fd), "--chdir", "/"),
+    ]
+
+
+def _system_arguments() -> list[str]:
+    found = ["--ro-bind", "/usr", "/usr"]
+    for name in _ROOT_LINKS:
+        path = Path("/", name)
+        if path.is_symlink():
+            found += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            found += ["--ro-bind", str(path), str(path)]
+    found += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
+    found += ["--perms", "1777", "--dir", "/run/screen"]
+    for name in ("/etc", "/home", "/var", "/var/log"):
+        found += ["--perms", "0755", "--dir", name]
+    return found
+
+
+def _etc_arguments(site: BootContext, own: list[str]) -> list[str]:
+    found: list[str] = []
+    for name in HOST_FILES:
+        found += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    for name in own:
+        found += ["--bind", str(site.runtime_folder / "etc" / name), f"/etc/{name}"]
+    return [*found, "--ro-bind", str(site.disk.host_key), "/etc/ssh/host_key"]
+
+
+def _disk_arguments(site: BootContext) -> list[str]:
+    home, size = get_home(site.spec.user), site.spec.disk_bytes
+    if size is None:
+        return ["--bind", str(site.disk.home), home, "--bind", str(site.disk.data), "/data"]
+    found: list[str] = []
+    for folder, mount in ((site.disk.home, home), (site.disk.data, "/data")):
+        found += ["--ro-bind", str(folder), f"{DISK}/{folder.name}", "--size", str(size), "--tmpfs", mount]
+    return found
+
+
+def _program_arguments(site: BootContext, programs: MachinePrograms) -> list[str]:
+    found = ["--bind", str(site.disk.opt), OPT, "--bind", str(site.stop_pipe), STOP_PIPE]
+    if programs.link_farm is not None:
+        found += ["--ro-bind", str(programs.link_farm), programs.link_farm_inside]
+    if find_host_program("python3") is None:
+        found += ["--ro-bind", sys.base_prefix, _PYTHON]
+    return found
+
+
+def _stop_script_arguments(site: BootContext) -> list[str]:
+    found: list[str] = []
+    for script in site.spec.stop_scripts:
+        if script.startswith("/"):
+            found += ["--ro-bind", str(site.runtime_folder / "stop"), script]
+    return found

@@ -1,0 +1,156 @@
+"""The driver with real isolation: bubblewrap around a real OpenSSH server, for any user."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+
+from gpurent.testing.load_timeouts import wait_within
+from gpurent.testing.sandbox.local_ports import find_free_port
+from gpurent.testing.sandbox.machines import memory_disk
+from gpurent.testing.sandbox.machines.bwrap_arguments import (
+    LINK_FARM,
+    OPT,
+    STOP_PIPE,
+    get_python3_path,
+    make_bwrap_arguments,
+    sshd_command,
+)
+from gpurent.testing.sandbox.machines.bwrap_etc import get_home, write_etc
+from gpurent.testing.sandbox.machines.descriptors import AsyncDescriptor
+from gpurent.testing.sandbox.machines.driver_base import BootContext, DriverBase, MachineInstance
+from gpurent.testing.sandbox.machines.model import BootFailed
+from gpurent.testing.sandbox.machines.process_tree import list_descendants, signal_tree, wait_for_exit
+from gpurent.testing.sandbox.machines.programs import (
+    MachinePrograms,
+    find_host_program,
+    install_programs,
+    write_program,
+)
+from gpurent.testing.sandbox.machines.shell_profiles import write_shell_profiles
+from gpurent.testing.sandbox.machines.stop_scripts import make_stop_script, write_home_scripts
+
+_TIMEOUT = 10.0  # seconds of an idle computer
+_POLL_SECONDS = 0.003  # seconds
+_ATTEMPTS = 5
+
+
+class BwrapDriver(DriverBase):
+    """Machines have their own processes, root folder, user name and hostname; the network is the host's."""
+
+    name = "bwrap"
+
+    async def _start_instance(self, site: BootContext) -> MachineInstance:
+        spec, disk = site.spec, site.disk
+        programs = install_programs(
+            disk.opt, site.farms, spec, python3=get_python3_path(), opt_inside=OPT, farm_inside=LINK_FARM
+        )
+        write_shell_profiles(disk.home, spec, programs.path_variable)
+        write_home_scripts(spec.stop_scripts, disk.home, STOP_PIPE)
+        write_program(site.runtime_folder / "stop", make_stop_script(STOP_PIPE))
+        for _ in range(_ATTEMPTS):
+            body = _BwrapInstance(site, programs)
+            try:
+                await body.start()
+            except _PortTaken:
+                continue
+            return body
+        raise BootFailed("found no free port")
+
+
+class _PortTaken(BootFailed):
+    """Somebody was quicker."""
+
+
+class _BwrapInstance(MachineInstance):
+    def __init__(self, site: BootContext, programs: MachinePrograms) -> None:
+        self.port = find_free_port()
+        self.home = get_home(site.spec.user)
+        self.ended = asyncio.Event()
+        self._context = site
+        self._programs = programs
+        self._log = site.runtime_folder / "sshd.log"
+        self._init_pid = 0  # the namespace's process 1, as the host numbers it
+        self._saved = site.spec.disk_bytes is None
+
+    async def start(self) -> None:
+        """Returns when sshd listens. Raises ``BootFailed``."""
+        status, theirs = os.pipe()
+        self._status = AsyncDescriptor(status)
+        etc = write_etc(
+            self._context.runtime_folder / "etc", self._context.spec, self._programs.path_variable, self.port
+        )
+        bwrap = [
+            find_host_program("bwrap") or "bwrap",
+            *make_bwrap_arguments(self._context, self._programs, etc, theirs),
+        ]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: ASYNC220  a fork of a millisecond
+                [*bwrap, "--", *sshd_command(self._context)],
+                pass_fds=(theirs,),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={},
+                start_new_session=True,
+            )
+        os.close(theirs)
+        self._watch = asyncio.create_task(self._watch_status())
+        try:
+            await wait_within(_TIMEOUT, self._wait_until_listening())
+        except TimeoutError:
+            await self._raise_boot_error(BootFailed)
+        except BaseException:
+            await self._kill_processes()
+            raise
+
+    async def kill(self) -> None:
+        if not self._saved and not self.ended.is_set():
+            self._saved = True
+            self.freeze(True)
+            await memory_disk.save_disk(self._context.disk, self._init_pid, self.home)
+        await self._kill_processes()
+
+    def freeze(self, frozen: bool) -> None:
+        signal_tree(self._process.pid, signal.SIGSTOP if frozen else signal.SIGCONT)
+
+    def list_processes(self) -> list[int]:
+        return [] if self.ended.is_set() else [self._process.pid, *list_descendants(self._process.pid)]
+
+    async def _kill_processes(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if self._init_pid and not self.ended.is_set():
+                os.kill(self._init_pid, signal.SIGKILL)  # the kernel takes all of the namespace with it
+            else:
+                self._process.kill()
+        try:
+            await wait_within(_TIMEOUT, self.ended.wait())
+        except TimeoutError:
+            self._process.kill()
+        await wait_for_exit(self._process)
+        await self._watch
+
+    async def _watch_status(self) -> None:
+        """bwrap tells the pid of its child, and closes the pipe when the last of the machine is gone."""
+        text = b""
+        while data := await self._status.read():
+            text += data
+            if not self._init_pid and b"\n" in text:
+                self._init_pid = int(json.loads(text.split(b"\n", 1)[0])["child-pid"])
+        self._status.close()
+        self.ended.set()
+
+    async def _wait_until_listening(self) -> None:
+        while b"Server listening" not in self._log.read_bytes():
+            if self.ended.is_set():
+                await self._raise_boot_error(BootFailed)
+            await asyncio.sleep(_POLL_SECONDS)
+        if b"Address already in use" in self._log.read_bytes():
+            await self._raise_boot_error(_PortTaken)
+
+    async def _raise_boot_error(self, kind: type[BootFailed]) -> None:
+        await self._kill_processes()
+        text = self._log.read_text(errors="replace")
+        raise (_PortTaken if "Address already in use" in text else kind)(text[-2000:])

@@ -1,0 +1,194 @@
+"""What every driver does alike: disks, ports, stop scripts, the wire, one end for each machine."""
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from attrs import define, frozen
+
+from gpurent.testing.sandbox.fault_proxy import FaultProxy
+from gpurent.testing.sandbox.machines.disks import Disk, DiskStore, remove_tree
+from gpurent.testing.sandbox.machines.host_keys import ensure_host_key
+from gpurent.testing.sandbox.machines.model import BootedMachine, MachineDriver, MachineSpec, StopCallback
+from gpurent.testing.sandbox.machines.runtime_folders import RuntimeFolders
+from gpurent.testing.sandbox.machines.stop_scripts import StopPipe
+
+LOG = logging.getLogger(__name__)
+
+
+@frozen
+class BootContext:
+    """What a body is raised from: the order, its disk, its runtime folder, the farms of program links."""
+
+    spec: MachineSpec
+    disk: Disk
+    runtime_folder: Path
+    farms: Path
+
+    @property
+    def stop_pipe(self) -> Path:
+        """The pipe into which stop scripts write."""
+        return self.runtime_folder / "bell"
+
+
+class MachineInstance(ABC):
+    """What really runs: an SSH server on loopback and the processes of one machine."""
+
+    port: int
+    """Where its SSH server listens, behind the wire."""
+    home: str
+    """The home as its shell sees it."""
+    ended: asyncio.Event
+    """Set when it ended, asked or unasked."""
+
+    @abstractmethod
+    async def kill(self) -> None:
+        """End everything at once."""
+
+    @abstractmethod
+    def freeze(self, frozen: bool) -> None:
+        """Stop or continue every process."""
+
+    @abstractmethod
+    def list_processes(self) -> list[int]:
+        """All that lives in it, its keeper included."""
+
+
+@define(eq=False)
+class _MachineRecord:
+    machine: BootedMachine
+    instance: MachineInstance
+    context: BootContext
+    stop_pipe: StopPipe
+    watch_task: "asyncio.Task[None] | None" = None
+    shutdown_task: "asyncio.Task[None] | None" = None
+
+
+class DriverBase(MachineDriver):
+    """A driver; its subclass says how one body is raised."""
+
+    def __init__(self, root: Path, farms: Path | None = None) -> None:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        root = root.resolve()
+        self._disks = DiskStore(root / "disks")
+        self._farms = farms or root / "farms"
+        self._runtime = RuntimeFolders(root)
+        self._booted: dict[str, _MachineRecord] = {}
+        self._stop_tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @abstractmethod
+    async def _start_instance(self, site: BootContext) -> MachineInstance:
+        """Bring up what ``site`` describes. Raises ``BootFailed``."""
+
+    async def boot(self, spec: MachineSpec, on_stop: StopCallback | None = None) -> BootedMachine:
+        if self._closed:
+            raise RuntimeError("the driver is closed")
+        disk = self._disks.open_disk(spec.data)
+        machine_id, run = self._runtime.make_folder()
+        try:
+            return await self._boot(machine_id, BootContext(spec, disk, run, self._farms), on_stop)
+        except BaseException:
+            remove_tree(run)
+            disk.release()
+            raise
+
+    async def _boot(self, machine_id: str, site: BootContext, on_stop: StopCallback | None) -> BootedMachine:
+        host_key = ensure_host_key(site.disk.host_key)
+        bell = StopPipe(site.stop_pipe, lambda: self._on_stop_script(machine_id, on_stop))
+        body: MachineInstance | None = None
+        try:
+            body = await self._start_instance(site)
+            line = await FaultProxy("127.0.0.1", body.port, site.spec.port).start()
+        except BaseException:
+            bell.close()
+            if body is not None:
+                await body.kill()
+            raise
+        machine = BootedMachine(
+            id=machine_id,
+            host=line.host,
+            port=line.port,
+            spec=site.spec,
+            host_key=host_key,
+            home=body.home,
+            proxy=line,
+        )
+        booted = self._booted[machine_id] = _MachineRecord(machine, body, site, bell)
+        booted.watch_task = asyncio.create_task(self._watch_machine(booted))
+        return machine
+
+    async def kill(self, machine_id: str) -> None:
+        booted = self._booted.get(machine_id)
+        if booted is not None:
+            await asyncio.shield(self._begin_shutdown(booted))
+
+    async def freeze(self, machine_id: str, frozen: bool) -> None:
+        booted = self._find_alive(machine_id)
+        if booted is not None:
+            booted.machine.proxy.hold(frozen)
+            booted.instance.freeze(frozen)
+
+    async def cut_connections(self, machine_id: str) -> int:
+        booted = self._find_alive(machine_id)
+        return booted.machine.proxy.reset_connections() if booted else 0
+
+    async def delete_disk(self, data: str) -> None:
+        self._disks.erase_disk(data)
+
+    def list_machines(self) -> list[BootedMachine]:
+        return [booted.machine for booted in self._booted.values() if booted.machine.alive]
+
+    def list_processes(self, machine_id: str) -> list[int]:
+        booted = self._booted.get(machine_id)
+        return booted.instance.list_processes() if booted else []
+
+    async def close(self) -> None:
+        self._closed = True
+        await asyncio.gather(*(self.kill(machine_id) for machine_id in list(self._booted)))
+        await asyncio.gather(*(self._stop_tasks - {asyncio.current_task()}), return_exceptions=True)
+        self._runtime.close()
+
+    def _find_alive(self, machine_id: str) -> _MachineRecord | None:
+        booted = self._booted.get(machine_id)
+        return booted if booted and booted.machine.alive else None
+
+    async def _watch_machine(self, booted: _MachineRecord) -> None:
+        """Runs beside every machine, for an end that nobody asked for."""
+        await booted.instance.ended.wait()
+        self._begin_shutdown(booted)
+
+    def _begin_shutdown(self, booted: _MachineRecord) -> "asyncio.Task[None]":
+        if booted.shutdown_task is None:
+            booted.machine.alive = False
+            # No farewell: a machine without power sends no exit status of the processes that die with it.
+            booted.machine.proxy.hold(True)
+            booted.shutdown_task = asyncio.get_running_loop().create_task(self._shut_down(booted))
+        return booted.shutdown_task
+
+    async def _shut_down(self, booted: _MachineRecord) -> None:
+        try:
+            await booted.instance.kill()
+        finally:
+            if booted.watch_task:
+                booted.watch_task.cancel()
+            booted.stop_pipe.close()
+            await booted.machine.proxy.close()
+            remove_tree(booted.context.runtime_folder)
+            booted.context.disk.release()
+            del self._booted[booted.machine.id]
+
+    def _on_stop_script(self, machine_id: str, on_stop: StopCallback | None) -> None:
+        task = asyncio.get_running_loop().create_task(self._handle_stop(machine_id, on_stop))
+        self._stop_tasks.add(task)
+        task.add_done_callback(self._stop_tasks.discard)
+
+    async def _handle_stop(self, machine_id: str, on_stop: StopCallback | None) -> None:
+        try:
+            if on_stop is not None:
+                await on_stop(machine_id)
+        except Exception:
+            LOG.exception("the callback for the stop of machine %s failed", machine_id)
+        finally:
+            await self.kill(machine_id)

@@ -1,0 +1,80 @@
+"""Which driver can work on this computer."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from gpurent.errors import UsageError
+from gpurent.testing.load_timeouts import load_factor
+from gpurent.testing.sandbox.machines.model import DriverName, MachineDriver, MachineError, MachineSpec
+
+_PROBE_SECONDS = 10
+
+
+async def select_driver(name: DriverName, root: Path, farms: Path | None = None) -> MachineDriver:
+    """A driver whose machines live below ``root``, the sandbox's state folder (made 0700).
+
+    ``farms``: where it keeps links to the host's programs; else below ``root``.
+
+    ``auto`` takes ``bwrap`` where a trial machine comes up, else ``embedded``, whose ``why`` then tells the
+    reason. Raises ``UsageError`` when ``bwrap`` is asked for and cannot work.
+    """
+    from gpurent.testing.sandbox.machines.embedded_driver import EmbeddedDriver
+
+    if name == "embedded":
+        return EmbeddedDriver(root, farms)
+    reason = await find_bwrap_problem()
+    if not reason:
+        from gpurent.testing.sandbox.machines.bwrap_driver import BwrapDriver
+
+        return BwrapDriver(root, farms)
+    if name == "bwrap":
+        raise UsageError(
+            f"bubblewrap machines cannot run here: {reason}", hint="use the driver 'embedded' or 'auto'"
+        )
+    driver = EmbeddedDriver(root, farms)
+    driver.why = reason
+    return driver
+
+
+async def find_bwrap_problem() -> str:
+    """What stands in the way of bubblewrap machines on this computer; empty for nothing."""
+    from gpurent.testing.sandbox.machines.bwrap_etc import has_libcrypt
+    from gpurent.testing.sandbox.machines.programs import find_host_program
+
+    if sys.platform != "linux":
+        return "they need Linux"
+    for program, package in (("bwrap", "bubblewrap"), ("sshd", "openssh-server"), ("bash", "bash")):
+        if find_host_program(program) is None:
+            return f"{program} is not installed (package {package})"
+    if not has_libcrypt():
+        return "libcrypt is not installed"
+    return _find_namespace_problem() or await _find_boot_problem()
+
+
+def _find_namespace_problem() -> str:
+    probe = ["bwrap", "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "true"]
+    try:
+        done = subprocess.run(  # a process of a few milliseconds, once
+            probe, capture_output=True, text=True, timeout=_PROBE_SECONDS * load_factor(), check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        return f"bwrap does not run: {problem}"
+    if done.returncode != 0:
+        return f"user namespaces are not allowed: {done.stderr.strip() or done.returncode}"
+    return ""
+
+
+async def _find_boot_problem() -> str:
+    from gpurent.testing.sandbox.machines.bwrap_driver import BwrapDriver
+
+    with tempfile.TemporaryDirectory(prefix="gpr-probe-", dir="/tmp") as folder:
+        driver = BwrapDriver(Path(folder))
+        try:
+            await driver.boot(MachineSpec(user="probe", password="probe", hostname="probe", data="probe"))
+        except (MachineError, OSError) as problem:
+            return f"a trial machine did not come up: {str(problem).strip()[-300:]}"
+        finally:
+            await driver.close()
+    return ""

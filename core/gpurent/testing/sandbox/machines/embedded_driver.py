@@ -1,0 +1,155 @@
+"""The driver that works everywhere: an SSH server in this event loop, a supervised process tree a machine."""
+
+import asyncio
+import hmac
+import signal
+import sys
+from pathlib import Path
+
+import asyncssh
+
+from gpurent.testing.sandbox.machines.driver_base import BootContext, DriverBase, MachineInstance
+from gpurent.testing.sandbox.machines.embedded_session import Process, serve_session
+from gpurent.testing.sandbox.machines.embedded_sftp import DiskQuota, MachineSftp
+from gpurent.testing.sandbox.machines.model import MachineSpec
+from gpurent.testing.sandbox.machines.process_tree import signal_tree
+from gpurent.testing.sandbox.machines.programs import find_host_program, install_programs
+from gpurent.testing.sandbox.machines.shell_profiles import write_shell_profiles
+from gpurent.testing.sandbox.machines.stop_scripts import write_home_scripts
+from gpurent.testing.sandbox.machines.supervisor_client import SupervisorClient
+
+_LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+
+
+class EmbeddedDriver(DriverBase):
+    """Machines share the host's user, root folder and process list; each has a HOME and programs of its own.
+
+    No wall stands between them and the host: run nothing in them that you would not run yourself.
+    """
+
+    name = "embedded"
+
+    async def _start_instance(self, site: BootContext) -> MachineInstance:
+        spec, disk = site.spec, site.disk
+        programs = install_programs(
+            disk.opt, site.farms, spec, python3=find_host_program("python3") or sys.executable
+        )
+        write_shell_profiles(disk.home, spec, programs.path_variable)
+        write_home_scripts(spec.stop_scripts, disk.home, str(site.stop_pipe))
+        for name in ("s", "t", "tmp"):
+            (site.runtime_folder / name).mkdir(mode=0o700)
+        keeper = await SupervisorClient.start(site.runtime_folder / "supervisor.log")
+        body = _EmbeddedInstance(site, keeper, programs.path_variable)
+        try:
+            await body.listen()
+        except BaseException:
+            await body.kill()
+            raise
+        return body
+
+
+class _EmbeddedInstance(MachineInstance):
+    def __init__(self, site: BootContext, supervisor: SupervisorClient, path_variable: str) -> None:
+        self.supervisor = supervisor
+        self.ended = supervisor.ended
+        self.home = str(site.disk.home)
+        self.shell = "/bin/bash" if Path("/bin/bash").exists() else find_host_program("bash") or "/bin/sh"
+        self.connections: set[asyncssh.SSHServerConnection] = set()
+        self._context = site
+        self._path_variable = path_variable
+        self._quota = DiskQuota(site.disk.folder, site.spec.disk_bytes)
+        self._listener: asyncssh.SSHAcceptor | None = None
+
+    async def listen(self) -> None:
+        """Open the SSH server."""
+        self._listener = await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_factory=lambda: _LoginServer(self, self._context.spec, self._context.disk.home),
+            server_host_keys=[str(self._context.disk.host_key)],
+            process_factory=lambda process: serve_session(process, self),
+            sftp_factory=lambda channel: MachineSftp(channel, self.home, self._quota),
+            encoding=None,
+            line_editor=False,
+            agent_forwarding=False,
+            gss_host=None,
+        )
+        self.port = self._listener.get_port()
+
+    def make_environment(self, process: Process) -> dict[str, str]:
+        """A clean one; of what the client sends only LANG and LC_*, as Debian's sshd does."""
+        run, user = self._context.runtime_folder, self._context.spec.user
+        host, port = process.get_extra_info("peername")[:2]
+        env = {
+            "HOME": self.home,
+            "USER": user,
+            "LOGNAME": user,
+            "SHELL": self.shell,
+            "PATH": self._path_variable,
+            "LANG": "C.UTF-8",
+            "SCREENDIR": str(run / "s"),
+            "TMUX_TMPDIR": str(run / "t"),
+            "TMPDIR": str(run / "tmp"),
+            "SSH_CLIENT": f"{host} {port} {self.port}",
+            "SSH_CONNECTION": f"{host} {port} 127.0.0.1 {self.port}",
+        }
+        if process.term_type:
+            env["TERM"] = process.term_type
+        sent = {
+            name: value for name, value in process.env.items() if name == "LANG" or name.startswith("LC_")
+        }
+        return env | sent
+
+    def freeze(self, frozen: bool) -> None:
+        signal_tree(self.supervisor.pid, signal.SIGSTOP if frozen else signal.SIGCONT)
+
+    def list_processes(self) -> list[int]:
+        return self.supervisor.list_processes()
+
+    async def kill(self) -> None:
+        await self.supervisor.kill()
+        if self._listener is not None:
+            self._listener.close()
+        for connection in list(self.connections):
+            connection.abort()
+        await asyncio.sleep(0)
+
+
+class _LoginServer(asyncssh.SSHServer):
+    """Who may log in: one user, by password or by a key in the machine's own authorized_keys."""
+
+    def __init__(self, body: _EmbeddedInstance, spec: MachineSpec, home: Path) -> None:
+        self._instance = body
+        self._spec = spec
+        self._keys_file = home / ".ssh" / "authorized_keys"
+        self._connection: asyncssh.SSHServerConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        self._instance.connections.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._connection is not None:
+            self._instance.connections.discard(self._connection)
+
+    def begin_auth(self, username: str) -> bool:
+        try:
+            if self._connection is not None and username == self._spec.user:
+                keys = asyncssh.import_authorized_keys(self._keys_file.read_text())
+                self._connection.set_authorized_keys(keys)
+        except (OSError, ValueError):
+            pass
+        return True
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    def validate_password(self, username: str, password: str) -> bool:
+        expected, given = self._spec.password.encode(), password.encode()
+        return hmac.compare_digest(expected, given) and username == self._spec.user
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        return dest_host in _LOOPBACK_HOSTS

@@ -1,0 +1,23 @@
+"""What a machine's home holds at boot: the start-up files of its shell."""
+
+from pathlib import Path
+
+from gpurent.testing.sandbox.machines.model import MachineSpec
+from gpurent.testing.sandbox.machines.programs import MACHINE_FILES
+
+_MARK = "# Written by the machine at boot."
+
+
+def write_shell_profiles(home: Path, spec: MachineSpec, search: str) -> None:
+    """Write ``.profile`` (PATH survives a login shell) and ``.bashrc`` (the prompt), unless they were changed."""
+    facts = {"PATH": search, "USER": spec.user, "HOSTNAME": spec.hostname}
+    facts["SIGN"] = "#" if spec.user == "root" else "$"
+    for name in ("profile", "bashrc"):
+        text = (MACHINE_FILES / name).read_text()
+        for key, value in facts.items():
+            text = text.replace(f"@{key}@", value)
+        path = home / f".{name}"
+        if path.is_symlink():
+            continue
+        if not path.exists() or path.read_text(errors="replace").startswith(_MARK):
+            path.write_text(text)

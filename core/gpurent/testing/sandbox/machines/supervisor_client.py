@@ -1,0 +1,173 @@
+"""The driver's side of a supervisor: starts it, orders processes from it, ends it."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from attrs import define, field
+
+from gpurent.testing.load_timeouts import wait_within
+from gpurent.testing.sandbox.machines.model import BootFailed
+from gpurent.testing.sandbox.machines.process_tree import list_descendants, wait_for_exit
+
+_SCRIPT = Path(__file__).with_name("supervisor.py")
+_TIMEOUT = 10.0  # seconds of an idle computer
+
+
+@define(eq=False)
+class ChildProcess:
+    """A process in the machine, leader of its own session. ``ended`` gives its status; below 0: a signal."""
+
+    number: int
+    pid: int
+    ended: "asyncio.Future[int]" = field(repr=False)
+
+    def send_signal(self, name: str) -> None:
+        """Send e.g. ``TERM`` to its process group, as sshd does. Silent for an unknown name or a dead process."""
+        number = getattr(signal, f"SIG{name}", None)
+        if number is not None and not self.ended.done():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+
+class SupervisorClient:
+    """One supervisor process and the socket to it."""
+
+    def __init__(self, line: socket.socket, process: subprocess.Popen[bytes]) -> None:
+        self.ended = asyncio.Event()
+        """Set when the supervisor ended, asked or unasked, and all that it kept with it."""
+        self.pid = process.pid
+        self._socket = line
+        self._process = process
+        self._numbers = itertools.count(1)
+        self._buffer = b""
+        self._ready = asyncio.Event()
+        self._start_futures: dict[int, asyncio.Future[int]] = {}
+        self._exit_futures: dict[int, asyncio.Future[int]] = {}
+        self._lock = asyncio.Lock()
+        asyncio.get_running_loop().add_reader(line, self._on_readable)
+
+    @classmethod
+    async def start(cls, log: Path) -> Self:
+        """A running supervisor; its own errors go to ``log``. Raises ``BootFailed``."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with theirs, log.open("wb") as errors:
+            process = subprocess.Popen(  # noqa: ASYNC220  a fork of a millisecond
+                [sys.executable, "-I", "-S", str(_SCRIPT), str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env={},
+                cwd="/",
+                start_new_session=True,
+            )
+        keeper = cls(ours, process)
+        with contextlib.suppress(TimeoutError):
+            await wait_within(_TIMEOUT, keeper._ready.wait())
+        if not keeper._ready.is_set() or keeper.ended.is_set():
+            await keeper.kill()
+            raise BootFailed(read_log_tail(log))
+        return keeper
+
+    async def spawn(
+        self, argv: Sequence[str], env: Mapping[str, str], cwd: str, fds: Sequence[int], *, tty: bool
+    ) -> ChildProcess:
+        """Start ``argv[0]`` with the arguments ``argv[1:]`` (their first is the name it sees).
+
+        ``fds``: one terminal, or standard input, output, error; they are copied, the caller closes its own.
+        Raises ``ConnectionError`` when the machine is gone.
+        """
+        number = next(self._numbers)
+        order = {"spawn": number, "argv": list(argv), "env": dict(env), "cwd": cwd, "tty": tty}
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[int] = loop.create_future()
+        async with self._lock:  # one order at a time: descriptors of two orders must not be mixed up
+            if self.ended.is_set():
+                raise ConnectionError("the machine is gone")
+            self._exit_futures[number] = ended
+            self._start_futures[number] = loop.create_future()
+            try:
+                await self._send(json.dumps(order).encode() + b"\n", fds)
+                pid = await self._start_futures[number]
+            finally:
+                del self._start_futures[number]
+        return ChildProcess(number, pid, ended)
+
+    def list_processes(self) -> list[int]:
+        """The supervisor and all that descends from it."""
+        return [] if self.ended.is_set() else [self.pid, *list_descendants(self.pid)]
+
+    async def kill(self) -> None:
+        """End everything; returns when nothing is left."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+        try:
+            await wait_within(_TIMEOUT, self.ended.wait())
+        except TimeoutError:
+            for pid in reversed(self.list_processes()):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._on_lost()
+        await wait_for_exit(self._process)
+        self._socket.close()
+
+    async def _send(self, message: bytes, fds: Sequence[int]) -> None:
+        sent = socket.send_fds(self._socket, [message], fds)
+        if sent < len(message):
+            await asyncio.get_running_loop().sock_sendall(self._socket, message[sent:])
+
+    def _on_readable(self) -> None:
+        try:
+            data = self._socket.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._on_lost()
+            return
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            self._handle_message(json.loads(line))
+
+    def _handle_message(self, news: dict[str, Any]) -> None:
+        if "ready" in news:
+            self._ready.set()
+        elif "started" in news:
+            if starting := self._start_futures.get(news["started"]):
+                _set_result(starting, news["pid"])
+        elif "ended" in news:
+            _set_result(self._exit_futures.pop(news["ended"]), news["status"])
+
+    def _on_lost(self) -> None:
+        if self.ended.is_set():
+            return
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self.ended.set()
+        self._ready.set()
+        for starting in self._start_futures.values():
+            if not starting.done():
+                starting.set_exception(ConnectionError("the machine is gone"))
+        for ended in self._exit_futures.values():
+            _set_result(ended, -signal.SIGKILL)
+
+
+def read_log_tail(log: Path) -> str:
+    """The end of a log."""
+    return log.read_text(errors="replace")[-2000:]
+
+
+def _set_result(future: "asyncio.Future[int]", value: int) -> None:
+    if not future.done():
+        future.set_result(value)

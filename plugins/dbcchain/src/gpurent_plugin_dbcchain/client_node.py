@@ -1,0 +1,184 @@
+"""The client node: virtual machines on a rented host. Every call carries a fresh nonce and a signature over it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from gpurent.api import (
+    Endpoint,
+    GpurentError,
+    Http,
+    LeaseError,
+    PluginContext,
+    Secret,
+    Spent,
+    UnavailableError,
+    UnexpectedResponse,
+    UsageError,
+)
+from gpurent_plugin_dbcchain.deals import Deal
+from gpurent_plugin_dbcchain.keys import base58check_encode, derive_keypair
+from gpurent_plugin_dbcchain.price import BLOCK_TIME
+
+MAX_TRIES = 3
+_API_ROOT = "/api/v1"
+_REUSABLE_STATUSES = ("none", "closed", "running", "creating", "starting", "restarting", "pmsuspend")
+
+
+@frozen(kw_only=True)
+class NodeTask:
+    """A virtual machine. The way in is known once it runs."""
+
+    id: str
+    status: str
+    label: str = ""
+    endpoint: Endpoint | None = None
+    password: Secret | None = field(default=None, repr=False)
+
+    @property
+    def running(self) -> bool:
+        return self.status == "running" and self.endpoint is not None
+
+
+def make_nonce() -> str:
+    return base58check_encode(str(uuid.uuid4()).encode())
+
+
+class ClientNode:
+    """One client node. ``host`` is the rented machine's id, ``order`` the chain's order for it."""
+
+    def __init__(self, context: PluginContext) -> None:
+        self._context = context
+        self._http: Http | None = None
+
+    def check_configured(self) -> None:
+        """Nothing is rented where nothing could be started afterwards."""
+        if not self._context.settings.get("node"):
+            raise UsageError(
+                "no client node is set: machines are started through one that you run yourself",
+                hint='Nothing was spent. Run DBC\'s client node, then set [dbc-chain] node = "http://127.0.0.1:PORT".',
+            )
+
+    async def _request(self, path: str, machine: str, order: int, **additional: Any) -> Any:
+        self.check_configured()
+        self._http = self._http or self._context.http_for("node")
+        login = await self._context.get_login()
+        pair, nonce = derive_keypair(login.token), make_nonce()
+        body = {
+            "peer_nodes_list": [machine],
+            "additional": additional,
+            "wallet": login.account,
+            "nonce": nonce,
+            "sign": pair.sign(nonce.encode()).hex(),
+            # Not in its manual, but read by its server: without it the order is looked up by the wallet alone.
+            "rent_order": str(order),
+        }
+        answer = await self._http.request("POST", _API_ROOT + path, json=body, timeout=60.0)
+        if answer.status >= 500:
+            raise UnavailableError(f"the client node is in trouble (status {answer.status})", retryable=True)
+        raw = answer.json()
+        if isinstance(raw, dict) and isinstance(raw.get("mainnet"), dict):
+            raw = raw["mainnet"]
+        if not isinstance(raw, dict) or "errcode" not in raw:
+            raise UnexpectedResponse(
+                "the client node answered in another shape",
+                url=answer.url,
+                body=answer.text,
+                spent=Spent.UNKNOWN,
+            )
+        if raw["errcode"] != 0:
+            raise LeaseError(f"the client node: {str(raw.get('message'))[:200]}")
+        return raw.get("message")
+
+    async def create_task(self, deal: Deal, order: int, label: str) -> str:
+        """Have the machine made; the one that has ``label``, if there is one already."""
+        for task in await self.list_tasks(deal.machine, order):
+            if task.label == label and task.status in _REUSABLE_STATUSES:
+                return task.id
+        port = 10_000 + order % 50_000
+        found = await self._request(
+            "/tasks/start",
+            deal.machine,
+            order,
+            image_name=deal.image or await self._choose_image(deal.machine, order),
+            desc=label,
+            operation_system="linux",
+            bios_mode="legacy",
+            ssh_port=str(port),
+            rdp_port="",
+            vnc_port=str(port + 1),
+            custom_port=[],
+            gpu_count=str(deal.gpus),
+            cpu_cores=str(deal.cpus),
+            mem_size=str(deal.memory),
+            disk_size=str(deal.disk),
+            data_file_name="",
+            multicast=[],
+            network_name="",
+            public_ip="",
+            network_filters=[],
+        )
+        return _parse_task(found).id
+
+    async def _choose_image(self, machine: str, order: int) -> str:
+        """One of the host's own images."""
+        found = await self._request("/mining_nodes", machine, order)
+        if not isinstance(found, Mapping) or not isinstance(found.get("images"), list):
+            raise _make_changed_error(found)
+        names = [str(image["image_name"]) for image in found["images"] if "image_name" in image]
+        if not names:
+            raise LeaseError("the host has no image to start from", hint="Set [dbc-chain] image.")
+        return next((name for name in names if "ubuntu" in name.lower()), names[0])
+
+    async def list_tasks(self, machine: str, order: int) -> list[NodeTask]:
+        found = await self._request("/tasks", machine, order)
+        if not isinstance(found, list):
+            raise _make_changed_error(found)
+        return [_parse_task(item) for item in found]
+
+    async def get_task(self, machine: str, order: int, task_id: str) -> NodeTask:
+        return _parse_task(await self._request(f"/tasks/{task_id}", machine, order))
+
+    async def delete_task(self, machine: str, order: int, label: str) -> None:
+        """Delete the machine with that label, if there is one.
+
+        The host drops it at the order's end anyway: a node that does not answer three times holds nothing up.
+        """
+        for left in reversed(range(MAX_TRIES)):
+            try:
+                for task in await self.list_tasks(machine, order):
+                    if task.label == label:
+                        await self._request(f"/tasks/delete/{task.id}", machine, order)
+                return
+            except GpurentError as error:
+                if not left or not isinstance(error, UnavailableError):
+                    self._context.log.warning("the machine was not deleted: %s", error.message)
+                    return
+            await self._context.clock.sleep(BLOCK_TIME)
+
+
+def _make_changed_error(raw: Any) -> UnexpectedResponse:
+    return UnexpectedResponse("the client node gave another shape", url="the client node", body=repr(raw))
+
+
+def _parse_task(raw: Any) -> NodeTask:
+    if not isinstance(raw, Mapping) or not isinstance(raw.get("task_id"), str) or "status" not in raw:
+        raise _make_changed_error(raw)
+    endpoint = password = None
+    if raw.get("ssh_ip") and raw.get("ssh_port"):
+        try:
+            endpoint = Endpoint(str(raw["user_name"]), str(raw["ssh_ip"]), int(str(raw["ssh_port"])))
+            password = Secret(str(raw["login_password"]))
+        except (KeyError, ValueError, UsageError):
+            raise _make_changed_error({**raw, "login_password": "***"}) from None
+    return NodeTask(
+        id=raw["task_id"],
+        status=str(raw["status"]),
+        label=str(raw.get("desc", "")),
+        endpoint=endpoint,
+        password=password,
+    )

@@ -1,0 +1,186 @@
+"""What 1024GPU says by mail: codes, and the one and only word of the SSH access.
+
+Wording assumed, form of the line known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from attrs import evolve
+
+from gpurent.api import (
+    AssistedRental,
+    Bill,
+    Challenge,
+    Endpoint,
+    Lease,
+    MachineAccess,
+    Mail,
+    MailBinding,
+    ManualTask,
+    MoneyError,
+    Payment,
+    PaymentPurpose,
+    PluginContext,
+    Secret,
+    SupportsMailBinding,
+    TaskInstructions,
+    UsageError,
+)
+from gpurent_plugin_gpu1024 import _, wire
+from gpurent_plugin_gpu1024.client import CLOCK_TOLERANCE, Gpu1024Client
+
+SSH_USER = "root"
+# The source's own template: "ssh -p 20049 root@116.85.24.172，密码：xxxxx"
+_ACCESS_PATTERN = re.compile(
+    r"(?P<line>ssh [\x21-\x7e ]{5,120}?)\s*[，,]\s*密码\s*[：:]\s*(?P<password>[\x21-\x7e]{6,64})"
+)
+# Assumed: the subject ends with the order. Decoding may have eaten the blank before it.
+_ORDER_PATTERN = re.compile(r".*登录方式\s*([0-9A-Za-z]{6,40})", re.ASCII)
+_FEE_PATTERN = r"(?:验证码[：:]\s*)?(0\.\d{1,8})"
+
+
+class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
+    """Mixed into the shop. What a person reads or does, in the words of the public web client.
+
+    Binding an e-mail address: a mailed decimal below 1, paid as that many DBC, watched on the ledger.
+    """
+
+    _context: PluginContext
+    _client: Gpu1024Client
+
+    @property
+    def is_manual(self) -> bool:
+        return self._context.settings.get("mode", "auto") == "hands"
+
+    def get_instructions(self, task: ManualTask, lease: Lease | None = None) -> TaskInstructions:
+        url = f"{self._context.settings['site'].rstrip('/')}/home"
+        if task is ManualTask.RENT:
+            return TaskInstructions(
+                url=url,
+                steps=(
+                    _("Open your wallet, bind your e-mail address, and pick a machine"),
+                    _("Rent it and pay the DBC it asks for; the SSH line comes by mail"),
+                ),
+                sender=self._context.settings["mail_sender"],
+                subject="登录方式",
+            )
+        if task is ManualTask.RELEASE:
+            return TaskInstructions(
+                url=url,
+                steps=(
+                    _("Find the order {ref} among your GPUs (我的GPU) and press return (退租)").format(
+                        ref=lease.ref if lease is not None else ""
+                    ),
+                    _("Type the code that comes by mail (验证码); what was not used comes back"),
+                ),
+                sender=self._context.settings["mail_sender"],
+                code=r"(?:验证码[：:]\s*)?(\d{4,8})",
+            )
+        return TaskInstructions(
+            url=url, steps=(_("Buy DBC (如何购买DBC); your wallet's address is filled in"),)
+        )
+
+    def parse_access(self, mail: Mail) -> MachineAccess | None:
+        order = _ORDER_PATTERN.fullmatch(mail.subject.strip())
+        return _parse_access(mail.text.splitlines(), order[1] if order is not None else "")
+
+    async def get_bound_email(self) -> str:
+        found = await self._client.call(
+            "/binding_email_rent/query_email", wallet_address=await self._client.get_wallet_address()
+        )
+        return found.content if found.status == wire.DONE and isinstance(found.content, str) else ""
+
+    async def request_binding(self, email: str, key: str) -> MailBinding:
+        since = self._context.clock.now() - CLOCK_TOLERANCE
+        wallet = await self._client.get_wallet_address()
+        await self._client.call_checked(
+            "/binding_email_rent/request_code", email=email, wallet_address=wallet
+        )
+        code = await self._context.answer_challenge(
+            Challenge(
+                key=key,
+                question=_("1024GPU: the code that was mailed to {email}").format(email=email),
+                pattern=_FEE_PATTERN,
+                sender=self._context.settings["mail_sender"],
+                subject="绑定邮箱",
+                since=since,
+            )
+        )
+        fee = wire.DBC.money(code)
+        if not wire.DBC.zero < fee < wire.DBC.money(1):
+            raise MoneyError(
+                _("1024GPU mailed the code {code}, which is no amount").format(code=code),
+                hint=_("Nothing was paid."),
+            )
+        bill = Bill(
+            key=key,
+            payee=self._context.settings["platform"],
+            amount=fee,
+            purpose=PaymentPurpose.FEE,
+            memo=code,
+        )
+        return MailBinding(email=email, since=since, bill=bill)
+
+    async def complete_binding(self, binding: MailBinding, payment: Payment | None) -> MailBinding:
+        wallet = await self._client.get_wallet_address()
+        if binding.bill is not None and payment is not None:
+            await self._client.call(
+                "/binding_email_rent/request_binding", wallet_address=wallet, code=binding.bill.memo
+            )
+        found = await self._client.call("/binding_email_rent/binding_is_ok", wallet_address=wallet)
+        return evolve(binding, done=found.status == wire.DONE)
+
+    async def _find_access(self, order_id: str, since: datetime) -> tuple[MachineAccess | None, bool]:
+        """The newest access for ``order_id``, and whether there was a mail that could not be read."""
+        if not self._context.mail.is_available:
+            return await self._prompt_for_access(order_id, since), False
+        mails = await self._context.mail.search(
+            since=since - CLOCK_TOLERANCE, sender=self._context.settings["mail_sender"], subject=order_id
+        )
+        garbled = False
+        for mail in reversed(mails):
+            if "登录方式" not in mail.subject:
+                continue
+            found = _parse_access(mail.text.splitlines(), order_id)
+            if found is not None:
+                return found, garbled
+            garbled = True
+        return None, garbled
+
+    async def _prompt_for_access(self, order_id: str, since: datetime) -> MachineAccess | None:
+        """Without a mailbox: the person copies the line. Nobody there is a `InputRequired`."""
+        line = await self._context.answer_challenge(
+            Challenge(
+                key=f"{order_id}-access",
+                question=_(
+                    "1024GPU: the line with ssh and the password from the mail on order {order_id}"
+                ).format(order_id=order_id),
+                pattern=r"(ssh .{5,200})",
+                sender=self._context.settings["mail_sender"],
+                subject=order_id,
+                since=since,
+                secret=True,
+            )
+        )
+        return _parse_access([line], order_id)
+
+
+def _parse_access(lines: Sequence[str], order_id: str) -> MachineAccess | None:
+    """The access in a mail: exactly one line of the known form, for the known user; else nothing."""
+    found = []
+    for line in lines:
+        match = _ACCESS_PATTERN.fullmatch(line.strip())
+        if match is None:
+            continue
+        try:
+            endpoint = Endpoint.parse(match["line"])
+        except UsageError:
+            return None
+        found.append(MachineAccess(endpoint=endpoint, password=Secret(match["password"]), ref=order_id))
+    if len(found) != 1 or found[0].endpoint.user != SSH_USER:
+        return None
+    return found[0]

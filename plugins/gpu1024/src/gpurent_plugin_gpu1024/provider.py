@@ -1,0 +1,262 @@
+"""1024GPU's containers: ordered, paid on the ledger, opened by mail, given back with a mailed code."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from attrs import evolve
+
+from gpurent.api import (
+    Known,
+    Lease,
+    LeaseError,
+    LeaseProvider,
+    LeaseState,
+    Offer,
+    Order,
+    OrderKind,
+    Payment,
+    PendingOrder,
+    PluginContext,
+    Requirements,
+    SoldOut,
+    SupportsRenewal,
+    SupportsStaging,
+    Unknown,
+)
+from gpurent_plugin_gpu1024 import _, wire
+from gpurent_plugin_gpu1024.client import Gpu1024Client
+from gpurent_plugin_gpu1024.mail import Gpu1024MailMixin
+from gpurent_plugin_gpu1024.orders import DAY, Gpu1024Orders, Gpu1024Renewals
+from gpurent_plugin_gpu1024.release import LeaseReleaser, make_ended_lease
+
+RESEND_INTERVAL = timedelta(minutes=3)
+_NO_FILTERS = {
+    "country": "all",
+    "total_time": "0",
+    "total_rent_count": "0",
+    "error_rent_count": "0",
+    "disk_GB_perhour_dollar": "0",
+    "length_of_available_time": "0",
+    "gpu_price_dollar": "0",
+    "gpu_count": "0",
+    "gpu_ram_size": "0",
+    "gpu_ram_bandwidth": "0",
+    "pcie_bandwidth": "0",
+    "cpu_numbers": "0",
+    "ram_size": "0",
+    "disk_bandwidth": "0",
+    "inet_up": "0",
+    "inet_down": "0",
+    "have_ip": "0",
+    "onlines_tatus": "0",
+    "disk_space": "0",
+    "tensor_cores": "0",
+    "half_precision_tflops": "0",
+    "single_precision_tflops": "0",
+    "double_precision_tflops": "0",
+    "dbc_version": "0",
+}
+
+
+class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, SupportsRenewal):
+    """``Lease.ref`` is the shop's order; it changes on the switch from CPU to GPU."""
+
+    def __init__(self, context: PluginContext) -> None:
+        self._context = context
+        self._client = Gpu1024Client(context)
+        self._orders = Gpu1024Orders(context, self._client)
+        self._renewals = Gpu1024Renewals(context, self._client)
+        self._releaser = LeaseReleaser(context, self._client, self._renewals)
+
+    # offers
+
+    async def list_offers(self, requirements: Requirements) -> Known[Offer] | Unknown:
+        found = wire.parse_offers(
+            await self._client.call_checked("/query_all_machines", idle_status="0", **_NO_FILTERS)
+        )
+        if requirements.cpu_only:
+            found = [wire.make_cpu_offer(offer) for offer in found if offer.shop.get("cpu") == "yes"]
+        return Known(tuple(found))
+
+    def make_staging_order(self, order: Order) -> Order:
+        if order.offer.shop.get("cpu") != "yes":
+            raise LeaseError(
+                _("this machine has no CPU container to upload on first"),
+                hint=_(
+                    "Pick another machine, or rent this one without staging: its time then runs "
+                    "while you upload."
+                ),
+            )
+        return Order(
+            key=order.key,
+            kind=OrderKind.NEW,
+            offer=wire.make_cpu_offer(order.offer),
+            term=DAY,
+            gpus=0,
+            disk=order.disk,
+            password_ref=order.password_ref,
+            image=order.image,
+        )
+
+    def make_renewal_order(self, lease: Lease, term: timedelta, key: str) -> Order:
+        return Order(
+            key=key,
+            kind=OrderKind.EXTEND,
+            offer=lease.offer,
+            term=term,
+            onto=lease.ref,
+            gpus=int(lease.shop.get("gpus", "1")),
+        )
+
+    # ordering
+
+    async def reserve_lease(self, order: Order) -> Lease:
+        if order.kind is OrderKind.EXTEND:
+            ref, bill = await self._renewals.place_renewal(order)
+            pending = PendingOrder(key=order.key, kind=order.kind, ref=ref, bill=bill)
+            return Lease(id="", provider="1024gpu", offer=order.offer, pending=pending)
+        standing = await self._orders.place_order(order)
+        pending = PendingOrder(key=order.key, kind=order.kind, ref=standing.id)
+        if order.kind is OrderKind.SWITCH:
+            pending = evolve(pending, bill=await self._orders.find_bill(order.key, order.kind, standing))
+        return Lease(
+            id="",
+            provider="1024gpu",
+            offer=order.offer,
+            pending=pending,
+            password_ref=order.password_ref,
+            shop={"gpus": str(order.gpus)},
+        )
+
+    async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
+        pending = lease.pending
+        if pending is None:
+            return lease
+        paid = evolve(lease, pending=evolve(pending, paid=True))
+        if pending.kind is OrderKind.EXTEND:
+            path = "/rent_continue/continue_pay_voc_pay"
+            if not await self._client.verify_payment(path, payment, continue_pay_order_id=pending.ref):
+                return paid
+            standing = await self._client.find_order(lease.ref)
+            until = standing.expires_at if standing else lease.expires_at
+            return evolve(paid, pending=None, expires_at=until)
+        path = "/rent/pay" if pending.kind is OrderKind.NEW else "/rent/pay_update"
+        if not await self._client.verify_payment(path, payment, order_id=pending.ref):
+            return paid
+        if pending.kind is OrderKind.SWITCH:
+            ready = await self._client.call("/rent/update_container_is_ok", order_id=pending.ref)
+            if ready.status != wire.DONE:
+                return paid
+        return self._start_provisioning(paid, pending, await self._client.find_order(pending.ref))
+
+    def _start_provisioning(
+        self, lease: Lease, pending: PendingOrder, standing: wire.ListedOrder | None
+    ) -> Lease:
+        """The paid order is the lease now; its access comes by mail."""
+        gpus = str(standing.gpus) if standing else lease.shop.get("gpus", "0")
+        since = standing.created_at.isoformat() if standing and standing.created_at else ""
+        return evolve(
+            lease.with_state(LeaseState.PROVISIONING, _("the SSH access comes by mail")),
+            pending=None,
+            ref=pending.ref,
+            endpoint=None,
+            started_at=lease.started_at or (standing.rented_at if standing else None),
+            expires_at=standing.expires_at if standing else None,
+            shop={**lease.shop, "gpus": gpus, "since": since},
+        )
+
+    # following
+
+    async def refresh_lease(self, lease: Lease) -> Lease:
+        pending = lease.pending
+        if pending is not None and not lease.ref:
+            return await self._poll_bill(lease, pending)
+        if not lease.ref:
+            return lease
+        standing = await self._client.find_order(lease.ref)
+        if standing is None:
+            # An order that is missing from a list is only gone when its time was over anyway.
+            if lease.expires_at is not None and lease.expires_at <= self._context.clock.now():
+                return evolve(
+                    lease.with_state(LeaseState.GONE, _("the shop does not list it any more")), endpoint=None
+                )
+            return evolve(lease, note=_("the shop does not list it now"))
+        lease = evolve(lease, expires_at=standing.expires_at)
+        if standing.over:
+            return make_ended_lease(lease, standing, self._context.clock.now())
+        if lease.state is LeaseState.PROVISIONING:
+            return await self._poll_access_mail(lease, standing)
+        return lease
+
+    async def _poll_bill(self, lease: Lease, pending: PendingOrder) -> Lease:
+        if pending.bill is not None or pending.paid:
+            return lease
+        standing = await self._client.find_order(pending.ref)
+        if standing is None or standing.cancelled:
+            return evolve(
+                lease.with_state(LeaseState.CANCELLED, _("the shop dropped the order")), pending=None
+            )
+        try:
+            bill = await self._orders.find_bill(pending.key, pending.kind, standing)
+        except SoldOut as error:
+            return evolve(lease.with_state(LeaseState.CANCELLED, error.message), pending=None)
+        if bill is None:
+            return lease
+        return evolve(lease.with_state(LeaseState.PAYABLE), pending=evolve(pending, bill=bill))
+
+    async def _poll_access_mail(self, lease: Lease, standing: wire.ListedOrder) -> Lease:
+        """Look once whether the mail with the access is there."""
+        noted = lease.shop.get("since")
+        since = datetime.fromisoformat(noted) if noted else self._context.clock.now() - DAY
+        access, garbled = await self._find_access(standing.id, since)
+        if access is None or access.password is None:
+            return await self._request_access_mail(lease, garbled)
+        lease = evolve(lease, password_ref=lease.password_ref or f"password-{standing.id}")
+        self._context.vault.put(lease.password_ref, access.password)
+        return evolve(lease.with_state(LeaseState.READY, ""), endpoint=access.endpoint, note="")
+
+    async def _request_access_mail(self, lease: Lease, garbled: bool) -> Lease:
+        """Have the mail sent again now and then: it may have been lost, or garbled."""
+        now, asked = self._context.clock.now(), lease.shop.get("asked")
+        note = (
+            _("the mail with the SSH access cannot be read; it is asked for again") if garbled else lease.note
+        )
+        if asked and now - datetime.fromisoformat(asked) < RESEND_INTERVAL:
+            return evolve(lease, note=note)
+        if asked:
+            await self._context.http.request(
+                "GET",
+                "/rent/send_email_repeat",
+                params={
+                    "order_id": lease.ref,
+                    "user_name_platform": self._context.settings["brand"],
+                    "language": self._context.settings["language"],
+                },
+            )
+        return evolve(lease, shop={**lease.shop, "asked": now.isoformat()}, note=note)
+
+    # leaving
+
+    async def release_lease(self, lease: Lease) -> Lease:
+        return await self._releaser.release_lease(lease)
+
+    async def list_leases(self) -> Known[Lease] | Unknown:
+        listed = await self.list_offers(Requirements(include_taken=True))
+        if isinstance(listed, Unknown):
+            return listed
+        known = {offer.key: offer for offer in listed.items}
+        found = [
+            Lease(
+                id="",
+                provider="1024gpu",
+                offer=known[standing.machine],
+                ref=standing.id,
+                state=LeaseState.READY,
+                started_at=standing.rented_at,
+                expires_at=standing.expires_at,
+            )
+            for standing in await self._client.list_orders()
+            if standing.rented and not standing.over and standing.machine in known
+        ]
+        return Known(tuple(found))

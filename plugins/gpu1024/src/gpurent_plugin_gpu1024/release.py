@@ -1,0 +1,101 @@
+"""Giving back: cancel what is unpaid, stop what runs, reclaim what was paid too late."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from attrs import evolve
+
+from gpurent.api import Lease, LeaseError, LeaseState, OrderKind, PendingOrder, PluginContext, Spent
+from gpurent_plugin_gpu1024 import _
+from gpurent_plugin_gpu1024.client import CANCEL, RECLAIM, STOP, Gpu1024Client
+from gpurent_plugin_gpu1024.orders import Gpu1024Renewals
+from gpurent_plugin_gpu1024.wire import WORKING, ListedOrder
+
+
+class LeaseReleaser:
+    """Looks how an order stands, then takes the one way out that fits. Called again, it goes on."""
+
+    def __init__(self, context: PluginContext, client: Gpu1024Client, renewals: Gpu1024Renewals) -> None:
+        self._context, self._client, self._renewals = context, client, renewals
+
+    async def release_lease(self, lease: Lease) -> Lease:
+        """Over; or not yet, then with ``pending`` or RELEASING: core looks and calls again."""
+        if lease.pending is not None:
+            lease = await self._settle_pending(lease, lease.pending)
+        if lease.pending is not None or lease.is_over:
+            return lease
+        if not lease.ref:
+            return lease.with_state(LeaseState.CANCELLED, lease.note or _("cancelled before it was paid"))
+        standing = await self._client.find_order(lease.ref)
+        if standing is None:
+            # What the shop does not list is only gone when its time was over anyway.
+            if lease.expires_at is not None and lease.expires_at <= self._context.clock.now():
+                return evolve(
+                    lease.with_state(LeaseState.GONE, _("the shop does not list it any more")), endpoint=None
+                )
+            raise LeaseError(
+                _("1024GPU does not list the order {ref}, so it cannot be given back").format(ref=lease.ref),
+                hint=_("Look at the shop's own page; it may still run on prepaid time."),
+                spent=Spent.YES,
+                burning=(lease.id,),
+                retryable=True,
+            )
+        if not standing.over:
+            await self._client.perform_action(STOP, lease.ref, lease.id, lambda: self._is_settled(lease.ref))
+            standing = await self._client.find_order(lease.ref)
+        if standing is None or not standing.over:
+            return lease.with_state(LeaseState.RELEASING, _("the shop is stopping it"))
+        return make_ended_lease(lease, standing, self._context.clock.now())
+
+    async def _settle_pending(self, lease: Lease, pending: PendingOrder) -> Lease:
+        """The order that was not finished; ``pending`` stays while its payment is being verified."""
+        if pending.kind is OrderKind.EXTEND:
+            return await self._renewals.settle_pending(lease, pending)
+        standing = await self._client.find_order(pending.ref) if pending.ref else None
+        if standing is None:
+            return evolve(lease, pending=None)
+        if pending.bill is not None and not (standing.rented or standing.pay_error):
+            # A payment may have left without the shop being told: it is asked to look, as by "I already paid".
+            path = "/rent/pay" if pending.kind is OrderKind.NEW else "/rent/pay_update"
+            found = await self._client.call(path, Spent.UNKNOWN, order_id=standing.id)
+            if found.status == WORKING:
+                return evolve(lease, note=_("a payment is being verified; it is given back after that"))
+            standing = await self._client.find_order(pending.ref) or standing
+        return await self._end_unfinished_order(lease, standing)
+
+    async def _end_unfinished_order(self, lease: Lease, standing: ListedOrder) -> Lease:
+        if standing.rented:
+            # Paid after all: it is the lease now, and goes the way of all leases.
+            if not lease.is_over:
+                lease = lease.with_state(LeaseState.PROVISIONING)
+            return evolve(lease, pending=None, ref=standing.id, endpoint=None, expires_at=standing.expires_at)
+        if standing.pay_error:
+            if not standing.returned:
+                await self._client.perform_action(
+                    RECLAIM, standing.id, lease.id, lambda: self._is_settled(standing.id)
+                )
+            return evolve(lease, pending=None, note=_("paid too late; the payment was sent back"))
+        if not standing.cancelled and not standing.over:
+            await self._client.perform_action(
+                CANCEL, standing.id, lease.id, lambda: self._is_settled(standing.id)
+            )
+        return evolve(lease, pending=None)
+
+    async def _is_settled(self, order_id: str) -> bool:
+        standing = await self._client.find_order(order_id)
+        return standing is None or standing.over or standing.cancelled or standing.returned
+
+
+def make_ended_lease(lease: Lease, standing: ListedOrder, now: datetime) -> Lease:
+    """The lease of an order that is over: given back, kept for some days, or expired."""
+    at = standing.ended_at
+    over = evolve(lease, endpoint=None, ended_at=min(at, now) if at else now)
+    if standing.ended_normally:
+        return over.with_state(LeaseState.RELEASED, _("given back"))
+    if standing.files_kept_for is not None:
+        kept = over.with_state(
+            LeaseState.KEPT, _("the rented time ran out; the files are kept for some days")
+        )
+        return evolve(kept, kept_until=now + standing.files_kept_for)
+    return over.with_state(LeaseState.EXPIRED, _("the rented time ran out"))

@@ -1,0 +1,274 @@
+"""The fake service's acts.
+
+Containers made and closed, payments matched on the ledger, money sent back, mails written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import secrets
+import ssl
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import httpx2
+
+from gpurent.api import Money, SimulatorContext, SimulatorLedgerEntry
+from gpurent_plugin_gpu1024 import wire
+from gpurent_plugin_gpu1024.simulator.records import (
+    MINUTE,
+    MODELS,
+    UNIT,
+    ContainerOrder,
+    GpuHost,
+    OrderRenewal,
+)
+
+CREATE_DURATION = timedelta(seconds=30)
+SWITCH_DURATION = timedelta(seconds=60)
+PAYMENT_WINDOW = timedelta(minutes=10)
+FILE_RETENTION = timedelta(days=7)
+RETENTION_BALANCE = 20_000 * UNIT
+MIN_CONFIRMATIONS = 2
+# The ledger is on this computer: no certificates are loaded for it.
+_LOOPBACK_SSL = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+SENDER = "service@1024lab.example"
+
+
+class Gpu1024Refusal(Exception):
+    """The service says no, in its own words."""
+
+
+class Gpu1024State:
+    """All state. Callers hold `lock` and call `catch_up` first."""
+
+    def __init__(self, context: SimulatorContext) -> None:
+        self.context = context
+        self.lock = asyncio.Lock()
+        taken = int(context.settings.get("taken", "0"))
+        self.machines = {}
+        for index in range(context.machine_count):
+            model, price, ram = MODELS[index % len(MODELS)]
+            lent = int(index >= context.machine_count - taken)
+            machine = GpuHost(f"{index + 1:040x}", model, Decimal(price), ram, taken=lent)
+            self.machines[machine.id] = machine
+        self.orders: dict[str, ContainerOrder] = {}
+        self.renewals: dict[str, OrderRenewal] = {}
+        self.emails: dict[str, str] = {}
+        self.bindings: dict[str, tuple[str, int, bool]] = {}
+        self.ledger: list[SimulatorLedgerEntry] = []
+        # A transfer pays for one thing only.
+        self.counted_transfers: set[str] = set()
+
+    @property
+    def now(self) -> datetime:
+        return self.context.clock.now()
+
+    def add_ledger_entry(self, wallet: str, kind: str, units: int, ref: str) -> None:
+        self.ledger.append(
+            SimulatorLedgerEntry(
+                at=self.now, account=wallet, kind=kind, amount=Money(units, wire.DBC), ref=ref
+            )
+        )
+
+    def count_free_gpus(self, machine: GpuHost) -> int:
+        mine = sum(
+            order.gpus for order in self.orders.values() if order.machine is machine and order.holds_gpu
+        )
+        return machine.gpus - machine.taken - mine
+
+    def get_order(self, order_id: str) -> ContainerOrder:
+        order = self.orders.get(order_id)
+        if order is None:
+            raise Gpu1024Refusal("订单不存在")
+        return order
+
+    def get_renewal(self, renewal_id: str) -> OrderRenewal:
+        renewal = self.renewals.get(renewal_id)
+        if renewal is None:
+            raise Gpu1024Refusal("续费订单不存在")
+        return renewal
+
+    # the ledger
+
+    async def request_ledger(self, method: str, path: str, **given: Any) -> Any:
+        async with httpx2.AsyncClient(
+            base_url=self.context.urls["dbc"], trust_env=False, verify=_LOOPBACK_SSL
+        ) as client:
+            answer = await client.request(
+                method,
+                path,
+                params=given if method == "GET" else None,
+                json=given if method == "POST" else None,
+            )
+        return answer.json()
+
+    async def get_price(self) -> Decimal:
+        return Decimal((await self.request_ledger("GET", "/price"))["price"])
+
+    async def find_payment(
+        self, digest: str, wallet: str, payee: str, units: int
+    ) -> tuple[str, datetime] | None:
+        """Digest and time of a payment; None: not confirmed yet. No such payment is a `Gpu1024Refusal`.
+
+        Without a digest ("I already paid") the payee's own transfers are looked through.
+        """
+        if digest:
+            if not re.fullmatch(r"[0-9a-f]{64}", digest):
+                raise Gpu1024Refusal("交易哈希错误")
+            rows = [await self.request_ledger("GET", f"/tx/{digest}")]
+            if "error" in rows[0]:
+                return None
+        else:
+            rows = (await self.request_ledger("GET", "/transfers", address=payee))["transfers"]
+        for row in rows:
+            same = (row["from"], row["to"], row["amount"]) == (wallet, payee, str(units))
+            if same and row["hash"] not in self.counted_transfers:
+                if row["confirmations"] < MIN_CONFIRMATIONS:
+                    return None
+                return row["hash"], datetime.fromisoformat(row["at"])
+        raise Gpu1024Refusal("没有收到这笔支付")
+
+    async def send_refund(self, order: ContainerOrder, units: int, memo: str, key: str) -> None:
+        if units <= 0:
+            return
+        given = {"from": order.address, "to": order.wallet, "amount": str(units), "memo": memo, "key": key}
+        answer = await self.request_ledger("POST", "/sandbox/platform/transfer", **given)
+        if "hash" not in answer:
+            raise RuntimeError(f"the ledger refuses to send {units} back: {answer}")
+        self.add_ledger_entry(order.wallet, memo, units, order.id)
+
+    async def settle_owed(self, order: ContainerOrder) -> None:
+        """Send what is owed for an order that ended; what the ledger did not take stays owed."""
+        units, memo = order.owed
+        if units:
+            with contextlib.suppress(httpx2.HTTPError):
+                await self.send_refund(order, units, memo, f"{order.id}-end")
+                order.owed = (0, "")
+
+    # mails
+
+    async def send_mail(self, wallet: str, subject: str, text: str) -> None:
+        to = self.emails.get(wallet) or self.bindings.get(wallet, ("", 0, False))[0]
+        if to:
+            await self.context.send_mail(to=to, sender=SENDER, subject=f"[1024lab] {subject}", text=text)
+
+    async def send_access_mail(self, order: ContainerOrder) -> None:
+        if order.container is not None:
+            line = f"ssh -p {order.container.port} root@{order.container.host}，密码：{order.password}"
+            if self.context.settings.get("garbled") == "once" and not order.mail_codes.get("garbled"):
+                order.mail_codes["garbled"] = "yes"
+                line = "ssh -p ?? root@，密码："
+            await self.send_mail(
+                order.wallet, f"容器登录方式 {order.id}", f"您的容器已经就绪：\n{line}\n请尽快修改密码。\n"
+            )
+
+    async def send_code_mail(self, payable: ContainerOrder | OrderRenewal, purpose: str) -> None:
+        payable.mail_codes[purpose] = f"{secrets.randbelow(10**6):06}"
+        await self.send_mail(
+            payable.order.wallet,
+            f"验证码 {payable.id}",
+            f"操作：{purpose}\n验证码：{payable.mail_codes[purpose]}\n",
+        )
+
+    def redeem_code(self, payable: ContainerOrder | OrderRenewal, purpose: str, given: str) -> None:
+        """A code counts once, for its order and its purpose."""
+        right = payable.mail_codes.get(purpose, "")
+        if not right or not secrets.compare_digest(right.encode(), given.encode()):
+            raise Gpu1024Refusal("验证码错误")
+        del payable.mail_codes[purpose]
+
+    # containers
+
+    async def boot_container(self, order: ContainerOrder) -> None:
+        order.password = secrets.token_urlsafe(9)
+        order.container = await self.context.machines.boot(
+            user="root",
+            password=order.password,
+            hostname=f"iZ{order.id[:10]}",
+            data=order.data,
+            python="python2",
+            missing=tuple(self.context.settings.get("missing", "").split()),
+            disk_bytes=int(self.context.settings.get("disk_bytes", "0")) or None,
+        )
+        await self.send_access_mail(order)
+
+    async def kill_container(self, order: ContainerOrder) -> None:
+        live, order.container = order.container, None
+        if live is not None:
+            await self.context.machines.kill(live.id)
+
+    async def start_rental(self, order: ContainerOrder) -> None:
+        """The payment was seen: the container is the user's now."""
+        order.rented_at = self.now
+        order.codes = order.code
+        self.add_ledger_entry(
+            order.wallet, "deposit" if order.mode == "deposit" else "rent", -order.amount_due, order.id
+        )
+        if order.switched_from:
+            order.switched_at = self.now + SWITCH_DURATION
+            await self.end_order(self.orders[order.switched_from], well=True, keep_data=True)
+        else:
+            await self.boot_container(order)
+
+    async def end_order(self, order: ContainerOrder, *, well: bool, keep_data: bool = False) -> None:
+        """Close a container; what was not used goes back, a deposit whole."""
+        # Asked first: with the ledger away nothing changes, and the next tick comes back to it.
+        held = (
+            0
+            if well
+            else int((await self.request_ledger("GET", "/balance", address=order.wallet))["balance"])
+        )
+        order.over, order.ended_well = True, well
+        order.stopped_at = min(self.now, order.expires_at or self.now)
+        await self.kill_container(order)
+        back = order.total + order.codes - order.compute_used(order.stopped_at)
+        if order.mode == "deposit":
+            order.owed = (back, "deposit-back")
+        elif well:
+            order.owed = (back, "refund")
+        if held >= RETENTION_BALANCE:
+            order.kept_until = order.stopped_at + FILE_RETENTION
+        elif not keep_data:
+            await self.context.machines.delete_disk(order.data)
+        await self.settle_owed(order)
+
+    # time
+
+    async def catch_up(self) -> None:
+        """Whatever the clock has brought since: containers made, windows closed, rents run out, disks forgotten."""
+        for order in list(self.orders.values()):
+            if order.over:
+                await self.settle_owed(order)
+                if order.kept_until is not None and order.kept_until <= self.now:
+                    order.kept_until = None
+                    await self.context.machines.delete_disk(order.data)
+            elif order.created_at is not None and not order.cancelled:
+                await self._update_order(order, order.created_at)
+        for renewal in self.renewals.values():
+            at = renewal.created_at
+            if (
+                at is not None
+                and not renewal.done
+                and not renewal.pay_error
+                and self.now >= at + PAYMENT_WINDOW + MINUTE
+            ):
+                renewal.cancelled = True
+
+    async def _update_order(self, order: ContainerOrder, created: datetime) -> None:
+        now = self.now
+        if (
+            order.container_at is None
+            and order.asked_at is not None
+            and order.asked_at + CREATE_DURATION <= now
+        ):
+            order.container_at = order.asked_at + CREATE_DURATION
+        if not order.rented and not order.pay_error and now >= created + PAYMENT_WINDOW + MINUTE:
+            order.cancelled = True
+        if order.expires_at is not None and order.expires_at <= now:
+            await self.end_order(order, well=False)
+        elif order.rented and order.container is None and (order.switched_at or now) <= now:
+            await self.boot_container(order)

@@ -1,0 +1,102 @@
+"""The simulated site, and a user who has an account there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from attrs import define
+
+from gpurent.api import CNY, Known, Lease, Offer, Order, OrderKind, Payment, Requirements, Secret
+from gpurent.testing.fakes import FakeMachines, ManualClock
+from gpurent.testing.sandbox_harness import SandboxHarness, SandboxUser, sandbox_harness
+from gpurent_plugin_mistgpu.billing import MistgpuBilling
+from gpurent_plugin_mistgpu.provider import MistgpuProvider
+from gpurent_plugin_mistgpu.simulator.service import MistgpuSimulator
+from gpurent_plugin_mistgpu.simulator.state import MistgpuState
+
+NAME = "mistgpu"
+USER = "student@example.com"
+
+
+@define
+class MistgpuHarness:
+    """``shop`` and ``account`` are built anew each time, as by a new process."""
+
+    sandbox: SandboxHarness
+    user: SandboxUser
+
+    @property
+    def clock(self) -> ManualClock:
+        return self.sandbox.clock
+
+    @property
+    def machines(self) -> FakeMachines:
+        return self.sandbox.machines
+
+    @property
+    def simulator(self) -> MistgpuSimulator:
+        return self.sandbox.simulator(NAME, MistgpuSimulator)
+
+    @property
+    def state(self) -> MistgpuState:
+        return self.simulator.state
+
+    @property
+    def url(self) -> str:
+        return self.sandbox.simulators.urls[NAME]
+
+    @property
+    def provider(self) -> MistgpuProvider:
+        return self.user.provider(NAME, MistgpuProvider)
+
+    @property
+    def billing(self) -> MistgpuBilling:
+        return self.user.billing(NAME, MistgpuBilling)
+
+    async def top_up(self, yuan: str) -> None:
+        """As the user does: the page of the form, then the sandbox pays it."""
+        await self.settle_payment((await self.billing.create_top_up(CNY.money(yuan))).url)
+
+    async def settle_payment(self, payment_page: str) -> None:
+        path = payment_page.removeprefix(self.url)
+        answer = await self.sandbox.request(NAME, "POST", f"{path}/settle")
+        assert answer.status == 200
+
+    async def list_free_offers(self) -> list[Offer]:
+        found = await self.provider.list_offers(Requirements())
+        assert isinstance(found, Known)
+        return [offer for offer in found.items if offer.free]
+
+    async def reserve_lease(self, key: str = "k", offer: Offer | None = None) -> Lease:
+        """The first free machine, or ``offer``."""
+        self.user.vault(NAME).put(key, Secret("Good-password-1"))
+        offer = offer or (await self.list_free_offers())[0]
+        return await self.provider.reserve_lease(
+            Order(key=key, kind=OrderKind.NEW, offer=offer, password_ref=key)
+        )
+
+    async def rent_lease(self, key: str = "k", offer: Offer | None = None) -> Lease:
+        return await self.provider.confirm_lease(
+            await self.reserve_lease(key, offer), self.make_zero_payment(key)
+        )
+
+    def make_zero_payment(self, key: str = "k") -> Payment:
+        """What a metered provider's bill is paid with."""
+        return Payment(key=key, proof="", amount=CNY.zero, at=self.clock.now())
+
+    async def advance(self, **span: float) -> None:
+        await self.sandbox.advance(timedelta(**span))
+
+
+@asynccontextmanager
+async def mistgpu_harness(**settings: str) -> AsyncIterator[MistgpuHarness]:
+    """A site with one registered user; ``settings`` are the simulator's."""
+    given = {f"{NAME}.{key}": value for key, value in settings.items()}
+    async with sandbox_harness(NAME, settings=given) as sandbox:
+        form = {"username": Secret(USER), "password": Secret("student-pass")}
+        assert (await sandbox.request(NAME, "POST", "/signup/", form=form)).status == 302
+        user = sandbox.user()
+        user.credentials[NAME] = form
+        yield MistgpuHarness(sandbox, user)

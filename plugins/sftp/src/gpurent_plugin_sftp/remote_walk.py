@@ -1,0 +1,225 @@
+"""What a hostile far side lists, and what of it is taken."""
+
+from __future__ import annotations
+
+import posixpath
+import stat
+from hashlib import sha256
+
+import asyncssh
+from attrs import evolve, frozen
+
+from gpurent.api import (
+    PullRequest,
+    SafeDir,
+    SkippedName,
+    TransferError,
+    escape_name,
+    link_reject_reason,
+    name_reject_reason,
+)
+from gpurent_plugin_sftp.sftp_client import SftpIdleTimeout, run_concurrently
+
+MAX_LISTING_BYTES = 128 << 20  # bytes of what is listed that are kept in memory
+BYTES_PER_NAME = 400  # of them, what one name takes beside its letters
+MAX_SKIPPED = 10_000  # names that were skipped are reported; more are not
+MAX_REQUESTS = 64  # at once
+MAX_MTIME = 1 << 33  # seconds; a time of change beyond is none
+# Nanoseconds in the time of a file that had changed in the very second in which it was fetched. SFTP tells whole
+# seconds only, so a later change in that second would not be seen: such a file is fetched again.
+RACY_MTIME_NS = 1000
+NOT_FOUND_ERRORS = (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath)
+Name = tuple[str, ...]
+
+
+@frozen
+class RemoteFileState:
+    """What is said of one name, without what nobody asks for."""
+
+    kind: int
+    size: int
+    mode: int
+    mtime: int
+
+    @classmethod
+    def from_attrs(cls, attrs: asyncssh.SFTPAttrs) -> RemoteFileState:
+        is_file = attrs.type == asyncssh.FILEXFER_TYPE_REGULAR
+        mtime = attrs.mtime or 0
+        return cls(
+            attrs.type,
+            attrs.size or 0 if is_file else 0,
+            stat.S_IMODE(attrs.permissions or 0o644) & 0o777,
+            mtime if mtime < MAX_MTIME else 0,
+        )
+
+
+@frozen(kw_only=True)
+class SftpRemoteFile:
+    """``path`` there, ``name`` below the local target as judged components."""
+
+    path: str
+    name: Name
+    size: int
+    mode: int
+    mtime: int
+
+    @property
+    def relative_path(self) -> str:
+        return "/".join(self.name)
+
+    @property
+    def partial_name(self) -> bytes:
+        text = f"{self.path}\0{self.size}\0{self.mtime}"
+        return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:40].encode()
+
+    def is_unchanged(self, attrs: asyncssh.SFTPAttrs) -> bool:
+        """Whether it is the file that was listed."""
+        state = RemoteFileState.from_attrs(attrs)
+        listed = (asyncssh.FILEXFER_TYPE_REGULAR, self.size, self.mtime)
+        return (state.kind, state.size, state.mtime) == listed
+
+    def is_downloaded(self, target: SafeDir) -> bool:
+        """Whether it lies here already, as far as size and time tell."""
+        here = target.stat_file(self.name)
+        if here is None or not stat.S_ISREG(here.st_mode):
+            return False
+        if here.st_mtime_ns % 10**9 == RACY_MTIME_NS:
+            return False
+        return (here.st_size, int(here.st_mtime)) == (self.size, self.mtime)
+
+
+class RemoteWalk:
+    """Our own walk, with our own limits: nothing of the far side's say-so decides how long it lasts."""
+
+    def __init__(
+        self, sftp: asyncssh.SFTPClient, request: PullRequest, idle_timeout: SftpIdleTimeout
+    ) -> None:
+        self._sftp, self._limits, self._idle_timeout = sftp, request.limits, idle_timeout
+        self._roots = [posixpath.basename(posixpath.normpath(source)) for source in request.sources]
+        self._memory_used = self._entries_seen = self._files_seen = self.size = 0
+        self.files: list[SftpRemoteFile] = []
+        self.folders: list[Name] = []
+        self._links: list[tuple[str, Name]] = []
+        self.skipped: list[SkippedName] = []
+        self.missing_sources: list[str] = []
+
+    def skip_name(self, name: str, why: str) -> None:
+        if len(self.skipped) < MAX_SKIPPED:
+            self.skipped.append(SkippedName(name=escape_name(name), why=why))
+
+    async def add_source(self, path: str) -> None:
+        name = posixpath.basename(posixpath.normpath(path))
+        why = name_reject_reason(name, self._limits.name)
+        if why:
+            raise TransferError(f"{escape_name(path)} cannot be brought home: its name {why}")
+        try:
+            state = RemoteFileState.from_attrs(await self._sftp.lstat(path))
+        except NOT_FOUND_ERRORS:
+            self.missing_sources.append(path)
+            return
+        self._count_entry(state)
+        await self._add_entry(path, (name,), state)
+
+    async def read_links(self) -> list[tuple[Name, str]]:
+        """Where the links that may be made here point."""
+        good: list[tuple[Name, str]] = []
+        for start in range(0, len(self._links), MAX_REQUESTS):
+            links = self._links[start : start + MAX_REQUESTS]
+            targets = await run_concurrently(self._read_link(path) for path, _ in links)
+            for (_, name), target in zip(links, targets, strict=True):
+                why = link_reject_reason(name[:-1], target, self._roots, self._limits.name)
+                if why:
+                    self.skip_name("/".join(name), f"is a link, and {why}")
+                else:
+                    self._reserve_memory(len(target))
+                    good.append((name, target))
+        return good
+
+    async def _read_link(self, path: str) -> str:
+        """Where a link points; what is no UTF-8 in it is no name here either."""
+        try:
+            target = await self._sftp.readlink(path.encode())
+        except (*NOT_FOUND_ERRORS, asyncssh.SFTPFailure, IndexError):
+            return ""
+        finally:
+            self._idle_timeout.reset()
+        return target.decode("utf-8", "surrogateescape")
+
+    async def refresh_file(self, file: SftpRemoteFile) -> SftpRemoteFile | None:
+        """The same file as it is by now; None: it is none any more, or too large."""
+        state = RemoteFileState.from_attrs(await self._sftp.lstat(file.path))
+        self.size += state.size - file.size
+        if state.kind != asyncssh.FILEXFER_TYPE_REGULAR or self.size > self._limits.total:
+            return None
+        return evolve(file, size=state.size, mode=state.mode, mtime=state.mtime)
+
+    async def _add_entry(self, path: str, name: Name, state: RemoteFileState) -> None:
+        if state.kind == asyncssh.FILEXFER_TYPE_DIRECTORY:
+            await self._add_folder(path, name)
+        elif state.kind == asyncssh.FILEXFER_TYPE_REGULAR:
+            file = SftpRemoteFile(path=path, name=name, size=state.size, mode=state.mode, mtime=state.mtime)
+            self.files.append(file)
+            self._reserve_memory(len(path))
+        elif state.kind == asyncssh.FILEXFER_TYPE_SYMLINK:
+            self._links.append((path, name))
+            self._reserve_memory(len(path))
+        else:
+            self.skip_name("/".join(name), "is a special file")
+
+    def _count_entry(self, state: RemoteFileState) -> None:
+        """Files have their limit, and what else has a name may be as many again."""
+        limits = self._limits
+        self._entries_seen += 1
+        self._files_seen += state.kind == asyncssh.FILEXFER_TYPE_REGULAR
+        self.size += state.size
+        if (
+            self._files_seen > limits.files
+            or self._entries_seen > 2 * limits.files
+            or self.size > limits.total
+        ):
+            raise TransferError(
+                f"the machine lists more than {limits.files} files or {limits.total} bytes",
+                hint="Nothing was written. Ask for less: name single folders or files.",
+            )
+
+    def _reserve_memory(self, letters: int) -> None:
+        self._memory_used += BYTES_PER_NAME + letters
+        if self._memory_used > MAX_LISTING_BYTES:
+            raise TransferError(
+                "the machine lists more names than SFTP can keep in mind",
+                hint="Ask for less: name single folders or files. Or take another --transfer.",
+            )
+
+    async def _add_folder(self, path: str, name: Name) -> None:
+        if len(name) > self._limits.depth:
+            raise TransferError(
+                f"{escape_name(path)} lies deeper than {self._limits.depth} folders",
+                hint="Nothing was written.",
+            )
+        try:
+            inside = await self._list_folder(path, name)
+        except (asyncssh.SFTPPermissionDenied, *NOT_FOUND_ERRORS):
+            self.skip_name("/".join(name), "cannot be read there")
+            return
+        self.folders.append(name)
+        for child, state in sorted(inside.items()):
+            await self._add_entry(posixpath.join(path, child), (*name, child), state)
+
+    async def _list_folder(self, path: str, name: Name) -> dict[str, RemoteFileState]:
+        inside: dict[str, RemoteFileState] = {}
+        async for entry in self._sftp.scandir(path.encode()):
+            self._idle_timeout.reset()
+            text = entry.filename if isinstance(entry.filename, bytes) else entry.filename.encode()
+            self._reserve_memory(len(text))  # dots too: also of them there may be no end
+            if text in (b".", b".."):
+                continue
+            state = RemoteFileState.from_attrs(entry.attrs)
+            self._count_entry(state)
+            child = text.decode("utf-8", "surrogateescape")
+            why = name_reject_reason(child, self._limits.name) or ("came twice" if child in inside else "")
+            if why:
+                self.skip_name("/".join((*name, child)), why)
+                self.size -= state.size
+            else:
+                inside[child] = state
+        return inside

@@ -1,0 +1,55 @@
+"""tmux: command lines out, its listing in. A server of our own, apart from the user's."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from gpurent.api import SessionBackend, SessionInfo
+
+_TMUX_COMMAND = "tmux -L gpurent"
+_LIST_FORMAT = "#{session_name}\t#{session_attached}\t#{session_created}\t#{session_id}"
+
+
+class TmuxBackend(SessionBackend):
+    """Sessions are addressed by ``=name``, which matches nothing but the whole name."""
+
+    def probe_command(self) -> str:
+        return "command -v tmux >/dev/null"
+
+    def install_command(self, prefix: str) -> str:
+        return f"{prefix} tmux"
+
+    def start_command(self, name: str, script: str) -> str:
+        run = shlex.quote(f"sh {shlex.quote(script)}")
+        return f'cd "$HOME" && {_TMUX_COMMAND} -f /dev/null new-session -d -s {shlex.quote(name)} -c "$HOME" {run}'
+
+    def list_command(self) -> str:
+        return f"{_TMUX_COMMAND} list-sessions -F {shlex.quote(_LIST_FORMAT)} 2>/dev/null"
+
+    def parse_sessions(self, output: str) -> Sequence[SessionInfo]:
+        found = []
+        for line in output.splitlines():
+            parts = line.split("\t")
+            if len(parts) != 4 or not parts[1].isdigit() or not parts[2].isdigit():
+                continue
+            since = datetime.fromtimestamp(int(parts[2]), UTC)
+            found.append(
+                SessionInfo(
+                    id=parts[0],
+                    name=parts[0],
+                    attached=parts[1] != "0",
+                    since=f"{since:%Y-%m-%d %H:%M:%S} UTC",
+                )
+            )
+        return found
+
+    def attach_command(self, session: SessionInfo) -> str:
+        return f"{_TMUX_COMMAND} attach-session -d -t {shlex.quote('=' + session.name)}"
+
+    def stop_command(self, session: SessionInfo) -> str:
+        return f"{_TMUX_COMMAND} kill-session -t {shlex.quote('=' + session.name)}"
+
+    def detach_hint(self) -> str:
+        return "Ctrl+b d"

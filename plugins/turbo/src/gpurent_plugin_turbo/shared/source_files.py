@@ -1,0 +1,65 @@
+"""Reads what is to be sent: small files whole, large ones by their ranges. Travels to the machine as source."""
+
+import errno
+import os
+import stat
+
+from gpurent_plugin_turbo.shared.files import block_size
+
+READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # what became a pipe does not hold us up
+DIGEST_SIZE = 16
+
+
+def read_whole_file(path: bytes, most: int) -> "tuple[bytes | None, os.stat_result]":
+    """A file and its state; no content where it is no file, has more than ``most`` bytes or changes meanwhile."""
+    handle = os.open(path, READ_FLAGS)
+    try:
+        before = os.fstat(handle)
+        if not stat.S_ISREG(before.st_mode) or before.st_size > most:
+            return None, before
+        data = os.read(handle, before.st_size + 1)
+        while len(data) < before.st_size:
+            more = os.read(handle, before.st_size + 1 - len(data))
+            if not more:
+                break
+            data += more
+        after = os.fstat(handle)
+    finally:
+        os.close(handle)
+    same = len(data) == before.st_size == after.st_size and before.st_mtime_ns == after.st_mtime_ns
+    return (data if same else None), after
+
+
+def list_extents(handle: int, size: int, most: int) -> "list[tuple[int, int]]":
+    """Offset and length of what is no hole; the last takes all of the rest where there are more than ``most``."""
+    found: list[tuple[int, int]] = []
+    at = 0
+    while at < size and len(found) < most:
+        try:
+            at = os.lseek(handle, at, os.SEEK_DATA)
+            end = min(os.lseek(handle, at, os.SEEK_HOLE), size)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # no data any more
+                return found
+            end = size
+        found.append((at, end - at))
+        at = end
+    if at < size:
+        found.append((at, size - at))
+    return found
+
+
+def compare_blocks(mine: bytes, theirs: bytes, size: int) -> "tuple[list[tuple[int, int]], int]":
+    """Offset and length of what differs, in order, and the bytes that are the same; from two `digest_blocks`."""
+    step, same = block_size(size), 0
+    ranges: list[tuple[int, int]] = []
+    for index, at in enumerate(range(0, size, step)):
+        length = min(step, size - at)
+        block = slice(index * DIGEST_SIZE, (index + 1) * DIGEST_SIZE)
+        if mine[block] == theirs[block]:
+            same += length
+        elif ranges and sum(ranges[-1]) == at:
+            ranges[-1] = (ranges[-1][0], ranges[-1][1] + length)
+        else:
+            ranges.append((at, length))
+    return ranges, same

@@ -1,0 +1,147 @@
+"""What a machine cannot do is told before anything moves, and the next way is taken."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import pytest
+from attrs import frozen
+
+from gpurent.api import PullRequest, PushRequest, SshConnection, TransferReport, TransferUnsupported
+from gpurent.ports.terminal import Progress
+from gpurent.roles.machine import TransferBackend
+from gpurent.testing.contracts.file_trees import make_tree, read_tree
+from gpurent.testing.contracts.transfer import TransferContract
+from gpurent.testing.fakes import CountingProgress, FakePluginContext, ManualClock
+from gpurent.testing.sandbox_harness import installed_plugins
+from gpurent.testing.ssh_fixture import MachineFixture, machine_fixture
+from gpurent.workflow.connection.reconnecting import ReconnectingConnection
+from gpurent.workflow.connection.transfers import FileTransfers
+from gpurent.workflow.runtime.events import EventEmitter
+from gpurent.workflow.runtime.plugins import Plugins
+from gpurent_plugin_turbo.backend import TurboBackend
+
+
+@frozen
+class SingleConnection:
+    """Nothing is dropped here: what is done goes over this one connection."""
+
+    ssh: SshConnection
+
+    async def run_with_retry(
+        self, action: Callable[[SshConnection], Awaitable[TransferReport]]
+    ) -> TransferReport:
+        return await action(self.ssh)
+
+
+@frozen
+class SingleProgressDisplay:
+    """Everything is shown by one progress."""
+
+    progress: Progress
+
+    def show_output(self, data: bytes) -> None:
+        raise AssertionError("no job runs here")
+
+    def start_progress(self, title: str) -> Progress:
+        return self.progress
+
+
+class AutoBackend(TransferBackend):
+    """As core chooses."""
+
+    async def push(
+        self, connection: SshConnection, request: PushRequest, progress: Progress
+    ) -> TransferReport:
+        return await make_transfers(progress).upload(wrap_connection(connection), request, "auto")
+
+    async def pull(
+        self, connection: SshConnection, request: PullRequest, progress: Progress
+    ) -> TransferReport:
+        return await make_transfers(progress).download(wrap_connection(connection), request, "auto")
+
+
+def make_transfers(progress: Progress) -> FileTransfers:
+    plugins = Plugins(installed_plugins(), lambda entry, _auth: FakePluginContext(entry))
+    return FileTransfers(plugins, EventEmitter(ManualClock()), SingleProgressDisplay(progress))
+
+
+def wrap_connection(link: SshConnection) -> ReconnectingConnection:
+    return cast(ReconnectingConnection, SingleConnection(link))
+
+
+class TestWithoutPythonAndTar(TransferContract):
+    spec_changes: ClassVar[dict[str, Any]] = {"missing": ("python3", "tar")}
+
+    def make_backend(self) -> AutoBackend:
+        return AutoBackend()
+
+    async def test_a_vanishing_local_file_is_reported(self, remote: MachineFixture, tmp_path: Path) -> None:
+        """Its thief strikes while the first way is being tried: for the second the file was never there."""
+
+
+async def test_without_python_and_tar_turbo_fails_before_any_transfer(tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source", files=3, large=0)
+    async with machine_fixture(tmp_path, missing=("python3", "tar")) as place:
+        link = await place.connect()
+        with pytest.raises(TransferUnsupported, match="python3"):
+            await TurboBackend({}).push(
+                link, PushRequest(sources=(source,), target="w", contents_only=True), CountingProgress()
+            )
+        with pytest.raises(TransferUnsupported, match="python3"):
+            await TurboBackend({}).pull(
+                link, PullRequest(sources=("w",), target=tmp_path / "home"), CountingProgress()
+            )
+        assert not (place.home / "w").exists()
+
+
+async def test_without_a_local_ssh_channels_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpurent_plugin_turbo.backend.has_ssh", lambda: False)
+    source = make_tree(tmp_path / "source", large=16_000_000)
+    async with machine_fixture(tmp_path) as place:
+        link = await place.connect()
+        await TurboBackend({}).push(
+            link, PushRequest(sources=(source,), target="w", contents_only=True), CountingProgress()
+        )
+        assert read_tree(place.home / "w") == read_tree(source)
+        await TurboBackend({}).pull(
+            link, PullRequest(sources=("w",), target=tmp_path / "home"), CountingProgress()
+        )
+        assert read_tree(tmp_path / "home" / "w") == read_tree(source)
+
+
+async def test_bandwidth_limit_is_respected(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "f").write_bytes(os.urandom(3_000_000))
+    async with machine_fixture(tmp_path) as place:
+        link = await place.connect()
+        cargo = PushRequest(sources=(source,), target="w", contents_only=True, bandwidth_limit=2_000_000)
+        report = await TurboBackend({}).push(link, cargo, CountingProgress())
+        assert report.seconds > 0.5
+        assert report.sent <= report.seconds * 2_000_000 + 1_600_000
+
+
+async def test_full_verification_ignores_size_and_time(tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source", files=5)
+    async with machine_fixture(tmp_path) as place:
+        link = await place.connect()
+        cargo = PushRequest(sources=(source,), target="w", contents_only=True, verify="full")
+        await TurboBackend({}).push(link, cargo, CountingProgress())
+        for name in ("part0/file000.txt", "large.bin"):
+            there, stamp = place.home / "w" / name, (source / name).stat().st_mtime_ns
+            there.chmod(0o644)
+            there.write_bytes(bytes(there.stat().st_size))
+            os.utime(there, ns=(stamp, stamp))
+        await TurboBackend({}).push(link, cargo, CountingProgress())
+        assert {k: v[-1] for k, v in read_tree(place.home / "w").items()} == {
+            k: v[-1] for k, v in read_tree(source).items()
+        }
+        home = PullRequest(sources=("w",), target=tmp_path / "home", verify="full")
+        await TurboBackend({}).pull(link, home, CountingProgress())
+        assert {k: v[-1] for k, v in read_tree(tmp_path / "home" / "w").items()} == {
+            k: v[-1] for k, v in read_tree(source).items()
+        }

@@ -1,0 +1,36 @@
+"""A guard beside a test, and what its user was told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from gpurent.composition.application import Application
+from gpurent.domain.events import EventKind
+from gpurent.workflow.guard.scheduler import Guard
+from tests.workflow.trip_sandbox import ScriptedUser
+
+EXPECTED_ORDER = [EventKind.WARNING, EventKind.RESULTS_SAVED, EventKind.RELEASED]
+
+
+@contextlib.asynccontextmanager
+async def running_guard(application: Application) -> AsyncIterator[Guard]:
+    """A guard for ever, ended with the block; an error in it is the test's."""
+    task = asyncio.create_task(application.guard.run_forever())
+    try:
+        yield application.guard
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def first_events(person: ScriptedUser, *kinds: EventKind) -> list[EventKind]:
+    """The first of each kind in the order of their coming; warnings only with a reason."""
+    found: list[EventKind] = []
+    for event in person.events:
+        plain = event.kind is EventKind.WARNING and "reason" not in event.data
+        if event.kind in kinds and event.kind not in found and not plain:
+            found.append(event.kind)
+    return found

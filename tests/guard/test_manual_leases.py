@@ -1,0 +1,74 @@
+"""The guard beside machines that were taken over by hand, while the provider's own site is of no use."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gpurent.composition.application import Application
+from gpurent.domain.access import Endpoint
+from gpurent.domain.events import EventKind
+from gpurent.domain.lease import Lease
+from gpurent.domain.money import CNY
+from gpurent.domain.money_text import parse_price
+from gpurent.domain.offer import DeclaredTerms, Metered
+from gpurent.domain.secret import Secret
+from gpurent.roles.lease import MachineAccess
+from gpurent.workflow.manual.adopt import AdoptionRequest
+from tests.guard.running_guard import running_guard
+from tests.guard.virtual_sandbox import VirtualSandbox, wait_until_true
+from tests.workflow.trip_sandbox import ScriptedUser
+
+pytestmark = pytest.mark.virtual_time
+
+
+@pytest.fixture
+async def sandbox(tmp_path: Path) -> AsyncIterator[VirtualSandbox]:
+    async with VirtualSandbox.open_sandbox(tmp_path, "mistgpu", api="off") as made:
+        yield made
+
+
+async def adopt_machine(sandbox: VirtualSandbox, application: Application, yuan: str) -> Lease:
+    """A machine rented by a person at the provider's page, with so much money left there."""
+    site = await sandbox.simulators.get_manual_rental("mistgpu").rent_manually()
+    terms = DeclaredTerms(
+        tariff=Metered(price=parse_price("3.5CNY/h")), at=application.clock.now(), balance=CNY.money(yuan)
+    )
+    access = MachineAccess(endpoint=Endpoint.parse(site.ssh_command), password=Secret(site.password))
+    return await application.manual_commands.adopt_machine(
+        AdoptionRequest(provider="mistgpu", access=access, terms=terms)
+    )
+
+
+async def test_a_deadline_stops_it_from_within_after_the_download(sandbox: VirtualSandbox) -> None:
+    sandbox.write_config('[guard]\ndeadline = "90m"\ntop_up = "50CNY"\n')
+    person = ScriptedUser()
+    job = sandbox.make_job(person)
+    async with sandbox.open_application(person) as application:
+        lease = await adopt_machine(sandbox, application, "100")
+        await application.trips.run(job.make_spec("mistgpu", lease=lease.id), detach=True)
+        async with running_guard(application):
+            await wait_until_true(lambda: application.leases.get_lease(lease.id).is_over)
+        kinds = person.event_kinds()
+        assert EventKind.RESULTS_SAVED in kinds
+        assert EventKind.TOP_UP not in kinds, "what was only declared says nothing of a top-up"
+        assert "line" in job.results.read_text()
+    assert list(sandbox.list_burning()) == []
+    used = -sum(line.amount.amount for line in sandbox.get_ledger("mistgpu") if line.kind == "usage")
+    assert 0 < used <= 1.5 * 350 + 6
+
+
+async def test_a_declared_balance_that_runs_out_downloads_first(sandbox: VirtualSandbox) -> None:
+    sandbox.write_config('[guard]\ntop_up = "50CNY"\n')
+    person = ScriptedUser()
+    job = sandbox.make_job(person)
+    async with sandbox.open_application(person) as application:
+        lease = await adopt_machine(sandbox, application, "3.50")
+        await application.trips.run(job.make_spec("mistgpu", lease=lease.id), detach=True)
+        async with running_guard(application):
+            await wait_until_true(lambda: EventKind.RESULTS_SAVED in person.event_kinds())
+        assert EventKind.TIME_LOW in person.event_kinds()
+        assert EventKind.TOP_UP not in person.event_kinds()
+        assert "line" in job.results.read_text()

@@ -1,0 +1,152 @@
+"""Shops that hang or fail beside ones that answer, and clocks that jump."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from bench.fake_providers import BenchProviders, run_providers
+from bench.watch import open_application
+from gpurent.composition.application import Application
+from gpurent.composition.state import ExternalDependencies
+from gpurent.infra.clock import WallClock
+from gpurent.infra.platform.posix.system import make_private_folder
+from gpurent.ports.services import Http
+from gpurent.testing.fakes.tracked_http import TrackedHttp
+from gpurent.testing.fakes.virtual_time import virtual_clock
+from gpurent.testing.sandbox.clock import SandboxClock
+from gpurent.workflow.guard.scheduler import has_clock_jumped
+from tests.guard.running_guard import running_guard
+from tests.guard.virtual_sandbox import wait_until_true
+from tests.workflow.trip_sandbox import ScriptedUser
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+@contextlib.asynccontextmanager
+async def open_watcher(
+    tmp_path: Path, town: BenchProviders, person: ScriptedUser, silent: str = ""
+) -> AsyncIterator[Application]:
+    """An application over all shops; no answer of the one at ``silent`` is to be waited for."""
+
+    def wrap_http(client: Http, url: str) -> Http:
+        return client if url == silent else TrackedHttp(client, url)
+
+    outside = ExternalDependencies(clock=virtual_clock(), wrap_http=wrap_http)
+    async with open_application(tmp_path / "home", town, person, outside) as made:
+        yield made
+
+
+@pytest.mark.virtual_time
+async def test_a_hanging_and_a_failing_provider_delay_nobody(tmp_path: Path) -> None:
+    person = ScriptedUser()
+    silent = socket.create_server(("127.0.0.1", 0))
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        dead = closed.getsockname()[1]
+    with run_providers(15, virtual_clock().now()) as town, contextlib.closing(silent):
+        moved = {
+            "GPURENT_SHOP0_URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "GPURENT_SHOP1_URL": f"http://127.0.0.1:{dead}",
+        }
+        odd = evolve(town, environment={**town.environment, **moved})
+        async with (
+            open_watcher(tmp_path, odd, person, moved["GPURENT_SHOP0_URL"]) as made,
+            running_guard(made) as guard,
+        ):
+            begun = made.clock.now()
+            # Nine leases of three shops, while the first shop has not even failed yet.
+            await wait_until_true(lambda: guard.check_count >= 9)
+            assert {name.partition("-")[0] for name in guard.results} == {"shop2", "shop3", "shop4"}
+            assert guard.polls["shop0"].task is not None
+            assert guard.polls["shop0"].failures == 0
+            # Twice each while it hangs again and again.
+            await wait_until_true(lambda: guard.check_count >= 18)
+            assert {name.partition("-")[0] for name in guard.results} == {"shop2", "shop3", "shop4"}
+            assert made.clock.now() - begun < timedelta(minutes=25)
+            await wait_until_true(lambda: guard.polls["shop1"].failures >= 2)
+            told = [event.text for event in person.events if event.text.startswith("shop1")]
+            assert len(told) == 1, "failures are told once"
+
+
+@pytest.mark.virtual_time
+async def test_a_recovered_provider_is_reported_and_polled(tmp_path: Path) -> None:
+    person = ScriptedUser()
+    with run_providers(5, virtual_clock().now()) as town:
+        good = town.environment["GPURENT_SHOP2_URL"]
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        odd = evolve(town, environment={**town.environment, "GPURENT_SHOP2_URL": f"http://127.0.0.1:{port}"})
+        async with open_watcher(tmp_path, odd, person) as made, running_guard(made) as guard:
+            await wait_until_true(lambda: guard.polls and guard.polls["shop2"].failures)
+            relay = await asyncio.start_server(lambda r, w: _relay_connection(r, w, good), "127.0.0.1", port)
+            async with relay:
+                await wait_until_true(lambda: any(name.startswith("shop2") for name in guard.results))
+        assert [event.text for event in person.events if "answers again" in event.text] == [
+            "shop2 answers again"
+        ]
+
+
+async def _relay_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: str) -> None:
+    far_reader, far_writer = await asyncio.open_connection("127.0.0.1", int(target.rpartition(":")[2]))
+
+    async def copy(source: asyncio.StreamReader, drain: asyncio.StreamWriter) -> None:
+        while data := await source.read(4096):
+            drain.write(data)
+            await drain.drain()
+        drain.close()
+
+    with contextlib.suppress(OSError):
+        await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
+
+
+@pytest.mark.virtual_time
+async def test_a_home_has_one_guard_lock(tmp_path: Path) -> None:
+    person = ScriptedUser()
+    with run_providers(0, virtual_clock().now()) as town:
+        async with open_watcher(tmp_path, town, person) as made:
+            async with made.guard_lock.acquire(wait=False) as first:
+                async with made.guard_lock.acquire(wait=False) as second:
+                    assert (first, second) == (True, False)
+                waiting = asyncio.create_task(_wait_for_lock(made))
+                await asyncio.sleep(60)
+                assert not waiting.done()
+            assert await waiting
+            assert made.guard.results == {}
+
+
+async def _wait_for_lock(made: Application) -> bool:
+    async with made.guard_lock.acquire(wait=True) as mine:
+        return mine
+
+
+@pytest.mark.parametrize(
+    ("moved", "real", "jump"),
+    [
+        (timedelta(seconds=15), 15.0, False),
+        (timedelta(seconds=15.4), 15.0, False),
+        (timedelta(hours=8), 15.0, True),
+        (timedelta(days=15), 15.0, True),
+        (-timedelta(hours=1), 15.0, True),
+        (-timedelta(days=15), 15.0, True),
+        (timedelta(minutes=1), 60.0, False),
+        (timedelta(0), 300.0, True),
+    ],
+)
+def test_a_jump_is_known_by_a_clock_that_nobody_can_set(moved: timedelta, real: float, jump: bool) -> None:
+    assert has_clock_jumped(WallClock(), NOW, NOW + moved, real) is jump
+
+
+def test_a_fast_clock_of_a_slow_computer_has_not_jumped(tmp_path: Path) -> None:
+    clock = SandboxClock(make_private_folder(tmp_path / "clock") / "clock.json", 60)
+    clock.start()
+    before = clock.now()
+    assert not has_clock_jumped(clock, before, before + timedelta(minutes=30), 30.0)
+    clock.advance(timedelta(hours=5))
+    assert has_clock_jumped(clock, before, clock.now(), 0.1)

@@ -1,0 +1,117 @@
+"""The guard in a whole sandbox: real machines over SSH, real transfers, processes of its own, time that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from gpurent.domain.trip import JobSpec, ResultsSpec, TripSpec, UploadSpec
+from gpurent.testing.load_timeouts import wait_until, wait_within
+from tests.guard.prepaid_lease import DAY, DAY_SPEC, RENEW_ONCE, check_ledgers
+from tests.guard.running_guard import EXPECTED_ORDER, first_events, running_guard
+from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
+
+JOB = "import time\nopen('out.txt', 'w').write('line')\nprint('begun', flush=True)\ntime.sleep(600)\n"
+
+
+def write_config(sandbox: TripSandbox, text: str) -> None:
+    state = sandbox.home / "state"
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (state / "config.toml").write_text(text)
+
+
+async def test_after_a_jump_of_days_a_real_machine_is_saved_and_released(tmp_path: Path) -> None:
+    project, home = tmp_path / "project", tmp_path / "home"
+    project.mkdir()
+    home.mkdir()
+    (project / "train.py").write_text(JOB)
+    person = ScriptedUser()
+    async with trip_sandbox(tmp_path, speed=60) as land, land.open_application(person) as application:
+        write_config(land, '[guard]\ndeadline = "2d"\n')
+        await application.account_commands.log_in(
+            "mistgpu", {"username": "student", "password": "student-pass"}
+        )
+        await land.top_up_mistgpu(application, "300")
+        spec = TripSpec(
+            upload=UploadSpec(folder=str(project)),
+            job=JobSpec(command=("train.py",)),
+            results=ResultsSpec(paths=("out.txt",), dir=str(home)),
+            provider="mistgpu",
+        )
+        await application.trips.run(spec, detach=True)
+        async with running_guard(application) as guard:
+            await wait_until(lambda: _is_true(guard.results))
+            await land.cloud.advance(timedelta(days=2, hours=1))
+            await wait_until(lambda: _is_true(application.trip_tracker.list_trips()[0].outcome), 30)
+        assert application.trip_tracker.list_trips()[0].outcome == "stopped: deadline"
+        assert first_events(person, *EXPECTED_ORDER) == EXPECTED_ORDER
+        assert (home / "out.txt").read_text() == "line"
+        assert land.cloud.driver.list_machines() == []
+    assert list(land.cloud.burning()) == []
+
+
+async def _is_true(value: object) -> bool:
+    return bool(value)
+
+
+async def start_watch(sandbox: TripSandbox, *more: str) -> asyncio.subprocess.Process:
+    """``gpurent watch`` as the user starts it."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gpurent", "watch", *more),
+        cwd=sandbox.home,
+        env={**sandbox.environment(), "LANG": "C.UTF-8"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def read_until(process: asyncio.subprocess.Process, word: str) -> None:
+    """Read what it says until ``word`` is in a line."""
+    errors = process.stderr
+    assert errors is not None
+
+    async def read() -> None:
+        while word.encode() not in (line := await errors.readline()):
+            assert line, "it ended"
+
+    await wait_within(60, read())
+
+
+async def test_two_guards_and_the_first_killed_while_it_pays_renew_once(tmp_path: Path) -> None:
+    """The second stands by and takes over what the first has begun, before the time for the payment ends."""
+    async with trip_sandbox(tmp_path, speed=60) as land, land.open_application() as application:
+        write_config(land, RENEW_ONCE.replace('"2h"', '"8h"'))
+        await application.account_commands.log_in("1024gpu", {})
+        await land.add_dbc(application, "200000")
+        lease = await application.trips.rent(DAY_SPEC)
+        first = await start_watch(land)
+        await wait_until(lambda: _is_true((land.home / "state" / "locks" / "guard.lock").exists()))
+        second = await start_watch(land)
+        try:
+            await read_until(second, str(first.pid))
+            third = await start_watch(land, "--once")
+            await read_until(third, str(first.pid))
+            assert await third.wait() == 0
+            payments = len(land.cloud.ledgers()["dbc"])
+            assert lease.expires_at is not None
+            await land.cloud.advance(lease.expires_at - land.cloud.clock.now() - timedelta(hours=7))
+            await wait_until(lambda: _is_true(len(land.cloud.ledgers()["dbc"]) > payments), 60)
+            first.kill()
+            await first.wait()
+            longer = lease.expires_at + DAY
+            await wait_until(
+                lambda: _is_true(application.leases.get_lease(lease.id).expires_at == longer), 60
+            )
+            await wait_until(
+                lambda: _is_true(all(row.outcome for row in application.trip_tracker.list_trips()))
+            )
+        finally:
+            for process in (first, second):
+                if process.returncode is None:
+                    process.terminate()
+                    await process.wait()
+        assert second.returncode == 0, "asked to stop, it ends well"
+        await check_ledgers(land.cloud.ledgers(), application, 1)

@@ -1,0 +1,150 @@
+"""Leaving a trip and coming back: detach, Ctrl-C, resume from another terminal. And nothing secret left lying about."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
+
+
+@pytest.fixture
+async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
+    async with trip_sandbox(tmp_path, speed=60) as made:
+        yield made
+
+
+CANARY = "student-pass"
+
+
+async def log_in_with_money(sandbox: TripSandbox) -> None:
+    said = await sandbox.run_command(
+        "login", "mistgpu", "-f", "username=student", "--stdin", "password", input_text=f"{CANARY}\n"
+    )
+    assert said.code == 0, said.err
+    way = (await sandbox.run_command("topup", "mistgpu", "10", "--json")).data
+    async with httpx2.AsyncClient() as client:
+        assert (await client.post(f"{way['url']}/settle")).status_code == 200
+
+
+def make_job(tmp_path: Path, seconds: float) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    text = (
+        "import time\n"
+        "for i in range(20):\n"
+        "    print(i, flush=True)\n"
+        f"    time.sleep({seconds / 20})\n"
+        "open('result.txt', 'w').write('done')\n"
+    )
+    (folder / "train.py").write_text(text)
+    return folder
+
+
+async def test_detach_then_resume_from_another_terminal(sandbox: TripSandbox, tmp_path: Path) -> None:
+    await log_in_with_money(sandbox)
+    folder = make_job(tmp_path, 2)
+    said = await sandbox.run_command(
+        "run",
+        "-p",
+        "mistgpu",
+        "--detach",
+        "--results",
+        "result.txt",
+        "--json",
+        "--",
+        "train.py",
+        folder=folder,
+    )
+    assert said.code == 0, said.err
+    assert said.data["under_way"] is True
+    (trip,) = (await sandbox.run_command("trips", "--json")).data
+    assert trip["outcome"] == ""
+    assert len(sandbox.cloud.burning()) == 1
+    said = await sandbox.run_command("resume", trip["id"], "--json", folder=folder)
+    assert said.code == 0, said.err
+    assert said.data["exit_code"] == 0
+    assert (folder / "result.txt").read_text() == "done"
+    assert "19" in said.err, "the job's output stays off the JSON document's stream"
+    assert list(sandbox.cloud.burning()) == []
+    again = await sandbox.run_command("resume", trip["id"])
+    assert again.code == 2
+
+
+async def test_ctrl_c_detaches_and_says_how_to_come_back(sandbox: TripSandbox, tmp_path: Path) -> None:
+    await log_in_with_money(sandbox)
+    folder = make_job(tmp_path, 6)
+    process = await asyncio.create_subprocess_exec(
+        *(
+            sys.executable,
+            "-m",
+            "gpurent.cli.main",
+            "run",
+            "-p",
+            "mistgpu",
+            "--results",
+            "result.txt",
+            "--",
+            "train.py",
+        ),
+        cwd=folder,
+        env={**sandbox.environment(), "LANG": "C.UTF-8"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    while (line := await process.stdout.readline()) and line.strip() != b"3":
+        continue
+    process.send_signal(signal.SIGINT)
+    _out, err = await process.communicate()
+    assert process.returncode == 130
+    assert b"gpurent resume" in err
+    assert b"still cost money" in err
+    assert len(sandbox.cloud.burning()) == 1
+    said = await sandbox.run_command("resume", folder=folder)
+    assert said.code == 0, said.err
+    assert (folder / "result.txt").read_text() == "done"
+    assert list(sandbox.cloud.burning()) == []
+
+
+def read_all_command_lines() -> bytes:
+    """The argument lists of every process."""
+    found = b""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                found += (folder / "cmdline").read_bytes()
+            except OSError:
+                continue
+    return found
+
+
+async def test_no_secret_in_files_logs_or_argument_lists(sandbox: TripSandbox, tmp_path: Path) -> None:
+    await log_in_with_money(sandbox)
+    lease = (await sandbox.run_command("-vv", "rent", "-p", "mistgpu", "--json")).data["id"]
+    async with sandbox.open_application() as application:
+        vault = application.secrets.get_vault("mistgpu")
+        password = vault.get(application.leases.get_lease(lease).password_ref)
+        assert password is not None
+        token = application.logins.find_login("mistgpu")
+        assert token is not None
+        secrets = [CANARY.encode(), password.reveal().encode(), token.token.reveal().encode()]
+    said = await sandbox.run_command(
+        "-vv", "exec", lease, "cat /proc/self/environ; cat ~/.bash_history 2>/dev/null; true"
+    )
+    shown = (said.out + said.err).encode()
+    state = {path: path.read_bytes() for path in (sandbox.home / "state").rglob("*") if path.is_file()}
+    arguments = read_all_command_lines()
+    for secret in secrets:
+        assert secret not in shown
+        assert secret not in arguments
+        assert [path for path, data in state.items() if secret in data] == []
+    assert all(path.stat().st_mode & 0o077 == 0 for path in state)
+    assert (await sandbox.run_command("release", lease)).code == 0

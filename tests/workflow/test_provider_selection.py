@@ -1,0 +1,162 @@
+"""Several providers: the first that serves is taken, what is passed over is told, a resume stays with the choice."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from gpurent.composition.application import Application
+from gpurent.domain.money import CNY, UnitPrice
+from gpurent.domain.offer import Hardware, Metered, Offer, Requirements
+from gpurent.domain.trip import JobSpec, TripLimits, TripSpec, UploadSpec
+from gpurent.errors import SoldOut, UnavailableError
+from gpurent.workflow.reports.offers import fits
+from tests.workflow.trip_sandbox import DIGITS_EXAMPLE, ScriptedUser, TripSandbox, trip_sandbox
+
+BOTH_PROVIDERS = TripSpec(
+    requirements=Requirements(gpu="2080Ti"),
+    upload=UploadSpec(folder=str(DIGITS_EXAMPLE)),
+    job=JobSpec(command=("train.py", "--epochs", "1", "--hidden", "4")),
+    limits=TripLimits(term=timedelta(days=1)),
+    providers=("mistgpu", "1024gpu"),
+)
+MACHINE_ONLY = evolve(BOTH_PROVIDERS, upload=evolve(BOTH_PROVIDERS.upload, staged=False))
+
+
+def with_budget(want: TripSpec, yuan: str) -> TripSpec:
+    return evolve(want, limits=evolve(want.limits, budget=CNY.money(yuan)))
+
+
+@pytest.fixture
+async def sold_out(tmp_path: Path) -> AsyncIterator[TripSandbox]:
+    async with trip_sandbox(tmp_path, speed=120, settings={"mistgpu.taken": "3"}) as made:
+        yield made
+
+
+@pytest.fixture
+async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
+    async with trip_sandbox(tmp_path, speed=120) as made:
+        yield made
+
+
+async def log_in_everywhere(sandbox: TripSandbox, application: Application) -> None:
+    await application.account_commands.log_in("mistgpu", {"username": "student", "password": "student-pass"})
+    await application.account_commands.log_in("1024gpu", {})
+    await sandbox.add_dbc(application, "90000")
+
+
+def passed_over_messages(person: ScriptedUser) -> list[str]:
+    return [event.text for event in person.events if "passed over" in event.text]
+
+
+async def test_the_second_is_rented_when_the_first_is_sold_out(sold_out: TripSandbox) -> None:
+    person = ScriptedUser()
+    async with sold_out.open_application(person) as application:
+        await log_in_everywhere(sold_out, application)
+        lease = await application.trips.rent(MACHINE_ONLY)
+        assert lease.provider == "1024gpu"
+        assert len(passed_over_messages(person)) == 1
+        assert (
+            "mistgpu is passed over: nothing free at mistgpu fits 2080Ti" in passed_over_messages(person)[0]
+        )
+        (row,) = application.trip_tracker.list_trips()
+        assert (row.spec.provider, row.outcome) == ("1024gpu", "done")
+        await application.releases.release_lease(lease.id)
+    assert sold_out.cloud.burning() == []
+
+
+async def test_the_order_decides_and_a_resume_stays_with_the_choice(sandbox: TripSandbox) -> None:
+    async with sandbox.open_application() as application:
+        await log_in_everywhere(sandbox, application)
+        trip = application.trip_tracker.begin_trip("run", BOTH_PROVIDERS)
+        made = await application.provider_selector.select_provider(trip, BOTH_PROVIDERS)
+        assert made.provider == "mistgpu"
+        assert application.trip_tracker.get_trip(trip.id).spec == made
+        # Killed between the two writes: the choice is recalled, whatever is sold out now.
+        application.store.set_trip_spec(trip.id, BOTH_PROVIDERS)
+        sandbox.get_provider_books("mistgpu").machines.clear()
+        again = await application.provider_selector.select_provider(
+            application.trip_tracker.context_of(trip.id), BOTH_PROVIDERS
+        )
+        assert again == made
+        assert application.trip_tracker.get_trip(trip.id).spec == made
+
+
+async def test_a_provider_over_the_budget_is_passed_over(sandbox: TripSandbox) -> None:
+    person = ScriptedUser()
+    async with sandbox.open_application() as application:
+        await log_in_everywhere(sandbox, application)
+    day = sandbox.cloud.clock.now().date()
+    settings = f'[rates]\n"USD/CNY" = 7.10\nat = {day}\nsource = "bank"\n'
+    (sandbox.home / "state" / "config.toml").write_text(settings)
+    want = with_budget(MACHINE_ONLY, "71")
+    async with sandbox.open_application(person) as application:
+        trip = application.trip_tracker.begin_trip("run", want)
+        assert (await application.provider_selector.select_provider(trip, want)).provider == "1024gpu"
+        assert "72.00 CNY more would break the budget of 71.00 CNY" in passed_over_messages(person)[0]
+        assert (await application.provider_selector.resolve_provider(want)).provider == "1024gpu"
+        assert (
+            await application.provider_selector.resolve_provider(with_budget(want, "72"))
+        ).provider == "mistgpu"
+
+
+async def test_a_login_that_nobody_gives_is_passed_over(sandbox: TripSandbox) -> None:
+    person = ScriptedUser()
+    async with sandbox.open_application(person) as application:
+        await application.account_commands.log_in("1024gpu", {})
+        await sandbox.add_dbc(application, "90000")
+        made = await application.provider_selector.resolve_provider(BOTH_PROVIDERS)
+        assert made.provider == "1024gpu"
+        assert "mistgpu is passed over" in passed_over_messages(person)[0]
+        found = await application.dry_run.preview_trip(made)
+        assert found.plan.offer.provider == "1024gpu"
+        assert application.trip_tracker.list_trips() == [], "a look writes nothing"
+
+
+async def test_a_provider_that_is_down_is_passed_over_and_all_down_is_retryable(sandbox: TripSandbox) -> None:
+    dead = {"GPURENT_MISTGPU_URL": "http://127.0.0.1:9"}
+    person = ScriptedUser()
+    async with sandbox.open_application(person) as application:
+        await log_in_everywhere(sandbox, application)
+    sandbox.extra_environment.update(dead)
+    async with sandbox.open_application(person) as application:
+        assert (await application.provider_selector.resolve_provider(BOTH_PROVIDERS)).provider == "1024gpu"
+        assert len(passed_over_messages(person)) == 1
+        with pytest.raises(UnavailableError) as down:
+            await application.trips.run(evolve(BOTH_PROVIDERS, providers=("mistgpu", "mistgpu")))
+        assert down.value.retryable
+        assert not application.trip_tracker.list_trips()[-1].outcome, "it can be resumed"
+
+
+async def test_nobody_has_it_and_nothing_is_spent(sold_out: TripSandbox) -> None:
+    async with sold_out.open_application() as application:
+        await log_in_everywhere(sold_out, application)
+        with pytest.raises(SoldOut) as error:
+            await application.trips.run(evolve(BOTH_PROVIDERS, requirements=Requirements(gpu="H900")))
+        assert "none of mistgpu, 1024gpu" in error.value.message
+        assert "mistgpu is passed over" in error.value.hint
+        assert "1024gpu is passed over" in error.value.hint
+        assert application.trip_tracker.list_trips()[-1].outcome == "failed: sold-out"
+        assert application.store.list_leases() == []
+
+
+@pytest.mark.parametrize(
+    ("wish", "fitting"),
+    [
+        (Requirements(gpu_memory=11, cpus=8, memory=32), True),
+        (Requirements(gpu_memory=12), False),
+        (Requirements(cpus=9), False),
+        (Requirements(memory=33), False),
+    ],
+)
+def test_what_a_machine_must_have_at_least(wish: Requirements, fitting: bool) -> None:
+    hardware = Hardware(gpu="2080Ti", gpus=1, gpu_memory=11, cpus=8, memory=32)
+    offer = Offer(key="1", provider="x", hardware=hardware, tariff=Metered(price=UnitPrice(Decimal(1), CNY)))
+    assert fits(offer, wish) is fitting
+    unsaid = evolve(offer, hardware=Hardware(gpu="2080Ti", gpus=1))
+    assert not fits(unsaid, wish), "what a shop does not say is not promised"

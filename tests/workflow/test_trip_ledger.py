@@ -1,0 +1,248 @@
+"""The ledger over whole trips at both shops: receipts, costs, and what `reconcile` finds when books differ."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from gpurent.composition.application import Application
+from gpurent.domain.events import EventKind
+from gpurent.domain.lease import Lease
+from gpurent.domain.ledger import LedgerAccount, sum_balances
+from gpurent.domain.offer import Requirements
+from gpurent.domain.receipt import ChargeKind
+from gpurent.domain.trip import TripLimits, TripSpec, UploadSpec
+from gpurent.workflow.reports.reconcile import Difference
+from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
+
+
+@pytest.fixture
+async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
+    async with trip_sandbox(tmp_path, speed=240) as made:
+        yield made
+
+
+async def rent_metered(sandbox: TripSandbox, application: Application) -> Lease:
+    await application.account_commands.log_in("mistgpu", {"username": "student", "password": "student-pass"})
+    await sandbox.top_up_mistgpu(application, "10")
+    return await application.trips.rent(TripSpec(provider="mistgpu"))
+
+
+async def rent_staged(sandbox: TripSandbox, application: Application) -> Lease:
+    await application.account_commands.log_in("1024gpu", {})
+    await sandbox.add_dbc(application, "90000")
+    want = TripSpec(
+        requirements=Requirements(gpu="2080Ti"),
+        upload=UploadSpec(staged=True),
+        limits=TripLimits(term=timedelta(days=1)),
+        provider="1024gpu",
+    )
+    lease = await application.trips.rent(want)
+    lease = await application.lease_changes.renew(lease.id, timedelta(hours=3))
+    await application.releases.release_lease(lease.id)
+    return lease
+
+
+def list_wallet_amounts(application: Application, provider: str) -> list[int]:
+    sums = sum_balances(application.store.ledger.list_transactions(provider=provider))
+    return [
+        money.amount
+        for (account, _c), money in sums.items()
+        if account == LedgerAccount(f"wallet:{provider}")
+    ]
+
+
+async def test_metered_trip_in_the_ledger(sandbox: TripSandbox, tmp_path: Path) -> None:
+    async with sandbox.open_application() as application:
+        lease = await rent_metered(sandbox, application)
+        books = application.bookkeeping
+        await application.poller.pause(timedelta(minutes=5))
+        assert await books.sync_lease(lease.id) == ""
+        (running,) = books.list_lines(lease=lease.id)
+        assert running.last.growing
+        await application.poller.pause(timedelta(minutes=5))
+        await application.releases.release_lease(lease.id)
+        (line,) = books.list_lines(lease=lease.id)
+        assert not line.last.growing
+        assert len(line.parts) >= 2, "what the meter added is a new entry"
+        entries = application.store.ledger.list_transactions()
+        assert await books.sync_lease(lease.id) == ""
+        assert application.store.ledger.list_transactions() == entries, "a second sync enters nothing"
+        assert await books.sync_account("mistgpu") == ""
+        balance = (await application.account_money.get_balance("mistgpu")).available
+        assert list_wallet_amounts(application, "mistgpu") == [balance.amount]
+        (total,) = books.sum_spending(provider="mistgpu")
+        assert total.spent.amount == 1000 - balance.amount
+        assert all(
+            finding.is_consistent for finding in await application.reconciliation.compare_provider("mistgpu")
+        )
+    said = await sandbox.run_command("receipts", lease.id, "--json")
+    (found,) = said.data
+    assert found["totals"][0]["spent"]["minor"] == total.spent.amount
+    assert (await sandbox.run_command("reconcile")).code == 0
+    page = tmp_path / "costs.html"
+    for way in ("day", "provider", "gpu", "trip"):
+        said = await sandbox.run_command("costs", "--by", way, "--in", "CNY", "--html", str(page))
+        assert said.code == 0, said.err
+        assert str(total.spent) in said.out
+        assert "█" in said.out
+        ET.fromstring(page.read_text("utf-8"))  # noqa: S314 - our own page
+    said = await sandbox.run_command("costs", "--in", "USD")
+    assert f"Not converted, since no rate for it was stored: {total.spent}" in said.out
+
+
+async def test_staged_trip_in_the_ledger(sandbox: TripSandbox) -> None:
+    async with sandbox.open_application() as application:
+        lease = await rent_staged(sandbox, application)
+        books = application.bookkeeping
+        kinds = {line.last.kind for line in books.list_lines(lease=lease.id) if line.money.amount}
+        assert {ChargeKind.USE, ChargeKind.RENEWAL, ChargeKind.REFUND} <= kinds
+        assert ChargeKind.HOLD not in kinds, "what was on hold is posted, and the hold taken back"
+        holds = [line for line in books.list_lines(lease=lease.id) if line.last.kind is ChargeKind.HOLD]
+        assert holds
+        assert all(hold.last.reversal for hold in holds)
+        assert await books.sync_account("1024gpu") == ""
+        balance = (await application.account_money.get_balance("1024gpu")).available
+        assert list_wallet_amounts(application, "1024gpu") == [balance.amount]
+        (total,) = books.sum_spending(provider="1024gpu")
+        assert total.held.amount == 0
+        assert 90_000 * 10**8 - balance.amount == total.spent.amount, "the binding's fee is in it"
+        for entry in application.store.ledger.list_transactions(lease=lease.id):
+            assert entry.gpu
+            assert entry.trip
+            assert entry.rate is not None or entry.kind is ChargeKind.HOLD
+        trips = {entry.trip for entry in application.store.ledger.list_transactions(lease=lease.id)}
+        assert len(trips) == 2, "the renewal has a trip of its own"
+        assert all(
+            finding.is_consistent for finding in await application.reconciliation.compare_provider("1024gpu")
+        )
+        (rent,) = [row for row in application.trip_tracker.list_trips() if row.kind == "rent"]
+    said = await sandbox.run_command("receipts", rent.id, "--json")
+    assert {"use", "fee"} <= {charge["kind"] for charge in said.data[0]["receipt"]["charges"]}
+    said = await sandbox.run_command("costs", "--in", "usd", "--by", "trip", "--json")
+    found = said.data["costs"]
+    assert found["lacking"] == []
+    assert {money["currency"] for money in found["totals"]} == {"USD"}
+    assert {rate["value"] for rate in found["rates"]} == {"0.0026"}
+    said = await sandbox.run_command("costs", "--in", "CNY")
+    assert "Not converted" in said.out
+    assert (await sandbox.run_command("reconcile", "1024gpu")).code == 0
+
+
+async def test_what_differs_is_explained_and_entered_anew(sandbox: TripSandbox) -> None:
+    async with sandbox.open_application() as application:
+        lease = await rent_metered(sandbox, application)
+        await application.poller.pause(timedelta(minutes=5))
+        await application.releases.release_lease(lease.id)
+        await application.bookkeeping.sync_account("mistgpu")
+        books = sandbox.get_provider_books("mistgpu")
+        (server,) = books.servers.values()
+        run = server.runs[-1]
+
+        async def found() -> list[Difference]:
+            return [
+                item.what
+                for item in await application.reconciliation.compare_provider("mistgpu")
+                if not item.is_consistent
+            ]
+
+        assert await found() == []
+        run.paid += 7
+        assert await found() == [Difference.AMOUNT_DIFFERS]
+        run.paid -= 7
+        server.runs.append(run)
+        assert Difference.DUPLICATE in await found()
+        server.runs.pop()
+        books.accounts["student"].balance += 1
+        assert await found() == [Difference.BALANCE_DIFFERS]
+        books.accounts["student"].balance -= 1
+        recharge = books.create_recharge("student", "5")
+        books.settle_recharge(recharge)
+        assert await found() == [Difference.MISSING_IN_LEDGER]
+        before = application.store.ledger.list_transactions()
+        assert (
+            application.reconciliation.enter_missing(
+                await application.reconciliation.compare_provider("mistgpu")
+            )
+            == 1
+        )
+        assert await found() == []
+        run.paid += 7
+        books.accounts["student"].balance -= 7
+        assert (
+            application.reconciliation.enter_missing(
+                await application.reconciliation.compare_provider("mistgpu")
+            )
+            == 2
+        ), "a reversal and a new entry"
+        assert await found() == []
+        assert list(application.store.ledger.list_transactions())[: len(before)] == list(before)
+        server.runs.remove(run)
+        assert Difference.UNKNOWN in await found(), "a shop that does not list it tells nothing"
+        server.runs.append(run)
+    books.recharges.pop(recharge.id)
+    said = await sandbox.run_command("reconcile", "--json")
+    assert said.code == 5
+    data = said.data
+    assert not data["agrees"]
+    assert [item["what"] for item in data["findings"] if item["what"] != "equal"] == ["missing-there"]
+
+
+async def test_a_failing_ledger_stops_no_trip_and_catches_up_later(sandbox: TripSandbox) -> None:
+    person = ScriptedUser()
+    async with sandbox.open_application(person) as application:
+        await application.account_commands.log_in("1024gpu", {})
+        await sandbox.add_dbc(application, "90000")
+        wallet: Any = application.plugins.billing("1024gpu")
+        good = wallet.list_charges
+
+        async def broken(lease: Lease) -> None:
+            raise ValueError("a plugin's fault")
+
+        wallet.list_charges = broken
+        want = TripSpec(
+            requirements=Requirements(cpu_only=True, gpus=0),
+            limits=TripLimits(term=timedelta(days=1)),
+            provider="1024gpu",
+        )
+        lease = await application.trips.rent(want)
+        books = application.bookkeeping
+        warnings = [event.text for event in person.events if event.kind is EventKind.WARNING]
+        assert any("ValueError: a plugin's fault" in text for text in warnings), warnings
+        (line,) = books.list_lines(lease=lease.id)
+        assert line.last.kind is ChargeKind.HOLD, "the wallet paid, the books are not known"
+        (total,) = books.sum_spending(lease=lease.id)
+        assert total.held == line.money
+        assert [
+            item.what for item in await application.reconciliation.compare_provider("1024gpu") if item.lease
+        ] == [Difference.UNKNOWN]
+        wallet.list_charges = good
+        assert await books.sync_lease(lease.id) == ""
+        (total,) = books.sum_spending(lease=lease.id)
+        assert total.held == line.money, "a deposit by the books now"
+        kinds = {found.last.kind for found in books.list_lines(lease=lease.id) if found.money.amount}
+        assert kinds == {ChargeKind.DEPOSIT}
+        await application.releases.release_lease(lease.id)
+        (total,) = books.sum_spending(lease=lease.id)
+        assert (total.held.amount, total.spent.amount) == (0, 0)
+
+
+async def test_an_unreachable_provider_is_reported_and_reconciled_later(sandbox: TripSandbox) -> None:
+    async with sandbox.open_application() as application:
+        lease = await rent_staged(sandbox, application)
+        total = application.bookkeeping.sum_spending(lease=lease.id)
+    sandbox.extra_environment["GPURENT_DBC_URL"] = "http://127.0.0.1:9"
+    said = await sandbox.run_command("receipts", lease.id, "--json")
+    (found,) = said.data
+    assert found["receipt"]["note"]
+    assert found["totals"][0]["spent"]["minor"] == total[0].spent.amount
+    said = await sandbox.run_command("reconcile")
+    assert said.code == 5
+    assert "unknown, the books there could not be read" in said.out
+    del sandbox.extra_environment["GPURENT_DBC_URL"]
+    assert (await sandbox.run_command("reconcile", "--enter")).code == 0

@@ -1,0 +1,174 @@
+"""A sandbox and applications in one event loop, for whole trips over real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx2
+from attrs import define, field
+
+from gpurent.composition.application import Application
+from gpurent.domain.events import Event, EventKind
+from gpurent.domain.question import Question
+from gpurent.infra.registry import builtin_entries
+from gpurent.infra.registry.registry import EntryPointRegistry
+from gpurent.testing.sandbox.machines.programs import shared_link_farms
+from gpurent.testing.sandbox.simulated_cloud import SandboxOptions, SimulatedCloud
+from gpurent.testing.shared_sandbox import CommandLineResult
+from tests.command_line import run_command_async
+
+ROOT = Path(__file__).parents[2]
+DIGITS_EXAMPLE = ROOT / "examples" / "digits"
+
+
+@define
+class ByteCounter:
+    """A progress that only counts."""
+
+    files: int = 0
+    size: int = 0
+    moved: int = 0
+
+    def set_total(self, files: int, size: int) -> None:
+        self.files, self.size = files, size
+
+    def advance(self, size: int, name: str = "") -> None:
+        self.moved += size
+
+    def finish_file(self, name: str) -> None:
+        pass
+
+
+@define
+class WatchedCounter(ByteCounter):
+    """Calls ``first`` before the first bytes are counted."""
+
+    on_first_bytes: Callable[[], None] = lambda: None
+    has_begun: bool = False
+
+    def advance(self, size: int, name: str = "") -> None:
+        if not self.has_begun:
+            self.has_begun = True
+            self.on_first_bytes()
+        super().advance(size, name)
+
+
+@define
+class ScriptedUser:
+    """A user who answers from a list and remembers what was shown."""
+
+    answers: dict[str, str] = field(factory=dict)
+    events: list[Event] = field(factory=list)
+    output: bytearray = field(factory=bytearray)
+    confirms: bool = False
+    is_interactive: bool = False
+    watchers: list[Callable[[Event], None]] = field(factory=list)
+
+    def show_event(self, event: Event) -> None:
+        self.events.append(event)
+        for watcher in list(self.watchers):
+            watcher(event)
+
+    async def confirm(self, question: Question) -> bool:
+        return self.confirms
+
+    async def ask_question(self, question: Question) -> str | None:
+        return next((answer for part, answer in self.answers.items() if part in question.text), None)
+
+    def show_output(self, data: bytes) -> None:
+        self.output += data
+
+    def start_progress(self, title: str) -> ByteCounter:
+        return ByteCounter()
+
+    def event_kinds(self) -> list[EventKind]:
+        return [event.kind for event in self.events]
+
+
+@define
+class TripSandbox:
+    """The cloud, and how to open applications in it."""
+
+    cloud: SimulatedCloud
+    home: Path
+    extra_environment: dict[str, str] = field(factory=dict)
+
+    def environment(self) -> Mapping[str, str]:
+        base = {"PATH": os.environ["PATH"], "HOME": str(self.home)}
+        return {**base, **self.cloud.environment(self.home / "state"), **self.extra_environment}
+
+    @contextlib.asynccontextmanager
+    async def open_application(self, person: ScriptedUser | None = None) -> AsyncIterator[Application]:
+        self.home.mkdir(mode=0o700, exist_ok=True)
+        registry = EntryPointRegistry.load(builtin=[builtin_entries])
+        assert not registry.problems, registry.problems
+        made = Application(registry, self.home / "state", self.environment(), person or ScriptedUser())
+        try:
+            await made.start()
+            yield made
+        finally:
+            await made.aclose()
+
+    async def run_command(
+        self, *arguments: str, input_text: str = "", folder: Path | None = None
+    ) -> CommandLineResult:
+        """The real command line in a process of its own."""
+        self.home.mkdir(mode=0o700, exist_ok=True)
+        environment = {**self.environment(), "LANG": "C.UTF-8"}
+        return await run_command_async(
+            *arguments, environment=environment, folder=folder or self.home, input_text=input_text
+        )
+
+    def get_provider_books(self, provider: str) -> Any:
+        """What the provider's simulator has written down; each has its own."""
+        simulator: Any = self.cloud.simulators_by_name[provider]
+        return simulator.state
+
+    async def top_up_mistgpu(self, application: Application, yuan: str) -> None:
+        """Top up as the user does: the page of `topup`, then the sandbox pays it."""
+        way = (await application.account_money.topup_instructions("mistgpu", Decimal(yuan))).top_up
+        async with httpx2.AsyncClient() as client:
+            answer = await client.post(way.url.rstrip("/") + "/settle")
+        assert answer.status_code < 400, answer.text
+
+    async def add_dbc(self, application: Application, dbc: str) -> None:
+        """DBC as the purchase page would send them."""
+        account = dict(application.account_commands.list_logins())["1024gpu"]
+        async with httpx2.AsyncClient(base_url=self.cloud.urls["dbc"]) as client:
+            answer = await client.post("/sandbox/faucet", json={"address": account, "amount": dbc})
+        assert answer.status_code == 200, answer.text
+
+
+@contextlib.asynccontextmanager
+async def trip_sandbox(root: Path, **options: object) -> AsyncIterator[TripSandbox]:
+    """A fresh world, gone at the end with everything in it."""
+    given = {
+        "speed": 60,
+        "machines": 3,
+        "driver": "embedded",
+        "settings": {},
+        "farms": shared_link_farms(),
+        **options,
+    }
+    cloud = SimulatedCloud(root / "cloud", EntryPointRegistry.load(), SandboxOptions(**given))  # type: ignore[arg-type]
+    try:
+        await cloud.start()
+        yield TripSandbox(cloud, root / "user")
+    finally:
+        await cloud.close()
+
+
+def make_url(url: str, path: str) -> str:
+    """``path`` on the server of ``url``."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+MINUTE = timedelta(minutes=1)
