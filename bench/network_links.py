@@ -18,7 +18,7 @@ NEAR_ADDRESS, FAR_ADDRESS = "10.213.87.1", "10.213.87.2"
 
 @frozen
 class NetworkLink:
-    """``rate`` in bits a second, ``trip`` a round trip in seconds, ``loss`` of packets."""
+    """``rate`` in bits a second, ``rtt`` a round trip in seconds, ``loss`` of packets."""
 
     name: str
     rtt: float = 0.0

@@ -38,7 +38,7 @@ PRICE = UnitPrice(Decimal("1.50"), CNY)
 
 @define
 class CountingProvider(LeaseProvider, BillingProvider):
-    """``hanging`` leases are never answered for; ``failing`` ones are refused."""
+    """``hanging_leases`` leases are never answered for; ``failing_leases`` ones are refused."""
 
     clock: Clock | None = None
     hanging_leases: set[str] = field(factory=set)

@@ -40,7 +40,7 @@ class cuda:
 def write_nvidia_smi(
     folder: Path, machine: str = "", *, output: str = "", status: int = 0, hangs: bool = False
 ) -> None:
-    """``folder``/nvidia-smi: prints the three forms of ``machine``, or ``said``, or never ends."""
+    """``folder``/nvidia-smi: prints the three forms of ``machine``, or ``output``, or never ends."""
     path = folder / "nvidia-smi"
     name = shlex.quote(str(ANSWERS / machine))
     lines = ["#!/bin/sh", "# A stand-in, not NVIDIA's."]

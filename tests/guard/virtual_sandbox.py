@@ -41,7 +41,7 @@ KEEP_ALIVE_SECONDS = 10**9
 
 
 async def wait_until_true(condition: Callable[[], object]) -> None:
-    """Let the clock run until something is ``true``."""
+    """Let the clock run until something is ``condition``."""
     async with asyncio.timeout(MAX_WAIT.total_seconds()):
         while not condition():  # noqa: ASYNC110 - what it waits for is told by no event
             await asyncio.sleep(15)

@@ -78,7 +78,7 @@ def open_store(path: Path) -> SqliteStore:
 
 
 class KillingConnection(sqlite3.Connection):
-    """Kills its process before or after its ``point``-th statement; a backup is one, and has a middle."""
+    """Kills its process before or after its ``kill_point``-th statement; a backup is one, and has a middle."""
 
     kill_point = 0
     kills_after = False

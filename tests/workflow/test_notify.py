@@ -38,7 +38,7 @@ HOUR = timedelta(hours=1)
 
 @define
 class RecordingNotifier(Notifier):
-    """Does ``trouble`` and keeps what it was told."""
+    """Does ``action`` and keeps what it was told."""
 
     action: Callable[[Notice], object] = lambda notice: None
     notices: list[Notice] = field(factory=list)
@@ -49,7 +49,7 @@ class RecordingNotifier(Notifier):
 
 
 def build_notifier(notifier: object) -> Callable[[PluginContext], Notifier]:
-    """Gives ``ear``, whatever it is."""
+    """Gives ``notifier``, whatever it is."""
     return lambda _context: cast(Notifier, notifier)
 
 

@@ -48,7 +48,7 @@ class ByteCounter:
 
 @define
 class WatchedCounter(ByteCounter):
-    """Calls ``first`` before the first bytes are counted."""
+    """Calls ``on_first_bytes`` before the first bytes are counted."""
 
     on_first_bytes: Callable[[], None] = lambda: None
     has_begun: bool = False

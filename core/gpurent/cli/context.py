@@ -58,7 +58,7 @@ class CliContext:
             return asyncio.run(act(usual))
 
     def read_state(self, action: Callable[[StoredState], T]) -> T:
-        """What ``look`` finds on disk: nobody is asked, so there is no event loop to wait for."""
+        """What ``action`` finds on disk: nobody is asked, so there is no event loop to wait for."""
         from gpurent.composition.state import StoredState
 
         state = StoredState(self.registry, system.data_folder(), os.environ)
@@ -94,6 +94,4 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
             ctx.find_object(CliContext).as_json = True  # type: ignore[union-attr]
 
     about = _("One JSON document.")
-    return click.option("--json", is_flag=True, is_eager=True, expose_value=False, callback=note, help=about)(
-        command
-    )
+    return click.option("--json", is_flag=True, expose_value=False, callback=note, help=about)(command)

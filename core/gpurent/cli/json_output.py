@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from gpurent.cli.output_encoding import is_utf8_output
 from gpurent.domain.money import Currency, Money
 from gpurent.domain.secret import Secret
 from gpurent.errors import GpurentError
@@ -73,6 +73,5 @@ def error_json(command: str, error: GpurentError) -> str:
 
 
 def _envelope(command: str, *, ok: bool, **content: object) -> str:
-    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     document = {"version": VERSION, "command": command, "ok": ok, **content}
-    return json.dumps(document, ensure_ascii=not unicode)
+    return json.dumps(document, ensure_ascii=not is_utf8_output())

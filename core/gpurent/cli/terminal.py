@@ -170,9 +170,10 @@ class QuietTerminal(UserTerminal):
         super().show_event(event)
         code = str(event.data.get("qr", ""))
         if event.kind is EventKind.TOP_UP and code and sys.stderr.isatty():
-            from gpurent.cli.views.qr import can_draw_qr, format_qr
+            from gpurent.cli.output_encoding import is_utf8_output
+            from gpurent.cli.views.qr import format_qr
 
-            if can_draw_qr():
+            if is_utf8_output():
                 click.echo(format_qr(code), err=True)
 
     def show_output(self, data: bytes) -> None:

@@ -94,8 +94,8 @@ class MachineProfile:
     """What a provider's machines are like.
 
     ``make_stop_script`` is a shell command that ends machine and billing from within, empty if there is none;
-    ``install`` is the shell command before a package's name, empty if packages cannot be installed.
-    ``kept`` is how long files stay after the end, None if they do not.
+    ``install_prefix`` is the shell command before a package's name, empty if packages cannot be installed.
+    ``files_kept_for`` is how long files stay after the end, None if they do not.
     """
 
     user: str

@@ -27,9 +27,10 @@ class ConfigKey:
 
 @frozen
 class ConfigSection:
-    """``per``: what a part of the section may be named after: ``[guard.NAME]`` of a "provider", a "lease" or a "trip".
+    """A section of `config.toml`.
 
-    ``pattern`` is a key that stands for others, such as each pair of currencies.
+    ``part_kinds``: what a part of it may be named after: ``[guard.NAME]`` of a "provider", a "lease" or a "trip".
+    ``key_pattern`` is a key that stands for others, such as each pair of currencies.
     """
 
     name: str

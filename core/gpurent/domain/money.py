@@ -159,7 +159,7 @@ class Rate:
     source: str
 
     def check_age(self, now: datetime, max_age: timedelta) -> Rate:
-        """This rate, if it is above zero and within ``limit`` of ``now``; else `MoneyError`, nothing spent."""
+        """This rate, if it is above zero and within ``max_age`` of ``now``; else `MoneyError`, nothing spent."""
         self.check_positive()
         if abs(now - self.at) > max_age:
             raise MoneyError(

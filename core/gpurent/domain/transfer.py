@@ -24,10 +24,11 @@ class TransferLimits:
 class PushRequest:
     """Carry ``sources`` (files or folders) into the remote folder ``target`` (relative to the home).
 
-    A folder's *content* goes into ``target`` when it is the only source and ``content`` is true (the user's project
-    folder), else each source keeps its name. ``ignore``: honour ``.gpurentignore`` and ``.gitignore``.
-    ``limit``: bytes a second over the line, 0 for none. ``verify``: ``fast`` checks what arrives, ``full`` also reads
-    back what lies there, and does not believe that equal sizes and times mean equal content.
+    A folder's *content* goes into ``target`` when it is the only source and ``contents_only`` is true (the user's
+    project folder), else each source keeps its name. ``use_ignore_files``: honour ``.gpurentignore`` and
+    ``.gitignore``. ``bandwidth_limit``: bytes a second over the line, 0 for none. ``verify``: ``fast`` checks what
+    arrives, ``full`` also reads back what lies there, and does not believe that equal sizes and times mean equal
+    content.
 
     ``delete``: afterwards take away there, below what was carried, what is not here any more and not ignored here.
     ``dry_run``: carry nothing and take nothing away; the report names what ``delete`` would take.

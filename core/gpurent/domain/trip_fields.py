@@ -50,10 +50,13 @@ class FieldGroup(Enum):
 
 @frozen
 class TripField:
-    """``about`` is one line for people; ``example`` the value as TOML has it; ``place`` the attribute of `TripSpec`.
+    """``help_text`` is one line for people.
 
-    ``choices``: nothing else is allowed. ``plugin``: the kind of plugin that is named, for completion and checks.
-    ``below``: paths are relative to the uploaded folder and stay below it; else relative to where they are written.
+    ``example`` the value as TOML has it; ``attribute_path`` the attribute of `TripSpec`.
+
+    ``choices``: nothing else is allowed. ``plugin_kind``: the kind of plugin that is named, for completion and
+    checks. ``relative_to_upload``: paths are relative to the uploaded folder and stay below it; else relative to
+    where they are written.
     """
 
     name: str

@@ -40,9 +40,10 @@ fi
 
 @frozen(kw_only=True)
 class GuardSample:
-    """``wrote``: when a session last wrote, ``now``: both in the machine's own seconds; ``ticks`` (busy, all) in
-    hundredths; ``gpu``: percent of the busiest one; ``result_sizes`` in bytes, by the results' places in the order of
-    asking; a result that is not there is left out. None: the machine did not say.
+    """``last_output``: when a session last wrote, ``machine_time``: both in the machine's own seconds.
+
+    ``cpu_ticks`` (busy, all) in hundredths; ``gpu_load``: percent of the busiest one; ``result_sizes`` in bytes, by
+    the results' places in the order of asking; a result that is not there is left out. None: the machine did not say.
     """
 
     machine_time: int | None = None

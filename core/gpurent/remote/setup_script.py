@@ -53,7 +53,10 @@ _ACTIVATE_ENVIRONMENT = r"""eval "$("$conda" shell.posix hook)" && conda activat
 
 @frozen
 class _SetupPart:
-    """One thing to do. ``local``: it belongs to the folder, not to the machine. ``file``: what it reads, or empty."""
+    """One thing to do.
+
+    ``per_folder``: it belongs to the folder, not to the machine. ``file``: what it reads, or empty.
+    """
 
     per_folder: bool
     title: str

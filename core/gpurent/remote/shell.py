@@ -51,7 +51,7 @@ def split_after_marks(output: str, mark: str, count: int = 1) -> list[str] | Non
 
 @frozen
 class ProbeSection:
-    """What one tool printed. ``status`` is its exit status, None: it did not end in its time."""
+    """What one tool printed. ``exit_status`` is its exit status, None: it did not end in its time."""
 
     exit_status: int | None
     stdout: str

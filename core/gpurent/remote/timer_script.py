@@ -180,9 +180,10 @@ CLOSING_STATUS = 75
 class TimerSettings:
     """Spans in hundredths of a second: ``span`` from now to the stop, ``grace`` before it in which no job starts.
 
-    ``after``: this long after the last job's end it fires earlier, 0 for never. ``stop`` is the machine's own stop
-    script, empty for ``shutdown``. ``warning`` and ``moved`` are written into the logs of the jobs that run. ``look``:
-    how often files are looked at. ``patience``: whole seconds between two tries to stop.
+    ``after_job``: this long after the last job's end it fires earlier, 0 for never. ``stop_script`` is the machine's
+    own stop script, empty for ``shutdown``. ``closing_notice`` and ``moved_notice`` are written into the logs of the
+    jobs that run. ``check_interval``: how often files are looked at. ``retry_seconds``: whole seconds between two
+    tries to stop.
     """
 
     span: int

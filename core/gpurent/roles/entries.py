@@ -68,8 +68,9 @@ class LeaseEntry(PluginEntry["LeaseProvider"]):
     """A provider: names its auth and billing entries, describes its machines, and declares what it can do.
 
     ``overview`` is the row of `gpurent providers` in words: machines, difficulty, price, upload, cpu_only,
-    compatibility, invoice, cash_out. ``live`` says plainly what is known to work against the real service.
-    ``hosts``: whose https pages may be opened in the user's browser. No ``auth`` or ``billing``: there is no account.
+    compatibility, invoice, cash_out. ``live_notes`` says plainly what is known to work against the real service.
+    ``web_hosts``: whose https pages may be opened in the user's browser. No ``auth`` or ``billing``: there is no
+    account.
     """
 
     auth: str = ""
@@ -123,7 +124,7 @@ class NotifierEntry(PluginEntry["Notifier"]):
 
 @frozen(kw_only=True, eq=False)
 class ExporterEntry(PluginEntry["Exporter"]):
-    """``gpurent export NAME``; with ``opens`` also ``gpurent open LEASE --NAME``, by the role's `Opening`."""
+    """``gpurent export NAME``; with ``can_open`` also ``gpurent open LEASE --NAME``, by the role's `Opening`."""
 
     can_open: bool = False
 

@@ -44,7 +44,7 @@ class SupportsPredial(TransferBackend):
 
     @abstractmethod
     def start_login(self, connection: SshConnection, request: PushRequest) -> Callable[[], None] | None:
-        """Begin the login that a push of ``cargo`` will need, and return at once; None: not here, not for this cargo.
+        """Begin the login that a push of ``request`` will need, and return at once; None: not here, not for this cargo.
 
         What comes back ends a login that no push took; after a push it does nothing. Nothing is sent but the login.
         """

@@ -29,7 +29,8 @@ class LeaseDriver(Generic[P]):
 
     `charges` only looks, and is not repeated. Of ``error=ProcessKilled`` the test itself makes a new process.
 
-    ``pace`` is how long it waits between two looks, and before it asks again; ``faults`` are the first process's.
+    ``poll_interval`` is how long it waits between two looks, and before it asks again; ``faults`` are the first
+    process's.
     """
 
     user: SandboxUser
@@ -53,7 +54,7 @@ class LeaseDriver(Generic[P]):
         self.billing = self.user.billing(self.name, faults=self.faults)
 
     async def retry_lost_answers(self, request: Callable[[], Awaitable[T]]) -> T:
-        """``ask``, by a new process after each answer that was lost."""
+        """``request``, by a new process after each answer that was lost."""
         while True:
             try:
                 return await request()

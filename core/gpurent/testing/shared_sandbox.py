@@ -72,7 +72,7 @@ class CommandLineUser:
     def run(self, *arguments: str, input_text: str = "") -> CommandLineResult:
         """The real command line, in this process and thread. No event loop may run here.
 
-        ``given`` is its stdin, which is no terminal: a question is answered by an option, or fails.
+        ``input_text`` is its stdin, which is no terminal: a question is answered by an option, or fails.
         """
         from importlib_metadata import entry_points
 

@@ -154,7 +154,7 @@ class ChainHarness:
         self.chain.history.seal_block(self.chain.newest_block)
 
     def intercept_submit(self, monkeypatch: pytest.MonkeyPatch, is_accepted: Callable[[bytes], bool]) -> None:
-        """``first`` sees what comes into the pool; false: it is lost there, though it was said to be in."""
+        """``is_accepted`` sees what comes into the pool; false: it is lost there, though it was said to be in."""
         honest = SimulatedChain.submit
 
         def submit(chain: SimulatedChain, body: bytes) -> str:

@@ -77,7 +77,7 @@ class Gpu1024Renter:
             self.harness.clock.advance(timedelta(seconds=15))
 
     async def find_offer(self, gpu: str = "2080Ti", provider: Gpu1024Provider | None = None) -> Offer:
-        """The first free machine with such a GPU, listed by ``shop`` or by a fresh process."""
+        """The first free machine with such a GPU, listed by ``provider`` or by a fresh process."""
         found = await (provider or self.provider).list_offers(Requirements(gpu=gpu))
         assert isinstance(found, Known)
         return next(o for o in found.items if o.free and o.hardware.gpu == gpu)

@@ -22,7 +22,7 @@ USER = "student@example.com"
 
 @define
 class MistgpuHarness:
-    """``shop`` and ``account`` are built anew each time, as by a new process."""
+    """``provider`` and ``billing`` are built anew each time, as by a new process."""
 
     sandbox: SandboxHarness
     user: SandboxUser

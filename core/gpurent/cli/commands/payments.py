@@ -10,9 +10,10 @@ import click
 from gpurent.cli.arguments import provider_argument
 from gpurent.cli.commands.account import parse_name_values
 from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.output_encoding import is_utf8_output
 from gpurent.cli.params import MONEY
 from gpurent.cli.views.offers import format_rates
-from gpurent.cli.views.qr import can_draw_qr, format_qr
+from gpurent.cli.views.qr import format_qr
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.errors import MoneyError, UsageError
 from gpurent.locale import _
@@ -84,7 +85,7 @@ async def _wait_for_topup(
 
 def _instruction_lines(way: TopUp) -> list[str]:
     steps = [f"{number}. {step}" for number, step in enumerate(way.steps, 1)]
-    code = format_qr(way.qr) if way.qr and can_draw_qr() else ""
+    code = format_qr(way.qr) if way.qr and is_utf8_output() else ""
     rest = (way.url, code, way.qr if way.qr != way.url else "", way.advice)
     return [*steps, *(line for line in rest if line)]
 

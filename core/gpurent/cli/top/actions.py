@@ -83,7 +83,7 @@ class ActionScreen(Protocol):
 class LeaseActions:
     """``attach`` gets into a lease's session with the terminal to itself; gives the exit code.
 
-    ``busy``: the leases that something is done to now.
+    ``busy_leases``: the leases that something is done to now.
     """
 
     _screen: ActionScreen

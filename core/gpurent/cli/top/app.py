@@ -31,7 +31,7 @@ FULL_REFRESH_ROUNDS = 12
 
 
 class TopApp(App[None]):
-    """``updates`` counts the cells that were written anew; a row that did not change is not touched."""
+    """``cell_updates`` counts the cells that were written anew; a row that did not change is not touched."""
 
     ENABLE_COMMAND_PALETTE = False
     CSS = f"""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 QUIET_ZONE = 4
@@ -10,11 +9,6 @@ QUIET_ZONE = 4
 _CELL_CHARACTERS = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
 # Black on white whatever the terminal's own colours are: scanners want dark on light.
 _BLACK_ON_WHITE, _RESET = "\x1b[38;5;16;48;5;231m", "\x1b[0m"
-
-
-def can_draw_qr() -> bool:
-    encoding = (getattr(sys.stdout, "encoding", "") or "").lower().replace("-", "").replace("_", "")
-    return encoding == "utf8"
 
 
 def format_qr(text: str) -> str:

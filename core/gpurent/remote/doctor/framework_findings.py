@@ -24,7 +24,7 @@ MAX_STAGES = 200
 
 @frozen(kw_only=True)
 class ConvolutionTrial:
-    """How far the convolution came. ``stages``: what it reported, in order; ``said``: everything that it printed."""
+    """How far the convolution came. ``stages``: what it reported, in order; ``output``: everything that it printed."""
 
     python: str = ""
     stages: tuple[Mapping[str, Any], ...] = ()

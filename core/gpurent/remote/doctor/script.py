@@ -101,7 +101,7 @@ def doctor_command(
     tool_timeout: int = TOOL_TIMEOUT,
     convolution_timeout: int = CONVOLUTION_TIMEOUT,
 ) -> str:
-    """The shell command. Its input is `read_convolution_program`. ``write``: MiB to try the disk with, 0: none."""
+    """The shell command. Its input is `read_convolution_program`. ``write_mib``: MiB to try the disk with, 0: none."""
     return probe_command(
         _SCRIPT,
         *(str(tool_timeout), str(convolution_timeout), str(write_mib), facts_command(data), *pythons),
@@ -131,7 +131,9 @@ UPLOAD_COMMAND = "wc -c"
 
 @frozen(kw_only=True)
 class Measurements:
-    """``ahead``: seconds that the machine's clock is ahead, known to within ``margin``; rates in bytes a second.
+    """``clock_ahead``: seconds that the machine's clock is ahead, known to within ``clock_margin``.
+
+    Rates in bytes a second.
 
     None: it could not be measured.
     """

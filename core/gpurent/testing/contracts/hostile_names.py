@@ -25,7 +25,7 @@ HOSTILE_LINK_TARGETS = {
 
 
 def get_target_folder(folder: Path) -> Path:
-    """The target folder: everything else below ``room`` is outside."""
+    """The target folder: everything else below ``folder`` is outside."""
     return folder / "jail" / "home"
 
 

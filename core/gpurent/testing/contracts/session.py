@@ -31,7 +31,7 @@ ENDLESS_COMMAND = "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done"
 
 
 class SessionContract:
-    """``program`` is the tool's name in ``PATH``; ``leave`` what a person types to leave without ending."""
+    """``program`` is the tool's name in ``PATH``; ``detach_keys`` what a person types to leave without ending."""
 
     backend_type: ClassVar[type[SessionBackend]]
     program: ClassVar[str]

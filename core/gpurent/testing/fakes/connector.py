@@ -18,10 +18,12 @@ from gpurent.testing.fakes.machines import FakeMachines
 
 @define
 class FakeConnector:
-    """Implements `gpurent.ports.connection.Connector` for ``machines``; files that core wants to write go to ``root``.
+    """Implements `gpurent.ports.connection.Connector` for ``machines``.
 
-    A machine lets in by its password once, and the same lease without one from then on. ``entered``: the leases that
-    were let in, by the machine's disk.
+    Files that core wants to write go to ``root``.
+
+    A machine lets in by its password once, and the same lease without one from then on. ``admitted_leases``: the
+    leases that were let in, by the machine's disk.
     """
 
     machines: FakeMachines

@@ -29,16 +29,16 @@ from gpurent.workflow.runtime.waiting import Poller
 class FakePluginContext:
     """Implements `gpurent.roles.plugin_context.PluginContext` for one plugin in one process of a `FakeUser`::
 
-        async with FakePluginContext(ENTRY, settings={"url": simulator_url}) as context:
-            provider = ENTRY.build(context)
+    async with FakePluginContext(ENTRY, settings={"url": simulator_url}) as context:
+    provider = ENTRY.build(context)
 
-    * ``http`` is the product's own client on real sockets; ``faults`` may lose calls.
-    * ``clock`` is the user's `ManualClock`, eager unless the user has another: a wait takes no real time.
-    * ``vault`` and ``notes`` live as long as the user; a second context for the same user is a later process.
-    * ``mail`` is a list. ``ask`` takes the answer from it as the product does, then from the user's ``answers``.
-    * ``settings``: the entry's declared defaults, the user's ``config``, then ``settings``.
-    * ``login`` builds ``auth`` (or the entry itself, where it is an `AuthEntry`) and logs in with the user's
-      ``credentials``; an authenticator that enrols makes its own. None there: `AuthError`.
+    * ``http`` is the product's own client on real sockets; ``faults`` may lose calls. * ``clock`` is the user's
+    `ManualClock`, eager unless the user has another: a wait takes no real time. * ``vault`` and ``state`` live as
+    long as the user; a second context for the same user is a later process. * ``mail`` is a list.
+    ``answer_challenge`` takes the answer from it as the product does, then from the user's ``answers``. *
+    ``settings``: the entry's declared defaults, the user's ``config``, then ``settings``. * ``login`` builds ``auth``
+    (or the entry itself, where it is an `AuthEntry`) and logs in with the user's ``credentials``; an authenticator
+    that enrols makes its own. None there: `AuthError`.
     """
 
     def __init__(

@@ -26,8 +26,8 @@ class FakeMachines:
     """Implements `gpurent.roles.simulator.Machines` with a `FakeMachine` for each.
 
     ``disks`` are the keys that hold data, ``erased`` those that were deleted; a disk carries one machine at a time.
-    The next ``failures`` boots fail. ``root`` is where the disks lie, by default a temporary folder. Close it at the
-    end (`aclose`, or ``async with``) if anything was connected to.
+    The next ``boot_failures`` boots fail. ``root`` is where the disks lie, by default a temporary folder. Close it at
+    the end (`aclose`, or ``async with``) if anything was connected to.
     """
 
     clock: ManualClock = field(factory=lambda: ManualClock(eager=True))

@@ -17,7 +17,7 @@ ADDRESS = "student@sandbox.example"
 class FakeMailbox:
     """Implements `gpurent.ports.services.MailReader` over a list; held to `contracts.mailbox.MailboxContract`.
 
-    ``available`` False: no mailbox is set up. ``alter`` may change a mail on its way; None loses it.
+    ``is_available`` False: no mailbox is set up. ``alter`` may change a mail on its way; None loses it.
     """
 
     clock: Clock

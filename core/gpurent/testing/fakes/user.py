@@ -23,7 +23,7 @@ class FakeUser:
 
     ``config`` is a config.toml: settings by section, which is a plugin's name. ``credentials`` are the fields that
     were given at a login, by the auth plugin's name. ``answers`` is what the person says, one after the other, to the
-    questions that no mail answers; when they are used up nobody is there. ``asked`` are the questions so far.
+    questions that no mail answers; when they are used up nobody is there. ``challenges`` are the questions so far.
     ``log_lines`` are the plugins' log records as a log file would get them, secrets masked. ``redirects`` lead the
     base URL of a real service to a simulator, for what is done only where the settings name the real one.
 

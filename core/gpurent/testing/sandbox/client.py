@@ -45,7 +45,7 @@ class SandboxClient:
     def start(cls, root: Path, options: Mapping[str, Any], timeout: float = 30.0) -> SandboxClient:
         """Raise one in the background; it outlives this process. Its log lies under ``root``.
 
-        ``patience``: seconds of an idle computer.
+        ``timeout``: seconds of an idle computer.
         """
         if cls.find_running(root) is not None:
             raise UsageError(f"a sandbox is already up under {root}", hint="gpurent sandbox down")

@@ -96,7 +96,7 @@ class LeaseProfiles:
 
 @frozen(kw_only=True)
 class ExportResult:
-    """``done`` says what was put into the user's own files, one line each."""
+    """``changes`` says what was put into the user's own files, one line each."""
 
     leases: tuple[str, ...]
     export: Export

@@ -112,7 +112,7 @@ class NotebookServer:
 
 @frozen
 class NotebookServers:
-    """The notebook servers of leases. ``hidden`` learns their tokens."""
+    """The notebook servers of leases. ``secret_registry`` learns their tokens."""
 
     connections: Connections
     runners: JobRunners

@@ -48,7 +48,7 @@ class Connections:
 
     @asynccontextmanager
     async def connect_to_lease(self, lease_id: str) -> AsyncIterator[ReconnectingConnection]:
-        """A connection to the lease ``given`` (an id, or how one begins), which is refreshed; closed at the end."""
+        """A connection to the lease ``lease_id`` (an id, or how one begins), which is refreshed; closed at the end."""
         async with self.make_connection(self.leases.get_lease(lease_id).id) as connection:
             await connection.refresh_lease()
             yield connection

@@ -68,7 +68,7 @@ class FileTransfers:
         name: str = "",
         backends: Sequence[TransferBackend] = (),
     ) -> TransferReport:
-        """By the backend ``name``, else the best; by one of ``by``, where that is given."""
+        """By the backend ``name``, else the best; by one of ``backends``, where that is given."""
         return await connection.run_with_retry(
             lambda ssh: self._try_backends(
                 backends or self.iter_backends(name), lambda backend: self.push_with(backend, ssh, push)
@@ -111,7 +111,7 @@ class FileTransfers:
 
 @frozen
 class PredialledLogin:
-    """Who logs in, and where. ``hang_up`` ends a login that no push took."""
+    """Who logs in, and where. ``cancel`` ends a login that no push took."""
 
     backend: SupportsPredial
     target: SshConnection

@@ -185,7 +185,7 @@ class UnfinishedActions:
 
 @frozen(kw_only=True)
 class GuardResult:
-    """What one look came to: for the report of ``--once`` and for planning the ``next`` one."""
+    """What one look came to: for the report of ``--once``; the next one is due after ``next_delay``."""
 
     facts: LeaseFacts
     actions: Sequence[Action]

@@ -35,7 +35,7 @@ LATE_GRACE = timedelta(minutes=30)
 
 
 async def finish_by(clock: Clock, deadline: datetime, work: Coroutine[Any, Any, T]) -> T:
-    """``work``, cancelled if it is not done by ``by``: an `UnavailableError`; what began late gets `LATE`."""
+    """``work``, cancelled if it is not done by ``deadline``: an `UnavailableError`; what began late gets `LATE`."""
     rest = deadline - clock.now()
     waiting = clock.sleep(rest if rest > timedelta() else LATE_GRACE)
     working, _waited = await wait_for_first(work, waiting)

@@ -19,10 +19,11 @@ SAVE_MARGIN = timedelta(minutes=1)
 
 @frozen(kw_only=True)
 class ObservedMachine:
-    """One look over SSH that took ``took``. Loads in percent, None when not known.
+    """One look over SSH that took ``duration``. Loads in percent, None when not known.
 
-    ``cpu`` is the mean since the look before. ``output_at`` is when a session last wrote; ``size`` the results' bytes.
-    By the machine's own measure: ``ticks`` (busy, all) of its processors, ``wrote`` as ``output_at``.
+    ``cpu`` is the mean since the look before. ``output_at`` is when a session last wrote; ``result_size`` the
+    results' bytes. By the machine's own measure: ``ticks`` (busy, all) of its processors, ``last_write`` as
+    ``output_at``.
     """
 
     at: datetime
@@ -47,15 +48,17 @@ class MonthLeft:
 
 @frozen(kw_only=True)
 class LeaseFacts:
-    """``time``: how long it lasts. ``price``: what this lease alone burns, on a meter. ``listed``: its provider's own
-    lists and books know it.
+    """``time_left``: how long it lasts.
 
-    ``spent`` and ``budget`` are in one currency; ``month`` is what it shares. ``trip`` is the open trip that
-    made the lease, ``minded`` whether a living process works on it, ``results`` whether it has any to download.
-    ``said``: warnings that stand, and since when. ``renewed``: how often the guard renewed. ``topping``: the user has
-    been asked to top up. ``timer_until``: when the timer inside the machine fires, ``timer_by_policy`` whether only a
-    policy armed it. ``rate``: bytes a second as measured on this machine. ``alarms``: how long before the end the user
-    is warned.
+    ``price``: what this lease alone burns, on a meter. ``known_to_provider``: its provider's own lists and books know
+    it.
+
+    ``spent`` and ``budget`` are in one currency; ``month_left`` is what it shares. ``trip`` is the open trip that
+    made the lease, ``is_attended`` whether a living process works on it, ``results`` whether it has any to download.
+    ``warned_at``: warnings that stand, and since when. ``renewal_count``: how often the guard renewed.
+    ``top_up_requested``: the user has been asked to top up. ``timer_until``: when the timer inside the machine fires,
+    ``timer_by_policy`` whether only a policy armed it. ``upload_rate``: bytes a second as measured on this machine.
+    ``alarm_thresholds``: how long before the end the user is warned.
     """
 
     lease: Lease

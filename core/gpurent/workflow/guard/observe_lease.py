@@ -39,7 +39,7 @@ MAX_CONCURRENT = 8
 
 @frozen(kw_only=True)
 class GuardedTrip:
-    """The open trip that made a lease. ``minded``: a living process works on it."""
+    """The open trip that made a lease. ``is_attended``: a living process works on it."""
 
     id: str
     spec: TripSpec

@@ -56,7 +56,8 @@ class LeaseGroups:
 class ObservedProvider:
     """The leases that could be looked at, each with its time left, and what they share.
 
-    ``topping``: the balance is short, and the user was asked to top up. ``month``: what the month's budgets leave.
+    ``top_up_requested``: the balance is short, and the user was asked to top up. ``month_left``: what the month's
+    budgets leave.
     """
 
     leases: Sequence[Lease]

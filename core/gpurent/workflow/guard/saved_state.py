@@ -76,7 +76,7 @@ def _numbered_name(name: str, number: int) -> str:
 
 @define
 class LeaseMemory:
-    """Between two looks. ``said``: the warnings that stand, and since when."""
+    """Between two looks. ``warned_at``: the warnings that stand, and since when."""
 
     machine: ObservedMachine | None = None
     idle_since: datetime | None = None

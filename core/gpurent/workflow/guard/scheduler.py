@@ -75,7 +75,10 @@ class GuardLock:
 
 @define
 class LiveSettings:
-    """Has ``config.toml`` read again when it was changed. ``read``: its sections; a mistake is a `UsageError`."""
+    """Has ``config.toml`` read again when it was changed.
+
+    ``read_sections``: its sections; a mistake is a `UsageError`.
+    """
 
     settings: Settings
     warnings: GuardWarnings
@@ -105,7 +108,7 @@ class LiveSettings:
 
 @define
 class PollState:
-    """One provider's rhythm: ``due`` is when it is asked next, in provider time; ``task`` asks it now."""
+    """One provider's rhythm: ``due_at`` is when it is asked next, in provider time; ``task`` asks it now."""
 
     due_at: datetime
     failures: int = 0
@@ -114,9 +117,9 @@ class PollState:
 
 @define
 class Guard:
-    """`once` or `forever`. By provider: ``polls``. By lease: when it is ``due``, its ``tasks``, what ``looked`` like.
+    """`once` or `forever`. By provider: ``polls``. By lease: when it is ``due``, its ``tasks``, what ``results`` like.
 
-    ``looks``: how often any lease was looked after.
+    ``check_count``: how often any lease was looked after.
     """
 
     controller: GuardController

@@ -29,7 +29,10 @@ _ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 @frozen(kw_only=True)
 class AdoptionRequest:
-    """What the user brings. ``own``: a private key that lets us in; ``fingerprint``: what the host key must be."""
+    """What the user brings.
+
+    ``private_key``: a private key that lets us in; ``fingerprint``: what the host key must be.
+    """
 
     provider: str
     access: MachineAccess

@@ -29,7 +29,7 @@ TOPUP_TIMEOUT = timedelta(hours=1)
 
 @frozen(kw_only=True)
 class TopUpInstructions:
-    """``before`` is the balance when the way was asked for; ``advice`` is there when it decided ``amount``."""
+    """``balance_before`` is the balance when the way was asked for; ``advice`` is there when it decided ``amount``."""
 
     amount: Money
     top_up: TopUp

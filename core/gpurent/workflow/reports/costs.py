@@ -146,7 +146,7 @@ def make_lease_spans(found: Costs, leases: Sequence[Lease], now: datetime) -> tu
 
 @frozen(kw_only=True)
 class CostReport:
-    """``behind``: by lease or provider, why its last charges may be missing."""
+    """``sync_errors``: by lease or provider, why its last charges may be missing."""
 
     costs: Costs
     history: UsageHistory

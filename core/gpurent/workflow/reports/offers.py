@@ -100,10 +100,13 @@ class ConvertedPrice:
 
 @frozen(kw_only=True)
 class PricedOffer:
-    """An offer for the wanted time. ``quote`` is what has to be paid in the account's own currency, ``term`` for how
-    long at least; ``refundable`` of it is paid back when the machine is released after the wanted time.
+    """An offer for the wanted time.
 
-    ``price`` is in the currency that the provider prices in. ``converted`` None: there is no rate, ``why`` says so.
+    ``quote`` is what has to be paid in the account's own currency, ``term`` for how long at least; ``refundable`` of
+    it is paid back when the machine is released after the wanted time.
+
+    ``price`` is in the currency that the provider prices in. ``converted`` None: there is no rate,
+    ``unconverted_reason`` says so.
     """
 
     offer: Offer

@@ -31,7 +31,8 @@ _SLOT_KINDS = ("provider", "machine", "statement")
 class MachineSample:
     """``load`` in percent, the mean of all GPUs, None without one. ``lines``: the last of the newest job's log.
 
-    ``at``: when the machine last answered (provider time). ``stale``: why the last try failed, empty when it did not.
+    ``at``: when the machine last answered (provider time). ``stale_reason``: why the last try failed, empty when it
+    did not.
     """
 
     load: int | None = None
@@ -108,7 +109,10 @@ class LeaseRow:
 
 @frozen
 class LeaseTimes:
-    """``read`` gives the time left by lease, each account asked once; ``thresholds`` those of a provider's warnings."""
+    """``get_time_left`` gives the time left by lease, each account asked once.
+
+    ``get_thresholds`` those of a provider's warnings.
+    """
 
     get_time_left: Callable[[Sequence[Lease]], Awaitable[Mapping[str, TimeLeft]]]
     get_thresholds: Callable[[str], Collection[timedelta]]
@@ -119,7 +123,7 @@ class LeaseTimes:
 
 @define(eq=False)
 class LeaseOverview:
-    """`rows` asks nobody; each ``refresh`` asks side by side, everybody for at most ``patience`` real seconds.
+    """`rows` asks nobody; each ``refresh`` asks side by side, everybody for at most ``timeout`` real seconds.
 
     ``over``: leases that are over are shown too.
     """

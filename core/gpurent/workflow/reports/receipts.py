@@ -94,13 +94,16 @@ class Receipts:
         return settled or self._make_lease_receipt(lease, idle, reason)
 
     async def get_current_receipt(self, lease_id: str) -> Receipt:
-        """Of the lease that ``given`` names, by the statement as it stands now; waits for nothing."""
+        """Of the lease that ``lease_id`` names, by the statement as it stands now; waits for nothing."""
         return await self.get_lease_receipt(
             await self.leases.try_refresh_lease(lease_id), timeout=timedelta()
         )
 
     async def list_receipts(self, lease_or_trip_id: str = "") -> list[Receipt]:
-        """Of the lease or the trip that ``given`` names; else of every lease, and of each account what is for none."""
+        """Of the lease or the trip that ``lease_or_trip_id`` names.
+
+        Else of every lease, and of each account what is for none.
+        """
         leases = self.store.list_leases()
         if lease_or_trip_id:
             trips = [

@@ -20,7 +20,7 @@ MAX_PENDING = 100
 
 @frozen(kw_only=True)
 class DeliveryOutcome:
-    """How one delivery went; ``why`` is empty when it went well. ``seconds`` are real ones."""
+    """How one delivery went; ``reason`` is empty when it went well. ``seconds`` are real ones."""
 
     name: str
     reason: str = ""
@@ -73,7 +73,7 @@ class DeliveryQueue(Generic[T]):
             return len(self._pending) + self._is_busy
 
     def drain(self, timeout: float) -> int:
-        """Wait until all is sent, or a call has exceeded its limit, or ``seconds`` are over; what is left."""
+        """Wait until all is sent, or a call has exceeded its limit, or ``timeout`` are over; what is left."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_overdue or not (self._pending or self._is_busy), timeout)
         return self.pending_count

@@ -36,7 +36,7 @@ class Timestamp:
 class TripContext:
     """One trip. Every step goes through `step`; a killed trip is resumed by walking again.
 
-    ``current``: the step that was begun last. Two tasks of one trip take a context each, so that neither speaks in
+    ``current_step``: the step that was begun last. Two tasks of one trip take a context each, so that neither speaks in
     the other's name.
     """
 
@@ -50,7 +50,7 @@ class TripContext:
     ) -> T:
         """What the step ``name`` gave, recalled if it was recorded; else begun, made and recorded.
 
-        ``make`` may run again after a kill between its effect and the record, so it must be idempotent.
+        ``action`` may run again after a kill between its effect and the record, so it must be idempotent.
         """
         known = self.store.find_step_value(self.id, name, kind)
         if known is not None:

@@ -36,7 +36,7 @@ class LeaseTracker:
         )
 
     def list_leases(self, *, include_over: bool = False) -> list[Lease]:
-        """Ours as they were last seen, oldest first; those that are not over, unless ``over``."""
+        """Ours as they were last seen, oldest first; those that are not over, unless ``include_over``."""
         return list(self.store.list_leases() if include_over else self.store.list_open_leases())
 
     def save_lease(self, lease: Lease) -> Lease:

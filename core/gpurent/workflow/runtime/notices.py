@@ -121,7 +121,7 @@ def _settings_error(why: str) -> UsageError:
 
 @frozen
 class NoticeBuilder:
-    """Writes notices; asks nobody. ``spending`` gives what a lease cost by the ledger, one amount a currency."""
+    """Writes notices; asks nobody. ``get_spending`` gives what a lease cost by the ledger, one amount a currency."""
 
     store: LeaseStore
     clock: Clock

@@ -33,7 +33,7 @@ REPEAT_SECONDS = 600.0
 
 @define(eq=False)
 class ConfiguredNotifiers:
-    """``hide``: from now on nobody sees the secret settings of an entry."""
+    """``hide_settings``: from now on nobody sees the secret settings of an entry."""
 
     plugins: Plugins
     settings: Settings

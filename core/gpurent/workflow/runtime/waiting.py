@@ -27,7 +27,7 @@ class Poller:
     clock: Clock
 
     async def pause(self, span: timedelta, min_seconds: float = 0.1) -> None:
-        """Wait ``span`` of provider time, but at least ``floor`` real seconds."""
+        """Wait ``span`` of provider time, but at least ``min_seconds`` real seconds."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         await self.clock.sleep(span)
@@ -44,7 +44,7 @@ class Poller:
         min_seconds: float = 0.1,
         on_wait: Callable[[], None] | None = None,
     ) -> T | None:
-        """Look until it gives something; None when ``patience`` is over. ``waiting`` is called before each pause."""
+        """Look until it gives something; None when ``timeout`` is over. ``on_wait`` is called before each pause."""
         waited = timedelta()
         while (found := await check()) is None:
             if timeout is not None and waited >= timeout:
@@ -59,7 +59,7 @@ class Poller:
 async def poll_until(
     check: Callable[[], Awaitable[T]], is_done: Callable[[T], bool], *, interval: float, timeout: float
 ) -> T:
-    """Look, at least once, until ``done`` or ``seconds`` are over; what was seen last."""
+    """Look, at least once, until ``is_done`` or ``timeout`` are over; what was seen last."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
     while True:
@@ -78,7 +78,7 @@ async def cancel_and_wait(*tasks: asyncio.Future[Any]) -> None:
 
 @asynccontextmanager
 async def run_in_background(coroutine: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
-    """``work`` beside the block; what of it is not done at the block's end is cancelled and waited for."""
+    """``coroutine`` beside the block; what of it is not done at the block's end is cancelled and waited for."""
     task = asyncio.create_task(coroutine)
     try:
         yield task

@@ -24,7 +24,7 @@ LEASE_CHECK_INTERVAL = timedelta(seconds=60)
 
 @define
 class Interval:
-    """Due once in each ``span`` of provider time; at once when there is no ``last`` time."""
+    """Due once in each ``span`` of provider time; at once when there is no ``last_due`` time."""
 
     clock: Clock
     span: timedelta
@@ -59,7 +59,8 @@ class JobWatcher:
     ) -> ObservedJob:
         """Watch the job ``name`` until it is first seen not to run any more.
 
-        ``check`` is given the lease now and then, and stops everything by an error. ``keep`` is given all output too.
+        ``check_lease`` is given the lease now and then, and stops everything by an error. ``on_output`` is given all
+        output too.
         """
         clock = self.poller.clock
         checks = Interval(clock, LEASE_CHECK_INTERVAL, None if check_at_once else clock.now())

@@ -183,7 +183,7 @@ class ProviderOrders:
         check: Callable[[], Awaitable[T | None]],
         why: Callable[[Lease], str],
     ) -> T:
-        """What ``look`` gives in time; ``why`` says what is waited for."""
+        """What ``check`` gives in time; ``why`` says what is waited for."""
 
         def emit_waiting() -> None:
             trip.emit(EventKind.WAITING, why(self.leases.get_lease(lease_id)), lease=lease_id)

@@ -110,10 +110,10 @@ class ProviderSelector:
 
 @frozen(kw_only=True)
 class TripPreview:
-    """``needed`` has to be there at once, deposits and all. ``refused``: why `gpurent run` would not even begin.
+    """``required`` has to be there at once, deposits and all. ``refusals``: why `gpurent run` would not even begin.
 
-    ``binds_mail``: an address has to be bound first; what the provider asks for that stands in its mail only.
-    ``lasts``: how long the balance, or the tightest budget, lets a metered machine run.
+    ``needs_mail_binding``: an address has to be bound first; what the provider asks for that stands in its mail only.
+    ``max_runtime``: how long the balance, or the tightest budget, lets a metered machine run.
     """
 
     account: str

@@ -50,8 +50,9 @@ _RENT_INDEX, _MODULE_ERROR = 111, 3
 class Pallet:
     """A registry of machines with its own orders.
 
-    ``name`` stands in its storage keys, ``rpc`` before its calls; ``machines`` and ``listing`` likewise for the pallet
-    that knows the machines. ``refunds``: what was not used comes back.
+    ``name`` stands in its storage keys, ``rpc_prefix`` before its calls; ``machines_pallet`` and
+    ``machines_rpc_prefix`` likewise for the pallet that knows the machines. ``is_refundable``: what was not used
+    comes back.
     """
 
     name: str
@@ -136,7 +137,7 @@ def _decode_arguments(pallet: Pallet, verb: Verb, read: ScaleReader) -> RuntimeC
 
 @frozen(kw_only=True)
 class ChainIdentity:
-    """The chain that a signature is for: ``spec`` and ``tx`` versions of its runtime, hashes of 32 bytes."""
+    """The chain that a signature is for: ``spec_version`` and ``tx_version`` of its runtime, hashes of 32 bytes."""
 
     spec_version: int
     tx_version: int

@@ -32,7 +32,7 @@ class MachineTariff:
 
 
 def compute_rent(day_price: int, blocks: int, average: int) -> int:
-    """``blocks`` at ``day`` (10^-6 USD) in 10^-15 DBC; ``average`` is 10^-6 USD for one DBC."""
+    """``blocks`` at ``day_price`` (10^-6 USD) in 10^-15 DBC; ``average`` is 10^-6 USD for one DBC."""
     return day_price * blocks // DAY_BLOCKS * UNIT // average
 
 

@@ -20,7 +20,10 @@ CLOCK_TOLERANCE = timedelta(minutes=2)
 
 @frozen(kw_only=True)
 class MailCodeAction:
-    """One thing to do with a code: ``name`` is the code's parameter in ``act``, ``target`` what both calls name."""
+    """One thing to do with a code.
+
+    ``code_param`` is the code's parameter in ``submit_path``, ``order_param`` what both calls name.
+    """
 
     kind: str
     request_path: str
@@ -120,7 +123,7 @@ class Gpu1024Client:
     ) -> None:
         """Have a code mailed, read it, hand it in; a wrong one is asked for again.
 
-        Each call may be lost, so ``settled`` asks the shop before it is redone.
+        Each call may be lost, so ``is_settled`` asks the shop before it is redone.
         """
         what = {"stop": _("stop"), "cancel": _("cancel")}.get(action.kind) or _("reclaim")
         why = ""

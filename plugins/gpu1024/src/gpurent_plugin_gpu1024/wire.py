@@ -199,7 +199,8 @@ class ListedRenewal:
 class ListedOrder(ListedRenewal):
     """One order as the lists show it, with what a renewal has, too; see the derived states of the web client.
 
-    ``used`` and ``rest`` minutes of its time; ``kept``: how long the files of a stopped container still lie there.
+    ``used_minutes`` and ``remaining_minutes`` minutes of its time; ``files_kept_for``: how long the files of a
+    stopped container still lie there.
     """
 
     machine: str

@@ -89,7 +89,7 @@ def _iter_table_rows(
 ) -> Iterator[tuple[etree._Element, list[str]]]:
     """The rows of the table ``name`` that have cells, and the text of these.
 
-    ``broken`` says what is wrong when the table is not whole; without it, a missing table has no rows.
+    ``error`` says what is wrong when the table is not whole; without it, a missing table has no rows.
     """
     table = find_first(_parse_whole_page(page, url).iter("table"), id=name)
     if error and (table is None or "</table>" not in page):

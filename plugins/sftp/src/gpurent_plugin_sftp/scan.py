@@ -21,7 +21,10 @@ Rules = tuple[tuple[str, GitIgnoreSpec], ...]
 
 @frozen(kw_only=True)
 class SourceItem:
-    """One thing to carry. ``name`` is the remote name below the target, with slashes; ``link`` where a link points."""
+    """One thing to carry.
+
+    ``name`` is the remote name below the target, with slashes; ``link_target`` where a link points.
+    """
 
     name: str
     path: Path

@@ -68,7 +68,7 @@ def make_archive_answer(body: bytes, *names: bytes, how: bytes = b"", now: bytes
 
 
 class MaliciousShell(CommandConnection):
-    """The far side of one script. ``says`` gets the script and gives what comes back."""
+    """The far side of one script. ``respond`` gets the script and gives what comes back."""
 
     def __init__(self, respond: Says) -> None:
         up, down = os.pipe(), os.pipe()

@@ -32,7 +32,7 @@ def make_private_folder(path: Path) -> Path:
     Folders above it that are missing get the same mode: one of them may be asked for later.
     """
     try:
-        for folder in [*reversed(path.parents), path]:
+        for folder in reversed(path.parents):
             if not folder.exists():
                 folder.mkdir(mode=0o700, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)

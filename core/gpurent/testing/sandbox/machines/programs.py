@@ -21,7 +21,7 @@ _PYTHON2_SCRIPT = Path(__file__).with_name("python2.py")
 
 @frozen
 class MachinePrograms:
-    """``search``: the machine's PATH for an ``opt`` folder seen at ``opt_inside``."""
+    """``path_variable``: the machine's PATH for an ``opt`` folder seen at ``opt_inside``."""
 
     opt_inside: str
     link_farm: Path | None

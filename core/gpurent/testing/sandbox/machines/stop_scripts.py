@@ -10,7 +10,7 @@ from gpurent.testing.sandbox.machines.programs import MACHINE_FILES, write_progr
 
 
 class StopPipe:
-    """A named pipe; whoever writes into it inside the machine rings outside. It calls ``rung`` once."""
+    """A named pipe; whoever writes into it inside the machine rings outside. It calls ``on_stop`` once."""
 
     def __init__(self, path: Path, on_stop: Callable[[], None]) -> None:
         self.path = path

@@ -203,7 +203,10 @@ class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
         render_error: Callable[[MistgpuAccount, str], Response] | None = None,
         redirect_to: str = "/user/",
     ) -> Handler:
-        """``act`` with these fields of the form; a refusal is told on the page ``shown``, else on the server list."""
+        """``action`` with these fields of the form.
+
+        A refusal is told on the page ``render_error``, else on the server list.
+        """
 
         async def submitted(request: Request, account: MistgpuAccount) -> Response:
             form = await request.form()

@@ -26,8 +26,8 @@ ZEROS = bytes(MIB)
 
 
 @define
-class UploadStep:
-    """Data from ``at`` to ``end``, behind a hole that begins where the partial ends now."""
+class DataSegment:
+    """Data from ``start`` to ``end``, behind a hole that begins where the partial ends now."""
 
     hole_start: int
     start: int
@@ -35,7 +35,7 @@ class UploadStep:
 
 
 class LargeFileSender:
-    """One file after the other; ``enter`` leads to the target."""
+    """One file after the other; ``enter_script`` leads to the target."""
 
     def __init__(
         self, shell: PosixShell, progress: Progress, enter_script: bytes, tools: MachineTools
@@ -44,7 +44,7 @@ class LargeFileSender:
         self.resumed = 0
 
     def send_file(self, entry: SourceEntry, partial_size: int) -> str:
-        """Why it could not be sent; empty when it was. ``there``: how much its partial holds."""
+        """Why it could not be sent; empty when it was. ``partial_size``: how much its partial holds."""
         why = self._try_send_file(entry, partial_size)
         if why and (fresh := entry.refresh()) is not None:
             why = self._try_send_file(fresh, 0)
@@ -96,7 +96,7 @@ class LargeFileSender:
             return COMPRESSED_STEP
         return int(min(max(self._shell.rate * 4, MIN_STEP), MAX_STEP))
 
-    def _send_step(self, entry: SourceEntry, handle: int, step: UploadStep, checksum: Checksum) -> None:
+    def _send_step(self, entry: SourceEntry, handle: int, step: DataSegment, checksum: Checksum) -> None:
         size = step.end - step.start
         _add_zeros(checksum, step.start - step.hole_start)
         payload: Iterable[bytes] = _read_data(handle, step.start, size, checksum)
@@ -138,17 +138,17 @@ class LargeFileSender:
         return answer.raise_if_failed(entry.name)
 
 
-def _plan_steps(handle: int, at: int, size: int, step_size: Callable[[bytes], int]) -> Iterator[UploadStep]:
+def _plan_steps(handle: int, at: int, size: int, step_size: Callable[[bytes], int]) -> Iterator[DataSegment]:
     """Of the file from ``at`` on; an empty file is one step too."""
     begin = at
     for start, end in _find_data_ranges(handle, at, size):
         at = start
         while at < end:
             step = min(step_size(os.pread(handle, 1 << 16, at)), end - at)
-            yield UploadStep(begin, at, at + step)
+            yield DataSegment(begin, at, at + step)
             begin = at = at + step
     if begin < size or not size:
-        yield UploadStep(begin, size, size)
+        yield DataSegment(begin, size, size)
 
 
 def _find_data_ranges(handle: int, at: int, size: int) -> Iterator[tuple[int, int]]:

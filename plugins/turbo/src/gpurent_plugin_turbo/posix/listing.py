@@ -44,7 +44,7 @@ class ListedEntry:
 
 
 def make_list_script(roots: list[bytes], enter_script: bytes = b"", *, unreadable: bool = False) -> bytes:
-    """Lists below ``roots`` (words of the shell, relative), after what comes ``before``.
+    """Lists below ``roots`` (words of the shell, relative), after what comes ``enter_script``.
 
     ``unreadable``: also reports folders that cannot be read.
     """
@@ -71,7 +71,7 @@ def parse_states(text: bytes) -> dict[bytes, ListedEntry]:
 
 
 def read_states(shell: PosixShell, enter_script: bytes, names: list[bytes]) -> dict[bytes, ListedEntry]:
-    """What has become of files; those that are gone are not in it. ``enter`` leads to their folder."""
+    """What has become of files; those that are gone are not in it. ``enter_script`` leads to their folder."""
     found: dict[bytes, ListedEntry] = {}
     for words in batch_words(map(quote_path, names)):
         script = b'set -- %s\nprint_states "$@"\n' % b" ".join(words)

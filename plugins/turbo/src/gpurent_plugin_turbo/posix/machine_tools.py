@@ -19,7 +19,7 @@ _REVERSED_BITS = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 
 class Sha256Checksum:
-    """Of all data that it is given; ``printed`` is what the machine's tool prints for the same bytes."""
+    """Of all data that it is given; ``to_tool_output`` is what the machine's tool prints for the same bytes."""
 
     def __init__(self) -> None:
         self._sha256 = sha256()

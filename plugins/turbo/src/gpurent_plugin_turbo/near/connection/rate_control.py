@@ -70,11 +70,13 @@ class CompressionLevel:
         return self._measured_ratio[known] * self._relative_size[level] / self._relative_size[known]
 
     def record_rate(self, rate: float, *, saturated: bool, low_latency: bool) -> None:
-        """The streams carry ``rate`` bytes a second. ``full``: finished units wait for them, so that is all they can.
+        """The streams carry ``rate`` bytes a second.
+
+        ``saturated``: finished units wait for them, so that is all they can.
 
         Else the streams wait for us: they can do more, nobody knows how much, and the guess goes up until units wait.
-        On a ``near`` path streams and compressing share processors, so the streams show what they can only while they
-        carry raw data.
+        On a ``low_latency`` path streams and compressing share processors, so the streams show what they can only
+        while they carry raw data.
         """
         now = monotonic()
         if now - self._rated_at < 0.1 or not (rate or low_latency):
